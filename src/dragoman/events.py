@@ -1,0 +1,96 @@
+"""What happens in a run: a closed union of frozen events.
+
+Block and message events carry the raw Messages API event, so nothing that the API says is lost on the way. A backend
+yields, in order: one `Started`; one `MessageStart`; for each content block one `BlockStart`, any `BlockDelta` and one
+`BlockStop`, blocks one after the other; one `MessageDelta` with the stop reason; one `MessageStop`. `Retrying` may come
+between `Started` and `MessageStart`. A failure is a raised `GatewayError`, never an event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from dragoman.messages import JSONObject
+from dragoman.notices import Notice
+
+Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api"]
+"""How the answer was had: a live process, a spare one, a newly started one, a resumed session, or the API itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The backend has what it needs and is about to ask the model.
+
+    Attributes:
+        path: How the answer is had.
+        stages: Seconds each stage before this took (`process`, `replay`).
+        notices: What the backend could not do as asked.
+    """
+
+    path: Path
+    stages: Mapping[str, float] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The model could not be asked and is asked again.
+
+    Attributes:
+        attempt: The number of the failed attempt, from 1.
+        delay: Seconds until the next one.
+        reason: The API's word for the failure.
+    """
+
+    attempt: int
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStart:
+    """`message_start`."""
+
+    raw: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStart:
+    """`content_block_start`."""
+
+    index: int
+    raw: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDelta:
+    """`content_block_delta`."""
+
+    index: int
+    raw: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStop:
+    """`content_block_stop`."""
+
+    index: int
+    raw: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDelta:
+    """`message_delta`: stop reason and final usage."""
+
+    raw: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStop:
+    """`message_stop`."""
+
+    raw: JSONObject
+
+
+MessageEvent: TypeAlias = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop
+Event: TypeAlias = Started | Retrying | MessageEvent
