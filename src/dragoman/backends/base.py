@@ -1,0 +1,74 @@
+"""What a backend promises."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dragoman.catalog import Model
+from dragoman.events import Event
+from dragoman.messages import JSONObject, MessagesRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One question to a backend: exactly one API call, the backend's retries apart.
+
+    Attributes:
+        id: The run's id, for the log.
+        model: Whose rules hold. `body["model"]` is its id.
+        body: The canonical request, already within the model's rules.
+    """
+
+    id: str
+    model: Model
+    body: MessagesRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as the provider lists it now."""
+
+    id: str
+    name: str
+
+
+class Backend(Protocol):
+    """A way to ask Claude."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Get ready. Returns at once; what takes time goes on behind. Called once, before anything else."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every process, task and connection. Returns when they are gone. Idempotent."""
+        ...
+
+    def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Ask, and yield events in the order that `dragoman.events` gives.
+
+        Nothing happens before the first `anext`. The caller closes the generator (`contextlib.aclosing`), also after a
+        failure; closing or cancelling it interrupts the model, and whatever the run held is gone or reusable when
+        `aclose` returns.
+
+        Raises:
+            GatewayError: The run failed. Events that were yielded before stand.
+        """
+        ...
+
+    async def models(self) -> Sequence[ListedModel]:
+        """The provider's list of models now.
+
+        Raises:
+            GatewayError: It cannot be had.
+        """
+        ...
+
+    def ready(self) -> str | None:
+        """Why a run would fail now, as a sentence for the operator; nothing if it would not."""
+        ...
+
+    def status(self) -> JSONObject:
+        """What the operator wants to see: authentication, processes, versions. Holds no secret."""
+        ...

@@ -1,0 +1,104 @@
+"""What every dialect offers: one decoder, and one encoder for answers, streams and errors.
+
+A codec is stateless and shared between requests; a `StreamEncoder` belongs to one answer. All bytes that come out are
+ready to be sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dragoman.catalog import Resolved
+from dragoman.errors import GatewayError
+from dragoman.events import MessageEvent
+from dragoman.fold import Folded
+from dragoman.messages import MessagesRequest
+from dragoman.notices import Notice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A client's request, understood. Dialects add what they need to encode the answer.
+
+    Attributes:
+        body: The canonical request.
+        resolved: The model that will answer, and the name it was asked for by.
+        stream: Whether the client wants server-sent events.
+        choices: How many answers it wants.
+        notices: What was ignored, clamped or mapped on the way.
+    """
+
+    body: MessagesRequest
+    resolved: Resolved
+    stream: bool = False
+    choices: int = 1
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What names an answer.
+
+    Attributes:
+        run_id: The run's id, `run_` and 32 hexadecimal digits; ids of the dialect are made from its digits.
+        created: Seconds since 1970.
+    """
+
+    run_id: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error as a dialect says it: HTTP status and JSON body."""
+
+    status: int
+    body: bytes
+
+
+class StreamEncoder(Protocol):
+    """Turns one run's events into server-sent events.
+
+    Feed events in the order the backend yields them. After `fail` or `finish` nothing more may be fed. Each returns
+    whole server-sent events, or nothing.
+    """
+
+    heartbeat: bytes
+    """Sent when the model is silent; clients ignore it."""
+
+    def feed(self, event: MessageEvent, choice: int = 0) -> bytes:
+        """Encode one event of one choice."""
+        ...
+
+    def finish(self) -> bytes:
+        """End the stream after the last event."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Close what is open, say the error in a form the dialect's clients raise on, and end the stream."""
+        ...
+
+
+class Codec(Protocol):
+    """One dialect."""
+
+    def decode(self, raw: bytes) -> Decoded:
+        """Understand a request body.
+
+        Raises:
+            InvalidRequest: With the field's name in `param`.
+            NotFound: The model does not exist.
+        """
+        ...
+
+    def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
+        """Encode the whole answer, one `Folded` a choice."""
+        ...
+
+    def encode_stream(self, decoded: Decoded, identity: Identity) -> StreamEncoder:
+        """Make the encoder of one streamed answer."""
+        ...
+
+    def encode_error(self, error: GatewayError) -> ErrorReply:
+        """Encode an error that ends the request before an answer began."""
+        ...
