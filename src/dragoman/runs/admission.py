@@ -1,0 +1,129 @@
+"""Who may run now, who waits, and who is turned away."""
+
+import asyncio
+from collections import deque
+
+from dragoman.errors import QueueFull, RateLimited
+
+_SMOOTHING = 0.2
+
+
+class Ticket:
+    """A run's claim to a place, from the moment it is admitted to the queue until it leaves.
+
+    The claim belongs to the run: whoever ends the run calls `leave`, also while it still waits.
+    """
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.since: float | None = None
+
+    async def wait(self) -> None:
+        """Return once the place is ours."""
+        await asyncio.shield(self.granted)
+
+    def leave(self) -> None:
+        """Give the place, or the place in the queue, back. Idempotent."""
+        self._admission.release(self)
+
+
+class Admission:
+    """A number of places and a bounded queue before them, first come first served.
+
+    Attributes:
+        places: Runs at once.
+        queue_size: Runs that may wait.
+    """
+
+    def __init__(self, places: int, queue_size: int) -> None:
+        self.places = places
+        self.queue_size = queue_size
+        self._holding: set[Ticket] = set()
+        self._waiting: deque[Ticket] = deque()
+        self._usual_seconds = 1.0
+
+    @property
+    def running(self) -> int:
+        """How many places are taken."""
+        return len(self._holding)
+
+    @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def enter(self) -> Ticket:
+        """Take a place, or one in the queue.
+
+        Raises:
+            QueueFull: Both are full; `retry_after` says when a place should be free.
+        """
+        ticket = Ticket(self)
+        if self.running < self.places:
+            self._grant(ticket)
+        elif self.queued < self.queue_size:
+            self._waiting.append(ticket)
+        else:
+            raise QueueFull(
+                f"All {self.places} places are taken and {self.queued} requests wait already.",
+                retry_after=self._usual_seconds * (self.queued + 1) / self.places,
+            )
+        return ticket
+
+    def release(self, ticket: Ticket) -> None:
+        """End a ticket, whatever its state, and let the next in."""
+        if ticket in self._holding:
+            self._holding.remove(ticket)
+            self._learn(ticket)
+        elif ticket in self._waiting:
+            self._waiting.remove(ticket)
+        while self._waiting and self.running < self.places:
+            self._grant(self._waiting.popleft())
+
+    def _grant(self, ticket: Ticket) -> None:
+        self._holding.add(ticket)
+        ticket.since = asyncio.get_running_loop().time()
+        ticket.granted.set_result(None)
+
+    def _learn(self, ticket: Ticket) -> None:
+        """Remember how long a place is usually kept, for `retry_after`."""
+        if ticket.since is not None:
+            seconds = asyncio.get_running_loop().time() - ticket.since
+            self._usual_seconds += _SMOOTHING * (seconds - self._usual_seconds)
+
+
+class RateLimit:
+    """Requests a minute, as a bucket that refills steadily.
+
+    Attributes:
+        per_minute: The bucket's size and its refill in 60 seconds; None: no limit.
+    """
+
+    def __init__(self, per_minute: int | None) -> None:
+        self.per_minute = per_minute
+        self._tokens = float(per_minute or 0)
+        self._at: float | None = None
+
+    def take(self, now: float) -> None:
+        """Count one request at `now` (seconds of a monotonic clock).
+
+        Raises:
+            RateLimited: The bucket is empty; `retry_after` says until when.
+        """
+        if self.per_minute is None:
+            return
+        rate = self.per_minute / 60
+        if self._at is not None:
+            self._tokens = min(self.per_minute, self._tokens + (now - self._at) * rate)
+        self._at = now
+        if self._tokens < 1:
+            raise RateLimited(
+                f"More than {self.per_minute} requests a minute.", retry_after=(1 - self._tokens) / rate
+            )
+        self._tokens -= 1
+
+    @property
+    def remaining(self) -> int | None:
+        """Requests left in the bucket when it was last used; None without a limit."""
+        return None if self.per_minute is None else int(self._tokens)

@@ -1,0 +1,137 @@
+"""The engine: admits a run, drives it through the backend, and records how it ended."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from dragoman.backends.base import Backend, RunRequest
+from dragoman.catalog import Model
+from dragoman.errors import GatewayError, ShuttingDown, TimedOut
+from dragoman.messages import MessagesRequest
+from dragoman.runs.admission import Admission, RateLimit, Ticket
+from dragoman.runs.run import Run
+
+log = structlog.get_logger("dragoman.runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gateway takes on.
+
+    Attributes:
+        max_concurrency: Runs at once.
+        max_queue_size: Runs that may wait behind them.
+        run_timeout: Seconds a run may take once it has its place.
+        requests_per_minute: Requests in 60 seconds; None: no limit.
+    """
+
+    max_concurrency: int = 8
+    max_queue_size: int = 100
+    run_timeout: float = 600.0
+    requests_per_minute: int | None = None
+
+
+class Engine:
+    """Owns every run's task from submission to its end."""
+
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        self._backend = backend
+        self._limits = limits
+        self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
+        self._rate = RateLimit(limits.requests_per_minute)
+        self._tasks: dict[asyncio.Task[None], Run] = {}
+        self._closing = False
+
+    @property
+    def running(self) -> int:
+        """Runs that have a place."""
+        return self._admission.running
+
+    @property
+    def queued(self) -> int:
+        """Runs that wait for one."""
+        return self._admission.queued
+
+    @property
+    def rate(self) -> RateLimit:
+        """The limit on requests a minute, for the headers that tell clients of it."""
+        return self._rate
+
+    def submit(self, body: MessagesRequest, model: Model, *, client: str) -> Run:
+        """Begin a run. It goes on whether or not its events are read; `Run.cancel` ends it.
+
+        Raises:
+            ShuttingDown: The gateway is stopping.
+            RateLimited: Too many requests this minute.
+            QueueFull: No place, not even in the queue.
+        """
+        if self._closing:
+            raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
+        self._rate.take(asyncio.get_running_loop().time())
+        ticket = self._admission.enter()
+        run = Run(client, model.id)
+        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body)), name=run.id)
+        run.driven_by(task)
+        self._tasks[task] = run
+        # Also reached when the task is cancelled before its first step, where no code of its own would run.
+        task.add_done_callback(lambda done: self._ended(done, ticket))
+        return run
+
+    async def aclose(self, grace: float) -> None:
+        """Take nothing new, let runs finish, then end what is left.
+
+        Args:
+            grace: Seconds that runs have to finish.
+        """
+        self._closing = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=grace)
+        for run in list(self._tasks.values()):
+            run.failed(ShuttingDown("The gateway stopped before the answer was whole.", retry_after=5))
+        leftover = list(self._tasks)
+        for task in leftover:
+            task.cancel()
+        if leftover:
+            await asyncio.wait(leftover)
+
+    def _ended(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
+        ticket.leave()
+        run = self._tasks.pop(task)
+        if not run.ended:
+            run.cancelled()
+        log.info(
+            "run.end",
+            run=run.id,
+            status=run.status,
+            model=run.model,
+            path=run.path,
+            client=run.client,
+            reason=run.reason,
+            error=run.error.code if run.error else None,
+            stages={name: round(seconds, 4) for name, seconds in run.stages.items()},
+            usage=run.usage,
+        )
+
+    async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
+        try:
+            await ticket.wait()
+            run.admitted()
+            async with asyncio.timeout(self._limits.run_timeout):
+                await self._relay(run, request)
+        except TimeoutError:
+            seconds = f"{self._limits.run_timeout:g}"
+            run.failed(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
+        except GatewayError as error:
+            run.failed(error)
+        except Exception as error:
+            log.exception("run.broke", run=run.id)
+            run.failed(error)
+        else:
+            run.succeeded()
+
+    async def _relay(self, run: Run, request: RunRequest) -> None:
+        async with aclosing(self._backend.run(request)) as events:
+            async for event in events:
+                run.happened(event)

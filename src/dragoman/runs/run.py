@@ -1,0 +1,151 @@
+"""One run: queued, then running, then succeeded, failed or cancelled."""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from typing import Literal, TypeAlias, cast
+
+from dragoman.errors import GatewayError, InternalError
+from dragoman.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
+from dragoman.messages import JSONObject, Usage
+from dragoman.notices import Notice
+
+Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class Run:
+    """What became of one request, and the events it has made so far that nobody has taken yet.
+
+    The engine's task drives it and is its only writer; one reader takes events with `next`. Events are not held back
+    for a slow reader: an answer is bounded by the model's own limit.
+
+    Attributes:
+        id: `run_` and 32 hexadecimal digits.
+        created: Seconds since 1970.
+        client: Who asked, as the server knows it.
+        model: The model's id.
+        status: Where it stands.
+        path: How the answer is had, once that is known.
+        notices: What the backend could not do as asked.
+        stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as it got.
+        usage: Token counts, as far as the API has told them.
+        error: Why it failed.
+    """
+
+    def __init__(self, client: str, model: str) -> None:
+        self.id = f"run_{secrets.token_hex(16)}"
+        self.created = int(time.time())
+        self.client = client
+        self.model = model
+        self.status: Status = "queued"
+        self.path: Path | None = None
+        self.notices: tuple[Notice, ...] = ()
+        self.stages: dict[str, float] = {}
+        self.usage: Usage | None = None
+        self.error: GatewayError | None = None
+        self.reason: str | None = None
+        self._began = time.perf_counter()
+        self._asked: float | None = None
+        self._events: deque[Event] = deque()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in {"succeeded", "failed", "cancelled"}
+
+    async def next(self, timeout: float) -> list[Event] | None:  # noqa: ASYNC109 - silence is an answer, not an error
+        """All events since the last call.
+
+        Args:
+            timeout: Seconds of silence after which an empty list is returned.
+
+        Returns:
+            The events; an empty list after silence; None when the run ended well or was cancelled and all is taken.
+
+        Raises:
+            GatewayError: The run failed; raised once every event before it was taken.
+        """
+        if not self._events and not self.ended:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
+            except TimeoutError:
+                return []
+        if self._events:
+            taken = list(self._events)
+            self._events.clear()
+            return taken
+        if self.error is not None:
+            raise self.error
+        return None if self.ended else []
+
+    async def cancel(self, reason: str) -> None:
+        """End the run now. Idempotent; returns when everything it held is gone.
+
+        Args:
+            reason: A few words for the log.
+        """
+        if self.reason is None:
+            self.reason = reason
+        if self._task is not None:
+            if not self.ended:
+                self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # What follows is for the engine's task alone.
+
+    def driven_by(self, task: "asyncio.Task[None]") -> None:
+        """Name the task that `cancel` ends."""
+        self._task = task
+
+    def admitted(self) -> None:
+        """The run left the queue."""
+        self.status = "running"
+        self.stages["queue"] = time.perf_counter() - self._began
+
+    def happened(self, event: Event) -> None:
+        """Take note of an event and hand it to the reader."""
+        match event:
+            case Started(path, stages, notices):
+                self.path, self.notices = path, notices
+                self.stages.update(stages)
+                self._asked = time.perf_counter()
+            case MessageStart(raw):
+                self._count(cast("JSONObject", raw["message"]).get("usage"))
+            case BlockDelta():
+                if self._asked is not None:
+                    self.stages["first_token"] = time.perf_counter() - self._asked
+                    self._asked = None
+            case MessageDelta(raw):
+                self._count(raw.get("usage"))
+            case _:
+                pass
+        self._events.append(event)
+        self._news.set()
+
+    def succeeded(self) -> None:
+        """The answer is whole."""
+        self._end("succeeded")
+
+    def failed(self, error: Exception) -> None:
+        """The run ended with an error; one that is not ours to show is shown as an internal one."""
+        self.error = error if isinstance(error, GatewayError) else InternalError(f"Internal error in run {self.id}.")
+        self._end("failed")
+
+    def cancelled(self) -> None:
+        """The run was ended from outside."""
+        self._end("cancelled")
+
+    def _end(self, status: Status) -> None:
+        self.status = status
+        self.stages["total"] = time.perf_counter() - self._began
+        self._news.set()
+
+    def _count(self, usage: object) -> None:
+        if isinstance(usage, dict):
+            known = {key: value for key, value in usage.items() if value is not None}
+            self.usage = cast("Usage", {**(self.usage or {}), **known})
