@@ -1,0 +1,299 @@
+"""Every setting, once: command-line flags, `.env.example` and the table in `docs/settings.md` are made from this.
+
+Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, cast
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+LogLevel: TypeAlias = Literal["info", "debug", "trace", "off"]
+
+
+class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The settings cannot be used; the text names each setting and the ways to give it. Holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How a setting can be given, beside its own name.
+
+    Attributes:
+        group: The heading it stands under in the docs.
+        flag: Whether it has a flag on the command line; secrets of others and files have none.
+        short: Its one-letter flag.
+        variable: Its variable, where that is not `DRAGOMAN_` and its name.
+        fallback: A variable that stands in for it.
+        shown: What the docs show as default, where the value depends on the machine.
+    """
+
+    group: str
+    flag: bool = True
+    short: str = ""
+    variable: str = ""
+    fallback: str = ""
+    shown: str = ""
+
+
+def _split(value: object) -> object:
+    """`a,b` as people write lists in variables."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _pairs(value: object) -> object:
+    """`name=model,other=model` or a JSON object."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [part.split("=", 1) for part in value.split(",") if part.strip()]
+    if any(len(pair) != len(("name", "model")) for pair in pairs):
+        raise ValueError("write it as name=model,other=model")
+    return {name.strip(): model.strip() for name, model in pairs}
+
+
+def _backend(value: object) -> object:
+    if value in {"api", "cli"}:
+        raise ValueError(f"the backend `{value}` is not in this version; use `runtime`")
+    return "runtime" if value == "sdk" else value
+
+
+def _state_dir() -> Path:
+    from platformdirs import user_state_path  # noqa: PLC0415 - only where no directory is given
+
+    return user_state_path("dragoman")
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
+_POOL, _ANSWERS, _LOG = "Processes", "Requests and answers", "Files, log and development"
+
+
+class Settings(BaseSettings):
+    """What the gateway is told, checked and frozen."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_file=".env", validate_default=False)
+
+    host: Annotated[str, Given(_ACCESS)] = Field("127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Given(_ACCESS, short="-p", fallback="PORT")] = Field(
+        8787, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    api_key: Annotated[SecretStr | None, Given(_ACCESS)] = Field(
+        None, description="Key that clients must send. Needed on any address but loopback."
+    )
+    api_key_file: Annotated[Path | None, Given(_ACCESS)] = Field(
+        None, description="File that holds the key, instead of `api_key`."
+    )
+    allow_host: Annotated[_Names, Given(_ACCESS)] = Field(
+        (), description="Further `Host` names that requests may carry (`gateway.example.com`, `*.example.com`)."
+    )
+    allow_origin: Annotated[_Names, Given(_ACCESS)] = Field(
+        (), description="Web origins whose pages may use the gateway (`https://app.example.com`)."
+    )
+    open_models: Annotated[bool, Given(_ACCESS)] = Field(False, description="Answer `/v1/models` without a key.")
+    allow_remote_signed_in: Annotated[bool, Given(_ACCESS)] = Field(
+        False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
+    )
+
+    backend: Annotated[Literal["runtime"], BeforeValidator(_backend), Given(_CLAUDE)] = Field(
+        "runtime", description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime."
+    )
+    claude_command: Annotated[Path | None, Given(_CLAUDE, shown="the bundled one")] = Field(
+        None, description="Claude Code executable to run."
+    )
+    signed_in: Annotated[bool, Given(_CLAUDE)] = Field(
+        False, description="Use the Claude Code sign-in of the account's owner, for the owner alone, and no API key."
+    )
+    anthropic_api_key: Annotated[SecretStr | None, Given(_CLAUDE, flag=False, variable="ANTHROPIC_API_KEY")] = Field(
+        None, description="API key that the runtime uses."
+    )
+    anthropic_base_url: Annotated[str | None, Given(_CLAUDE, flag=False, variable="ANTHROPIC_BASE_URL")] = Field(
+        None, description="Address of the Messages API that the runtime asks."
+    )
+    claude_config_dir: Annotated[Path | None, Given(_CLAUDE, flag=False, variable="CLAUDE_CONFIG_DIR")] = Field(
+        None, description="Where Claude Code keeps its settings and sign-in."
+    )
+    simulate: Annotated[bool, Given(_CLAUDE)] = Field(
+        False, description="Ask the built-in simulator instead of Claude: no account, no network."
+    )
+
+    default_model: Annotated[str, Given(_MODELS)] = Field("sonnet", description="Model where a request names none.")
+    models: Annotated[_Names, Given(_MODELS, shown="live list")] = Field(
+        (), description="The only models to list and serve."
+    )
+    model_aliases: Annotated[dict[str, str], BeforeValidator(_pairs), Given(_MODELS)] = Field(
+        default_factory=dict, description="Own names for models: `fast=haiku,gpt-4o=sonnet`."
+    )
+    map_retired_models: Annotated[bool, Given(_MODELS)] = Field(
+        False, description="Answer retired model ids by their successors, with a warning, instead of 404."
+    )
+
+    max_concurrency: Annotated[int, Given(_LIMITS)] = Field(8, ge=1, description="Runs at once.")
+    max_queue_size: Annotated[int, Given(_LIMITS)] = Field(100, ge=0, description="Runs that may wait behind them.")
+    requests_per_minute: Annotated[int | None, Given(_LIMITS, shown="no limit")] = Field(
+        None, ge=1, description="Requests taken in a minute."
+    )
+    run_timeout: Annotated[float, Given(_LIMITS)] = Field(600.0, gt=0, description="Seconds that a run may take.")
+    silence_timeout: Annotated[float, Given(_LIMITS)] = Field(
+        300.0, gt=0, description="Seconds without any sign of life from Claude after which a run fails."
+    )
+    max_request_bytes: Annotated[ByteSize, Given(_LIMITS, shown="32MiB")] = Field(
+        ByteSize(32 * 2**20), ge=1, description="Largest request body (`1000000`, `64MiB`)."
+    )
+
+    spares: Annotated[int, Given(_POOL)] = Field(2, ge=0, description="Booted processes that wait for a request.")
+    max_live: Annotated[int, Given(_POOL)] = Field(
+        8, ge=0, description="Conversations whose process is kept for the next turn."
+    )
+    live_ttl: Annotated[float, Given(_POOL)] = Field(600.0, ge=0, description="Seconds that such a process is kept.")
+    parked_ttl: Annotated[float, Given(_POOL)] = Field(
+        600.0, ge=0, description="Seconds that a process waits for the result of a tool call."
+    )
+    max_memory: Annotated[ByteSize, Given(_POOL, shown="2GiB")] = Field(
+        ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
+    )
+
+    strict_parameters: Annotated[bool, Given(_ANSWERS)] = Field(
+        False, description="Refuse unknown request fields with 400 instead of a warning."
+    )
+    heartbeat: Annotated[float, Given(_ANSWERS)] = Field(
+        15.0, gt=0, description="Seconds of silence after which a stream gets a comment line."
+    )
+    shutdown_grace: Annotated[float, Given(_ANSWERS)] = Field(
+        10.0, ge=0, description="Seconds that running answers have to end when the gateway stops."
+    )
+
+    config: Annotated[Path | None, Given(_LOG, shown="`dragoman.toml` in the platform's configuration directory")] = (
+        Field(None, description="TOML file with settings.")
+    )
+    state_dir: Annotated[Path, Given(_LOG, shown="the platform's state directory")] = Field(
+        default_factory=_state_dir, description="Where the gateway keeps its own files."
+    )
+    log_level: Annotated[LogLevel, Given(_LOG)] = Field(
+        "info", description="`debug` and `trace` also log what people write; `info` does not."
+    )
+    log_file: Annotated[Path | None, Given(_LOG, shown="the terminal")] = Field(
+        None, description="File for the log, as JSON lines."
+    )
+    reload: Annotated[bool, Given(_LOG)] = Field(False, description="Start again when the code or a setting changes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_from_file(cls, values: dict[str, object]) -> dict[str, object]:
+        path = values.get("api_key_file")
+        if not path:
+            return values
+        if values.get("api_key"):
+            raise ValueError("api_key (--api-key) and api_key_file (--api-key-file) are both set: choose one")
+        try:
+            key = Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ValueError(f"api_key_file (--api-key-file): {path} cannot be read: {reason}") from error
+        if not key:
+            raise ValueError(f"api_key_file (--api-key-file): {path} is empty")
+        return {**values, "api_key": key}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours knows fallbacks
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `api_key_file` instead
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say where values come from, first found first served."""
+        environment = _Layer(settings_cls, _from_variables(os.environ))
+        env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
+        dotenv = _Layer(settings_cls, _from_variables(dotenv_values(env_file) if env_file else {}))
+        named = next((layer()["config"] for layer in (init_settings, environment, dotenv) if "config" in layer()), None)
+        return init_settings, environment, dotenv, _Layer(settings_cls, _from_toml(cast("str | None", named)))
+
+
+class _Layer(PydanticBaseSettingsSource):
+    """Settings that stand together in one place."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, object]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
+        """One setting's value."""
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        return self._values
+
+
+def given(name: str) -> Given:
+    """How a setting can be given."""
+    return next(item for item in Settings.model_fields[name].metadata if isinstance(item, Given))
+
+
+def variables(name: str) -> tuple[str, ...]:
+    """The variables of a setting, the stronger one first."""
+    known = given(name)
+    return tuple(v for v in (known.variable or f"DRAGOMAN_{name.upper()}", known.fallback) if v)
+
+
+def flag(name: str) -> str | None:
+    """The long flag of a setting."""
+    return f"--{name.replace('_', '-')}" if given(name).flag else None
+
+
+def load(flags: Mapping[str, object], *, env_file: Path | None = Path(".env")) -> Settings:
+    """Put the settings together.
+
+    Args:
+        flags: What the command line says, by setting.
+        env_file: The `.env` file, read if it is there.
+
+    Raises:
+        BadSettings: A value is wrong or a file cannot be read.
+    """
+    try:
+        return Settings(_env_file=env_file, **flags)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = (_problem(part["loc"], part["msg"]) for part in error.errors(include_input=False))
+        raise BadSettings("\n".join(lines)) from None
+
+
+def _problem(where: tuple[int | str, ...], message: str) -> str:
+    name, message = str(where[0]) if where else "", message.removeprefix("Value error, ")
+    if name not in Settings.model_fields:
+        return f"{name}: {message}" if name else message
+    ways = ", ".join(way for way in (flag(name), *variables(name)) if way)
+    return f"{name} ({ways}): {message}"
+
+
+def _from_variables(environment: Mapping[str, str | None]) -> dict[str, object]:
+    """An empty variable counts as not set, as compose files write it."""
+    found = {name: [environment.get(v) for v in variables(name)] for name in Settings.model_fields}
+    return {name: next(filter(None, values)) for name, values in found.items() if any(values)}
+
+
+def _from_toml(named: str | None) -> dict[str, object]:
+    from platformdirs import user_config_path  # noqa: PLC0415 - with the other files
+
+    path = Path(named).expanduser() if named else user_config_path("dragoman") / "dragoman.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {path} cannot be read: {error}") from None
+    table = values.pop("models", None)
+    if isinstance(table, dict):
+        places = {"aliases": "model_aliases", "default": "default_model", "list": "models"}
+        values |= {places.get(key, f"models.{key}"): value for key, value in table.items()}
+    elif table is not None:
+        values["models"] = table
+    return {key.replace("-", "_"): value for key, value in values.items()}
