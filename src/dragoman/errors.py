@@ -19,6 +19,7 @@ GatewayError
 └── InternalError             our own fault
 """
 
+# ruff: noqa: N818 - a cause is named by what happened; "Error" at the end of each would say nothing
 from typing import ClassVar
 
 

@@ -1,0 +1,82 @@
+"""Checks of an answer before it ends: structured text against its format, tool arguments against their schema."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from dragoman.errors import UpstreamFailed
+from dragoman.messages import JSON, JSONObject
+from dragoman.notices import Notice
+from dragoman.wire.openai_chat.request import AnswerFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENDED = frozenset({"end_turn", "stop_sequence"})
+"""Only an answer that came to its own end can be held to its format."""
+
+
+def check_text(text: str, stop_reason: object, wanted: AnswerFormat) -> None:
+    """Hold a structured answer to its format.
+
+    Raises:
+        UpstreamFailed: `schema_mismatch`.
+    """
+    if stop_reason not in _ENDED:
+        return
+    try:
+        value = cast("JSON", msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError):
+        raise _mismatch("it is not valid JSON") from None
+    if wanted.schema is None:
+        if not isinstance(value, dict):
+            raise _mismatch("it is not a JSON object")
+    elif fault := first_fault(value, wanted.schema):
+        raise _mismatch(fault)
+
+
+def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject], param: str) -> Notice | None:
+    """Say where a call's arguments do not fit the client's own schema."""
+    schema = schemas.get(name)
+    if not schema or not (fault := first_fault(arguments, schema)):
+        return None
+    return Notice("schema_mismatch", param, f"The arguments of `{name}` do not fit its schema: {fault}.")
+
+
+def first_fault(value: JSON, schema: JSONObject) -> str | None:
+    """What is wrong with a value, in one line; none where nothing is, or where the schema itself is no schema."""
+    # Imported late: it takes a tenth of a second, and most answers are free text.
+    from jsonschema import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types of its own
+
+    try:
+        error = exceptions.best_match(_validator(schema, value))
+    except (exceptions.SchemaError, exceptions.UnknownType, exceptions._WrappedReferencingError, RecursionError):  # noqa: SLF001
+        return None
+    if error is None:
+        return None
+    place = error.json_path.removeprefix("$").lstrip(".")
+    return f"{place or 'the value'}: {str(error.message)[:200]}"
+
+
+def _validator(schema: JSONObject, value: JSON) -> "Iterator[object]":
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+
+    # Clients' own regular expressions would run in our process, without a limit: left to the API.
+    kind = validators.extend(
+        Draft202012Validator,
+        {"pattern": None, "patternProperties": None, "additionalProperties": None} if _has_patterns(schema) else {},
+    )
+    # An empty registry: no reference of a client's makes us fetch anything.
+    return cast("Iterator[object]", kind(schema, registry=Registry()).iter_errors(value))
+
+
+def _has_patterns(schema: JSON) -> bool:
+    if isinstance(schema, dict):
+        return any(key in ("pattern", "patternProperties") or _has_patterns(part) for key, part in schema.items())
+    return isinstance(schema, list) and any(map(_has_patterns, schema))
+
+
+def _mismatch(fault: str) -> UpstreamFailed:
+    return UpstreamFailed(f"Claude's answer does not fit `response_format`: {fault}.", code="schema_mismatch")

@@ -1,0 +1,57 @@
+"""The chat completions dialect, as the gateway uses it."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from dragoman.catalog import Catalog
+from dragoman.errors import GatewayError
+from dragoman.fold import Folded
+from dragoman.notices import Notice
+from dragoman.wire.base import Decoded, ErrorReply, Identity
+from dragoman.wire.openai_chat import decode, encode
+from dragoman.wire.openai_chat.request import ChatOptions, ChatRequest
+from dragoman.wire.openai_chat.stream import ChatStream
+from dragoman.wire.statuses import openai_reply
+
+
+class OpenAIChat:
+    """The `Codec` of `/v1/chat/completions`.
+
+    Args:
+        catalog: The models, or what gives them: the list may change while the gateway runs.
+        options: The operator's choices.
+    """
+
+    def __init__(self, catalog: Catalog | Callable[[], Catalog], options: ChatOptions | None = None) -> None:
+        self._catalog = catalog
+        self._options = options or ChatOptions()
+
+    def decode(self, raw: bytes) -> ChatRequest:
+        """Understand a request body.
+
+        Raises:
+            InvalidRequest: With the field's name in `param`.
+            NotFound: The model does not exist.
+        """
+        catalog = self._catalog if isinstance(self._catalog, Catalog) else self._catalog()
+        return decode.decode(raw, catalog, self._options)
+
+    def review(self, decoded: Decoded, answers: Sequence[Folded]) -> tuple[Notice, ...]:
+        """What a whole answer is to be warned of: tool arguments that do not fit the client's schemas."""
+        return encode.review(cast("ChatRequest", decoded), answers)
+
+    def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
+        """Encode the whole answer.
+
+        Raises:
+            UpstreamFailed: `schema_mismatch`: the text is not what `response_format` asks for.
+        """
+        return encode.encode(cast("ChatRequest", decoded), identity, answers)
+
+    def encode_stream(self, decoded: Decoded, identity: Identity) -> ChatStream:
+        """Make the encoder of one streamed answer."""
+        return ChatStream(cast("ChatRequest", decoded), identity)
+
+    def encode_error(self, error: GatewayError) -> ErrorReply:
+        """Encode an error that ends the request before an answer began."""
+        return openai_reply(error)

@@ -1,0 +1,105 @@
+"""Whole answers as a chat completion."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dragoman.fold import Folded
+from dragoman.messages import JSON, JSONObject
+from dragoman.notices import Notice
+from dragoman.wire.base import Identity
+from dragoman.wire.openai_chat.answer import (
+    annotations,
+    arguments_text,
+    completion_id,
+    fingerprint,
+    finish_reason,
+    refusal_of,
+)
+from dragoman.wire.openai_chat.checks import check_arguments, check_text
+from dragoman.wire.openai_chat.reasoning import detail
+from dragoman.wire.openai_chat.request import ChatRequest
+from dragoman.wire.openai_chat.usage import usage_of
+
+
+def encode(request: ChatRequest, identity: Identity, answers: Sequence[Folded]) -> bytes:
+    """The body of a plain answer.
+
+    Raises:
+        UpstreamFailed: `schema_mismatch`: the text is not what `response_format` asks for.
+    """
+    model = request.resolved.model.id
+    body: JSONObject = {
+        "id": completion_id(identity),
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": model,
+        "system_fingerprint": fingerprint(model),
+        "choices": [_choice(request, answer, index) for index, answer in enumerate(answers)],
+        "usage": usage_of(answer.message.get("usage", {}) for answer in answers),
+    }
+    return msgspec.json.encode(body)
+
+
+def review(request: ChatRequest, answers: Sequence[Folded]) -> tuple[Notice, ...]:
+    """Tool arguments that do not fit the client's own schemas. The client gets them all the same."""
+    found = []
+    for choice, answer in enumerate(answers):
+        calls = [block for block in answer.message.get("content", []) if block.get("type") == "tool_use"]
+        for place, block in enumerate(calls):
+            param = f"choices[{choice}].message.tool_calls[{place}].function.arguments"
+            found.append(check_arguments(str(block.get("name")), block.get("input"), request.tool_schemas, param))
+    return tuple(notice for notice in found if notice)
+
+
+def _choice(request: ChatRequest, answer: Folded, index: int) -> JSONObject:
+    stop_reason = answer.message.get("stop_reason")
+    message = _message(request, answer)
+    if request.answer_format and "tool_calls" not in message and "function_call" not in message:
+        check_text(str(message["content"] or ""), stop_reason, request.answer_format)
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": finish_reason(stop_reason, legacy=request.legacy_functions),
+    }
+
+
+def _message(request: ChatRequest, answer: Folded) -> JSONObject:
+    text, reasoning = "", ""
+    cited: list[JSON] = []
+    details: list[JSON] = []
+    calls: list[JSONObject] = []
+    for index, block in enumerate(answer.message.get("content", [])):
+        kind = block.get("type")
+        if kind == "text":
+            cited += annotations(block, len(text))
+            text += str(block.get("text") or "")
+        elif kind == "tool_use":
+            calls.append(_call(block, answer.arguments.get(index)))
+        elif entry := detail(block, len(details)):
+            details.append(entry)
+            reasoning += str(entry.get("text") or "")
+    message: JSONObject = {
+        "role": "assistant",
+        "content": text or None,
+        "refusal": refusal_of(answer.message),
+        "annotations": cited,
+    }
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    if details:
+        message["reasoning_details"] = details
+    if calls and request.legacy_functions:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = [*calls]
+    return message
+
+
+def _call(block: JSONObject, written: str | None) -> JSONObject:
+    return {
+        "id": block.get("id"),
+        "type": "function",
+        "function": {"name": block.get("name"), "arguments": arguments_text(block, written)},
+    }

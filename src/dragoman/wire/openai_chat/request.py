@@ -1,0 +1,56 @@
+"""What the chat dialect remembers of a request until its answer is encoded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dragoman.messages import JSONObject
+from dragoman.wire.base import Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """The operator's choices for this dialect.
+
+    Attributes:
+        strict_parameters: Refuse unknown fields instead of ignoring them.
+        max_choices: The largest `n`.
+        strict_mapping: Refuse what could only be mapped to something near it.
+    """
+
+    strict_parameters: bool = False
+    max_choices: int = 8
+    strict_mapping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """What the text of the answer must be.
+
+    Attributes:
+        schema: The client's own JSON schema; none where any JSON object will do.
+    """
+
+    schema: JSONObject | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(Decoded):
+    """A chat completions request, understood.
+
+    Attributes:
+        include_usage: Whether the stream ends with a chunk that holds the usage.
+        legacy_functions: Whether calls are answered as `function_call`, the form before tools.
+        answer_format: What the text must be, checked before the answer ends; none for free text.
+        tool_schemas: The client's own parameter schemas, by tool.
+        store: Whether the client wants to read the answer back later.
+        metadata: The client's own labels, kept with the run.
+        claude: The gateway's own field: working directory, permission mode and the like.
+    """
+
+    include_usage: bool = False
+    legacy_functions: bool = False
+    answer_format: AnswerFormat | None = None
+    tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
+    store: bool = False
+    metadata: JSONObject = field(default_factory=dict)
+    claude: JSONObject | None = None

@@ -1,0 +1,69 @@
+"""Which HTTP status and which OpenAI error `type` each cause has. Found by walking the cause's MRO.
+
+A new cause without a row of its own is answered like its parent, and at last like an internal error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from dragoman import errors
+from dragoman.errors import GatewayError
+from dragoman.messages import JSONObject
+from dragoman.wire.base import ErrorReply
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a cause is answered.
+
+    Attributes:
+        http: The HTTP status.
+        openai_type: The `type` of the OpenAI dialects.
+    """
+
+    http: int
+    openai_type: str
+
+
+STATUSES: Mapping[type[GatewayError], Status] = {
+    GatewayError: Status(500, "api_error"),
+    errors.InvalidRequest: Status(400, "invalid_request_error"),
+    errors.Unauthenticated: Status(401, "authentication_error"),
+    errors.Forbidden: Status(403, "permission_error"),
+    errors.NotFound: Status(404, "invalid_request_error"),
+    errors.RequestTooLarge: Status(413, "invalid_request_error"),
+    errors.NotSignedIn: Status(401, "authentication_error"),
+    errors.QuotaExceeded: Status(429, "insufficient_quota"),
+    errors.RateLimited: Status(429, "rate_limit_error"),
+    errors.Overloaded: Status(503, "api_error"),
+    errors.UpstreamFailed: Status(502, "api_error"),
+    errors.TimedOut: Status(504, "api_error"),
+    errors.ShuttingDown: Status(503, "api_error"),
+    errors.InternalError: Status(500, "api_error"),
+}
+
+
+def status_of(error: GatewayError) -> Status:
+    """The status of an error: that of the nearest class in its MRO which has one."""
+    for cause in type(error).__mro__:
+        if status := STATUSES.get(cause):
+            return status
+    raise AssertionError("GatewayError itself has a status")
+
+
+def openai_error(error: GatewayError) -> JSONObject:
+    """The error object of the OpenAI dialects; all four keys always stand there."""
+    return {
+        "message": error.message,
+        "type": status_of(error).openai_type,
+        "param": error.param,
+        "code": error.code,
+    }
+
+
+def openai_reply(error: GatewayError) -> ErrorReply:
+    """An error before any answer began, as every OpenAI dialect says it."""
+    body = msgspec.json.encode({"error": openai_error(error)})
+    return ErrorReply(status_of(error).http, body)

@@ -1,0 +1,88 @@
+"""Bytes to a typed request, with faults that name the field as a client writes it (`messages[0].content`)."""
+
+import re
+from collections.abc import Iterator
+from typing import TypeVar, cast
+
+import msgspec
+
+from dragoman.errors import InvalidRequest
+from dragoman.messages import JSON, JSONObject
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>.*)`$")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_UNEXPECTED = re.compile(r"Expected `[^`]+`, got `")
+_JSON_WORDS = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))
+
+
+def parse(raw: bytes) -> JSON:
+    """The body as plain data.
+
+    Raises:
+        InvalidRequest: `invalid_json`.
+    """
+    try:
+        return cast("JSON", msgspec.json.decode(raw))
+    except RecursionError:
+        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def typed(data: JSON, into: type[T]) -> T:
+    """Plain data as a typed request.
+
+    Raises:
+        InvalidRequest: `missing_required_parameter`, `invalid_type` or `invalid_value`, with the field in `param`.
+    """
+    try:
+        return msgspec.convert(data, into)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from None
+
+
+def unknown_fields(data: JSON, known: object, path: str = "") -> Iterator[str]:
+    """The paths of fields, at any depth, that the typed request has no place for. A null is nothing lost.
+
+    Args:
+        data: The plain data.
+        known: What `typed` made of it.
+        path: Where this part of the data stands.
+    """
+    if isinstance(known, list) and isinstance(data, list):
+        for index, (part, item) in enumerate(zip(data, known, strict=True)):
+            if isinstance(item, msgspec.Struct):
+                yield from unknown_fields(part, item, f"{path}[{index}]")
+    elif isinstance(known, msgspec.Struct) and isinstance(data, dict):
+        yield from _unknown_of_object(data, known, f"{path}." if path else "")
+
+
+def _unknown_of_object(data: JSONObject, known: msgspec.Struct, prefix: str) -> Iterator[str]:
+    tag = known.__struct_config__.tag_field
+    for name, value in data.items():
+        if name in known.__struct_fields__:
+            field = getattr(known, name)
+            if isinstance(field, (list, msgspec.Struct)):
+                yield from unknown_fields(value, field, prefix + name)
+        elif name != tag and value is not None:
+            yield prefix + name
+
+
+def _named(said: str) -> InvalidRequest:
+    place = _PATH.search(said)
+    path = place["path"] if place else ""
+    fault = said[: place.start()] if place else said
+    if missing := _MISSING.match(fault):
+        param = f"{path}.{missing['field']}" if path else missing["field"]
+        return InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
+    code = "invalid_type" if _UNEXPECTED.match(fault) else "invalid_value"
+    where = f"`{path}`" if path else "the request body"
+    return InvalidRequest(f"Invalid {where}: {_in_json_words(fault)}.", code=code, param=path or None)
+
+
+def _in_json_words(fault: str) -> str:
+    for ours, theirs in _JSON_WORDS:
+        fault = re.sub(rf"(?<![\w']){ours}(?![\w'])", theirs, fault)
+    return fault[:1].lower() + fault[1:]
