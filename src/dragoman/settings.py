@@ -6,7 +6,7 @@ Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, d
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, cast
@@ -261,8 +261,9 @@ def load(flags: Mapping[str, object], *, env_file: Path | None = Path(".env")) -
     Raises:
         BadSettings: A value is wrong or a file cannot be read.
     """
+    make = cast("Callable[..., Settings]", Settings)
     try:
-        return Settings(_env_file=env_file, **flags)  # type: ignore[arg-type]
+        return make(_env_file=env_file, **flags)
     except ValidationError as error:
         lines = (_problem(part["loc"], part["msg"]) for part in error.errors(include_input=False))
         raise BadSettings("\n".join(lines)) from None

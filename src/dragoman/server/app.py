@@ -1,0 +1,81 @@
+"""The routes, and the door before them."""
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dragoman.runs import Engine
+from dragoman.server.access_log import log_exchange
+from dragoman.server.auth import OPEN_PATHS, KeyGate
+from dragoman.server.catalog import LiveCatalog
+from dragoman.server.chat import Complete
+from dragoman.server.docs import Docs
+from dragoman.server.exchange import Exchange
+from dragoman.server.front import Front, Gate
+from dragoman.server.health import Health
+from dragoman.server.hosts import HostGate
+from dragoman.server.metrics import Metrics
+from dragoman.server.models import Models
+from dragoman.server.options import Operations, Options
+from dragoman.server.origins import OriginGate
+from dragoman.wire.base import Codec
+
+_MODELS = frozenset({"/v1/models", "/models"})
+
+
+def build_app(chat: Codec, engine: Engine, catalog: LiveCatalog, operations: Operations, options: Options) -> ASGIApp:
+    """Put the server together. It owns nothing that needs closing."""
+    metrics = Metrics(engine, operations)
+    api = _api(Complete(chat, engine, catalog, options), Models(catalog))
+    routes = [*api, *_pages(Health(engine, operations, [route.path for route in api]), metrics, Docs())]
+    paths = {route.endpoint: route.path for route in reversed(routes)}
+
+    def count(exchange: Exchange) -> None:
+        metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
+
+    return Front(_App(routes), _gates(options), (log_exchange, count), chat.encode_error)
+
+
+def _api(complete: Complete, models: Models) -> list[Route]:
+    """Every one stands with and without `/v1`: people paste base URLs both ways. The busiest first."""
+    return [
+        route
+        for prefix in ("/v1", "")
+        for route in (
+            Route(f"{prefix}/chat/completions", complete, methods=["POST"]),
+            Route(f"{prefix}/models", models.all, methods=["GET"]),
+            Route(f"{prefix}/models/{{id:path}}", models.one, methods=["GET"]),
+        )
+    ]
+
+
+def _pages(health: Health, metrics: Metrics, docs: Docs) -> list[Route]:
+    return [
+        Route("/", health.index),
+        Route("/health", health.alive),
+        Route("/health/ready", health.ready),
+        Route("/metrics", metrics.answer),
+        Route("/docs", docs.swagger),
+        Route("/redoc", docs.redoc),
+        Route("/openapi.json", docs.openapi),
+    ]
+
+
+def _gates(options: Options) -> list[Gate]:
+    """The order matters: an origin is compared with a `Host` that was checked before."""
+    open_paths = OPEN_PATHS | _MODELS if options.open_models else OPEN_PATHS
+    return [
+        HostGate(options.host, options.allow_hosts),
+        OriginGate(options.allow_origins),
+        KeyGate(options.api_key, open_paths),
+    ]
+
+
+class _App:
+    """Starlette's router, which raises its 404 and 405 for an app in the scope and answers them itself without one."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self._router(scope, receive, send)

@@ -1,0 +1,108 @@
+"""Questions to a model, in any dialect: decode, run, encode."""
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from dragoman.errors import GatewayError, NotFound
+from dragoman.fold import Fold
+from dragoman.runs import Engine
+from dragoman.server.catalog import LiveCatalog
+from dragoman.server.choices import Choices
+from dragoman.server.disconnect import ClientGone, UntilGone
+from dragoman.server.exchange import CLIENT_GONE, Exchange, RawHeaders, exchange_of
+from dragoman.server.headers import rate_headers, run_headers
+from dragoman.server.limits import read_body
+from dragoman.server.options import Options
+from dragoman.server.replies import error_reply, gateway_error, json_reply
+from dragoman.server.streaming import Streaming
+from dragoman.wire.base import Codec, Decoded, Identity
+
+log = structlog.get_logger("dragoman.server")
+
+_NO_LIMIT = 86_400.0
+
+
+class Complete:
+    """An ASGI endpoint that answers questions in one dialect."""
+
+    def __init__(self, codec: Codec, engine: Engine, catalog: LiveCatalog, options: Options) -> None:
+        self._codec = codec
+        self._engine = engine
+        self._catalog = catalog
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
+        """Answer one request."""
+        exchange = exchange_of(scope)
+        try:
+            await self._answer(exchange, receive)
+        except ClientGone:
+            exchange.status = exchange.status or CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - each dialect has its own body for every failure
+            if not exchange.status:
+                await self._refuse(exchange, gateway_error(error, exchange))
+
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        declared = exchange.headers.get(b"content-length")
+        raw = await read_body(receive, declared, self._options.max_request_bytes)
+        decoded = await self._decode(raw)
+        self._log_request(exchange, decoded)
+        choices = Choices()
+        exchange.runs = choices.runs
+        try:
+            for _ in range(decoded.choices):
+                choices.add(self._engine.submit(decoded.body, decoded.resolved.model, client=exchange.client))
+            async with UntilGone(receive):
+                await self._respond(exchange, decoded, choices)
+        except ClientGone:
+            await choices.cancel("client gone")
+            raise
+        finally:
+            await choices.cancel("request over")
+
+    async def _decode(self, raw: bytes) -> Decoded:
+        try:
+            return self._codec.decode(raw)
+        except NotFound:
+            # Perhaps a model so new that only the provider's list knows it.
+            if not await self._catalog.refresh():
+                raise
+            return self._codec.decode(raw)
+
+    async def _respond(self, exchange: Exchange, decoded: Decoded, choices: Choices) -> None:
+        def headers() -> RawHeaders:
+            return [*run_headers(choices.runs, decoded.notices), *rate_headers(self._engine)]
+
+        identity = Identity(choices.runs[0].id, choices.runs[0].created)
+        if decoded.stream:
+            encoder = self._codec.encode_stream(decoded, identity)
+            await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
+        else:
+            body = await self._whole(decoded, identity, choices)
+            await json_reply(200, body, headers()).send(exchange.send)
+
+    async def _whole(self, decoded: Decoded, identity: Identity, choices: Choices) -> bytes:
+        folds = [Fold() for _ in choices.runs]
+        while (batch := await choices.next(_NO_LIMIT)) is not None:
+            for choice, event in batch:
+                folds[choice].add(event)
+        return self._codec.encode(decoded, identity, [fold.result() for fold in folds])
+
+    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        headers = rate_headers(self._engine)
+        if exchange.runs:
+            headers = [*run_headers(exchange.runs, ()), *headers]
+        await error_reply(error, self._codec.encode_error(error), headers).send(exchange.send)
+
+    def _log_request(self, exchange: Exchange, decoded: Decoded) -> None:
+        log.info(
+            "run.asked",
+            request=exchange.id,
+            model=decoded.resolved.asked,
+            stream=decoded.stream,
+            choices=decoded.choices,
+            messages=len(decoded.body["messages"]),
+            warnings=[f"{notice.code}:{notice.param}" for notice in decoded.notices] or None,
+        )
+        if self._options.payloads:
+            log.debug("run.body", request=exchange.id, body=decoded.body)

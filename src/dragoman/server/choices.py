@@ -1,0 +1,68 @@
+"""The runs that answer one request, read as one."""
+
+import asyncio
+
+from dragoman.events import Event
+from dragoman.runs import Run
+
+_NO_LIMIT = 86_400.0
+
+
+class Choices:
+    """One run for each answer that the client asked for.
+
+    Has one reader. Whoever made it calls `cancel` at the end, whatever happened.
+
+    Attributes:
+        runs: The runs, by the answer's index.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
+        self._unread: dict[int, Run] = {}
+
+    def add(self, run: Run) -> None:
+        """Take one more run, before the first `next`."""
+        self._unread[len(self.runs)] = run
+        self.runs.append(run)
+
+    async def next(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - silence is an answer
+        """All events since the last call, each with its answer's index.
+
+        Args:
+            timeout: Seconds of silence after which an empty list is returned.
+
+        Returns:
+            The events; an empty list after silence; None when all runs ended well.
+
+        Raises:
+            GatewayError: One of them failed.
+        """
+        if len(self.runs) == 1:
+            events = await self.runs[0].next(timeout)
+            return None if events is None else [(0, event) for event in events]
+        return await self._next_of_many(timeout)
+
+    async def cancel(self, reason: str) -> None:
+        """End the runs that still go on. Idempotent; returns when all they held is gone."""
+        waits = list(self._waits)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await asyncio.gather(*(run.cancel(reason) for run in self.runs))
+
+    async def _next_of_many(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
+        for choice in self._unread.keys() - self._waits.values():
+            self._waits[asyncio.create_task(self._unread[choice].next(_NO_LIMIT))] = choice
+        if not self._waits:
+            return None
+        done, _ = await asyncio.wait(self._waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        batch: list[tuple[int, Event]] = []
+        for wait in done:
+            choice = self._waits.pop(wait)
+            events = wait.result()
+            if events is None:
+                del self._unread[choice]
+            batch += [(choice, event) for event in events or ()]
+        return batch if batch or self._unread else None

@@ -1,0 +1,46 @@
+"""Noticing that a client has left while its answer is still in the making."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from starlette.types import Receive
+
+
+class ClientGone(Exception):  # noqa: N818 - what happened, not a fault
+    """Nobody waits for this answer any more."""
+
+
+class UntilGone:
+    """Runs its body until the client leaves; then the body is cancelled and `ClientGone` raised.
+
+    Watched for directly: an ASGI server tells of a lost client only at the next write, and a thinking model may leave
+    minutes between two. Enter it after the body was read, since both use `receive`.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        # A time limit that the watcher sets off: the standard library's own way to cancel just this part of a task,
+        # which keeps a cancellation from outside apart from ours.
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise ClientGone from None
+        finally:
+            await asyncio.wait([self._watcher])
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._scope.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,85 @@
+"""One request and what is known of it: made at the door, filled on the way, read by the log and the metrics."""
+
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import cast
+
+from starlette.types import Message, Scope, Send
+
+from dragoman.runs import Run
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+NO_SUCH_METHOD = 405
+CLIENT_GONE = 499
+"""What the log says where the client left before its answer; no status is sent then."""
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_KEY = "dragoman.exchange"
+
+
+class Exchange:
+    """A request under way. It belongs to one request and is never shared.
+
+    Attributes:
+        id: The request's id: the client's own, if it is sane.
+        headers: The request's headers, by lower-case name.
+        client: Who asks, as runs and limits know them.
+        known: Whether a right key was sent, or none is needed.
+        extra: Headers that every answer to this request gets.
+        status: The status that was sent; 0 before.
+        runs: The runs that answer.
+        began: When it came, on the clock of `time.perf_counter`.
+    """
+
+    __slots__ = ("_send", "began", "client", "extra", "headers", "id", "known", "runs", "scope", "status")
+
+    runs: Sequence[Run]
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.id = _request_id(self.headers.get(b"x-request-id"))
+        self.extra: RawHeaders = [(b"x-request-id", self.id.encode())]
+        self.client = "local"
+        self.known = False
+        self.status = 0
+        self.runs = ()
+        self.began = time.perf_counter()
+        scope[_KEY] = self
+
+    @property
+    def method(self) -> str:
+        """`GET`, `POST`, …."""
+        return cast("str", self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        """The path without its query."""
+        return cast("str", self.scope["path"])
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.began
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, with what every answer gets."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.extra]
+        await self._send(message)
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that a scope belongs to."""
+    return cast("Exchange", scope[_KEY])
+
+
+def _request_id(sent: bytes | None) -> str:
+    if sent is not None and _SANE_ID.fullmatch(sent):
+        return sent.decode()
+    return f"req_{uuid.uuid4().hex}"

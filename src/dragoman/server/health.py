@@ -1,0 +1,55 @@
+"""What the gateway says of itself: `/`, `/health` and `/health/ready`."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from dragoman import __version__
+from dragoman.messages import JSONObject
+from dragoman.runs import Engine
+from dragoman.server.exchange import exchange_of
+from dragoman.server.options import Operations
+
+_NOT_READY = 503
+
+
+class Health:
+    """The endpoints that programs ask before they ask for anything else."""
+
+    def __init__(self, engine: Engine, operations: Operations, endpoints: Sequence[str]) -> None:
+        self._engine = engine
+        self._operations = operations
+        self._endpoints = list(endpoints)
+
+    async def index(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
+        """Say what this is and what it answers."""
+        return JSONResponse(
+            {
+                "name": "dragoman",
+                "version": __version__,
+                "description": "An OpenAI-compatible gateway in front of Claude",
+                "docs": "/docs",
+                "endpoints": self._endpoints,
+            }
+        )
+
+    async def alive(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
+        """Say that the gateway runs."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether a question would be answered, and more to those who hold the key."""
+        reason = self._operations.ready()
+        answer: JSONObject = {"status": "ready" if reason is None else "not_ready"}
+        if exchange_of(request.scope).known:
+            answer |= self._details(reason)
+        return JSONResponse(answer, status_code=_NOT_READY if reason else 200)
+
+    def _details(self, reason: str | None) -> JSONObject:
+        return {
+            "version": __version__,
+            "reason": reason,
+            "runs": {"running": self._engine.running, "queued": self._engine.queued},
+            "backend": {"name": self._operations.backend, **self._operations.status()},
+        }

@@ -1,0 +1,91 @@
+"""Figures for Prometheus, by its official client, in a registry of our own."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dragoman.runs import Engine, Run
+from dragoman.server.exchange import NO_SUCH_METHOD, Exchange
+from dragoman.server.options import Operations
+
+_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_KINDS = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_input_tokens": "cache_read",
+    "cache_creation_input_tokens": "cache_write",
+}
+
+
+class Metrics:
+    """Counts requests as they end, and answers `/metrics`."""
+
+    def __init__(self, engine: Engine, operations: Operations) -> None:
+        self._registry = registry = CollectorRegistry()
+        registry.register(_Now(engine, operations))
+        self._requests = Counter(
+            "dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry
+        )
+        self._duration = Histogram(
+            "dragoman_request_seconds", "Time to the end of the answer", ("route",), buckets=_SECONDS, registry=registry
+        )
+        self._first_token = Histogram(
+            "dragoman_first_token_seconds",
+            "Time from asking Claude to the first token",
+            ("path",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._runs = Counter("dragoman_runs", "Runs ended", ("model", "path", "status"), registry=registry)
+        self._tokens = Counter(
+            "dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"), registry=registry
+        )
+
+    def observe(self, exchange: Exchange, route: str | None) -> None:
+        """Count a request that is over; `route` is none where no route took it."""
+        # Paths and methods that nothing here takes are the client's words, and no labels.
+        method = exchange.method if route and exchange.status != NO_SUCH_METHOD else "any"
+        route = route or "unmatched"
+        self._requests.labels(route, method, str(exchange.status)).inc()
+        self._duration.labels(route).observe(exchange.seconds)
+        for run in exchange.runs:
+            self._count(run)
+
+    async def answer(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
+        """Answer `GET /metrics`."""
+        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    def _count(self, run: Run) -> None:
+        # A model's id is the client's word until the API has taken it; only then is it a label.
+        model = run.model if run.usage else "unknown"
+        self._runs.labels(model, run.path or "none", run.status).inc()
+        if "first_token" in run.stages:
+            self._first_token.labels(run.path or "none").observe(run.stages["first_token"])
+        usage: Mapping[str, object] = run.usage or {}
+        for key, kind in _KINDS.items():
+            if isinstance(count := usage.get(key), int):
+                self._tokens.labels(model, kind).inc(count)
+
+
+class _Now(Collector):
+    """What is so at the moment of the question, rather than counted."""
+
+    def __init__(self, engine: Engine, operations: Operations) -> None:
+        self._engine = engine
+        self._operations = operations
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("dragoman_runs_running", "Runs that have a place", self._engine.running)
+        yield GaugeMetricFamily("dragoman_runs_queued", "Runs that wait for a place", self._engine.queued)
+        yield GaugeMetricFamily("dragoman_ready", "Whether a run would work", self._operations.ready() is None)
+        processes = GaugeMetricFamily("dragoman_processes", "Processes of the backend", labels=("state",))
+        counted = self._operations.status().get("processes")
+        for state, count in counted.items() if isinstance(counted, dict) else ():
+            if isinstance(count, int):
+                processes.add_metric((state,), count)
+        yield processes

@@ -1,0 +1,129 @@
+"""The OpenAPI document: paths by hand, the chat request from the very types that read it."""
+
+from typing import cast
+
+import msgspec
+
+from dragoman import __version__
+from dragoman.messages import JSON, JSONObject
+from dragoman.wire.openai_chat.schema import ChatCompletionRequest
+
+_COMPONENTS = "#/components/schemas/{name}"
+_TEXT: JSONObject = {"type": "string"}
+_COUNT: JSONObject = {"type": "integer"}
+_NULLABLE_TEXT: JSONObject = {"type": ["string", "null"]}
+
+_ERRORS = {
+    "400": "The request cannot be understood or served; `param` names the field.",
+    "401": "No gateway key, a wrong one, or Claude is not signed in (`not_signed_in`).",
+    "403": "This host name or web origin may not use the gateway.",
+    "404": "No such model or path.",
+    "413": "The body is too large.",
+    "429": "Too many requests, a full queue, or no quota left at Claude.",
+    "500": "The gateway's own fault.",
+    "502": "Claude, or the process in between, broke.",
+    "503": "Claude is overloaded, or the gateway is stopping.",
+    "504": "Claude was silent for too long.",
+}
+
+
+def describe() -> JSONObject:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Dragoman",
+            "version": __version__,
+            "description": "An OpenAI-compatible gateway in front of Claude. Every path also works without `/v1`.",
+        },
+        "paths": {
+            "/v1/chat/completions": {"post": _chat()},
+            "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
+            "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
+            "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
+            "/health/ready": {"get": _get("Whether a question would be answered.", "Health") | {"security": []}},
+            "/metrics": {"get": _plain("Figures for Prometheus.", "text/plain")},
+        },
+        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
+        "security": [{"bearer": []}, {"key": []}, {}],
+    }
+
+
+_SECURITY: JSONObject = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_ID: JSONObject = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+
+
+def _schemas() -> JSONObject:
+    _, request = msgspec.json.schema_components([ChatCompletionRequest], ref_template=_COMPONENTS)
+    return cast("JSONObject", request) | {
+        "ChatCompletion": _object(
+            id=_TEXT,
+            object={"const": "chat.completion"},
+            created=_COUNT,
+            model=_TEXT,
+            choices=_list(_object(index=_COUNT, message=_ref("AnswerMessage"), finish_reason=_TEXT)),
+            usage=_ref("Usage"),
+        ),
+        "ChatCompletionChunk": _object(
+            id=_TEXT,
+            object={"const": "chat.completion.chunk"},
+            created=_COUNT,
+            model=_TEXT,
+            choices=_list(_object(index=_COUNT, delta={"type": "object"}, finish_reason=_NULLABLE_TEXT)),
+        ),
+        "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
+        "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
+        "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
+        "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
+        "Health": _object(status=_TEXT),
+        "Error": _object(
+            error=_object(message=_TEXT, type=_TEXT, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT),
+        ),
+    }
+
+
+def _chat() -> JSONObject:
+    return {
+        "summary": "Ask a model.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatCompletionRequest")}}},
+        "responses": {
+            "200": {
+                "description": "The answer, or with `stream` its chunks as server-sent events.",
+                "content": {
+                    "application/json": {"schema": _ref("ChatCompletion")},
+                    "text/event-stream": {"schema": _ref("ChatCompletionChunk")},
+                },
+            },
+            **_errors(*_ERRORS),
+        },
+    }
+
+
+def _get(summary: str, schema: str, *errors: str) -> JSONObject:
+    found = {"description": summary, "content": {"application/json": {"schema": _ref(schema)}}}
+    return cast("JSONObject", {"summary": summary, "responses": {"200": found, **_errors(*errors)}})
+
+
+def _plain(summary: str, media_type: str) -> JSONObject:
+    found = {"description": summary, "content": {media_type: {"schema": _TEXT}}}
+    return cast("JSONObject", {"summary": summary, "responses": {"200": found, **_errors("401")}})
+
+
+def _errors(*statuses: str) -> JSONObject:
+    content: JSON = {"application/json": {"schema": _ref("Error")}}
+    return {status: {"description": _ERRORS[status], "content": content} for status in statuses}
+
+
+def _ref(name: str) -> JSONObject:
+    return {"$ref": _COMPONENTS.format(name=name)}
+
+
+def _list(items: JSONObject) -> JSONObject:
+    return {"type": "array", "items": items}
+
+
+def _object(**properties: JSONObject) -> JSONObject:
+    return {"type": "object", "properties": cast("JSON", properties), "required": list(properties)}

@@ -1,0 +1,46 @@
+"""What the server is told and what it is given, beside the engine and the codecs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dragoman.messages import JSONObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The server's part of the settings.
+
+    Attributes:
+        host: The address that is listened on; its name is a valid `Host`.
+        api_key: The key that clients must send; None lets everyone in who passes the other gates.
+        allow_hosts: Further `Host` names.
+        allow_origins: Web origins whose pages may use the gateway.
+        open_models: Whether the list of models needs no key.
+        max_request_bytes: Largest request body.
+        heartbeat: Seconds of silence after which a stream gets a comment line.
+        payloads: Whether what people write may be logged, at debug.
+    """
+
+    host: str = "127.0.0.1"
+    api_key: bytes | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    open_models: bool = False
+    max_request_bytes: int = 32 * 2**20
+    heartbeat: float = 15.0
+    payloads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the operator's pages ask of the backend.
+
+    Attributes:
+        backend: The backend's name.
+        ready: Why a run would fail now; None if it would not.
+        status: Authentication, processes, versions. Holds no secret.
+    """
+
+    backend: str
+    ready: Callable[[], str | None]
+    status: Callable[[], JSONObject]

@@ -1,0 +1,76 @@
+"""Driving a streamed answer: batches as they come, heartbeats in the silence, errors in the stream once it began."""
+
+import asyncio
+from collections.abc import Callable
+
+from dragoman.events import Event, Retrying, Started
+from dragoman.server.choices import Choices
+from dragoman.server.exchange import Exchange, RawHeaders
+from dragoman.server.replies import gateway_error
+from dragoman.wire.base import StreamEncoder
+
+_HEADERS: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Streaming:
+    """Sends one answer as server-sent events.
+
+    The status is sent with the first bytes, so that an early failure is a plain HTTP error; but after one heartbeat's
+    time of silence it is sent all the same, since clients and proxies give up on connections that say nothing.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        choices: Choices,
+        encoder: StreamEncoder,
+        heartbeat: float,
+        headers: Callable[[], RawHeaders],
+    ) -> None:
+        self._exchange = exchange
+        self._choices = choices
+        self._encoder = encoder
+        self._heartbeat = heartbeat
+        self._headers = headers
+        self._clock = asyncio.get_running_loop().time
+        self._spoke = self._clock()
+
+    async def drive(self) -> None:
+        """Send all there is.
+
+        Raises:
+            GatewayError: The run failed and nothing has been sent yet.
+        """
+        try:
+            while (batch := await self._choices.next(self._patience())) is not None:
+                await self._pass_on(batch)
+            last = self._encoder.finish()
+        except Exception as error:
+            if not self._exchange.status:
+                raise
+            last = self._encoder.fail(gateway_error(error, self._exchange))
+        await self._send(last, more=False)
+
+    def _patience(self) -> float:
+        return max(0.0, self._spoke + self._heartbeat - self._clock())
+
+    async def _pass_on(self, batch: list[tuple[int, Event]]) -> None:
+        """One write for all that has come, or a heartbeat when what came means nothing to the client."""
+        if data := b"".join([self._encode(choice, event) for choice, event in batch]):
+            await self._send(data)
+        elif self._patience() == 0:
+            await self._send(self._encoder.heartbeat)
+
+    def _encode(self, choice: int, event: Event) -> bytes:
+        return b"" if isinstance(event, Started | Retrying) else self._encoder.feed(event, choice)
+
+    async def _send(self, data: bytes, *, more: bool = True) -> None:
+        if not self._exchange.status:
+            headers = [*_HEADERS, *self._headers()]
+            await self._exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": more})
+        self._spoke = self._clock()
