@@ -242,7 +242,8 @@ class Catalog:
             NotFound: `model_not_found`, with the nearest names or the successor of a retired id.
         """
         name = asked or self.default
-        target = self.aliases.get(name) or ALIASES.get(name) or name
+        own = self.aliases.get(name, name)  # may lead to a built-in alias, not to another of the user's own
+        target = ALIASES.get(own, own)
         if model := self._by_id(target):
             return Resolved(model, name)
         if successor := _successor(target):
@@ -258,12 +259,12 @@ class Catalog:
 
     def with_live(self, listed: Iterable[tuple[str, str]]) -> "Catalog":
         """The same catalog with the ids and names that the provider lists now, unknown ones by the newest rules."""
-        known = {model.id: model for model in self.models}
-        live = dict.fromkeys(known.values())
+        models = {model.id: model for model in self.models}
         for id_, name in listed:
-            if id_ not in known and (model := self._by_id(id_) or _by_newest_rules(id_, name)):
-                live[replace(model, id=id_, name=name or model.name)] = None
-        return replace(self, models=tuple(live))
+            rules = models.get(id_) or self._by_id(id_) or _by_newest_rules(id_, name)
+            if rules:
+                models[id_] = replace(rules, id=id_, name=name or rules.name)
+        return replace(self, models=tuple(models.values()))
 
     def only(self, ids: Iterable[str]) -> "Catalog":
         """The same catalog with just these models.
@@ -274,13 +275,12 @@ class Catalog:
         return replace(self, models=tuple(self.resolve(id_).model for id_ in ids))
 
     def _by_id(self, id_: str) -> Model | None:
-        for model in self.models:
-            if model.id == id_:
-                return model
+        known = {model.id: model for model in self.models}
+        if model := known.get(id_):
+            return model
         dated = _DATED.fullmatch(id_)
-        if dated and (model := next((m for m in self.models if m.id == dated["id"]), None)):
-            return model if id_.endswith("-latest") else replace(model, id=id_)
-        return None
+        undated = known.get(dated["id"]) if dated else None
+        return undated if undated is None or id_.endswith("-latest") else replace(undated, id=id_)
 
     def _unknown(self, name: str) -> str:
         names = [*self.aliases, *ALIASES, *(model.id for model in self.models)]

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import cast
 
 from dragoman.errors import UpstreamFailed
-from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart
+from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart
 from dragoman.messages import JSON, Block, FinalMessage, JSONObject, Usage
 
-_TEXT_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+_TEXT_OF_DELTA = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "input_json_delta": "partial_json",
+}
+_BESIDE_THE_MESSAGE = frozenset({"type", "delta", "usage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,7 @@ class Folded:
 
     Attributes:
         message: The final message.
-        arguments: The input of each tool call as the model wrote it (JSON text), by block index.
+        arguments: The input of each tool call as the model wrote it (JSON text), by the block's place in `content`.
     """
 
     message: FinalMessage
@@ -28,25 +34,24 @@ class Folded:
 class Fold:
     """Accumulates the events of one answer.
 
-    Unknown events, blocks and deltas are kept as far as they can be: an unknown block stays as it started.
+    What is unknown is kept as far as it can be: a block of a new kind stays as it started, a delta of a new kind is
+    passed over. `result` may be asked at any time, also of an answer that broke off.
     """
 
     def __init__(self) -> None:
         self._message: FinalMessage | None = None
-        self._blocks: dict[int, Block] = {}
-        self._arguments: dict[int, str] = {}
+        self._blocks: dict[int, _Growing] = {}
 
     def add(self, event: Event) -> None:
         """Take the next event."""
         match event:
+            case BlockDelta(index, raw):
+                if block := self._blocks.get(index):
+                    block.extend(cast("JSONObject", raw["delta"]))
+            case BlockStart(index, raw):
+                self._blocks[index] = _Growing(cast("Block", raw["content_block"]))
             case MessageStart(raw):
                 self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
-            case BlockStart(index, raw):
-                self._blocks[index] = dict(cast("Block", raw["content_block"]))
-            case BlockDelta(index, raw):
-                self._extend(index, cast("JSONObject", raw["delta"]))
-            case BlockStop(index):
-                self._close(index)
             case MessageDelta(raw):
                 self._finish(raw)
             case _:
@@ -60,30 +65,50 @@ class Fold:
         """
         if self._message is None:
             raise UpstreamFailed("Claude's answer never began.")
-        content = [self._blocks[index] for index in sorted(self._blocks)]
-        return Folded(cast("FinalMessage", {**self._message, "content": content}), self._arguments)
-
-    def _extend(self, index: int, delta: JSONObject) -> None:
-        block = self._blocks[index]
-        kind = str(delta.get("type"))
-        if key := _TEXT_OF_DELTA.get(kind):
-            block[key] = f"{block.get(key) or ''}{delta[key]}"
-        elif kind == "input_json_delta":
-            self._arguments[index] = self._arguments.get(index, "") + str(delta["partial_json"])
-        elif kind == "citations_delta":
-            known = block.get("citations")
-            block["citations"] = [*(known if isinstance(known, list) else ()), delta["citation"]]
-
-    def _close(self, index: int) -> None:
-        if text := self._arguments.get(index):
-            self._blocks[index]["input"] = _parsed(text)
+        blocks = [self._blocks[index] for index in sorted(self._blocks)]
+        content = [block.whole() for block in blocks]
+        arguments = {place: written for place, block in enumerate(blocks) if (written := block.joined("partial_json"))}
+        return Folded(cast("FinalMessage", {**self._message, "content": content}), arguments)
 
     def _finish(self, raw: JSONObject) -> None:
         if self._message is None:
             raise UpstreamFailed("Claude's answer ended before it began.")
+        self._message.update(cast("FinalMessage", {k: v for k, v in raw.items() if k not in _BESIDE_THE_MESSAGE}))
         self._message.update(cast("FinalMessage", raw.get("delta") or {}))
-        counted = cast("Usage", {k: v for k, v in cast("JSONObject", raw.get("usage") or {}).items() if v is not None})
+        counted = {k: v for k, v in cast("JSONObject", raw.get("usage") or {}).items() if v is not None}
         self._message["usage"] = cast("Usage", {**self._message.get("usage", {}), **counted})
+
+
+class _Growing:
+    """A block and the pieces that came after it. They are joined once, at the end: an answer has thousands."""
+
+    __slots__ = ("_citations", "_pieces", "_start")
+
+    def __init__(self, start: Block) -> None:
+        self._start = start
+        self._pieces: dict[str, list[str]] = {}
+        self._citations: list[JSON] = []
+
+    def extend(self, delta: JSONObject) -> None:
+        if key := _TEXT_OF_DELTA.get(cast("str", delta.get("type"))):
+            self._pieces.setdefault(key, []).append(cast("str", delta[key]))
+        elif "citation" in delta:
+            self._citations.append(delta["citation"])
+
+    def joined(self, key: str) -> str:
+        return "".join(self._pieces.get(key, ()))
+
+    def whole(self) -> Block:
+        block = dict(self._start)
+        for key in self._pieces:
+            if key != "partial_json":
+                block[key] = f"{block.get(key) or ''}{self.joined(key)}"
+        if written := self.joined("partial_json"):
+            block["input"] = _parsed(written)
+        if self._citations:
+            known = block.get("citations")
+            block["citations"] = [*(known if isinstance(known, list) else ()), *self._citations]
+        return block
 
 
 def fold(events: Iterable[Event]) -> Folded:
@@ -98,5 +123,5 @@ def _parsed(text: str) -> JSON:
     """Tool input as JSON; what does not parse (an answer cut by `max_tokens`) stays text."""
     try:
         return cast("JSON", json.loads(text))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text

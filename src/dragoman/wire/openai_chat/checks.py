@@ -1,6 +1,7 @@
 """Checks of an answer before it ends: structured text against its format, tool arguments against their schema."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -12,6 +13,10 @@ from dragoman.wire.openai_chat.request import AnswerFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    # jsonschema has no types of its own; its stubs are one more package to keep in step.
+    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
+    from jsonschema.protocols import Validator  # type: ignore[import-untyped]
 
 _ENDED = frozenset({"end_turn", "stop_sequence"})
 """Only an answer that came to its own end can be held to its format."""
@@ -47,35 +52,37 @@ def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject
 def first_fault(value: JSON, schema: JSONObject) -> str | None:
     """What is wrong with a value, in one line; none where nothing is, or where the schema itself is no schema."""
     # Imported late: it takes a tenth of a second, and most answers are free text.
-    from jsonschema import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types of its own
+    from jsonschema import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     try:
-        error = exceptions.best_match(_validator(schema, value))
-    except (exceptions.SchemaError, exceptions.UnknownType, exceptions._WrappedReferencingError, RecursionError):  # noqa: SLF001
+        _validator().check_schema(schema)
+        # An empty registry: no reference of a client's makes us fetch anything.
+        error = exceptions.best_match(_validator()(schema, registry=Registry()).iter_errors(value))
+    except (exceptions.SchemaError, Unresolvable, RecursionError):
         return None
     if error is None:
         return None
     place = error.json_path.removeprefix("$").lstrip(".")
-    return f"{place or 'the value'}: {str(error.message)[:200]}"
+    return f"{place or 'the value'}: {error.message[:200]}"
 
 
-def _validator(schema: JSONObject, value: JSON) -> "Iterator[object]":
+@cache
+def _validator() -> "type[Validator]":
+    """JSON schema without clients' own regular expressions: they would run in our process, without a limit."""
     from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
 
-    # Clients' own regular expressions would run in our process, without a limit: left to the API.
-    kind = validators.extend(
-        Draft202012Validator,
-        {"pattern": None, "patternProperties": None, "additionalProperties": None} if _has_patterns(schema) else {},
-    )
-    # An empty registry: no reference of a client's makes us fetch anything.
-    return cast("Iterator[object]", kind(schema, registry=Registry()).iter_errors(value))
+    additional = Draft202012Validator.VALIDATORS["additionalProperties"]
 
+    def beside_patterns(
+        validator: "Validator", closed: JSON, value: JSON, schema: JSONObject
+    ) -> "Iterator[ValidationError]":
+        if "patternProperties" not in schema:
+            yield from additional(validator, closed, value, schema) or ()
 
-def _has_patterns(schema: JSON) -> bool:
-    if isinstance(schema, dict):
-        return any(key in ("pattern", "patternProperties") or _has_patterns(part) for key, part in schema.items())
-    return isinstance(schema, list) and any(map(_has_patterns, schema))
+    own = {"pattern": None, "patternProperties": None, "additionalProperties": beside_patterns}
+    return cast("type[Validator]", validators.extend(Draft202012Validator, own))
 
 
 def _mismatch(fault: str) -> UpstreamFailed:
