@@ -121,23 +121,32 @@ def _merge(made: JSONObject, members: Iterable[JSONObject], union: str) -> None:
     """
     members = [m for m in members if m.get("type") != "null"]
     required = [_strings(m.get("required")) for m in members]
-    properties: JSONObject = {}
+    properties: dict[str, list[JSON]] = {}
     for member in members:
         own = member.get("properties")
-        properties.update(own if isinstance(own, dict) else {})
+        for name, part in (own if isinstance(own, dict) else {}).items():
+            properties.setdefault(name, []).append(part)
         for key in ("type", "description"):
             if key in member:
                 made.setdefault(key, member[key])
         for key, value in _definitions(member).items():
             made.setdefault(key, value)
     mine = made.get("properties")
-    made["properties"] = {**properties, **(mine if isinstance(mine, dict) else {})}
+    how = "allOf" if union == "allOf" else "anyOf"
+    together = {name: _one_of(parts, how) for name, parts in properties.items()}
+    made["properties"] = {**together, **(mine if isinstance(mine, dict) else {})}
     if union == "allOf":
         shared = [name for names in required for name in names]
     else:
         shared = [name for name in (required[0] if required else []) if all(name in names for names in required)]
     if names := list(dict.fromkeys([*_strings(made.get("required")), *shared])):
         made["required"] = cast("list[JSON]", names)
+
+
+def _one_of(parts: list[JSON], how: str) -> JSON:
+    """A property that several members describe."""
+    different = [part for place, part in enumerate(parts) if part not in parts[:place]]
+    return {how: different} if len(different) > 1 else different[0]
 
 
 def _strings(value: JSON) -> list[str]:

@@ -1,7 +1,7 @@
 """Bytes to a typed request, with faults that name the field as a client writes it (`messages[0].content`)."""
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from typing import TypeVar, cast
 
 import msgspec
@@ -43,31 +43,40 @@ def typed(data: JSON, into: type[T]) -> T:
         raise _named(str(error)) from None
 
 
-def unknown_fields(data: JSON, known: object, path: str = "") -> Iterator[str]:
+def unknown_fields(data: JSON, known: msgspec.Struct) -> list[str]:
     """The paths of fields, at any depth, that the typed request has no place for. A null is nothing lost.
 
     Args:
         data: The plain data.
         known: What `typed` made of it.
-        path: Where this part of the data stands.
     """
-    if isinstance(known, list) and isinstance(data, list):
+    found: list[str] = []
+    _look(cast("JSONObject", data), known, "", found)
+    return found
+
+
+def _look(data: JSONObject, known: msgspec.Struct, prefix: str, found: list[str]) -> None:
+    fields = _fields(type(known))
+    for name, value in data.items():
+        if name not in fields:
+            if value is not None:
+                found.append(prefix + name)
+        elif isinstance(value, (dict, list)):
+            _look_into(value, getattr(known, name, None), prefix + name, found)
+
+
+def _look_into(data: JSONObject | list[JSON], known: object, path: str, found: list[str]) -> None:
+    if isinstance(known, msgspec.Struct):
+        _look(cast("JSONObject", data), known, f"{path}.", found)
+    elif isinstance(known, list):
         for index, (part, item) in enumerate(zip(data, known, strict=True)):
             if isinstance(item, msgspec.Struct):
-                yield from unknown_fields(part, item, f"{path}[{index}]")
-    elif isinstance(known, msgspec.Struct) and isinstance(data, dict):
-        yield from _unknown_of_object(data, known, f"{path}." if path else "")
+                _look(cast("JSONObject", part), item, f"{path}[{index}].", found)
 
 
-def _unknown_of_object(data: JSONObject, known: msgspec.Struct, prefix: str) -> Iterator[str]:
-    tag = known.__struct_config__.tag_field
-    for name, value in data.items():
-        if name in known.__struct_fields__:
-            field = getattr(known, name)
-            if isinstance(field, (list, msgspec.Struct)):
-                yield from unknown_fields(value, field, prefix + name)
-        elif name != tag and value is not None:
-            yield prefix + name
+@cache
+def _fields(kind: type[msgspec.Struct]) -> frozenset[str | None]:
+    return frozenset((*kind.__struct_fields__, kind.__struct_config__.tag_field))
 
 
 def _named(said: str) -> InvalidRequest:

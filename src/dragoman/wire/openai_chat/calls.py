@@ -106,7 +106,9 @@ class Calls:
             number += 1
         self._used.add(id_)
         if id_ != wanted:
-            self.notices.append(Notice("mapped", f"{path}.id", f"Sent as `{id_}`: the API wants ids unique and plain."))
+            self.notices.append(
+                Notice("renamed", f"{path}.id", f"Sent as `{id_}`: the API wants ids unique and plain.")
+            )
         return id_
 
 

@@ -1,11 +1,10 @@
 """A chat completions request to the canonical one."""
 
 import hashlib
-from typing import cast
 
 from dragoman.catalog import Catalog, Model
-from dragoman.errors import InvalidRequest
-from dragoman.messages import JSON, JSONObject, MessagesRequest, OutputConfig
+from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.messages import JSON, MessagesRequest, OutputConfig
 from dragoman.notices import Notice
 from dragoman.wire import sampling, thinking, validation
 from dragoman.wire.openai_chat import format as formats
@@ -35,7 +34,9 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
         notices.append(Notice("mapped", "model", detail))
     box = toolbox(request, notices)
     wanted = formats.answer_format(request.response_format)
-    body = _Body(request, resolved.model, options, notices).make(box, wanted)
+    body = _Body(request, resolved.model, notices).make(box, wanted)
+    if options.strict_mapping:
+        _refuse_mapped(notices)
     return ChatRequest(
         body=body,
         resolved=resolved,
@@ -55,12 +56,9 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
 class _Body:
     """Makes the canonical body of one request."""
 
-    def __init__(
-        self, request: ChatCompletionRequest, model: Model, options: ChatOptions, notices: list[Notice]
-    ) -> None:
+    def __init__(self, request: ChatCompletionRequest, model: Model, notices: list[Notice]) -> None:
         self._request = request
         self._model = model
-        self._options = options
         self._notices = notices
 
     def make(self, box: Toolbox, wanted: AnswerFormat | None) -> MessagesRequest:
@@ -73,7 +71,7 @@ class _Body:
         sampled = sampling.Sampling(request.temperature, request.top_p, request.top_k)
         sampling.set_sampling(body, sampled, model, notices)
         sampling.set_stop(body, request.stop, notices)
-        choice, instruction = soften(box.wanted, model, self._options, notices)
+        choice, instruction = soften(box.wanted, model, notices)
         box = Toolbox(box.tools, choice, box.schemas, box.legacy)
         set_tools(body, box, turns.calls.names, parallel=request.parallel_tool_calls)
         for added in (instruction, formats.instruction(wanted)):
@@ -123,9 +121,16 @@ class _Body:
             body["metadata"] = {"user_id": hashlib.sha256(user.encode()).hexdigest()}
 
 
+def _refuse_mapped(notices: list[Notice]) -> None:
+    """The operator wants no approximations. A retired model is mapped only where the operator said so."""
+    for notice in notices:
+        if notice.code == "mapped" and notice.param != "model":
+            raise UnsupportedFeature(notice.detail, param=notice.param)
+
+
 def _note_unknown(data: JSON, request: ChatCompletionRequest, options: ChatOptions, notices: list[Notice]) -> None:
     said: set[str] = set()
-    for path in validation.unknown_fields(cast("JSONObject", data), request):
+    for path in validation.unknown_fields(data, request):
         name = path.rpartition(".")[2]
         if options.strict_parameters:
             raise InvalidRequest(f"Unknown parameter: `{path}`.", code="unknown_parameter", param=path)

@@ -31,7 +31,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ChatStream:
-    """The `StreamEncoder` of one chat completion."""
+    """The `StreamEncoder` of one chat completion.
+
+    Attributes:
+        failure: What ended the stream instead of an answer: the caller's own error, or an answer that does not fit
+            `response_format`, which shows only here.
+    """
 
     heartbeat = sse.HEARTBEAT
 
@@ -49,6 +54,7 @@ class ChatStream:
         tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._choices = [_Choice(request, self._head, tail, index) for index in range(request.choices)]
         self._ended = False
+        self.failure: GatewayError | None = None
 
     def feed(self, event: MessageEvent, choice: int = 0) -> bytes:
         """Encode one event of one choice. A structured answer that does not fit its format ends as an error."""
@@ -72,6 +78,7 @@ class ChatStream:
     def fail(self, error: GatewayError) -> bytes:
         """The error, as OpenAI's clients raise on it. No end mark follows: the answer is not whole."""
         self._ended = True
+        self.failure = error
         return sse.event(_encode({"error": openai_error(error)}))
 
 

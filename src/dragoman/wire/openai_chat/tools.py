@@ -10,7 +10,6 @@ from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSONObject, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.wire.json_schemas import UNIONS, closed, tool_input
-from dragoman.wire.openai_chat.request import ChatOptions
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_chat.tool_schema import (
     AllowedToolsChoice,
@@ -113,19 +112,14 @@ def set_tools(body: MessagesRequest, box: Toolbox, called: Iterable[str], *, par
         body["tool_choice"] = {"type": "none"}
 
 
-def soften(wanted: Wanted, model: Model, options: ChatOptions, notices: list[Notice]) -> tuple[Wanted, str | None]:
+def soften(wanted: Wanted, model: Model, notices: list[Notice]) -> tuple[Wanted, str | None]:
     """What to send where a model refuses to be forced: the choice is its own, and an instruction asks for the tool.
 
     Returns:
         The choice, and the instruction if there is one.
-
-    Raises:
-        UnsupportedFeature: The operator wants no approximations.
     """
     if not wanted.forced or model.forced_tools:
         return wanted, None
-    if options.strict_mapping:
-        raise UnsupportedFeature(f"{model.name} cannot be forced to call a tool.", param=wanted.param)
     notices.append(
         Notice("mapped", wanted.param, f"{model.name} cannot be forced to call a tool; it was told to in words.")
     )

@@ -154,4 +154,6 @@ class Turns:
         text = content[-1].get("text")
         if isinstance(text, str) and text != text.rstrip():
             content[-1]["text"] = text.rstrip()
-            self._notices.append(Notice("mapped", f"messages[{index}].content", "White space at the end was left out."))
+            self._notices.append(
+                Notice("trimmed", f"messages[{index}].content", "White space at the end was left out.")
+            )
