@@ -3,7 +3,7 @@
 Block and message events carry the raw Messages API event, so nothing that the API says is lost on the way. A backend
 yields, in order: one `Started`; one `MessageStart`; for each content block one `BlockStart`, any `BlockDelta` and one
 `BlockStop`, blocks one after the other; one `MessageDelta` with the stop reason; one `MessageStop`. `Retrying` may come
-between `Started` and `MessageStart`. A failure is a raised `GatewayError`, never an event.
+wherever the API failed; `Restarted` follows where a part of the answer was said already. A failure is a raised `GatewayError`, never an event.
 """
 
 from collections.abc import Mapping
@@ -45,6 +45,14 @@ class Retrying:
     attempt: int
     delay: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The answer broke off and is given anew from its `MessageStart`: what was said so far is void.
+
+    A plain answer starts over; a stream whose client has seen a part already can only end in an error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +101,4 @@ class MessageStop:
 
 
 MessageEvent: TypeAlias = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop
-Event: TypeAlias = Started | Retrying | MessageEvent
+Event: TypeAlias = Started | Retrying | Restarted | MessageEvent

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from dragoman.errors import UpstreamFailed
-from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart
+from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart, Restarted
 from dragoman.messages import JSON, Block, FinalMessage, JSONObject, Usage
 
 _TEXT_OF_DELTA = {
@@ -54,6 +54,8 @@ class Fold:
                 self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
             case MessageDelta(raw):
                 self._finish(raw)
+            case Restarted():
+                self._message, self._blocks = None, {}
             case _:
                 pass
 

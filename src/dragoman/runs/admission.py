@@ -118,9 +118,7 @@ class RateLimit:
             self._tokens = min(self.per_minute, self._tokens + (now - self._at) * rate)
         self._at = now
         if self._tokens < 1:
-            raise RateLimited(
-                f"More than {self.per_minute} requests a minute.", retry_after=(1 - self._tokens) / rate
-            )
+            raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=(1 - self._tokens) / rate)
         self._tokens -= 1
 
     @property

@@ -1,0 +1,158 @@
+"""The runtime backend: plans a request, finds or makes the process for it, asks, and keeps the process for later."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+import psutil
+import structlog
+
+from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.runtime import command, frames
+from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
+from dragoman.backends.runtime.live import Live
+from dragoman.backends.runtime.options import RuntimeOptions
+from dragoman.backends.runtime.plan import Plan, plan
+from dragoman.backends.runtime.pool import Pool
+from dragoman.backends.runtime.process import Process
+from dragoman.backends.runtime.session import Session
+from dragoman.errors import NotSignedIn, UpstreamFailed
+from dragoman.events import Event, Path, Started
+from dragoman.fold import Fold
+from dragoman.messages import JSONObject
+
+log = structlog.get_logger("dragoman.runtime")
+
+
+class RuntimeBackend:
+    """Claude through Claude Code. Owns every process it starts."""
+
+    name = "runtime"
+
+    def __init__(self, options: RuntimeOptions) -> None:
+        self._options = options
+        self._pool: Pool[bool] = Pool(self._boot, options.spares)
+        self._live = Live(count=options.max_live, ttl=options.live_ttl, memory=options.max_memory, resident=_resident)
+        self._sessions: set[Session] = set()
+        self._environment = command.environment(options)
+        self._work = options.state_dir / "work"
+        self._version: str | None = None
+
+    async def start(self) -> None:
+        """Make our directories and begin to boot spares."""
+        self._work = command.prepare(self._options)
+        if self.ready() is None:
+            self._pool.start(False)
+
+    async def aclose(self) -> None:
+        """Kill and reap every process."""
+        await self._pool.aclose()
+        self._live.clear()
+        for session in self._sessions:
+            session.discard()
+        if self._sessions:
+            await asyncio.wait([session.exited for session in self._sessions])
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Ask; see `dragoman.backends.base.Backend.run`."""
+        if (missing := self.ready()) is not None:
+            raise NotSignedIn(missing)
+        todo = plan(request)
+        began = time.perf_counter()
+        session, path = await self._session_for(todo)
+        kept = False
+        try:
+            batches = list(frames.replay(todo.messages, todo.model))
+            if path == "live":
+                await session.configure(todo.settings)
+            else:
+                await session.configure(todo.settings, todo.initialize)
+            configured = time.perf_counter()
+            if path != "live":
+                await session.append(batches[:-1])
+            stages = {"process": configured - began, "replay": time.perf_counter() - configured}
+            yield Started(path, stages, todo.notices)
+            asking = [frames.user(todo.messages[-1]["content"], ask=True)] if path == "live" else batches[-1]
+            folder = Fold()
+            async with aclosing(session.ask(asking)) as events:
+                async for event in events:
+                    self._pool.touch()
+                    folder.add(event)
+                    yield event
+            if session.alive and not todo.one_call:
+                self._live.put(todo.after(folder.result().message["content"]), session)
+                kept = True
+        finally:
+            if not kept:
+                await self._end(session)
+
+    async def models(self) -> Sequence[ListedModel]:
+        """The models that the runtime offers its user now."""
+        if (missing := self.ready()) is not None:
+            raise NotSignedIn(missing)
+        session, _ = await self._pool.take(False)
+        try:
+            listed = await session.control("list_models", {})
+        finally:
+            await self._end(session)
+        models = cast("list[JSONObject]", listed.get("models") or [])
+        # The display name of an entry may be "Default (recommended)"; the id tells more.
+        return list(dict.fromkeys(ListedModel(str(m["resolvedModel"]), "") for m in models if m.get("resolvedModel")))
+
+    def ready(self) -> str | None:
+        """What is missing to ask Claude, and what to type."""
+        if not self._options.signed_in and not self._options.api_key:
+            return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+        return self._pool.trouble
+
+    def status(self) -> JSONObject:
+        """Authentication, processes and version."""
+        return {
+            "backend": self.name,
+            "authentication": "signed_in" if self._options.signed_in else "api_key",
+            "version": self._version,
+            "processes": {
+                "spare": self._pool.ready,
+                "live": len(self._live),
+                "all": len(self._sessions),
+            },
+            "trouble": self.ready(),
+        }
+
+    async def _session_for(self, todo: Plan) -> tuple[Session, Path]:
+        self._pool.touch()
+        if not todo.one_call and todo.held and (session := self._live.take(todo.held)):
+            return session, "live"
+        return await self._pool.take(todo.one_call)
+
+    async def _boot(self, one_call: bool) -> Session:  # noqa: FBT001 - the pool's kind of process
+        argv = (str(command.locate(self._options)), *command.arguments(one_call=one_call))
+        try:
+            process = await Process.spawn(argv, env=self._environment, cwd=self._work)
+        except OSError as error:
+            words = f"The Claude Code runtime cannot be started: {error.strerror}."
+            raise UpstreamFailed(words, code="runtime_missing") from error
+        session = Session(process, silence=self._options.silence)
+        self._sessions.add(session)
+        session.exited.add_done_callback(lambda _: self._sessions.discard(session))
+        try:
+            # Answered once the process is up; and it warms what the first request needs.
+            neutral: JSONObject = {"settings": {"env": {"CLAUDE_CODE_EXTRA_BODY": "{}"}}}
+            await session.control("apply_flag_settings", neutral, self._options.boot_timeout)
+        except BaseException:
+            session.discard()
+            raise
+        return session
+
+    async def _end(self, session: Session) -> None:
+        session.discard()
+        await asyncio.shield(session.exited)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return 0

@@ -1,0 +1,41 @@
+"""What the runtime backend is built from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """Settings of the runtime backend.
+
+    Attributes:
+        state_dir: A directory of ours; scratch home, configuration and working directories are made in it.
+        command: The `claude` executable; None: the one that `claude-agent-sdk` carries.
+        api_key: The Messages API key that the runtime uses; unused with `signed_in`.
+        base_url: Where the runtime finds the Messages API; None: its own default.
+        signed_in: Use the owner's own Claude Code sign-in instead of a key.
+        config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None: a scratch one, or with `signed_in` its own default.
+        spares: Processes kept booted for requests to come.
+        max_live: Idle processes kept, each with the conversation it holds.
+        live_ttl: Seconds an idle conversation is kept.
+        parked_ttl: Seconds a tool call waits for the client's result.
+        max_memory: Resident bytes of all idle conversations together; past it the oldest go.
+        retries: How often the runtime itself asks again after a failure.
+        silence: Seconds without a sign of life from the model after which a run is given up.
+        boot_timeout: Seconds a process may take to answer its first control request.
+    """
+
+    state_dir: Path
+    command: Path | None = None
+    api_key: str | None = None
+    base_url: str | None = None
+    signed_in: bool = False
+    config_dir: Path | None = None
+    spares: int = 2
+    max_live: int = 8
+    live_ttl: float = 600.0
+    parked_ttl: float = 600.0
+    max_memory: int = 4 * 1024**3
+    retries: int = 2
+    silence: float = 300.0
+    boot_timeout: float = 60.0

@@ -1,0 +1,125 @@
+"""A canonical request, as the runtime takes it: what holds for the conversation, what for this turn, and the messages.
+
+What the runtime cannot pass on as asked is moved with a notice or refused by name.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from dragoman.backends.base import RunRequest
+from dragoman.backends.runtime.prefix import fingerprint
+from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
+from dragoman.notices import Notice
+
+# Top-level keys of the request body that the runtime merges into its own as they are. Never `system`, `messages`,
+# `model` or `metadata`: the runtime's own identification is there.
+_BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking")
+
+_ONE_CALL_BELOW = 4096
+"""With a smaller `max_tokens` an answer is likely to be cut, and a cut answer is asked on by the runtime. The process
+is killed before that; one that can make a single call only is safe even where this machine is too busy for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with a process for one request.
+
+    Attributes:
+        initialize: Fields of the `initialize` control request.
+        settings: For `apply_flag_settings`.
+        messages: The conversation, system messages moved out of it, ending with what asks.
+        model: The model's id.
+        one_call: Whether a process is wanted that makes a single API call.
+        fixed: What names the conversation beside its messages.
+        notices: What could not be done as asked.
+    """
+
+    initialize: JSONObject
+    settings: JSONObject
+    messages: list[Message]
+    model: str
+    one_call: bool
+    fixed: JSONObject
+    notices: tuple[Notice, ...]
+
+    @property
+    def held(self) -> str | None:
+        """The name of the conversation that this request continues; None if it continues none."""
+        *earlier, last = self.messages
+        continues = last["role"] == "user" and earlier and earlier[-1]["role"] == "assistant"
+        return fingerprint(self.fixed, earlier) if continues else None
+
+    def after(self, answer: list[Block]) -> str:
+        """The name of the conversation once it was answered."""
+        return fingerprint(self.fixed, [*self.messages, Message(role="assistant", content=answer)])
+
+
+def plan(request: RunRequest) -> Plan:
+    """Plan a request.
+
+    Raises:
+        InvalidRequest: There is nothing to ask.
+        UnsupportedFeature: The runtime cannot do what it needs.
+    """
+    body = request.body
+    _refuse_unsupported(body)
+    system, messages, notices = _without_system_messages(body)
+    if not messages:
+        raise InvalidRequest("There is no message for the model to answer.", param="messages")
+    if "metadata" in body:
+        notices.append(Notice("ignored", "user", "The Claude Code runtime sends its own metadata."))
+    prompt = "\n\n".join(str(block["text"]) for block in system)
+    max_tokens = body.get("max_tokens")
+    return Plan(
+        initialize={"systemPrompt": prompt},
+        settings=_settings(request),
+        messages=messages,
+        model=request.model.id,
+        one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
+        fixed={"model": request.model.id, "system": prompt},
+        notices=tuple(notices),
+    )
+
+
+def _refuse_unsupported(body: MessagesRequest) -> None:
+    if body.get("tools"):
+        raise UnsupportedFeature("Tools are not available through the Claude Code runtime yet.", param="tools")
+
+
+def _settings(request: RunRequest) -> JSONObject:
+    """Every value is always given: what is left out would keep what an earlier turn had set."""
+    body, model = request.body, request.model
+    extra: JSONObject = {key: cast("JSON", body[key]) for key in _BODY_KEYS if key in body}  # type: ignore[literal-required]
+    output = dict(cast("JSONObject", body.get("output_config") or {}))
+    effort = output.get("effort") or model.default_effort
+    if "format" in output and effort:
+        output["effort"] = effort
+    if output:
+        extra["output_config"] = output
+    settings: JSONObject = {
+        "model": model.id,
+        "env": {"CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra).decode()},
+    }
+    if effort:
+        settings["effortLevel"] = effort
+    return settings
+
+
+def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[Message], list[Notice]]:
+    """The runtime takes no system message in mid-conversation: it joins the system prompt."""
+    system = list(body.get("system") or [])
+    messages: list[Message] = []
+    notices: list[Notice] = []
+    for message in body["messages"]:
+        if message["role"] == "system":
+            system += message["content"]
+            notices = [Notice("moved", "messages", "Later system messages were joined to the system prompt.")]
+        elif messages and messages[-1]["role"] == message["role"]:
+            joined = [*messages[-1]["content"], *message["content"]]
+            messages[-1] = Message(role=message["role"], content=joined)
+        else:
+            messages.append(message)
+    return system, messages, notices

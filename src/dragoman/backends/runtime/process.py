@@ -1,0 +1,156 @@
+"""One operating-system process that speaks newline-delimited JSON. It knows nothing of what the frames mean."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from dragoman.messages import JSONObject
+
+_LINE_LIMIT = 256 * 1024**2
+_STDERR_LINES = 50
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Process(asyncio.SubprocessProtocol):
+    """A child process, from spawn to reaped.
+
+    Output is read as it comes, in the event loop's own callback: a frame's handler may thus kill the process before
+    anything else runs. Every handler is called at most once a frame, in order, and never after the process was killed.
+
+    Attributes:
+        on_frame: Called with each JSON object from stdout.
+        on_end: Called once, when the process is gone or wrote what is no JSON; with the reason.
+        exited: Done when the process is reaped.
+    """
+
+    def __init__(self) -> None:
+        self.on_frame: Callable[[JSONObject], None] = lambda _: None
+        self.on_end: Callable[[str], None] = lambda _: None
+        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._partial = bytearray()
+        self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._over = False
+
+    @classmethod
+    async def spawn(cls, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> "Process":
+        """Start a process in a group of its own.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        loop = asyncio.get_running_loop()
+        starting = asyncio.ensure_future(
+            loop.subprocess_exec(cls, *argv, env=dict(env), cwd=cwd, start_new_session=True),
+        )
+        try:
+            _, process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_kill_orphan)
+            raise
+        return process
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._transport.get_pid() if self._transport else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be used."""
+        return not self._over
+
+    @property
+    def complaints(self) -> str:
+        """The end of what it wrote to stderr."""
+        return "\n".join(self._complaints)
+
+    def send(self, *frames: JSONObject) -> None:
+        """Write frames to stdin, in one write. To a process that is gone this does nothing: `on_end` tells."""
+        if self._over or self._transport is None:
+            return
+        pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        pipe.write(b"".join(_encode(frame) + b"\n" for frame in frames))
+
+    def kill(self) -> None:
+        """End it now. Idempotent; `exited` is done once it is reaped."""
+        self._over = True
+        if self._transport is not None and self._transport.get_returncode() is None:
+            # The group is the process's own, so what it may have started goes with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._transport.get_pid(), signal.SIGKILL)
+
+    # asyncio.SubprocessProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what came from stdout or stderr."""
+        if self._over:
+            return
+        if fd == 1:
+            self._read(data)
+        else:
+            self._complaints.extend(data.decode(errors="replace").splitlines())
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """A closed stdout is the end, whatever the process does then."""
+        if fd == 1:
+            self._end("it closed its output")
+
+    def process_exited(self) -> None:
+        """The process was reaped."""
+        code = self._transport.get_returncode() if self._transport else None
+        self._end(f"it ended with status {code}")
+        if not self.exited.done():
+            self.exited.set_result(None)
+        if self._transport is not None:
+            self._transport.close()
+
+    def _read(self, data: bytes) -> None:
+        *lines, rest = data.split(b"\n")
+        if lines and self._partial:
+            lines[0] = bytes(self._partial) + lines[0]
+            self._partial.clear()
+        self._partial += rest
+        if len(self._partial) > _LINE_LIMIT:
+            self._end("it wrote a line without an end")
+            return
+        for line in lines:
+            if self._over:
+                return
+            if line.strip():
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            frame = _decode(line)
+        except msgspec.DecodeError:
+            frame = None
+        if isinstance(frame, dict):
+            self.on_frame(frame)
+        else:
+            self._end("it wrote what is no JSON object")
+
+    def _end(self, reason: str) -> None:
+        if self._over:
+            return
+        self.kill()
+        self.on_end(reason)
+
+
+def _kill_orphan(starting: "asyncio.Future[tuple[asyncio.SubprocessTransport, Process]]") -> None:
+    """A process whose starter was cancelled meanwhile has no owner."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result()[1].kill()

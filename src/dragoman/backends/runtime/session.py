@@ -1,0 +1,212 @@
+"""One runtime process and the conversation in it: control requests, replay, turns."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import cast
+
+import structlog
+
+from dragoman.backends.runtime.process import Process
+from dragoman.backends.runtime.turn import Turn
+from dragoman.errors import GatewayError, TimedOut, UpstreamFailed
+from dragoman.events import Event
+from dragoman.messages import JSONObject
+
+log = structlog.get_logger("dragoman.runtime")
+
+_CONTROL_TIMEOUT = 30.0
+
+
+class Session:
+    """The only user of a process.
+
+    One turn at a time. Once a turn failed, was given up or is `spent`, the session is of no further use: `discard`.
+
+    Attributes:
+        on_end: Called once when the process ends by itself while nobody uses it.
+    """
+
+    def __init__(self, process: Process, *, silence: float) -> None:
+        self._process = process
+        self._silence = silence
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
+        self._results: deque[asyncio.Future[JSONObject]] = deque()
+        self._turn: Turn | None = None
+        self._events: deque[Event] = deque()
+        self._news = asyncio.Event()
+        self._ended: str | None = None
+        self.settings: JSONObject = {}
+        self.on_end: Callable[[], None] = lambda: None
+        process.on_frame = self._take
+        process.on_end = self._end
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be used."""
+        return self._process.alive
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def exited(self) -> "asyncio.Future[None]":
+        """Done when the process is reaped."""
+        return self._process.exited
+
+    def discard(self) -> None:
+        """Kill the process now. Idempotent; whoever must know that it is gone awaits `exited`."""
+        self._process.kill()
+
+    async def control(self, subtype: str, fields: JSONObject, within: float = _CONTROL_TIMEOUT) -> JSONObject:
+        """Make a control request and return its response.
+
+        Args:
+            subtype: The request's name.
+            fields: The request's own fields.
+            within: Seconds the process may take.
+
+        Raises:
+            UpstreamFailed: The process refused, or ended.
+            TimedOut: It did not answer.
+        """
+        self._check()
+        number = f"control_{next(self._numbers)}"
+        answer: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        request: JSONObject = {"subtype": subtype, **fields}
+        self._process.send({"type": "control_request", "request_id": number, "request": request})
+        try:
+            response = await _within(within, answer, f"`{subtype}`")
+        finally:
+            self._waiting.pop(number, None)
+        if response.get("subtype") != "success":
+            raise UpstreamFailed(f"Claude Code refused `{subtype}`.", code="runtime_failed")
+        return cast("JSONObject", response.get("response") or {})
+
+    async def configure(self, settings: JSONObject, initialize: JSONObject | None = None) -> None:
+        """Set everything about the next request, and at first also what holds for the whole conversation.
+
+        Args:
+            settings: For `apply_flag_settings`; not sent again while it stays the same.
+            initialize: For `initialize`; given exactly once, before the first message.
+        """
+        requests = [] if initialize is None else [self.control("initialize", initialize)]
+        if settings != self.settings:
+            requests.append(self.control("apply_flag_settings", {"settings": settings}))
+        await asyncio.gather(*requests)
+        self.settings = settings
+
+    async def append(self, batches: Iterable[list[JSONObject]]) -> None:
+        """Put earlier messages into the conversation, waiting for each batch to be taken."""
+        for batch in batches:
+            self._check()
+            taken: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+            self._results.append(taken)
+            self._process.send(*batch)
+            await _within(_CONTROL_TIMEOUT, taken, "a replayed message")
+
+    async def ask(self, frames: list[JSONObject]) -> AsyncGenerator[Event, None]:
+        """Send the frames that ask, and yield the answer's events.
+
+        Raises:
+            GatewayError: The turn failed.
+        """
+        self._check()
+        turn = self._turn = Turn()
+        self._process.send(*frames)
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if turn.outcome != "open":
+                break
+            await self._news_or_silence(turn)
+        self._turn = None
+        if turn.error is not None:
+            raise turn.error
+
+    async def _news_or_silence(self, turn: Turn) -> None:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(self._silence):
+                await self._news.wait()
+        except TimeoutError:
+            self.discard()
+            raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds.") from None
+        if self._ended and not self._events:
+            turn.broke(self._ended)
+
+    def _check(self) -> None:
+        if not self.alive:
+            raise _gone(self._ended or "it is gone")
+
+    # Called by the process, in the event loop's own callback.
+
+    def _take(self, frame: JSONObject) -> None:
+        match frame.get("type"):
+            case "control_response":
+                self._answered(cast("JSONObject", frame["response"]))
+            case "control_request":
+                self._refuse(frame)
+            case "result" if self._results:
+                self._results.popleft().set_result(frame)
+            case _ if self._turn is not None:
+                self._advance(self._turn, frame)
+            case _:
+                pass
+
+    def _advance(self, turn: Turn, frame: JSONObject) -> None:
+        self._events.extend(turn.feed(frame))
+        if turn.outcome == "spent":
+            # Before the runtime's next call leaves, some 9 ms from here.
+            self._process.kill()
+        if self._events or turn.outcome != "open":
+            self._news.set()
+
+    def _answered(self, response: JSONObject) -> None:
+        waiting = self._waiting.get(str(response.get("request_id")))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(response)
+
+    def _refuse(self, frame: JSONObject) -> None:
+        """The runtime asks this side for something (a permission, a hook) that it was never offered."""
+        request = cast("JSONObject", frame.get("request") or {})
+        log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
+        self._process.send(
+            {
+                "type": "control_response",
+                "response": {
+                    "subtype": "error",
+                    "request_id": frame.get("request_id"),
+                    "error": "This client does not offer that.",
+                },
+            }
+        )
+
+    def _end(self, reason: str) -> None:
+        self._ended = reason
+        log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.complaints)
+        for future in (*self._waiting.values(), *self._results):
+            if not future.done():
+                future.set_exception(_gone(reason))
+        self._results.clear()
+        if self._turn is not None and self._turn.outcome == "open":
+            self._turn.broke(reason)
+        self._news.set()
+        self.on_end()
+
+
+def _gone(reason: str) -> GatewayError:
+    return UpstreamFailed(f"The Claude Code process failed: {reason}.", code="runtime_failed")
+
+
+async def _within(seconds: float, answer: "asyncio.Future[JSONObject]", what: str) -> JSONObject:
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        raise TimedOut(f"The Claude Code process did not answer {what} within {seconds:g} seconds.") from None

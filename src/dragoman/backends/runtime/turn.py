@@ -1,0 +1,142 @@
+"""One turn of the runtime: its frames to the run's events. No I/O here.
+
+The raw stream events inside the frames are the source; the runtime's own digest of them (`assistant` frames) is read
+only for failures, which it reports as messages of the model `<synthetic>`.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias, cast
+
+from dragoman.backends.runtime.failures import to_error
+from dragoman.errors import GatewayError, UpstreamFailed
+from dragoman.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Restarted,
+    Retrying,
+)
+from dragoman.messages import JSONObject
+
+Outcome: TypeAlias = Literal["open", "whole", "spent", "failed"]
+"""`whole`: the process may be asked again. `spent`: the answer is whole, but the process must be killed at once."""
+
+# After these the runtime adds words of its own and calls the API again.
+_RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+
+
+class Turn:
+    """Reads frames from the moment of asking to the end of the answer.
+
+    Attributes:
+        outcome: Where it stands.
+        error: Why it failed.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: Outcome = "open"
+        self.error: GatewayError | None = None
+        self._start: MessageStart | None = None
+        self._said_something = False
+        self._open_block: int | None = None
+        self._complete = False
+        self._failure = ""
+        self._retry_after: float | None = None
+
+    def feed(self, frame: JSONObject) -> Iterator[Event]:
+        """Take the next frame, and yield what it means."""
+        if self.outcome != "open":
+            return
+        match frame.get("type"):
+            case "stream_event" if frame.get("parent_tool_use_id") is None:
+                yield from self._stream(cast("JSONObject", frame["event"]))
+            case "assistant":
+                self._listen_for_failure(cast("JSONObject", frame["message"]))
+            case "system" if frame.get("subtype") == "api_retry":
+                yield from self._retry(frame)
+            case "result":
+                self._result(frame)
+            case _:
+                pass
+
+    def broke(self, reason: str) -> None:
+        """The process ended, or was silent for too long."""
+        if self.outcome == "open":
+            self._fail(UpstreamFailed(f"The Claude Code process failed: {reason}.", code="runtime_failed"))
+
+    def _stream(self, event: JSONObject) -> Iterator[Event]:
+        match event.get("type"):
+            case "message_start":
+                if self._said_something:
+                    self._said_something = False
+                    yield Restarted()
+                # Held back until something follows it: a call that is asked again has said nothing yet.
+                self._start = MessageStart(event)
+            case "content_block_start":
+                yield from self._begin()
+                self._open_block = cast("int", event["index"])
+                yield BlockStart(self._open_block, event)
+            case "content_block_delta":
+                yield BlockDelta(cast("int", event["index"]), event)
+            case "content_block_stop" if not self._failure:
+                self._open_block = None
+                yield BlockStop(cast("int", event["index"]), event)
+            case "message_delta" if not self._failure:
+                yield from self._stop(event)
+            case "message_stop" if self._complete:
+                yield MessageStop(event)
+            case _:
+                pass
+
+    def _begin(self) -> Iterator[Event]:
+        if self._start is not None:
+            yield self._start
+            self._start = None
+            self._said_something = True
+
+    def _stop(self, event: JSONObject) -> Iterator[Event]:
+        reason = cast("JSONObject", event["delta"]).get("stop_reason")
+        if reason is None:
+            return
+        yield from self._begin()
+        self._complete = True
+        yield MessageDelta(event)
+        if reason in _RUNTIME_GOES_ON:
+            self.outcome = "spent"
+            yield MessageStop({"type": "message_stop"})
+
+    def _listen_for_failure(self, message: JSONObject) -> None:
+        if message.get("model") == "<synthetic>" and not self._complete:
+            self._failure = _text_of(message) or "no reason was given."
+
+    def _retry(self, frame: JSONObject) -> Iterator[Event]:
+        delay = frame.get("retry_delay_ms")
+        seconds = delay / 1000 if isinstance(delay, int | float) else 0.0
+        attempt = frame.get("attempt")
+        self._retry_after = seconds
+        self._complete = False
+        yield Retrying(attempt if isinstance(attempt, int) else 1, seconds, str(frame.get("error")))
+
+    def _result(self, frame: JSONObject) -> None:
+        if self._complete and not self._failure:
+            self.outcome = "whole"
+            return
+        said = self._failure or str(frame.get("result") or frame.get("terminal_reason") or "it gave no answer.")
+        if frame.get("terminal_reason") == "blocking_limit":
+            said = "prompt is too long"
+        status = frame.get("api_error_status")
+        self._fail(to_error(status if isinstance(status, int) else None, said, retry_after=self._retry_after))
+
+    def _fail(self, error: GatewayError) -> None:
+        self.error = error
+        self.outcome = "failed"
+
+
+def _text_of(message: JSONObject) -> str:
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else []
+    return "".join(str(block["text"]) for block in blocks if isinstance(block, dict) and block.get("type") == "text")
