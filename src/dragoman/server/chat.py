@@ -4,6 +4,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from dragoman.errors import GatewayError, NotFound
+from dragoman.events import Restarted
 from dragoman.fold import Fold
 from dragoman.runs import Engine
 from dragoman.server.catalog import LiveCatalog
@@ -47,7 +48,7 @@ class Complete:
         raw = await read_body(receive, declared, self._options.max_request_bytes)
         decoded = await self._decode(raw)
         self._log_request(exchange, decoded)
-        choices = Choices()
+        choices = Choices(trace=self._options.trace)
         exchange.runs = choices.runs
         try:
             for _ in range(decoded.choices):
@@ -85,7 +86,10 @@ class Complete:
         folds = [Fold() for _ in choices.runs]
         while (batch := await choices.next(_NO_LIMIT)) is not None:
             for choice, event in batch:
-                folds[choice].add(event)
+                if isinstance(event, Restarted):
+                    folds[choice] = Fold()
+                else:
+                    folds[choice].add(event)
         return self._codec.encode(decoded, identity, [fold.result() for fold in folds])
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:

@@ -2,8 +2,12 @@
 
 import asyncio
 
+import structlog
+
 from dragoman.events import Event
 from dragoman.runs import Run
+
+log = structlog.get_logger("dragoman.server")
 
 _NO_LIMIT = 86_400.0
 
@@ -17,7 +21,8 @@ class Choices:
         runs: The runs, by the answer's index.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, trace: bool = False) -> None:
+        self._trace = trace
         self.runs: list[Run] = []
         self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
         self._unread: dict[int, Run] = {}
@@ -39,10 +44,11 @@ class Choices:
         Raises:
             GatewayError: One of them failed.
         """
-        if len(self.runs) == 1:
-            events = await self.runs[0].next(timeout)
-            return None if events is None else [(0, event) for event in events]
-        return await self._next_of_many(timeout)
+        batch = await (self._next_of_one(timeout) if len(self.runs) == 1 else self._next_of_many(timeout))
+        if self._trace:
+            for choice, event in batch or ():
+                log.debug("run.event", run=self.runs[choice].id, choice=choice, event=event)
+        return batch
 
     async def cancel(self, reason: str) -> None:
         """End the runs that still go on. Idempotent; returns when all they held is gone."""
@@ -51,6 +57,10 @@ class Choices:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         await asyncio.gather(*(run.cancel(reason) for run in self.runs))
+
+    async def _next_of_one(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
+        events = await self.runs[0].next(timeout)
+        return None if events is None else [(0, event) for event in events]
 
     async def _next_of_many(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
         for choice in self._unread.keys() - self._waits.values():

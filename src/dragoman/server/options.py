@@ -18,7 +18,8 @@ class Options:
         open_models: Whether the list of models needs no key.
         max_request_bytes: Largest request body.
         heartbeat: Seconds of silence after which a stream gets a comment line.
-        payloads: Whether what people write may be logged, at debug.
+        payloads: Whether what people write is logged, at debug.
+        trace: Whether every event of an answer is logged as well.
     """
 
     host: str = "127.0.0.1"
@@ -29,6 +30,7 @@ class Options:
     max_request_bytes: int = 32 * 2**20
     heartbeat: float = 15.0
     payloads: bool = False
+    trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from dragoman.events import Event, Retrying, Started
+from dragoman.errors import UpstreamFailed
+from dragoman.events import Event, MessageEvent, Restarted, Retrying, Started
 from dragoman.server.choices import Choices
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.replies import gateway_error
@@ -36,6 +37,7 @@ class Streaming:
         self._encoder = encoder
         self._heartbeat = heartbeat
         self._headers = headers
+        self._begun: set[int] = set()
         self._clock = asyncio.get_running_loop().time
         self._spoke = self._clock()
 
@@ -60,13 +62,28 @@ class Streaming:
 
     async def _pass_on(self, batch: list[tuple[int, Event]]) -> None:
         """One write for all that has come, or a heartbeat when what came means nothing to the client."""
-        if data := b"".join([self._encode(choice, event) for choice, event in batch]):
+        news = self._valid(batch)
+        self._begun.update(choice for choice, _ in news)
+        if data := b"".join([self._encoder.feed(event, choice) for choice, event in news]):
             await self._send(data)
         elif self._patience() == 0:
             await self._send(self._encoder.heartbeat)
 
-    def _encode(self, choice: int, event: Event) -> bytes:
-        return b"" if isinstance(event, Started | Retrying) else self._encoder.feed(event, choice)
+    def _valid(self, batch: list[tuple[int, Event]]) -> list[tuple[int, MessageEvent]]:
+        """What the client is to see.
+
+        Raises:
+            UpstreamFailed: An answer starts over of which the client has seen a part.
+        """
+        news: list[tuple[int, MessageEvent]] = []
+        for choice, event in batch:
+            if isinstance(event, Restarted):
+                if choice in self._begun:
+                    raise UpstreamFailed("Claude's answer broke off in the middle.")
+                news = [item for item in news if item[0] != choice]
+            elif not isinstance(event, Started | Retrying):
+                news.append((choice, event))
+        return news
 
     async def _send(self, data: bytes, *, more: bool = True) -> None:
         if not self._exchange.status:

@@ -1,0 +1,165 @@
+"""The composition root: the only place that picks concrete classes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from dragoman.backends.base import Backend
+from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
+from dragoman.catalog import Catalog
+from dragoman.errors import NotFound
+from dragoman.runs import Engine, Limits
+from dragoman.server import LiveCatalog, Operations, Options, build_app
+from dragoman.server.hosts import is_loopback
+from dragoman.settings import BadSettings, Settings
+from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
+
+SIMULATED_KEY = "sk-ant-simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that runs.
+
+    Attributes:
+        app: What a server is given to serve.
+        backend: How Claude is asked.
+        drain: Takes nothing new, lets what runs end for so many seconds, then ends it with an error.
+        simulator: The simulator's address, if it stands in for Claude.
+    """
+
+    app: ASGIApp
+    backend: Backend
+    drain: Callable[[float], Awaitable[None]]
+    simulator: str | None = None
+
+
+@asynccontextmanager
+async def build(settings: Settings, backend: Backend | None = None) -> AsyncIterator[Gateway]:
+    """Make a gateway, and end all that it owns on the way out, the youngest part first.
+
+    Args:
+        settings: What it is told.
+        backend: A backend to use instead of the one that the settings name.
+
+    Raises:
+        BadSettings: It would not be safe to start like this, or a named model does not exist.
+    """
+    check_exposure(settings)
+    catalog = _catalog(settings)
+    async with AsyncExitStack() as stack:
+        simulator = await _simulator(stack) if settings.simulate else None
+        backend = backend or RuntimeBackend(runtime_options(settings, simulator))
+        stack.push_async_callback(backend.aclose)
+        await backend.start()
+        engine = Engine(backend, _limits(settings))
+        stack.push_async_callback(engine.aclose, 0)
+        yield Gateway(_app(settings, catalog, backend, engine), backend, engine.aclose, simulator)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse what would give strangers the use of the owner's account.
+
+    Raises:
+        BadSettings: With what to do instead.
+    """
+    if "*" in settings.allow_origin and not settings.api_key:
+        raise BadSettings(
+            "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
+        )
+    if is_loopback(settings.host):
+        return
+    if not settings.api_key:
+        raise BadSettings(
+            f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
+            f"`dragoman serve --host {settings.host} --api-key KEY`, or stay on 127.0.0.1."
+        )
+    if settings.signed_in and not settings.allow_remote_signed_in:
+        raise BadSettings(
+            f"signed_in (--signed-in) serves the account's owner alone, but host (--host) is {settings.host}, where "
+            "others can reach it. Stay on 127.0.0.1; or, if nobody else will use it, say so: "
+            "--allow-remote-signed-in."
+        )
+
+
+def _catalog(settings: Settings) -> Catalog:
+    catalog = Catalog(
+        aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
+    )
+    if not settings.models:
+        return catalog
+    try:
+        return catalog.only(settings.models)
+    except NotFound as error:
+        raise BadSettings(f"models (--models, DRAGOMAN_MODELS): {error.message}") from None
+
+
+async def _simulator(stack: AsyncExitStack) -> str:
+    from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
+
+    return (await stack.enter_async_context(Simulator())).url
+
+
+def runtime_options(settings: Settings, simulator: str | None = None) -> RuntimeOptions:
+    """The runtime's part of the settings.
+
+    Args:
+        settings: All of them.
+        simulator: The address of a simulator that stands in for Claude, with no account of the owner's.
+    """
+    own_account = simulator is None
+    return RuntimeOptions(
+        state_dir=settings.state_dir.expanduser(),
+        command=settings.claude_command,
+        api_key=_secret(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+        base_url=settings.anthropic_base_url if own_account else simulator,
+        signed_in=settings.signed_in and own_account,
+        config_dir=settings.claude_config_dir if own_account else None,
+        spares=settings.spares,
+        max_live=settings.max_live,
+        live_ttl=settings.live_ttl,
+        parked_ttl=settings.parked_ttl,
+        max_memory=settings.max_memory,
+        silence=settings.silence_timeout,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_concurrency=settings.max_concurrency,
+        max_queue_size=settings.max_queue_size,
+        run_timeout=settings.run_timeout,
+        requests_per_minute=settings.requests_per_minute,
+    )
+
+
+def _app(settings: Settings, catalog: Catalog, backend: Backend, engine: Engine) -> ASGIApp:
+    async def listed() -> Iterable[tuple[str, str]]:
+        return [(model.id, model.name) for model in await backend.models()]
+
+    live = LiveCatalog(catalog, None if settings.models else listed)
+    chat = OpenAIChat(live, ChatOptions(strict_parameters=settings.strict_parameters))
+    operations = Operations(backend.name, backend.ready, backend.status)
+    return build_app(chat, engine, live, operations, _options(settings))
+
+
+def _options(settings: Settings) -> Options:
+    key = _secret(settings.api_key)
+    return Options(
+        host=settings.host,
+        api_key=key.encode() if key else None,
+        allow_hosts=settings.allow_host,
+        allow_origins=settings.allow_origin,
+        open_models=settings.open_models,
+        max_request_bytes=settings.max_request_bytes,
+        heartbeat=settings.heartbeat,
+        payloads=settings.log_level in {"debug", "trace"},
+        trace=settings.log_level == "trace",
+    )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None

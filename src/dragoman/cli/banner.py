@@ -1,0 +1,49 @@
+"""What `serve` says when it starts."""
+
+from dragoman import __version__
+from dragoman.bootstrap import Gateway
+from dragoman.settings import Settings, flag, variables
+
+_SECRET = frozenset({"api_key", "anthropic_api_key"})
+
+
+def banner(settings: Settings, gateway: Gateway, address: str) -> str:
+    """Address, endpoints, backend, who pays, and what to do if nobody does."""
+    reason = None if gateway.simulator else gateway.backend.ready()
+    lines = [
+        f"Dragoman {__version__}",
+        f"  OpenAI base URL  {address}/v1",
+        "  Endpoints        /v1/chat/completions  /v1/models  /health  /metrics",
+        f"  Documentation    {address}/docs",
+        f"  Backend          {gateway.backend.name}",
+        f"  Claude           {_account(settings, gateway)}",
+        f"  Clients          {_clients(settings)}",
+    ]
+    return "\n".join([*lines, "", f"  {reason}"] if reason else lines)
+
+
+def effective(settings: Settings) -> str:
+    """Every setting as it is in force, without the secrets."""
+    return "\n".join(f"  {name} = {_shown(settings, name)}" for name in Settings.model_fields)
+
+
+def _account(settings: Settings, gateway: Gateway) -> str:
+    if gateway.simulator:
+        return f"simulated at {gateway.simulator}: no account, no network"
+    if settings.signed_in:
+        return "your own Claude Code sign-in, for you alone"
+    if settings.anthropic_api_key:
+        return "API key from ANTHROPIC_API_KEY"
+    return "no API key and no sign-in"
+
+
+def _clients(settings: Settings) -> str:
+    if settings.api_key:
+        origin = flag("api_key_file") if settings.api_key_file else f"{flag('api_key')} or {variables('api_key')[0]}"
+        return f"must send the key ({origin})"
+    return "need no key; only this machine can connect"
+
+
+def _shown(settings: Settings, name: str) -> object:
+    value = getattr(settings, name)
+    return "(set)" if name in _SECRET and value else value

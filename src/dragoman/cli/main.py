@@ -1,0 +1,52 @@
+"""The `dragoman` command: finds its subcommands, and loads only the one that is asked for."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+from dragoman import __version__
+
+SUMMARIES: Mapping[str, str] = {
+    "serve": "Run the gateway.",
+    "simulate": "Run the Messages API simulator alone.",
+    "status": "Ask a running gateway how it is.",
+    "doctor": "Check that the Claude Code runtime does what the gateway builds on.",
+    "login": "Sign in to Claude Code, by its own command.",
+    "logout": "Sign out of Claude Code, by its own command.",
+}
+"""What `--help` says of each, here so that it needs none of them loaded."""
+
+ALIASES: Mapping[str, str] = {"start": "serve"}
+
+
+class Commands(click.Group):
+    """Subcommands that are loaded when they are wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the same in every context
+        """The names, as help lists them."""
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        """Load one."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in SUMMARIES:
+            return None
+        command: click.Command = importlib.import_module(f"dragoman.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        """Write the list for `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dragoman")
+def cli() -> None:
+    """An OpenAI-compatible gateway in front of Claude, on the official Claude Code runtime."""
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    cli(prog_name="dragoman")

@@ -1,0 +1,28 @@
+"""`serve --reload`: a parent that watches and a child that serves."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import watchfiles
+
+from dragoman.settings import Settings
+
+_PATIENCE = 15
+
+
+def run_reloading(settings: Settings) -> None:
+    """Serve in a child, and start it again whenever the code, `.env` or the settings file changes."""
+    paths = [Path(__file__).parents[1], Path(".env"), *([settings.config] if settings.config else ())]
+    watched = [path for path in paths if path.exists()]
+    arguments = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]
+    click.echo(f"Watching {', '.join(map(str, watched))}")
+    watchfiles.run_process(
+        *watched, target=shlex.join(arguments), target_type="command", sigint_timeout=_PATIENCE, callback=_tell
+    )
+
+
+def _tell(changes: set[tuple[watchfiles.Change, str]]) -> None:
+    names = sorted({Path(path).name for _, path in changes})
+    click.echo(f"Changed: {', '.join(names)}. Starting again.")

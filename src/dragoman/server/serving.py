@@ -1,0 +1,85 @@
+"""Listening, and stopping in stages: take nothing new, let answers end, end the rest in words, then go."""
+
+import asyncio
+import contextlib
+import importlib.util
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_BACKLOG = 2048
+_KEEP_ALIVE = 75  # clients keep idle connections longer than uvicorn's own 5 seconds, and then meet a closed one
+_LAST_WORDS = 5
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port.
+
+    Raises:
+        OSError: It is in use, or not ours to take.
+    """
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which asks its owner to end what runs instead of cutting connections.
+
+    Args:
+        app: What answers.
+        drain: Lets what runs end for so many seconds, then ends it with an error that its client is told.
+        grace: Those seconds.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Callable[[float], Awaitable[None]], grace: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools" if importlib.util.find_spec("httptools") else "h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+                timeout_graceful_shutdown=int(grace) + _LAST_WORDS,
+            )
+        )
+        self._drain = drain
+        self._grace = grace
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop. A second signal ends the grace at once."""
+        for server in self.servers:
+            server.close()
+        draining = asyncio.ensure_future(self._drain(self._grace))
+        try:
+            await super().shutdown(sockets)
+        finally:
+            if self.force_exit:
+                draining.cancel()
+                await self._drain(0)
+            await asyncio.wait([draining])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take note of signals, as uvicorn does, but do not raise them again: processes are still to be ended."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, _signal: int, _frame: object) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True

@@ -1,0 +1,317 @@
+"""Questions and answers through a real server and the official client."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+from openai import APIError, APIStatusError, AsyncStream
+from openai.types.chat import ChatCompletionChunk
+from scripted import QUESTION, ending, fails, hangs, opening, says, served, text
+
+from dragoman import errors
+from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.errors import GatewayError
+from dragoman.events import Event, Restarted, Started
+from dragoman.notices import Notice
+
+
+async def read(stream: AsyncStream[ChatCompletionChunk], on_text: Callable[[str], object]) -> None:
+    """Read a stream to its end and hand on each piece of text."""
+    async for chunk in stream:
+        on_text(chunk.choices[0].delta.content or "")
+
+
+async def test_plain_answer() -> None:
+    """The whole answer, its usage, and the headers that tell about it."""
+    async with served(says("Hello"), requests_per_minute=60) as gateway:
+        raw = await gateway.openai.chat.completions.with_raw_response.create(model="sonnet", messages=QUESTION)
+        made = raw.parse()
+    assert made.choices[0].message.content == "Hello"
+    assert made.choices[0].finish_reason == "stop"
+    assert made.usage is not None
+    assert made.usage.total_tokens == 12
+    assert raw.headers["x-dragoman-run-id"].startswith("run_")
+    assert raw.headers["x-dragoman-path"] == "warm"
+    assert raw.headers["x-request-id"].startswith("req_")
+    assert raw.headers["x-ratelimit-limit-requests"] == "60"
+    assert raw.headers["x-ratelimit-remaining-requests"] == "59"
+    assert {part.split(";")[0] for part in raw.headers["server-timing"].split(", ")} >= {"queue", "process"}
+
+
+async def test_streamed_answer_equals_the_plain_one() -> None:
+    """The same words come in pieces, with the usage at the end where it was asked for."""
+    async with served(says("Hello")) as gateway:
+        stream = await gateway.openai.chat.completions.create(
+            model="sonnet", messages=QUESTION, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in stream]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello"
+    assert chunks[-1].usage is not None
+    assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
+async def test_without_v1() -> None:
+    """People paste base URLs both ways."""
+    async with served(says("Hello")) as gateway:
+        answer = await gateway.http.post("/chat/completions", json={"messages": QUESTION})
+    assert answer.json()["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_several_choices() -> None:
+    """Each has its own run; a plain answer and a stream hold them all."""
+    async with served(says("Hello")) as gateway:
+        made = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, n=3)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, n=2, stream=True)
+        streamed = {chunk.choices[0].index async for chunk in stream if chunk.choices}
+    assert [choice.message.content for choice in made.choices] == ["Hello"] * 3
+    assert streamed == {0, 1}
+    assert len(gateway.backend.asked) == 5
+
+
+async def test_one_failed_choice_ends_the_others() -> None:
+    """Nothing goes on for an answer that cannot be given."""
+    first = True
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        nonlocal first
+        if first:
+            first = False
+            await asyncio.Event().wait()
+        yield Started("warm")
+        raise errors.Overloaded("Busy")
+
+    async with served(script) as gateway:
+        with pytest.raises(APIStatusError) as caught:
+            await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, n=2)
+        assert caught.value.status_code == 503
+        health = (await gateway.http.get("/health/ready")).json()
+    assert health["runs"] == {"running": 0, "queued": 0}
+
+
+async def test_choices_past_the_queue_leave_nothing_behind() -> None:
+    """Where only some of the runs find a place, those are ended too."""
+    async with served(hangs(), max_concurrency=1, max_queue_size=0) as gateway:
+        with pytest.raises(APIStatusError) as caught:
+            await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, n=2)
+        assert caught.value.status_code == 429
+        assert caught.value.code == "queue_full"
+        assert int(caught.value.response.headers["retry-after"]) >= 1
+        health = (await gateway.http.get("/health/ready")).json()
+    assert health["runs"] == {"running": 0, "queued": 0}
+
+
+ERRORS = [
+    (errors.InvalidRequest("No", param="stop"), 400, "invalid_request_error", "invalid_value"),
+    (errors.UnsupportedFeature("No", param="tools"), 400, "invalid_request_error", "unsupported_parameter"),
+    (errors.ContextTooLong("Long"), 400, "invalid_request_error", "context_length_exceeded"),
+    (errors.Forbidden("No"), 403, "permission_error", "permission_denied"),
+    (errors.NotFound("No", code="model_not_found"), 404, "invalid_request_error", "model_not_found"),
+    (errors.NotSignedIn("Sign in: dragoman login"), 401, "authentication_error", "not_signed_in"),
+    (errors.QuotaExceeded("Spent"), 429, "insufficient_quota", "insufficient_quota"),
+    (errors.RateLimited("Slow", retry_after=7), 429, "rate_limit_error", "rate_limit_exceeded"),
+    (errors.Overloaded("Busy"), 503, "api_error", "overloaded"),
+    (errors.UpstreamFailed("Broke"), 502, "api_error", "upstream_error"),
+    (errors.TimedOut("Silent"), 504, "api_error", "timeout"),
+    (errors.ShuttingDown("Bye"), 503, "api_error", "shutting_down"),
+    (RuntimeError("/secret/path"), 500, "api_error", "internal_error"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("error", "status", "kind", "code"), ERRORS, ids=lambda value: str(value)[:12])
+async def test_errors_before_the_answer(error: Exception, status: int, kind: str, code: str, *, stream: bool) -> None:
+    """Each cause has its status and body, also for a stream that has not begun."""
+    async with served(fails(error, after=[Started("warm")])) as gateway:
+        body = {"messages": QUESTION, "stream": stream}
+        answer = await gateway.http.post("/v1/chat/completions", json=body)
+    said = answer.json()["error"]
+    assert (answer.status_code, said["type"], said["code"]) == (status, kind, code)
+    assert set(said) == {"message", "type", "param", "code"}
+    assert "secret" not in answer.text
+    if isinstance(error, GatewayError):
+        assert said["message"] == error.message
+        assert said["param"] == error.param
+    if code == "rate_limit_exceeded":
+        assert answer.headers["retry-after"] == "7"
+    if code == "insufficient_quota":
+        assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_error_in_a_stream() -> None:
+    """After the first words an error is an event that the client raises on."""
+    script = fails(errors.UpstreamFailed("Broke"), after=[*opening(), text("Hel")])
+    async with served(script) as gateway:
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        said: list[str] = []
+        with pytest.raises(APIError, match="Broke"):
+            await read(stream, said.append)
+    assert "".join(said) == "Hel"
+
+
+async def test_heartbeats() -> None:
+    """Silence before and in an answer is filled with comments, which clients skip."""
+    go_on = asyncio.Event()
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        await go_on.wait()
+        for event in (*opening(), text("Hello"), *ending()):
+            yield event
+
+    async with (
+        served(script, heartbeat=0.01) as gateway,
+        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": QUESTION, "stream": True}) as answer,
+    ):
+        lines = []
+        async for line in answer.aiter_lines():
+            lines.append(line)
+            if sum(seen.startswith(":") for seen in lines) == 3:
+                go_on.set()
+    assert answer.status_code == 200
+    assert lines[0].startswith(":")
+    assert "data: [DONE]" in lines
+
+
+async def test_failure_after_heartbeats_is_an_event() -> None:
+    """Once the status is out, a failure can only be said in the stream."""
+    go_on = asyncio.Event()
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        yield Started("cold")
+        await go_on.wait()
+        raise errors.Overloaded("Busy")
+
+    async with (
+        served(script, heartbeat=0.01) as gateway,
+        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": QUESTION, "stream": True}) as answer,
+    ):
+        lines = []
+        async for line in answer.aiter_lines():
+            go_on.set()
+            lines.append(line)
+    errors_said = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert errors_said[-1]["error"]["code"] == "overloaded"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_client_gone_ends_the_run(*, stream: bool) -> None:
+    """A client that leaves takes its run with it, also before the first word."""
+    async with served(hangs(after=opening() if stream else ())) as gateway:
+        asking = asyncio.create_task(
+            gateway.http.post("/v1/chat/completions", json={"messages": QUESTION, "stream": stream})
+        )
+        await gateway.backend.entered.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        await asyncio.wait_for(gateway.backend.left.wait(), 10)
+
+
+async def test_client_gone_from_the_queue_frees_its_place() -> None:
+    """A run that waits is given up too."""
+    async with served(hangs(), max_concurrency=1) as gateway:
+        body = {"messages": QUESTION}
+        first = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
+        await gateway.backend.entered.wait()
+        second = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
+        while (await gateway.http.get("/health/ready")).json()["runs"]["queued"] == 0:
+            pass
+        second.cancel()
+        while (await gateway.http.get("/health/ready")).json()["runs"]["queued"] == 1:
+            pass
+        first.cancel()
+        await asyncio.wait([first, second])
+
+
+async def test_shutdown_ends_a_stream_in_words() -> None:
+    """When the gateway stops, a stream ends with an error event instead of being cut."""
+    script = hangs(after=[*opening(), text("Hel")])
+    async with served(script, shutdown_grace=0.0) as gateway:
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        with pytest.raises(APIError, match="stopped"):
+            await read(stream, lambda _: setattr(gateway.server, "should_exit", True))
+
+
+async def test_shutdown_lets_an_answer_end() -> None:
+    """What runs may finish within the grace."""
+    go_on = asyncio.Event()
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in opening():
+            yield event
+        await go_on.wait()
+        for event in (text("Hello"), *ending()):
+            yield event
+
+    async with served(script) as gateway:
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        said = ""
+        async for chunk in stream:
+            gateway.server.should_exit = True
+            go_on.set()
+            said += chunk.choices[0].delta.content or "" if chunk.choices else ""
+    assert said == "Hello"
+
+
+async def test_restart_before_anything_was_said() -> None:
+    """An answer that starts over unseen is said once."""
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in (*opening(), text("Hel"), Restarted(), *opening()[1:], text("Hello"), *ending()):
+            yield event
+
+    async with served(script) as gateway:
+        made = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        said = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+    assert made.choices[0].message.content == "Hello"
+    assert said == "Hello"
+
+
+async def test_restart_in_mid_answer_is_an_error_in_a_stream() -> None:
+    """Never the same text twice."""
+    go_on = asyncio.Event()
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in (*opening(), text("Hel")):
+            yield event
+        await go_on.wait()
+        for event in (Restarted(), *opening()[1:], text("Hello"), *ending()):
+            yield event
+
+    async with served(script) as gateway:
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        with pytest.raises(APIError, match="broke off"):
+            await read(stream, lambda _: go_on.set())
+
+
+async def test_warnings_header() -> None:
+    """What was ignored, here or in the backend, is told in short."""
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in (Started("live", {}, (Notice("moved", "messages[3]", "…"),)), *opening()[1:], *ending()):
+            yield event
+
+    async with served(script) as gateway:
+        answer = await gateway.http.post("/v1/chat/completions", json={"messages": QUESTION, "fancy\u2713": 1})
+    warnings = json.loads(answer.headers["x-dragoman-warnings"])
+    assert {"code": "moved", "param": "messages[3]"} in warnings
+    assert any(warning["param"] == "fancy\u2713" for warning in warnings)
+
+
+async def test_unknown_model_is_looked_for_in_the_live_list() -> None:
+    """A model that is newer than this gateway can be asked."""
+    async with served(says("Hello")) as gateway:
+        gateway.backend.listed = [ListedModel("claude-opus-7", "Claude Opus 7")]
+        made = await gateway.openai.chat.completions.create(model="claude-opus-7", messages=QUESTION)
+        assert made.choices[0].message.content == "Hello"
+        with pytest.raises(APIStatusError) as caught:
+            await gateway.openai.chat.completions.create(model="claude-opus-8", messages=QUESTION)
+    assert caught.value.code == "model_not_found"
+
+
+async def test_strict_parameters() -> None:
+    """Where the owner wants it so, an unknown field is an error."""
+    async with served(says("Hello"), strict_parameters=True) as gateway:
+        answer = await gateway.http.post("/v1/chat/completions", json={"messages": QUESTION, "fancy": 1})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "fancy"
