@@ -1,0 +1,22 @@
+"""What to say: deterministic answers that follow plain requests of the prompt.
+
+| the user's last text | the answer |
+|---|---|
+| `Reply with exactly: X` | X, to the end of that line |
+| names an offered tool, then a JSON object | a `tool_use` with that input; several in the order named |
+| `Use` or `Call` and an offered tool's name | a `tool_use`, its input from the prompt's quoted strings and numbers |
+| `Count to N` | `1 2 3 … N`, one number a delta |
+| `Repeat N times: X` | X N times, separated by a space |
+| `Search the web for "X"`, with the server tool offered | a search, its results, and a text with citations |
+| asks for `a JSON object` | a small JSON object |
+| anything else | `You said: ` and the text, with each attachment named |
+
+Before all that: `tool_choice` `any` or `tool` calls a tool; `output_config.format` (or `output_format`) and a tool named
+`StructuredOutput` are answered by an object that fits the schema. Tool results without a newer text are quoted:
+`The tool said: …`. The input of a forced call and the values of a schema come from the prompt's quoted strings and
+numbers, in order.
+"""
+
+from dragoman.simulator.answers.compose import compose
+
+__all__ = ["compose"]

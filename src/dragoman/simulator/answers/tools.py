@@ -1,0 +1,113 @@
+"""Tool calls: forced ones, requested ones, and the runtime's `StructuredOutput`."""
+
+import hashlib
+import json
+import re
+from typing import cast
+
+from dragoman.messages import Block, JSONObject
+from dragoman.simulator.answers.schema import Filler
+from dragoman.simulator.call import Call
+from dragoman.simulator.prompts import Prompt
+from dragoman.simulator.shapes import blocks_of, object_of, text_of
+
+STRUCTURED = "StructuredOutput"
+"""The tool by which the runtime has a schema filled."""
+
+_REACH = 200
+"""How many characters may stand between a tool's name and its JSON object."""
+
+_USE = r"\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
+
+
+def forced_calls(call: Call, prompt: Prompt) -> list[Block]:
+    """`tool_choice` `tool` or `any`: that tool, or those the prompt names, or the first."""
+    choice = object_of(call.body.get("tool_choice"))
+    schemas = _schemas(call)
+    if choice.get("type") == "tool":
+        schemas = {name: schema for name, schema in schemas.items() if name == choice.get("name")}
+    elif choice.get("type") != "any":
+        return []
+    named = _named(schemas, prompt)
+    first = [(name, _filled(schema, prompt)) for name, schema in list(schemas.items())[:1]]
+    return _calls(call, named or first)
+
+
+def requested_calls(call: Call, prompt: Prompt) -> list[Block]:
+    """The tools that the prompt names, unless their results are what came last."""
+    if prompt.results:
+        return []
+    return _calls(call, _named(_schemas(call), prompt))
+
+
+def structured_call(call: Call, prompt: Prompt) -> list[Block]:
+    """A call of `StructuredOutput`, unless it was just answered."""
+    schema = _schemas(call).get(STRUCTURED)
+    if schema is None or _was_structured(call, prompt):
+        return []
+    return _calls(call, [(STRUCTURED, _filled(schema, prompt))])
+
+
+def _schemas(call: Call) -> dict[str, JSONObject]:
+    """The client tools that may be called: name to input schema."""
+    if object_of(call.body.get("tool_choice")).get("type") == "none":
+        return {}
+    return {text_of(t.get("name")): object_of(t.get("input_schema")) for t in call.tools if "input_schema" in t}
+
+
+def _named(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[str, JSONObject]]:
+    """The tools that the prompt names with a JSON object; else the first that it says to use."""
+    if not schemas:
+        return []
+    names = "|".join(re.escape(name) for name in sorted(schemas, key=len, reverse=True))
+    mentions = list(re.finditer(rf"(?<![\w-])(?:{names})(?![\w-])", prompt.text))
+    ends = [*(mention.start() for mention in mentions[1:]), len(prompt.text)]
+    found = [
+        (mention[0], input_)
+        for mention, end in zip(mentions, ends, strict=True)
+        if (input_ := _object_in(prompt.text[mention.end() : end])) is not None
+    ]
+    if found:
+        return found
+    used = re.search(rf"{_USE}(?<![\w-])(?P<name>{names})(?![\w-])", prompt.text, re.IGNORECASE)
+    name = used["name"] if used else None
+    return [(name, _filled(schemas[name], prompt))] if name in schemas else []
+
+
+def _object_in(text: str) -> JSONObject | None:
+    """The JSON object that begins near the start of a text."""
+    start = text.find("{", 0, _REACH)
+    if start < 0:
+        return None
+    try:
+        value, _end = json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError:
+        return None
+    return cast("JSONObject", value)
+
+
+def _filled(schema: JSONObject, prompt: Prompt) -> JSONObject:
+    return object_of(Filler(schema, prompt.quoted(), prompt.numbers()).value())
+
+
+def _calls(call: Call, wanted: list[tuple[str, JSONObject]]) -> list[Block]:
+    if object_of(call.body.get("tool_choice")).get("disable_parallel_tool_use") is True:
+        wanted = wanted[:1]
+    return [
+        {"type": "tool_use", "id": _id(call, place), "name": name, "input": input_}
+        for place, (name, input_) in enumerate(wanted)
+    ]
+
+
+def _id(call: Call, place: int) -> str:
+    """An id that is the same for the same conversation, and new for each turn and place in it."""
+    digest = hashlib.sha256(f"{len(call.messages)}/{place}/{call.messages!r}".encode())
+    return f"toolu_01{digest.hexdigest()[:22]}"
+
+
+def _was_structured(call: Call, prompt: Prompt) -> bool:
+    return any(
+        block.get("name") == STRUCTURED and text_of(block.get("id")) in prompt.answered
+        for message in call.messages
+        for block in blocks_of(message.get("content"))
+    )
