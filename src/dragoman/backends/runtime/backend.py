@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import cast
 
 import psutil
@@ -12,11 +13,13 @@ import structlog
 from dragoman.backends.base import ListedModel, RunRequest
 from dragoman.backends.runtime import command, frames
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
+from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.plan import Plan, plan
 from dragoman.backends.runtime.pool import Pool
 from dragoman.backends.runtime.process import Process
+from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
 from dragoman.errors import NotSignedIn, UpstreamFailed
 from dragoman.events import Event, Path, Started
@@ -33,18 +36,19 @@ class RuntimeBackend:
 
     def __init__(self, options: RuntimeOptions) -> None:
         self._options = options
-        self._pool: Pool[bool] = Pool(self._boot, options.spares)
+        self._pool = Pool(self._boot, options.spares)
         self._live = Live(count=options.max_live, ttl=options.live_ttl, memory=options.max_memory, resident=_resident)
         self._sessions: set[Session] = set()
         self._environment = command.environment(options)
         self._work = options.state_dir / "work"
-        self._version: str | None = None
+        self._seeds = Seeds(options, self._work)
+        self._listed: list[ListedModel] = []
 
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
         self._work = command.prepare(self._options)
         if self.ready() is None:
-            self._pool.start(False)
+            self._pool.start(self._kind(self._options.default_model))
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
@@ -89,17 +93,10 @@ class RuntimeBackend:
                 await self._end(session)
 
     async def models(self) -> Sequence[ListedModel]:
-        """The models that the runtime offers its user now."""
+        """The models that the runtime offers its user, as the last booted process listed them."""
         if (missing := self.ready()) is not None:
             raise NotSignedIn(missing)
-        session, _ = await self._pool.take(False)
-        try:
-            listed = await session.control("list_models", {})
-        finally:
-            await self._end(session)
-        models = cast("list[JSONObject]", listed.get("models") or [])
-        # The display name of an entry may be "Default (recommended)"; the id tells more.
-        return list(dict.fromkeys(ListedModel(str(m["resolvedModel"]), "") for m in models if m.get("resolvedModel")))
+        return self._listed
 
     def ready(self) -> str | None:
         """What is missing to ask Claude, and what to type."""
@@ -112,7 +109,6 @@ class RuntimeBackend:
         return {
             "backend": self.name,
             "authentication": "signed_in" if self._options.signed_in else "api_key",
-            "version": self._version,
             "processes": {
                 "spare": self._pool.ready,
                 "live": len(self._live),
@@ -125,10 +121,17 @@ class RuntimeBackend:
         self._pool.touch()
         if not todo.one_call and todo.held and (session := self._live.take(todo.held)):
             return session, "live"
-        return await self._pool.take(todo.one_call)
+        return await self._pool.take(self._kind(todo.model, one_call=todo.one_call))
 
-    async def _boot(self, one_call: bool) -> Session:  # noqa: FBT001 - the pool's kind of process
-        argv = (str(command.locate(self._options)), *command.arguments(one_call=one_call))
+    def _kind(self, model: str, *, one_call: bool = False) -> Kind:
+        if not self._options.signed_in:
+            return Kind(one_call)
+        return Kind(one_call, model, datetime.now().astimezone().date())
+
+    async def _boot(self, kind: Kind) -> Session:
+        argv = [str(command.locate(self._options)), *command.arguments(one_call=kind.one_call)]
+        if kind.model is not None and kind.day is not None:
+            argv += await self._seeds.arguments(kind.model, kind.day)
         try:
             process = await Process.spawn(argv, env=self._environment, cwd=self._work)
         except OSError as error:
@@ -138,9 +141,8 @@ class RuntimeBackend:
         self._sessions.add(session)
         session.exited.add_done_callback(lambda _: self._sessions.discard(session))
         try:
-            # Answered once the process is up; and it warms what the first request needs.
-            neutral: JSONObject = {"settings": {"env": {"CLAUDE_CODE_EXTRA_BODY": "{}"}}}
-            await session.control("apply_flag_settings", neutral, self._options.boot_timeout)
+            # Answered once the process is up; asking also warms what the first request needs.
+            self._listed = _listed(await session.control("list_models", {}, self._options.boot_timeout))
         except BaseException:
             session.discard()
             raise
@@ -149,6 +151,12 @@ class RuntimeBackend:
     async def _end(self, session: Session) -> None:
         session.discard()
         await asyncio.shield(session.exited)
+
+
+def _listed(answer: JSONObject) -> list[ListedModel]:
+    models = cast("list[JSONObject]", answer.get("models") or [])
+    # An entry's own name may be "Default (recommended)"; the id tells more.
+    return list(dict.fromkeys(ListedModel(str(m["resolvedModel"]), "") for m in models if m.get("resolvedModel")))
 
 
 def _resident(pid: int) -> int:

@@ -15,6 +15,8 @@ class RuntimeOptions:
         base_url: Where the runtime finds the Messages API; None: its own default.
         signed_in: Use the owner's own Claude Code sign-in instead of a key.
         config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None: a scratch one, or with `signed_in` its own default.
+        default_model: The id of the model that is most likely to be asked for; with `signed_in`, spares are booted
+            for it.
         spares: Processes kept booted for requests to come.
         max_live: Idle processes kept, each with the conversation it holds.
         live_ttl: Seconds an idle conversation is kept.
@@ -31,6 +33,7 @@ class RuntimeOptions:
     base_url: str | None = None
     signed_in: bool = False
     config_dir: Path | None = None
+    default_model: str = "claude-sonnet-5-5"
     spares: int = 2
     max_live: int = 8
     live_ttl: float = 600.0

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, Literal, TypeVar
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
+from typing import Literal
 
 import structlog
 
+from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.session import Session
 from dragoman.errors import GatewayError
 
@@ -19,11 +21,9 @@ that run meanwhile would take twice as long."""
 _QUIET_AT_MOST = 3.0
 _LONGEST_PAUSE = 60.0
 
-Kind = TypeVar("Kind", bound=Hashable)
 
-
-class Pool(Generic[Kind]):
-    """Keeps a number of spares of each kind that was asked for, and boots one on the spot when there is none.
+class Pool:
+    """Keeps a number of spares, shared by the kinds that were last asked for; boots on the spot when there is none.
 
     Attributes:
         trouble: Why the last boot failed; None while all is well.
@@ -33,7 +33,7 @@ class Pool(Generic[Kind]):
         self._boot = boot
         self._size = size
         self._spares: defaultdict[Kind, deque[Session]] = defaultdict(deque)
-        self._wanted: dict[Kind, int] = {}
+        self._recent: list[Kind] = []
         self._wake = asyncio.Event()
         self._last_use = 0.0
         self._keeper: asyncio.Task[None] | None = None
@@ -45,8 +45,8 @@ class Pool(Generic[Kind]):
         return sum(len(spares) for spares in self._spares.values())
 
     def start(self, kind: Kind) -> None:
-        """Begin to keep spares of a kind."""
-        self._want(kind, self._size)
+        """Begin to keep spares, of this kind until another is asked for."""
+        self._asked_for(kind)
         self._keeper = asyncio.create_task(self._keep(), name="runtime-pool")
 
     def touch(self) -> None:
@@ -60,15 +60,13 @@ class Pool(Generic[Kind]):
             GatewayError: None could be started.
         """
         self.touch()
+        self._asked_for(kind)
         spares = self._spares[kind]
         while spares:
             session = spares.popleft()
-            self._wake.set()
+            session.on_end = lambda: None
             if session.alive:
-                session.on_end = lambda: None
                 return session, "warm"
-        # A kind that is asked for once is likely to be asked for again.
-        self._want(kind, min(1, self._size))
         return await self._boot(kind), "cold"
 
     async def aclose(self) -> None:
@@ -76,28 +74,32 @@ class Pool(Generic[Kind]):
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        for spares in self._spares.values():
-            for session in spares:
-                session.discard()
+        for kind in list(self._spares):
+            self._drop(kind, keep=0)
 
-    def _want(self, kind: Kind, count: int) -> None:
-        self._wanted[kind] = max(count, self._wanted.get(kind, 0))
+    def _asked_for(self, kind: Kind) -> None:
+        """Put a kind first; those of another day are never asked for again."""
+        others = [other for other in self._recent if other != kind and other.day == kind.day]
+        self._recent = [kind, *others][: max(1, self._size)]
         self._wake.set()
 
-    def _missing(self) -> Kind | None:
-        return next((kind for kind, count in self._wanted.items() if len(self._spares[kind]) < count), None)
+    def _shares(self) -> Counter[Kind]:
+        return Counter(islice(cycle(self._recent), self._size)) if self._recent else Counter()
 
     async def _keep(self) -> None:
         pause = 1.0
         while True:
             self._wake.clear()
-            kind = self._missing()
-            if kind is None:
+            shares = self._shares()
+            for kind in list(self._spares):
+                self._drop(kind, keep=shares[kind])
+            missing = next((kind for kind, count in shares.items() if len(self._spares[kind]) < count), None)
+            if missing is None:
                 await self._wake.wait()
                 continue
             await self._quiet()
             try:
-                self._add(kind, await self._boot(kind))
+                self._add(missing, await self._boot(missing))
             except GatewayError as error:
                 self.trouble = error.message
                 log.warning("runtime.boot_failed", error=error.message, again_in=pause)
@@ -107,10 +109,9 @@ class Pool(Generic[Kind]):
                 self.trouble, pause = None, 1.0
 
     def _add(self, kind: Kind, session: Session) -> None:
-        if not session.alive:
-            self._wake.set()
-            return
         spares = self._spares[kind]
+        if not session.alive:
+            return
         spares.append(session)
 
         def ended() -> None:
@@ -120,8 +121,16 @@ class Pool(Generic[Kind]):
 
         session.on_end = ended
 
+    def _drop(self, kind: Kind, *, keep: int) -> None:
+        spares = self._spares[kind]
+        while len(spares) > keep:
+            spares.pop().discard()
+        if not spares:
+            del self._spares[kind]
+
     async def _quiet(self) -> None:
+        """Wait until no request was served for a moment, but not for ever."""
         loop = asyncio.get_running_loop()
         latest = loop.time() + _QUIET_AT_MOST
-        while (now := loop.time()) < latest and now - self._last_use < _QUIET:
-            await asyncio.sleep(_QUIET - (now - self._last_use))
+        while (left := min(self._last_use + _QUIET, latest) - loop.time()) > 0:  # noqa: ASYNC110 - time is what it waits for
+            await asyncio.sleep(left)

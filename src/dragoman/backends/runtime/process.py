@@ -81,6 +81,11 @@ class Process(asyncio.SubprocessProtocol):
         pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
         pipe.write(b"".join(_encode(frame) + b"\n" for frame in frames))
 
+    def close_input(self) -> None:
+        """Close its stdin, upon which it ends by itself."""
+        if self._transport is not None and (pipe := self._transport.get_pipe_transport(0)) is not None:
+            pipe.close()
+
     def kill(self) -> None:
         """End it now. Idempotent; `exited` is done once it is reaped."""
         self._over = True

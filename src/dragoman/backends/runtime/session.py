@@ -129,6 +129,12 @@ class Session:
         if turn.error is not None:
             raise turn.error
 
+    async def finish(self) -> None:
+        """Let the process end by itself, so that it writes down what it has in hand."""
+        self._process.on_end = lambda _: None
+        self._process.close_input()
+        await asyncio.shield(self.exited)
+
     async def _news_or_silence(self, turn: Turn) -> None:
         self._news.clear()
         try:
