@@ -1,0 +1,45 @@
+"""OpenAI's published description, as a judge of what we send."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+_NEXT_DOOR = Path(__file__).parents[3] / "shared" / "specs"
+_PATH = Path(os.environ.get("DRAGOMAN_SPECS", _NEXT_DOOR)) / "openai-openapi.json"
+
+
+def assert_valid(schema: str, value: object) -> None:
+    """Hold a value to a schema of the document; skips where the document is not at hand."""
+    if not _PATH.exists():
+        pytest.skip(f"OpenAI's description is not at {_PATH}; DRAGOMAN_SPECS names its folder")
+    faults = [f"{error.json_path}: {error.message[:200]}" for error in _validator(schema).iter_errors(value)]
+    assert not faults, f"{schema}: {faults[:3]}"
+
+
+@cache
+def _validator(schema: str) -> Any:  # jsonschema has no types
+    reference = {"$ref": f"urn:spec#/components/schemas/{schema}"}
+    return Draft202012Validator(reference, registry=_registry())
+
+
+@cache
+def _registry() -> Any:
+    document = _with_nulls(json.loads(_PATH.read_text()))
+    return Registry().with_resource("urn:spec", Resource(contents=document, specification=DRAFT202012))
+
+
+def _with_nulls(schema: Any) -> Any:
+    """The document calls itself OpenAPI 3.1 but says `nullable`, which 3.1 dropped."""
+    if isinstance(schema, list):
+        return [_with_nulls(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _with_nulls(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [made, {"type": "null"}]} if schema.get("nullable") is True else made
