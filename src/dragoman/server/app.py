@@ -26,7 +26,7 @@ def build_app(chat: Codec, engine: Engine, catalog: LiveCatalog, operations: Ope
     """Put the server together. It owns nothing that needs closing."""
     metrics = Metrics(engine, operations)
     api = _api(Complete(chat, engine, catalog, options), Models(catalog))
-    routes = [*api, *_pages(Health(engine, operations, [route.path for route in api]), metrics, Docs())]
+    routes = [*api, *_pages(Health(engine, operations), metrics, Docs())]
     paths = {route.endpoint: route.path for route in reversed(routes)}
 
     def count(exchange: Exchange) -> None:

@@ -1,7 +1,5 @@
 """What the gateway says of itself: `/`, `/health` and `/health/ready`."""
 
-from collections.abc import Sequence
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -12,15 +10,25 @@ from dragoman.server.exchange import exchange_of
 from dragoman.server.options import Operations
 
 _NOT_READY = 503
+_ENDPOINTS = [
+    "/v1/chat/completions",
+    "/v1/models",
+    "/v1/models/{id}",
+    "/health",
+    "/health/ready",
+    "/metrics",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+]
 
 
 class Health:
     """The endpoints that programs ask before they ask for anything else."""
 
-    def __init__(self, engine: Engine, operations: Operations, endpoints: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, operations: Operations) -> None:
         self._engine = engine
         self._operations = operations
-        self._endpoints = list(endpoints)
 
     async def index(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
         """Say what this is and what it answers."""
@@ -30,7 +38,7 @@ class Health:
                 "version": __version__,
                 "description": "An OpenAI-compatible gateway in front of Claude",
                 "docs": "/docs",
-                "endpoints": self._endpoints,
+                "endpoints": _ENDPOINTS,
             }
         )
 
