@@ -41,9 +41,14 @@ def codec(**options: Any) -> OpenAIChat:
     return OpenAIChat(Catalog(), ChatOptions(**options))
 
 
+def raw(messages: Sequence[JSON] = PING, *, model: str | None = OLD, **fields: JSON) -> bytes:
+    """A request's body."""
+    return json.dumps({"model": model, "messages": messages, **fields}).encode()
+
+
 def decode(messages: Sequence[JSON] = PING, *, model: str = OLD, **fields: JSON) -> ChatRequest:
     """Decode a request with the default options."""
-    return codec().decode(json.dumps({"model": model, "messages": messages, **fields}).encode())
+    return codec().decode(raw(messages, model=model, **fields))
 
 
 def call(id_: str = "c1", name: str = "get_weather", arguments: str = '{"city":"Paris"}') -> JSONObject:
@@ -102,7 +107,7 @@ def chunks(stream: bytes) -> list[Any]:
     return [json.loads(frame.removeprefix("data: ")) for frame in frames]
 
 
-def both(request: ChatRequest, blocks: Sequence[JSONObject], stop_reason: str = "end_turn", **delta: JSON) -> Any:
+def both(request: ChatRequest, blocks: Sequence[JSONObject], stop_reason: str = "end_turn", **delta: Any) -> Any:
     """The plain answer's only choice."""
     return plain(request, fold(script(blocks, stop_reason, **delta)))["choices"][0]
 

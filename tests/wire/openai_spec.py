@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 _NEXT_DOOR = Path(__file__).parents[3] / "shared" / "specs"
@@ -32,7 +32,7 @@ def _validator(schema: str) -> Any:  # jsonschema has no types
 @cache
 def _registry() -> Any:
     document = _with_nulls(json.loads(_PATH.read_text()))
-    return Registry().with_resource("urn:spec", Resource(contents=document, specification=DRAFT202012))
+    return Registry().with_resource("urn:spec", DRAFT202012.create_resource(document))
 
 
 def _with_nulls(schema: Any) -> Any:

@@ -65,9 +65,7 @@ def test_later_instructions_join_the_system_prompt_elsewhere() -> None:
 
 def test_instructions_do_not_part_a_call_from_its_result() -> None:
     """They come after the results."""
-    turns = _turns(
-        USER, CALLING, _tool("c1"), {"role": "system", "content": "now"}, _tool("c2"), USER, model=NEWEST
-    )
+    turns = _turns(USER, CALLING, _tool("c1"), {"role": "system", "content": "now"}, _tool("c2"), USER, model=NEWEST)
     assert [role for role, _ in turns] == ["user", "assistant", "user", "system", "user"]
     assert turns[2][1] == [_result("c1", text("ok")), _result("c2", text("ok"))]
 
@@ -136,7 +134,10 @@ def test_parts_that_cannot_be_had_are_refused_by_name(part: JSON, code: str, whe
 
 def test_messages_of_one_role_are_one_turn() -> None:
     """Users' and the assistant's alike."""
-    answer: JSON = {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}]}
+    answer: JSON = {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}],
+    }
     assert _turns(USER, USER, answer, {"role": "assistant", "content": None, "refusal": "never"}, USER) == [
         ("user", [text("hi"), text("hi")]),
         ("assistant", [text("a"), text("no"), text("never")]),
@@ -177,7 +178,9 @@ def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
     """In the call and in its result; the API wants them unique and plain."""
     turn: list[JSON] = [{"role": "assistant", "tool_calls": [call("call:0")]}, _tool("call:0")]
     request = decode([USER, *turn, *turn])
-    ids = [block.get("id", block.get("tool_use_id")) for turn in request.body["messages"][1:] for block in turn["content"]]
+    ids = [
+        block.get("id", block.get("tool_use_id")) for turn in request.body["messages"][1:] for block in turn["content"]
+    ]
     assert ids == ["call_0", "call_0", "call_0_2", "call_0_2"]
     assert {code for code, _ in said(request)} == {"renamed"}
 
@@ -269,7 +272,9 @@ def test_signed_thinking_comes_back_in_front() -> None:
         {"type": "reasoning.text", "text": "hm", "signature": "sig", "index": 0},
         {"type": "reasoning.encrypted", "data": "xyz", "index": 1},
     ]
-    turns = _turns(USER, {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning_details": details}, USER)
+    turns = _turns(
+        USER, {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning_details": details}, USER
+    )
     assert turns[1][1] == [
         {"type": "thinking", "thinking": "hm", "signature": "sig"},
         {"type": "redacted_thinking", "data": "xyz"},

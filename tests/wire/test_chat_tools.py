@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, codec, decode, said, text
+from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, codec, decode, raw, said, text
 
+from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
+from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
 
 CLOCK: JSON = {"type": "function", "function": {"name": "get_time"}}
 NAMED: JSON = {"type": "function", "function": {"name": "get_weather"}}
@@ -99,7 +101,11 @@ def test_allowed_tools_leave_the_others_out() -> None:
 
 @pytest.mark.parametrize(
     ("choice", "words"),
-    [("required", "at least one of the tools"), (NAMED, "the tool `get_weather`"), (_allowed("required", "get_time"), "one")],
+    [
+        ("required", "at least one of the tools"),
+        (NAMED, "the tool `get_weather`"),
+        (_allowed("required", "get_time"), "one"),
+    ],
 )
 def test_a_model_that_cannot_be_forced_is_told_in_words(choice: JSON, words: str) -> None:
     """With a warning, and 400 where the operator wants no approximations."""
@@ -107,24 +113,21 @@ def test_a_model_that_cannot_be_forced_is_told_in_words(choice: JSON, words: str
     assert request.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert words in str(request.body["system"][-1]["text"])
     assert said(request) == [("mapped", "tool_choice")]
-    raw = _raw(model=NEWEST, tools=[WEATHER, CLOCK], tool_choice=choice)
+    body = raw(model=NEWEST, tools=[WEATHER, CLOCK], tool_choice=choice)
     with pytest.raises(UnsupportedFeature) as caught:
-        codec(strict_mapping=True).decode(raw)
+        codec(strict_mapping=True).decode(body)
     assert caught.value.param == "tool_choice"
 
 
 def test_strict_mapping_lets_pass_what_is_exact() -> None:
     """Forced tools are exact on an older model."""
-    assert codec(strict_mapping=True).decode(_raw(model=OLD, tools=[WEATHER], tool_choice="required")).notices == ()
+    assert codec(strict_mapping=True).decode(raw(model=OLD, tools=[WEATHER], tool_choice="required")).notices == ()
 
 
 def test_a_retired_model_is_no_approximation_to_refuse() -> None:
     """The operator has allowed it by name."""
-    from dragoman.catalog import Catalog  # noqa: PLC0415 - only here
-    from dragoman.wire.openai_chat import ChatOptions, OpenAIChat  # noqa: PLC0415
-
     strict = OpenAIChat(Catalog(map_retired=True), ChatOptions(strict_mapping=True))
-    request = strict.decode(_raw(model="claude-3-opus-20240229"))
+    request = strict.decode(raw(model="claude-3-opus-20240229"))
     assert said(request) == [("mapped", "model")]
 
 
@@ -165,8 +168,10 @@ def test_web_search() -> None:
         ({"tools": [{"type": "function", "function": {"name": "a" * 65}}]}, "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}}]},
-         "tools[0].function.parameters"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}}]},
+            "tools[0].function.parameters",
+        ),
         ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
         ({"tools": [{"type": "file_search"}]}, "tools[0].type"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
@@ -179,7 +184,7 @@ def test_web_search() -> None:
         ({"tools": [{"type": "function", "function": {"name": "web_search"}}], "web_search_options": {}}, "tools"),
     ],
 )
-def test_what_is_not_possible_is_refused_by_name(fields: dict[str, JSON], param: str) -> None:
+def test_what_is_not_possible_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     """The field is said."""
     with pytest.raises(InvalidRequest) as caught:
         decode(**fields)
@@ -207,9 +212,3 @@ def test_instructions_follow_the_clients_own() -> None:
     ).body
     assert body["system"][0] == text("s")
     assert len(body["system"]) == 2
-
-
-def _raw(**fields: Any) -> bytes:
-    import json  # noqa: PLC0415
-
-    return json.dumps({"messages": PING, **fields}).encode()

@@ -69,7 +69,9 @@ def test_a_pydantic_model_becomes_what_the_vendors_own_client_makes_of_it() -> N
     assert closed(Person.model_json_schema()) == transform_schema(Person)
 
 
-_leaves = st.sampled_from([{"type": "string"}, {"type": "integer", "minimum": 3}, {"type": "boolean"}])
+_leaves: st.SearchStrategy[JSONObject] = st.sampled_from(
+    [{"type": "string"}, {"type": "integer", "minimum": 3}, {"type": "boolean"}]
+)
 _schemas: st.SearchStrategy[JSONObject] = st.recursive(
     _leaves,
     lambda inner: st.one_of(
@@ -154,8 +156,10 @@ def test_another_type_is_refused(kind: Any) -> None:
     assert (caught.value.code, caught.value.param) == ("invalid_function_parameters", "tools[0].function.parameters")
 
 
-@given(st.lists(st.sampled_from([CITY, ZIP, {"type": "object"}, {"type": "null"}]), max_size=3), st.sampled_from(
-    ["anyOf", "oneOf", "allOf"]))
+@given(
+    st.lists(st.sampled_from([CITY, ZIP, {"type": "object"}, {"type": "null"}]), max_size=3),
+    st.sampled_from(["anyOf", "oneOf", "allOf"]),
+)
 def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list[Any], union: str) -> None:
     """As the API wants it."""
     made = tool_input({union: members}, "p")

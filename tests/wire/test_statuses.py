@@ -30,7 +30,9 @@ EXPECTED = [
 
 
 def _causes(cause: type[GatewayError] = GatewayError) -> set[type[GatewayError]]:
-    return {one for child in cause.__subclasses__() for one in {child, *_causes(child)} if one.__module__ == errors.__name__}
+    return {
+        one for child in cause.__subclasses__() for one in {child, *_causes(child)} if one.__module__ == errors.__name__
+    }
 
 
 def test_the_table_here_names_every_cause() -> None:

@@ -12,7 +12,7 @@ from dragoman.notices import Notice
 from dragoman.wire.openai_chat.request import AnswerFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable
 
     # jsonschema has no types of its own; its stubs are one more package to keep in step.
     from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
@@ -73,16 +73,20 @@ def _validator() -> "type[Validator]":
     """JSON schema without clients' own regular expressions: they would run in our process, without a limit."""
     from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
 
-    additional = Draft202012Validator.VALIDATORS["additionalProperties"]
+    def unchecked(*_: object) -> tuple[()]:
+        return ()
 
-    def beside_patterns(
-        validator: "Validator", closed: JSON, value: JSON, schema: JSONObject
-    ) -> "Iterator[ValidationError]":
-        if "patternProperties" not in schema:
-            yield from additional(validator, closed, value, schema) or ()
+    def beside_patterns(keyword: str) -> "Callable[..., Iterable[ValidationError]]":
+        checked = Draft202012Validator.VALIDATORS[keyword]
 
-    own = {"pattern": None, "patternProperties": None, "additionalProperties": beside_patterns}
-    return cast("type[Validator]", validators.extend(Draft202012Validator, own))
+        def check(validator: "Validator", value: JSON, instance: JSON, schema: JSONObject) -> "Iterable[object]":
+            return () if "patternProperties" in schema else checked(validator, value, instance, schema) or ()
+
+        return check
+
+    own = {keyword: beside_patterns(keyword) for keyword in ("additionalProperties", "unevaluatedProperties")}
+    kind = validators.extend(Draft202012Validator, {**own, "pattern": unchecked, "patternProperties": unchecked})
+    return cast("type[Validator]", kind)
 
 
 def _mismatch(fault: str) -> UpstreamFailed:

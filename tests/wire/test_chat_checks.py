@@ -1,0 +1,87 @@
+"""Answers held to their formats."""
+
+import pytest
+
+from dragoman.errors import UpstreamFailed
+from dragoman.messages import JSON, JSONObject
+from dragoman.wire.openai_chat.checks import check_arguments, check_text, first_fault
+from dragoman.wire.openai_chat.request import AnswerFormat
+
+CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "fault"),
+    [
+        ('{"n":3}', CITY, None),
+        ('{"n":2}', CITY, "n: 2 is less than the minimum of 3"),
+        ("{}", CITY, "the value: 'n' is a required property"),
+        ("{", CITY, "not valid JSON"),
+        ("", None, "not valid JSON"),
+        ("[]", None, "not a JSON object"),
+        ('{"any":[1]}', None, None),
+        ("5", {"type": "integer"}, None),
+    ],
+)
+def test_text(text: str, schema: JSONObject | None, fault: str | None) -> None:
+    """Schema or any object; the fault is said."""
+    if fault is None:
+        check_text(text, "end_turn", AnswerFormat(schema))
+        return
+    with pytest.raises(UpstreamFailed) as caught:
+        check_text(text, "end_turn", AnswerFormat(schema))
+    assert caught.value.code == "schema_mismatch"
+    assert fault in caught.value.message
+
+
+@pytest.mark.parametrize("stop_reason", ["max_tokens", "refusal", "tool_use", "model_context_window_exceeded", None])
+def test_an_answer_that_was_cut_or_declined_is_not_held_to_its_format(stop_reason: str | None) -> None:
+    """The reason says so already; OpenAI does the same."""
+    check_text("{", stop_reason, AnswerFormat(CITY))
+    with pytest.raises(UpstreamFailed):
+        check_text("{", "stop_sequence", AnswerFormat(CITY))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"},
+        {"$ref": "#/$defs/none"},
+        {"$ref": "https://x.test/schema.json"},
+        {"$ref": "#"},
+        {"properties": []},
+    ],
+)
+def test_a_schema_that_is_none_finds_no_fault_and_fetches_nothing(schema: JSONObject) -> None:
+    """The API has judged it already."""
+    assert first_fault({"a": 1}, schema) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ("a" * 40 + "!", {"pattern": "^(a+)+$"}),
+        ({"x1": 5}, {"patternProperties": {"^x": {"type": "string"}}, "additionalProperties": False}),
+    ],
+)
+def test_clients_patterns_are_never_run(value: JSON, schema: JSONObject) -> None:
+    """The first would take years."""
+    assert first_fault(value, schema) is None
+
+
+def test_additional_properties_count_where_there_are_no_patterns() -> None:
+    """So that the rule above does not open every object."""
+    assert first_fault({"x": 1}, {"additionalProperties": False}) is not None
+    assert first_fault({"x": 1}, {"additionalProperties": {"type": "integer"}}) is None
+
+
+def test_arguments() -> None:
+    """A mismatch is a warning with its place; an unknown tool or an empty schema says nothing."""
+    notice = check_arguments("f", {"n": 1}, {"f": CITY}, "p")
+    assert notice is not None
+    assert (notice.code, notice.param) == ("schema_mismatch", "p")
+    assert "minimum of 3" in notice.detail
+    assert check_arguments("f", {"n": 3}, {"f": CITY}, "p") is None
+    assert check_arguments("f", "cut {", {"f": CITY}, "p") is not None
+    assert check_arguments("g", {}, {"f": CITY}, "p") is None
+    assert check_arguments("f", {}, {"f": {}}, "p") is None

@@ -1,0 +1,286 @@
+"""The other fields of a chat request."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from chat_support import NEWEST, OLD, PING, codec, decode, raw, said
+
+from dragoman.catalog import Catalog
+from dragoman.errors import InvalidRequest, NotFound, UnsupportedFeature
+from dragoman.messages import JSON
+from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
+from dragoman.wire.openai_chat.format import OBJECT_INSTRUCTION
+from dragoman.wire.openai_chat.parameters import IGNORED
+from dragoman.wire.openai_chat.schema import ChatCompletionRequest
+
+SCHEMA: dict[str, JSON] = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
+
+
+def _format(schema: JSON) -> JSON:
+    return {"type": "json_schema", "json_schema": {"name": "place", "schema": schema, "strict": True}}
+
+
+def test_a_bare_request() -> None:
+    """Nothing is sent that was not asked for: `max_tokens` and `thinking` are the backend's to decide."""
+    request = decode()
+    assert request.body == {"model": OLD, "messages": [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]}
+    assert (request.stream, request.choices, request.notices, request.include_usage) == (False, 1, (), False)
+    assert (request.answer_format, request.store, request.metadata, request.claude) == (None, False, {}, None)
+
+
+@pytest.mark.parametrize("name", [name for name in ChatCompletionRequest.__struct_fields__ if name != "messages"])
+def test_null_is_not_given(name: str) -> None:
+    """For every optional field, as OpenAI takes it."""
+    nothing: dict[str, Any] = {name: None}
+    request = decode(**nothing)
+    assert request.body == decode(model=request.resolved.asked).body
+    assert request.notices == ()
+
+
+def test_models() -> None:
+    """Aliases, the default and dated ids; the API's id is what goes out."""
+    assert decode(model="opus").body["model"] == "claude-opus-5-5"
+    assert codec().decode(raw(model=None)).resolved.model.id == NEWEST
+    assert decode(model="claude-sonnet-4-5-20250929").body["model"] == "claude-sonnet-4-5-20250929"
+
+
+def test_an_unknown_model() -> None:
+    """With the nearest names."""
+    with pytest.raises(NotFound, match="`sonnet`") as caught:
+        decode(model="sonet")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+def test_the_catalog_may_change_while_the_gateway_runs() -> None:
+    """It is asked each time."""
+    catalogs = iter([Catalog(), Catalog(aliases={"gpt-4o": "sonnet"})])
+    live = OpenAIChat(lambda: next(catalogs))
+    with pytest.raises(NotFound):
+        live.decode(raw(model="gpt-4o"))
+    assert live.decode(raw(model="gpt-4o")).body["model"] == NEWEST
+
+
+def test_a_retired_model_is_answered_by_its_successor_and_said() -> None:
+    """Where the operator allows it."""
+    request = OpenAIChat(Catalog(map_retired=True)).decode(raw(model="claude-3-5-sonnet-20241022"))
+    assert request.body["model"] == NEWEST
+    assert said(request) == [("mapped", "model")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 6}, 6),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, 6),
+    ],
+)
+def test_limits(fields: dict[str, Any], sent: int) -> None:
+    """The newer name wins."""
+    assert decode(**fields).body["max_tokens"] == sent
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_clamped_limit_is_said_by_the_clients_name(name: str) -> None:
+    """Whichever it used."""
+    asked: dict[str, Any] = {name: 1_000_000}
+    assert said(decode(**asked)) == [("clamped", name)]
+
+
+def test_sampling_and_stop_reach_the_body() -> None:
+    """By the rules of the model."""
+    body = decode(temperature=0.5, top_k=3, stop="END").body
+    assert (body["temperature"], body["top_k"], body["stop_sequences"]) == (0.5, 3, ["END"])
+
+
+def test_effort_reaches_the_body() -> None:
+    """As thinking, effort or both."""
+    body = decode(model=NEWEST, reasoning_effort="high").body
+    assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
+    assert body["output_config"] == {"effort": "high"}
+    assert decode(reasoning_effort="low", max_tokens=2000).body["thinking"] == {
+        "type": "enabled",
+        "budget_tokens": 1500,
+    }
+
+
+def test_temperature_turns_manual_thinking_off() -> None:
+    """The API refuses the two together; where the model takes no temperature, there is nothing to refuse."""
+    assert said(decode(reasoning_effort="low", temperature=0)) == [("ignored", "reasoning_effort")]
+    assert said(decode(model=NEWEST, reasoning_effort="low", temperature=0)) == [("ignored", "temperature")]
+    assert "thinking" in decode(reasoning_effort="low", temperature=1).body
+
+
+def test_a_prefill_turns_manual_thinking_off() -> None:
+    """The API refuses the two together."""
+    messages: list[JSON] = [*PING, {"role": "assistant", "content": "It"}]
+    assert said(decode(messages, reasoning_effort="low")) == [("ignored", "reasoning_effort")]
+
+
+def test_streaming() -> None:
+    """And its options."""
+    request = decode(stream=True, stream_options={"include_usage": True, "include_obfuscation": False}, n=3)
+    assert (request.stream, request.include_usage, request.choices) == (True, True, 3)
+
+
+def test_a_schema_is_the_apis_structured_output() -> None:
+    """Beside the effort; the client's own schema is kept for the check."""
+    request = decode(model=NEWEST, response_format=_format(SCHEMA), reasoning_effort="low")
+    assert request.body["output_config"] == {
+        "effort": "low",
+        "format": {
+            "type": "json_schema",
+            "schema": {
+                "type": "object",
+                "properties": {"a": {"type": "integer", "description": "{minimum: 1}"}},
+                "additionalProperties": False,
+            },
+        },
+    }
+    assert request.answer_format
+    assert request.answer_format.schema == SCHEMA
+
+
+@pytest.mark.parametrize("asked", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a"}}])
+def test_any_object_is_asked_for_in_words(asked: JSON) -> None:
+    """The API has no mode for it; the answer is checked."""
+    request = decode(response_format=asked)
+    assert request.body["system"] == [{"type": "text", "text": OBJECT_INSTRUCTION}]
+    assert "output_config" not in request.body
+    assert request.answer_format
+    assert request.answer_format.schema is None
+
+
+def test_text_is_the_default_format() -> None:
+    """And says nothing."""
+    assert decode(response_format={"type": "text"}).body == decode().body
+
+
+def test_the_user_is_told_to_claude_as_a_hash() -> None:
+    """Never by name; the safety identifier goes first."""
+    hashed = {"user_id": hashlib.sha256(b"ann").hexdigest()}
+    assert decode(user="ann").body["metadata"] == hashed
+    assert decode(user="bob", safety_identifier="ann").body["metadata"] == hashed
+
+
+def test_what_is_kept_with_the_run() -> None:
+    """Labels, the wish to read it back, and the gateway's own field; none of it is sent."""
+    request = decode(store=True, metadata={"run": "1"}, claude={"workingDirectory": "/srv"})
+    assert (request.store, request.metadata, request.claude) == (True, {"run": "1"}, {"workingDirectory": "/srv"})
+    assert request.body == decode().body
+    assert request.notices == ()
+
+
+FULL: dict[str, Any] = {
+    "frequency_penalty": 1,
+    "presence_penalty": -1,
+    "logit_bias": {"5": 1},
+    "seed": 7,
+    "prediction": {"type": "content", "content": "a"},
+    "moderation": {"model": "m"},
+    "verbosity": "low",
+    "service_tier": "flex",
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "prompt_cache_options": {"ttl": "1h"},
+}
+
+
+def test_every_ignored_field_is_tried_here() -> None:
+    """A new row needs a value."""
+    assert FULL.keys() == IGNORED.keys()
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_fields_without_an_equivalent_are_ignored_and_said(name: str) -> None:
+    """Unless they hold what means nothing."""
+    request = decode(**{name: FULL[name]})
+    assert request.body == decode().body
+    assert said(request) == [("ignored", name)]
+    for neutral in IGNORED[name]:
+        assert decode(**{name: neutral}).notices == ()
+
+
+def test_neutral_values_say_nothing() -> None:
+    """What OpenAI's clients send of themselves."""
+    request = decode(logprobs=False, top_logprobs=0, modalities=["text"], n=1, store=False, stream=False, top_p=1)
+    assert request.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"logprobs": True}, "logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "audio"),
+    ],
+)
+def test_what_an_answer_without_would_be_wrong_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    """As `unsupported_parameter`."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        decode(**fields)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"temperature": 2.1}, "invalid_value", "temperature"),
+        ({"temperature": -1}, "invalid_value", "temperature"),
+        ({"temperature": "hot"}, "invalid_type", "temperature"),
+        ({"top_p": 1.1}, "invalid_value", "top_p"),
+        ({"top_k": -1}, "invalid_value", "top_k"),
+        ({"max_tokens": 0}, "invalid_value", "max_tokens"),
+        ({"max_completion_tokens": 1.5}, "invalid_type", "max_completion_tokens"),
+        ({"stop": [1]}, "invalid_type", "stop[0]"),
+        ({"n": 0}, "invalid_value", "n"),
+        ({"n": 9}, "invalid_value", "n"),
+        ({"stream": "yes"}, "invalid_type", "stream"),
+        ({"reasoning_effort": "huge"}, "invalid_value", "reasoning_effort"),
+        ({"verbosity": "loud"}, "invalid_value", "verbosity"),
+        ({"frequency_penalty": 3}, "invalid_value", "frequency_penalty"),
+        ({"response_format": {"type": "xml"}}, "invalid_value", "response_format.type"),
+        ({"response_format": _format({})}, "invalid_value", "response_format.json_schema.schema"),
+        ({"response_format": {"type": "json_schema"}}, "missing_required_parameter", "response_format.json_schema"),
+        ({"metadata": "x"}, "invalid_type", "metadata"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(fields: dict[str, Any], code: str, param: str) -> None:
+    """With the code that says what kind of fault it is."""
+    with pytest.raises(InvalidRequest) as caught:
+        decode(**fields)
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_a_schema_cannot_continue_an_assistant() -> None:
+    """The API refuses the two together."""
+    with pytest.raises(InvalidRequest) as caught:
+        decode([*PING, {"role": "assistant", "content": "{"}], response_format=_format(SCHEMA))
+    assert caught.value.param == "response_format"
+
+
+def test_more_choices_where_the_operator_allows_them() -> None:
+    """`max_choices` is the bound."""
+    assert codec(max_choices=9).decode(raw(n=9)).choices == 9
+
+
+def test_unknown_fields_are_ignored_and_said_once_a_name() -> None:
+    """At any depth."""
+    messages: list[JSON] = [{"role": "user", "content": "a", "mood": 1}, {"role": "user", "content": "b", "mood": 2}]
+    assert said(decode(messages, speed="fast", empty=None)) == [("ignored", "messages[0].mood"), ("ignored", "speed")]
+
+
+def test_unknown_fields_are_refused_where_the_operator_wants_it() -> None:
+    """By their path."""
+    with pytest.raises(InvalidRequest) as caught:
+        OpenAIChat(Catalog(), ChatOptions(strict_parameters=True)).decode(raw(speed="fast"))
+    assert (caught.value.code, caught.value.param) == ("unknown_parameter", "speed")
+
+
+def test_missing_messages() -> None:
+    """The one field that must be there."""
+    with pytest.raises(InvalidRequest) as caught:
+        codec().decode(b'{"model":"sonnet"}')
+    assert (caught.value.code, caught.value.param) == ("missing_required_parameter", "messages")
