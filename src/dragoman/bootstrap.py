@@ -141,7 +141,8 @@ def _app(settings: Settings, catalog: Catalog, backend: Backend, engine: Engine)
         return [(model.id, model.name) for model in await backend.models()]
 
     live = LiveCatalog(catalog, None if settings.models else listed)
-    chat = OpenAIChat(live, ChatOptions(strict_parameters=settings.strict_parameters))
+    choices = ChatOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
+    chat = OpenAIChat(live, choices)
     operations = Operations(backend.name, backend.ready, backend.status)
     return build_app(chat, engine, live, operations, _options(settings))
 

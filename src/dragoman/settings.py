@@ -165,6 +165,9 @@ class Settings(BaseSettings):
     strict_parameters: Annotated[bool, Given(_ANSWERS)] = Field(
         False, description="Refuse unknown request fields with 400 instead of a warning."
     )
+    strict_mapping: Annotated[bool, Given(_ANSWERS)] = Field(
+        False, description="Refuse what the model can only do nearly, instead of mapping it with a warning."
+    )
     heartbeat: Annotated[float, Given(_ANSWERS)] = Field(
         15.0, gt=0, description="Seconds of silence after which a stream gets a comment line."
     )

@@ -1,0 +1,247 @@
+"""Settings: where they come from, what wins, and what is said of wrong ones."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dragoman.cli.options import default_of
+from dragoman.cli.reference import env_example, settings_page, write
+from dragoman.settings import BadSettings, Settings, flag, given, load, variables
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "settings.md"
+
+ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<flags>[^|]+) \| (?P<variables>[^|]+) \| (?P<default>[^|]+) \| .+ \|")
+ROWS = [found.groupdict() for found in map(ROW.fullmatch, DOCS.read_text(encoding="utf-8").splitlines()) if found]
+
+# For each setting a value as people write it, and what becomes of it.
+VALUES: Mapping[str, tuple[str, object]] = {
+    "host": ("::1", "::1"),
+    "port": ("9000", 9000),
+    "api_key": ("secret-1", "secret-1"),
+    "allow_host": ("a.example,b.example", ("a.example", "b.example")),
+    "allow_origin": ("https://a.example", ("https://a.example",)),
+    "backend": ("sdk", "runtime"),
+    "claude_command": ("/opt/claude", Path("/opt/claude")),
+    "anthropic_api_key": ("secret-2", "secret-2"),
+    "anthropic_base_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+    "claude_config_dir": ("/opt/config", Path("/opt/config")),
+    "default_model": ("haiku", "haiku"),
+    "models": ("haiku, opus", ("haiku", "opus")),
+    "model_aliases": ("fast=haiku,gpt-4o=sonnet", {"fast": "haiku", "gpt-4o": "sonnet"}),
+    "max_concurrency": ("3", 3),
+    "max_queue_size": ("0", 0),
+    "requests_per_minute": ("30", 30),
+    "run_timeout": ("1.5", 1.5),
+    "silence_timeout": ("2.5", 2.5),
+    "max_request_bytes": ("1MiB", 2**20),
+    "spares": ("0", 0),
+    "max_live": ("4", 4),
+    "live_ttl": ("9", 9.0),
+    "parked_ttl": ("8", 8.0),
+    "max_memory": ("1GiB", 2**30),
+    "heartbeat": ("0.5", 0.5),
+    "shutdown_grace": ("0", 0.0),
+    "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made
+    "log_level": ("trace", "trace"),
+    "log_file": ("/tmp/log", Path("/tmp/log")),  # noqa: S108 - never made
+}
+FROM_FILES = {"config", "api_key_file"}
+PLAIN = [row["name"] for row in ROWS if row["name"] not in FROM_FILES]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable or file of this machine has a say."""
+    for name in Settings.model_fields:
+        for variable in variables(name):
+            monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def written(name: str) -> tuple[str, object]:
+    """A value of a setting, as written and as read."""
+    return VALUES.get(name, ("true", True))
+
+
+def read(settings: Settings, name: str) -> object:
+    """A setting, secrets laid open."""
+    value = getattr(settings, name)
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def test_the_table_is_whole() -> None:
+    """Each setting has its row, and the other way round."""
+    assert [row["name"] for row in ROWS] == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_the_table_is_true(row: dict[str, str]) -> None:
+    """Flags, variables and defaults are those that the program knows."""
+    name = row["name"]
+    assert re.findall("`([^`]+)`", row["flags"]) == [part for part in (flag(name), given(name).short) if part]
+    assert tuple(re.findall("`([^`]+)`", row["variables"])) == variables(name)
+    assert row["default"].strip("`") in {default_of(name), default_of(name).strip("`")}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting can be given by each of its variables."""
+    text, value = written(name)
+    for variable in variables(name):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, text)
+            assert read(load({}), name) == value
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_env_file(name: str, tmp_path: Path) -> None:
+    """Each setting can stand in `.env`."""
+    text, value = written(name)
+    (tmp_path / ".env").write_text(f"{variables(name)[0]}='{text}'\n")
+    assert read(load({}), name) == value
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_toml(name: str, tmp_path: Path) -> None:
+    """Each setting can stand in a TOML file, under its own name, with or without underlines."""
+    text, value = written(name)
+    (tmp_path / "my.toml").write_text(f'{name.replace("_", "-")} = "{text}"\n')
+    assert read(load({"config": "my.toml"}), name) == value
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_precedence(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Flag, own variable, fallback variable, `.env`, TOML, default: each hides what comes after it."""
+    text, value = written(name)
+    hidden = "false" if value is True else "garbage, not even valid"
+    primary, *fallback = variables(name)
+    places = ["flag", primary, *fallback, ".env", "toml"]
+    for at, winner in enumerate(places):
+        with monkeypatch.context() as patch:
+            said = {place: text if place == winner else hidden for place in places[at:]}
+            for variable in variables(name):
+                if variable in said:
+                    patch.setenv(variable, said[variable])
+            (tmp_path / ".env").write_text(f"{primary}='{said['.env']}'\n" if ".env" in said else "")
+            (tmp_path / "my.toml").write_text(f'{name} = "{said["toml"]}"\n')
+            flags = {"config": "my.toml"} | ({name: said["flag"]} if "flag" in said else {})
+            assert read(load(flags), name) == value, winner
+
+
+def test_defaults() -> None:
+    """Nothing given: loopback, no key, and the figures of the table."""
+    settings = load({})
+    assert (settings.host, settings.port, settings.api_key) == ("127.0.0.1", 8787, None)
+    assert settings.max_request_bytes == 32 * 2**20
+    assert settings.state_dir.name == "dragoman"
+
+
+def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass variables on that nobody has set."""
+    monkeypatch.setenv("DRAGOMAN_API_KEY", "")
+    monkeypatch.setenv("DRAGOMAN_PORT", "")
+    monkeypatch.setenv("PORT", "9001")
+    assert load({}).api_key is None
+    assert load({}).port == 9001
+
+
+def test_settings_file_in_its_usual_place(tmp_path: Path) -> None:
+    """It is read without being named."""
+    (tmp_path / "config" / "dragoman").mkdir(parents=True)
+    (tmp_path / "config" / "dragoman" / "dragoman.toml").write_text("port = 9002\n")
+    assert load({}).port == 9002
+
+
+def test_settings_file_named_by_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Or it is named, by variable or in `.env`."""
+    (tmp_path / "a.toml").write_text("port = 9003\n")
+    (tmp_path / "b.toml").write_text("port = 9004\n")
+    (tmp_path / ".env").write_text("DRAGOMAN_CONFIG=b.toml\n")
+    assert load({}).port == 9004
+    monkeypatch.setenv("DRAGOMAN_CONFIG", "a.toml")
+    assert load({}).port == 9003
+
+
+def test_table_of_models_in_toml(tmp_path: Path) -> None:
+    """The models may have a table of their own."""
+    (tmp_path / "my.toml").write_text(
+        '[models]\ndefault = "opus"\nlist = ["opus", "haiku"]\naliases = { "gpt-4o" = "opus" }\n'
+    )
+    settings = load({"config": "my.toml"})
+    assert settings.default_model == "opus"
+    assert settings.models == ("opus", "haiku")
+    assert settings.model_aliases == {"gpt-4o": "opus"}
+
+
+def test_aliases_as_json() -> None:
+    """For names that hold commas or equal signs."""
+    assert load({"model_aliases": '{"a=b": "haiku"}'}).model_aliases == {"a=b": "haiku"}
+
+
+def test_key_from_a_file(tmp_path: Path) -> None:
+    """The key may stand in a file, as container platforms hand out secrets."""
+    (tmp_path / "key").write_text("secret\n")
+    key = load({"api_key_file": "key"}).api_key
+    assert key is not None
+    assert key.get_secret_value() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"port": "many"}, "port (--port, DRAGOMAN_PORT, PORT): "),
+        ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): "),
+        ({"backend": "api"}, "backend (--backend, DRAGOMAN_BACKEND): the backend `api` is not in this version"),
+        ({"backend": "cli"}, "`cli` is not in this version"),
+        ({"backend": "other"}, "backend (--backend"),
+        ({"log_level": "loud"}, "log_level (--log-level"),
+        ({"model_aliases": "fast"}, "model_aliases (--model-aliases, DRAGOMAN_MODEL_ALIASES): write it as"),
+        ({"model_aliases": "{"}, "model_aliases (--model-aliases"),
+        ({"api_key_file": "gone"}, "api_key_file (--api-key-file): gone cannot be read"),
+        ({"api_key_file": "empty"}, "empty is empty"),
+        ({"api_key_file": "binary"}, "binary cannot be read: it is not text"),
+        ({"api_key_file": "empty", "api_key": "hush"}, "choose one"),
+        ({"config": "gone.toml"}, "config (--config, DRAGOMAN_CONFIG): gone.toml cannot be read"),
+        ({"config": "bad.toml"}, "config (--config, DRAGOMAN_CONFIG): bad.toml cannot be read"),
+        ({"config": "unknown.toml"}, "prot: "),
+        ({"config": "models.toml"}, "models.alias: "),
+    ],
+)
+def test_wrong_settings_are_named(flags: dict[str, object], said: str, tmp_path: Path) -> None:
+    """The text names the setting and the ways to give it, and holds no secret."""
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "bad.toml").write_text("port = = 1")
+    (tmp_path / "unknown.toml").write_text("prot = 1")
+    (tmp_path / "models.toml").write_text('[models]\nalias = {}\nlist = ["opus"]')
+    with pytest.raises(BadSettings) as caught:
+        load(flags)
+    assert said in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_secrets_do_not_show() -> None:
+    """Printed or logged, settings hold no key."""
+    settings = load({"api_key": "hush", "anthropic_api_key": "hush"})
+    assert "hush" not in f"{settings!r} {settings}"
+
+
+def test_files_are_current(tmp_path: Path) -> None:
+    """`docs/settings.md` and `.env.example` are what the settings say: `python -m dragoman.cli.reference`."""
+    assert DOCS.read_text(encoding="utf-8") == settings_page()
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example()
+    write(tmp_path)
+    assert (tmp_path / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page()
+
+
+def test_env_example_works(tmp_path: Path) -> None:
+    """Every line, its comment mark taken away, is a valid setting."""
+    lines = [line[1:] for line in env_example().splitlines() if re.match(r"#[A-Z_]+=", line)]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert len(lines) == len(Settings.model_fields)
+    assert load({}) == load({}, env_file=None)
