@@ -1,4 +1,4 @@
-"""The prompt cache: prefixes that end in a mark, kept for five minutes or an hour, each credential and model its own."""
+"""The prompt cache: prefixes that end in a mark, kept for five minutes or an hour, by credential and model."""
 
 import time
 from collections import OrderedDict
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dragoman.messages import JSONObject
 from dragoman.simulator.call import Call
-from dragoman.simulator.prefix import Point, points
+from dragoman.simulator.prefix import Point
 
 _LOOKBACK = 20
 _MOST = 10_000
@@ -50,7 +50,7 @@ class PromptCache:
 
     def use(self, call: Call) -> CacheUse:
         """Read what is cached of a prompt, and cache it up to its last mark."""
-        passed = list(points(call.body))
+        passed = call.points
         total = passed[-1].tokens if passed else 0
         marks = [place for place, point in enumerate(passed) if _marked(call, point, passed)]
         marks = [place for place in marks if passed[place].tokens >= call.model.cacheable_tokens]

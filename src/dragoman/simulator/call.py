@@ -6,6 +6,7 @@ from functools import cached_property
 
 from dragoman.catalog import Model
 from dragoman.messages import JSONObject
+from dragoman.simulator.prefix import Point, points
 from dragoman.simulator.shapes import object_of, objects_of, text_of
 
 NEWEST_VERSION = "2026-10-21"
@@ -52,6 +53,16 @@ class Call:
     def tools(self) -> list[JSONObject]:
         """The tools offered: the client's and the provider's own."""
         return objects_of(self.body.get("tools"))
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """Every block of the prompt with the hash of what comes before it."""
+        return list(points(self.body))
+
+    @property
+    def prefix(self) -> bytes:
+        """The hash that the first block of the answer has before it."""
+        return self.points[-1].through if self.points else b""
 
     @property
     def thinking(self) -> JSONObject:

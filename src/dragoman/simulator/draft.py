@@ -14,6 +14,7 @@ from dragoman.simulator.call import Call
 from dragoman.simulator.fault import Fault
 from dragoman.simulator.parts import Part, limited, parts_of, stopped
 from dragoman.simulator.prompts import Prompt
+from dragoman.simulator.rules.signatures import mismatches
 from dragoman.simulator.shapes import list_of, number_of, text_of
 from dragoman.simulator.tokens import pieces
 
@@ -38,9 +39,7 @@ class Draft:
         """The events of the stream, in order."""
         yield MessageStart({"type": "message_start", "message": self.message})
         for index, part in enumerate(self.parts):
-            yield BlockStart(
-                index, {"type": "content_block_start", "index": index, "content_block": cast("JSONObject", part.start)}
-            )
+            yield BlockStart(index, {"type": "content_block_start", "index": index, "content_block": part.start})
             for delta in part.deltas:
                 yield BlockDelta(index, {"type": "content_block_delta", "index": index, "delta": delta})
             yield BlockStop(index, {"type": "content_block_stop", "index": index})
@@ -135,7 +134,7 @@ def _message(call: Call, use: CacheUse, id_: str) -> JSONObject:
         "service_tier": "standard",
         "inference_geo": "not_available",
     }
-    return {
+    message: JSONObject = {
         "id": id_,
         "type": "message",
         "role": "assistant",
@@ -146,6 +145,12 @@ def _message(call: Call, use: CacheUse, id_: str) -> JSONObject:
         "stop_details": None,
         "usage": usage,
     }
+    if "block_binding" in call.thinking:
+        message["input_transformations"] = [
+            {"type": "thinking_dropped", "path": mismatch.path, "reason": mismatch.reason}
+            for mismatch in mismatches(call)
+        ]
+    return message
 
 
 def _details(stop_reason: str) -> JSONObject | None:

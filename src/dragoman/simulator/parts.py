@@ -85,7 +85,9 @@ def stopped(blocks: list[Block], sequences: list[str]) -> tuple[list[Block], str
 
 
 def _text(block: Block) -> Part:
-    citations = [{"type": "citations_delta", "citation": citation} for citation in objects_of(block.get("citations"))]
+    citations: list[JSONObject] = [
+        {"type": "citations_delta", "citation": citation} for citation in objects_of(block.get("citations"))
+    ]
     start: Block = {"type": "text", "text": ""} | ({"citations": []} if citations else {})
     words: list[JSONObject] = [{"type": "text_delta", "text": piece} for piece in pieces(text_of(block.get("text")))]
     return Part(start, tuple(citations) + tuple(words))

@@ -1,7 +1,7 @@
 """Hashes of a prompt's prefixes: what the prompt cache and bound thinking compare.
 
-Cache marks are left out, a bare string counts as one text block, and messages of one role in a row count as one, because
-the API sees no difference either.
+Cache marks are left out, a bare string counts as one text block, and messages of one role in a row count as one,
+because the API sees no difference either.
 """
 
 import hashlib
@@ -48,28 +48,10 @@ def points(body: JSONObject) -> Iterator[Point]:
     hashed = hashlib.sha256()
     before, tokens = hashed.digest(), 0
     for message, block, role, content, cost in _parts(body):
-        if role:
-            hashed.update(role)
-            before = hashed.digest()
-        hashed.update(_encoder.encode(_unmarked(content)))
+        hashed.update(role + _encoder.encode(_unmarked(content)))
         through, tokens = hashed.digest(), tokens + cost
         yield Point(message, block, content, before, through, tokens)
         before = through
-
-
-def whole(body: JSONObject) -> bytes:
-    """The hash that the first block of the answer has before it."""
-    hashed = hashlib.sha256()
-    role = b""
-    for _message, _block, role_, content, _cost in _parts(body):
-        role = role_ or role
-        hashed.update(role_ + _encoder.encode(_unmarked(content)))
-    if role != _ROLES["assistant"]:
-        hashed.update(_ROLES["assistant"])
-    return hashed.digest()
-
-
-_ROLES = {"user": b"\0user", "assistant": b"\0assistant", "system": b"\0system"}
 
 
 def _parts(body: JSONObject) -> Iterator[tuple[int, int, bytes, JSONObject, int]]:
@@ -89,7 +71,7 @@ def _parts(body: JSONObject) -> Iterator[tuple[int, int, bytes, JSONObject, int]
 def _unmarked(block: Block) -> JSON:
     """A block without cache marks, inner ones too; citations that are null are none."""
     content = block.get("content")
-    bare = {k: v for k, v in block.items() if k != "cache_control" and v is not None}
+    bare: JSONObject = {k: v for k, v in block.items() if k != "cache_control" and v is not None}
     if isinstance(content, str) and block.get("type") == "tool_result":
         bare["content"] = [{"type": "text", "text": content}]
     elif isinstance(content, list):

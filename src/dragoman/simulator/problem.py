@@ -62,7 +62,7 @@ class ApiProblem(Exception):  # noqa: N818 - an answer of the API, not a fault o
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
-        self.type = type_ or TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+        self.type = type_ or TYPES.get(status, "api_error")
         self.message = message if message is not None else MESSAGES.get(status, "Error")
         self.headers = dict(headers or {})
         super().__init__(self.message)

@@ -109,5 +109,5 @@ class Simulator:
     def _cut(self, scope: Scope) -> None:
         if self._server is not None:
             for connection in self._server.server_state.connections:
-                if connection.client == scope["client"]:
+                if connection.transport.get_extra_info("peername")[:2] == scope["client"]:
                     connection.transport.abort()

@@ -1,8 +1,8 @@
 """Signatures of thinking blocks: what makes them the simulator's own, and binds them to a conversation.
 
-The real signature is opaque. Ours is base64 of the binding (the prefix, the model and the account; zeros on models whose
-thinking is not bound) and of an HMAC over text and binding, so that a block that was altered and one that was moved can
-be told apart.
+The real signature is opaque. Ours is base64 of the binding (the prefix, the model and the account; zeros on models
+whose thinking is not bound) and of an HMAC over text and binding, so that a block that was altered and one that was
+moved can be told apart.
 """
 
 import base64

@@ -39,23 +39,24 @@ class Filler:
 
     def _fill(self, schema: JSONObject, name: str, depth: int) -> JSON:
         schema = self._resolved(schema, depth)
-        if "const" in schema:
-            return schema["const"]
-        if choices := list_of(schema.get("enum")):
+        if choices := [schema["const"]] if "const" in schema else list_of(schema.get("enum")):
             return self._choice(choices)
         match _type_of(schema):
             case "object":
                 return self._object(schema, depth)
             case "array":
                 return self._array(schema, name, depth)
+            case kind:
+                return self._scalar(schema, name, kind)
+
+    def _scalar(self, schema: JSONObject, name: str, kind: str) -> JSON:
+        match kind:
             case "string":
                 return self._string(schema, name)
-            case ("integer" | "number") as kind:
+            case "integer" | "number":
                 return self._number(schema, whole=kind == "integer")
-            case "boolean":
-                return True
             case _:
-                return None
+                return True if kind == "boolean" else None
 
     def _resolved(self, schema: JSONObject, depth: int) -> JSONObject:
         """Without `$ref`, `allOf`, `anyOf` and `oneOf`: the first that is not null, or null where it gets too deep."""

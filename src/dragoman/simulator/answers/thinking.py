@@ -1,7 +1,6 @@
 """Whether the model thinks first, and what it shows of it."""
 
 from dragoman.messages import Block
-from dragoman.simulator import prefix
 from dragoman.simulator.call import Call
 from dragoman.simulator.prompts import Prompt
 from dragoman.simulator.shapes import object_of
@@ -34,7 +33,7 @@ def is_shown(call: Call) -> bool:
 
 def thinking_block(call: Call, text: str, *, redacted: bool) -> Block:
     """The signed block, its text as it is shown."""
-    binding = binding_of(call.model, prefix.whole(call.body), call.credential)
+    binding = binding_of(call.model, call.prefix, call.credential)
     if redacted:
         return {"type": "redacted_thinking", "data": sign("", binding)}
     return {"type": "thinking", "thinking": text, "signature": sign(text, binding)}
