@@ -100,6 +100,7 @@ class _Choice:
         self._block: Block = {}
         self._parts: list[str] = []
         self._details = 0
+        self._cited = 0
         self._calls = 0
         self._written = False
 
@@ -196,9 +197,13 @@ class _Choice:
         block["text"] = text = "".join(self._parts)
         start = self._length
         self._length += len(text)
-        if cited := annotations(block, start):
-            return self._chunk(_encode({"annotations": cited}))
-        return b""
+        cited = [
+            # OpenAI's own client puts lists together by `index`, and fails without one.
+            {"index": self._cited + place, **cast("JSONObject", note)}
+            for place, note in enumerate(annotations(block, start))
+        ]
+        self._cited += len(cited)
+        return self._chunk(_encode({"annotations": cited})) if cited else b""
 
     def _end(self, raw: JSONObject) -> bytes:
         self._count(raw.get("usage"))
