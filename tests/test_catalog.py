@@ -1,0 +1,160 @@
+"""The models, and how names lead to them."""
+
+from datetime import date
+
+import pytest
+
+from dragoman.catalog import ALIASES, MODELS, RETIRED, Catalog, Model
+from dragoman.errors import NotFound
+
+CATALOG = Catalog()
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (None, "claude-sonnet-5-5"),
+        ("", "claude-sonnet-5-5"),
+        ("sonnet", "claude-sonnet-5-5"),
+        ("claude-opus", "claude-opus-5-5"),
+        ("haiku", "claude-haiku-5-5"),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5-20250929"),
+        ("claude-opus-5-latest", "claude-opus-5"),
+    ],
+)
+def test_names_lead_to_models(asked: str | None, found: str) -> None:
+    """Full ids, dated ones, aliases, and the default where there is none."""
+    resolved = CATALOG.resolve(asked)
+    assert resolved.model.id == found
+    assert resolved.asked == (asked or "sonnet")
+    assert resolved.successor_of is None
+
+
+def test_a_dated_id_follows_the_rules_of_its_model() -> None:
+    """Only the id differs."""
+    dated, plain = (CATALOG.resolve(id_).model for id_ in ("claude-opus-4-5-20251101", "claude-opus-4-5"))
+    assert (dated.family, dated.efforts, dated.prefill) == (plain.family, plain.efforts, plain.prefill)
+
+
+def test_the_users_own_aliases_come_first() -> None:
+    """And may lead to a built-in one."""
+    own = Catalog(aliases={"gpt-4o": "sonnet", "sonnet": "claude-sonnet-4-5", "fast": "claude-haiku-4-5-20251001"})
+    assert own.resolve("gpt-4o").model.id == "claude-sonnet-5-5"
+    assert own.resolve("sonnet").model.id == "claude-sonnet-4-5"
+    assert own.resolve("fast").model.id == "claude-haiku-4-5-20251001"
+    assert own.resolve("fast").asked == "fast"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [("claude-sonet-5-5", "`claude-sonnet-5-5`"), ("gpt-4o", "`GET /v1/models`"), ("claude-opus-9", "`claude-opus-")],
+)
+def test_an_unknown_name_gets_the_nearest_ones(asked: str, words: str) -> None:
+    """As `model_not_found`."""
+    with pytest.raises(NotFound) as caught:
+        CATALOG.resolve(asked)
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    assert asked in caught.value.message
+    assert words in caught.value.message
+
+
+def test_no_nearest_name_for_what_is_like_nothing() -> None:
+    """Rather none than a wrong one."""
+    with pytest.raises(NotFound) as caught:
+        CATALOG.resolve("zzz")
+    assert "Did you mean" not in caught.value.message
+
+
+@pytest.mark.parametrize("id_", ["claude-3-5-sonnet-20241022", "claude-3-opus-latest", "claude-opus-4-1"])
+def test_a_retired_id_names_its_successor(id_: str) -> None:
+    """Or is answered by it, where the operator allows it."""
+    with pytest.raises(NotFound) as caught:
+        CATALOG.resolve(id_)
+    resolved = Catalog(map_retired=True).resolve(id_)
+    assert resolved.successor_of == id_
+    assert resolved.model.id in caught.value.message
+    assert "--map-retired-models" in caught.value.message
+
+
+def test_a_successor_that_is_not_offered_is_not_given() -> None:
+    """The list of models is the operator's."""
+    small = Catalog(map_retired=True).only(["claude-haiku-4-5"])
+    with pytest.raises(NotFound):
+        small.resolve("claude-3-opus")
+
+
+def test_only_some_models() -> None:
+    """Asked for by any of their names; the others do not exist any more."""
+    small = CATALOG.only(["haiku", "claude-opus-4-5-20251101"])
+    assert [model.id for model in small.models] == ["claude-haiku-5-5", "claude-opus-4-5-20251101"]
+    with pytest.raises(NotFound):
+        small.resolve("sonnet")
+    with pytest.raises(NotFound):
+        CATALOG.only(["nonsense"])
+
+
+def test_the_live_list_adds_names_and_models() -> None:
+    """A dated id by its model's rules, a new one by those of the newest of its tier, another kind not at all."""
+    live = CATALOG.with_live(
+        [
+            ("claude-opus-5-5", "Claude Opus 5.5 (new name)"),
+            ("claude-sonnet-4-5-20250929", ""),
+            ("claude-sonnet-6", "Claude Sonnet 6"),
+            ("gemini-9", "Another"),
+        ]
+    )
+    ids = [model.id for model in live.models]
+    assert ids == [*(model.id for model in MODELS), "claude-sonnet-4-5-20250929", "claude-sonnet-6"]
+    assert live.resolve("opus").model.name == "Claude Opus 5.5 (new name)"
+    assert live.resolve("claude-sonnet-4-5-20250929").model.name == "Claude Sonnet 4.5"
+    new, newest = live.resolve("claude-sonnet-6").model, CATALOG.resolve("sonnet").model
+    assert (new.name, new.thinking, new.bound_thinking) == ("Claude Sonnet 6", newest.thinking, True)
+
+
+def test_what_aliases_and_retired_ids_lead_to_exists() -> None:
+    """And no retired id is offered."""
+    ids = {model.id for model in MODELS}
+    assert set(ALIASES.values()) | set(RETIRED.values()) <= ids
+    assert not ids & RETIRED.keys()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_the_facts_of_a_model_go_together(model: Model) -> None:
+    """Rules of the provider's that hold for each."""
+    assert model.id.startswith("claude-")
+    assert date(2025, 1, 1) < model.released < date(2027, 1, 1)
+    assert (model.default_effort in model.efforts) == bool(model.efforts)
+    assert model.undisabled_above <= set(model.efforts)
+    assert model.always_thinks == ("disabled" not in model.thinking)
+    assert model.bound_thinking == (model.family == "5.5")
+    assert model.output_tokens < model.context_tokens
+
+
+@pytest.mark.parametrize(
+    ("id_", "always_thinks", "sampling", "forced", "prefill", "system"),
+    [
+        ("claude-sonnet-4-5", False, True, True, True, False),
+        ("claude-haiku-4-5", False, True, True, True, False),
+        ("claude-opus-4-6", False, True, True, False, False),
+        ("claude-opus-4-7", False, False, True, False, False),
+        ("claude-opus-4-8", False, False, True, False, True),
+        ("claude-opus-5", False, False, True, False, True),
+        ("claude-sonnet-5", False, False, True, False, False),
+        ("claude-opus-5-5", True, False, False, False, True),
+        ("claude-sonnet-5-5", True, False, False, False, True),
+        ("claude-haiku-5-5", False, False, True, False, True),
+    ],
+)
+def test_the_table_of_differences(
+    id_: str,
+    always_thinks: bool,  # noqa: FBT001
+    sampling: bool,  # noqa: FBT001
+    forced: bool,  # noqa: FBT001
+    prefill: bool,  # noqa: FBT001
+    system: bool,  # noqa: FBT001
+) -> None:
+    """What each refuses, from the provider's migration guides."""
+    model = CATALOG.resolve(id_).model
+    assert (model.always_thinks, model.sampling, model.forced_tools) == (always_thinks, sampling, forced)
+    assert (model.prefill, model.system_messages) == (prefill, system)

@@ -1,0 +1,168 @@
+"""Events to the final message."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.errors import UpstreamFailed
+from dragoman.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Retrying,
+    Started,
+)
+from dragoman.fold import Fold, fold
+from dragoman.messages import JSONObject
+
+START = MessageStart(
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "content": [],
+            "stop_reason": None,
+            "usage": {"input_tokens": 5, "output_tokens": 1, "service_tier": "standard"},
+        },
+    }
+)
+
+
+def _block(index: int, start: JSONObject, *deltas: JSONObject, stop: bool = True) -> list[Event]:
+    events: list[Event] = [BlockStart(index, {"content_block": start})]
+    events += [BlockDelta(index, {"delta": delta}) for delta in deltas]
+    return [*events, BlockStop(index, {})] if stop else events
+
+
+def _content(*events: Event) -> Sequence[JSONObject]:
+    return fold([START, *events]).message["content"]
+
+
+def test_a_whole_answer() -> None:
+    """Text, stop reason and usage, the later figures over the earlier ones; what came with the start stays."""
+    end: JSONObject = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None, "container": {"id": "c"}},
+        "usage": {"output_tokens": 9, "input_tokens": None},
+        "context_management": {"applied_edits": []},
+    }
+    text = _block(
+        0, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "e"}, {"type": "text_delta", "text": "y"}
+    )
+    events: list[Event] = [Started("api"), Retrying(1, 0.5, "overloaded_error"), START, *text, MessageDelta(end)]
+    assert fold([*events, MessageStop({})]).message == {
+        "id": "msg_1",
+        "content": [{"type": "text", "text": "Hey"}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "container": {"id": "c"},
+        "context_management": {"applied_edits": []},
+        "usage": {"input_tokens": 5, "output_tokens": 9, "service_tier": "standard"},
+    }
+
+
+def test_thinking_has_its_signature() -> None:
+    """Without it the API does not take the block back."""
+    assert _content(
+        *_block(
+            0,
+            {"type": "thinking", "thinking": "", "signature": ""},
+            {"type": "thinking_delta", "thinking": "hm"},
+            {"type": "signature_delta", "signature": "si"},
+            {"type": "signature_delta", "signature": "g"},
+        )
+    ) == [{"type": "thinking", "thinking": "hm", "signature": "sig"}]
+
+
+def test_citations_are_added_to_those_of_the_start() -> None:
+    """In order."""
+    assert _content(
+        *_block(
+            0,
+            {"type": "text", "text": "", "citations": [{"url": "a"}]},
+            {"type": "citations_delta", "citation": {"url": "b"}},
+        )
+    ) == [{"type": "text", "text": "", "citations": [{"url": "a"}, {"url": "b"}]}]
+    assert _content(
+        *_block(
+            0, {"type": "text", "text": "", "citations": None}, {"type": "citations_delta", "citation": {"url": "b"}}
+        )
+    ) == [{"type": "text", "text": "", "citations": [{"url": "b"}]}]
+
+
+def test_arguments_are_parsed_and_kept_as_written() -> None:
+    """By the block's place in the content, wherever its index stands."""
+    folded = fold(
+        [
+            START,
+            *_block(0, {"type": "text", "text": "a"}),
+            *_block(
+                3,
+                {"type": "tool_use", "id": "t", "input": {}},
+                {"type": "input_json_delta", "partial_json": ""},
+                {"type": "input_json_delta", "partial_json": '{"b" :'},
+                {"type": "input_json_delta", "partial_json": " 1}"},
+            ),
+        ]
+    )
+    assert folded.message["content"][1] == {"type": "tool_use", "id": "t", "input": {"b": 1}}
+    assert folded.arguments == {1: '{"b" : 1}'}
+
+
+@pytest.mark.parametrize("written", ['{"a": ', "[" * 100_000])
+def test_arguments_that_do_not_parse_stay_text(written: str) -> None:
+    """An answer that was cut by its limit."""
+    start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
+    delta: JSONObject = {"type": "input_json_delta", "partial_json": written}
+    assert _content(*_block(0, start, delta))[0]["input"] == written
+
+
+def test_no_arguments_are_what_the_start_said() -> None:
+    """An empty object mostly."""
+    folded = fold([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])
+    assert folded.message["content"] == [{"type": "tool_use", "id": "t", "input": {"x": 1}}]
+    assert folded.arguments == {}
+
+
+def test_the_unknown_is_kept_as_far_as_it_can_be() -> None:
+    """A block of a new kind as it started, a delta of a new kind passed over, one without a block too."""
+    new: JSONObject = {"type": "hologram", "data": {"a": [1]}}
+    stray = BlockDelta(9, {"delta": {"type": "text_delta", "text": "lost"}})
+    assert _content(*_block(0, new, {"type": "hologram_delta", "more": 1}), stray) == [new]
+
+
+def test_a_broken_answer_gives_what_there_is() -> None:
+    """At any time, and the same again: nothing that came in is changed."""
+    start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
+    events = [START, *_block(0, start, {"type": "input_json_delta", "partial_json": '{"a":1}'}, stop=False)]
+    folder = Fold()
+    for event in events:
+        folder.add(event)
+    first = folder.result()
+    assert first == folder.result()
+    assert first.message["content"] == [{"type": "tool_use", "id": "t", "input": {"a": 1}}]
+    assert start["input"] == {}
+    assert START.raw["message"]["content"] == []  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize("events", [[], [Started("warm")], [MessageDelta({"delta": {}})], [MessageStop({})]])
+def test_an_answer_that_never_began_is_an_error(events: list[Event]) -> None:
+    """Never an empty answer."""
+    with pytest.raises(UpstreamFailed):
+        fold(events)
+
+
+@given(st.lists(st.text(max_size=5)), st.text(max_size=3))
+def test_text_is_its_pieces(pieces: list[str], first: str) -> None:
+    """Whatever they are."""
+    deltas: list[Any] = [{"type": "text_delta", "text": piece} for piece in pieces]
+    assert _content(*_block(0, {"type": "text", "text": first}, *deltas)) == [
+        {"type": "text", "text": first + "".join(pieces)}
+    ]
