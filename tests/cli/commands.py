@@ -1,0 +1,61 @@
+"""Running the command as users do: in a process of its own."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 60
+
+
+@asynccontextmanager
+async def started(
+    home: Path, *arguments: str, stderr: int = PIPE, added: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Start a command; end it at the end, if it has not ended by itself."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "dragoman.cli",
+        *arguments,
+        stdout=PIPE,
+        stderr=stderr,
+        cwd=home,
+        env={**os.environ, "HOME": str(home), "PYTHONUNBUFFERED": "1", **(added or {})},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), PATIENCE)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def run(home: Path, *arguments: str) -> Ended:
+    """Run a command to its end."""
+    async with started(home, *arguments) as process:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def line(process: Process, holding: str) -> str:
+    """The first line of its output that holds something."""
+    assert process.stdout is not None
+    while read := await asyncio.wait_for(process.stdout.readline(), PATIENCE):
+        if holding in read.decode():
+            return read.decode().strip()
+    raise AssertionError(f"It ended without saying {holding!r}")

@@ -1,0 +1,103 @@
+"""`status`, `simulate`, `login` and `logout`."""
+
+import asyncio
+import json
+import re
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from commands import PATIENCE, line, run, started
+
+REPLY = (
+    "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"
+)
+
+
+async def ask_status(tmp_path: Path, status: int, body: str, *arguments: str) -> tuple[int, str, str]:
+    """Run `status` against something that answers so; the request's text comes last."""
+    asked = ""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        writer.write(REPLY.format(status=status, size=len(body), body=body).encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        ended = await run(tmp_path, "status", "--port", str(port), *arguments)
+    return ended.code, ended.out + ended.err, asked
+
+
+async def test_status_of_a_ready_gateway(tmp_path: Path) -> None:
+    """It prints what the gateway says, and sends the key."""
+    body = json.dumps({"status": "ready", "reason": None, "runs": {"running": 2}})
+    code, said, asked = await ask_status(tmp_path, 200, body, "--api-key", "k", "--host", "0.0.0.0")  # noqa: S104
+    assert (code, said) == (0, "status: ready\nruns:\n  running: 2\n")
+    assert "x-api-key: k" in asked
+
+
+async def test_status_of_one_that_is_not_ready(tmp_path: Path) -> None:
+    """The exit code tells scripts."""
+    body = json.dumps({"status": "not_ready", "reason": "Sign in"})
+    code, said, _ = await ask_status(tmp_path, 503, body, "--json")
+    assert code == 1
+    assert json.loads(said) == json.loads(body)
+
+
+async def test_status_of_something_else(tmp_path: Path) -> None:
+    """Another program on the port is not taken for a gateway."""
+    code, said, _ = await ask_status(tmp_path, 200, "<html>")
+    assert code == 1
+    assert "something else answers there" in said
+
+
+async def test_status_of_nothing(tmp_path: Path) -> None:
+    """It says how to start one."""
+    ended = await run(tmp_path, "status", "--port", "1")
+    assert ended.code == 1
+    assert "`dragoman serve` starts one" in ended.err
+
+
+@pytest.mark.parametrize("action", ["login", "logout"])
+async def test_sign_in_commands(tmp_path: Path, action: str) -> None:
+    """They run the official command, with its exit code, and nothing else."""
+    claude = tmp_path / "claude"
+    claude.write_text('#!/bin/sh\necho "$@ in $CLAUDE_CONFIG_DIR"\nexit 3\n')
+    claude.chmod(0o755)
+    (tmp_path / ".env").write_text("CLAUDE_CONFIG_DIR=/opt/config\n")
+    ended = await run(tmp_path, action, "--claude-command", str(claude))
+    assert (ended.code, ended.out) == (3, f"auth {action} in /opt/config\n")
+
+
+async def test_sign_in_without_claude_code(tmp_path: Path) -> None:
+    """A command that is not there is named."""
+    ended = await run(tmp_path, "login", "--claude-command", "/nowhere/claude")
+    assert ended.code == 1
+    assert "/nowhere/claude" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_simulate(tmp_path: Path) -> None:
+    """It says where it listens and how to try it, and ends on Ctrl-C."""
+    async with started(tmp_path, "simulate", "--port", "0") as process:
+        said = await line(process, "listens on")
+        url = re.findall("http://[^ ]+", said)[0]
+        async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "any"}) as http:
+            models = await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert models.status_code == 200
+    assert f"curl -s {url}/v1/messages".encode() in out
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_simulate_on_a_taken_port(tmp_path: Path) -> None:
+    """An error in words."""
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
+        ended = await run(tmp_path, "simulate", "--port", str(server.sockets[0].getsockname()[1]))
+    assert ended.code == 1
+    assert "Traceback" not in ended.err

@@ -1,0 +1,150 @@
+"""`dragoman serve`, as a process."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from commands import PATIENCE, line, run, started
+
+QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -> None:
+    """It starts, says what is missing and what to do, says the same to clients, and ends well on a signal."""
+    async with started(tmp_path, "serve", "--port", "0") as process:
+        address = (await line(process, "OpenAI base URL")).split()[-1]
+        account = await line(process, "Claude ")
+        advice = await line(process, "ANTHROPIC_API_KEY")
+        async with httpx.AsyncClient(base_url=address) as http:
+            answer = await http.post("/chat/completions", json=QUESTION)
+            ready = await http.get(address.removesuffix("/v1") + "/health/ready")
+        process.send_signal(number)
+        _, log = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert "no API key and no sign-in" in account
+    assert "--signed-in" in advice
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "not_signed_in"
+    assert answer.json()["error"]["message"] == advice
+    assert ready.status_code == 503
+    assert process.returncode == 0
+    assert b"Traceback" not in log
+
+
+async def test_the_log(tmp_path: Path) -> None:
+    """Where nobody sits at a terminal it is JSON lines; at info without what people write, and never with a key."""
+    secret = {"DRAGOMAN_API_KEY": "gateway-secret", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
+    async with started(tmp_path, "start", "-p", "0", "--minimal", added=secret) as process:
+        address = await line(process, "http")
+        async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "gateway-secret"}) as http:
+            await http.post("/chat/completions", json=QUESTION)
+        process.terminate()
+        _, log = await asyncio.wait_for(process.communicate(), PATIENCE)
+    lines = [json.loads(part) for part in log.splitlines()]
+    assert [part["event"] for part in lines][-1] == "http.request"
+    assert lines[-1]["status"] == 401
+    assert b"private words" not in log
+    assert b"gateway-secret" not in log
+
+
+@pytest.mark.parametrize("option", ["--debug", "--trace", "--log-level=debug"])
+async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
+    """What people write is logged only where it was asked for; here into a file."""
+    async with started(tmp_path, "serve", "-p", "0", "-m", option, "--log-file", "log") as process:
+        address = await line(process, "http")
+        async with httpx.AsyncClient(base_url=address) as http:
+            await http.post("/chat/completions", json=QUESTION)
+        process.terminate()
+        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert "private words" in (tmp_path / "log").read_text()
+    assert err == b""
+
+
+async def test_log_on_a_terminal_is_for_people(tmp_path: Path) -> None:
+    """It is coloured lines there, not JSON."""
+    ours, theirs = os.openpty()
+    try:
+        async with started(tmp_path, "serve", "-p", "0", "-m", stderr=theirs) as process:
+            address = await line(process, "http")
+            async with httpx.AsyncClient(base_url=address) as http:
+                await http.get("/health")
+        log = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "http.request" in log
+    assert not log.startswith("{")
+
+
+async def test_words(tmp_path: Path) -> None:
+    """`--verbose` shows the settings in force without secrets; `--quiet` says nothing."""
+    secret = {"ANTHROPIC_API_KEY": "upstream-secret", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
+    given = ["serve", "-p", "0", "--spares", "0"]
+    async with started(tmp_path, *given, "--api-key", "gateway-secret", "-V", added=secret) as verbose:
+        account = await line(verbose, "Claude ")
+        clients = await line(verbose, "Clients")
+        shown = await line(verbose, "api_key = ")
+    assert "API key from ANTHROPIC_API_KEY" in account
+    assert "must send the key (--api-key or DRAGOMAN_API_KEY)" in clients
+    assert shown == "api_key = (set)"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with started(tmp_path, "serve", "-p", str(port), "-q", "--spares", "0", added=secret) as quiet:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20)) as http:
+            assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
+        quiet.terminate()
+        assert await asyncio.wait_for(quiet.communicate(), PATIENCE) == (b"", b"")
+
+
+async def test_signed_in_banner(tmp_path: Path) -> None:
+    """It says whose sign-in is used, and for whom."""
+    given = ["serve", "-p", "0", "--spares", "0", "--signed-in", "--api-key-file", "key"]
+    (tmp_path / "key").write_text("gateway-secret")
+    async with started(tmp_path, *given, added={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}) as process:
+        assert "your own Claude Code sign-in, for you alone" in await line(process, "Claude ")
+        assert "--api-key-file" in await line(process, "Clients")
+
+
+async def test_port_in_use(tmp_path: Path) -> None:
+    """It says so, and what to type instead."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await run(tmp_path, "serve", "--port", str(port))
+    assert ended.code == 1
+    assert f"127.0.0.1 port {port} is in use" in ended.err
+    assert f"--port {port + 1}" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_address_that_is_not_ours(tmp_path: Path) -> None:
+    """The same for an address that this machine does not have."""
+    ended = await run(tmp_path, "serve", "--host", "192.0.2.1", "--api-key", "k")
+    assert ended.code == 1
+    assert "Cannot listen on 192.0.2.1 port 8787" in ended.err
+
+
+async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """A path that leads nowhere is an error in words."""
+    ended = await run(tmp_path, "serve", "--log-file", "gone/log")
+    assert ended.code == 1
+    assert "gone/log" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_reload(tmp_path: Path) -> None:
+    """With `--reload` a changed setting starts it again."""
+    env = tmp_path / ".env"
+    env.write_text("")
+    async with started(tmp_path, "serve", "-p", "0", "-m", "--reload") as process:
+        assert "Watching" in await line(process, "Watching")
+        await line(process, "http")
+        changed = asyncio.create_task(line(process, "Changed: .env"))
+        while not changed.done():  # the watcher may not be up yet at the first change
+            env.write_text(f"DRAGOMAN_SPARES=0\n{env.read_text()}")
+            await asyncio.wait([changed], timeout=0.2)
+        assert (await line(process, "http")).startswith("http://127.0.0.1:")
