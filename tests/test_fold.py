@@ -16,6 +16,7 @@ from dragoman.events import (
     MessageDelta,
     MessageStart,
     MessageStop,
+    Restarted,
     Retrying,
     Started,
 )
@@ -150,6 +151,21 @@ def test_a_broken_answer_gives_what_there_is() -> None:
     assert first.message["content"] == [{"type": "tool_use", "id": "t", "input": {"a": 1}}]
     assert start["input"] == {}
     assert START.raw["message"]["content"] == []  # type: ignore[index, call-overload]
+
+
+def test_an_answer_that_starts_over_is_told_once() -> None:
+    """What was said before is void; with nothing after it, nothing ever began."""
+    broken = [
+        START,
+        *_block(0, {"type": "text", "text": "lost"}),
+        *_block(1, {"type": "text", "text": "too"}),
+        Restarted(),
+    ]
+    assert fold([*broken, START, *_block(0, {"type": "text", "text": "kept"})]).message["content"] == [
+        {"type": "text", "text": "kept"}
+    ]
+    with pytest.raises(UpstreamFailed):
+        fold(broken)
 
 
 @pytest.mark.parametrize("events", [[], [Started("warm")], [MessageDelta({"delta": {}})], [MessageStop({})]])

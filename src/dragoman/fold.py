@@ -55,6 +55,9 @@ class Fold:
             case MessageDelta(raw):
                 self._finish(raw)
             case Restarted():
+                self._message = None
+                self._blocks = {}
+            case Restarted():
                 self._message, self._blocks = None, {}
             case _:
                 pass

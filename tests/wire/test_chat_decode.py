@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, codec, decode, raw, said
+from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, said
 
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, NotFound, UnsupportedFeature
@@ -277,6 +277,27 @@ def test_unknown_fields_are_refused_where_the_operator_wants_it() -> None:
     with pytest.raises(InvalidRequest) as caught:
         OpenAIChat(Catalog(), ChatOptions(strict_parameters=True)).decode(raw(speed="fast"))
     assert (caught.value.code, caught.value.param) == ("unknown_parameter", "speed")
+
+
+def test_four_cache_marks_are_kept_the_last_ones() -> None:
+    """Of tools, system prompt and messages; the API refuses more."""
+    mark: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+    part: dict[str, Any] = {"type": "text", "text": "a", **mark}
+    tool: JSON = {"type": "function", "function": {"name": "get_weather"}, **mark}
+    messages: list[JSON] = [
+        {"role": "system", "content": [part]},
+        {"role": "user", "content": [part, part]},
+        {"role": "assistant", "tool_calls": [call()]},
+        {"role": "tool", "tool_call_id": "c1", "content": [part]},
+    ]
+    few = decode(messages, tools=[WEATHER])
+    assert few.notices == ()
+    many = decode([*messages, {"role": "user", "content": [part]}], tools=[tool])
+    assert said(many) == [("clamped", "cache_control")]
+    assert "cache_control" not in many.body["tools"][0]
+    assert "cache_control" not in many.body["system"][0]
+    assert [block.get("cache_control") for block in many.body["messages"][0]["content"]] == [mark["cache_control"]] * 2
+    assert str(many.body).count("cache_control") == 4
 
 
 def test_missing_messages() -> None:

@@ -63,6 +63,14 @@ def test_later_instructions_join_the_system_prompt_elsewhere() -> None:
     assert said(request) == [("moved", "messages[1]")]
 
 
+@pytest.mark.parametrize("model", [OLD, NEWEST])
+def test_instructions_after_the_assistant_are_answered(model: str) -> None:
+    """As the user's: no model ends a conversation with the assistant and answers it."""
+    request = decode([USER, {"role": "assistant", "content": "a"}, {"role": "system", "content": "go"}], model=model)
+    assert request.body["messages"][-1] == {"role": "user", "content": [text("go")]}
+    assert said(request) == [("moved", "messages[2]")]
+
+
 def test_instructions_do_not_part_a_call_from_its_result() -> None:
     """They come after the results."""
     turns = _turns(USER, CALLING, _tool("c1"), {"role": "system", "content": "now"}, _tool("c2"), USER, model=NEWEST)

@@ -91,6 +91,10 @@ class Codec(Protocol):
         """
         ...
 
+    def review(self, decoded: Decoded, answers: Sequence[Folded]) -> tuple[Notice, ...]:
+        """What the client is to be warned of in a whole answer, beside what the request itself gave cause for."""
+        ...
+
     def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
         """Encode the whole answer, one `Folded` a choice."""
         ...

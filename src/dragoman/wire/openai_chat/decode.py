@@ -9,6 +9,7 @@ from dragoman.notices import Notice
 from dragoman.wire import sampling, thinking, validation
 from dragoman.wire.openai_chat import format as formats
 from dragoman.wire.openai_chat import parameters
+from dragoman.wire.openai_chat.cache_marks import limit_marks
 from dragoman.wire.openai_chat.request import AnswerFormat, ChatOptions, ChatRequest
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_chat.tools import Toolbox, set_tools, soften, toolbox
@@ -35,6 +36,8 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
     box = toolbox(request, notices)
     wanted = formats.answer_format(request.response_format)
     body = _Body(request, resolved.model, notices).make(box, wanted)
+    if b"cache" in raw:
+        limit_marks(body, notices)
     if options.strict_mapping:
         _refuse_mapped(notices)
     return ChatRequest(

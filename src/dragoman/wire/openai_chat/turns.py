@@ -38,7 +38,7 @@ class Turns:
         self._model = model
         self._notices = notices
         self._begun = False
-        self._held: list[Block] = []
+        self._held: list[tuple[str, Block]] = []
 
     def take(self, messages: list[ChatMessage]) -> None:
         """Take the whole chat.
@@ -49,7 +49,7 @@ class Turns:
         for index, message in enumerate(messages):
             self._add(message, index)
         self.calls.require_answers("the end")
-        self._release()
+        self._release(last=True)
         self._ensure_user()
         self._check_last(len(messages) - 1)
 
@@ -82,15 +82,11 @@ class Turns:
             self._notices.append(Notice("ignored", f"{path}.content", "There is nothing in this message."))
 
     def _instruct(self, blocks: list[Block], path: str) -> None:
-        if not self._begun:
-            self.system += blocks
-        elif self._model.system_messages:
-            # It may not stand between a call and its result, nor beside another system message.
-            self._held += blocks
+        if self._begun:
+            # Where it goes is known when the next turn comes: it may not stand between a call and its result.
+            self._held += [(path, block) for block in blocks]
         else:
             self.system += blocks
-            detail = f"{self._model.name} takes no system message inside the conversation; it joined the system prompt."
-            self._notices.append(Notice("moved", path, detail))
 
     def _turn_of(self, role: Role, blocks: list[Block], path: str) -> None:
         self.calls.require_answers(f"`{path}`")
@@ -108,11 +104,25 @@ class Turns:
             block["content"] = list(content)
         self._append("user", [block])
 
-    def _release(self) -> None:
-        """Put held instructions in their place: behind the turn that was the last when they came."""
-        if self._held:
-            self._append("system", self._held)
-            self._held = []
+    def _release(self, *, last: bool = False) -> None:
+        """Put held instructions behind the turn that was the last when they came, or into the system prompt."""
+        held, self._held = self._held, []
+        blocks = [block for _, block in held]
+        if not held:
+            return
+        if last and self.messages and self.messages[-1]["role"] == "assistant":
+            # The model is to answer them, not to continue what the assistant said.
+            self._append("user", blocks)
+            self._move(held, "Instructions that follow the assistant are sent as the user's.")
+        elif self._model.system_messages:
+            self._append("system", blocks)
+        else:
+            self.system += blocks
+            name = self._model.name
+            self._move(held, f"{name} takes no system message inside the conversation; it joined the system prompt.")
+
+    def _move(self, held: list[tuple[str, Block]], detail: str) -> None:
+        self._notices += [Notice("moved", path, detail) for path in dict.fromkeys(path for path, _ in held)]
 
     def _append(self, role: Role, blocks: list[Block]) -> None:
         if not blocks:
