@@ -9,7 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragoman.settings import Settings, variables
+
 PATIENCE = 60
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment with a home of its own and none of our settings."""
+    ours = {variable for name in Settings.model_fields for variable in variables(name)}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    places = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
+    return {**kept, **places, "PYTHONUNBUFFERED": "1"}
 
 
 @asynccontextmanager
@@ -25,7 +35,7 @@ async def started(
         stdout=PIPE,
         stderr=stderr,
         cwd=home,
-        env={**os.environ, "HOME": str(home), "PYTHONUNBUFFERED": "1", **(added or {})},
+        env={**environment(home), **(added or {})},
     )
     try:
         yield process

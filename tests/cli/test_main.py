@@ -3,19 +3,22 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from dragoman import __version__
 from dragoman.cli.main import ALIASES, SUMMARIES, cli
-from dragoman.settings import Settings, flag
+from dragoman.settings import Settings, flag, variables
 
 
 @pytest.fixture
-def runner() -> CliRunner:
-    """Something that runs commands in this process."""
-    return CliRunner()
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    """Something that runs commands in this process, with an environment that says nothing."""
+    monkeypatch.chdir(tmp_path)
+    ours = dict.fromkeys(variable for name in Settings.model_fields for variable in variables(name))
+    return CliRunner(env={**ours, "XDG_CONFIG_HOME": str(tmp_path)})
 
 
 def test_help_loads_nothing() -> None:

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
+import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -14,12 +16,20 @@ from dragoman.bootstrap import build
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.messages import JSONObject
 from dragoman.server.serving import Server, listen
-from dragoman.settings import load
+from dragoman.settings import Settings, load, variables
 
 KEY = "gateway-key"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say it"}]
 
 Script = Callable[[RunRequest], AsyncGenerator[Event, None]]
+
+
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no variable or settings file of this machine have a say; a fixture, in the modules that want it."""
+    for name in Settings.model_fields:
+        for variable in variables(name):
+            monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 def opening(model: str = "claude-sonnet-5-5") -> list[Event]:

@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 from openai import APIError, APIStatusError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
-from scripted import QUESTION, ending, fails, hangs, opening, says, served, text
+from scripted import QUESTION, clean, ending, fails, hangs, opening, says, served, text
 
 from dragoman import errors
 from dragoman.backends.base import ListedModel, RunRequest
 from dragoman.errors import GatewayError
 from dragoman.events import Event, Restarted, Started
 from dragoman.notices import Notice
+
+_clean = pytest.fixture(autouse=True)(clean)
 
 
 async def read(stream: AsyncStream[ChatCompletionChunk], on_text: Callable[[str], object]) -> None:

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from scripted import KEY, QUESTION, says, served
+from scripted import KEY, QUESTION, clean, says, served
 
 from dragoman.bootstrap import build, check_exposure
 from dragoman.server.hosts import hostname, is_loopback
 from dragoman.settings import BadSettings, load
+
+_clean = pytest.fixture(autouse=True)(clean)
 
 BODY = {"messages": QUESTION}
 PAGES = ["/", "/health", "/docs", "/redoc", "/openapi.json"]

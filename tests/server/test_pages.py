@@ -5,13 +5,15 @@ import re
 import jsonschema
 import pytest
 from openai import APIStatusError
-from scripted import QUESTION, fails, says, served
+from scripted import QUESTION, clean, fails, says, served
 
 from dragoman import __version__, errors
 from dragoman.backends.base import ListedModel
 from dragoman.catalog import Catalog
 from dragoman.errors import UpstreamFailed
 from dragoman.server import LiveCatalog
+
+_clean = pytest.fixture(autouse=True)(clean)
 
 
 async def test_models_with_the_live_list_and_aliases() -> None:
