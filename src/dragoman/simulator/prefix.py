@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from dragoman.messages import JSON, Block, JSONObject
-from dragoman.simulator.shapes import blocks_of, object_of, objects_of
+from dragoman.simulator.shapes import blocks_of, object_of, objects_of, text_of
 from dragoman.simulator.tokens import block_tokens, tool_tokens
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -62,7 +62,7 @@ def _parts(body: JSONObject) -> Iterator[tuple[int, int, bytes, JSONObject, int]
         yield -1, place, b"\0prompt", block, block_tokens(block)
     last = b""
     for index, message in enumerate(objects_of(body.get("messages"))):
-        role = _ROLES.get(str(message.get("role")), b"\0?")
+        role = b"\0" + text_of(message.get("role")).encode()
         for place, block in enumerate(blocks_of(message.get("content"))):
             yield index, place, b"" if role == last else role, block, block_tokens(block)
             last = role

@@ -8,7 +8,7 @@ from dragoman.simulator.problem import refuse
 from dragoman.simulator.shapes import blocks_of, text_of
 
 _KNOWN = frozenset(
-    [
+    {
         "advisor_tool_result",
         "bash_code_execution_tool_result",
         "code_execution_tool_result",
@@ -34,7 +34,7 @@ _KNOWN = frozenset(
         "tool_use",
         "web_fetch_tool_result",
         "web_search_tool_result",
-    ]
+    }
 )
 _ASSISTANT_ONLY = frozenset({"tool_use", "thinking", "redacted_thinking", "server_tool_use"})
 _USER_ONLY = frozenset({"tool_result", "image", "search_result"})

@@ -6,7 +6,7 @@ from dragoman.simulator.problem import refuse
 from dragoman.simulator.shapes import list_of, number_of, object_of, text_of
 
 _KNOWN = frozenset(
-    [
+    {
         "cache_control",
         "container",
         "diagnostics",
@@ -27,10 +27,10 @@ _KNOWN = frozenset(
         "tools",
         "top_k",
         "top_p",
-    ]
+    }
 )
 _BETA = frozenset(
-    [
+    {
         "compaction",
         "context_management",
         "fallback_credit_token",
@@ -39,7 +39,7 @@ _BETA = frozenset(
         "message_thread",
         "output_format",
         "user_profile_id",
-    ]
+    }
 )
 """Fields that need a beta; which one is not checked, only that there is one."""
 

@@ -65,9 +65,9 @@ def tool_loop(call: Call) -> None:
             raise refuse(
                 f"messages.{index}.content.{place}.type: Expected `thinking` or `redacted_thinking`, but found "
                 f"`{block['type']}`. When `thinking` is enabled, a final `assistant` message must start with a "
-                "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). We recommend you include "
-                "thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please consult "
-                f"our documentation at {_DOCS}"
+                "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). We recommend you "
+                "include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please "
+                f"consult our documentation at {_DOCS}"
             )
 
 
