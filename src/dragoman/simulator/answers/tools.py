@@ -64,7 +64,7 @@ def _named(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[str, JS
     ends = [*(mention.start() for mention in mentions[1:]), len(prompt.text)]
     found = [
         (mention[0], input_)
-        for mention, end in zip(mentions, ends, strict=True)
+        for mention, end in zip(mentions, ends, strict=False)
         if (input_ := _object_in(prompt.text[mention.end() : end])) is not None
     ]
     if found:
