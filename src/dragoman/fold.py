@@ -70,7 +70,7 @@ class Fold:
         """
         if self._message is None:
             raise UpstreamFailed("Claude's answer never began.")
-        blocks = [self._blocks[index] for index in sorted(self._blocks)]
+        blocks = list(self._blocks.values())  # they come one after the other
         content = [block.whole() for block in blocks]
         arguments = {place: written for place, block in enumerate(blocks) if (written := block.joined("partial_json"))}
         return Folded(cast("FinalMessage", {**self._message, "content": content}), arguments)

@@ -3,11 +3,11 @@
 import json
 import os
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -24,9 +24,10 @@ def assert_valid(schema: str, value: object) -> None:
 
 
 @cache
-def _validator(schema: str) -> Any:  # jsonschema has no types
+def _validator(schema: str) -> Any:  # jsonschema brings no types
+    jsonschema = import_module("jsonschema")
     reference = {"$ref": f"urn:spec#/components/schemas/{schema}"}
-    return Draft202012Validator(reference, registry=_registry())
+    return jsonschema.Draft202012Validator(reference, registry=_registry())
 
 
 @cache

@@ -295,6 +295,10 @@ def test_signed_thinking_comes_back_in_front() -> None:
     [
         ({"reasoning_content": "hm"}, "messages[1].reasoning_content"),
         ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, "messages[1].reasoning_details"),
+        (
+            {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": ""}]},
+            "messages[1].reasoning_details",
+        ),
         ({"reasoning_details": [{"type": "reasoning.encrypted"}]}, "messages[1].reasoning_details"),
     ],
 )

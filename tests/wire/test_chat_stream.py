@@ -138,6 +138,14 @@ def test_each_feed_gives_whole_events() -> None:
     assert stream.heartbeat.startswith(b":")
 
 
+def test_a_finished_stream_says_nothing_more() -> None:
+    """Neither a late event nor a second end."""
+    stream = codec().encode_stream(REQUEST, IDENTITY)
+    events = script([TEXT])
+    assert b"".join(map(stream.feed, events)) + stream.finish() == streamed(REQUEST, events)
+    assert (stream.feed(events[2]), stream.finish()) == (b"", b"")
+
+
 def test_an_error_ends_the_stream_without_an_end_mark() -> None:
     """OpenAI's clients raise on it; nothing comes after."""
     stream = codec().encode_stream(REQUEST, IDENTITY)

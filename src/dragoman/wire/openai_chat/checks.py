@@ -1,8 +1,9 @@
 """Checks of an answer before it ends: structured text against its format, tool arguments against their schema."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from importlib import import_module
+from typing import Any, cast
 
 import msgspec
 
@@ -10,13 +11,6 @@ from dragoman.errors import UpstreamFailed
 from dragoman.messages import JSON, JSONObject
 from dragoman.notices import Notice
 from dragoman.wire.openai_chat.request import AnswerFormat
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    # jsonschema has no types of its own; its stubs are one more package to keep in step.
-    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
-    from jsonschema.protocols import Validator  # type: ignore[import-untyped]
 
 _ENDED = frozenset({"end_turn", "stop_sequence"})
 """Only an answer that came to its own end can be held to its format."""
@@ -52,41 +46,40 @@ def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject
 def first_fault(value: JSON, schema: JSONObject) -> str | None:
     """What is wrong with a value, in one line; none where nothing is, or where the schema itself is no schema."""
     # Imported late: it takes a tenth of a second, and most answers are free text.
-    from jsonschema import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-
+    exceptions = import_module("jsonschema.exceptions")
+    referencing = import_module("referencing")
     try:
         _validator().check_schema(schema)
         # An empty registry: no reference of a client's makes us fetch anything.
-        error = exceptions.best_match(_validator()(schema, registry=Registry()).iter_errors(value))
-    except (exceptions.SchemaError, Unresolvable, RecursionError):
+        faults = _validator()(schema, registry=referencing.Registry()).iter_errors(value)
+        worst = exceptions.best_match(faults)
+    except (exceptions.SchemaError, referencing.exceptions.Unresolvable, RecursionError):
         return None
-    if error is None:
+    if worst is None:
         return None
-    place = error.json_path.removeprefix("$").lstrip(".")
-    return f"{place or 'the value'}: {error.message[:200]}"
+    place = worst.json_path.removeprefix("$").lstrip(".")
+    return f"{place or 'the value'}: {worst.message[:200]}"
 
 
 @cache
-def _validator() -> "type[Validator]":
+def _validator() -> Any:  # a class that jsonschema makes at run time
     """JSON schema without clients' own regular expressions: they would run in our process, without a limit."""
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
+    jsonschema = import_module("jsonschema")
+    standard = jsonschema.Draft202012Validator
 
     def unchecked(*_: object) -> tuple[()]:
         return ()
 
-    def beside_patterns(keyword: str) -> "Callable[..., Iterable[ValidationError]]":
-        checked = Draft202012Validator.VALIDATORS[keyword]
+    def beside_patterns(keyword: str) -> Callable[..., Iterable[object]]:
+        checked = standard.VALIDATORS[keyword]
 
-        def check(validator: "Validator", value: JSON, instance: JSON, schema: JSONObject) -> "Iterable[object]":
+        def check(validator: object, value: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
             return () if "patternProperties" in schema else checked(validator, value, instance, schema) or ()
 
         return check
 
     own = {keyword: beside_patterns(keyword) for keyword in ("additionalProperties", "unevaluatedProperties")}
-    kind = validators.extend(Draft202012Validator, {**own, "pattern": unchecked, "patternProperties": unchecked})
-    return cast("type[Validator]", kind)
+    return jsonschema.validators.extend(standard, {**own, "pattern": unchecked, "patternProperties": unchecked})
 
 
 def _mismatch(fault: str) -> UpstreamFailed:
