@@ -47,7 +47,7 @@ class RuntimeBackend:
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
         self._work = command.prepare(self._options)
-        if self.ready() is None:
+        if self._account_missing() is None:
             self._pool.start(self._kind(self._options.default_model))
 
     async def aclose(self) -> None:
@@ -61,8 +61,7 @@ class RuntimeBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
-        if (missing := self.ready()) is not None:
-            raise NotSignedIn(missing)
+        self._check_account()
         todo = plan(request)
         began = time.perf_counter()
         session, path = await self._session_for(todo)
@@ -94,15 +93,12 @@ class RuntimeBackend:
 
     async def models(self) -> Sequence[ListedModel]:
         """The models that the runtime offers its user, as the last booted process listed them."""
-        if (missing := self.ready()) is not None:
-            raise NotSignedIn(missing)
+        self._check_account()
         return self._listed
 
     def ready(self) -> str | None:
         """What is missing to ask Claude, and what to type."""
-        if not self._options.signed_in and not self._options.api_key:
-            return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
-        return self._pool.trouble
+        return self._account_missing() or self._pool.trouble
 
     def status(self) -> JSONObject:
         """Authentication, processes and version."""
@@ -116,6 +112,15 @@ class RuntimeBackend:
             },
             "trouble": self.ready(),
         }
+
+    def _account_missing(self) -> str | None:
+        if self._options.signed_in or self._options.api_key:
+            return None
+        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+    def _check_account(self) -> None:
+        if (missing := self._account_missing()) is not None:
+            raise NotSignedIn(missing)
 
     async def _session_for(self, todo: Plan) -> tuple[Session, Path]:
         self._pool.touch()

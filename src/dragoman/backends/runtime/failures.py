@@ -7,7 +7,6 @@ The runtime reports a failed call as a synthetic assistant message whose text ho
 import json
 import re
 from collections.abc import Callable
-from typing import cast
 
 from dragoman.errors import (
     ContextTooLong,
@@ -23,7 +22,6 @@ from dragoman.errors import (
     TimedOut,
     UpstreamFailed,
 )
-from dragoman.messages import JSONObject
 
 SIGN_IN_ADVICE = (
     "Set ANTHROPIC_API_KEY to an API key of yours and start the gateway again, or, to use the Claude Code that you are "
@@ -37,8 +35,18 @@ _QUOTA = re.compile(
 )
 _NOT_SIGNED_IN = re.compile(r"not logged in|please run /login|invalid api key|oauth token", re.IGNORECASE)
 
-_REQUEST_ENTITY_TOO_LARGE = 413
+_API_BODY = re.compile(r"\{.*\}", re.DOTALL)
+_FRAME = re.compile(r"^(Failed to authenticate\. )?(API Error: )?(Request rejected \(\d+\) · )?(\d{3} )?")
+_ADVICE = re.compile(
+    r"[\s·]*(This is a server-side issue|Check the gateway set|Run --model|Fix external|Please run /login"
+    r"|and this conversation's own content).*$",
+    re.DOTALL,
+)
+
+_PAYMENT_REQUIRED = 402
 _TOO_MANY_REQUESTS = 429
+_PATIENCE = 10.0
+"""Seconds to wait where the API does not say."""
 
 
 def to_error(status: int | None, text: str, *, retry_after: float | None = None) -> GatewayError:
@@ -46,45 +54,44 @@ def to_error(status: int | None, text: str, *, retry_after: float | None = None)
 
     Args:
         status: The API's HTTP status, if it answered at all.
-        text: What the runtime or the API said.
+        text: What the runtime said of it.
         retry_after: Seconds to wait, if the runtime told.
     """
-    said = _api_words(text)
-    if _QUOTA.search(said) or status == 402:  # noqa: PLR2004 - 402 Payment Required
-        return QuotaExceeded(f"Claude says: {said} See https://platform.claude.com/settings/billing.")
+    said = _words(text)
+    if _QUOTA.search(said) or status == _PAYMENT_REQUIRED:
+        return QuotaExceeded(f"Claude says: {said}. Look at https://platform.claude.com/settings/billing.")
     if _PROMPT_TOO_LONG.search(said):
-        return ContextTooLong(said, param="messages")
+        return ContextTooLong(f"{said}.", param="messages")
     if status is None and _NOT_SIGNED_IN.search(said):
-        return NotSignedIn(f"Claude Code says: {said} {SIGN_IN_ADVICE}")
+        return NotSignedIn(f"Claude Code says: {said}. {SIGN_IN_ADVICE}")
     if status == _TOO_MANY_REQUESTS:
-        return RateLimited(f"Claude says: {said}", retry_after=retry_after or 10)
+        return RateLimited(f"Claude says: {said}.", retry_after=retry_after or _PATIENCE)
     make = _BY_STATUS.get(status or 0)
-    return make(said) if make else UpstreamFailed(f"Claude could not be asked: {said}")
+    return make(said) if make else UpstreamFailed(f"Claude could not be asked: {said}.")
 
 
 _BY_STATUS: dict[int, Callable[[str], GatewayError]] = {
-    400: InvalidRequest,
-    401: lambda said: NotSignedIn(f"Claude refuses the key or sign-in of this gateway ({said}). {SIGN_IN_ADVICE}"),
-    403: lambda said: Forbidden(f"Claude says: {said}"),
-    404: lambda said: NotFound(said, code="model_not_found", param="model"),
-    408: lambda said: TimedOut(f"Claude says: {said}"),
-    _REQUEST_ENTITY_TOO_LARGE: RequestTooLarge,
-    504: lambda said: TimedOut(f"Claude says: {said}"),
-    503: lambda said: Overloaded(f"Claude says: {said}", retry_after=10),
-    529: lambda said: Overloaded(f"Claude says: {said}", retry_after=10),
+    400: lambda said: InvalidRequest(f"{said}."),
+    401: lambda _: NotSignedIn(f"Claude refuses the API key or sign-in of this gateway. {SIGN_IN_ADVICE}"),
+    403: lambda said: Forbidden(f"Claude says: {said}."),
+    404: lambda said: NotFound(f"{said}.", code="model_not_found", param="model"),
+    408: lambda said: TimedOut(f"Claude says: {said}."),
+    413: lambda said: RequestTooLarge(f"{said}."),
+    503: lambda said: Overloaded(f"Claude says: {said}.", retry_after=_PATIENCE),
+    504: lambda said: TimedOut(f"Claude says: {said}."),
+    529: lambda said: Overloaded(f"Claude says: {said}.", retry_after=_PATIENCE),
 }
 
 
-def _api_words(text: str) -> str:
-    """The API's own message out of the runtime's sentence about it (`API Error: 400 {"type":"error",…}`)."""
-    start = text.find("{")
-    if start >= 0:
-        try:
-            body, _ = json.JSONDecoder().raw_decode(text[start:])
-        except json.JSONDecodeError:
-            body = None
-        if isinstance(body, dict):
-            error = cast("JSONObject", body).get("error")
-            if isinstance(error, dict) and isinstance(error.get("message"), str):
-                return str(error["message"])
-    return text.removeprefix("API Error:").strip() or "no reason was given."
+def _words(text: str) -> str:
+    """What the API said, without the frame that the runtime puts around it and its advice for people at a terminal."""
+    said = _API_BODY.sub(lambda found: _message_of(found[0]), text, count=1)
+    return _ADVICE.sub("", _FRAME.sub("", said)).strip().rstrip(".") or "no reason was given"
+
+
+def _message_of(body: str) -> str:
+    try:
+        error = json.loads(body)["error"]
+        return str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return body

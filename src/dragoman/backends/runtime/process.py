@@ -29,12 +29,14 @@ class Process(asyncio.SubprocessProtocol):
     Attributes:
         on_frame: Called with each JSON object from stdout.
         on_end: Called once, when the process is gone or wrote what is no JSON; with the reason.
+        ended: Why it can no longer be used, unless we killed it.
         exited: Done when the process is reaped.
     """
 
     def __init__(self) -> None:
         self.on_frame: Callable[[JSONObject], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
+        self.ended: str | None = None
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.SubprocessTransport | None = None
         self._partial = bytearray()
@@ -151,6 +153,7 @@ class Process(asyncio.SubprocessProtocol):
     def _end(self, reason: str) -> None:
         if self._over:
             return
+        self.ended = reason
         self.kill()
         self.on_end(reason)
 

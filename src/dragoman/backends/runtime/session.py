@@ -37,7 +37,6 @@ class Session:
         self._turn: Turn | None = None
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
-        self._ended: str | None = None
         self.settings: JSONObject = {}
         self.on_end: Callable[[], None] = lambda: None
         process.on_frame = self._take
@@ -59,8 +58,9 @@ class Session:
         return self._process.exited
 
     def discard(self) -> None:
-        """Kill the process now. Idempotent; whoever must know that it is gone awaits `exited`."""
+        """Kill the process now, and fail the turn that it is in. Idempotent; that it is gone, `exited` tells."""
         self._process.kill()
+        self._fail("it was stopped")
 
     async def control(self, subtype: str, fields: JSONObject, within: float = _CONTROL_TIMEOUT) -> JSONObject:
         """Make a control request and return its response.
@@ -124,7 +124,7 @@ class Session:
                 yield self._events.popleft()
             if turn.outcome != "open":
                 break
-            await self._news_or_silence(turn)
+            await self._news_or_silence()
         self._turn = None
         if turn.error is not None:
             raise turn.error
@@ -135,7 +135,7 @@ class Session:
         self._process.close_input()
         await asyncio.shield(self.exited)
 
-    async def _news_or_silence(self, turn: Turn) -> None:
+    async def _news_or_silence(self) -> None:
         self._news.clear()
         try:
             async with asyncio.timeout(self._silence):
@@ -143,12 +143,10 @@ class Session:
         except TimeoutError:
             self.discard()
             raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds.") from None
-        if self._ended and not self._events:
-            turn.broke(self._ended)
 
     def _check(self) -> None:
         if not self.alive:
-            raise _gone(self._ended or "it is gone")
+            raise _gone(self._process.ended or "it was stopped")
 
     # Called by the process, in the event loop's own callback.
 
@@ -194,16 +192,18 @@ class Session:
         )
 
     def _end(self, reason: str) -> None:
-        self._ended = reason
         log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.complaints)
+        self._fail(reason)
+        self.on_end()
+
+    def _fail(self, reason: str) -> None:
         for future in (*self._waiting.values(), *self._results):
             if not future.done():
                 future.set_exception(_gone(reason))
         self._results.clear()
-        if self._turn is not None and self._turn.outcome == "open":
+        if self._turn is not None:
             self._turn.broke(reason)
-        self._news.set()
-        self.on_end()
+            self._news.set()
 
 
 def _gone(reason: str) -> GatewayError:

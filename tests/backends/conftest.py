@@ -1,0 +1,11 @@
+"""The environment of these tests: no account of anybody's, and a dummy token where a sign-in is wanted."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def dummy_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees a real account; those that want a sign-in get a dummy one."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token")

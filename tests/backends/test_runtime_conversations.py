@@ -1,0 +1,182 @@
+"""Conversations through the real runtime: what reaches the API, live and replayed, with a key and with a sign-in."""
+
+import base64
+import struct
+import zlib
+from pathlib import Path
+from typing import cast
+
+import pytest
+from runtime_harness import MODELS, ONE_OF_EACH, Runtime, assistant, is_alive, runtime, user, without_marks
+
+from dragoman.messages import Block, JSONObject, Message
+
+AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
+
+
+def png(size: int, shade: int) -> Block:
+    """A grey picture."""
+    row = b"\0" + bytes([shade] * 3) * size
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+    image = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(row * size)) + chunk(b"IEND", b"")
+    source: JSONObject = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode()}
+    return {"type": "image", "source": source}
+
+
+def sent(harness: Runtime, call: int = -1) -> list[object]:
+    """The client's own messages of a call: without cache marks, reminders, effort messages and thinking."""
+    kept: list[object] = []
+    for message in without_thinking(harness.calls[call].body["messages"]):
+        if message["role"] != "system":
+            content = [b for b in message["content"] if not str(b.get("text", "")).startswith("<system-reminder>")]
+            kept.append({"role": message["role"], "content": content})
+    return kept
+
+
+def without_thinking(value: object) -> list[Message]:
+    """Messages without cache marks, and without the thinking that a live process still has and no client sends back."""
+    messages = cast("list[Message]", without_marks(value))
+    return [
+        Message(role=message["role"], content=[b for b in message["content"] if b["type"] != "thinking"])
+        for message in messages
+    ]
+
+
+@AUTH
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_a_live_conversation_and_its_replay_are_the_same_request(
+    tmp_path: Path, model: str, *, signed_in: bool
+) -> None:
+    """Three turns in one process reach the API message for message; replayed anew they are the same request."""
+    messages: list[Message] = []
+    async with runtime(tmp_path, signed_in=signed_in, spares=1) as harness:
+        for number, words in enumerate(("First words.", "Second words.", "Third words.")):
+            messages.append(user(words))
+            answer = await harness.ask(messages, model, system=[{"type": "text", "text": "Be brief."}])
+            assert answer.path == ("live" if number else answer.path)
+            assert len(harness.calls) == number + 1
+            assert sent(harness) == messages
+            messages.append(answer.message)
+        live = harness.calls[-1].body
+        harness.simulator.clear()
+        harness.backend._live.clear()
+        again = await harness.ask(messages[:-1], model, system=[{"type": "text", "text": "Be brief."}])
+        assert again.path in {"warm", "cold"}
+        [call] = harness.calls
+        assert without_thinking(call.body["messages"]) == without_thinking(live["messages"])
+        assert without_marks(call.body["system"]) == without_marks(live["system"])
+        assert again.said == messages[-1]["content"][0]["text"]
+
+
+async def test_thirty_one_messages_with_images_arrive_message_for_message(tmp_path: Path) -> None:
+    """A long conversation with pictures that comes for the first time is replayed exactly, in one call."""
+    messages: list[Message] = []
+    for number in range(15):
+        pictures = [png(4 + number, 10 * number)] if number % 3 == 0 else []
+        messages += [user(*pictures, f"Question {number}"), assistant(f"Answer {number}")]
+    messages.append(user("And now?"))
+    async with runtime(tmp_path) as harness:
+        await harness.ask(messages, "claude-sonnet-4-5")
+        assert len(harness.calls) == 1
+        assert len(messages) == 31
+        assert sent(harness) == messages
+
+
+@AUTH
+@pytest.mark.parametrize(
+    "words", ["@/etc/hostname", "Look at @/etc/hostname please", "/help", "/clear", "!ls", "# note"]
+)
+async def test_a_users_text_stays_text(tmp_path: Path, words: str, *, signed_in: bool) -> None:
+    """File mentions and commands in a prompt are the client's words, never this machine's files."""
+    async with runtime(tmp_path, signed_in=signed_in) as harness:
+        await harness.ask([user(words), assistant("Yes?"), user(words)])
+        assert sent(harness) == [user(words), assistant("Yes?"), user(words)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_sampling_and_limits_reach_the_api(tmp_path: Path, model: str) -> None:
+    """Each parameter that a model takes is in the body, and none is left from the turn before."""
+    async with runtime(tmp_path) as harness:
+        asked: JSONObject = {"stop_sequences": ["END"]}
+        if model == "claude-sonnet-4-5":
+            asked |= {"temperature": 0.25, "top_k": 7}
+        first = await harness.ask([user("One")], model, max_tokens=9000, **asked)
+        body = harness.calls[-1].body
+        assert {key: body[key] for key in asked} == asked
+        assert body["max_tokens"] == 9000
+        assert "thinking" not in body
+        second = await harness.ask([user("One"), first.message, user("Two")], model)
+        assert second.path == "live"
+        body = harness.calls[-1].body
+        assert "stop_sequences" not in body
+        assert "top_k" not in body
+        assert body.get("temperature", 1) == 1
+        assert body["max_tokens"] != 9000
+
+
+async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: Path) -> None:
+    """A live process is used only where nothing that it has said or was told differs."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([user("One")], system=[{"type": "text", "text": "A"}])
+        messages = [user("One"), first.message, user("Two")]
+        other = await harness.ask(messages, system=[{"type": "text", "text": "B"}])
+        assert other.path != "live"
+        assert "B" in str(harness.calls[-1].body["system"])
+        another = await harness.ask(messages, "claude-haiku-4-5", system=[{"type": "text", "text": "A"}])
+        assert another.path != "live"
+        same = await harness.ask(messages, system=[{"type": "text", "text": "A"}])
+        assert same.path == "live"
+
+
+async def test_a_branch_is_replayed_and_its_stem_stays_live(tmp_path: Path) -> None:
+    """Editing an earlier message makes another conversation; the process of the first one is not touched by it."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([user("One")])
+        edited = await harness.ask([user("Uno"), first.message, user("Two")])
+        assert edited.path != "live"
+        assert sent(harness) == [user("Uno"), first.message, user("Two")]
+        assert (await harness.ask([user("One"), first.message, user("Two")])).path == "live"
+
+
+async def test_a_prefill_is_sent_as_the_last_message(tmp_path: Path) -> None:
+    """An assistant message last reaches a model that takes it as it is, with nothing behind it."""
+    async with runtime(tmp_path) as harness:
+        await harness.ask([user("Say it"), assistant("It is")], "claude-sonnet-4-5")
+        assert sent(harness) == [user("Say it"), assistant("It is")]
+
+
+async def test_later_system_messages_join_the_system_prompt_with_a_notice(tmp_path: Path) -> None:
+    """The runtime takes none in mid-conversation; the client is told where they went."""
+    later = Message(role="system", content=[{"type": "text", "text": "Be kind."}])
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask([user("One"), assistant("Two"), later, user("Three")], "claude-opus-5-5")
+        assert [notice.code for notice in answer.started.notices] == ["moved"]
+        assert sent(harness) == [user("One"), assistant("Two"), user("Three")]
+        assert "Be kind." in str(harness.calls[-1].body["system"])
+
+
+async def test_nothing_of_a_prompt_is_on_the_command_line(tmp_path: Path) -> None:
+    """Other users of the machine can read command lines and environments of processes."""
+    async with runtime(tmp_path) as harness:
+        await harness.ask([user("a-secret-question")], system=[{"type": "text", "text": "a-secret-order"}])
+        [session] = harness.backend._sessions
+        process = Path("/proc") / str(session.pid)
+        public = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        assert b"secret" not in public
+        assert is_alive(session.pid)
+
+
+async def test_the_environment_is_scrubbed_and_names_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime gets what it needs and nothing else of ours; requests name this gateway."""
+    monkeypatch.setenv("SECRET_OF_THE_OWNER", "x")
+    async with runtime(tmp_path, signed_in=True) as harness:
+        await harness.ask([user("One")])
+        [session] = harness.backend._sessions
+        assert b"SECRET_OF_THE_OWNER" not in (Path("/proc") / str(session.pid) / "environ").read_bytes()
+        headers = harness.calls[-1].headers
+        assert "client-app/dragoman/" in headers["user-agent"]
+        assert headers["authorization"] == "Bearer dummy-token"

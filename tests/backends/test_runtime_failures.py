@@ -1,0 +1,214 @@
+"""What goes wrong between the gateway, the real runtime and the API, and what the client gets of it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from runtime_harness import assistant, is_alive, message_events, runtime, user
+
+from dragoman import errors
+from dragoman.events import BlockDelta, Event, MessageStop, Restarted, Retrying
+from dragoman.simulator import Fault
+
+FAULTS = [
+    (Fault(status=400, message="something is off"), errors.InvalidRequest, "invalid_value"),
+    (Fault(status=400, message="prompt is too long: 9 tokens > 8 maximum"), errors.ContextTooLong, None),
+    (Fault(status=400, message="Your credit balance is too low"), errors.QuotaExceeded, None),
+    (Fault(status=401), errors.NotSignedIn, None),
+    (Fault(status=402, error_type="billing_error", message="pay first"), errors.QuotaExceeded, None),
+    (Fault(status=403), errors.Forbidden, None),
+    (Fault(status=404), errors.NotFound, None),
+    (Fault(status=413), errors.RequestTooLarge, None),
+    (Fault(status=429), errors.RateLimited, None),
+    (Fault(status=429, message="Third-party apps now draw from your extra usage"), errors.QuotaExceeded, None),
+    (Fault(status=500), errors.UpstreamFailed, None),
+    (Fault(status=529), errors.Overloaded, None),
+    (Fault(action="cut"), errors.UpstreamFailed, None),
+    (Fault(action="cut", after=2), errors.UpstreamFailed, None),
+    (Fault(action="error", after=2), errors.GatewayError, None),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "code"), FAULTS, ids=lambda value: str(value)[:60])
+async def test_every_failure_of_the_api_is_an_error_and_never_an_answer(
+    tmp_path: Path, fault: Fault, kind: type[errors.GatewayError], code: str | None
+) -> None:
+    """The runtime's synthetic message about a failure is not passed on; the process is not used again."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(fault, times=10)
+        seen: list[Event] = []
+        with pytest.raises(kind) as caught:
+            await harness.read([user("Count to 9")], into=seen)
+        assert code is None or caught.value.code == code
+        assert caught.value.message
+        assert not any(isinstance(event, MessageStop) for event in seen)
+        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Path) -> None:
+    """One overload, then the answer: the client gets it once, and hears of the retry."""
+    async with runtime(tmp_path, retries=2) as harness:
+        harness.simulator.inject(Fault(status=529))
+        answer = await harness.ask([user("Reply with exactly: PONG")])
+        assert answer.said == "PONG"
+        assert [event.attempt for event in answer.events if isinstance(event, Retrying)] == [1]
+        assert len(harness.calls) == 2
+
+
+async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
+    """What was said before the break is void; the answer that the runtime asks for again is the answer."""
+    async with runtime(tmp_path, retries=2) as harness:
+        harness.simulator.inject(Fault(action="cut", after=3))
+        answer = await harness.ask([user("Count to 9")])
+        assert answer.said == "1 2 3 4 5 6 7 8 9"
+        kinds = [type(event) for event in answer.events]
+        assert kinds.index(BlockDelta) < kinds.index(Restarted)
+        assert len(harness.calls) == 2
+
+
+@pytest.mark.parametrize("max_tokens", [3, 9000])
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
+async def test_a_cut_answer_is_one_api_call(tmp_path: Path, reason: str, max_tokens: int) -> None:
+    """The runtime would ask the model to go on; its process ends before that."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(stop_reason=reason, after=2))  # type: ignore[arg-type]
+        answer = await harness.ask([user("Count to 9")], max_tokens=max_tokens)
+        assert answer.folded.message["stop_reason"] == reason
+        assert isinstance(message_events(answer)[-1], MessageStop)
+        assert len(harness.calls) == 1
+        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_client_that_leaves_takes_its_process_along(tmp_path: Path) -> None:
+    """Closing the run in mid-answer returns when the process is reaped."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(hold=True, after=2))
+        running = harness.backend.run(harness.request([user("Count to 9")]))
+        await harness.until(running, lambda event: isinstance(event, BlockDelta))
+        [session] = harness.backend._sessions
+        await running.aclose()
+        assert not is_alive(session.pid)
+        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_cancelled_run_takes_its_process_along(tmp_path: Path) -> None:
+    """The same where the task that reads is cancelled, at any point."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.hold()
+        task = asyncio.create_task(harness.ask([user("Count to 9")]))
+        await harness.simulator.wait_for_calls(1)
+        [session] = harness.backend._sessions
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not is_alive(session.pid)
+
+
+async def test_a_process_that_is_killed_in_mid_answer_costs_one_run(tmp_path: Path) -> None:
+    """That run gets a clear error; the next one is served."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(hold=True, after=2))
+        async with aclosing(harness.backend.run(harness.request([user("Count to 9")]))) as running:
+            await harness.until(running, lambda event: isinstance(event, BlockDelta))
+            [session] = harness.backend._sessions
+            os.kill(session.pid, signal.SIGKILL)
+            with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
+                await harness.until(running, lambda event: isinstance(event, MessageStop))
+        assert caught.value.code == "runtime_failed"
+        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+
+
+async def test_a_killed_live_process_costs_nothing(tmp_path: Path) -> None:
+    """The conversation's next turn is replayed into another process."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([user("One")])
+        [session] = harness.backend._sessions
+        os.kill(session.pid, signal.SIGKILL)
+        await session.exited
+        second = await harness.ask([user("One"), first.message, user("Reply with exactly: PONG")])
+        assert (second.path, second.said) == ("cold", "PONG")
+
+
+async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
+    """A spare that ends is replaced; a request meanwhile boots its own."""
+    async with runtime(tmp_path, spares=1) as harness:
+        await harness.ask([user("One")])
+        for session in list(harness.backend._sessions):
+            os.kill(session.pid, signal.SIGKILL)
+            await session.exited
+        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+
+
+async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
+    """A model that says nothing for too long is given up."""
+    async with runtime(tmp_path, silence=0.2) as harness:
+        harness.simulator.inject(Fault(action="silence", after=1))
+        with pytest.raises(errors.TimedOut, match="no sign of life"):
+            await harness.ask([user("Count to 9")])
+        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import sys; sys.exit(3)", "process failed"),
+        ("print('no JSON', flush=True); import sys; sys.stdin.read()", "no JSON object"),
+        ("print('[1]', flush=True); import sys; sys.stdin.read()", "no JSON object"),
+        ("import sys; sys.stdin.read()", "did not answer"),
+    ],
+    ids=["exits", "rubbish", "not an object", "hangs"],
+)
+async def test_a_program_that_is_no_runtime_is_a_clear_error(tmp_path: Path, program: str, words: str) -> None:
+    """Whatever the configured command does, the gateway says what is wrong and leaves nothing behind."""
+    command = tmp_path / "claude"
+    command.write_text(f"#!{sys.executable}\n{program}\n")
+    command.chmod(0o700)
+    async with runtime(tmp_path, command=command, boot_timeout=1.0) as harness:
+        with pytest.raises((errors.UpstreamFailed, errors.TimedOut), match=words):
+            await harness.ask([user("One")])
+        await asyncio.gather(*(session.exited for session in harness.backend._sessions))
+        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_missing_command_is_a_clear_error(tmp_path: Path) -> None:
+    """The executable that was named is not there."""
+    async with runtime(tmp_path, command=tmp_path / "nothing") as harness:
+        with pytest.raises(errors.UpstreamFailed, match="cannot be started"):
+            await harness.ask([user("One")])
+
+
+async def test_without_key_and_sign_in_the_advice_is_the_error(tmp_path: Path) -> None:
+    """Nothing is started; the client is told what its owner has to type."""
+    async with runtime(tmp_path) as harness:
+        bare = type(harness.backend)(type(harness.options)(state_dir=tmp_path / "bare"))
+        await bare.start()
+        running: AsyncGenerator[Event, None] = bare.run(harness.request([user("One")]))
+        with pytest.raises(errors.NotSignedIn, match="ANTHROPIC_API_KEY") as caught:
+            await anext(running)
+        assert "dragoman login" in caught.value.message
+        assert bare.ready() == caught.value.message
+        await bare.aclose()
+
+
+async def test_closing_the_backend_ends_every_process(tmp_path: Path) -> None:
+    """Live, spare and busy ones."""
+    async with runtime(tmp_path, spares=2) as harness:
+        first = await harness.ask([user("One")])
+        assert first.said
+        harness.simulator.hold()
+        busy = harness.backend.run(harness.request([user("Two"), assistant("x"), user("Three")]))
+        await anext(busy)
+        reading = asyncio.ensure_future(anext(busy))
+        await harness.simulator.wait_for_calls(2)
+        pids = [session.pid for session in harness.backend._sessions]
+        await harness.backend.aclose()
+        assert len(pids) >= 2
+        assert not any(is_alive(pid) for pid in pids)
+        with pytest.raises(errors.UpstreamFailed):
+            await reading
+        await busy.aclose()
