@@ -56,9 +56,9 @@ class Pulse:
         self._event.set()
         self._event = asyncio.Event()
 
-    async def wait(self) -> None:
-        """Until the next `fire`."""
-        await self._event.wait()
+    def next(self) -> asyncio.Event:
+        """The event that the next `fire` sets: taken early, it misses none."""
+        return self._event
 
 
 class State:
@@ -119,4 +119,4 @@ class State:
     async def wait_for_calls(self, count: int) -> None:
         """Return as soon as so many calls have come since the start or the last `clear`."""
         while self._calls < count:
-            await self._arrived.wait()
+            await self._arrived.next().wait()

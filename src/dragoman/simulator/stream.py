@@ -42,6 +42,7 @@ class Sender:
         self._fault = fault
         self._headers = headers
         self._buffer = bytearray()
+        self._released = state.released.next()
         self._said = 0
         self._due = fault.hold or fault.action is not None
 
@@ -116,11 +117,11 @@ class Sender:
             await self._exchange.pause(asyncio.sleep(seconds))
         if first and self._state.held:
             await self._flush()
-            await self._exchange.pause(self._state.released.wait())
+            await self._exchange.pause(self._released.wait())
 
     async def _wait_while_held(self) -> None:
         if self._fault.hold:
-            await self._exchange.pause(self._state.released.wait())
+            await self._exchange.pause(self._released.wait())
 
     async def _flush(self, *, last: bool = False) -> None:
         if self._buffer or last:

@@ -1,0 +1,19 @@
+"""What several test modules of the simulator share."""
+
+import base64
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from dragoman.messages import JSONObject
+
+Ask: TypeAlias = Callable[..., Awaitable[JSONObject]]
+"""Posts a body to `/v1/messages` and returns the JSON answer; `headers` are added, `path` may differ."""
+
+
+def png(width: int, height: int) -> str:
+    """A small PNG in base64: signature and header are what is looked at."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return base64.b64encode(data).decode()

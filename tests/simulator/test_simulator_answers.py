@@ -1,0 +1,144 @@
+"""The answers follow plain requests, the same each time."""
+
+from typing import Any
+
+import pytest
+from simulator_asking import Ask, png
+
+WEATHER = {
+    "name": "get_weather",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+TIME = {"name": "get_time", "input_schema": {"type": "object", "properties": {"hours": {"type": "integer"}}}}
+
+
+def text_in(answer: Any) -> str:
+    """The text of an answer."""
+    return "".join(block["text"] for block in answer["content"] if block["type"] == "text")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Hello there", "You said: Hello there"),
+        ("Please reply with exactly: one two  \nand no more", "one two"),
+        ("Count to 5", "1 2 3 4 5"),
+        ("Repeat 3 times: na", "na na na"),
+        ('Give me a JSON object with "Paris"', '{"value_1":"Paris"}'),
+        ("<system-reminder>\nsecret\n</system-reminder>\nHello", "You said: Hello"),
+    ],
+)
+async def test_a_plain_request_is_followed(ask: Ask, asked: str, said: str) -> None:
+    """Texts are answered as the table of the module says."""
+    answer = await ask(asked)
+    assert text_in(answer) == said
+    assert answer["stop_reason"] == "end_turn"
+
+
+async def test_named_tools_are_called_in_order(ask: Ask) -> None:
+    """Each tool that is named with a JSON object is called with it."""
+    answer: Any = await ask('Use get_time {"hours": 2} and get_weather {"city": "Rome"}', tools=[WEATHER, TIME])
+    assert [(b["name"], b["input"]) for b in answer["content"]] == [
+        ("get_time", {"hours": 2}),
+        ("get_weather", {"city": "Rome"}),
+    ]
+    assert answer["stop_reason"] == "tool_use"
+    assert len({b["id"] for b in answer["content"]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "calls"), [({"type": "auto", "disable_parallel_tool_use": True}, 1), ({"type": "none"}, 0)]
+)
+async def test_tool_choice_limits_the_calls(ask: Ask, choice: dict[str, Any], calls: int) -> None:
+    """One call where they may not be parallel, none where none may be."""
+    answer: Any = await ask(
+        'get_time {"hours": 2} get_weather {"city": "Rome"}', tools=[WEATHER, TIME], tool_choice=choice
+    )
+    assert sum(b["type"] == "tool_use" for b in answer["content"]) == calls
+
+
+@pytest.mark.parametrize("choice", [{"type": "tool", "name": "get_weather"}, {"type": "any"}])
+async def test_a_forced_tool_gets_its_input_from_the_prompt(ask: Ask, choice: dict[str, Any]) -> None:
+    """Quoted strings fill the schema."""
+    answer: Any = await ask('What is it like in "Oslo"?', tools=[WEATHER, TIME], tool_choice=choice)
+    assert [(b["name"], b["input"]) for b in answer["content"]] == [("get_weather", {"city": "Oslo"})]
+
+
+async def test_tool_results_are_quoted(ask: Ask) -> None:
+    """All results, in order, unless a newer text asks for something else."""
+    calls: list[Any] = [{"type": "tool_use", "id": id_, "name": "get_weather", "input": {}} for id_ in ("a", "b")]
+    results: list[Any] = [
+        {"type": "tool_result", "tool_use_id": "a", "content": "21 degrees"},
+        {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": "sunny"}]},
+    ]
+    start = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": calls}]
+    answer = await ask(messages=[*start, {"role": "user", "content": results}], tools=[WEATHER])
+    assert text_in(answer) == "The tools said: 21 degrees; sunny"
+    newer = [*results, {"type": "text", "text": "Reply with exactly: no"}]
+    assert text_in(await ask(messages=[*start, {"role": "user", "content": newer}], tools=[WEATHER])) == "no"
+
+
+async def test_attachments_are_named(ask: Ask) -> None:
+    """Images by type and size, documents by type or text."""
+    content: list[Any] = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png(8, 6)}},
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "lorem"}},
+        {"type": "text", "text": "See"},
+    ]
+    answer = await ask(messages=[{"role": "user", "content": content}])
+    assert text_in(answer) == "You said: See [image/png 8x6] [image https://example.com/a.png] [text/plain: lorem]"
+
+
+async def test_a_web_search_is_cited(ask: Ask) -> None:
+    """The server tool's blocks, the citation and the count of searches."""
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    answer: Any = await ask('Please search the web for "blue whales".', tools=[tool])
+    kinds = [block["type"] for block in answer["content"]]
+    assert kinds == ["server_tool_use", "web_search_tool_result", "text", "text"]
+    assert answer["content"][0]["input"] == {"query": "blue whales"}
+    assert answer["content"][3]["citations"][0]["type"] == "web_search_result_location"
+    assert answer["usage"]["server_tool_use"]["web_search_requests"] == 1
+
+
+async def test_limits_cut_the_answer(ask: Ask) -> None:
+    """`max_tokens` and stop sequences, each with its stop reason."""
+    short = await ask("Count to 9", max_tokens=3)
+    assert (text_in(short), short["stop_reason"]) == ("1 2 3", "max_tokens")
+    assert short["usage"]["output_tokens"] == 3  # type: ignore[index,call-overload]
+    stopped = await ask("Count to 9", stop_sequences=["7", " 4"])
+    assert (text_in(stopped), stopped["stop_reason"], stopped["stop_sequence"]) == ("1 2 3", "stop_sequence", " 4")
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "kinds", "shown"),
+    [
+        ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 1024}, ["thinking", "text"], True),
+        ("claude-sonnet-4-5", {"type": "disabled"}, ["text"], False),
+        ("claude-opus-5-5", None, ["thinking", "text"], False),
+        ("claude-opus-5-5", {"type": "adaptive", "display": "summarized"}, ["thinking", "text"], True),
+        ("claude-opus-5-5", {"type": "adaptive", "display": "omitted"}, ["thinking", "text"], False),
+        ("claude-sonnet-5", {"type": "adaptive"}, ["thinking", "text"], True),
+    ],
+)
+async def test_thinking_follows_model_and_display(
+    ask: Ask, model: str, thinking: dict[str, Any] | None, kinds: list[str], *, shown: bool
+) -> None:
+    """Whether it thinks, and whether the text of it is shown; its tokens count either way."""
+    answer: Any = await ask("Hello", model=model, **({"thinking": thinking} if thinking else {}))
+    assert [block["type"] for block in answer["content"]] == kinds
+    thoughts = answer["content"][0]
+    assert bool(thoughts.get("thinking")) is shown
+    assert (answer["usage"]["output_tokens_details"]["thinking_tokens"] > 0) is ("thinking" in kinds)
+
+
+async def test_redacted_thinking_can_be_had(ask: Ask) -> None:
+    """A prompt can ask for a block whose thinking is not shown at all."""
+    answer: Any = await ask("Simulate: redacted thinking", model="claude-opus-5-5")
+    assert answer["content"][0]["type"] == "redacted_thinking"
+
+
+async def test_a_prefill_is_gone_on_with(ask: Ask) -> None:
+    """The request is the user's, not the beginning of the answer."""
+    turns = [{"role": "user", "content": "Reply with exactly: B)"}, {"role": "assistant", "content": "The answer is ("}]
+    assert text_in(await ask(messages=turns)) == "B)"

@@ -1,0 +1,141 @@
+"""Whatever can go wrong goes wrong on demand, and only then."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from simulator_asking import Ask
+
+from dragoman.simulator import Fault, Simulator
+from dragoman.simulator.fault import fault_in
+
+
+def body(text: str, *, stream: bool = True) -> dict[str, Any]:
+    """A request."""
+    messages = [{"role": "user", "content": text}]
+    return {"model": "claude-sonnet-4-5", "max_tokens": 100, "stream": stream, "messages": messages}
+
+
+async def streamed(client: httpx.AsyncClient, text: str) -> str:
+    """The raw stream of an answer."""
+    return (await client.post("/v1/messages", json=body(text))).text
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("status 529", Fault(status=529)),
+        ("status 400 invalid_request_error: some words", Fault(400, "invalid_request_error", "some words")),
+        ("status 429\nSimulate: retry-after 2", Fault(status=429, headers={"retry-after": "2"})),
+        ("error after 3", Fault(action="error", after=3)),
+        ("error after 3 api_error: oh", Fault(action="error", after=3, error_type="api_error", message="oh")),
+        ("cut", Fault(action="cut")),
+        ("cut after 2", Fault(action="cut", after=2)),
+        ("silence", Fault(action="silence")),
+        ("garbage after 1", Fault(action="garbage", after=1)),
+        ("delay 0.5", Fault(delay=0.5)),
+        ("pace 0.01", Fault(pace=0.01)),
+        ("hold", Fault(hold=True, after=0)),
+        ("stop max_tokens", Fault(stop_reason="max_tokens")),
+        ("stop refusal after 2", Fault(stop_reason="refusal", after=2)),
+        ("nothing known", Fault()),
+    ],
+)
+def test_a_prompt_names_its_fault(line: str, fault: Fault) -> None:
+    """Each line of the module's table."""
+    assert fault_in(f"Hello\nSimulate: {line}") == fault
+
+
+async def test_a_status_is_answered_in_the_apis_shape(client: httpx.AsyncClient, simulator: Simulator) -> None:
+    """Status, type, words, headers; as often as asked."""
+    simulator.inject(Fault(status=429, headers={"retry-after": "7"}), times=2)
+    for _ in range(2):
+        refused = await client.post("/v1/messages", json=body("Hello"))
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
+        assert refused.json()["error"]["type"] == "rate_limit_error"
+        assert refused.json()["request_id"] == refused.headers["request-id"]
+    assert (await client.post("/v1/messages", json=body("Hello"))).status_code == 200
+
+
+async def test_an_error_event_ends_the_stream(client: httpx.AsyncClient) -> None:
+    """After as many deltas as asked."""
+    said = await streamed(client, "Count to 9\nSimulate: error after 2")
+    assert said.count("content_block_delta\n") == 2
+    assert said.splitlines()[-2].startswith('data: {"type":"error","error":{"type":"overloaded_error"')
+    assert "message_stop" not in said
+
+
+@pytest.mark.parametrize("line", ["cut", "cut after 2"])
+async def test_the_socket_is_cut(client: httpx.AsyncClient, simulator: Simulator, line: str) -> None:
+    """Before the first byte, and in mid-stream; the answer is not noted as finished."""
+    with pytest.raises(httpx.RemoteProtocolError):
+        await streamed(client, f"Count to 9\nSimulate: {line}")
+    assert not simulator.calls[0].finished
+
+
+async def test_garbage_does_not_end_the_stream(client: httpx.AsyncClient) -> None:
+    """One frame is no JSON; all others come."""
+    said = await streamed(client, "Count to 3\nSimulate: garbage after 1")
+    assert '"ind\n' in said
+    assert "message_stop" in said
+
+
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "pause_turn", "model_context_window_exceeded"])
+async def test_a_stop_reason_is_given(ask: Ask, reason: str) -> None:
+    """After some deltas the answer ends for that reason."""
+    answer: Any = await ask(f"Count to 9\nSimulate: stop {reason} after 2")
+    assert (answer["stop_reason"], answer["content"][0]["text"]) == (reason, "1 2")
+    assert (answer["stop_details"] is not None) is (reason == "refusal")
+
+
+@pytest.mark.parametrize("line", ["silence", "silence after 1"])
+async def test_silence_lasts_until_the_client_goes(client: httpx.AsyncClient, simulator: Simulator, line: str) -> None:
+    """Nothing more is said, and leaving the simulator does not wait for it."""
+    asking = asyncio.create_task(streamed(client, f"Count to 9\nSimulate: {line}"))
+    await simulator.wait_for_calls(1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not simulator.calls[0].finished
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_held_answers_wait_for_release(client: httpx.AsyncClient, simulator: Simulator, *, stream: bool) -> None:
+    """Deterministically, without a clock."""
+    simulator.hold()
+    asking = asyncio.create_task(client.post("/v1/messages", json=body("Count to 3", stream=stream)))
+    await simulator.wait_for_calls(1)
+    assert not asking.done()
+    simulator.release()
+    assert "3" in (await asking).text
+
+
+async def test_a_held_fault_shows_what_came_before(client: httpx.AsyncClient, simulator: Simulator) -> None:
+    """`hold` after two deltas: two are there, the third only after the release."""
+    simulator.inject(Fault(hold=True, after=2))
+    async with client.stream("POST", "/v1/messages", json=body("Count to 3")) as response:
+        lines = response.aiter_lines()
+        seen = 0
+        while seen < 2:
+            seen += (await anext(lines)) == "event: content_block_delta"
+        simulator.release()
+        rest = [line async for line in lines]
+    assert "event: message_stop" in rest
+    assert rest.count("event: content_block_delta") == 1
+
+
+async def test_delays_keep_the_answer_whole(ask: Ask, client: httpx.AsyncClient) -> None:
+    """Delayed and paced answers say all they have to."""
+    assert (await streamed(client, "Count to 3\nSimulate: pace 0.001")).count("text_delta") == 3
+    answer: Any = await ask("Count to 3\nSimulate: delay 0.001")
+    assert answer["content"][0]["text"] == "1 2 3"
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [("error after 1", 529), ("garbage after 1", 200), ("status 500 api_error: oh", 500)]
+)
+async def test_plain_answers_fail_too(client: httpx.AsyncClient, line: str, status: int) -> None:
+    """Where there is no stream, the fault is the whole answer."""
+    response = await client.post("/v1/messages", json=body(f"Hello\nSimulate: {line}", stream=False))
+    assert response.status_code == status

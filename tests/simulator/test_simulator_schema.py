@@ -1,0 +1,82 @@
+"""Whatever the schema, the filled value fits it."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+from simulator_asking import Ask
+
+from dragoman.simulator.answers.schema import Filler
+
+SCHEMAS: list[dict[str, Any]] = [
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+    },
+    {"enum": ["red", "blue"]},
+    {"const": 4},
+    {"type": ["string", "null"], "minLength": 12, "maxLength": 14},
+    {"type": "number", "exclusiveMinimum": 10, "maximum": 11},
+    {"type": "integer", "maximum": -3},
+    {"type": "integer", "multipleOf": 7, "minimum": 6},
+    {"type": "array", "items": {"type": "string"}, "minItems": 3},
+    {"type": "array", "prefixItems": [{"type": "string"}, {"type": "boolean"}], "items": False},
+    {"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "boolean"}}]},
+    {"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}}, "required": ["k"]}, {"type": "null"}]},
+    {
+        "allOf": [
+            {"properties": {"a": {"type": "integer"}}},
+            {"properties": {"b": {"type": "string"}}, "required": ["b"]},
+        ]
+    },
+    {"type": "string", "format": "date"},
+    {"type": "string", "format": "uuid"},
+    {"type": "string", "pattern": "^Par"},
+    {
+        "$defs": {
+            "Node": {
+                "type": "object",
+                "properties": {
+                    "value": {"type": "string"},
+                    "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+                },
+                "required": ["value", "next"],
+                "additionalProperties": False,
+            }
+        },
+        "$ref": "#/$defs/Node",
+    },
+    {
+        "$defs": {
+            "Tree": {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}}
+        },
+        "$ref": "#/$defs/Tree",
+    },
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(sorted(schema)))
+def test_the_value_fits(schema: dict[str, Any]) -> None:
+    """Checked by an independent validator."""
+    value = Filler(schema, ["Paris", "blue"], [3, 42, 10.5]).value()
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(value)
+
+
+def test_the_prompts_values_are_used_in_order() -> None:
+    """Strings and numbers go where they fit."""
+    schema: dict[str, Any] = SCHEMAS[0]
+    assert Filler(schema, ["Ada"], [36]).value() == {"name": "Ada", "age": 36}
+
+
+@pytest.mark.parametrize("as_tool", [True, False])
+async def test_structured_output_is_answered(ask: Ask, *, as_tool: bool) -> None:
+    """By the API's own field, and by the runtime's tool."""
+    schema = {**SCHEMAS[0], "additionalProperties": False}
+    asked = 'The person is "Ada", aged 36.'
+    if as_tool:
+        answer: Any = await ask(asked, tools=[{"name": "StructuredOutput", "input_schema": schema}])
+        assert answer["content"][0]["input"] == {"name": "Ada", "age": 36}
+    else:
+        answer = await ask(asked, output_config={"format": {"type": "json_schema", "schema": schema}})
+        assert answer["content"][0]["text"] == '{"name":"Ada","age":36}'

@@ -1,0 +1,76 @@
+"""Thinking that comes back: unchanged and, where it is bound, in the same conversation."""
+
+from typing import Any
+
+import pytest
+from simulator_asking import Ask
+
+BETA = {"anthropic-beta": "thinking-binding-controls-2026-08-01"}
+
+
+async def conversation(ask: Ask, model: str, **fields: Any) -> list[dict[str, Any]]:
+    """A first turn with thinking in it, and the second question."""
+    first: Any = await ask("Hello", model=model, **fields)
+    assert first["content"][0]["type"] == "thinking"
+    return [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": first["content"]},
+        {"role": "user", "content": "And now?"},
+    ]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5"])
+async def test_an_unchanged_conversation_is_taken(ask: Ask, model: str) -> None:
+    """Cache marks and the form of the content are no change."""
+    thinking = {"type": "adaptive", "display": "summarized"}
+    messages = await conversation(ask, model, thinking=thinking)
+    messages[0]["content"] = [{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}}]
+    assert (await ask(model=model, messages=messages, thinking=thinking))["type"] == "message"
+
+
+async def test_altered_thinking_is_refused(ask: Ask) -> None:
+    """Text and signature belong together."""
+    thinking = {"type": "adaptive", "display": "summarized"}
+    messages = await conversation(ask, "claude-opus-5", thinking=thinking)
+    messages[1]["content"][0]["thinking"] += "!"
+    refused: Any = await ask(model="claude-opus-5", messages=messages)
+    assert refused["error"]["message"] == "messages.1.content.0: Invalid `signature` in `thinking` block"
+
+
+@pytest.mark.parametrize("change", ["text", "system", "tools", "model", "account"])
+async def test_moved_thinking_is_refused_where_it_is_bound(ask: Ask, change: str) -> None:
+    """Whatever comes before it, the model, and with Sonnet the account."""
+    messages = await conversation(ask, "claude-sonnet-5-5")
+    fields: dict[str, Any] = {"model": "claude-sonnet-5-5", "messages": messages}
+    if change == "text":
+        messages[0]["content"] = "Hello!"
+    elif change == "system":
+        fields["system"] = "Be kind."
+    elif change == "tools":
+        fields["tools"] = [{"name": "look", "input_schema": {"type": "object"}}]
+    elif change == "model":
+        fields["model"] = "claude-opus-5-5"
+    else:
+        fields["headers"] = {"x-api-key": "sk-other"}
+    refused: Any = await ask(**fields)
+    assert refused["error"]["message"] == "messages.1.content.0: The block is bound to a different conversation"
+
+
+async def test_moved_thinking_can_be_dropped(ask: Ask) -> None:
+    """With the beta and the wish, the answer says what was dropped; without the beta the wish is refused."""
+    messages = await conversation(ask, "claude-opus-5-5")
+    messages[0]["content"] = "Hello!"
+    wish = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    answer: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=wish, headers=BETA)
+    assert answer["input_transformations"] == [
+        {"type": "thinking_dropped", "path": "messages.1.content.0", "reason": "prefix_binding_mismatch"}
+    ]
+    refused: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=wish)
+    assert "block_binding: Extra inputs are not permitted" in refused["error"]["message"]
+
+
+async def test_unbound_thinking_may_be_moved(ask: Ask) -> None:
+    """Models before 5.5 only look at the signature."""
+    messages = await conversation(ask, "claude-opus-5", thinking={"type": "adaptive"})
+    messages[0]["content"] = "Something else"
+    assert (await ask(model="claude-opus-5", messages=messages))["type"] == "message"
