@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from simulator_asking import Ask
+from simulator_asking import HEADERS, Ask
 
 from dragoman.messages import JSON, JSONObject
 from dragoman.simulator import Simulator
-
-HEADERS = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}
 
 
 @pytest.fixture

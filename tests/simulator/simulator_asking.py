@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 from dragoman.messages import JSONObject
 
+HEADERS = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}
+
 Ask: TypeAlias = Callable[..., Awaitable[JSONObject]]
 """Posts a body to `/v1/messages` and returns the JSON answer; `headers` are added, `path` may differ."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from simulator_asking import Ask
+from simulator_asking import HEADERS, Ask
 
 from dragoman.simulator import Fault, Simulator
 from dragoman.simulator.fault import fault_in
@@ -139,3 +139,15 @@ async def test_plain_answers_fail_too(client: httpx.AsyncClient, line: str, stat
     """Where there is no stream, the fault is the whole answer."""
     response = await client.post("/v1/messages", json=body(f"Hello\nSimulate: {line}", stream=False))
     assert response.status_code == status
+
+
+async def test_leaving_cuts_open_answers() -> None:
+    """A silent stream does not keep the simulator up; its client sees the end."""
+    async with httpx.AsyncClient(headers=HEADERS, timeout=30) as waiting:
+        async with Simulator() as simulator:
+            simulator.inject(Fault(action="silence", after=1))
+            asking = asyncio.create_task(waiting.post(f"{simulator.url}/v1/messages", json=body("Count to 9")))
+            await simulator.wait_for_calls(1)
+        with pytest.raises(httpx.TransportError):
+            await asking
+    assert not simulator.calls[0].finished

@@ -24,8 +24,10 @@ A user text with a line `Simulate: …` causes the fault without any access to t
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Literal, cast, get_args
+
+import msgspec
+from msgspec.structs import replace
 
 from dragoman.simulator.problem import ApiProblem
 
@@ -33,8 +35,7 @@ Action = Literal["error", "cut", "silence", "garbage"]
 StopReason = Literal["max_tokens", "refusal", "pause_turn", "model_context_window_exceeded", "end_turn"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What goes wrong with one answer. All fields may be combined; the default is that nothing does.
 
     Attributes:
@@ -55,7 +56,7 @@ class Fault:
     status: int | None = None
     error_type: str | None = None
     message: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     action: Action | None = None
     hold: bool = False
     stop_reason: StopReason | None = None
