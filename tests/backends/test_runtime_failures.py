@@ -63,7 +63,7 @@ async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Pa
 async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
     """What was said before the break is void; the answer that the runtime asks for again is the answer."""
     async with runtime(tmp_path, retries=2) as harness:
-        harness.simulator.inject(Fault(action="cut", after=3))
+        harness.simulator.inject(Fault(action="cut", after=3, pace=0.05))
         answer = await harness.ask([user("Count to 9")])
         assert answer.said == "1 2 3 4 5 6 7 8 9"
         kinds = [type(event) for event in answer.events]
@@ -71,8 +71,8 @@ async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
         assert len(harness.calls) == 2
 
 
-@pytest.mark.parametrize("max_tokens", [3, 9000])
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
+@pytest.mark.parametrize("max_tokens", [3, 9000])
 async def test_a_cut_answer_is_one_api_call(tmp_path: Path, reason: str, max_tokens: int) -> None:
     """The runtime would ask the model to go on; its process ends before that."""
     async with runtime(tmp_path) as harness:
@@ -82,6 +82,20 @@ async def test_a_cut_answer_is_one_api_call(tmp_path: Path, reason: str, max_tok
         assert isinstance(message_events(answer)[-1], MessageStop)
         assert len(harness.calls) == 1
         assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_path: Path) -> None:
+    """The gate that closes before a cut is open again for the next turn, and for a retry."""
+    async with runtime(tmp_path, retries=1) as harness:
+        first = await harness.ask([user("Count to 200")], max_tokens=300)
+        assert first.folded.message["stop_reason"] == "end_turn"
+        harness.simulator.inject(Fault(action="cut", after=150, pace=0.001))
+        messages = [user("Count to 200"), first.message, user("Count to 190")]
+        second = await harness.ask(messages, max_tokens=300)
+        assert second.path == "live"
+        assert second.said.endswith("190")
+        assert Restarted() in second.events
+        assert len(harness.calls) == 3
 
 
 async def test_a_client_that_leaves_takes_its_process_along(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class RuntimeBackend:
             yield Started(path, stages, todo.notices)
             asking = [frames.user(todo.messages[-1]["content"], ask=True)] if path == "live" else batches[-1]
             folder = Fold()
-            async with aclosing(session.ask(asking)) as events:
+            async with aclosing(session.ask(asking, todo.limit)) as events:
                 async for event in events:
                     self._pool.touch()
                     folder.add(event)
@@ -142,7 +142,7 @@ class RuntimeBackend:
         except OSError as error:
             words = f"The Claude Code runtime cannot be started: {error.strerror}."
             raise UpstreamFailed(words, code="runtime_missing") from error
-        session = Session(process, silence=self._options.silence)
+        session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         self._sessions.add(session)
         session.exited.add_done_callback(lambda _: self._sessions.discard(session))
         try:

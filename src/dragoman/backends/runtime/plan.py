@@ -18,9 +18,12 @@ from dragoman.notices import Notice
 # `model` or `metadata`: the runtime's own identification is there.
 _BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking")
 
-_ONE_CALL_BELOW = 4096
-"""With a smaller `max_tokens` an answer is likely to be cut, and a cut answer is asked on by the runtime. The process
-is killed before that; one that can make a single call only is safe even where this machine is too busy for it."""
+_RUNTIME_LIMIT = 32_000
+"""The smallest `max_tokens` that the runtime sends where none is asked for."""
+
+_ONE_CALL_BELOW = 256
+"""An answer with a smaller `max_tokens` may be cut within milliseconds of its first token: too soon to stop the runtime
+from asking on. It goes to a process that can make a single call only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Plan:
         settings: For `apply_flag_settings`.
         messages: The conversation, system messages moved out of it, ending with what asks.
         model: The model's id.
+        limit: Tokens after which the answer is cut.
         one_call: Whether a process is wanted that makes a single API call.
         fixed: What names the conversation beside its messages.
         notices: What could not be done as asked.
@@ -41,6 +45,7 @@ class Plan:
     settings: JSONObject
     messages: list[Message]
     model: str
+    limit: int
     one_call: bool
     fixed: JSONObject
     notices: tuple[Notice, ...]
@@ -78,6 +83,7 @@ def plan(request: RunRequest) -> Plan:
         settings=_settings(request),
         messages=messages,
         model=request.model.id,
+        limit=max_tokens or _RUNTIME_LIMIT,
         one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
         fixed={"model": request.model.id, "system": prompt},
         notices=tuple(notices),

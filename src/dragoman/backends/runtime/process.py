@@ -15,6 +15,7 @@ from dragoman.messages import JSONObject
 
 _LINE_LIMIT = 256 * 1024**2
 _STDERR_LINES = 50
+_NICENESS = 5
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -59,6 +60,7 @@ class Process(asyncio.SubprocessProtocol):
         except asyncio.CancelledError:
             starting.add_done_callback(_kill_orphan)
             raise
+        process.yield_way()
         return process
 
     @property
@@ -82,6 +84,11 @@ class Process(asyncio.SubprocessProtocol):
             return
         pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
         pipe.write(b"".join(_encode(frame) + b"\n" for frame in frames))
+
+    def yield_way(self) -> None:
+        """Let the gateway go first where both want the processor: it must answer some frames within milliseconds."""
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, self.pid, _NICENESS)
 
     def close_input(self) -> None:
         """Close its stdin, upon which it ends by itself."""

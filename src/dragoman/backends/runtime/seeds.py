@@ -90,7 +90,7 @@ class Seeds:
         try:
             await session.configure({"model": model}, {"systemPrompt": ""})
             try:
-                async for _ in session.ask([frames.user([{"type": "text", "text": "-"}], ask=True)]):
+                async for _ in session.ask([frames.user([{"type": "text", "text": "-"}], ask=True)], limit=1):
                     pass
             except GatewayError:
                 pass  # The stub refuses, after the reminders were written down.

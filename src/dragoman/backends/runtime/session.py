@@ -8,6 +8,7 @@ from typing import cast
 
 import structlog
 
+from dragoman.backends.runtime.gate import Gate
 from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.turn import Turn
 from dragoman.errors import GatewayError, TimedOut, UpstreamFailed
@@ -28,9 +29,11 @@ class Session:
         on_end: Called once when the process ends by itself while nobody uses it.
     """
 
-    def __init__(self, process: Process, *, silence: float) -> None:
+    def __init__(self, process: Process, *, silence: float, base_url: str | None = None) -> None:
         self._process = process
         self._silence = silence
+        self._gate = Gate(self._tell, base_url)
+        self._limit = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
         self._results: deque[asyncio.Future[JSONObject]] = deque()
@@ -96,8 +99,8 @@ class Session:
             initialize: For `initialize`; given exactly once, before the first message.
         """
         requests = [] if initialize is None else [self.control("initialize", initialize)]
-        if settings != self.settings:
-            requests.append(self.control("apply_flag_settings", {"settings": settings}))
+        if settings != self.settings or self._gate.closed:
+            requests.append(self.control("apply_flag_settings", {"settings": self._gate.opened(settings)}))
         await asyncio.gather(*requests)
         self.settings = settings
 
@@ -110,14 +113,19 @@ class Session:
             self._process.send(*batch)
             await _within(_CONTROL_TIMEOUT, taken, "a replayed message")
 
-    async def ask(self, frames: list[JSONObject]) -> AsyncGenerator[Event, None]:
+    async def ask(self, frames: list[JSONObject], limit: int) -> AsyncGenerator[Event, None]:
         """Send the frames that ask, and yield the answer's events.
+
+        Args:
+            frames: The last of the conversation.
+            limit: Tokens after which the answer is cut.
 
         Raises:
             GatewayError: The turn failed.
         """
         self._check()
         turn = self._turn = Turn()
+        self._limit = limit
         self._process.send(*frames)
         while True:
             while self._events:
@@ -144,6 +152,11 @@ class Session:
             self.discard()
             raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds.") from None
 
+    def _tell(self, settings: JSONObject) -> None:
+        """Change settings without waiting for the answer, which nobody misses."""
+        request: JSONObject = {"subtype": "apply_flag_settings", "settings": settings}
+        self._process.send({"type": "control_request", "request_id": f"tell_{next(self._numbers)}", "request": request})
+
     def _check(self) -> None:
         if not self.alive:
             raise _gone(self._process.ended or "it was stopped")
@@ -168,6 +181,10 @@ class Session:
         if turn.outcome == "spent":
             # Before the runtime's next call leaves, some 9 ms from here.
             self._process.kill()
+        elif turn.asks_again:
+            self._gate.open(self.settings)
+        elif turn.said >= self._limit:
+            self._gate.close(self.settings)
         if self._events or turn.outcome != "open":
             self._news.set()
 

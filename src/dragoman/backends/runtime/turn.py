@@ -35,11 +35,15 @@ class Turn:
     Attributes:
         outcome: Where it stands.
         error: Why it failed.
+        asks_again: Whether the runtime waits to ask the API once more, after a failure that it told of.
+        said: Bytes of the answer so far; a token has at least one.
     """
 
     def __init__(self) -> None:
         self.outcome: Outcome = "open"
         self.error: GatewayError | None = None
+        self.asks_again = False
+        self.said = 0
         self._start: MessageStart | None = None
         self._said_something = False
         self._open_block: int | None = None
@@ -71,6 +75,7 @@ class Turn:
     def _stream(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
+                self.asks_again, self.said = False, 0
                 if self._said_something:
                     self._said_something = False
                     yield Restarted()
@@ -81,6 +86,7 @@ class Turn:
                 self._open_block = cast("int", event["index"])
                 yield BlockStart(self._open_block, event)
             case "content_block_delta":
+                self.said += _bytes_in(cast("JSONObject", event["delta"]))
                 yield BlockDelta(cast("int", event["index"]), event)
             case "content_block_stop" if not self._failure:
                 self._open_block = None
@@ -119,6 +125,7 @@ class Turn:
         attempt = frame.get("attempt")
         self._retry_after = seconds
         self._complete = False
+        self.asks_again = True
         yield Retrying(attempt if isinstance(attempt, int) else 1, seconds, str(frame.get("error")))
 
     def _result(self, frame: JSONObject) -> None:
@@ -134,6 +141,10 @@ class Turn:
     def _fail(self, error: GatewayError) -> None:
         self.error = error
         self.outcome = "failed"
+
+
+def _bytes_in(delta: JSONObject) -> int:
+    return sum(len(value) for key, value in delta.items() if key != "type" and isinstance(value, str))
 
 
 def _text_of(message: JSONObject) -> str:
