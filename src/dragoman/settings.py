@@ -9,14 +9,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, cast
+from typing import Annotated, Literal, cast
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-
-LogLevel: TypeAlias = Literal["info", "debug", "trace", "off"]
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -179,9 +177,9 @@ class Settings(BaseSettings):
         Field(None, description="TOML file with settings.")
     )
     state_dir: Annotated[Path, Given(_LOG, shown="the platform's state directory")] = Field(
-        default_factory=_state_dir, description="Where the gateway keeps its own files."
+        default_factory=_state_dir, description="Directory for the gateway's own files."
     )
-    log_level: Annotated[LogLevel, Given(_LOG)] = Field(
+    log_level: Annotated[Literal["info", "debug", "trace", "off"], Given(_LOG)] = Field(
         "info", description="`debug` and `trace` also log what people write; `info` does not."
     )
     log_file: Annotated[Path | None, Given(_LOG, shown="the terminal")] = Field(
@@ -192,8 +190,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _key_from_file(cls, values: dict[str, object]) -> dict[str, object]:
-        path = values.get("api_key_file")
-        if not path:
+        if not (path := values.get("api_key_file")):
             return values
         if values.get("api_key"):
             raise ValueError("api_key (--api-key) and api_key_file (--api-key-file) are both set: choose one")
@@ -215,7 +212,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `api_key_file` instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Say where values come from, first found first served."""
+        """Say where values come from, the strongest first."""
         environment = _Layer(settings_cls, _from_variables(os.environ))
         env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
         dotenv = _Layer(settings_cls, _from_variables(dotenv_values(env_file) if env_file else {}))
@@ -231,7 +228,6 @@ class _Layer(PydanticBaseSettingsSource):
         self._values = values
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
-        """One setting's value."""
         return self._values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, object]:

@@ -148,7 +148,7 @@ class ScriptedBackend:
 
     def status(self) -> JSONObject:
         """A figure of each kind."""
-        return {"authentication": "none", "processes": {"spare": 2, "live": 1}}
+        return {"authentication": "none", "processes": {"spare": 2, "live": 1, "all": 3}}
 
 
 @dataclass
@@ -179,6 +179,7 @@ async def served(script: Script, **settings: object) -> AsyncIterator[Served]:
             try:
                 yield Served(url, server, backend, http, openai)
             finally:
-                server.should_exit = True
+                if not server.should_exit:
+                    server.stop()
                 await serving
     assert backend.closed

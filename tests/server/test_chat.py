@@ -230,7 +230,23 @@ async def test_shutdown_ends_a_stream_in_words() -> None:
     async with served(script, shutdown_grace=0.0) as gateway:
         stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
         with pytest.raises(APIError, match="stopped"):
-            await read(stream, lambda _: setattr(gateway.server, "should_exit", True))
+            await read(stream, lambda _: gateway.server.stop())
+
+
+async def test_second_signal_ends_the_grace() -> None:
+    """Who asks twice does not want to wait; the client is still told."""
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in (*opening(), text("Hel")):
+            yield event
+        gateway.server.stop()
+        gateway.server.stop()
+        await asyncio.Event().wait()
+
+    async with served(script, shutdown_grace=600.0) as gateway:
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        with pytest.raises(APIError, match="stopped"):
+            await read(stream, str)
 
 
 async def test_shutdown_lets_an_answer_end() -> None:
@@ -248,7 +264,7 @@ async def test_shutdown_lets_an_answer_end() -> None:
         stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
         said = ""
         async for chunk in stream:
-            gateway.server.should_exit = True
+            gateway.server.stop()
             go_on.set()
             said += chunk.choices[0].delta.content or "" if chunk.choices else ""
     assert said == "Hello"

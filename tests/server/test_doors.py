@@ -89,7 +89,7 @@ async def test_readiness_tells_more_with_the_key() -> None:
     assert stranger.status_code == 503
     assert stranger.json() == {"status": "not_ready"}
     assert owner.json()["reason"] == "Sign in first"
-    assert owner.json()["backend"]["processes"] == {"spare": 2, "live": 1}
+    assert owner.json()["backend"]["processes"] == {"spare": 2, "live": 1, "all": 3}
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ async def test_metrics() -> None:
     async with served(says("Hello")) as gateway:
         await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION)
         await gateway.http.get("/made-up")
+        await gateway.http.get("/models/sonnet")
         await gateway.http.delete("/v1/models")
         text = (await gateway.http.get("/metrics")).text
     assert 'dragoman_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0' in text
@@ -99,6 +100,8 @@ async def test_metrics() -> None:
     assert 'dragoman_first_token_seconds_count{path="warm"} 1.0' in text
     assert "dragoman_ready 1.0" in text
     assert "made-up" not in text
+    assert 'route="/v1/models/{id}",status="200"} 1.0' in text
+    assert 'state="all"' not in text
     assert 'method="any",route="/v1/models",status="405"' in text
 
 

@@ -1,6 +1,7 @@
 """`dragoman serve`."""
 
 import errno
+import gc
 import socket
 
 import click
@@ -58,6 +59,8 @@ async def _serve(settings: Settings, sock: socket.socket, words: str | None) -> 
             click.echo(banner(settings, gateway, address))
         if words == "verbose":
             click.echo(effective(settings))
+        gc.collect()
+        gc.freeze()  # some 100,000 objects of the start live for ever: no collection need look at them again
         await Server(gateway.app, gateway.drain, settings.shutdown_grace).serve([sock])
 
 

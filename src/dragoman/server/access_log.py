@@ -19,4 +19,5 @@ def log_exchange(exchange: Exchange) -> None:
         ms=round(exchange.seconds * 1000, 2),
         peer=peer[0] if peer else None,
         runs=[run.id for run in exchange.runs] or None,
+        **exchange.asked,
     )

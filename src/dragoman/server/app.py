@@ -27,7 +27,7 @@ def build_app(chat: Codec, engine: Engine, catalog: LiveCatalog, operations: Ope
     metrics = Metrics(engine, operations)
     api = _api(Complete(chat, engine, catalog, options), Models(catalog))
     routes = [*api, *_pages(Health(engine, operations), metrics, Docs())]
-    paths = {route.endpoint: route.path for route in reversed(routes)}
+    paths = {route.endpoint: route.path_format for route in reversed(routes)}
 
     def count(exchange: Exchange) -> None:
         metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)

@@ -47,7 +47,7 @@ class Complete:
         declared = exchange.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
         decoded = await self._decode(raw)
-        self._log_request(exchange, decoded)
+        self._note(exchange, decoded)
         choices = Choices(trace=self._options.trace)
         exchange.runs = choices.runs
         try:
@@ -98,15 +98,14 @@ class Complete:
             headers = [*run_headers(exchange.runs, ()), *headers]
         await error_reply(error, self._codec.encode_error(error), headers).send(exchange.send)
 
-    def _log_request(self, exchange: Exchange, decoded: Decoded) -> None:
-        log.info(
-            "run.asked",
-            request=exchange.id,
-            model=decoded.resolved.asked,
-            stream=decoded.stream,
-            choices=decoded.choices,
-            messages=len(decoded.body["messages"]),
-            warnings=[f"{notice.code}:{notice.param}" for notice in decoded.notices] or None,
-        )
+    def _note(self, exchange: Exchange, decoded: Decoded) -> None:
+        """Leave for the log what was asked; what people write goes there only where the owner wants it."""
+        exchange.asked = {
+            "model": decoded.resolved.asked,
+            "stream": decoded.stream,
+            "choices": decoded.choices,
+            "messages": len(decoded.body["messages"]),
+            "warnings": [f"{notice.code}:{notice.param}" for notice in decoded.notices] or None,
+        }
         if self._options.payloads:
             log.debug("run.body", request=exchange.id, body=decoded.body)

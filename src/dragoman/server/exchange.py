@@ -1,8 +1,8 @@
 """One request and what is known of it: made at the door, filled on the way, read by the log and the metrics."""
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Sequence
 from typing import cast
 
@@ -31,10 +31,23 @@ class Exchange:
         extra: Headers that every answer to this request gets.
         status: The status that was sent; 0 before.
         runs: The runs that answer.
+        asked: What was asked for, as far as it may be logged.
         began: When it came, on the clock of `time.perf_counter`.
     """
 
-    __slots__ = ("_send", "began", "client", "extra", "headers", "id", "known", "runs", "scope", "status")
+    __slots__ = (
+        "_send",
+        "asked",
+        "began",
+        "client",
+        "extra",
+        "headers",
+        "id",
+        "known",
+        "runs",
+        "scope",
+        "status",
+    )
 
     runs: Sequence[Run]
 
@@ -48,6 +61,7 @@ class Exchange:
         self.known = False
         self.status = 0
         self.runs = ()
+        self.asked: dict[str, object] = {}
         self.began = time.perf_counter()
         scope[_KEY] = self
 
@@ -82,4 +96,4 @@ def exchange_of(scope: Scope) -> Exchange:
 def _request_id(sent: bytes | None) -> str:
     if sent is not None and _SANE_ID.fullmatch(sent):
         return sent.decode()
-    return f"req_{uuid.uuid4().hex}"
+    return f"req_{secrets.token_hex(16)}"

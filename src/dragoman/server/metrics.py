@@ -86,6 +86,6 @@ class _Now(Collector):
         processes = GaugeMetricFamily("dragoman_processes", "Processes of the backend", labels=("state",))
         counted = self._operations.status().get("processes")
         for state, count in counted.items() if isinstance(counted, dict) else ():
-            if isinstance(count, int):
+            if isinstance(count, int) and state != "all":  # a sum is for Prometheus to make
                 processes.add_metric((state,), count)
         yield processes

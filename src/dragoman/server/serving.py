@@ -65,7 +65,18 @@ class Server(uvicorn.Server):
             if self.force_exit:
                 draining.cancel()
                 await self._drain(0)
+                await self._last_words()
             await asyncio.wait([draining])
+
+    def stop(self, *_signal: object) -> None:
+        """Begin to stop; the second time, without grace."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def _last_words(self) -> None:
+        """Let answers that were ended just now say so to their clients."""
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,13 +84,9 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        before = {number: signal.signal(number, self.stop) for number in _SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _stop(self, _signal: int, _frame: object) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
