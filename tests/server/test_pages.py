@@ -1,5 +1,6 @@
 """Models, health, metrics and the documentation."""
 
+import asyncio
 import re
 
 import jsonschema
@@ -70,6 +71,36 @@ async def test_the_list_is_asked_for_once() -> None:
     assert await catalog.refresh()
     assert not await catalog.refresh()
     assert asked == 1
+
+
+async def test_the_list_is_asked_for_once_by_many() -> None:
+    """Who comes while it is being asked for waits for the same answer."""
+    asked = 0
+    answer = asyncio.Event()
+
+    async def listed() -> list[tuple[str, str]]:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        return [("claude-opus-7", "Claude Opus 7")]
+
+    catalog = LiveCatalog(Catalog(), listed)
+    first, second = asyncio.create_task(catalog.refresh()), asyncio.create_task(catalog.refresh())
+    await asyncio.wait([first, second], timeout=0)
+    answer.set()
+    assert [await first, await second] == [True, True]
+    assert asked == 1
+    assert catalog().resolve("claude-opus-7").model.id == "claude-opus-7"
+
+
+async def test_a_list_that_does_not_come() -> None:
+    """It is waited for no longer than patience lasts."""
+
+    async def listed() -> list[tuple[str, str]]:
+        await asyncio.Event().wait()
+        return []
+
+    assert await LiveCatalog(Catalog(), listed, patience=0.01).refresh()
 
 
 async def test_index_and_health() -> None:

@@ -47,7 +47,7 @@ class Choices:
         batch = await (self._next_of_one(timeout) if len(self.runs) == 1 else self._next_of_many(timeout))
         if self._trace:
             for choice, event in batch or ():
-                log.debug("run.event", run=self.runs[choice].id, choice=choice, event=event)
+                log.debug("run.event", run=self.runs[choice].id, choice=choice, got=event)
         return batch
 
     async def cancel(self, reason: str) -> None:

@@ -41,6 +41,5 @@ class UntilGone:
             await asyncio.wait([self._watcher])
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await self._receive()  # the body was read, so nothing else can come
         self._scope.reschedule(asyncio.get_running_loop().time())

@@ -2,7 +2,7 @@
 
 from starlette.types import Receive
 
-from dragoman.errors import InvalidRequest, RequestTooLarge
+from dragoman.errors import RequestTooLarge
 from dragoman.server.disconnect import ClientGone
 
 
@@ -18,7 +18,7 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
         RequestTooLarge: It is longer, or says that it will be.
         ClientGone: The client left before its end.
     """
-    if declared is not None and _length(declared) > limit:
+    if declared is not None and int(declared) > limit:  # the server has checked that it is a number
         raise _too_large(limit)
     parts: list[bytes] = []
     size, more = 0, True
@@ -32,12 +32,6 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
             raise _too_large(limit)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _length(declared: bytes) -> int:
-    if not declared.isdigit():
-        raise InvalidRequest("The content-length is no number.")
-    return int(declared)
 
 
 def _too_large(limit: int) -> RequestTooLarge:

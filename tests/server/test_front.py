@@ -1,0 +1,70 @@
+"""The door itself: what nothing inside has answered."""
+
+import httpx
+import pytest
+import structlog
+from scripted import clean, hangs, says, served
+from starlette.types import Message, Receive, Scope, Send
+
+from dragoman.server.exchange import Exchange
+from dragoman.server.front import Front
+from dragoman.wire.statuses import openai_reply
+
+_clean = pytest.fixture(autouse=True)(clean)
+
+
+async def breaks(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an app that fails
+    """Fail before or in an answer."""
+    if scope["path"] == "/late":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": False})
+    raise RuntimeError("/secret/path")
+
+
+async def test_unexpected_failure() -> None:
+    """The client gets the request's id and nothing of the inside; the log gets all."""
+    seen: list[Exchange] = []
+    front = Front(breaks, (), (seen.append,), openai_reply)
+    transport = httpx.ASGITransport(front)
+    with structlog.testing.capture_logs() as log:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            early = await http.get("/early", headers={"x-request-id": "mine"})
+            late = await http.get("/late")
+    assert early.status_code == 500
+    assert "mine" in early.json()["error"]["message"]
+    assert "secret" not in early.text
+    assert (late.status_code, late.text) == (200, "x")
+    assert [exchange.status for exchange in seen] == [500, 200]
+    assert [str(line["exc_info"]) for line in log] == ["/secret/path"] * 2
+
+
+async def test_nothing_but_http() -> None:
+    """Other protocols get no answer, and no error either."""
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(_message: Message) -> None:
+        raise AssertionError
+
+    await Front(breaks, (), (), openai_reply)({"type": "lifespan"}, receive, send)
+
+
+async def test_trace() -> None:
+    """At trace every event of an answer is logged; below it, none."""
+    events = {}
+    for level in ("trace", "debug"):
+        with structlog.testing.capture_logs() as log:
+            async with served(says("Hello"), log_level=level) as gateway:
+                await gateway.http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
+        events[level] = [line["event"] for line in log]
+    assert events["trace"].count("run.event") == 7
+    assert "run.event" not in events["debug"]
+    assert "run.body" in events["debug"]
+
+
+async def test_run_time_limit() -> None:
+    """A run that takes too long is ended, and its client told."""
+    async with served(hangs(), run_timeout=0.05) as gateway:
+        answer = await gateway.http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
