@@ -11,7 +11,8 @@ import psutil
 import structlog
 
 from dragoman.backends.base import ListedModel, RunRequest
-from dragoman.backends.runtime import command, frames
+from dragoman.backends.runtime import command
+from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
@@ -24,7 +25,7 @@ from dragoman.backends.runtime.session import Session
 from dragoman.errors import NotSignedIn, UpstreamFailed
 from dragoman.events import Event, Path, Started
 from dragoman.fold import Fold
-from dragoman.messages import JSONObject
+from dragoman.messages import FinalMessage, JSONObject
 
 log = structlog.get_logger("dragoman.runtime")
 
@@ -37,7 +38,7 @@ class RuntimeBackend:
     def __init__(self, options: RuntimeOptions) -> None:
         self._options = options
         self._pool = Pool(self._boot, options.spares)
-        self._live = Live(count=options.max_live, ttl=options.live_ttl, memory=options.max_memory, resident=_resident)
+        self._live = Live(count=options.max_live, memory=options.max_memory, resident=_resident)
         self._sessions: set[Session] = set()
         self._environment = command.environment(options)
         self._work = options.state_dir / "work"
@@ -67,25 +68,17 @@ class RuntimeBackend:
         session, path = await self._session_for(todo)
         kept = False
         try:
-            batches = list(frames.replay(todo.messages, todo.model))
-            if path == "live":
-                await session.configure(todo.settings)
-            else:
-                await session.configure(todo.settings, todo.initialize)
-            configured = time.perf_counter()
-            if path != "live":
-                await session.append(batches[:-1])
-            stages = {"process": configured - began, "replay": time.perf_counter() - configured}
-            yield Started(path, stages, todo.notices)
-            asking = [frames.user(todo.messages[-1]["content"], ask=True)] if path == "live" else batches[-1]
+            conversation = Conversation(todo, session, live=path == "live")
+            waited = time.perf_counter() - began
+            yield Started(path, {"process": waited, **await conversation.prepare()}, todo.notices)
             folder = Fold()
-            async with aclosing(session.ask(asking, todo.limit)) as events:
+            async with aclosing(conversation.answer()) as events:
                 async for event in events:
                     self._pool.touch()
                     folder.add(event)
                     yield event
             if session.alive and not todo.one_call:
-                self._live.put(todo.after(folder.result().message["content"]), session)
+                self._keep(session, todo, folder.result().message)
                 kept = True
         finally:
             if not kept:
@@ -127,6 +120,11 @@ class RuntimeBackend:
         if not todo.one_call and todo.held and (session := self._live.take(todo.held)):
             return session, "live"
         return await self._pool.take(self._kind(todo.model, one_call=todo.one_call))
+
+    def _keep(self, session: Session, todo: Plan, message: FinalMessage) -> None:
+        parked = message["stop_reason"] == "tool_use"
+        ttl = self._options.parked_ttl if parked else self._options.live_ttl
+        self._live.put(todo.after(message["content"]), session, ttl)
 
     def _kind(self, model: str, *, one_call: bool = False) -> Kind:
         if not self._options.signed_in:

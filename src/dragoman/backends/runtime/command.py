@@ -31,6 +31,8 @@ _FLAGS = (
 )
 _ONE_CALL_FLAGS = ("--max-budget-usd", "0.0000001")
 
+_MARGIN = 60.0
+
 # What a program needs of its surroundings to run and to reach the network; nothing else is inherited.
 _INHERITED = (
     "PATH",
@@ -101,6 +103,9 @@ def environment(options: RuntimeOptions, outer: Mapping[str, str] = os.environ) 
         "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
         "CLAUDE_CODE_MAX_RETRIES": str(options.retries),
+        # A parked call ends with its process, which the gateway ends in time.
+        "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),
+        "MCP_TOOL_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),
     }
     if options.base_url:
         made["ANTHROPIC_BASE_URL"] = options.base_url
@@ -114,6 +119,10 @@ def environment(options: RuntimeOptions, outer: Mapping[str, str] = os.environ) 
         made["HOME"] = str(options.state_dir / "home")
         made["CLAUDE_CONFIG_DIR"] = str(options.config_dir or options.state_dir / "claude")
     return made
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
 
 
 def prepare(options: RuntimeOptions) -> Path:

@@ -17,17 +17,15 @@ class _Kept:
 class Live:
     """Idle conversations by name, within a count, an age and an amount of memory; the least recently used go first."""
 
-    def __init__(self, *, count: int, ttl: float, memory: int, resident: Callable[[int], int]) -> None:
+    def __init__(self, *, count: int, memory: int, resident: Callable[[int], int]) -> None:
         """An empty cache.
 
         Args:
             count: The most conversations.
-            ttl: Seconds each is kept.
             memory: Bytes that all may take together.
             resident: The resident bytes of a process id; 0 where that is not known.
         """
         self._count = count
-        self._ttl = ttl
         self._memory = memory
         self._resident = resident
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -45,10 +43,10 @@ class Live:
         kept.session.on_end = lambda: None
         return kept.session if kept.session.alive else None
 
-    def put(self, name: str, session: Session) -> None:
-        """Keep a process with the conversation it holds now."""
+    def put(self, name: str, session: Session, ttl: float) -> None:
+        """Keep a process, with the conversation it holds now, for `ttl` seconds."""
         self._drop(name)
-        expiry = asyncio.get_running_loop().call_later(self._ttl, self._drop, name)
+        expiry = asyncio.get_running_loop().call_later(ttl, self._drop, name)
         self._kept[name] = _Kept(session, expiry)
         session.on_end = lambda: self._drop(name)
         while len(self._kept) > self._count or (len(self._kept) > 1 and self._used() > self._memory):

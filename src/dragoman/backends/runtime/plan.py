@@ -1,6 +1,6 @@
 """A canonical request, as the runtime takes it: what holds for the conversation, what for this turn, and the messages.
 
-What the runtime cannot pass on as asked is moved with a notice or refused by name.
+What the runtime cannot pass on as asked is moved, with a notice.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ import msgspec
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.runtime.prefix import fingerprint
-from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.backends.runtime.tools import as_call_results, names_of
+from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
 
 # Top-level keys of the request body that the runtime merges into its own as they are. Never `system`, `messages`,
 # `model` or `metadata`: the runtime's own identification is there.
-_BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking")
+_BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tools", "tool_choice", "thinking")
 
 _RUNTIME_LIMIT = 32_000
 """The smallest `max_tokens` that the runtime sends where none is asked for."""
@@ -31,7 +32,8 @@ class Plan:
     """What to do with a process for one request.
 
     Attributes:
-        initialize: Fields of the `initialize` control request.
+        system: The system prompt.
+        tools: Names of the tools that the client runs.
         settings: For `apply_flag_settings`.
         messages: The conversation, system messages moved out of it, ending with what asks.
         model: The model's id.
@@ -41,7 +43,8 @@ class Plan:
         notices: What could not be done as asked.
     """
 
-    initialize: JSONObject
+    system: str
+    tools: list[str]
     settings: JSONObject
     messages: list[Message]
     model: str
@@ -52,10 +55,24 @@ class Plan:
 
     @property
     def held(self) -> str | None:
-        """The name of the conversation that this request continues; None if it continues none."""
+        """The name of the conversation that a live process must hold for this request; None if none would do."""
         *earlier, last = self.messages
-        continues = last["role"] == "user" and earlier and earlier[-1]["role"] == "assistant"
-        return fingerprint(self.fixed, earlier) if continues else None
+        if last["role"] != "user" or not earlier or earlier[-1]["role"] != "assistant":
+            return None
+        if self.calls and self.results is None:
+            return None
+        return fingerprint(self.fixed, earlier)
+
+    @property
+    def calls(self) -> list[str]:
+        """The ids of the calls that the last message must answer."""
+        blocks = self.messages[-2]["content"] if len(self.messages) > 1 else []
+        return [str(block["id"]) for block in blocks if block.get("type") == "tool_use"]
+
+    @property
+    def results(self) -> dict[str, JSONObject] | None:
+        """The results that parked calls take, by the id of the call; None where they must be replayed."""
+        return as_call_results(self.messages[-1]["content"], self.calls) if self.calls else None
 
     def after(self, answer: list[Block]) -> str:
         """The name of the conversation once it was answered."""
@@ -67,10 +84,8 @@ def plan(request: RunRequest) -> Plan:
 
     Raises:
         InvalidRequest: There is nothing to ask.
-        UnsupportedFeature: The runtime cannot do what it needs.
     """
     body = request.body
-    _refuse_unsupported(body)
     system, messages, notices = _without_system_messages(body)
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
@@ -79,20 +94,16 @@ def plan(request: RunRequest) -> Plan:
     prompt = "\n\n".join(str(block["text"]) for block in system)
     max_tokens = body.get("max_tokens")
     return Plan(
-        initialize={"systemPrompt": prompt},
+        system=prompt,
+        tools=names_of(body.get("tools") or ()),
         settings=_settings(request),
         messages=messages,
         model=request.model.id,
         limit=max_tokens or _RUNTIME_LIMIT,
         one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
-        fixed={"model": request.model.id, "system": prompt},
+        fixed={"model": request.model.id, "system": prompt, "tools": cast("JSON", body.get("tools"))},
         notices=tuple(notices),
     )
-
-
-def _refuse_unsupported(body: MessagesRequest) -> None:
-    if body.get("tools"):
-        raise UnsupportedFeature("Tools are not available through the Claude Code runtime yet.", param="tools")
 
 
 def _settings(request: RunRequest) -> JSONObject:
@@ -128,4 +139,17 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
             messages[-1] = Message(role=message["role"], content=joined)
         else:
             messages.append(message)
-    return system, messages, notices
+    return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], notices
+
+
+def _in_order(message: Message, earlier: list[Message]) -> Message:
+    """Tool results in the order of their calls, as the runtime itself puts them in a live conversation."""
+    calls = [block.get("id") for block in earlier[-1]["content"]] if earlier else []
+    if message["role"] != "user" or message["content"][0].get("type") != "tool_result":
+        return message
+
+    def place(block: Block) -> int:
+        call = block.get("tool_use_id")
+        return calls.index(call) if call in calls else len(calls)
+
+    return Message(role="user", content=sorted(message["content"], key=place))

@@ -3,21 +3,25 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar, cast
 
 import structlog
 
+from dragoman.backends.runtime.command import SERVER_NAME
 from dragoman.backends.runtime.gate import Gate
 from dragoman.backends.runtime.process import Process
+from dragoman.backends.runtime.tools import ToolServer
 from dragoman.backends.runtime.turn import Turn
 from dragoman.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.events import Event
-from dragoman.messages import JSONObject
+from dragoman.messages import JSON, JSONObject
 
 log = structlog.get_logger("dragoman.runtime")
 
 _CONTROL_TIMEOUT = 30.0
+
+_Answer = TypeVar("_Answer")
 
 
 class Session:
@@ -38,6 +42,7 @@ class Session:
         self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
         self._results: deque[asyncio.Future[JSONObject]] = deque()
         self._turn: Turn | None = None
+        self._tools = ToolServer(())
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
         self.settings: JSONObject = {}
@@ -91,18 +96,27 @@ class Session:
             raise UpstreamFailed(f"Claude Code refused `{subtype}`.", code="runtime_failed")
         return cast("JSONObject", response.get("response") or {})
 
-    async def configure(self, settings: JSONObject, initialize: JSONObject | None = None) -> None:
-        """Set everything about the next request, and at first also what holds for the whole conversation.
+    async def configure(self, settings: JSONObject) -> None:
+        """Set what holds for the next request; not sent again while it stays the same."""
+        if settings != self.settings or self._gate.closed:
+            await self.control("apply_flag_settings", {"settings": self._gate.opened(settings)})
+        self.settings = settings
+
+    async def begin(self, system: str, tools: list[str], settings: JSONObject) -> None:
+        """Set what holds for the whole conversation, and for its first request. Once, before the first message.
 
         Args:
-            settings: For `apply_flag_settings`; not sent again while it stays the same.
-            initialize: For `initialize`; given exactly once, before the first message.
+            system: The system prompt.
+            tools: Names of the client's tools.
+            settings: For `configure`.
         """
-        requests = [] if initialize is None else [self.control("initialize", initialize)]
-        if settings != self.settings or self._gate.closed:
-            requests.append(self.control("apply_flag_settings", {"settings": self._gate.opened(settings)}))
-        await asyncio.gather(*requests)
-        self.settings = settings
+        self._tools = ToolServer(tools)
+        initialize: JSONObject = {"systemPrompt": system}
+        if tools:
+            initialize["sdkMcpServers"] = [SERVER_NAME]
+        await asyncio.gather(self.control("initialize", initialize), self.configure(settings))
+        if tools:
+            await _within(_CONTROL_TIMEOUT, self._tools.listed.wait(), "with a question for its tools")
 
     async def append(self, batches: Iterable[list[JSONObject]]) -> None:
         """Put earlier messages into the conversation, waiting for each batch to be taken."""
@@ -113,7 +127,7 @@ class Session:
             self._process.send(*batch)
             await _within(_CONTROL_TIMEOUT, taken, "a replayed message")
 
-    async def ask(self, frames: list[JSONObject], limit: int) -> AsyncGenerator[Event, None]:
+    def ask(self, frames: list[JSONObject], limit: int) -> AsyncGenerator[Event, None]:
         """Send the frames that ask, and yield the answer's events.
 
         Args:
@@ -123,10 +137,17 @@ class Session:
         Raises:
             GatewayError: The turn failed.
         """
+        return self._turn_by(lambda: self._process.send(*frames), limit)
+
+    def go_on(self, results: Mapping[str, JSONObject], limit: int) -> AsyncGenerator[Event, None]:
+        """Bring the results of parked calls, and yield the answer's events, as `ask` does."""
+        return self._turn_by(lambda: self._tools.bring(results), limit)
+
+    async def _turn_by(self, act: Callable[[], None], limit: int) -> AsyncGenerator[Event, None]:
         self._check()
-        turn = self._turn = Turn()
+        turn = self._turn = Turn(self._tools.names)
         self._limit = limit
-        self._process.send(*frames)
+        act()
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -168,7 +189,7 @@ class Session:
             case "control_response":
                 self._answered(cast("JSONObject", frame["response"]))
             case "control_request":
-                self._refuse(frame)
+                self._asked(str(frame["request_id"]), cast("JSONObject", frame["request"]))
             case "result" if self._results:
                 self._results.popleft().set_result(frame)
             case _ if self._turn is not None:
@@ -193,20 +214,21 @@ class Session:
         if waiting is not None and not waiting.done():
             waiting.set_result(response)
 
-    def _refuse(self, frame: JSONObject) -> None:
-        """The runtime asks this side for something (a permission, a hook) that it was never offered."""
-        request = cast("JSONObject", frame.get("request") or {})
+    def _asked(self, number: str, request: JSONObject) -> None:
+        """The runtime asks this side for something: of its tools, or what it was never offered."""
+        if request.get("subtype") == "mcp_message":
+            message = cast("JSONObject", request["message"])
+            self._tools.take(message, lambda result: self._reply_to_tool(number, message.get("id"), result))
+            return
         log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
-        self._process.send(
-            {
-                "type": "control_response",
-                "response": {
-                    "subtype": "error",
-                    "request_id": frame.get("request_id"),
-                    "error": "This client does not offer that.",
-                },
-            }
-        )
+        self._reply(number, {"subtype": "error", "error": "This client does not offer that."})
+
+    def _reply_to_tool(self, number: str, id_: JSON, result: JSONObject) -> None:
+        answer: JSONObject = {"jsonrpc": "2.0", "id": id_, "result": result}
+        self._reply(number, {"subtype": "success", "response": {"mcp_response": answer}})
+
+    def _reply(self, number: str, response: JSONObject) -> None:
+        self._process.send({"type": "control_response", "response": {**response, "request_id": number}})
 
     def _end(self, reason: str) -> None:
         log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.complaints)
@@ -227,7 +249,7 @@ def _gone(reason: str) -> GatewayError:
     return UpstreamFailed(f"The Claude Code process failed: {reason}.", code="runtime_failed")
 
 
-async def _within(seconds: float, answer: "asyncio.Future[JSONObject]", what: str) -> JSONObject:
+async def _within(seconds: float, answer: Awaitable[_Answer], what: str) -> _Answer:
     try:
         async with asyncio.timeout(seconds):
             return await answer

@@ -22,8 +22,9 @@ from dragoman.events import (
 )
 from dragoman.messages import JSONObject
 
-Outcome: TypeAlias = Literal["open", "whole", "spent", "failed"]
-"""`whole`: the process may be asked again. `spent`: the answer is whole, but the process must be killed at once."""
+Outcome: TypeAlias = Literal["open", "whole", "parked", "spent", "failed"]
+"""`whole`: the process may be asked again. `parked`: it waits for the results of the calls in the answer. `spent`: the
+answer is whole, but the process must be killed at once."""
 
 # After these the runtime adds words of its own and calls the API again.
 _RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
@@ -32,6 +33,9 @@ _RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "re
 class Turn:
     """Reads frames from the moment of asking to the end of the answer.
 
+    Args:
+        tools: Names of the client's tools.
+
     Attributes:
         outcome: Where it stands.
         error: Why it failed.
@@ -39,14 +43,16 @@ class Turn:
         said: Bytes of the answer so far; a token has at least one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tools: frozenset[str] = frozenset()) -> None:
+        self._tools = tools
+        self._stranger = False
+        self._parks = False
         self.outcome: Outcome = "open"
         self.error: GatewayError | None = None
         self.asks_again = False
         self.said = 0
         self._start: MessageStart | None = None
         self._said_something = False
-        self._open_block: int | None = None
         self._complete = False
         self._failure = ""
         self._retry_after: float | None = None
@@ -83,18 +89,19 @@ class Turn:
                 self._start = MessageStart(event)
             case "content_block_start":
                 yield from self._begin()
-                self._open_block = cast("int", event["index"])
-                yield BlockStart(self._open_block, event)
+                self._meet(cast("JSONObject", event["content_block"]))
+                yield BlockStart(cast("int", event["index"]), event)
             case "content_block_delta":
                 self.said += _bytes_in(cast("JSONObject", event["delta"]))
                 yield BlockDelta(cast("int", event["index"]), event)
             case "content_block_stop" if not self._failure:
-                self._open_block = None
                 yield BlockStop(cast("int", event["index"]), event)
             case "message_delta" if not self._failure:
                 yield from self._stop(event)
             case "message_stop" if self._complete:
                 yield MessageStop(event)
+                if self._parks:
+                    self.outcome = "parked"
             case _:
                 pass
 
@@ -104,6 +111,11 @@ class Turn:
             self._start = None
             self._said_something = True
 
+    def _meet(self, block: JSONObject) -> None:
+        """The runtime itself answers a call of a tool that was not offered, and asks the model again."""
+        if block.get("type") == "tool_use" and block.get("name") not in self._tools:
+            self._stranger = True
+
     def _stop(self, event: JSONObject) -> Iterator[Event]:
         reason = cast("JSONObject", event["delta"]).get("stop_reason")
         if reason is None:
@@ -111,7 +123,8 @@ class Turn:
         yield from self._begin()
         self._complete = True
         yield MessageDelta(event)
-        if reason in _RUNTIME_GOES_ON:
+        self._parks = reason == "tool_use"
+        if reason in _RUNTIME_GOES_ON or self._stranger:
             self.outcome = "spent"
             yield MessageStop({"type": "message_stop"})
 

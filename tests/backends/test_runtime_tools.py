@@ -1,0 +1,224 @@
+"""The client's tools as the model's own: parked calls, results in any form, replay where the process is gone."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from runtime_harness import ONE_OF_EACH, Answer, Runtime, assistant, runtime, user, without_marks
+
+from dragoman.messages import JSON, Block, JSONObject, Message
+from dragoman.simulator import Fault
+
+AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
+WEATHER: JSONObject = {
+    "name": "get_weather",
+    "description": "The weather. " + 500 * "Long words. ",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+CLOCK: JSONObject = {"name": "Bash", "description": "The time", "input_schema": {"type": "object"}}
+TOOLS: list[JSONObject] = [WEATHER, CLOCK]
+ASK = user('Call get_weather with {"city": "Paris"}, then tell me.')
+ASK_BOTH = user('Call get_weather with {"city": "Paris"} and Bash with {} in parallel.')
+IMAGE: Block = {
+    "type": "image",
+    "source": {
+        "type": "base64",
+        "media_type": "image/png",
+        "data": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
+    },
+}
+
+
+def calls_of(answer: Answer) -> list[Block]:
+    """The tool calls of an answer."""
+    return [block for block in answer.folded.message["content"] if block["type"] == "tool_use"]
+
+
+def result(call: Block, *content: Block | str, error: bool = False) -> Block:
+    """A tool result, as the wire makes it."""
+    parts: list[JSON] = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    block: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": parts}
+    return {**block, "is_error": True} if error else block
+
+
+def spoken(harness: Runtime, call: int = -1) -> list[Message]:
+    """The messages of a call without marks, reminders, effort messages and thinking, results as lists of blocks."""
+    kept: list[Message] = []
+    for message in without_marks(harness.calls[call].body["messages"]):  # type: ignore[attr-defined]
+        content = [_plain(block) for block in message["content"] if not _added(block)]
+        if message["role"] != "system":
+            kept.append(Message(role=message["role"], content=content))
+    return kept
+
+
+def _added(block: Block) -> bool:
+    return block["type"] == "thinking" or str(block.get("text", "")).startswith("<system-reminder>")
+
+
+def _plain(block: Block) -> Block:
+    if block["type"] == "tool_result" and isinstance(block["content"], str):
+        return {**block, "content": [{"type": "text", "text": block["content"]}]}
+    return block
+
+
+@AUTH
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_a_parked_call_goes_on_in_the_same_process(tmp_path: Path, model: str, *, signed_in: bool) -> None:
+    """Call, result, answer, next question: one process, one API call each, the tools as the client wrote them."""
+    async with runtime(tmp_path, signed_in=signed_in) as harness:
+        first = await harness.ask([ASK], model, tools=TOOLS)
+        [call] = calls_of(first)
+        assert (call["name"], call["input"]) == ("get_weather", {"city": "Paris"})
+        assert first.folded.message["stop_reason"] == "tool_use"
+        assert harness.calls[-1].body["tools"] == TOOLS
+        assert harness.processes["live"] == 1
+        messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
+        second = await harness.ask(messages, model, tools=TOOLS)
+        assert (second.path, "21 degrees" in second.said) == ("live", True)
+        assert spoken(harness) == messages
+        messages += [second.message, user("Thanks")]
+        third = await harness.ask(messages, model, tools=TOOLS)
+        assert third.path == "live"
+        assert spoken(harness) == messages
+        assert len(harness.calls) == 3
+
+
+@AUTH
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_killing_the_process_between_call_and_result_changes_nothing(
+    tmp_path: Path, model: str, *, signed_in: bool
+) -> None:
+    """The same conversation reaches the API, and the client gets the same answer, live and replayed."""
+    async with runtime(tmp_path, signed_in=signed_in) as harness:
+        first = await harness.ask([ASK_BOTH], model, tools=TOOLS)
+        weather, clock = calls_of(first)
+        messages = [
+            ASK_BOTH,
+            assistant(weather, clock),
+            user(result(clock, "noon", IMAGE), result(weather, "No such city", error=True)),
+        ]
+        for session in list(harness.backend._sessions):
+            os.kill(session.pid, signal.SIGKILL)
+            await session.exited
+        replayed = await harness.ask(messages, model, tools=TOOLS)
+        assert replayed.path == "cold"
+        harness.backend._live.clear()
+        again = await harness.ask([ASK_BOTH], model, tools=TOOLS)
+        live_weather, live_clock = calls_of(again)
+        live_messages = [
+            ASK_BOTH,
+            assistant(live_weather, live_clock),
+            user(result(live_clock, "noon", IMAGE), result(live_weather, "No such city", error=True)),
+        ]
+        live = await harness.ask(live_messages, model, tools=TOOLS)
+        assert live.path == "live"
+        assert live.said == replayed.said
+        ids = {str(live_weather["id"]): weather["id"], str(live_clock["id"]): clock["id"]}
+        assert _renamed(spoken(harness), ids) == spoken(harness, 1)
+        assert len(harness.calls) == 4
+
+
+def _renamed(messages: list[Message], ids: dict[str, JSON]) -> list[Message]:
+    def renamed(block: Block) -> Block:
+        return {
+            key: ids.get(str(value), value) if key in {"id", "tool_use_id"} else value for key, value in block.items()
+        }
+
+    return [Message(role=m["role"], content=[renamed(block) for block in m["content"]]) for m in messages]
+
+
+RESULTS = {
+    "one text": (["21 degrees"], False, "live"),
+    "two texts": (["21", "degrees"], False, "live"),
+    "image": ([IMAGE], False, "live"),
+    "text and image": (["here", IMAGE], False, "live"),
+    "error": (["no"], True, "live"),
+    "error in two parts": (["no", "no"], True, "cold"),
+    "empty": ([], False, "cold"),
+    "200,000 characters": (["x" * 200_000], False, "live"),
+    "400,000 characters": (["x" * 400_000], False, "cold"),
+}
+
+
+@pytest.mark.parametrize("case", RESULTS)
+async def test_results_of_every_form_arrive_to_the_last_character(tmp_path: Path, case: str) -> None:
+    """What a parked call would change on its way is replayed instead."""
+    content, error, path = RESULTS[case]
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([ASK], tools=TOOLS)
+        [call] = calls_of(first)
+        messages = [ASK, assistant(call), user(result(call, *content, error=error))]  # type: ignore[arg-type]
+        second = await harness.ask(messages, tools=TOOLS)
+        assert second.path == path
+        assert spoken(harness) == messages
+        assert len(harness.calls) == 2
+
+
+async def test_words_behind_the_results_are_replayed_with_them(tmp_path: Path) -> None:
+    """A parked call takes results alone."""
+    async with runtime(tmp_path) as harness:
+        [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
+        messages = [ASK, assistant(call), user(result(call, "21 degrees"), "Reply with exactly: PONG")]
+        second = await harness.ask(messages, tools=TOOLS)
+        assert (second.path, second.said) == ("cold", "PONG")
+        assert spoken(harness) == messages
+
+
+async def test_calls_that_were_never_ours_are_replayed_as_they_are(tmp_path: Path) -> None:
+    """Ids of other origin survive."""
+    call: Block = {"type": "tool_use", "id": "abc123", "name": "get_weather", "input": {"city": "Rome"}}
+    messages = [user("Weather?"), assistant("One moment.", call), user(result(call, "9 degrees"))]
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask(messages, tools=TOOLS)
+        assert "9 degrees" in answer.said
+        assert spoken(harness) == messages
+
+
+async def test_a_call_of_a_tool_that_was_not_offered_ends_the_process(tmp_path: Path) -> None:
+    """The runtime would answer it by itself and ask the model again."""
+    async with runtime(tmp_path) as harness:
+        call: Block = {"type": "tool_use", "id": "toolu_1", "name": "gone", "input": {}}
+        harness.simulator.inject(Fault(content=[call]))
+        answer = await harness.ask([user("Hello")], tools=TOOLS)
+        assert calls_of(answer) == [call]
+        assert len(harness.calls) == 1
+        assert harness.processes["all"] == 0
+
+
+async def test_a_parked_call_lives_for_a_set_time(tmp_path: Path) -> None:
+    """Then its process goes, and later results are replayed."""
+    async with runtime(tmp_path, parked_ttl=0.01) as harness:
+        [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
+        for session in list(harness.backend._sessions):
+            await session.exited
+        second = await harness.ask([ASK, assistant(call), user(result(call, "21 degrees"))], tools=TOOLS)
+        assert (second.path, "21 degrees" in second.said) == ("cold", True)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"type": "auto"}, {"type": "none"}, {"type": "any"}, {"type": "tool", "name": "Bash"}]
+)
+async def test_tool_choice_reaches_the_api_and_is_gone_on_the_next_turn(tmp_path: Path, choice: JSONObject) -> None:
+    """It belongs to one request."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([user("Hello")], tools=TOOLS, tool_choice=choice)
+        assert harness.calls[-1].body["tool_choice"] == choice
+        wanted = choice["type"] in {"any", "tool"}
+        assert bool(calls_of(first)) is wanted
+        if not wanted:
+            await harness.ask([user("Hello"), first.message, user("Again")], tools=TOOLS)
+            assert "tool_choice" not in harness.calls[-1].body
+
+
+async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> None:
+    """One gets the live process, the others are replayed."""
+    import asyncio
+
+    async with runtime(tmp_path) as harness:
+        [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
+        messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
+        answers = await asyncio.gather(*(harness.ask(messages, tools=TOOLS) for _ in range(3)))
+        assert sorted(answer.path for answer in answers) == ["cold", "cold", "live"]
+        assert len({answer.said for answer in answers}) == 1
+        assert len(harness.calls) == 4
