@@ -8,7 +8,7 @@ Source: https://platform.claude.com/docs/en/api/messages
 
 from typing import Literal, TypeAlias, TypedDict
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 JSONObject: TypeAlias = dict[str, JSON]
 
 Block: TypeAlias = JSONObject

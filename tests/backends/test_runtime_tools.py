@@ -1,5 +1,6 @@
 """The client's tools as the model's own: parked calls, results in any form, replay where the process is gone."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -128,7 +129,7 @@ def _renamed(messages: list[Message], ids: dict[str, JSON]) -> list[Message]:
     return [Message(role=m["role"], content=[renamed(block) for block in m["content"]]) for m in messages]
 
 
-RESULTS = {
+RESULTS: dict[str, tuple[list[Block | str], bool, str]] = {
     "one text": (["21 degrees"], False, "live"),
     "two texts": (["21", "degrees"], False, "live"),
     "image": ([IMAGE], False, "live"),
@@ -148,7 +149,8 @@ async def test_results_of_every_form_arrive_to_the_last_character(tmp_path: Path
     async with runtime(tmp_path) as harness:
         first = await harness.ask([ASK], tools=TOOLS)
         [call] = calls_of(first)
-        messages = [ASK, assistant(call), user(result(call, *content, error=error))]  # type: ignore[arg-type]
+        messages = [ASK, assistant(call), user(result(call, *content, error=error))]
+        harness.simulator.inject(Fault(content=[{"type": "text", "text": "I see."}]))
         second = await harness.ask(messages, tools=TOOLS)
         assert second.path == path
         assert spoken(harness) == messages
@@ -213,8 +215,6 @@ async def test_tool_choice_reaches_the_api_and_is_gone_on_the_next_turn(tmp_path
 
 async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> None:
     """One gets the live process, the others are replayed."""
-    import asyncio
-
     async with runtime(tmp_path) as harness:
         [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
         messages = [ASK, assistant(call), user(result(call, "21 degrees"))]

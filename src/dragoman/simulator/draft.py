@@ -86,17 +86,21 @@ def draft(call: Call, prompt: Prompt, fault: Fault, use: CacheUse, id_: str) -> 
     Args:
         call: The request.
         prompt: What it asks for.
-        fault: Where it shall stop early.
+        fault: What it shall say, and where it shall stop early.
         use: Where its input tokens came from.
         id_: The message id.
     """
     sequences = [text for text in map(text_of, list_of(call.body.get("stop_sequences"))) if text]
-    blocks, sequence = stopped(compose(call, prompt), sequences)
+    blocks, sequence = stopped(_given(fault) or compose(call, prompt), sequences)
     calls = any(block.get("type") == "tool_use" for block in blocks)
     parts = [*_thinking(call, prompt), *parts_of(blocks, hidden=0)]
     reason = "stop_sequence" if sequence else "tool_use" if calls else "end_turn"
     done = Draft(tuple(parts), reason, sequence, _message(call, use, id_))
     return _cut(done, call, fault)
+
+
+def _given(fault: Fault) -> list[Block]:
+    return [dict(cast("Block", block)) for block in fault.content]
 
 
 def _thinking(call: Call, prompt: Prompt) -> list[Part]:

@@ -23,7 +23,7 @@ A user text with a line `Simulate: …` causes the fault without any access to t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast, get_args
 
 import msgspec
@@ -47,6 +47,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             frame that is no JSON.
         hold: Wait after `after` content deltas until the simulator is released.
         stop_reason: End with this reason after `after` content deltas, or after the whole answer where `after` is None.
+        content: The model says these blocks, whatever it was asked.
         after: Content deltas (text, thinking, tool input) that are sent first. None is before the first byte, headers
             included.
         delay: Seconds before the first content delta.
@@ -60,6 +61,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action | None = None
     hold: bool = False
     stop_reason: StopReason | None = None
+    content: Sequence[Mapping[str, object]] = ()
     after: int | None = None
     delay: float = 0.0
     pace: float = 0.0

@@ -1,7 +1,8 @@
 """The client's tools, served to the runtime as its own, with each call parked until the client brings the result.
 
 The runtime reaches them by the Model Context Protocol (https://modelcontextprotocol.io, JSON-RPC 2.0) inside its
-control requests. Here they are only names: what the model is told of them goes into the request body as the client wrote it.
+control requests. Here they are only names: what the model is told of them goes into the request body as the client
+wrote it.
 """
 
 import asyncio

@@ -11,7 +11,8 @@
 | asks for `a JSON object` | a small JSON object |
 | anything else | `You said: ` and the text, with each attachment named |
 
-Before all that: `tool_choice` `any` or `tool` calls a tool; `output_config.format` (or `output_format`) and a tool
+Before all that: `tool_choice` `any` or `tool` calls a tool, and so does `You must answer by calling the tool `X`` (or
+`at least one of the tools`) in the system prompt; `output_config.format` (or `output_format`) and a tool
 named `StructuredOutput` are answered by an object that fits the schema. Tool results without a newer text are quoted:
 `The tool said: …`. The input of a forced call and the values of a schema come from the prompt's quoted strings and
 numbers, in order.

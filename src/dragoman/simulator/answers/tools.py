@@ -9,7 +9,7 @@ from dragoman.messages import Block, JSONObject
 from dragoman.simulator.answers.schema import Filler
 from dragoman.simulator.call import Call
 from dragoman.simulator.prompts import Prompt
-from dragoman.simulator.shapes import blocks_of, object_of, text_of
+from dragoman.simulator.shapes import blocks_of, object_of, plain_text, text_of
 
 STRUCTURED = "StructuredOutput"
 """The tool by which the runtime has a schema filled."""
@@ -17,12 +17,16 @@ STRUCTURED = "StructuredOutput"
 _REACH = 200
 """How many characters may stand between a tool's name and its JSON object."""
 
+_ORDER = re.compile(r"You must answer by calling (?:the tool `(?P<name>[^`]+)`|at least one of the tools)")
+
 _USE = r"\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
 
 
 def forced_calls(call: Call, prompt: Prompt) -> list[Block]:
-    """`tool_choice` `tool` or `any`: that tool, or those the prompt names, or the first."""
+    """`tool_choice` `tool` or `any`, or an order to call: that tool, or those the prompt names, or the first."""
     choice = object_of(call.body.get("tool_choice"))
+    if choice.get("type") in {None, "auto"} and not prompt.results:
+        choice = _ordered(call)
     schemas = _schemas(call)
     if choice.get("type") == "tool":
         schemas = {name: schema for name, schema in schemas.items() if name == choice.get("name")}
@@ -31,6 +35,14 @@ def forced_calls(call: Call, prompt: Prompt) -> list[Block]:
     named = _named(schemas, prompt)
     first = [(name, _filled(schema, prompt)) for name, schema in list(schemas.items())[:1]]
     return _calls(call, named or first)
+
+
+def _ordered(call: Call) -> JSONObject:
+    """What the system prompt demands, in the form of `tool_choice`: models that cannot be forced can be told."""
+    order = _ORDER.search(plain_text(call.body.get("system")))
+    if order is None:
+        return {}
+    return {"type": "tool", "name": order["name"]} if order["name"] else {"type": "any"}
 
 
 def requested_calls(call: Call, prompt: Prompt) -> list[Block]:
