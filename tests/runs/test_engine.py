@@ -1,0 +1,214 @@
+"""Runs from submission to their end, on a backend that does what a test says."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import cast
+
+import pytest
+
+from dragoman.backends.base import Backend, RunRequest
+from dragoman.catalog import MODELS
+from dragoman.errors import InternalError, Overloaded, QueueFull, RateLimited, ShuttingDown, TimedOut
+from dragoman.events import Event, MessageStart, MessageStop, Started
+from dragoman.messages import MessagesRequest
+from dragoman.runs import Engine, Limits, Run
+
+BODY = cast("MessagesRequest", {"model": MODELS[0].id, "messages": []})
+STARTED = Started("api")
+STOP = MessageStop({"type": "message_stop"})
+
+Script = Callable[[], AsyncGenerator[Event, None]]
+
+
+class Fake:
+    """A backend with one script for all; counts what runs now."""
+
+    name = "fake"
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.now = 0
+        self.most = 0
+        self.entered = asyncio.Event()
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Follow the script."""
+        assert request.body is BODY
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.entered.set()
+        try:
+            async for event in self.script():
+                yield event
+        finally:
+            # A turn of the loop, as ending a process takes: the place must be kept until then.
+            await asyncio.shield(asyncio.sleep(0))
+            self.now -= 1
+
+
+async def quick() -> AsyncGenerator[Event, None]:
+    """Two events and the end."""
+    yield STARTED
+    yield STOP
+
+
+async def endless() -> AsyncGenerator[Event, None]:
+    """One event and then nothing."""
+    yield STARTED
+    await asyncio.Event().wait()
+
+
+def engine_on(script: Script, **limits: object) -> tuple[Engine, Fake]:
+    """An engine on a fake backend."""
+    fake = Fake(script)
+    return Engine(cast("Backend", fake), Limits(**limits)), fake  # type: ignore[arg-type]
+
+
+async def finish(run: Run) -> list[Event]:
+    """All events of a run."""
+    events: list[Event] = []
+    while (batch := await run.next(30)) is not None:
+        events += batch
+    return events
+
+
+async def test_a_run_gives_its_events_and_ends_well() -> None:
+    """Status, stages and place follow."""
+    engine, _ = engine_on(quick)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    assert run.status == "queued"
+    assert await finish(run) == [STARTED, STOP]
+    await run.cancel("over")
+    assert (run.status, run.path, run.error) == ("succeeded", "api", None)
+    assert {"queue", "total"} <= set(run.stages)
+    assert engine.running == 0
+
+
+async def test_silence_is_an_empty_list() -> None:
+    """The reader may do something else and ask again."""
+    engine, _ = engine_on(endless)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    assert await run.next(30) == [STARTED]
+    assert await run.next(0) == []
+    await run.cancel("over")
+    assert await run.next(30) is None
+    assert run.status == "cancelled"
+
+
+async def test_sixty_at_once_against_four_places() -> None:
+    """All are answered, never more than four at a time."""
+    engine, fake = engine_on(quick, max_concurrency=4, max_queue_size=60)
+    runs = [engine.submit(BODY, MODELS[0], client="me") for _ in range(60)]
+    assert (engine.running, engine.queued) == (4, 56)
+    assert await asyncio.gather(*map(finish, runs)) == [[STARTED, STOP]] * 60
+    assert fake.most == 4
+
+
+async def test_a_full_queue_and_a_spent_minute_are_refused() -> None:
+    """Before anything is started."""
+    engine, _ = engine_on(endless, max_concurrency=1, max_queue_size=1, requests_per_minute=3)
+    runs = [engine.submit(BODY, MODELS[0], client="me") for _ in range(2)]
+    with pytest.raises(QueueFull):
+        engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(RateLimited):
+        engine.submit(BODY, MODELS[0], client="me")
+    for run in runs:
+        await run.cancel("over")
+    assert (engine.running, engine.queued) == (0, 0)
+
+
+async def test_who_leaves_while_waiting_gives_the_place_in_the_queue_back() -> None:
+    """Cancelled before its first step, a run still gives back what it holds."""
+    engine, fake = engine_on(endless, max_concurrency=1, max_queue_size=1)
+    first = engine.submit(BODY, MODELS[0], client="me")
+    waiting = engine.submit(BODY, MODELS[0], client="me")
+    await waiting.cancel("client gone")
+    assert (waiting.status, engine.queued) == ("cancelled", 0)
+    await fake.entered.wait()
+    await first.cancel("client gone")
+    assert (engine.running, fake.now) == (0, 0)
+
+
+async def test_an_error_comes_after_the_events_before_it() -> None:
+    """The reader gets what was said, then the error."""
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        raise Overloaded("too much")
+
+    engine, _ = engine_on(script)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(Overloaded, match="too much"):
+        await finish(run)
+    assert run.status == "failed"
+
+
+async def test_what_is_not_ours_to_show_is_an_internal_error() -> None:
+    """The reader learns the run's id and nothing of the inside."""
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        raise KeyError("secret")
+
+    engine, _ = engine_on(script)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(InternalError) as caught:
+        await finish(run)
+    assert run.id in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+async def test_a_run_that_takes_too_long_is_ended() -> None:
+    """By the limit on a run, whoever reads it."""
+    engine, fake = engine_on(endless, run_timeout=0.01)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(TimedOut, match="run-timeout"):
+        await finish(run)
+    await run.cancel("over")
+    assert fake.now == 0
+
+
+async def test_closing_lets_runs_finish_and_ends_the_rest_with_an_error() -> None:
+    """Nothing new is taken meanwhile."""
+    gate = asyncio.Event()
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        await gate.wait()
+        yield STOP
+
+    engine, fake = engine_on(script)
+    finishing = engine.submit(BODY, MODELS[0], client="me")
+    await fake.entered.wait()
+    closing = asyncio.create_task(engine.aclose(30))
+    await asyncio.sleep(0)
+    with pytest.raises(ShuttingDown):
+        engine.submit(BODY, MODELS[0], client="me")
+    gate.set()
+    await closing
+    assert finishing.status == "succeeded"
+
+
+async def test_closing_without_grace_fails_what_runs() -> None:
+    """The reader hears why."""
+    engine, fake = engine_on(endless)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    await fake.entered.wait()
+    await engine.aclose(0)
+    with pytest.raises(ShuttingDown):
+        await finish(run)
+    assert (engine.running, fake.now) == (0, 0)
+
+
+async def test_usage_is_added_up_as_the_api_tells_it() -> None:
+    """What a later event does not tell stays as it was."""
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        yield MessageStart({"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}})
+        yield STOP
+
+    engine, _ = engine_on(script)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    await finish(run)
+    assert run.usage == {"input_tokens": 5, "output_tokens": 1}
