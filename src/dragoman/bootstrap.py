@@ -1,7 +1,7 @@
 """The composition root: the only place that picks concrete classes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -9,6 +9,8 @@ from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
+from dragoman.backends.runtime.doctor import Finding, examine
+from dragoman.backends.runtime.probe import ScriptedApi
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
 from dragoman.runs import Engine, Limits
@@ -58,6 +60,17 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         engine = Engine(backend, _limits(settings))
         stack.push_async_callback(engine.aclose, 0)
         yield Gateway(_app(settings, catalog, backend, engine), backend, engine.aclose, simulator)
+
+
+async def diagnose(settings: Settings) -> AsyncIterator[Finding]:
+    """Try the runtime against a simulator of its own, and tell of each finding as it is made."""
+    from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
+
+    async with Simulator() as simulator:
+        api = ScriptedApi(simulator.url, lambda: [call.body for call in simulator.calls])
+        async with aclosing(examine(runtime_options(settings, simulator.url), api)) as findings:
+            async for finding in findings:
+                yield finding
 
 
 def check_exposure(settings: Settings) -> None:

@@ -6,30 +6,29 @@ from dataclasses import asdict
 
 import click
 
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.backends.runtime.doctor import Finding, examine
-from dragoman.bootstrap import runtime_options
+from dragoman.backends.runtime.doctor import Finding
+from dragoman.bootstrap import diagnose
 from dragoman.cli.options import settings_from, settings_options
+from dragoman.settings import Settings
 
 
 @click.command("doctor")
-@settings_options(["claude_command", "signed_in", "state_dir", "config"])
+@settings_options(["claude_command", "config"])
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(*, as_json: bool, **flags: object) -> None:
     """Check that the Claude Code runtime does what the gateway builds on, and say what to do where it does not.
 
     It asks the built-in simulator only: no account, no network. Exit code 1: something is wrong.
     """
-    options = runtime_options(settings_from(flags))
-    findings = asyncio.run(_examine(options, aloud=not as_json))
+    findings = asyncio.run(_examine(settings_from(flags), aloud=not as_json))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
 
 
-async def _examine(options: RuntimeOptions, *, aloud: bool) -> list[Finding]:
+async def _examine(settings: Settings, *, aloud: bool) -> list[Finding]:
     findings = []
-    async for finding in examine(options):
+    async for finding in diagnose(settings):
         findings.append(finding)
         if aloud:
             click.echo(_line(finding))

@@ -1,0 +1,115 @@
+"""`dragoman doctor`: the real runtime passes, and one that differs is found out, with what to do about it."""
+
+import json
+import shlex
+import sys
+from contextlib import aclosing
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from commands import run
+
+from dragoman.backends.runtime import RuntimeOptions, command
+from dragoman.backends.runtime.doctor import TRIED_VERSION, Finding
+from dragoman.bootstrap import diagnose
+from dragoman.settings import load
+
+NAMES = [
+    "command",
+    "version",
+    "starts",
+    "system prompt",
+    "parameters",
+    "next turn",
+    "replay",
+    "plain text",
+    "tools",
+    "one call",
+    "cut answers",
+    "errors",
+    "sign-in",
+    "processes",
+]
+
+# Another version, which reads a user's text as if the user sat at its terminal.
+OTHER = """
+import json, os, subprocess, sys
+if "--version" in sys.argv:
+    sys.exit(print("9.9.9 (Claude Code)"))
+real = subprocess.Popen([{real!r}, *sys.argv[1:]], stdin=subprocess.PIPE)
+for line in sys.stdin.buffer:
+    frame = json.loads(line)
+    frame.pop("client_composed", None)
+    real.stdin.write(json.dumps(frame).encode() + b"\\n")
+    real.stdin.flush()
+real.stdin.close()
+sys.exit(real.wait())
+"""
+
+
+def program(folder: Path, text: str) -> Path:
+    """An executable Python program."""
+    path = folder / "claude"
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c {shlex.quote(text)} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def files_in(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+async def findings(executable: Path) -> dict[str, Finding]:
+    """What is found about an executable, by name."""
+    async with aclosing(diagnose(load({"claude_command": executable}, env_file=None))) as found:
+        return {finding.name: finding async for finding in found}
+
+
+async def test_the_real_runtime_does_what_the_gateway_builds_on(tmp_path: Path) -> None:
+    """Every fact holds for the pinned version, by the command that users type; it leaves nothing behind."""
+    ended = await run(tmp_path, "doctor", "--json")
+    found = json.loads(ended.out)
+    assert [finding for finding in found if not finding["ok"]] == []
+    assert [finding["name"] for finding in found] == NAMES
+    assert (ended.code, ended.err) == (0, "")
+    assert files_in(tmp_path) == []
+
+
+async def test_a_runtime_that_differs_is_found_out(tmp_path: Path) -> None:
+    """Another version is named, and exactly the fact that does not hold for it, with what follows from that."""
+    real = str(command.locate(RuntimeOptions(state_dir=tmp_path)))
+    found = await findings(program(tmp_path, OTHER.format(real=real)))
+    wrong = [finding for finding in found.values() if not finding.ok]
+    assert [finding.name for finding in wrong] == ["version", "plain text"]
+    assert "9.9.9" in found["command"].detail
+    assert TRIED_VERSION in found["version"].detail
+    assert "do not serve others" in found["plain text"].advice
+    assert list(found) == NAMES
+
+
+@pytest.mark.parametrize(
+    "text", ["print('1.0'); raise SystemExit(3)", "print('{}')"], ids=["ends", "is something else"]
+)
+async def test_a_program_that_is_no_runtime(tmp_path: Path, text: str) -> None:
+    """Nothing more is tried once it does not start; people are told what to do, scripts by the exit code."""
+    ended = await run(tmp_path, "doctor", "--claude-command", str(program(tmp_path, text)))
+    assert ended.code == 1
+    assert "✗ starts: The Claude Code process failed" in ended.out
+    assert "Leave --claude-command away" in ended.out
+    assert "system prompt" not in ended.out
+    assert ended.err == ""
+
+
+async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    """It is named, and nothing else is said."""
+    ended = await run(tmp_path, "doctor", "--claude-command", "/nowhere/claude")
+    assert ended.code == 1
+    assert ended.out.startswith("✗ command: /nowhere/claude: No such file or directory\n")
+    assert len(ended.out.splitlines()) == 2
+
+
+def test_the_tried_version_is_the_pinned_one() -> None:
+    """An upgrade of the SDK that carries another runtime has to be tried, and the constant changed with it."""
+    assert import_module("claude_agent_sdk._cli_version").__cli_version__ == TRIED_VERSION
