@@ -1,6 +1,7 @@
 """The composition root: the only place that picks concrete classes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ from dragoman.backends.runtime.probe import ScriptedApi
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
 from dragoman.runs import Engine, Limits
+from dragoman.runs.thinking import Thinking
 from dragoman.server import LiveCatalog, Operations, Options, build_app
 from dragoman.server.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
+from dragoman.stores.sqlite import SQLiteKeep
 from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
 
 SIMULATED_KEY = "sk-ant-simulated"
+_THINKING_ENTRIES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,12 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         backend = backend or RuntimeBackend(runtime_options(settings, simulator))
         stack.push_async_callback(backend.aclose)
         await backend.start()
-        engine = Engine(backend, _limits(settings))
+        engine = Engine(backend, _limits(settings), _thinking(stack, settings))
         stack.push_async_callback(engine.aclose, 0)
         yield Gateway(_app(settings, catalog, backend, engine), backend, engine.aclose, simulator)
 
 
-async def diagnose(settings: Settings) -> AsyncIterator[Finding]:
+async def diagnose(settings: Settings) -> AsyncGenerator[Finding]:
     """Try the runtime against a simulator of its own, and tell of each finding as it is made."""
     from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
 
@@ -131,6 +135,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         base_url=settings.anthropic_base_url if own_account else simulator,
         signed_in=settings.signed_in and own_account,
         config_dir=settings.claude_config_dir if own_account else None,
+        default_model=Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id,
         spares=settings.spares,
         max_live=settings.max_live,
         live_ttl=settings.live_ttl,
@@ -138,6 +143,16 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         max_memory=settings.max_memory,
         silence=settings.silence_timeout,
     )
+
+
+def _thinking(stack: AsyncExitStack, settings: Settings) -> Thinking | None:
+    if not settings.thinking_ttl:
+        return None
+    path = settings.state_dir.expanduser() / "thinking.db"
+    keep = SQLiteKeep(path, ttl=settings.thinking_ttl, entries=_THINKING_ENTRIES)
+    stack.push_async_callback(keep.aclose)
+    key = _secret(settings.anthropic_api_key) or ""
+    return Thinking(keep, "signed-in" if settings.signed_in else hashlib.sha256(key.encode()).hexdigest())
 
 
 def _limits(settings: Settings) -> Limits:

@@ -156,6 +156,11 @@ class Settings(BaseSettings):
     parked_ttl: Annotated[float, Given(_POOL)] = Field(
         600.0, ge=0, description="Seconds that a process waits for the result of a tool call."
     )
+    thinking_ttl: Annotated[float, Given(_POOL)] = Field(
+        86_400.0,
+        ge=0,
+        description="Seconds that thinking is kept, encrypted, for clients that do not send it back; 0: never.",
+    )
     max_memory: Annotated[ByteSize, Given(_POOL, shown="2GiB")] = Field(
         ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
     )

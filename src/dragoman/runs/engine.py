@@ -2,16 +2,18 @@
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.catalog import Model
 from dragoman.errors import GatewayError, ShuttingDown, TimedOut
+from dragoman.fold import Fold
 from dragoman.messages import MessagesRequest
 from dragoman.runs.admission import Admission, RateLimit, Ticket
 from dragoman.runs.run import Run
+from dragoman.runs.thinking import Thinking
 
 log = structlog.get_logger("dragoman.runs")
 
@@ -34,10 +36,17 @@ class Limits:
 
 
 class Engine:
-    """Owns every run's task from submission to its end."""
+    """Owns every run's task from submission to its end.
 
-    def __init__(self, backend: Backend, limits: Limits) -> None:
+    Args:
+        backend: How Claude is asked.
+        limits: What is taken on.
+        thinking: Keeps thinking between the requests of a conversation, if anything does.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits, thinking: Thinking | None = None) -> None:
         self._backend = backend
+        self._thinking = thinking
         self._limits = limits
         self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
         self._rate = RateLimit(limits.requests_per_minute)
@@ -132,6 +141,18 @@ class Engine:
             run.succeeded()
 
     async def _relay(self, run: Run, request: RunRequest) -> None:
+        if self._thinking is None:
+            await self._pass_on(run, request, None)
+            return
+        restored = await self._thinking.restore(request.body, request.model)
+        run.noted(restored.notices)
+        folder = Fold()
+        await self._pass_on(run, replace(request, body=restored.body), folder)
+        await self._thinking.remember(restored.body, folder.result().message)
+
+    async def _pass_on(self, run: Run, request: RunRequest, folder: Fold | None) -> None:
         async with aclosing(self._backend.run(request)) as events:
             async for event in events:
+                if folder is not None:
+                    folder.add(event)
                 run.happened(event)

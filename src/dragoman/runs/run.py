@@ -27,7 +27,7 @@ class Run:
         model: The model's id.
         status: Where it stands.
         path: How the answer is had, once that is known.
-        notices: What the backend could not do as asked.
+        notices: What could not be done as asked, beside what the dialect knows.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as it got.
         usage: Token counts, as far as the API has told them.
         error: Why it failed.
@@ -96,6 +96,15 @@ class Run:
                 self._task.cancel()
             await asyncio.wait([self._task])
 
+    def rejected(self, error: GatewayError) -> None:
+        """Note that what the run answered is not what was asked for, which only its reader can tell.
+
+        The run counts as failed from then on, whether it has ended or is about to.
+        """
+        self.error = error
+        if self.ended:
+            self.status = "failed"
+
     # What follows is for the engine's task alone.
 
     def driven_by(self, task: "asyncio.Task[None]") -> None:
@@ -107,11 +116,16 @@ class Run:
         self.status = "running"
         self.stages["queue"] = time.perf_counter() - self._began
 
+    def noted(self, notices: tuple[Notice, ...]) -> None:
+        """Something could not be done as asked."""
+        self.notices += notices
+
     def happened(self, event: Event) -> None:
         """Take note of an event and hand it to the reader."""
         match event:
             case Started(path, stages, notices):
-                self.path, self.notices = path, notices
+                self.path = path
+                self.noted(notices)
                 self.stages.update(stages)
                 self._asked = time.perf_counter()
             case MessageStart(raw):
@@ -141,7 +155,7 @@ class Run:
         self._end("cancelled")
 
     def _end(self, status: Status) -> None:
-        self.status = status
+        self.status = status if self.error is None else "failed"
         self.stages["total"] = time.perf_counter() - self._began
         self._news.set()
 

@@ -9,11 +9,11 @@ from typing import cast
 import msgspec
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.runtime.prefix import fingerprint
 from dragoman.backends.runtime.tools import as_call_results, names_of
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
+from dragoman.prefix import fingerprint
 
 # Top-level keys of the request body that the runtime merges into its own as they are. Never `system`, `messages`,
 # `model` or `metadata`: the runtime's own identification is there.

@@ -1,0 +1,64 @@
+"""The name of a conversation: a hash of everything the model would see before the next message.
+
+Two conversations have the same name if the one can be gone on with where the other stands. What clients drop when they
+send an assistant message back (thinking, citations, how its text was cut into blocks) and cache marks do not count;
+everything else does.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+from dragoman.messages import JSON, Block, JSONObject, Message
+
+THINKING = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks that hold what the model thought."""
+
+_PASSING_KEYS = frozenset({"cache_control", "citations"})
+
+
+class Prefix:
+    """A conversation that grows message by message.
+
+    Args:
+        fixed: What holds for the whole of it: model, system prompt, tools.
+        exact: Whether thinking counts, too: as the API sees it.
+    """
+
+    def __init__(self, fixed: JSONObject, *, exact: bool = False) -> None:
+        self._digest = hashlib.sha256(_encoded(fixed))
+        self._unsaid = frozenset[str]() if exact else THINKING
+
+    def add(self, message: Message) -> None:
+        """Take the next message."""
+        self._digest.update(_encoded([message["role"], _normalized(message["content"], self._unsaid)]))
+
+    @property
+    def name(self) -> str:
+        """The name of the conversation so far: 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def fingerprint(fixed: JSONObject, messages: Iterable[Message]) -> str:
+    """The name of a whole conversation; see `Prefix`."""
+    prefix = Prefix(fixed)
+    for message in messages:
+        prefix.add(message)
+    return prefix.name
+
+
+def _normalized(content: Sequence[Block], unsaid: frozenset[str]) -> list[JSON]:
+    parts: list[JSON] = []
+    text = ""
+    for block in content:
+        kind = block.get("type")
+        if kind == "text":
+            text += str(block["text"])
+        elif kind not in unsaid:
+            parts += [text, {key: value for key, value in block.items() if key not in _PASSING_KEYS}]
+            text = ""
+    return [*parts, text]
+
+
+def _encoded(value: JSON) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode(errors="surrogatepass")

@@ -1,0 +1,168 @@
+"""Thinking, kept for clients that do not send it back.
+
+The API wants an assistant message's thinking back with it: some models refuse a tool's result without it, and all do
+worse. OpenAI's clients drop it. So it is kept, by the name of the conversation that the message ends, and put back
+where that conversation returns. On models that bind thinking to its conversation, a block is valid only if everything
+before it is the same to the byte, earlier thinking included; where that is in doubt, all thinking of the conversation
+is left out, with a notice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import msgspec
+
+from dragoman.catalog import Model
+from dragoman.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
+from dragoman.notices import Notice
+from dragoman.prefix import THINKING, Prefix
+from dragoman.stores.base import Keep
+
+_Placed: TypeAlias = list[tuple[int, Block]]
+"""Thinking blocks, each with its place in its message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is kept of a message.
+
+    Attributes:
+        before: The exact name of the conversation before it.
+        blocks: Its thinking.
+    """
+
+    before: str
+    blocks: _Placed
+
+    def encoded(self) -> bytes:
+        return msgspec.json.encode([self.before, self.blocks])
+
+    @classmethod
+    def decoded(cls, value: bytes) -> "_Kept":
+        before, blocks = msgspec.json.decode(value)
+        return cls(before, [(place, block) for place, block in blocks])
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A request with its thinking put back.
+
+    Attributes:
+        body: The request.
+        notices: What the client is to know of it.
+    """
+
+    body: MessagesRequest
+    notices: tuple[Notice, ...] = ()
+
+
+class Thinking:
+    """Keeps thinking and puts it back.
+
+    Args:
+        keep: Where it is kept.
+        account: Tells the upstream account from others: thinking of one is nothing to another.
+    """
+
+    def __init__(self, keep: Keep, account: str) -> None:
+        self._keep = keep
+        self._account = account
+
+    async def restore(self, body: MessagesRequest, model: Model) -> Restored:
+        """Put back what is kept of a conversation.
+
+        Args:
+            body: The request; it is not changed.
+            model: Whose rules hold.
+        """
+        names = list(self._names(body))
+        wanted = [name for _, name in names]
+        found = await self._keep.get(wanted) if wanted else {}
+        kept = {number: _Kept.decoded(found[name]) for number, name in names if name in found}
+        messages = _with_thinking(body["messages"], kept)
+        if model.bound_thinking and not self._unbroken(body, messages, kept):
+            bare = [_without_thinking(message) for message in messages]
+            detail = "The conversation was changed since the model thought in it; all its thinking was left out."
+            return _settled(_with(body, bare), Notice("left_out", "messages", detail))
+        return _settled(_with(body, messages) if kept else body)
+
+    async def remember(self, body: MessagesRequest, message: FinalMessage) -> None:
+        """Keep the thinking of an answer.
+
+        Args:
+            body: The request as it was sent, thinking put back.
+            message: The answer.
+        """
+        content = message["content"]
+        placed = [(place, block) for place, block in enumerate(content) if block.get("type") in THINKING]
+        if not placed:
+            return
+        exact = Prefix(self._fixed(body), exact=True)
+        name = Prefix(self._fixed(body))
+        for earlier in body["messages"]:
+            exact.add(earlier)
+            name.add(earlier)
+        name.add(Message(role="assistant", content=content))
+        await self._keep.put(name.name, _Kept(exact.name, placed).encoded())
+
+    def _names(self, body: MessagesRequest) -> Iterator[tuple[int, str]]:
+        """The name of the conversation after each assistant message that came without its thinking."""
+        name = Prefix(self._fixed(body))
+        for number, message in enumerate(body["messages"]):
+            name.add(message)
+            if message["role"] == "assistant" and not _thinks(message):
+                yield number, name.name
+
+    def _unbroken(self, body: MessagesRequest, messages: list[Message], kept: dict[int, _Kept]) -> bool:
+        """Whether each block that is put back has before it what it had when it was made."""
+        exact = Prefix(self._fixed(body), exact=True)
+        for number, message in enumerate(messages):
+            if number in kept and kept[number].before != exact.name:
+                return False
+            exact.add(message)
+        return True
+
+    def _fixed(self, body: MessagesRequest) -> JSONObject:
+        fixed = {key: body.get(key) for key in ("model", "system", "tools")}
+        return cast("JSONObject", {**fixed, "account": self._account})
+
+
+def _thinks(message: Message) -> bool:
+    return any(block.get("type") in THINKING for block in message["content"])
+
+
+def _with_thinking(messages: list[Message], kept: dict[int, _Kept]) -> list[Message]:
+    made = list(messages)
+    for number, what in kept.items():
+        content = list(messages[number]["content"])
+        for place, block in what.blocks:
+            content.insert(place, block)
+        made[number] = Message(role="assistant", content=content)
+    return made
+
+
+def _without_thinking(message: Message) -> Message:
+    content = [block for block in message["content"] if block.get("type") not in THINKING]
+    return Message(role=message["role"], content=content)
+
+
+def _with(body: MessagesRequest, messages: list[Message]) -> MessagesRequest:
+    return cast("MessagesRequest", {**body, "messages": [message for message in messages if message["content"]]})
+
+
+def _settled(body: MessagesRequest, *notices: Notice) -> Restored:
+    """Manual thinking is refused where a tool's result comes without the thinking of its call: turn it off then."""
+    if (body.get("thinking") or {}).get("type") != "enabled" or not _loop_without_thinking(body["messages"]):
+        return Restored(body, notices)
+    detail = "The thinking that led to the last tool call is not known any more; the model answers without thinking."
+    off = cast("MessagesRequest", {**body, "thinking": {"type": "disabled"}})
+    return Restored(off, (*notices, Notice("ignored", "reasoning_effort", detail)))
+
+
+def _loop_without_thinking(messages: list[Message]) -> bool:
+    if len(messages) < 2:  # noqa: PLR2004 - a call and its result
+        return False
+    call, result = messages[-2:]
+    answers = any(block.get("type") == "tool_result" for block in result["content"])
+    return answers and call["content"][0].get("type") not in THINKING

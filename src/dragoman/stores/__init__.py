@@ -1,0 +1,1 @@
+"""What outlives a request, behind protocols: one laptop has SQLite, many machines have something shared."""
