@@ -20,7 +20,7 @@ from dragoman.events import (
     Retrying,
     Started,
 )
-from dragoman.fold import Fold, fold
+from dragoman.fold import Fold, counting, fold
 from dragoman.messages import JSONObject
 
 START = MessageStart(
@@ -173,6 +173,28 @@ def test_an_answer_that_never_began_is_an_error(events: list[Event]) -> None:
     """Never an empty answer."""
     with pytest.raises(UpstreamFailed):
         fold(events)
+
+
+def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
+    """Figures are added up at any depth; the rest is the answer's own."""
+    earlier = fold(
+        [START, MessageDelta({"usage": {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}})]
+    )
+    details: JSONObject = {
+        "output_tokens_details": {"thinking_tokens": 2},
+        "server_tool_use": {"web_search_requests": 1},
+    }
+    answer = fold([START, MessageDelta({"usage": {"service_tier": "batch", **details}})])
+    counted = counting(answer, earlier)
+    assert counted.message["usage"] == {
+        "input_tokens": 10,
+        "output_tokens": 10,
+        "service_tier": "batch",
+        "output_tokens_details": {"thinking_tokens": 6},
+        "server_tool_use": {"web_search_requests": 1},
+    }
+    assert answer.message["usage"]["input_tokens"] == 5
+    assert counting(answer, fold([MessageStart({"message": {}})])) == answer
 
 
 @given(st.lists(st.text(max_size=5)), st.text(max_size=3))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from dragoman.errors import UpstreamFailed
@@ -54,9 +54,6 @@ class Fold:
                 self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
             case MessageDelta(raw):
                 self._finish(raw)
-            case Restarted():
-                self._message = None
-                self._blocks = {}
             case Restarted():
                 self._message, self._blocks = None, {}
             case _:
@@ -122,6 +119,21 @@ def fold(events: Iterable[Event]) -> Folded:
     for event in events:
         folder.add(event)
     return folder.result()
+
+
+def counting(answer: Folded, earlier: Folded) -> Folded:
+    """The same answer, its usage counting an earlier attempt at it as well: both were paid for."""
+    usage = _sum(cast("JSON", earlier.message.get("usage", {})), cast("JSON", answer.message.get("usage", {})))
+    return replace(answer, message=cast("FinalMessage", {**answer.message, "usage": usage}))
+
+
+def _sum(one: JSON, other: JSON) -> JSON:
+    """Figures added up, key by key; of what is no figure, the other."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **{key: _sum(one.get(key), value) for key, value in other.items()}}
+    if isinstance(one, int) and (isinstance(other, int) or other is None):
+        return one + (other or 0)
+    return other
 
 
 def _parsed(text: str) -> JSON:

@@ -68,12 +68,32 @@ def ending(reason: str = "end_turn") -> list[Event]:
 
 def says(words: str) -> Script:
     """Answers at once."""
+    return tells([*opening(), text(words), *ending()])
+
+
+def by_turn(*scripts: Script) -> Script:
+    """Each run follows the next of the scripts."""
+    left = iter(scripts)
+
+    def script(request: RunRequest) -> AsyncGenerator[Event, None]:
+        return next(left)(request)
+
+    return script
+
+
+def tells(events: Sequence[Event]) -> Script:
+    """Yields these events at once."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
-        for event in (*opening(), text(words), *ending()):
+        for event in events:
             yield event
 
     return script
+
+
+def in_turn(*answers: Sequence[Event]) -> Script:
+    """Answers each run at once, with the next of the answers."""
+    return by_turn(*map(tells, answers))
 
 
 def fails(error: Exception, *, after: Sequence[Event] = ()) -> Script:
@@ -160,6 +180,12 @@ class Served:
     backend: ScriptedBackend
     http: httpx.AsyncClient
     openai: AsyncOpenAI
+
+    async def figures(self) -> str:
+        """The metrics, once a question is in them: that is after its client has got the whole answer."""
+        while 'method="POST"' not in (text := (await self.http.get("/metrics")).text):
+            pass
+        return text
 
 
 @asynccontextmanager

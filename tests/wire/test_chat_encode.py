@@ -1,5 +1,7 @@
 """Whole answers as chat completions."""
 
+from collections.abc import Sequence
+
 import pytest
 from chat_answers import ANSWERS, CITED, CUT, NOW, PARIS, REDACTED, TEXT, THINKING
 from chat_support import (
@@ -14,9 +16,9 @@ from chat_support import (
 )
 from openai_spec import assert_valid
 
-from dragoman.errors import UpstreamFailed
 from dragoman.fold import fold
 from dragoman.messages import JSONObject
+from dragoman.wire.openai_chat import ChatRequest
 
 JSON_MODE: JSONObject = {"type": "json_object"}
 
@@ -177,17 +179,24 @@ def test_choices_have_their_index_and_their_usage_is_added_up() -> None:
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (60, 22)
 
 
-def test_a_structured_answer_that_does_not_fit_is_an_error() -> None:
-    """Never an answer that the client would trust."""
-    with pytest.raises(UpstreamFailed) as caught:
-        both(decode(response_format=JSON_MODE), [text("Sure! {}")])
-    assert caught.value.code == "schema_mismatch"
-    assert both(decode(response_format=JSON_MODE), [text("{}")])["message"]["content"] == "{}"
+def _faults(request: ChatRequest, *answers: Sequence[JSONObject]) -> dict[int, str | None]:
+    found = codec().faults(request, [fold(script(blocks)) for blocks in answers])
+    return {choice: fault.code for choice, fault in found.items()}
+
+
+def test_a_structured_answer_that_does_not_fit_is_at_fault() -> None:
+    """By its place, and exactly: words around it or a code fence make it another answer."""
+    request = decode(response_format=JSON_MODE, n=4)
+    fenced = text("```json\n{}\n```")
+    wrong = _faults(request, [text("{"), text("}")], [text("Sure! {}")], [THINKING, text("{}")], [fenced])
+    assert wrong == {1: "schema_mismatch", 3: "schema_mismatch"}
+    assert _faults(decode(), [text("Sure! {}")]) == {}
 
 
 def test_a_call_beside_a_format_is_not_held_to_it() -> None:
     """The text comes in a later turn."""
     request = decode(response_format=JSON_MODE, tools=[WEATHER])
+    assert _faults(request, [text("I look."), PARIS]) == {}
     assert both(request, [text("I look."), PARIS], "tool_use")["finish_reason"] == "tool_calls"
 
 

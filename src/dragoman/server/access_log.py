@@ -18,6 +18,7 @@ def log_exchange(exchange: Exchange) -> None:
         status=exchange.status,
         ms=round(exchange.seconds * 1000, 2),
         peer=peer[0] if peer else None,
+        error=exchange.error.code if exchange.error else None,
         runs=[run.id for run in exchange.runs] or None,
         **exchange.asked,
     )

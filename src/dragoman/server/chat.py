@@ -1,12 +1,13 @@
 """Questions to a model, in any dialect: decode, run, encode."""
 
+from collections.abc import Callable
+
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from dragoman.errors import GatewayError, NotFound
-from dragoman.events import Restarted
-from dragoman.fold import Fold
-from dragoman.runs import Engine
+from dragoman.notices import Notice
+from dragoman.runs import Engine, Run
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.choices import Choices
 from dragoman.server.disconnect import ClientGone, UntilGone
@@ -16,11 +17,10 @@ from dragoman.server.limits import read_body
 from dragoman.server.options import Options
 from dragoman.server.replies import error_reply, gateway_error, json_reply
 from dragoman.server.streaming import Streaming
+from dragoman.server.whole import Whole
 from dragoman.wire.base import Codec, Decoded, Identity
 
 log = structlog.get_logger("dragoman.server")
-
-_NO_LIMIT = 86_400.0
 
 
 class Complete:
@@ -49,12 +49,19 @@ class Complete:
         decoded = await self._decode(raw)
         self._note(exchange, decoded)
         choices = Choices(trace=self._options.trace)
-        exchange.runs = choices.runs
+        exchange.runs = choices.every
+
+        def submit() -> Run:
+            return self._engine.submit(decoded.body, decoded.resolved.model, client=exchange.client)
+
         try:
             for _ in range(decoded.choices):
-                choices.add(self._engine.submit(decoded.body, decoded.resolved.model, client=exchange.client))
+                choices.add(submit())
             async with UntilGone(receive):
-                await self._respond(exchange, decoded, choices)
+                if decoded.stream:
+                    await self._stream(exchange, decoded, choices)
+                else:
+                    await self._tell(exchange, decoded, choices, submit)
         except ClientGone:
             await choices.cancel("client gone")
             raise
@@ -70,29 +77,27 @@ class Complete:
                 raise
             return self._codec.decode(raw)
 
-    async def _respond(self, exchange: Exchange, decoded: Decoded, choices: Choices) -> None:
+    async def _stream(self, exchange: Exchange, decoded: Decoded, choices: Choices) -> None:
+        first = choices.runs[0]
+        encoder = self._codec.encode_stream(decoded, Identity(first.id, first.created))
+
         def headers() -> RawHeaders:
-            return [*run_headers(choices.runs, decoded.notices), *rate_headers(self._engine)]
+            return self._headers(choices, decoded.notices)
 
-        identity = Identity(choices.runs[0].id, choices.runs[0].created)
-        if decoded.stream:
-            encoder = self._codec.encode_stream(decoded, identity)
-            await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
-        else:
-            body = await self._whole(decoded, identity, choices)
-            await json_reply(200, body, headers()).send(exchange.send)
+        await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
 
-    async def _whole(self, decoded: Decoded, identity: Identity, choices: Choices) -> bytes:
-        folds = [Fold() for _ in choices.runs]
-        while (batch := await choices.next(_NO_LIMIT)) is not None:
-            for choice, event in batch:
-                if isinstance(event, Restarted):
-                    folds[choice] = Fold()
-                else:
-                    folds[choice].add(event)
-        return self._codec.encode(decoded, identity, [fold.result() for fold in folds])
+    async def _tell(self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[], Run]) -> None:
+        whole = Whole(self._codec, decoded, choices, submit)
+        body = await whole.make()
+        notices = decoded.notices + whole.notices
+        exchange.asked["warnings"] = _short(notices)
+        await json_reply(200, body, self._headers(choices, notices)).send(exchange.send)
+
+    def _headers(self, choices: Choices, notices: tuple[Notice, ...]) -> RawHeaders:
+        return [*run_headers(choices.runs, notices), *rate_headers(self._engine)]
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        exchange.error = error
         headers = rate_headers(self._engine)
         if exchange.runs:
             headers = [*run_headers(exchange.runs, ()), *headers]
@@ -105,7 +110,11 @@ class Complete:
             "stream": decoded.stream,
             "choices": decoded.choices,
             "messages": len(decoded.body["messages"]),
-            "warnings": [f"{notice.code}:{notice.param}" for notice in decoded.notices] or None,
+            "warnings": _short(decoded.notices),
         }
         if self._options.payloads:
             log.debug("run.body", request=exchange.id, body=decoded.body)
+
+
+def _short(notices: tuple[Notice, ...]) -> list[str] | None:
+    return [f"{notice.code}:{notice.param}" for notice in notices] or None

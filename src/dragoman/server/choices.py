@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from dragoman.errors import GatewayError
 from dragoman.events import Event
 from dragoman.runs import Run
 
@@ -19,11 +20,13 @@ class Choices:
 
     Attributes:
         runs: The runs, by the answer's index.
+        every: Those, and the runs whose answers were not good enough.
     """
 
     def __init__(self, *, trace: bool = False) -> None:
         self._trace = trace
         self.runs: list[Run] = []
+        self.every: list[Run] = []
         self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
         self._unread: dict[int, Run] = {}
 
@@ -31,6 +34,18 @@ class Choices:
         """Take one more run, before the first `next`."""
         self._unread[len(self.runs)] = run
         self.runs.append(run)
+        self.every.append(run)
+
+    def renew(self, choice: int, run: Run) -> None:
+        """Let another run give one of the answers, after the one before has ended and all was read."""
+        self._unread[choice] = self.runs[choice] = run
+        self.every.append(run)
+
+    def reject(self, choice: int, error: GatewayError) -> None:
+        """Note that one of the answers is not what was asked for, though its run did well."""
+        run = self.runs[choice]
+        run.rejected(error)
+        log.info("run.rejected", run=run.id, error=error.code)
 
     async def next(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - silence is an answer
         """All events since the last call, each with its answer's index.

@@ -8,6 +8,7 @@ from typing import cast
 
 from starlette.types import Message, Scope, Send
 
+from dragoman.errors import GatewayError
 from dragoman.runs import Run
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -31,6 +32,7 @@ class Exchange:
         extra: Headers that every answer to this request gets.
         status: The status that was sent; 0 before.
         runs: The runs that answer.
+        error: What it was refused for, or what ended its answer.
         asked: What was asked for, as far as it may be logged.
         began: When it came, on the clock of `time.perf_counter`.
     """
@@ -40,6 +42,7 @@ class Exchange:
         "asked",
         "began",
         "client",
+        "error",
         "extra",
         "headers",
         "id",
@@ -61,6 +64,7 @@ class Exchange:
         self.known = False
         self.status = 0
         self.runs = ()
+        self.error: GatewayError | None = None
         self.asked: dict[str, object] = {}
         self.began = time.perf_counter()
         scope[_KEY] = self

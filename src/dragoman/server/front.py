@@ -62,6 +62,7 @@ class Front:
     async def _apologise(self, exchange: Exchange, error: Exception) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
         told = _routing_error(error, exchange) if isinstance(error, HTTPException) else gateway_error(error, exchange)
+        exchange.error = told
         if exchange.status:  # headers are out, and whoever sent them ends what he began
             return
         encoded = self._encode_error(told)

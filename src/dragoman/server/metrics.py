@@ -31,6 +31,12 @@ class Metrics:
         self._requests = Counter(
             "dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry
         )
+        self._errors = Counter(
+            "dragoman_errors",
+            "Requests refused, and answers that ended as an error",
+            ("route", "code"),
+            registry=registry,
+        )
         self._duration = Histogram(
             "dragoman_request_seconds", "Time to the end of the answer", ("route",), buckets=_SECONDS, registry=registry
         )
@@ -53,6 +59,8 @@ class Metrics:
         route = route or "unmatched"
         self._requests.labels(route, method, str(exchange.status)).inc()
         self._duration.labels(route).observe(exchange.seconds)
+        if exchange.error:
+            self._errors.labels(route, exchange.error.code or "none").inc()
         for run in exchange.runs:
             self._count(run)
 

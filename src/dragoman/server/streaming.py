@@ -1,7 +1,7 @@
 """Driving a streamed answer: batches as they come, heartbeats in the silence, errors in the stream once it began."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from dragoman.errors import UpstreamFailed
 from dragoman.events import Event, MessageEvent, Restarted, Retrying, Started
@@ -48,13 +48,14 @@ class Streaming:
             GatewayError: The run failed and nothing has been sent yet.
         """
         try:
-            while (batch := await self._choices.next(self._patience())) is not None:
+            while not self._encoder.failure and (batch := await self._choices.next(self._patience())) is not None:
                 await self._pass_on(batch)
             last = self._encoder.finish()
         except Exception as error:
             if not self._exchange.status:
                 raise
             last = self._encoder.fail(gateway_error(error, self._exchange))
+        self._exchange.error = self._encoder.failure
         await self._send(last, more=False)
 
     def _patience(self) -> float:
@@ -64,10 +65,18 @@ class Streaming:
         """One write for all that has come, or a heartbeat when what came means nothing to the client."""
         news = self._valid(batch)
         self._begun.update(choice for choice, _ in news)
-        if data := b"".join([self._encoder.feed(event, choice) for choice, event in news]):
+        if data := b"".join(self._encoded(news)):
             await self._send(data)
         elif self._patience() == 0:
             await self._send(self._encoder.heartbeat)
+
+    def _encoded(self, news: Iterable[tuple[int, MessageEvent]]) -> Iterator[bytes]:
+        """The events as the client gets them, up to the one by which an answer turns out to be at fault."""
+        for choice, event in news:
+            yield self._encoder.feed(event, choice)
+            if failure := self._encoder.failure:
+                self._choices.reject(choice, failure)
+                return
 
     def _valid(self, batch: list[tuple[int, Event]]) -> list[tuple[int, MessageEvent]]:
         """What the client is to see.

@@ -4,7 +4,7 @@ A codec is stateless and shared between requests; a `StreamEncoder` belongs to o
 ready to be sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from dragoman.catalog import Resolved
 from dragoman.errors import GatewayError
 from dragoman.events import MessageEvent
 from dragoman.fold import Folded
+from dragoman.media import Placed
 from dragoman.messages import MessagesRequest
 from dragoman.notices import Notice
 
@@ -26,6 +27,7 @@ class Decoded:
         stream: Whether the client wants server-sent events.
         choices: How many answers it wants.
         notices: What was ignored, clamped or mapped on the way.
+        media: The images and documents in the body. Those with a `url` source may still have to be fetched.
     """
 
     body: MessagesRequest
@@ -33,6 +35,7 @@ class Decoded:
     stream: bool = False
     choices: int = 1
     notices: tuple[Notice, ...] = ()
+    media: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,15 @@ class ErrorReply:
 class StreamEncoder(Protocol):
     """Turns one run's events into server-sent events.
 
-    Feed events in the order the backend yields them. After `fail` or `finish` nothing more may be fed. Each returns
-    whole server-sent events, or nothing.
+    Feed events in the order the backend yields them. After `fail` or `finish`, or once there is a `failure`, whatever
+    is fed says nothing more. Each returns whole server-sent events, or nothing.
     """
 
     heartbeat: bytes
     """Sent when the model is silent; clients ignore it."""
+
+    failure: GatewayError | None
+    """What ended the stream instead of an answer: what `fail` was told, or a fault that shows only here."""
 
     def feed(self, event: MessageEvent, choice: int = 0) -> bytes:
         """Encode one event of one choice."""
@@ -95,8 +101,15 @@ class Codec(Protocol):
         """What the client is to be warned of in a whole answer, beside what the request itself gave cause for."""
         ...
 
+    def faults(self, decoded: Decoded, answers: Sequence[Folded]) -> Mapping[int, GatewayError]:
+        """What is wrong with whole answers that are not what was asked for, by choice.
+
+        Such an answer may not be encoded. The model may be asked for it once more.
+        """
+        ...
+
     def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
-        """Encode the whole answer, one `Folded` a choice."""
+        """Encode the whole answer, one `Folded` a choice, none of which has a fault."""
         ...
 
     def encode_stream(self, decoded: Decoded, identity: Identity) -> StreamEncoder:

@@ -16,23 +16,19 @@ _ENDED = frozenset({"end_turn", "stop_sequence"})
 """Only an answer that came to its own end can be held to its format."""
 
 
-def check_text(text: str, stop_reason: object, wanted: AnswerFormat) -> None:
-    """Hold a structured answer to its format.
-
-    Raises:
-        UpstreamFailed: `schema_mismatch`.
-    """
-    if stop_reason not in _ENDED:
-        return
+def text_fault(text: str, stop_reason: object, wanted: AnswerFormat | None) -> UpstreamFailed | None:
+    """`schema_mismatch` where a structured answer does not fit its format; none where it does, or there is none."""
+    if wanted is None or stop_reason not in _ENDED:
+        return None
     try:
         value = cast("JSON", msgspec.json.decode(text))
     except (msgspec.DecodeError, RecursionError):
-        raise _mismatch("it is not valid JSON") from None
-    if wanted.schema is None:
-        if not isinstance(value, dict):
-            raise _mismatch("it is not a JSON object")
-    elif fault := first_fault(value, wanted.schema):
-        raise _mismatch(fault)
+        return _mismatch("it is not valid JSON")
+    if wanted.schema is not None:
+        fault = first_fault(value, wanted.schema)
+    else:
+        fault = None if isinstance(value, dict) else "it is not a JSON object"
+    return _mismatch(fault) if fault else None
 
 
 def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject], param: str) -> Notice | None:
@@ -83,4 +79,5 @@ def _validator() -> Any:  # a class that jsonschema makes at run time
 
 
 def _mismatch(fault: str) -> UpstreamFailed:
-    return UpstreamFailed(f"Claude's answer does not fit `response_format`: {fault}.", code="schema_mismatch")
+    said = f"Claude's answer does not fit `response_format`: {fault}."
+    return UpstreamFailed(said, code="schema_mismatch", param="response_format")

@@ -1,6 +1,6 @@
 """The chat completions dialect, as the gateway uses it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from dragoman.catalog import Catalog
@@ -40,12 +40,12 @@ class OpenAIChat:
         """What a whole answer is to be warned of: tool arguments that do not fit the client's schemas."""
         return encode.review(cast("ChatRequest", decoded), answers)
 
-    def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
-        """Encode the whole answer.
+    def faults(self, decoded: Decoded, answers: Sequence[Folded]) -> Mapping[int, GatewayError]:
+        """`schema_mismatch`, for each choice whose text is not what `response_format` asks for."""
+        return encode.faults(cast("ChatRequest", decoded), answers)
 
-        Raises:
-            UpstreamFailed: `schema_mismatch`: the text is not what `response_format` asks for.
-        """
+    def encode(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded]) -> bytes:
+        """Encode the whole answer."""
         return encode.encode(cast("ChatRequest", decoded), identity, answers)
 
     def encode_stream(self, decoded: Decoded, identity: Identity) -> ChatStream:

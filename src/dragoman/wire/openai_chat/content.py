@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.media import Placed
 from dragoman.messages import Block
 from dragoman.wire.media import document, image
 from dragoman.wire.openai_chat.message_schema import (
@@ -16,19 +17,20 @@ from dragoman.wire.openai_chat.message_schema import (
 )
 
 
-def user_blocks(content: str | list[UserPart] | None, path: str) -> list[Block]:
+def user_blocks(content: str | list[UserPart] | None, path: str, media: list[Placed]) -> list[Block]:
     """What a user or a tool says.
 
     Args:
         content: Text, parts or nothing.
         path: Where it stands in the request, for errors.
+        media: Takes the images and documents among it.
 
     Raises:
         InvalidRequest: A part cannot be read; `param` names it.
     """
     if content is None or isinstance(content, str):
         return _text(content)
-    return [block for index, part in enumerate(content) for block in _user_part(part, f"{path}[{index}]")]
+    return [block for index, part in enumerate(content) for block in _user_part(part, f"{path}[{index}]", media)]
 
 
 def system_blocks(content: str | list[TextPart]) -> list[Block]:
@@ -49,30 +51,32 @@ def assistant_blocks(content: str | list[AssistantPart] | None) -> list[Block]:
     ]
 
 
-def _user_part(part: UserPart, path: str) -> list[Block]:
+def _user_part(part: UserPart, path: str, media: list[Placed]) -> list[Block]:
     match part:
         case TextPart():
             return _text_part(part)
         case ImagePart(image_url=link):
             where = f"{path}.image_url" if isinstance(link, str) else f"{path}.image_url.url"
-            return [_marked(image(link if isinstance(link, str) else link.url, where), part)]
+            placed = Placed(where, image(link if isinstance(link, str) else link.url, where))
         case FilePart():
-            return [_marked(_file(part, path), part)]
+            placed = _file(part, path)
         case AudioPart():
             raise UnsupportedFeature("Claude takes no audio.", param=f"{path}.input_audio")
         case _:
             assert_never(part)
+    media.append(placed)
+    return [_marked(placed.block, part)]
 
 
-def _file(part: FilePart, path: str) -> Block:
-    file = part.file
+def _file(part: FilePart, path: str) -> Placed:
+    file, where = part.file, f"{path}.file.file_data"
     if file.file_data is not None:
-        return document(file.file_data, file.filename, f"{path}.file.file_data")
+        return Placed(where, document(file.file_data, file.filename, where))
     if file.file_id is not None:
         raise UnsupportedFeature(
             "There is no store of files; send the file itself in `file_data`.", param=f"{path}.file.file_id"
         )
-    raise InvalidRequest("A file needs `file_data`.", code="missing_required_parameter", param=f"{path}.file.file_data")
+    raise InvalidRequest("A file needs `file_data`.", code="missing_required_parameter", param=where)
 
 
 def _text_part(part: TextPart) -> list[Block]:

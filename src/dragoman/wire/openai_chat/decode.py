@@ -4,6 +4,7 @@ import hashlib
 
 from dragoman.catalog import Catalog, Model
 from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.media import Placed, check_count, check_sizes
 from dragoman.messages import JSON, MessagesRequest, OutputConfig
 from dragoman.notices import Notice
 from dragoman.wire import sampling, thinking, validation
@@ -35,7 +36,8 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
         notices.append(Notice("mapped", "model", detail))
     box = toolbox(request, notices)
     wanted = formats.answer_format(request.response_format)
-    body = _Body(request, resolved.model, notices).make(box, wanted)
+    maker = _Body(request, resolved.model, notices)
+    body = maker.make(box, wanted)
     if b"cache" in raw:
         limit_marks(body, notices)
     if options.strict_mapping:
@@ -46,6 +48,7 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
         stream=bool(request.stream),
         choices=request.n or 1,
         notices=tuple(notices),
+        media=maker.media,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         legacy_functions=box.legacy,
         answer_format=wanted,
@@ -57,7 +60,13 @@ def decode(raw: bytes, catalog: Catalog, options: ChatOptions) -> ChatRequest:
 
 
 class _Body:
-    """Makes the canonical body of one request."""
+    """Makes the canonical body of one request.
+
+    Attributes:
+        media: The images and documents in it.
+    """
+
+    media: tuple[Placed, ...] = ()
 
     def __init__(self, request: ChatCompletionRequest, model: Model, notices: list[Notice]) -> None:
         self._request = request
@@ -68,6 +77,9 @@ class _Body:
         request, model, notices = self._request, self._model, self._notices
         turns = Turns(model, notices)
         turns.take(request.messages)
+        self.media = tuple(turns.media)
+        check_count(self.media, model.max_images)
+        check_sizes(self.media)
         body: MessagesRequest = {"model": model.id, "messages": turns.messages}
         param = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
         sampling.set_max_tokens(body, request.max_completion_tokens or request.max_tokens, param, model, notices)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from dragoman.errors import GatewayError
 from dragoman.fold import Folded
 from dragoman.messages import JSON, JSONObject
 from dragoman.notices import Notice
@@ -16,18 +17,14 @@ from dragoman.wire.openai_chat.answer import (
     finish_reason,
     refusal_of,
 )
-from dragoman.wire.openai_chat.checks import check_arguments, check_text
+from dragoman.wire.openai_chat.checks import check_arguments, text_fault
 from dragoman.wire.openai_chat.reasoning import detail
 from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.usage import usage_of
 
 
 def encode(request: ChatRequest, identity: Identity, answers: Sequence[Folded]) -> bytes:
-    """The body of a plain answer.
-
-    Raises:
-        UpstreamFailed: `schema_mismatch`: the text is not what `response_format` asks for.
-    """
+    """The body of a plain answer."""
     model = request.resolved.model.id
     body: JSONObject = {
         "id": completion_id(identity),
@@ -52,14 +49,24 @@ def review(request: ChatRequest, answers: Sequence[Folded]) -> tuple[Notice, ...
     return tuple(notice for notice in found if notice)
 
 
+def faults(request: ChatRequest, answers: Sequence[Folded]) -> dict[int, GatewayError]:
+    """What does not fit `response_format`, by choice. Calls are not held to it: the text comes in a later turn."""
+    found: dict[int, GatewayError] = {}
+    for index, answer in enumerate(answers if request.answer_format else ()):
+        blocks = answer.message.get("content", [])
+        if any(block.get("type") == "tool_use" for block in blocks):
+            continue
+        text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
+        if fault := text_fault(text, answer.message.get("stop_reason"), request.answer_format):
+            found[index] = fault
+    return found
+
+
 def _choice(request: ChatRequest, answer: Folded, index: int) -> JSONObject:
     stop_reason = answer.message.get("stop_reason")
-    message = _message(request, answer)
-    if request.answer_format and "tool_calls" not in message and "function_call" not in message:
-        check_text(str(message["content"] or ""), stop_reason, request.answer_format)
     return {
         "index": index,
-        "message": message,
+        "message": _message(request, answer),
         "logprobs": None,
         "finish_reason": finish_reason(stop_reason, legacy=request.legacy_functions),
     }

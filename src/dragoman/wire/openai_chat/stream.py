@@ -21,7 +21,7 @@ from dragoman.wire.openai_chat.answer import (
     finish_reason,
     refusal_of,
 )
-from dragoman.wire.openai_chat.checks import check_text
+from dragoman.wire.openai_chat.checks import text_fault
 from dragoman.wire.openai_chat.reasoning import detail
 from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.usage import usage_of
@@ -209,8 +209,10 @@ class _Choice:
         self._count(raw.get("usage"))
         delta = cast("JSONObject", raw.get("delta") or {})
         stop_reason = delta.get("stop_reason")
-        if self._request.answer_format and self._text is not None and not self._calls:
-            check_text("".join(self._text), stop_reason, self._request.answer_format)
+        if self._text is not None and not self._calls:
+            fault = text_fault("".join(self._text), stop_reason, self._request.answer_format)
+            if fault:
+                raise fault
         refusal = refusal_of(delta)
         said = self._chunk(_encode({"refusal": refusal})) if refusal else b""
         reason = finish_reason(stop_reason, legacy=self._request.legacy_functions)

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.media import Placed
 from dragoman.messages import Block, Message, Role
 from dragoman.notices import Notice
 from dragoman.wire.openai_chat.calls import Calls
@@ -29,11 +30,13 @@ class Turns:
     Attributes:
         system: The system prompt, as text blocks.
         messages: The turns. Messages of one role that follow each other are one turn of several blocks.
+        media: The images and documents in them.
     """
 
     def __init__(self, model: Model, notices: list[Notice]) -> None:
         self.system: list[Block] = []
         self.messages: list[Message] = []
+        self.media: list[Placed] = []
         self.calls = Calls(notices)
         self._model = model
         self._notices = notices
@@ -61,16 +64,16 @@ class Turns:
             case SystemMessage() | DeveloperMessage():
                 self._instruct(system_blocks(message.content), path)
             case UserMessage():
-                self._say(user_blocks(message.content, f"{path}.content"), path)
+                self._say(user_blocks(message.content, f"{path}.content", self.media), path)
             case AssistantMessage():
                 self._turn_of("assistant", [], path)
                 self._append("assistant", self._assistant(message, index))
             case ToolMessage():
                 id_ = self.calls.answered(message.tool_call_id, f"{path}.tool_call_id")
-                self._result(id_, user_blocks(message.content, f"{path}.content"))
+                self._result(id_, user_blocks(message.content, f"{path}.content", self.media))
             case FunctionMessage():
                 id_ = self.calls.answered_by_name(message.name, f"{path}.name")
-                self._result(id_, user_blocks(message.content, f"{path}.content"))
+                self._result(id_, user_blocks(message.content, f"{path}.content", self.media))
             case _:
                 assert_never(message)
 
