@@ -10,6 +10,7 @@ import msgspec
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.runtime.tools import as_call_results, names_of
+from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
@@ -18,6 +19,8 @@ from dragoman.prefix import fingerprint
 # Top-level keys of the request body that the runtime merges into its own as they are. Never `system`, `messages`,
 # `model` or `metadata`: the runtime's own identification is there.
 _BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tools", "tool_choice", "thinking")
+
+_OPAQUE = frozenset({"input", "input_schema", "source", "metadata"})
 
 _RUNTIME_LIMIT = 32_000
 """The smallest `max_tokens` that the runtime sends where none is asked for."""
@@ -85,8 +88,9 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         InvalidRequest: There is nothing to ask.
     """
-    body = request.body
-    system, messages, notices = _without_system_messages(body)
+    body, notices = _without_marks(request.body)
+    system, messages, moved = _without_system_messages(body)
+    notices += moved
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if "metadata" in body:
@@ -96,7 +100,7 @@ def plan(request: RunRequest) -> Plan:
     return Plan(
         system=prompt,
         tools=names_of(body.get("tools") or ()),
-        settings=_settings(request),
+        settings=_settings(body, request.model),
         messages=messages,
         model=request.model.id,
         limit=max_tokens or _RUNTIME_LIMIT,
@@ -106,9 +110,8 @@ def plan(request: RunRequest) -> Plan:
     )
 
 
-def _settings(request: RunRequest) -> JSONObject:
+def _settings(body: MessagesRequest, model: Model) -> JSONObject:
     """Every value is always given: what is left out would keep what an earlier turn had set."""
-    body, model = request.body, request.model
     extra: JSONObject = {key: cast("JSON", body[key]) for key in _BODY_KEYS if key in body}  # type: ignore[literal-required]
     output = dict(cast("JSONObject", body.get("output_config") or {}))
     effort = output.get("effort") or model.default_effort
@@ -123,6 +126,23 @@ def _settings(request: RunRequest) -> JSONObject:
     if effort:
         settings["effortLevel"] = effort
     return settings
+
+
+def _without_marks(body: MessagesRequest) -> tuple[MessagesRequest, list[Notice]]:
+    """The runtime sets cache marks of its own, and the API refuses more than four in all, or some orders of them."""
+    bare = cast("MessagesRequest", _bare(cast("JSON", body)))
+    if bare == body:
+        return body, []
+    return bare, [Notice("ignored", "cache_control", "The Claude Code runtime marks the prompt for caching by itself.")]
+
+
+def _bare(value: JSON) -> JSON:
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    if isinstance(value, dict):
+        # A tool's input or schema may have a key of that name that is no mark.
+        return {k: v if k in _OPAQUE else _bare(v) for k, v in value.items() if k != "cache_control"}
+    return value
 
 
 def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[Message], list[Notice]]:
