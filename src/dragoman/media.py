@@ -1,0 +1,128 @@
+"""Images and documents by their own bytes, and the API's limits on them.
+
+Names and labels are not believed: clients often call a JPEG a PNG, and the API refuses that.
+"""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.image_sizes import image_size
+from dragoman.messages import Block
+
+MOST_PIXELS = 8000
+MANY = 20
+MOST_PIXELS_OF_MANY = 2000
+"""The longest side of an image, alone or among more than `MANY`."""
+
+_FIRST = 64
+_HEAD = 128 * 1024
+"""Characters of base64 that are decoded to see a file's type, or an image's size. Multiples of 4."""
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image or document of a request.
+
+    Attributes:
+        param: The field it came in, for errors.
+        block: Its block in the canonical body; `source` is put in its place there once a URL was fetched.
+    """
+
+    param: str
+    block: Block
+
+
+def url_of(block: Block) -> str | None:
+    """Where an image or document is to be fetched, if it is not in the body itself."""
+    source = block.get("source")
+    url = source.get("url") if isinstance(source, dict) and source.get("type") == "url" else None
+    return url if isinstance(url, str) else None
+
+
+def image_source(data: str, param: str) -> Block:
+    """The source of an image that is given as base64.
+
+    Raises:
+        UnsupportedFeature: It is none that the API takes.
+    """
+    first = base64.b64decode(data[:_FIRST])
+    media_type = next((type_ for magic, type_ in _MAGIC if first.startswith(magic)), None)
+    if first.startswith(b"RIFF") and first[8:12] == b"WEBP":
+        media_type = "image/webp"
+    if media_type is None:
+        raise UnsupportedFeature(
+            "Images may be PNG, JPEG, GIF or WebP; this is none of them.", code="unsupported_image", param=param
+        )
+    return {"type": "base64", "media_type": media_type, "data": data}
+
+
+def document_source(data: str, param: str) -> Block:
+    """The source of a document that is given as base64: a PDF as it is, a text as text.
+
+    Raises:
+        InvalidRequest: It is empty, or neither of the two.
+    """
+    if base64.b64decode(data[:_FIRST]).startswith(b"%PDF-"):
+        return {"type": "base64", "media_type": "application/pdf", "data": data}
+    try:
+        text = base64.b64decode(data).decode()
+    except UnicodeDecodeError:
+        raise UnsupportedFeature(
+            "Files may be PDF or plain text in UTF-8; this is neither.", code="unsupported_file", param=param
+        ) from None
+    if not text.strip():
+        raise InvalidRequest("The file is empty.", code="invalid_file", param=param)
+    return {"type": "text", "media_type": "text/plain", "data": text}
+
+
+def check_count(media: Sequence[Placed], most: int) -> None:
+    """Refuse more images than the model takes in a request.
+
+    Raises:
+        InvalidRequest: Names the first image that is too many.
+    """
+    images = list(_images(media))
+    if len(images) > most:
+        raise InvalidRequest(
+            f"The request has {len(images)} images; the model takes {most}.",
+            code="too_many_images",
+            param=images[most].param,
+        )
+
+
+def check_sizes(media: Sequence[Placed]) -> None:
+    """Refuse images with more pixels than the API takes; those by URL are not seen, and unreadable ones are its affair.
+
+    Raises:
+        InvalidRequest: Names the first such image.
+    """
+    images = list(_images(media))
+    most = MOST_PIXELS_OF_MANY if len(images) > MANY else MOST_PIXELS
+    for placed in images:
+        width, height = _size(placed.block) or (0, 0)
+        if max(width, height) > most:
+            where = f" where there are more than {MANY} images" if len(images) > MANY else ""
+            raise InvalidRequest(
+                f"The image is {width} by {height} pixels; Claude takes up to {most} a side{where}.",
+                code="image_too_large",
+                param=placed.param,
+            )
+
+
+def _images(media: Sequence[Placed]) -> Iterator[Placed]:
+    return (placed for placed in media if placed.block.get("type") == "image")
+
+
+def _size(block: Block) -> tuple[int, int] | None:
+    source = block.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    return image_size(base64.b64decode(data[:_HEAD])) if isinstance(data, str) else None
