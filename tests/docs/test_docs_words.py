@@ -1,0 +1,180 @@
+"""What the docs name is there: pages, commands, flags, settings, error codes, prompt lines."""
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pages import PAGE_IDS, PAGES, ROOT, read, spans, typed
+
+from dragoman.cli.main import ALIASES, SUMMARIES, cli
+from dragoman.errors import GatewayError
+from dragoman.settings import Settings, variables
+from dragoman.simulator import fault
+
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
+MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
+ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
+FOREIGN_FLAGS = {"--no-buffer", "-H"}
+"""Those of curl."""
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+
+
+def subcommand(name: str) -> click.Command | None:
+    """A subcommand by its name or alias."""
+    return cli.get_command(click.Context(cli), name)
+
+
+def parse(words: list[str]) -> None:
+    """Read a command line of ours as the command would, without running it."""
+    name, *arguments = words
+    command = subcommand(name)
+    assert command is not None, f"there is no `dragoman {name}`"
+    command.make_context(name, arguments).close()
+
+
+def codes() -> set[str]:
+    """Every error code that a client can be given."""
+    return set(default_codes(GatewayError)) | set(given_codes())
+
+
+def default_codes(kind: type[GatewayError]) -> Iterator[str]:
+    """The codes of a cause of ours and of those under it; other tests have causes of their own."""
+    if kind.default_code:
+        yield kind.default_code
+    for below in kind.__subclasses__():
+        if below.__module__.startswith("dragoman."):
+            yield from default_codes(below)
+
+
+def given_codes() -> Iterator[str]:
+    """The codes that are written where an error is made: by name, by place, or in a variable of that name."""
+    paths = [path for path in (ROOT / "src" / "dragoman").rglob("*.py") if "simulator" not in path.parts]
+    nodes = [node for path in paths for node in ast.walk(ast.parse(read(path)))]
+    places = dict(place for node in nodes for place in places_of_code(node))
+    for node in nodes:
+        match node:
+            case ast.keyword(arg="code", value=value) | ast.Assign(targets=[ast.Name(id="code")], value=value):
+                yield from words_in(value)
+            case ast.Call(func=ast.Name(id=name), args=[*args]) if len(args) > (place := places.get(name, len(args))):
+                yield from words_in(args[place])
+            case _:
+                pass
+
+
+def places_of_code(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """A function or class that takes a `code` by its place among the arguments, and that place."""
+    match node:
+        case ast.FunctionDef(name=name, args=args):
+            yield from ((name, place) for place, argument in enumerate(args.args) if argument.arg == "code")
+        case ast.ClassDef(name=name, body=body):
+            made = [part for part in body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+            yield from ((name, place - 1) for part in made for _, place in places_of_code(part))
+        case _:
+            pass
+
+
+def words_in(value: ast.expr) -> Iterator[str]:
+    """The constants that an expression can come to."""
+    match value:
+        case ast.Constant(value=str(word)):
+            yield word
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from words_in(body)
+            yield from words_in(orelse)
+        case _:
+            pass
+
+
+@every_page
+def test_links(page: Path) -> None:
+    """Every relative link leads to a file."""
+    targets = [found["target"].partition("#")[0] for found in LINK.finditer(read(page))]
+    missing = [t for t in targets if t and "://" not in t and not (page.parent / t).exists()]
+    assert missing == []
+
+
+def test_every_page_can_be_found() -> None:
+    """The index leads to every page of the docs."""
+    linked = {found["target"] for found in LINK.finditer(read(ROOT / "docs" / "index.md"))}
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= linked
+
+
+@every_page
+def test_commands(page: Path) -> None:
+    """Every `dragoman …` that a reader may type is understood, with all its flags."""
+    for line in typed(page):
+        before, found, after = line.partition("dragoman ")
+        if found and before.strip() in {"", ".venv/bin/", "uvx --from ."} and "…" not in after:
+            parse(shlex.split(after))
+
+
+@every_page
+def test_make_targets(page: Path) -> None:
+    """Every `make …` has its target, and flags in `ARGS` are those of `serve`."""
+    makefile = read(ROOT / "Makefile")
+    for line in typed(page):
+        if found := MAKE.match(line):
+            assert re.search(rf"^{found['target']}:", makefile, re.MULTILINE), line
+            given = [word[5:] for word in shlex.split(found["rest"]) if word.startswith("ARGS=")]
+            parse(["serve", *(flag for part in given for flag in shlex.split(part))])
+
+
+@every_page
+def test_flags(page: Path) -> None:
+    """Every flag that is named by itself belongs to one of our commands."""
+    names = [*SUMMARIES, *ALIASES]
+    commands = [command for command in map(subcommand, names) if command]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
+    named = {span.split()[0] for span in spans(page) if re.match(r"--?[a-zA-Z]", span)}
+    assert {flag for flag in named if "…" not in flag} - known - FOREIGN_FLAGS == set()
+
+
+@every_page
+def test_variables(page: Path) -> None:
+    """Every variable of ours is a setting's."""
+    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    assert set(VARIABLE.findall(read(page))) - known == set()
+
+
+def test_limits() -> None:
+    """The page for operators names settings by their names."""
+    [section] = re.findall(r"^## Limits$.*?^A client", read(ROOT / "docs" / "operate.md"), re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^\| [^|`]+ \| `(\w+)` \|", section, re.MULTILINE)
+    assert names
+    assert set(names) <= set(Settings.model_fields)
+
+
+def test_the_tree() -> None:
+    """The page on the architecture names every part of the package, and draws the layers as they are checked."""
+    page = read(ROOT / "docs" / "architecture.md")
+    contracts = tomllib.loads(read(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    drawn = page.partition("checks\nit.")[2].partition("```\n")[2].partition("```")[0]
+    assert drawn.splitlines() == [layer.replace("dragoman.", "") for layer in layers]
+    [tree] = re.findall(r"^src/dragoman/\n.*?^```", page, re.MULTILINE | re.DOTALL)
+    parts = [path for path in (ROOT / "src" / "dragoman").iterdir() if not path.name.startswith(("_", "py.typed"))]
+    assert [path.name for path in parts if path.name not in tree] == []
+
+
+def test_error_codes() -> None:
+    """Every error code is explained, and none that does not exist."""
+    page = ROOT / "docs" / "troubleshooting.md"
+    section = read(page).partition("## 401")[2].partition("## It works, but")[0]
+    explained = {code for row in ROW.finditer(section) for code in re.findall(r"`(\w+)`", row["first"])}
+    assert explained == codes()
+
+
+def test_simulated_faults() -> None:
+    """Each row of the simulator's own table stands in its page, word for word."""
+    assert fault.__doc__ is not None
+    rows = [line for line in fault.__doc__.splitlines() if line.startswith("| `Simulate")]
+    assert rows
+    assert [row for row in rows if row not in read(ROOT / "docs" / "simulator.md").splitlines()] == []
