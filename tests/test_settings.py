@@ -42,6 +42,10 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "live_ttl": ("9", 9.0),
     "parked_ttl": ("8", 8.0),
     "max_memory": ("1GiB", 2**30),
+    "thinking_ttl": ("7", 7.0),
+    "fetch_urls": ("a.example, *.b.example:8443", ("a.example", "*.b.example:8443")),
+    "fetch_timeout": ("1.5", 1.5),
+    "fetch_max_bytes": ("1MiB", 2**20),
     "heartbeat": ("0.5", 0.5),
     "shutdown_grace": ("0", 0.0),
     "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made

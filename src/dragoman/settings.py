@@ -3,7 +3,6 @@
 Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dragoman.setting_values import backend_name, names, pairs, state_dir, switch_or_names
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -42,38 +43,14 @@ class Given:
     shown: str = ""
 
 
-def _split(value: object) -> object:
-    """`a,b` as people write lists in variables."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _pairs(value: object) -> object:
-    """`name=model,other=model` or a JSON object."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = [part.split("=", 1) for part in value.split(",") if part.strip()]
-    if any(len(pair) != len(("name", "model")) for pair in pairs):
-        raise ValueError("write it as name=model,other=model")
-    return {name.strip(): model.strip() for name, model in pairs}
-
-
-def _backend(value: object) -> object:
-    if value in {"api", "cli"}:
-        raise ValueError(f"the backend `{value}` is not in this version; use `runtime`")
-    return "runtime" if value == "sdk" else value
-
-
-def _state_dir() -> Path:
-    from platformdirs import user_state_path  # noqa: PLC0415 - only where no directory is given
-
-    return user_state_path("dragoman")
-
-
-_Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
-_POOL, _ANSWERS, _LOG = "Processes", "Requests and answers", "Files, log and development"
+_POOL, _FETCH, _ANSWERS, _LOG = (
+    "Processes",
+    "Images and files by URL",
+    "Requests and answers",
+    "Files, log and development",
+)
 
 
 class Settings(BaseSettings):
@@ -102,7 +79,7 @@ class Settings(BaseSettings):
         False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
     )
 
-    backend: Annotated[Literal["runtime"], BeforeValidator(_backend), Given(_CLAUDE)] = Field(
+    backend: Annotated[Literal["runtime"], BeforeValidator(backend_name), Given(_CLAUDE)] = Field(
         "runtime", description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime."
     )
     claude_command: Annotated[Path | None, Given(_CLAUDE, shown="the bundled one")] = Field(
@@ -128,7 +105,7 @@ class Settings(BaseSettings):
     models: Annotated[_Names, Given(_MODELS, shown="live list")] = Field(
         (), description="The only models to list and serve."
     )
-    model_aliases: Annotated[dict[str, str], BeforeValidator(_pairs), Given(_MODELS)] = Field(
+    model_aliases: Annotated[dict[str, str], BeforeValidator(pairs), Given(_MODELS)] = Field(
         default_factory=dict, description="Own names for models: `fast=haiku,gpt-4o=sonnet`."
     )
     map_retired_models: Annotated[bool, Given(_MODELS)] = Field(
@@ -165,6 +142,21 @@ class Settings(BaseSettings):
         ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
     )
 
+    fetch_urls: Annotated[
+        tuple[str, ...],
+        BeforeValidator(switch_or_names),
+        Given(_FETCH, shown="`off`: Claude fetches https images and PDFs itself"),
+    ] = Field(
+        ("off",),
+        description="Whether the gateway fetches them: `off`, `on`, or hosts to fetch from (`a.example, *.b.example`).",
+    )
+    fetch_timeout: Annotated[float, Given(_FETCH)] = Field(
+        10.0, gt=0, description="Seconds that fetching all files of a request may take."
+    )
+    fetch_max_bytes: Annotated[ByteSize, Given(_FETCH, shown="20MiB")] = Field(
+        ByteSize(20 * 2**20), ge=1, description="Largest file that is fetched."
+    )
+
     strict_parameters: Annotated[bool, Given(_ANSWERS)] = Field(
         False, description="Refuse unknown request fields with 400 instead of a warning."
     )
@@ -182,7 +174,7 @@ class Settings(BaseSettings):
         Field(None, description="TOML file with settings.")
     )
     state_dir: Annotated[Path, Given(_LOG, shown="the platform's state directory")] = Field(
-        default_factory=_state_dir, description="Directory for the gateway's own files."
+        default_factory=state_dir, description="Directory for the gateway's own files."
     )
     log_level: Annotated[Literal["info", "debug", "trace", "off"], Given(_LOG)] = Field(
         "info", description="`debug` and `trace` also log what people write; `info` does not."

@@ -37,16 +37,18 @@ def test_line_breaks_and_missing_padding_are_mended() -> None:
     assert source["data"] == PNG
 
 
-def test_https_images_are_passed_on_by_address() -> None:
-    """We never fetch them ourselves."""
-    expected = {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}}
-    assert image("https://x.test/a.png", "p") == expected
+@pytest.mark.parametrize("url", ["https://x.test/a.png", "http://x.test/a.png", "HTTPS://x.test/a.png"])
+def test_urls_are_left_for_others_to_fetch(url: str) -> None:
+    """A dialect does no I/O; whether http will do is not its affair."""
+    source = {"type": "url", "url": url}
+    assert image(url, "p") == {"type": "image", "source": source}
+    assert document(url, "a.pdf", "p") == {"type": "document", "source": source, "title": "a.pdf"}
 
 
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("http://x.test/a.png", "unsupported_image_url"),
+        ("ftp://x.test/a.png", "unsupported_image_url"),
         ("file:///etc/passwd", "unsupported_image_url"),
         ("no address", "invalid_image_url"),
         ("", "invalid_image_url"),
@@ -94,3 +96,6 @@ def test_an_unsupported_image_is_an_unsupported_feature() -> None:
     """The cause is ours, not a fault of the request's form."""
     with pytest.raises(UnsupportedFeature):
         image("ftp://x.test/a.png", "p")
+    with pytest.raises(UnsupportedFeature) as caught:
+        document("file:///etc/passwd", None, "p")
+    assert caught.value.code == "unsupported_file_url"

@@ -37,7 +37,7 @@ class ImagePart(Struct, tag_field="type", tag="image_url"):
 class FileData(Struct):
     """A file's content. `file_id` is not supported: there is no file store."""
 
-    file_data: Annotated[str, Meta(description="A PDF or plain text, as data URL or base64.")] | None = None
+    file_data: Annotated[str, Meta(description="PDF or plain text, as data URL, base64 or https URL.")] | None = None
     filename: str | None = None
     file_id: str | None = None
 

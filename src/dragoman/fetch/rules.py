@@ -1,0 +1,97 @@
+"""Which URLs and addresses may be fetched."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from yarl import URL
+
+from dragoman.fetch.addresses import is_public, parsed
+from dragoman.fetch.base import FetchFailed
+
+_PORTS = frozenset({80, 443})
+_PATTERN = re.compile(r"(?P<host>(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPattern:
+    """Hosts that the owner allows.
+
+    Attributes:
+        host: A name, an address, or `*.` and a name, for all names under it.
+        port: The only port; None for those of http and https.
+    """
+
+    host: str
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPattern":
+        """Read `images.example.com`, `*.example.com`, `example.com:8443`, `192.0.2.1` or `[2001:db8::1]:8080`.
+
+        Raises:
+            ValueError: It is none of these.
+        """
+        found = _PATTERN.fullmatch(text.strip().lower())
+        if not found:
+            raise ValueError(
+                f"`{text}` is no host: write `on`, `off`, or hosts such as images.example.com, *.example.com, "
+                "example.com:8443"
+            )
+        host = found["host"].strip("[]").rstrip(".")
+        address = parsed(host)
+        return cls(str(address) if address else host, int(found["port"]) if found["port"] else None)
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether the pattern covers a host and a port."""
+        if self.host.startswith("*."):
+            covered = host.endswith(self.host[1:]) and parsed(host) is None  # `*.1` is no range of addresses
+        else:
+            covered = host == self.host
+        return covered and (port == self.port if self.port else port in _PORTS)
+
+
+class Rules:
+    """What may be fetched.
+
+    Args:
+        patterns: The only hosts; None for every public one. An address among them may be connected to though it is not
+            public; a name among them may not lead to such an address, unless that is listed too.
+    """
+
+    def __init__(self, patterns: Iterable[str] | None = None) -> None:
+        self._patterns = None if patterns is None else tuple(HostPattern.parse(text) for text in patterns)
+
+    def check(self, url: URL) -> None:
+        """Check what can be told from a URL alone.
+
+        Raises:
+            FetchFailed: It may not be fetched.
+        """
+        if url.scheme not in {"http", "https"} or not url.raw_host:
+            raise FetchFailed("Only http and https URLs are fetched.", code="url_not_allowed")
+        if url.raw_user is not None or url.raw_password is not None:
+            raise FetchFailed("A URL with a user or password is not fetched.", code="url_not_allowed")
+        port = url.port or 0
+        if self._patterns is None and port not in _PORTS:
+            raise FetchFailed("URLs are fetched from the ports 80 and 443 only.", code="url_not_allowed")
+        if self._patterns is not None and not self._listed(url.raw_host, port):
+            raise FetchFailed(
+                f"The gateway's owner does not let it fetch from `{url.raw_host[:100]}`, port {port} (`--fetch-urls`).",
+                code="url_not_allowed",
+            )
+
+    def admits(self, host: str, port: int) -> bool:
+        """Whether a connection may go to an address.
+
+        Args:
+            host: The address, as text; anything else is not admitted.
+            port: The port there.
+        """
+        address = parsed(host)
+        return address is not None and (is_public(address) or self._listed(str(address), port))
+
+    def _listed(self, host: str, port: int) -> bool:
+        address = parsed(host)
+        name = str(address) if address else host.lower().rstrip(".")
+        return any(pattern.allows(name, port) for pattern in self._patterns or ())
