@@ -14,6 +14,7 @@ from dragoman.backends.runtime.doctor import Finding, examine
 from dragoman.backends.runtime.probe import ScriptedApi
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
+from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.runs import Engine, Limits
 from dragoman.runs.thinking import Thinking
 from dragoman.server import LiveCatalog, Operations, Options, build_app
@@ -55,7 +56,7 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         BadSettings: It would not be safe to start like this, or a named model does not exist.
     """
     check_exposure(settings)
-    catalog = _catalog(settings)
+    catalog, fill_media = _catalog(settings), _fill_media(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
         backend = backend or RuntimeBackend(runtime_options(settings, simulator))
@@ -63,7 +64,8 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         await backend.start()
         engine = Engine(backend, _limits(settings), _thinking(stack, settings))
         stack.push_async_callback(engine.aclose, 0)
-        yield Gateway(_app(settings, catalog, backend, engine), backend, engine.aclose, simulator)
+        app = _app(_options(settings, fill_media), settings, catalog, backend, engine)
+        yield Gateway(app, backend, engine.aclose, simulator)
 
 
 async def diagnose(settings: Settings) -> AsyncGenerator[Finding]:
@@ -164,7 +166,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _app(settings: Settings, catalog: Catalog, backend: Backend, engine: Engine) -> ASGIApp:
+def _app(options: Options, settings: Settings, catalog: Catalog, backend: Backend, engine: Engine) -> ASGIApp:
     async def listed() -> Iterable[tuple[str, str]]:
         return [(model.id, model.name) for model in await backend.models()]
 
@@ -172,10 +174,23 @@ def _app(settings: Settings, catalog: Catalog, backend: Backend, engine: Engine)
     choices = ChatOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
     chat = OpenAIChat(live, choices)
     operations = Operations(backend.name, backend.ready, backend.status)
-    return build_app(chat, engine, live, operations, _options(settings))
+    return build_app(chat, engine, live, operations, options)
 
 
-def _options(settings: Settings) -> Options:
+def _fill_media(settings: Settings) -> FillMedia:
+    if settings.fetch_urls == ("off",):
+        return leave_to_api
+    from dragoman.fetch.fetcher import Fetcher, FetchOptions  # noqa: PLC0415 - its HTTP client is slow to import
+    from dragoman.fetch.rules import Rules  # noqa: PLC0415 - the same
+
+    try:
+        rules = Rules(None if settings.fetch_urls == ("on",) else settings.fetch_urls)
+    except ValueError as error:
+        raise BadSettings(f"fetch_urls (--fetch-urls, DRAGOMAN_FETCH_URLS): {error}") from None
+    return Fetcher(FetchOptions(rules, settings.fetch_timeout, settings.fetch_max_bytes))
+
+
+def _options(settings: Settings, fill_media: FillMedia) -> Options:
     key = _secret(settings.api_key)
     return Options(
         host=settings.host,
@@ -187,6 +202,7 @@ def _options(settings: Settings) -> Options:
         heartbeat=settings.heartbeat,
         payloads=settings.log_level in {"debug", "trace"},
         trace=settings.log_level == "trace",
+        fill_media=fill_media,
     )
 
 

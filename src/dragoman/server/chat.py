@@ -55,9 +55,10 @@ class Complete:
             return self._engine.submit(decoded.body, decoded.resolved.model, client=exchange.client)
 
         try:
-            for _ in range(decoded.choices):
-                choices.add(submit())
             async with UntilGone(receive):
+                await self._options.fill_media(decoded.media)
+                for _ in range(decoded.choices):
+                    choices.add(submit())
                 if decoded.stream:
                     await self._stream(exchange, decoded, choices)
                 else:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.messages import JSONObject
 
 
@@ -20,6 +21,7 @@ class Options:
         heartbeat: Seconds of silence after which a stream gets a comment line.
         payloads: Whether what people write is logged, at debug.
         trace: Whether every event of an answer is logged as well.
+        fill_media: Makes images and files that come by URL ready for the API.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +33,7 @@ class Options:
     heartbeat: float = 15.0
     payloads: bool = False
     trace: bool = False
+    fill_media: FillMedia = leave_to_api
 
 
 @dataclass(frozen=True, slots=True)
