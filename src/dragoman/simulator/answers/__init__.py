@@ -8,7 +8,9 @@
 | `Count to N` | `1 2 3 … N`, one number a delta |
 | `Repeat N times: X` | X N times, separated by a space |
 | `Search the web for "X"`, with the server tool offered | a search, its results, and a text with citations |
-| asks for `a JSON object` | a small JSON object |
+| asks for JSON, with a JSON schema in the text or the system prompt | an object that fits, fenced if asked |
+| asks for `a JSON object`, or the system prompt does | a small JSON object |
+| `Create F that prints 'X'`, where the prompt wants SEARCH/REPLACE blocks | such a block |
 | anything else | `You said: ` and the text, with each attachment named |
 
 Before all that: `tool_choice` `any` or `tool` calls a tool, and so does `You must answer by calling the tool `X`` (or

@@ -9,6 +9,7 @@ from dragoman.simulator.answers.schema import Filler
 from dragoman.simulator.answers.texts import say
 from dragoman.simulator.answers.tools import forced_calls, requested_calls, structured_call
 from dragoman.simulator.answers.web import search
+from dragoman.simulator.answers.written import described_json, edit
 from dragoman.simulator.call import Call
 from dragoman.simulator.prompts import Prompt
 from dragoman.simulator.shapes import object_of
@@ -49,4 +50,14 @@ def _text(text: str) -> JSONObject:
     return {"type": "text", "text": text}
 
 
-_ANSWERS: tuple[Answer, ...] = (forced_calls, requested_calls, _formatted, structured_call, _results, search, _spoken)
+_ANSWERS: tuple[Answer, ...] = (
+    forced_calls,
+    requested_calls,
+    _formatted,
+    structured_call,
+    _results,
+    search,
+    described_json,
+    edit,
+    _spoken,
+)
