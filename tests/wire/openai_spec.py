@@ -17,10 +17,26 @@ _PATH = Path(os.environ.get("DRAGOMAN_SPECS", _NEXT_DOOR)) / "openai-openapi.jso
 
 def assert_valid(schema: str, value: object) -> None:
     """Hold a value to a schema of the document; skips where the document is not at hand."""
-    if not _PATH.exists():
-        pytest.skip(f"OpenAI's description is not at {_PATH}; DRAGOMAN_SPECS names its folder")
     faults = [f"{error.json_path}: {error.message[:200]}" for error in _validator(schema).iter_errors(value)]
     assert not faults, f"{schema}: {faults[:3]}"
+
+
+def properties(schema: str) -> set[str]:
+    """The names of all properties of a schema, those that it takes over included; skips as above."""
+    schemas = _document()["components"]["schemas"]
+
+    def names(part: Any) -> set[str]:
+        part = schemas[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        inner = [one for key in ("allOf", "anyOf", "oneOf") for one in part.get(key, ())]
+        return set(part.get("properties", ())).union(*map(names, inner))
+
+    return names(schemas[schema])
+
+
+def _document() -> Any:
+    if not _PATH.exists():
+        pytest.skip(f"OpenAI's description is not at {_PATH}; DRAGOMAN_SPECS names its folder")
+    return json.loads(_PATH.read_text())
 
 
 @cache
@@ -32,7 +48,7 @@ def _validator(schema: str) -> Any:  # jsonschema brings no types
 
 @cache
 def _registry() -> Any:
-    document = _with_nulls(json.loads(_PATH.read_text()))
+    document = _with_nulls(_document())
     return Registry().with_resource("urn:spec", DRAFT202012.create_resource(document))
 
 

@@ -158,7 +158,7 @@ def test_what_the_client_sends_is_understood_without_a_warning() -> None:
         request = ours.decode(body)
         return httpx.Response(200, content=ours.encode(request, IDENTITY, [fold(script([text("a")]))]))
 
-    image: JSON = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}
+    image: JSON = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "auto"}}
     messages: Any = [
         {"role": "developer", "content": [{"type": "text", "text": "Be terse."}]},
         {"role": "user", "content": [{"type": "text", "text": "See."}, image]},
@@ -177,7 +177,6 @@ def test_what_the_client_sends_is_understood_without_a_warning() -> None:
         logit_bias={},
         user="someone",
         store=False,
-        metadata={"run": "1"},
         service_tier="auto",
         n=1,
     )

@@ -1,17 +1,15 @@
 """The other fields of a chat request."""
 
-import hashlib
 from typing import Any
 
 import pytest
 from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, said
 
 from dragoman.catalog import Catalog
-from dragoman.errors import InvalidRequest, NotFound, UnsupportedFeature
+from dragoman.errors import InvalidRequest, NotFound
 from dragoman.messages import JSON
-from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
+from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_chat.format import OBJECT_INSTRUCTION
-from dragoman.wire.openai_chat.parameters import IGNORED
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 
 SCHEMA: dict[str, JSON] = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
@@ -157,73 +155,6 @@ def test_text_is_the_default_format() -> None:
     assert decode(response_format={"type": "text"}).body == decode().body
 
 
-def test_the_user_is_told_to_claude_as_a_hash() -> None:
-    """Never by name; the safety identifier goes first."""
-    hashed = {"user_id": hashlib.sha256(b"ann").hexdigest()}
-    assert decode(user="ann").body["metadata"] == hashed
-    assert decode(user="bob", safety_identifier="ann").body["metadata"] == hashed
-
-
-def test_what_is_kept_with_the_run() -> None:
-    """Labels, the wish to read it back, and the gateway's own field; none of it is sent."""
-    request = decode(store=True, metadata={"run": "1"}, claude={"workingDirectory": "/srv"})
-    assert (request.store, request.metadata, request.claude) == (True, {"run": "1"}, {"workingDirectory": "/srv"})
-    assert request.body == decode().body
-    assert request.notices == ()
-
-
-FULL: dict[str, Any] = {
-    "frequency_penalty": 1,
-    "presence_penalty": -1,
-    "logit_bias": {"5": 1},
-    "seed": 7,
-    "prediction": {"type": "content", "content": "a"},
-    "moderation": {"model": "m"},
-    "verbosity": "low",
-    "service_tier": "flex",
-    "prompt_cache_key": "k",
-    "prompt_cache_retention": "24h",
-    "prompt_cache_options": {"ttl": "1h"},
-}
-
-
-def test_every_ignored_field_is_tried_here() -> None:
-    """A new row needs a value."""
-    assert FULL.keys() == IGNORED.keys()
-
-
-@pytest.mark.parametrize("name", FULL)
-def test_fields_without_an_equivalent_are_ignored_and_said(name: str) -> None:
-    """Unless they hold what means nothing."""
-    request = decode(**{name: FULL[name]})
-    assert request.body == decode().body
-    assert said(request) == [("ignored", name)]
-    neutral: list[dict[str, Any]] = [{name: value} for value in IGNORED[name]]
-    assert all(decode(**fields).notices == () for fields in neutral)
-
-
-def test_neutral_values_say_nothing() -> None:
-    """What OpenAI's clients send of themselves."""
-    request = decode(logprobs=False, top_logprobs=0, modalities=["text"], n=1, store=False, stream=False, top_p=1)
-    assert request.notices == ()
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 2}, "top_logprobs"),
-        ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "audio"),
-    ],
-)
-def test_what_an_answer_without_would_be_wrong_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
-    """As `unsupported_parameter`."""
-    with pytest.raises(UnsupportedFeature) as caught:
-        decode(**fields)
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", param)
-
-
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [
@@ -259,24 +190,6 @@ def test_a_schema_cannot_continue_an_assistant() -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode([*PING, {"role": "assistant", "content": "{"}], response_format=_format(SCHEMA))
     assert caught.value.param == "response_format"
-
-
-def test_more_choices_where_the_operator_allows_them() -> None:
-    """`max_choices` is the bound."""
-    assert codec(max_choices=9).decode(raw(n=9)).choices == 9
-
-
-def test_unknown_fields_are_ignored_and_said_once_a_name() -> None:
-    """At any depth."""
-    messages: list[JSON] = [{"role": "user", "content": "a", "mood": 1}, {"role": "user", "content": "b", "mood": 2}]
-    assert said(decode(messages, speed="fast", empty=None)) == [("ignored", "messages[0].mood"), ("ignored", "speed")]
-
-
-def test_unknown_fields_are_refused_where_the_operator_wants_it() -> None:
-    """By their path."""
-    with pytest.raises(InvalidRequest) as caught:
-        OpenAIChat(Catalog(), ChatOptions(strict_parameters=True)).decode(raw(speed="fast"))
-    assert (caught.value.code, caught.value.param) == ("unknown_parameter", "speed")
 
 
 def test_four_cache_marks_are_kept_the_last_ones() -> None:

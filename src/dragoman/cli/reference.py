@@ -1,9 +1,10 @@
-"""`docs/settings.md` and `.env.example`, written from the settings themselves: `python -m dragoman.cli.reference`."""
+"""The pages of `docs/` that are written from the code, and `.env.example`: `python -m dragoman.cli.reference`."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
+from dragoman.cli.fields import chat_fields_page
 from dragoman.cli.options import default_of
 from dragoman.settings import Settings, flag, given, variables
 
@@ -58,9 +59,10 @@ def env_example() -> str:
 
 
 def write(root: Path) -> None:
-    """Write both files under a directory."""
+    """Write the files under a directory."""
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (root / "docs" / "chat-fields.md").write_text(chat_fields_page(), encoding="utf-8")
     (root / ".env.example").write_text(env_example(), encoding="utf-8")
 
 

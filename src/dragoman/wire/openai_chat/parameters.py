@@ -1,10 +1,18 @@
 """Fields without an equivalent: refused by name where an answer without them would be wrong, else ignored, and said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
 from dragoman.notices import Notice
+from dragoman.wire.openai_chat.message_schema import (
+    AssistantMessage,
+    ChatMessage,
+    ImagePart,
+    ImageURL,
+    ToolMessage,
+    UserMessage,
+)
 from dragoman.wire.openai_chat.request import ChatOptions
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 
@@ -23,6 +31,9 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 }
 """Fields without an equivalent, and the values at which they mean nothing."""
 
+UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},), "claude": ({},)}
+"""Fields that are the gateway's own to act on, and that it does not act on yet."""
+
 
 def refuse_unsupported(request: ChatCompletionRequest, options: ChatOptions) -> None:
     """Refuse what cannot be had.
@@ -37,13 +48,32 @@ def refuse_unsupported(request: ChatCompletionRequest, options: ChatOptions) -> 
     if request.audio is not None or "audio" in (request.modalities or ()):
         param = "modalities" if request.audio is None else "audio"
         raise UnsupportedFeature("Claude speaks no audio.", param=param)
+    for index, message in enumerate(request.messages):
+        if isinstance(message, AssistantMessage) and message.audio is not None:
+            raise UnsupportedFeature("Claude cannot hear what was said.", param=f"messages[{index}].audio")
     if (request.n or 1) > options.max_choices:
         raise InvalidRequest(f"`n` may be {options.max_choices} at most.", param="n")
 
 
 def note_ignored(request: ChatCompletionRequest, notices: list[Notice]) -> None:
     """Say which fields do nothing here."""
-    for name, neutral in IGNORED.items():
-        value = getattr(request, name)
-        if value is not None and value not in neutral:
-            notices.append(Notice("ignored", name, f"Claude has nothing like `{name}`."))
+    for fields, detail in ((IGNORED, "Claude has nothing like"), (UNUSED, "Nothing is done yet with")):
+        for name, neutral in fields.items():
+            value = getattr(request, name)
+            if value is not None and value not in neutral:
+                notices.append(Notice("ignored", name, f"{detail} `{name}`."))
+    if request.stream_options and request.stream_options.include_obfuscation:
+        detail = "Chunks are as long as what is in them."
+        notices.append(Notice("ignored", "stream_options.include_obfuscation", detail))
+    notices += _details(request.messages)
+
+
+def _details(messages: Iterable[ChatMessage]) -> Iterator[Notice]:
+    """Images whose size the client chose; only the API chooses it here."""
+    for index, message in enumerate(messages):
+        parts = message.content if isinstance(message, UserMessage | ToolMessage) else None
+        for place, part in enumerate(parts if isinstance(parts, list) else ()):
+            link = part.image_url if isinstance(part, ImagePart) else None
+            if isinstance(link, ImageURL) and link.detail not in (None, "auto"):
+                param = f"messages[{index}].content[{place}].image_url.detail"
+                yield Notice("ignored", param, "Claude looks at every image in the same detail.")
