@@ -14,6 +14,7 @@ from dragoman.backends.base import ListedModel, RunRequest
 from dragoman.backends.runtime import command
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
+from dragoman.backends.runtime.guard import Guard
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
@@ -40,6 +41,7 @@ class RuntimeBackend:
         self._pool = Pool(self._boot, options.spares)
         self._live = Live(count=options.max_live, memory=options.max_memory, resident=_resident)
         self._sessions: set[Session] = set()
+        self._guard = Guard()
         self._environment = command.environment(options)
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
@@ -49,6 +51,7 @@ class RuntimeBackend:
         """Make our directories and begin to boot spares."""
         self._work = command.prepare(self._options)
         if self._account_missing() is None:
+            await self._guard.start()
             self._pool.start(self._kind(self._options.default_model))
 
     async def aclose(self) -> None:
@@ -59,6 +62,7 @@ class RuntimeBackend:
             session.discard()
         if self._sessions:
             await asyncio.wait([session.exited for session in self._sessions])
+        await self._guard.aclose()
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
@@ -142,7 +146,8 @@ class RuntimeBackend:
             raise UpstreamFailed(words, code="runtime_missing") from error
         session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         self._sessions.add(session)
-        session.exited.add_done_callback(lambda _: self._sessions.discard(session))
+        self._guard.add(session.pid)
+        session.exited.add_done_callback(lambda _: self._forget(session))
         try:
             # Answered once the process is up; asking also warms what the first request needs.
             self._listed = _listed(await session.control("list_models", {}, self._options.boot_timeout))
@@ -150,6 +155,10 @@ class RuntimeBackend:
             session.discard()
             raise
         return session
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._guard.remove(session.pid)
 
     async def _end(self, session: Session) -> None:
         session.discard()

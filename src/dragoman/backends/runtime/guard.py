@@ -1,0 +1,67 @@
+"""What ends the runtime's processes when the gateway itself is killed.
+
+An idle process ends when its input closes. One that waits for the API does not notice, and would go on for as long as
+the model thinks. So a small shell stands by: it knows every process, and its own input closes with the gateway too.
+"""
+
+import asyncio
+import contextlib
+
+import structlog
+
+log = structlog.get_logger("dragoman.runtime")
+
+# A terminal's Ctrl-C is the gateway's to deal with. Each process leads a group of its own.
+_SCRIPT = """
+trap '' INT TERM HUP
+known=' '
+while read -r sign pid; do
+  case $sign in
+    +) known="$known$pid " ;;
+    -) known="${known%% $pid *} ${known#* $pid }" ;;
+  esac
+done
+for pid in $known; do kill -s KILL -- "-$pid"; done
+"""
+
+
+class Guard:
+    """A shell that outlives the gateway by a moment. Owns that shell."""
+
+    def __init__(self) -> None:
+        self._shell: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it. Without a shell the gateway works all the same."""
+        try:
+            self._shell = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", _SCRIPT),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.warning("runtime.no_guard", error=error.strerror)
+
+    def add(self, pid: int) -> None:
+        """Watch over a process that leads its own group."""
+        self._tell(f"+ {pid}\n")
+
+    def remove(self, pid: int) -> None:
+        """Forget a process that was reaped, before its number is given to another."""
+        self._tell(f"- {pid}\n")
+
+    async def aclose(self) -> None:
+        """End it, and what it still watches over. Idempotent."""
+        shell, self._shell = self._shell, None
+        if shell is not None and shell.stdin is not None:
+            shell.stdin.close()
+            await shell.wait()
+
+    def _tell(self, line: str) -> None:
+        if self._shell is not None and self._shell.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._shell.stdin.write(line.encode())
