@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor
 
 from dragoman.settings import Settings
 
-_THRESHOLDS = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "off": logging.CRITICAL + 1}
+_THRESHOLDS = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "off": logging.CRITICAL}
 
 
 def configure(settings: Settings, *, quiet: bool = False) -> None:
