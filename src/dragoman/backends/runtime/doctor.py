@@ -113,14 +113,11 @@ def _bare(options: RuntimeOptions, api: ScriptedApi, scratch: Path) -> RuntimeOp
 
 
 async def _facts(probe: Probe) -> AsyncGenerator[Finding]:
-    try:
-        for check in _CHECKS:
-            finding = await _see(check, probe)
-            yield finding
-            if check.needed and not finding.ok:
-                return
-    finally:
-        await probe.aclose()
+    for check in _CHECKS:
+        finding = await _see(check, probe)
+        yield finding
+        if check.needed and not finding.ok:
+            return
 
 
 async def _see(check: _Check, probe: Probe) -> Finding:
@@ -128,6 +125,8 @@ async def _see(check: _Check, probe: Probe) -> Finding:
         detail = await check.see(probe)
     except (Wrong, GatewayError) as error:
         return Finding(check.name, ok=False, detail=str(error), advice=f"{check.broken} {_REINSTALL}")
+    finally:
+        await probe.aclose()
     return Finding(check.name, ok=True, detail=detail)
 
 

@@ -119,7 +119,7 @@ class Probe:
         return Asked(folder.result().message, self._api.bodies()[before:])
 
     async def aclose(self) -> None:
-        """End and reap every process."""
+        """End and reap every process. Idempotent."""
         for session in self._booted:
             session.discard()
             await session.exited
