@@ -1,0 +1,107 @@
+"""Every error that a request through the runtime can end in: its status, `type` and `code`."""
+
+import json
+from pathlib import Path
+
+import openai
+import pytest
+from gateways import OLD, body, gateway, question, read, text_in
+from openai.types.chat import ChatCompletionChunk
+from scripted import clean
+
+nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
+
+INVALID, API = "invalid_request_error", "api_error"
+UPSTREAM = [
+    ("status 400 invalid_request_error: something is off", 400, INVALID, "invalid_value"),
+    ("status 400 invalid_request_error: prompt is too long: 9 > 8", 400, INVALID, "context_length_exceeded"),
+    ("status 400 invalid_request_error: Your credit balance is too low", 429, "insufficient_quota", None),
+    ("status 401", 401, "authentication_error", "not_signed_in"),
+    ("status 402 billing_error: pay first", 429, "insufficient_quota", "insufficient_quota"),
+    ("status 403", 403, "permission_error", "permission_denied"),
+    ("status 404", 404, INVALID, "model_not_found"),
+    ("status 413", 413, INVALID, "request_too_large"),
+    ("status 429", 429, "rate_limit_error", "rate_limit_exceeded"),
+    ("status 500", 502, API, "upstream_error"),
+    ("status 529", 503, API, "overloaded"),
+    ("cut", 502, API, "upstream_error"),
+    ("silence", 504, API, "timeout"),
+]
+
+
+@pytest.mark.parametrize(("fault", "status", "kind", "code"), UPSTREAM, ids=lambda value: str(value)[:60])
+async def test_failures_of_the_api(tmp_path: Path, fault: str, status: int, kind: str, code: str | None) -> None:
+    """Before anything was said, plain and streamed requests get the same status and the same object."""
+    async with gateway(tmp_path, silence_timeout=4.0) as running:
+        for stream in (False, True):
+            asked = body(f"Hello\nSimulate: {fault}", stream=stream)
+            answer = await running.http.post("/chat/completions", json=asked)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["type"], error["code"]) == (status, kind, code or kind)
+            assert set(error) == {"message", "type", "param", "code"}
+            assert ("retry-after" in answer.headers) == (code in {"rate_limit_exceeded", "overloaded"})
+            assert answer.headers["x-request-id"]
+
+
+OWN: list[tuple[bytes, dict[str, object], int, str]] = [
+    (b"{", {}, 400, "invalid_json"),
+    (b'{"model": "sonnet"}', {}, 400, "missing_required_parameter"),
+    (b'{"messages": "no list"}', {}, 400, "invalid_type"),
+    (b'{"messages": []}', {}, 400, "invalid_value"),
+    (json.dumps(body("x", model="claude-sonet-5-5")).encode(), {}, 404, "model_not_found"),
+    (json.dumps(body("x" * 2000)).encode(), {"max_request_bytes": 1000}, 413, "request_too_large"),
+    (json.dumps(body("x")).encode(), {"api_key": "another"}, 401, "invalid_api_key"),
+    (json.dumps(body("x", logprobs=True)).encode(), {}, 400, "unsupported_parameter"),
+]
+
+
+@pytest.mark.parametrize(("raw", "settings", "status", "code"), OWN, ids=lambda value: str(value)[:40])
+async def test_errors_of_our_own(
+    tmp_path: Path, raw: bytes, settings: dict[str, object], status: int, code: str
+) -> None:
+    """What is wrong with a request costs no process and no call."""
+    async with gateway(tmp_path, **settings) as running:
+        answer = await running.http.post(
+            "/chat/completions", content=raw, headers={"content-type": "application/json", "x-api-key": "wrong"}
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert running.simulator.received == []
+        assert not running.backend._sessions
+
+
+async def test_a_prompt_that_fits_no_window(tmp_path: Path) -> None:
+    """The runtime itself refuses it without a call: agents compact on the same code as ever."""
+    async with gateway(tmp_path) as running:
+        answer = await running.http.post("/chat/completions", json=body("word " * 300_000))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_a_run_that_takes_too_long(tmp_path: Path) -> None:
+    """The gateway's own limit, named in the error."""
+    async with gateway(tmp_path, run_timeout=2.0) as running:
+        running.simulator.hold()
+        answer = await running.http.post("/chat/completions", json=body("Hello"))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+        assert "--run-timeout" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("error after 2", "overloaded"),
+        ("error after 2 api_error: broke", "upstream_error"),
+        ("cut after 2\nSimulate: pace 0.05", "upstream_error"),
+        ("silence after 2", "timeout"),
+    ],
+)
+async def test_failures_within_a_stream(tmp_path: Path, fault: str, code: str) -> None:
+    """After the first words the error is an event, which the official client raises; nothing is said twice."""
+    async with gateway(tmp_path, silence_timeout=4.0) as running:
+        stream = await running.openai.chat.completions.create(
+            model=OLD, messages=question(f"Count to 9\nSimulate: {fault}"), stream=True
+        )
+        chunks: list[ChatCompletionChunk] = []
+        with pytest.raises(openai.APIError) as caught:
+            await read(stream, chunks)
+        assert caught.value.code == code
+        assert "1 2 3 4 5 6 7 8 9".startswith(text_in(chunks).strip())
