@@ -82,13 +82,14 @@ class Streaming:
         """What the client is to see.
 
         Raises:
-            UpstreamFailed: An answer starts over of which the client has seen a part.
+            UpstreamFailed: An answer broke off of which the client has seen a part: asked again, it would be another.
         """
         news: list[tuple[int, MessageEvent]] = []
         for choice, event in batch:
+            if isinstance(event, Restarted | Retrying) and choice in self._begun:
+                why = f" ({event.reason})" if isinstance(event, Retrying) else ""
+                raise UpstreamFailed(f"Claude's answer broke off in the middle{why}. Ask again.")
             if isinstance(event, Restarted):
-                if choice in self._begun:
-                    raise UpstreamFailed("Claude's answer broke off in the middle.")
                 news = [item for item in news if item[0] != choice]
             elif not isinstance(event, Started | Retrying):
                 news.append((choice, event))

@@ -101,7 +101,7 @@ class RuntimeBackend:
         """Authentication, processes and version."""
         return {
             "backend": self.name,
-            "authentication": "signed_in" if self._options.signed_in else "api_key",
+            "authentication": self._authentication(),
             "processes": {
                 "spare": self._pool.ready,
                 "live": len(self._live),
@@ -109,6 +109,11 @@ class RuntimeBackend:
             },
             "trouble": self.ready(),
         }
+
+    def _authentication(self) -> str:
+        if self._options.signed_in:
+            return "signed_in"
+        return "api_key" if self._options.api_key else "none"
 
     def _account_missing(self) -> str | None:
         if self._options.signed_in or self._options.api_key:

@@ -43,6 +43,8 @@ _ADVICE = re.compile(
     re.DOTALL,
 )
 
+_FIGURES = re.compile(r"~?(?P<has>\d[\d,]*) tokens (\(limit |> )(?P<takes>\d[\d,]*)")
+
 _PAYMENT_REQUIRED = 402
 _TOO_MANY_REQUESTS = 429
 _PATIENCE = 10.0
@@ -61,7 +63,7 @@ def to_error(status: int | None, text: str, *, retry_after: float | None = None)
     if _QUOTA.search(said) or status == _PAYMENT_REQUIRED:
         return QuotaExceeded(f"Claude says: {said}. Look at https://platform.claude.com/settings/billing.")
     if _PROMPT_TOO_LONG.search(said):
-        return ContextTooLong(f"{said}.", param="messages")
+        return ContextTooLong(_too_long(text), param="messages")
     if status is None and _NOT_SIGNED_IN.search(said):
         return NotSignedIn(f"Claude Code says: {said}. {SIGN_IN_ADVICE}")
     if status == _TOO_MANY_REQUESTS:
@@ -81,6 +83,13 @@ _BY_STATUS: dict[int, Callable[[str], GatewayError]] = {
     504: lambda said: TimedOut(f"Claude says: {said}."),
     529: lambda said: Overloaded(f"Claude says: {said}.", retry_after=_PATIENCE),
 }
+
+
+def _too_long(text: str) -> str:
+    """The figures alone: what else the runtime says is advice for people in its own terminal."""
+    figures = _FIGURES.search(text)
+    how_long = f": {figures['has']} tokens, and {figures['takes']} are the most" if figures else " for this model"
+    return f"The prompt is too long{how_long}."
 
 
 def _words(text: str) -> str:
