@@ -59,17 +59,27 @@ class Admission:
         Raises:
             QueueFull: Both are full; `retry_after` says when a place should be free.
         """
+        self.require(1)
         ticket = Ticket(self)
         if self.running < self.places:
             self._grant(ticket)
-        elif self.queued < self.queue_size:
-            self._waiting.append(ticket)
         else:
-            raise QueueFull(
-                f"All {self.places} places are taken and {self.queued} requests wait already.",
-                retry_after=self._usual_seconds * (self.queued + 1) / self.places,
-            )
+            self._waiting.append(ticket)
         return ticket
+
+    def require(self, count: int) -> None:
+        """Make sure that so many can enter now, one after the other.
+
+        Raises:
+            QueueFull: They cannot; `retry_after` says when there should be room.
+        """
+        missing = self.running + self.queued + count - self.places - self.queue_size
+        if missing > 0:
+            wanted = "" if count == 1 else f", and this one asks for {count} answers"
+            raise QueueFull(
+                f"{self.running} of {self.places} places are taken and {self.queued} requests wait already{wanted}.",
+                retry_after=self._usual_seconds * (self.queued + missing) / self.places,
+            )
 
     def release(self, ticket: Ticket) -> None:
         """End a ticket, whatever its state, and let the next in."""
@@ -105,8 +115,10 @@ class RateLimit:
         self._tokens = float(per_minute or 0)
         self._at: float | None = None
 
-    def take(self, now: float) -> None:
-        """Count one request at `now` (seconds of a monotonic clock).
+    def take(self, now: float, count: int = 1) -> None:
+        """Count requests at `now` (seconds of a monotonic clock): all of them or, where it raises, none.
+
+        More than fit the bucket are let in when it is full: they could never come otherwise.
 
         Raises:
             RateLimited: The bucket is empty; `retry_after` says until when.
@@ -117,9 +129,11 @@ class RateLimit:
         if self._at is not None:
             self._tokens = min(self.per_minute, self._tokens + (now - self._at) * rate)
         self._at = now
-        if self._tokens < 1:
-            raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=(1 - self._tokens) / rate)
-        self._tokens -= 1
+        wanted = min(count, self.per_minute)
+        if self._tokens < wanted:
+            wait = (wanted - self._tokens) / rate
+            raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=wait)
+        self._tokens -= wanted
 
     @property
     def remaining(self) -> int | None:

@@ -12,6 +12,7 @@ from dragoman.errors import GatewayError, ShuttingDown, TimedOut
 from dragoman.fold import Fold
 from dragoman.messages import MessagesRequest
 from dragoman.runs.admission import Admission, RateLimit, Ticket
+from dragoman.runs.pauses import whole
 from dragoman.runs.run import Run
 from dragoman.runs.thinking import Thinking
 
@@ -76,17 +77,21 @@ class Engine:
             RateLimited: Too many requests this minute.
             QueueFull: No place, not even in the queue.
         """
+        return self.submit_all(1, body, model, client=client)[0]
+
+    def submit_all(self, count: int, body: MessagesRequest, model: Model, *, client: str) -> list[Run]:
+        """Begin so many runs of one request: all of them or, where it raises, none.
+
+        Each takes its own place as soon as there is one, and waits for no other.
+
+        Raises:
+            GatewayError: As `submit` does.
+        """
         if self._closing:
             raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
-        self._rate.take(asyncio.get_running_loop().time())
-        ticket = self._admission.enter()
-        run = Run(client, model.id)
-        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body)), name=run.id)
-        run.driven_by(task)
-        self._tasks[task] = run
-        # Also reached when the task is cancelled before its first step, where no code of its own would run.
-        task.add_done_callback(lambda done: self._ended(done, ticket))
-        return run
+        self._admission.require(count)
+        self._rate.take(asyncio.get_running_loop().time(), count)
+        return [self._begin(body, model, client) for _ in range(count)]
 
     async def aclose(self, grace: float) -> None:
         """Take nothing new, let runs finish, then end what is left.
@@ -104,6 +109,16 @@ class Engine:
             task.cancel()
         if leftover:
             await asyncio.wait(leftover)
+
+    def _begin(self, body: MessagesRequest, model: Model, client: str) -> Run:
+        ticket = self._admission.enter()
+        run = Run(client, model.id)
+        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body)), name=run.id)
+        run.driven_by(task)
+        self._tasks[task] = run
+        # Also reached when the task is cancelled before its first step, where no code of its own would run.
+        task.add_done_callback(lambda done: self._ended(done, ticket))
+        return run
 
     def _ended(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
         ticket.leave()
@@ -151,7 +166,7 @@ class Engine:
         await self._thinking.remember(restored.body, folder.result().message)
 
     async def _pass_on(self, run: Run, request: RunRequest, folder: Fold | None) -> None:
-        async with aclosing(self._backend.run(request)) as events:
+        async with aclosing(whole(self._backend.run, request)) as events:
             async for event in events:
                 if folder is not None:
                     folder.add(event)

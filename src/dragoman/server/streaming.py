@@ -87,8 +87,7 @@ class Streaming:
         news: list[tuple[int, MessageEvent]] = []
         for choice, event in batch:
             if isinstance(event, Restarted | Retrying) and choice in self._begun:
-                why = f" ({event.reason})" if isinstance(event, Retrying) else ""
-                raise UpstreamFailed(f"Claude's answer broke off in the middle{why}. Ask again.")
+                raise UpstreamFailed("Claude's answer broke off in the middle. Ask again.")
             if isinstance(event, Restarted):
                 news = [item for item in news if item[0] != choice]
             elif not isinstance(event, Started | Retrying):

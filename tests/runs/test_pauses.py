@@ -1,0 +1,91 @@
+"""Answers that the API gives in parts."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+import pytest
+
+from dragoman.backends.base import RunRequest
+from dragoman.catalog import MODELS
+from dragoman.errors import UpstreamFailed
+from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
+from dragoman.fold import fold
+from dragoman.messages import JSONObject, MessagesRequest
+from dragoman.runs.pauses import whole
+
+REQUEST = RunRequest(
+    "run_x",
+    MODELS[0],
+    cast("MessagesRequest", {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "?"}]}]}),
+)
+
+
+def part(text: str, reason: str) -> list[Event]:
+    """One answer of the API."""
+    usage: JSONObject = {"input_tokens": 5, "output_tokens": 1}
+    return [
+        Started("api"),
+        MessageStart({"type": "message_start", "message": {"id": text, "content": [], "usage": usage}}),
+        BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+        BlockStop(0, {"type": "content_block_stop", "index": 0}),
+        MessageDelta({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 3}}),
+        MessageStop({"type": "message_stop"}),
+    ]
+
+
+class Asked:
+    """A backend that gives one part after the other."""
+
+    def __init__(self, *parts: list[Event]) -> None:
+        self.parts = list(parts)
+        self.requests: list[RunRequest] = []
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """The next part; the last one again where there is no other."""
+        self.requests.append(request)
+        for event in self.parts[min(len(self.requests), len(self.parts)) - 1]:
+            yield event
+
+
+async def read(asked: Asked) -> list[Event]:
+    """All events of the whole answer."""
+    async with aclosing(whole(asked.run, REQUEST)) as events:
+        return [event async for event in events]
+
+
+async def test_parts_are_one_answer() -> None:
+    """Blocks are numbered through, usage is added up, and the pauses do not show."""
+    asked = Asked(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
+    events = await read(asked)
+    assert [type(event) for event in events].count(Started) == 1
+    assert [event.index for event in events if isinstance(event, BlockStart)] == [0, 1, 2]
+    message = fold(events).message
+    assert [block["text"] for block in message["content"]] == ["one", "two", "three"]
+    assert message["stop_reason"] == "end_turn"
+    assert message["usage"]["input_tokens"] == 15
+    assert message["usage"]["output_tokens"] == 9
+    assert isinstance(events[-1], MessageStop)
+
+
+async def test_what_was_said_is_sent_back_as_it_is() -> None:
+    """As one assistant message that grows."""
+    asked = Asked(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
+    await read(asked)
+    last = asked.requests[-1].body["messages"]
+    assert [message["role"] for message in last] == ["user", "assistant"]
+    assert [block["text"] for block in last[1]["content"]] == ["one", "two"]
+    assert REQUEST.body["messages"] == asked.requests[0].body["messages"]
+
+
+async def test_an_answer_without_a_pause_is_passed_on_untouched() -> None:
+    """The very same events."""
+    events = part("one", "end_turn")
+    assert await read(Asked(events)) == events
+
+
+async def test_an_answer_that_never_ends_is_an_error() -> None:
+    """After a set number of parts."""
+    with pytest.raises(UpstreamFailed, match="paused"):
+        await read(Asked(part("again", "pause_turn")))
