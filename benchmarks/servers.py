@@ -1,0 +1,110 @@
+"""Starting what is measured, each in a process of its own, with nothing of this machine's settings and accounts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import cast
+
+_COMMAND = str(Path(sys.executable).with_name("dragoman"))
+_PATIENCE = 60.0
+_SETTLE = 0.25
+
+
+@dataclass(frozen=True)
+class Served:
+    """Something that listens.
+
+    Attributes:
+        port: Where, on 127.0.0.1.
+        pid: Its process.
+    """
+
+    port: int
+    pid: int
+
+    def connect(self) -> HTTPConnection:
+        """A new connection."""
+        return HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+
+    def processes(self) -> dict[str, int]:
+        """How many runtime processes a gateway has, by what they are for."""
+        connection = self.connect()
+        connection.request("GET", "/health/ready")
+        state = json.loads(connection.getresponse().read())
+        connection.close()
+        return cast("dict[str, int]", state["backend"]["processes"])
+
+    def settle(self, spares: int) -> None:
+        """Return once so many spares wait and nothing boots any more."""
+        until = time.monotonic() + _PATIENCE
+        while self.processes()["spare"] < spares and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(_SETTLE)
+
+    def runtimes(self) -> set[int]:
+        """The runtime processes of a gateway."""
+        return {pid for pid in children_of(self.pid) if "--input-format" in _arguments(pid)}
+
+
+def children_of(parent: int) -> Iterator[int]:
+    """The living children of a process."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, pid = stat.read_text().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if int(pid) == parent and state != "Z":
+            yield int(stat.parent.name)
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+@contextmanager
+def simulator(home: Path) -> Iterator[str]:
+    """A simulated Messages API; its address."""
+    with _started(home, "simulate", "--port", "0") as (process, line):
+        yield f"http://127.0.0.1:{_port_in(line)}"
+        process.terminate()
+
+
+@contextmanager
+def gateway(home: Path, api: str, *, spares: int, max_live: int, places: int = 8) -> Iterator[Served]:
+    """A gateway with the real runtime in front of an API."""
+    home.mkdir()
+    kept = ("--spares", str(spares), "--max-live", str(max_live), "--max-concurrency", str(places))
+    account = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "sk-ant-dummy"}
+    with _started(home, "serve", "-p", "0", "-m", "--log-file", "log", *kept, **account) as (process, line):
+        served = Served(_port_in(line), process.pid)
+        served.settle(spares)
+        yield served
+
+
+def _port_in(line: str) -> int:
+    return int(line.split("http://127.0.0.1:")[1].split(maxsplit=1)[0].strip("/.,"))
+
+
+@contextmanager
+def _started(home: Path, *arguments: str, **added: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(home), "PYTHONUNBUFFERED": "1", **added}
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [_COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env=env, cwd=home
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        line = next(line for line in process.stdout if "http://127.0.0.1:" in line)
+        yield process, line
+    finally:
+        process.terminate()
+        process.communicate()
