@@ -21,7 +21,8 @@ from dragoman.server import LiveCatalog, Operations, Options, build_app
 from dragoman.server.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.sqlite import SQLiteKeep
-from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
+from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.options import WireOptions
 
 SIMULATED_KEY = "sk-ant-simulated"
 _THINKING_ENTRIES = 20_000
@@ -171,7 +172,7 @@ def _app(options: Options, settings: Settings, catalog: Catalog, backend: Backen
         return [(model.id, model.name) for model in await backend.models()]
 
     live = LiveCatalog(catalog, None if settings.models else listed)
-    choices = ChatOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
+    choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
     chat = OpenAIChat(live, choices)
     operations = Operations(backend.name, backend.ready, backend.status)
     return build_app(chat, engine, live, operations, options)

@@ -18,7 +18,8 @@ from dragoman.events import (
 from dragoman.fold import Folded, fold
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.base import Identity
-from dragoman.wire.openai_chat import ChatOptions, ChatRequest, OpenAIChat
+from dragoman.wire.openai_chat import ChatRequest, OpenAIChat
+from dragoman.wire.options import WireOptions
 
 OLD, NEWEST = "claude-sonnet-4-5", "claude-sonnet-5-5"
 """A model that takes the most of the old parameters, and one that refuses most of them."""
@@ -38,7 +39,7 @@ USAGE: JSONObject = {"input_tokens": 7, "cache_read_input_tokens": 20, "cache_cr
 
 def codec(**options: Any) -> OpenAIChat:
     """The codec, with the operator's options."""
-    return OpenAIChat(Catalog(), ChatOptions(**options))
+    return OpenAIChat(Catalog(), WireOptions(**options))
 
 
 def raw(messages: Sequence[JSON] = PING, *, model: str | None = OLD, **fields: JSON) -> bytes:

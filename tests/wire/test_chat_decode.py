@@ -8,8 +8,8 @@ from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, s
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, NotFound
 from dragoman.messages import JSON
+from dragoman.wire.formats import OBJECT_INSTRUCTION
 from dragoman.wire.openai_chat import OpenAIChat
-from dragoman.wire.openai_chat.format import OBJECT_INSTRUCTION
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 
 SCHEMA: dict[str, JSON] = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}

@@ -7,7 +7,7 @@ from chat_support import NEWEST, OLD, PNG, call, decode, said, text
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
-from dragoman.wire.openai_chat.turns import OPENING
+from dragoman.wire.turns import OPENING
 
 USER: JSON = {"role": "user", "content": "hi"}
 CALLING: JSON = {"role": "assistant", "content": "", "tool_calls": [call("c1"), call("c2", "get_time", "")]}

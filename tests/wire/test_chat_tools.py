@@ -8,7 +8,8 @@ from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, codec
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
-from dragoman.wire.openai_chat import ChatOptions, OpenAIChat
+from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.options import WireOptions
 
 CLOCK: JSON = {"type": "function", "function": {"name": "get_time"}}
 NAMED: JSON = {"type": "function", "function": {"name": "get_weather"}}
@@ -126,7 +127,7 @@ def test_strict_mapping_lets_pass_what_is_exact() -> None:
 
 def test_a_retired_model_is_no_approximation_to_refuse() -> None:
     """The operator has allowed it by name."""
-    strict = OpenAIChat(Catalog(map_retired=True), ChatOptions(strict_mapping=True))
+    strict = OpenAIChat(Catalog(map_retired=True), WireOptions(strict_mapping=True))
     request = strict.decode(raw(model="claude-3-opus-20240229"))
     assert said(request) == [("mapped", "model")]
 

@@ -1,6 +1,6 @@
 """The OpenAI chat completions dialect."""
 
 from dragoman.wire.openai_chat.codec import OpenAIChat
-from dragoman.wire.openai_chat.request import ChatOptions, ChatRequest
+from dragoman.wire.openai_chat.request import ChatRequest
 
-__all__ = ["ChatOptions", "ChatRequest", "OpenAIChat"]
+__all__ = ["ChatRequest", "OpenAIChat"]

@@ -9,8 +9,9 @@ from dragoman.fold import Folded
 from dragoman.notices import Notice
 from dragoman.wire.base import Decoded, ErrorReply, Identity
 from dragoman.wire.openai_chat import decode, encode
-from dragoman.wire.openai_chat.request import ChatOptions, ChatRequest
+from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.stream import ChatStream
+from dragoman.wire.options import WireOptions
 from dragoman.wire.statuses import openai_reply
 
 
@@ -22,9 +23,9 @@ class OpenAIChat:
         options: The operator's choices.
     """
 
-    def __init__(self, catalog: Catalog | Callable[[], Catalog], options: ChatOptions | None = None) -> None:
+    def __init__(self, catalog: Catalog | Callable[[], Catalog], options: WireOptions | None = None) -> None:
         self._catalog = catalog
-        self._options = options or ChatOptions()
+        self._options = options or WireOptions()
 
     def decode(self, raw: bytes) -> ChatRequest:
         """Understand a request body.

@@ -15,6 +15,7 @@ from dragoman.wire.openai_chat.message_schema import (
     TextPart,
     UserPart,
 )
+from dragoman.wire.turns import text_blocks
 
 
 def user_blocks(content: str | list[UserPart] | None, path: str, media: list[Placed]) -> list[Block]:
@@ -29,25 +30,25 @@ def user_blocks(content: str | list[UserPart] | None, path: str, media: list[Pla
         InvalidRequest: A part cannot be read; `param` names it.
     """
     if content is None or isinstance(content, str):
-        return _text(content)
+        return text_blocks(content)
     return [block for index, part in enumerate(content) for block in _user_part(part, f"{path}[{index}]", media)]
 
 
 def system_blocks(content: str | list[TextPart]) -> list[Block]:
     """Instructions, as text blocks."""
     if isinstance(content, str):
-        return _text(content)
+        return text_blocks(content)
     return [block for part in content for block in _text_part(part)]
 
 
 def assistant_blocks(content: str | list[AssistantPart] | None) -> list[Block]:
     """What the assistant said; a refusal is something said."""
     if content is None or isinstance(content, str):
-        return _text(content)
+        return text_blocks(content)
     return [
         block
         for part in content
-        for block in (_text(part.refusal) if isinstance(part, RefusalPart) else _text_part(part))
+        for block in (text_blocks(part.refusal) if isinstance(part, RefusalPart) else _text_part(part))
     ]
 
 
@@ -80,12 +81,7 @@ def _file(part: FilePart, path: str) -> Placed:
 
 
 def _text_part(part: TextPart) -> list[Block]:
-    return [_marked(block, part) for block in _text(part.text)]
-
-
-def _text(text: str | None) -> list[Block]:
-    """A text block, unless there is nothing in it: the API refuses blank ones."""
-    return [{"type": "text", "text": text}] if text and not text.isspace() else []
+    return [_marked(block, part) for block in text_blocks(part.text)]
 
 
 def _marked(block: Block, part: TextPart | ImagePart | FilePart) -> Block:

@@ -8,26 +8,20 @@ from dragoman.errors import GatewayError
 from dragoman.fold import Folded
 from dragoman.messages import JSON, JSONObject
 from dragoman.notices import Notice
+from dragoman.wire.answers import answer_id, arguments_text, fingerprint, refusal_of
 from dragoman.wire.base import Identity
-from dragoman.wire.openai_chat.answer import (
-    annotations,
-    arguments_text,
-    completion_id,
-    fingerprint,
-    finish_reason,
-    refusal_of,
-)
-from dragoman.wire.openai_chat.checks import check_arguments, text_fault
+from dragoman.wire.checks import check_arguments, text_fault
+from dragoman.wire.openai_chat.answer import ID, annotations, finish_reason
 from dragoman.wire.openai_chat.reasoning import detail
 from dragoman.wire.openai_chat.request import ChatRequest
-from dragoman.wire.openai_chat.usage import usage_of
+from dragoman.wire.usage import usage_of
 
 
 def encode(request: ChatRequest, identity: Identity, answers: Sequence[Folded]) -> bytes:
     """The body of a plain answer."""
     model = request.resolved.model.id
     body: JSONObject = {
-        "id": completion_id(identity),
+        "id": answer_id(ID, identity),
         "object": "chat.completion",
         "created": identity.created,
         "model": model,

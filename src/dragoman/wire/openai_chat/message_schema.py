@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from dragoman.wire.openai_chat.json_types import JSON, JSONObject
+from dragoman.wire.json_types import JSON, JSONObject
 
 
 class TextPart(Struct, tag_field="type", tag="text"):

@@ -13,8 +13,8 @@ from dragoman.wire.openai_chat.message_schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.wire.openai_chat.request import ChatOptions
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
+from dragoman.wire.options import WireOptions
 
 IGNORED: Mapping[str, tuple[JSON, ...]] = {
     "frequency_penalty": (0,),
@@ -35,7 +35,7 @@ UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},), 
 """Fields that are the gateway's own to act on, and that it does not act on yet."""
 
 
-def refuse_unsupported(request: ChatCompletionRequest, options: ChatOptions) -> None:
+def refuse_unsupported(request: ChatCompletionRequest, options: WireOptions) -> None:
     """Refuse what cannot be had.
 
     Raises:

@@ -5,32 +5,7 @@ from dataclasses import dataclass, field
 
 from dragoman.messages import JSONObject
 from dragoman.wire.base import Decoded
-
-
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """The operator's choices for this dialect.
-
-    Attributes:
-        strict_parameters: Refuse unknown fields instead of ignoring them.
-        max_choices: The largest `n`.
-        strict_mapping: Refuse what could only be mapped to something near it.
-    """
-
-    strict_parameters: bool = False
-    max_choices: int = 8
-    strict_mapping: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFormat:
-    """What the text of the answer must be.
-
-    Attributes:
-        schema: The client's own JSON schema; none where any JSON object will do.
-    """
-
-    schema: JSONObject | None = None
+from dragoman.wire.formats import AnswerFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from dragoman.wire.openai_chat.json_types import JSON, JSONObject
+from dragoman.wire.json_types import JSON, JSONObject
 from dragoman.wire.openai_chat.message_schema import ChatMessage
 from dragoman.wire.openai_chat.tool_schema import (
     CustomTool,

@@ -12,20 +12,14 @@ from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, BlockStop, MessageDelta, MessageEvent, MessageStart
 from dragoman.messages import Block, JSONObject
 from dragoman.wire import sse
+from dragoman.wire.answers import answer_id, arguments_text, fingerprint, refusal_of
 from dragoman.wire.base import Identity
-from dragoman.wire.openai_chat.answer import (
-    annotations,
-    arguments_text,
-    completion_id,
-    fingerprint,
-    finish_reason,
-    refusal_of,
-)
-from dragoman.wire.openai_chat.checks import text_fault
+from dragoman.wire.checks import text_fault
+from dragoman.wire.openai_chat.answer import ID, annotations, finish_reason
 from dragoman.wire.openai_chat.reasoning import detail
 from dragoman.wire.openai_chat.request import ChatRequest
-from dragoman.wire.openai_chat.usage import usage_of
 from dragoman.wire.statuses import openai_error
+from dragoman.wire.usage import usage_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,7 +37,7 @@ class ChatStream:
     def __init__(self, request: ChatRequest, identity: Identity) -> None:
         model = request.resolved.model.id
         head: JSONObject = {
-            "id": completion_id(identity),
+            "id": answer_id(ID, identity),
             "object": "chat.completion.chunk",
             "created": identity.created,
             "model": model,

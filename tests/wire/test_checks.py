@@ -3,8 +3,8 @@
 import pytest
 
 from dragoman.messages import JSON, JSONObject
-from dragoman.wire.openai_chat.checks import check_arguments, first_fault, text_fault
-from dragoman.wire.openai_chat.request import AnswerFormat
+from dragoman.wire.checks import check_arguments, first_fault, text_fault
+from dragoman.wire.formats import AnswerFormat
 
 CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
 

@@ -10,7 +10,7 @@ import msgspec
 from dragoman.errors import UpstreamFailed
 from dragoman.messages import JSON, JSONObject
 from dragoman.notices import Notice
-from dragoman.wire.openai_chat.request import AnswerFormat
+from dragoman.wire.formats import AnswerFormat
 
 _ENDED = frozenset({"end_turn", "stop_sequence"})
 """Only an answer that came to its own end can be held to its format."""
@@ -23,12 +23,12 @@ def text_fault(text: str, stop_reason: object, wanted: AnswerFormat | None) -> U
     try:
         value = cast("JSON", msgspec.json.decode(text))
     except (msgspec.DecodeError, RecursionError):
-        return _mismatch("it is not valid JSON")
+        return _mismatch("it is not valid JSON", wanted)
     if wanted.schema is not None:
         fault = first_fault(value, wanted.schema)
     else:
         fault = None if isinstance(value, dict) else "it is not a JSON object"
-    return _mismatch(fault) if fault else None
+    return _mismatch(fault, wanted) if fault else None
 
 
 def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject], param: str) -> Notice | None:
@@ -78,6 +78,6 @@ def _validator() -> Any:  # a class that jsonschema makes at run time
     return jsonschema.validators.extend(standard, {**own, "pattern": unchecked, "patternProperties": unchecked})
 
 
-def _mismatch(fault: str) -> UpstreamFailed:
-    said = f"Claude's answer does not fit `response_format`: {fault}."
-    return UpstreamFailed(said, code="schema_mismatch", param="response_format")
+def _mismatch(fault: str, wanted: AnswerFormat) -> UpstreamFailed:
+    said = f"Claude's answer does not fit `{wanted.param}`: {fault}."
+    return UpstreamFailed(said, code="schema_mismatch", param=wanted.param)

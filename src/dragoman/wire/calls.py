@@ -1,0 +1,106 @@
+"""Tool calls of the conversation so far: ids, arguments, and which results are still owed."""
+
+import re
+from dataclasses import dataclass, field
+from typing import cast
+
+import msgspec
+
+from dragoman.errors import InvalidRequest
+from dragoman.messages import Block, JSONObject
+from dragoman.notices import Notice
+
+_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@dataclass(slots=True)
+class Calls:
+    """The calls that wait for their results, and every id that was ever used.
+
+    Attributes:
+        open: The API's id of each call that still waits, by the client's own id.
+        path: Where the calls that wait were made.
+        names: The tools that were called, in order.
+    """
+
+    notices: list[Notice]
+    open: dict[str, str] = field(default_factory=dict)
+    path: str = ""
+    names: dict[str, None] = field(default_factory=dict)
+    _used: set[str] = field(default_factory=set)
+
+    def made(self, key: str, name: str, input_: JSONObject, *, id_: str, path: str) -> Block:
+        """The `tool_use` block of a call, which from now on waits for its result.
+
+        Args:
+            key: By what the result will name it.
+            name: The tool.
+            input_: Its arguments.
+            id_: The id it should have; the API's rules may change it.
+            path: Where it stands in the request.
+
+        Raises:
+            InvalidRequest: A call with that key waits already.
+        """
+        if key in self.open:
+            raise InvalidRequest(f"The id `{key}` stands for two calls.", param=path)
+        self.open[key] = plain = self._id(id_, path)
+        self.names[name] = None
+        return {"type": "tool_use", "id": plain, "name": name, "input": input_}
+
+    def answered(self, key: str, param: str) -> str:
+        """Settle a call and give the API's id of it.
+
+        Raises:
+            InvalidRequest: No call with this id waits.
+        """
+        if key not in self.open:
+            raise InvalidRequest(
+                f"`{param}` is `{key}`, but no tool call with that id waits for a result here. A result must follow "
+                "the message that made the call, and answer it once.",
+                param=param,
+            )
+        return self.open.pop(key)
+
+    def require_answers(self, before: str) -> None:
+        """Refuse to go on while results are owed.
+
+        Raises:
+            InvalidRequest: Some are; the message names them.
+        """
+        if self.open:
+            owed = ", ".join(f"`{key}`" for key in self.open)
+            raise InvalidRequest(
+                f"The tool calls of `{self.path}` need results before {before}; missing: {owed}.",
+                code="missing_tool_result",
+                param=self.path,
+            )
+
+    def _id(self, wanted: str, path: str) -> str:
+        """An id that the API takes: of its characters, and never used before in this conversation."""
+        plain = id_ = _FOREIGN.sub("_", wanted) or "call"
+        number = 2
+        while id_ in self._used:
+            id_ = f"{plain}_{number}"
+            number += 1
+        self._used.add(id_)
+        if id_ != wanted:
+            self.notices.append(Notice("renamed", path, f"Sent as `{id_}`: the API wants ids unique and plain."))
+        return id_
+
+
+def parsed_arguments(written: str | None, param: str) -> JSONObject:
+    """A call's arguments, as clients send them back.
+
+    Raises:
+        InvalidRequest: They are no JSON object.
+    """
+    if not written or written.isspace():
+        return {}
+    try:
+        found = msgspec.json.decode(written)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(f"`{param}` is not valid JSON.", code="invalid_json", param=param) from None
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"`{param}` must be a JSON object.", code="invalid_type", param=param)
+    return cast("JSONObject", found)
