@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from aiohttp import ClientError, ClientResponse, ClientSession
+from aiohttp import ClientError, ClientResponse, ClientSession, InvalidURL
 from yarl import URL
 
 from dragoman.fetch.base import FetchFailed
@@ -46,10 +46,12 @@ async def download(session: ClientSession, url: str, rules: Rules, allowance: Al
     """
     try:
         return await _follow(session, URL(url), rules, allowance)
+    except InvalidURL:
+        raise FetchFailed("The URL cannot be read.", code="invalid_url") from None
+    except (ClientError, OSError):  # a bad certificate is a ValueError as well
+        raise FetchFailed("The URL could not be fetched: the connection failed.", code="url_unreachable") from None
     except ValueError:
         raise FetchFailed("The URL cannot be read.", code="invalid_url") from None
-    except (ClientError, OSError):
-        raise FetchFailed("The URL could not be fetched: the connection failed.", code="url_unreachable") from None
 
 
 async def _follow(session: ClientSession, url: URL, rules: Rules, allowance: Allowance) -> bytes:

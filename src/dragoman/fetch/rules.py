@@ -77,7 +77,7 @@ class Rules:
             raise FetchFailed("URLs are fetched from the ports 80 and 443 only.", code="url_not_allowed")
         if self._patterns is not None and not self._listed(url.raw_host, port):
             raise FetchFailed(
-                f"The gateway's owner does not let it fetch from `{url.raw_host[:100]}`, port {port} (`--fetch-urls`).",
+                "The gateway's owner does not let it fetch from where the URL leads (`--fetch-urls`).",
                 code="url_not_allowed",
             )
 

@@ -1,0 +1,95 @@
+"""Images by URL, from the client's request to the run, through a real server."""
+
+import asyncio
+
+import pytest
+from fetch_site import PATIENCE, Page, png, site
+from openai import BadRequestError
+from openai.types.chat import ChatCompletionMessageParam
+from scripted import ScriptedBackend, clean, says, served
+
+from dragoman.bootstrap import build
+from dragoman.settings import BadSettings, load
+
+_clean = pytest.fixture(autouse=True)(clean)
+
+
+def _looking_at(url: str) -> list[ChatCompletionMessageParam]:
+    return [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}],
+        }
+    ]
+
+
+async def test_the_run_gets_the_bytes() -> None:
+    """All choices of a request by one fetch."""
+    async with site() as place:
+        place.pages["/a"] = Page(png())
+        async with served(says("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
+            await gateway.openai.chat.completions.create(model="sonnet", messages=_looking_at(place.url("/a")), n=2)
+            asked = [request.body["messages"][0]["content"][1]["source"] for request in gateway.backend.asked]
+    assert [found["media_type"] for found in asked if isinstance(found, dict)] == ["image/png"] * 2
+    assert len(place.asked) == 1
+
+
+@pytest.mark.parametrize("setting", ["off", "on", "a.example"])
+async def test_a_refused_url_never_runs(setting: str) -> None:
+    """The field is named, and nothing was fetched."""
+    async with site() as place, served(says("A square"), fetch_urls=setting) as gateway:
+        with pytest.raises(BadRequestError) as caught:
+            await gateway.openai.chat.completions.create(model="sonnet", messages=_looking_at(place.url("/a")))
+        assert not gateway.backend.asked
+    assert (caught.value.code, caught.value.param) == ("url_not_allowed", "messages[0].content[1].image_url.url")
+    assert "--fetch-urls" in str(caught.value) or setting == "on"
+    assert place.asked == []
+
+
+async def test_a_client_that_leaves_ends_the_fetching() -> None:
+    """Nothing is fetched for nobody, and nothing runs."""
+    async with site() as place, served(says("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
+        page = place.pages["/a"] = Page(b"x", length=100, held=True)
+        body = {"messages": _looking_at(place.url("/a"))}
+        asking = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
+        await asyncio.wait_for(page.entered.wait(), PATIENCE)
+        asking.cancel()
+        await asyncio.wait_for(page.left.wait(), PATIENCE)
+        assert not gateway.backend.asked
+
+
+@pytest.mark.parametrize("setting", ["http://a.example", "*"])
+async def test_hosts_that_are_none(setting: str) -> None:
+    """Said at the start, with the setting's name."""
+    with pytest.raises(BadSettings, match=r"--fetch-urls, DRAGOMAN_FETCH_URLS"):
+        async with build(load({"fetch_urls": setting}, env_file=None), ScriptedBackend(says(""))):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (True, ("on",)),
+        ("TRUE", ("on",)),
+        ("0", ("off",)),
+        (["off"], ("off",)),
+        (["a.example", "b.example"], ("a.example", "b.example")),
+    ],
+)
+def test_ways_to_write_it(given: object, read: tuple[str, ...]) -> None:
+    """As a switch of TOML or of a variable, or as a list."""
+    assert load({"fetch_urls": given}, env_file=None).fetch_urls == read
+
+
+def test_what_is_neither() -> None:
+    """A number."""
+    with pytest.raises(BadSettings, match="--fetch-urls"):
+        load({"fetch_urls": 5}, env_file=None)
+
+
+@pytest.mark.parametrize("setting", ["on,a.example", "a.example,off"])
+async def test_a_switch_is_no_host(setting: str) -> None:
+    """Either the one or the other."""
+    with pytest.raises(BadSettings, match="a list of hosts"):
+        async with build(load({"fetch_urls": setting}, env_file=None), ScriptedBackend(says(""))):
+            pass
