@@ -51,14 +51,14 @@ class Complete:
         choices = Choices(trace=self._options.trace)
         exchange.runs = choices.every
 
-        def submit() -> Run:
-            return self._engine.submit(decoded.body, decoded.resolved.model, client=exchange.client)
+        def submit(count: int) -> list[Run]:
+            return self._engine.submit_all(count, decoded.body, decoded.resolved.model, client=exchange.client)
 
         try:
             async with UntilGone(receive):
                 await self._options.fill_media(decoded.media)
-                for _ in range(decoded.choices):
-                    choices.add(submit())
+                for run in submit(decoded.choices):
+                    choices.add(run)
                 if decoded.stream:
                     await self._stream(exchange, decoded, choices)
                 else:
@@ -87,7 +87,9 @@ class Complete:
 
         await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
 
-    async def _tell(self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[], Run]) -> None:
+    async def _tell(
+        self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[int], list[Run]]
+    ) -> None:
         whole = Whole(self._codec, decoded, choices, submit)
         body = await whole.make()
         notices = decoded.notices + whole.notices

@@ -19,7 +19,7 @@ class Whole:
         notices: What the client is to be warned of in the answer, once it is made.
     """
 
-    def __init__(self, codec: Codec, decoded: Decoded, choices: Choices, submit: Callable[[], Run]) -> None:
+    def __init__(self, codec: Codec, decoded: Decoded, choices: Choices, submit: Callable[[int], list[Run]]) -> None:
         self._codec = codec
         self._decoded = decoded
         self._choices = choices
@@ -55,8 +55,8 @@ class Whole:
         """
         self._reject(faults)
         await self._choices.cancel("asked again")  # they have ended; now their places are free, too
-        for choice in faults:
-            self._choices.renew(choice, self._submit())
+        for choice, run in zip(faults, self._submit(len(faults)), strict=True):
+            self._choices.renew(choice, run)
         told = await self._told(faults)
         answers = [counting(told[place], one) if place in told else one for place, one in enumerate(answers)]
         if still := self._codec.faults(self._decoded, answers):
