@@ -11,7 +11,7 @@ import msgspec
 from dragoman.backends.base import RunRequest
 from dragoman.backends.runtime.tools import as_call_results, names_of
 from dragoman.catalog import Model
-from dragoman.errors import InvalidRequest
+from dragoman.errors import InvalidRequest, UpstreamFailed
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.prefix import fingerprint
@@ -87,12 +87,19 @@ def plan(request: RunRequest) -> Plan:
 
     Raises:
         InvalidRequest: There is nothing to ask.
+        UpstreamFailed: The runtime cannot go on from where the conversation stands.
     """
     body, notices = _without_marks(request.body)
     system, messages, moved = _without_system_messages(body)
     notices += moved
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
+    if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
+        # The runtime would send words of its own ("[Tool use interrupted]") in its place.
+        raise UpstreamFailed(
+            "The API paused in the middle of a search, and the Claude Code runtime cannot go on from there. Ask again.",
+            code="turn_paused",
+        )
     if "metadata" in body:
         notices.append(Notice("ignored", "user", "The Claude Code runtime sends its own metadata."))
     prompt = "\n\n".join(str(block["text"]) for block in system)

@@ -1,0 +1,54 @@
+"""The API's own tools through the real runtime: searches, their citations, and turns that pause."""
+
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from runtime_harness import ONE_OF_EACH, runtime, user
+
+from dragoman.errors import UpstreamFailed
+from dragoman.events import MessageStop
+from dragoman.fold import fold
+from dragoman.messages import Block, JSONObject
+from dragoman.runs.pauses import whole
+from dragoman.simulator import Fault
+
+SEARCH: JSONObject = {"type": "web_search_20250305", "name": "web_search"}
+PAUSED: Block = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": {"query": "tea"}}
+
+
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_a_search_comes_with_its_results_and_citations(tmp_path: Path, model: str) -> None:
+    """Blocks that the runtime knows nothing of reach the client as the API sent them."""
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask([user('Search the web for "tea"')], model, tools=[SEARCH])
+        kinds = [block["type"] for block in answer.folded.message["content"] if block["type"] != "thinking"]
+        assert kinds[:2] == ["server_tool_use", "web_search_tool_result"]
+        assert any("citations" in block for block in answer.folded.message["content"])
+        assert harness.calls[0].body["tools"] == [SEARCH]
+        assert len(harness.calls) == 1
+
+
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_a_search_that_pauses_is_an_error_by_name(tmp_path: Path, model: str) -> None:
+    """The runtime cannot send a search back that has no result yet; it would make words of it, silently."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
+        request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
+        async with aclosing(whole(harness.backend.run, request)) as events:
+            with pytest.raises(UpstreamFailed, match="paused") as caught:
+                await harness.until(events, lambda event: isinstance(event, MessageStop))
+        assert caught.value.code == "turn_paused"
+        assert len(harness.calls) == 1
+
+
+async def test_an_answer_that_pauses_after_its_results_is_asked_on(tmp_path: Path) -> None:
+    """What came before the pause goes back as it was, and the client gets one answer."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(stop_reason="pause_turn", content=[{"type": "text", "text": "Well:"}]))
+        request = harness.request([user("Reply with exactly: PONG")])
+        async with aclosing(whole(harness.backend.run, request)) as events:
+            message = fold([event async for event in events]).message
+        assert [block["text"] for block in message["content"]] == ["Well:", "PONG"]
+        assert message["stop_reason"] == "end_turn"
+        assert len(harness.calls) == 2
