@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.catalog import Catalog, Model
 from dragoman.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
-from dragoman.runs.thinking import Thinking
+from dragoman.runs.thinking import Thinking, settled
 from dragoman.simulator import Simulator
 from dragoman.stores.sqlite import SQLiteKeep
 
@@ -162,3 +162,27 @@ class _Forgetful:
     async def put(self, name: str, value: bytes) -> None:
         """Keep."""
         await self._keep.put(name, value)
+
+
+def _turn(role: str, *kinds: str) -> Message:
+    return {"role": role, "content": [{"type": kind} for kind in kinds]}  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("messages", "refused"),
+    [
+        ([_turn("user", "text")], False),
+        ([_turn("user", "text"), _turn("assistant", "text"), _turn("user", "text")], False),
+        ([_turn("assistant", "tool_use"), _turn("user", "tool_result")], True),
+        ([_turn("assistant", "text", "tool_use"), _turn("user", "tool_result", "text")], True),
+        ([_turn("assistant", "thinking", "tool_use"), _turn("user", "tool_result")], False),
+        ([_turn("assistant", "redacted_thinking", "tool_use"), _turn("user", "tool_result")], False),
+    ],
+)
+def test_manual_thinking_is_off_in_a_loop_without_its_thinking(messages: list[Message], refused: bool) -> None:  # noqa: FBT001
+    """The API would refuse it; adaptive thinking is not touched."""
+    manual: MessagesRequest = {"messages": messages, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+    assert settled(manual).body["thinking"]["type"] == ("disabled" if refused else "enabled")
+    assert [notice.param for notice in settled(manual).notices] == (["reasoning_effort"] if refused else [])
+    adaptive: MessagesRequest = {"messages": messages, "thinking": {"type": "adaptive"}}
+    assert settled(adaptive).body is adaptive

@@ -22,6 +22,7 @@ from dragoman.catalog import MODELS
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.fold import fold
 from dragoman.messages import JSON, JSONObject, MessagesRequest
+from dragoman.runs.thinking import settled
 from dragoman.simulator.call import Call
 from dragoman.simulator.rules import check
 from dragoman.wire.openai_chat import ChatRequest
@@ -93,7 +94,7 @@ def test_any_chat_becomes_a_body_that_the_api_takes(
     _assert_turns(request.body)
     _assert_rules(request)
     # The scripted API knows every refusal of the real one; the backend's part is only to choose a limit.
-    body = cast("JSONObject", {"max_tokens": 32_000, **request.body})
+    body = cast("JSONObject", {"max_tokens": 32_000, **settled(request.body).body})
     check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
     assert json.loads(json.dumps(request.body)) == request.body
 

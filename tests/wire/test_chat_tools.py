@@ -199,13 +199,6 @@ def test_forced_tools_turn_manual_thinking_off() -> None:
     assert said(request) == [("ignored", "reasoning_effort")]
 
 
-@pytest.mark.parametrize(("model", "config"), [(OLD, {"type": "disabled"}), ("claude-opus-5", None)])
-def test_a_loop_without_its_thinking_turns_manual_thinking_off(model: str, config: JSON) -> None:
-    """The API refuses it; adaptive thinking goes on."""
-    body = decode(CALLED, model=model, reasoning_effort="high").body
-    assert body["thinking"] == (config or {"type": "adaptive", "display": "summarized"})
-
-
 def test_instructions_follow_the_clients_own() -> None:
     """The client's system prompt comes first, so that its cache holds."""
     body = decode(

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.catalog import MODELS, Catalog, Model
-from dragoman.messages import Message
 from dragoman.notices import Notice
-from dragoman.wire.thinking import ReasoningEffort, Surroundings, Thinking, loop_without_thinking, plan
+from dragoman.wire.thinking import ReasoningEffort, Surroundings, Thinking, plan
 
 EFFORTS: tuple[ReasoningEffort, ...] = get_args(ReasoningEffort)
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}
@@ -102,23 +101,3 @@ def test_no_plan_breaks_a_models_rules(
         assert 1024 <= config["budget_tokens"] < (limit or 32_000)
     if found.config == OFF:
         assert found.effort not in model.undisabled_above
-
-
-def _turn(role: str, *kinds: str) -> Message:
-    return {"role": role, "content": [{"type": kind} for kind in kinds]}  # type: ignore[typeddict-item]
-
-
-@pytest.mark.parametrize(
-    ("messages", "expected"),
-    [
-        ([_turn("user", "text")], False),
-        ([_turn("user", "text"), _turn("assistant", "text"), _turn("user", "text")], False),
-        ([_turn("assistant", "tool_use"), _turn("user", "tool_result")], True),
-        ([_turn("assistant", "text", "tool_use"), _turn("user", "tool_result", "text")], True),
-        ([_turn("assistant", "thinking", "tool_use"), _turn("user", "tool_result")], False),
-        ([_turn("assistant", "redacted_thinking", "tool_use"), _turn("user", "tool_result")], False),
-    ],
-)
-def test_a_loop_without_its_thinking_is_seen(messages: list[Message], expected: bool) -> None:  # noqa: FBT001
-    """Manual thinking is refused there."""
-    assert loop_without_thinking(messages) is expected

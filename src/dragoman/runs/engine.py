@@ -14,7 +14,7 @@ from dragoman.messages import MessagesRequest
 from dragoman.runs.admission import Admission, RateLimit, Ticket
 from dragoman.runs.pauses import whole
 from dragoman.runs.run import Run
-from dragoman.runs.thinking import Thinking
+from dragoman.runs.thinking import Thinking, settled
 
 log = structlog.get_logger("dragoman.runs")
 
@@ -156,14 +156,13 @@ class Engine:
             run.succeeded()
 
     async def _relay(self, run: Run, request: RunRequest) -> None:
-        if self._thinking is None:
-            await self._pass_on(run, request, None)
-            return
-        restored = await self._thinking.restore(request.body, request.model)
+        thinking = self._thinking
+        restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
         run.noted(restored.notices)
-        folder = Fold()
+        folder = Fold() if thinking else None
         await self._pass_on(run, replace(request, body=restored.body), folder)
-        await self._thinking.remember(restored.body, folder.result().message)
+        if thinking and folder:
+            await thinking.remember(restored.body, folder.result().message)
 
     async def _pass_on(self, run: Run, request: RunRequest, folder: Fold | None) -> None:
         async with aclosing(whole(self._backend.run, request)) as events:

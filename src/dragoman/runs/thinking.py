@@ -84,8 +84,8 @@ class Thinking:
         if model.bound_thinking and not self._unbroken(body, messages, kept):
             bare = [_without_thinking(message) for message in messages]
             detail = "The conversation was changed since the model thought in it; all its thinking was left out."
-            return _settled(_with(body, bare), Notice("left_out", "messages", detail))
-        return _settled(_with(body, messages) if kept else body)
+            return settled(_with(body, bare), Notice("left_out", "messages", detail))
+        return settled(_with(body, messages) if kept else body)
 
     async def remember(self, body: MessagesRequest, message: FinalMessage) -> None:
         """Keep the thinking of an answer.
@@ -128,6 +128,20 @@ class Thinking:
         return cast("JSONObject", {**fixed, "account": self._account})
 
 
+def settled(body: MessagesRequest, *notices: Notice) -> Restored:
+    """A request that the API takes: without manual thinking where a tool's result comes without its call's thinking.
+
+    Args:
+        body: The request, with what thinking is known.
+        notices: What the client is to know of it already.
+    """
+    if (body.get("thinking") or {}).get("type") != "enabled" or not _loop_without_thinking(body["messages"]):
+        return Restored(body, notices)
+    detail = "The thinking that led to the last tool call is not known any more; the model answers without thinking."
+    off = cast("MessagesRequest", {**body, "thinking": {"type": "disabled"}})
+    return Restored(off, (*notices, Notice("ignored", "reasoning_effort", detail)))
+
+
 def _thinks(message: Message) -> bool:
     return any(block.get("type") in THINKING for block in message["content"])
 
@@ -149,15 +163,6 @@ def _without_thinking(message: Message) -> Message:
 
 def _with(body: MessagesRequest, messages: list[Message]) -> MessagesRequest:
     return cast("MessagesRequest", {**body, "messages": [message for message in messages if message["content"]]})
-
-
-def _settled(body: MessagesRequest, *notices: Notice) -> Restored:
-    """Manual thinking is refused where a tool's result comes without the thinking of its call: turn it off then."""
-    if (body.get("thinking") or {}).get("type") != "enabled" or not _loop_without_thinking(body["messages"]):
-        return Restored(body, notices)
-    detail = "The thinking that led to the last tool call is not known any more; the model answers without thinking."
-    off = cast("MessagesRequest", {**body, "thinking": {"type": "disabled"}})
-    return Restored(off, (*notices, Notice("ignored", "reasoning_effort", detail)))
 
 
 def _loop_without_thinking(messages: list[Message]) -> bool:

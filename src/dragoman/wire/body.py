@@ -85,8 +85,6 @@ def _conflict(body: MessagesRequest, asked: Asked, box: Toolbox, model: Model, c
         return box.wanted.param
     if body["messages"][-1]["role"] == "assistant":
         return conversation
-    if "adaptive" not in model.thinking and thinking.loop_without_thinking(body["messages"]):
-        return conversation
     return None
 
 

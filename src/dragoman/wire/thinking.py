@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dragoman.catalog import EFFORTS, Effort, Model
-from dragoman.messages import Message, ThinkingConfig
+from dragoman.messages import ThinkingConfig
 from dragoman.notices import Notice
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -74,16 +74,6 @@ def plan(
     if "adaptive" in model.thinking:
         return Thinking({"type": "adaptive", "display": "summarized"}, effort)
     return Thinking(_budgeted(asked, around.max_tokens, notices, param), effort)
-
-
-def loop_without_thinking(messages: list[Message]) -> bool:
-    """Whether the chat ends in a result whose call came without its thinking: manual thinking is then refused."""
-    if len(messages) < 2:  # noqa: PLR2004 - a call and its result
-        return False
-    call, result = messages[-2:]
-    if not any(block.get("type") == "tool_result" for block in result["content"]):
-        return False
-    return call["content"][0].get("type") not in ("thinking", "redacted_thinking")
 
 
 def _none(model: Model, notices: list[Notice], param: str) -> Thinking:
