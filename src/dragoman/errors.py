@@ -16,6 +16,7 @@ GatewayError
 ├── UpstreamFailed            Claude, or the process in between, broke
 ├── TimedOut                  Claude was silent, or the run took too long
 ├── ShuttingDown              this gateway is stopping
+├── NotInstalled              a part of the gateway that is wanted here is not installed
 └── InternalError             our own fault
 """
 
@@ -138,6 +139,12 @@ class ShuttingDown(GatewayError):
     """This gateway is stopping and takes nothing new."""
 
     default_code = "shutting_down"
+
+
+class NotInstalled(GatewayError):
+    """A part of the gateway that this needs is not installed; the message holds the command that installs it."""
+
+    default_code = "not_installed"
 
 
 class InternalError(GatewayError):

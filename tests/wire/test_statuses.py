@@ -25,6 +25,7 @@ EXPECTED = [
     (errors.UpstreamFailed, 502, "api_error", "upstream_error"),
     (errors.TimedOut, 504, "api_error", "timeout"),
     (errors.ShuttingDown, 503, "api_error", "shutting_down"),
+    (errors.NotInstalled, 501, "api_error", "not_installed"),
     (errors.InternalError, 500, "api_error", "internal_error"),
 ]
 

@@ -41,6 +41,7 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.UpstreamFailed: Status(502, "api_error"),
     errors.TimedOut: Status(504, "api_error"),
     errors.ShuttingDown: Status(503, "api_error"),
+    errors.NotInstalled: Status(501, "api_error"),
     errors.InternalError: Status(500, "api_error"),
 }
 
