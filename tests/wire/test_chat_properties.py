@@ -4,21 +4,13 @@ import json
 from itertools import pairwise
 from typing import Any, cast
 
-from chat_support import (
-    IDENTITY,
-    PNG,
-    WEATHER,
-    chunks,
-    codec,
-    raw,
-    script,
-    streamed,
-)
-from hypothesis import given
+from chat_strategies import blocks, chats, fields, tool_fields
+from chat_support import IDENTITY, chunks, codec, raw, script, streamed
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from dragoman.catalog import MODELS
+from dragoman.catalog import MODELS, Model
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.fold import fold
 from dragoman.messages import JSON, JSONObject, MessagesRequest
@@ -27,69 +19,18 @@ from dragoman.simulator.call import Call
 from dragoman.simulator.rules import check
 from dragoman.wire.openai_chat import ChatRequest
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
-names = st.sampled_from(["get_weather", "get_time"])
-calls: SearchStrategy[JSONObject] = st.builds(
-    lambda id_, name, arguments: {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}},
-    st.sampled_from(["c1", "c2", "call:3", "ü"]),
-    names,
-    st.sampled_from(["", "{}", '{"city":"Paris"}']),
-)
-parts: SearchStrategy[JSON] = st.one_of(
-    st.builds(lambda t: {"type": "text", "text": t}, texts),
-    st.just({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}),
-    st.just({"type": "file", "file": {"file_data": "aGk=", "filename": "a.txt"}}),
-)
-contents: SearchStrategy[JSON] = st.one_of(texts, st.lists(parts, max_size=3))
-instructions = st.builds(
-    lambda role, t: [{"role": role, "content": t}], st.sampled_from(["system", "developer"]), texts
-)
-users = st.builds(lambda c: [{"role": "user", "content": c}], contents)
-answers = st.builds(lambda c: [{"role": "assistant", "content": c}], st.none() | texts)
 
-
-@st.composite
-def tool_turns(draw: st.DrawFn) -> list[JSON]:
-    """A message with calls, and their results in any order, perhaps with instructions between."""
-    made = draw(st.lists(calls, min_size=1, max_size=3, unique_by=lambda call: str(call["id"])))
-    results: list[JSON] = [
-        {"role": "tool", "tool_call_id": call["id"], "content": draw(contents)} for call in draw(st.permutations(made))
-    ]
-    if draw(st.booleans()):
-        results.insert(1, {"role": "system", "content": draw(texts)})
-    return [{"role": "assistant", "content": draw(st.none() | texts), "tool_calls": [*made]}, *results]
-
-
-chats: SearchStrategy[list[JSON]] = st.lists(
-    st.one_of(instructions, users, answers, tool_turns()), min_size=1, max_size=7
-).map(lambda turns: [message for turn in turns for message in turn])
-
-fields: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {},
-    optional={
-        "temperature": st.floats(0, 2),
-        "top_p": st.floats(0, 1),
-        "max_tokens": st.integers(1, 200_000),
-        "stop": texts | st.lists(texts, max_size=4),
-        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
-        "tools": st.just([WEATHER]),
-        "parallel_tool_calls": st.booleans(),
-        "response_format": st.just({"type": "json_object"}),
-    },
-)
-
-
-@given(chats, fields, st.sampled_from(MODELS), st.sampled_from([None, "auto", "none", "required"]))
+@settings(max_examples=400)
+@given(chats, fields, tool_fields(), st.sampled_from(MODELS))
 def test_any_chat_becomes_a_body_that_the_api_takes(
-    messages: list[JSON], given_fields: dict[str, Any], model: Any, choice: str | None
+    messages: list[JSON], given_fields: dict[str, Any], tools: dict[str, Any], model: Model
 ) -> None:
-    """Or is refused by name: an empty chat, or a prefill where there is none."""
-    if choice and "tools" in given_fields:
-        given_fields["tool_choice"] = choice
+    """Or is refused by name: an empty chat, or an assistant last where its message cannot be continued."""
+    messages = _without_bound_thinking(messages) if model.bound_thinking else messages
     try:
-        request = codec().decode(raw(messages, model=model.id, **given_fields))
+        request = codec().decode(raw(messages, model=model.id, **given_fields, **tools))
     except (InvalidRequest, UnsupportedFeature) as error:
-        assert error.code in {"empty_messages", "unsupported_prefill"}  # noqa: PT017 - most chats are fine
+        _assert_refused(error, messages, given_fields)
         return
     _assert_turns(request.body)
     _assert_rules(request)
@@ -97,6 +38,21 @@ def test_any_chat_becomes_a_body_that_the_api_takes(
     body = cast("JSONObject", {"max_tokens": 32_000, **settled(request.body).body})
     check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
     assert json.loads(json.dumps(request.body)) == request.body
+    assert request.choices == given_fields.get("n", 1)
+
+
+def _without_bound_thinking(messages: list[JSON]) -> list[JSON]:
+    """Signed thinking of another conversation: there the client itself sends what the model refuses."""
+    return [{k: v for k, v in cast("JSONObject", one).items() if k != "reasoning_details"} for one in messages]
+
+
+def _assert_refused(error: InvalidRequest, messages: list[JSON], given_fields: dict[str, Any]) -> None:
+    assert error.code in {"empty_messages", "unsupported_prefill", "invalid_value"}
+    if error.code == "invalid_value":
+        assert error.param == "response_format"
+        assert given_fields["response_format"]["type"] == "json_schema"
+    if error.code != "empty_messages":
+        assert any(cast("JSONObject", one)["role"] == "assistant" for one in messages)
 
 
 def _assert_turns(body: MessagesRequest) -> None:
@@ -146,43 +102,42 @@ def _assert_rules(request: ChatRequest) -> None:
         assert body.get("temperature", 1) == 1
 
 
-blocks: SearchStrategy[JSONObject] = st.one_of(
-    st.builds(lambda t: {"type": "text", "text": t}, texts),
-    st.builds(lambda t: {"type": "thinking", "thinking": t, "signature": "s"}, texts),
-    st.just({"type": "redacted_thinking", "data": "x"}),
-    st.builds(
-        lambda name, given: {"type": "tool_use", "id": "t", "name": name, "input": given},
-        names,
-        st.dictionaries(texts, texts | st.integers(-5, 5), max_size=2),
-    ),
-    st.just({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}),
-)
-
-
-@given(
+spoken = st.tuples(
     st.lists(blocks, max_size=5),
-    st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal"]),
+    st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence"]),
     st.integers(1, 7),
-    st.booleans(),
 )
-def test_the_chunks_put_together_are_the_plain_answer(
-    said: list[JSONObject],
-    stop_reason: str,
-    piece: int,
-    legacy: bool,  # noqa: FBT001 - drawn
-) -> None:
-    """Message, reason and usage, in any mix of blocks and however the text is cut."""
-    functions: dict[str, Any] = {"functions": [{"name": "get_weather"}]} if legacy else {}
-    request = codec().decode(raw(stream=True, stream_options={"include_usage": True}, **functions))
-    events = script(said, stop_reason, piece)
-    whole = json.loads(codec().encode(request, IDENTITY, [fold(events)]))
-    found = chunks(streamed(request, events))
+shapes: SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{}, {"functions": [{"name": "get_weather"}]}, {"response_format": {"type": "json_object"}}]
+)
+
+
+@given(st.lists(spoken, min_size=1, max_size=3), shapes)
+def test_the_chunks_put_together_are_the_plain_answer(said: list[Any], shape: dict[str, Any]) -> None:
+    """Messages, reasons and usage, in any mix of blocks and choices and however the text is cut; or both are faulty."""
+    asked = {"stream": True, "stream_options": {"include_usage": True}, "n": len(said), **shape}
+    request = codec().decode(raw(**asked))
+    runs = [script(*one) for one in said]
+    folded = [fold(events) for events in runs]
+    found = chunks(streamed(request, *runs))
+    if faults := codec().faults(request, folded):
+        assert found[-1]["error"]["code"] in {fault.code for fault in faults.values()}
+        return
+    whole = json.loads(codec().encode(request, IDENTITY, folded))
+    assert [_put_together(found[:-1], index) for index in range(len(said))] == whole["choices"]
+    assert (found[-1]["choices"], found[-1]["usage"]) == ([], whole["usage"])
+
+
+def _put_together(found: list[Any], index: int) -> dict[str, Any]:
     message: dict[str, Any] = {"content": None, "refusal": None, "annotations": []}
-    for chunk in found[:-1]:
-        _merge(message, chunk["choices"][0]["delta"])
-    assert message == whole["choices"][0]["message"]
-    assert found[-2]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
-    assert found[-1]["usage"] == whole["usage"]
+    own = [one for chunk in found for one in chunk["choices"] if one["index"] == index]
+    for one in own:
+        _merge(message, one["delta"])
+    for note in message["annotations"]:
+        del note["index"]  # OpenAI's own client wants one in a stream
+    reasons = [one["finish_reason"] for one in own if one["finish_reason"]]
+    assert len(reasons) == 1
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": reasons[0]}
 
 
 def _merge(message: dict[str, Any], delta: dict[str, Any]) -> None:
