@@ -37,6 +37,9 @@ pytest: $(VENV)/.dev
 docs: $(VENV)/.dev ## Write the generated pages of docs/ anew
 	$(BIN)/python -m dragoman.cli.reference
 
+clients: $(VENV)/.dev ## Run real clients' checks against a simulated gateway; DRAGOMAN_CLIENTS names their folder
+	@$(BIN)/python tests/clients/run_clients.py $(ARGS)
+
 bench: $(VENV)/.dev ## Measure the runtime backend against cold processes
 	$(BIN)/python benchmarks/runtime.py
 

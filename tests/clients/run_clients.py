@@ -1,0 +1,100 @@
+"""Real clients against the whole gateway: `make clients`.
+
+The checks are black boxes that live outside this repository: in the folder that DRAGOMAN_CLIENTS names, else in
+`shared/clients` beside it. Clients are installed in `.clients/`, the gateway is `dragoman serve --simulate`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_INSTALLED = _REPOSITORY / ".clients"
+_RUNNERS = {"openai_chat": "openai"}
+"""The runners, and the client that each needs."""
+_MODELS = ("sonnet", "claude-opus-5", "claude-sonnet-4-5")
+_NETWORK = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_INDEX_URL")
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, help=f"A model to ask. [default: {', '.join(_MODELS)}]")
+@click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
+@click.argument("checks", nargs=-1)
+def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str]) -> None:
+    """Run all CHECKS, or some."""
+    folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
+    if not (folder / "run.sh").is_file():
+        click.echo(f"SKIPPED: no client checks in {folder}. Name their folder in DRAGOMAN_CLIENTS.")
+        return
+    wanted = list(runners or _RUNNERS)
+    for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
+        _install(folder, client)
+    with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home)) as address:
+        failed = [
+            f"{runner} with {model}"
+            for model in models or _MODELS
+            for runner in wanted
+            if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
+        ]
+    click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
+    sys.exit(bool(failed))
+
+
+def _install(folder: Path, client: str) -> None:
+    if (_INSTALLED / "venvs" / client).is_dir() or (_INSTALLED / "npm" / client).is_dir():
+        return
+    click.echo(f"Installing {client} in {_INSTALLED}...")
+    env = {**_environment(), "CLIENTS_ROOT": str(_INSTALLED), "UV": _uv()}
+    _call(["bash", str(folder / "install.sh"), client], env)
+
+
+def _uv() -> str:
+    """The installer that the checks' own script wants, from the package index where the machine has none."""
+    if found := shutil.which("uv"):
+        return found
+    tools = _INSTALLED / "tools"
+    if not (tools / "bin" / "uv").is_file():
+        venv.create(tools, with_pip=True)
+        _call([str(tools / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"], _environment())
+    return str(tools / "bin" / "uv")
+
+
+def _call(command: Sequence[str], env: dict[str, str]) -> None:
+    subprocess.run(command, env=env, check=True)  # noqa: S603 - named by whoever runs the checks
+
+
+def _environment(**added: str) -> dict[str, str]:
+    """No account, no settings: what reaches the index and finds programs, and what a run needs."""
+    return {**{name: os.environ[name] for name in _NETWORK if name in os.environ}, "LANG": "C.UTF-8", **added}
+
+
+@contextmanager
+def _gateway(home: Path) -> Iterator[str]:
+    command = [str(Path(sys.executable).with_name("dragoman")), "serve", "--simulate", "-p", "0", "-m"]
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [*command, "--log-file", "log"], stdout=subprocess.PIPE, text=True, cwd=home, env=_environment(HOME=str(home))
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _passes(folder: Path, runner: str, checks: Sequence[str], **asked: str) -> bool:
+    click.echo(f"{runner} with {asked['MODEL']}")
+    env = _environment(API_KEY="none", CLIENTS_ROOT=str(_INSTALLED), PYTHONDONTWRITEBYTECODE="1", **asked)
+    return subprocess.run(["bash", str(folder / "run.sh"), runner, *checks], env=env, check=False).returncode == 0  # noqa: S603, S607 - named by whoever runs the checks
+
+
+if __name__ == "__main__":
+    main()
