@@ -17,11 +17,12 @@ from dragoman.errors import NotFound
 from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.runs import Engine, Limits
 from dragoman.runs.thinking import Thinking
-from dragoman.server import LiveCatalog, Operations, Options, build_app
+from dragoman.server import Dialects, LiveCatalog, Operations, Options, build_app
 from dragoman.server.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.sqlite import SQLiteKeep
 from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.options import WireOptions
 
 SIMULATED_KEY = "sk-ant-simulated"
@@ -173,9 +174,9 @@ def _app(options: Options, settings: Settings, catalog: Catalog, backend: Backen
 
     live = LiveCatalog(catalog, None if settings.models else listed)
     choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
-    chat = OpenAIChat(live, choices)
+    dialects = Dialects(OpenAIChat(live, choices), OpenAICompletions(live, choices))
     operations = Operations(backend.name, backend.ready, backend.status)
-    return build_app(chat, engine, live, operations, options)
+    return build_app(dialects, engine, live, operations, options)
 
 
 def _fill_media(settings: Settings) -> FillMedia:

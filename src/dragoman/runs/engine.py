@@ -1,6 +1,7 @@
 """The engine: admits a run, drives it through the backend, and records how it ended."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -77,10 +78,10 @@ class Engine:
             RateLimited: Too many requests this minute.
             QueueFull: No place, not even in the queue.
         """
-        return self.submit_all(1, body, model, client=client)[0]
+        return self.submit_all([body], model, client=client)[0]
 
-    def submit_all(self, count: int, body: MessagesRequest, model: Model, *, client: str) -> list[Run]:
-        """Begin so many runs of one request: all of them or, where it raises, none.
+    def submit_all(self, bodies: Sequence[MessagesRequest], model: Model, *, client: str) -> list[Run]:
+        """Begin a run for each body of one request: all of them or, where it raises, none.
 
         Each takes its own place as soon as there is one, and waits for no other.
 
@@ -89,9 +90,9 @@ class Engine:
         """
         if self._closing:
             raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
-        self._admission.require(count)
-        self._rate.take(asyncio.get_running_loop().time(), count)
-        return [self._begin(body, model, client) for _ in range(count)]
+        self._admission.require(len(bodies))
+        self._rate.take(asyncio.get_running_loop().time(), len(bodies))
+        return [self._begin(body, model, client) for body in bodies]
 
     async def aclose(self, grace: float) -> None:
         """Take nothing new, let runs finish, then end what is left.

@@ -1,7 +1,7 @@
 """HTTP: routes, who may come in, and how answers leave. Knows no vendor and no backend."""
 
-from dragoman.server.app import build_app
+from dragoman.server.app import Dialects, build_app
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.options import Operations, Options
 
-__all__ = ["LiveCatalog", "Operations", "Options", "build_app"]
+__all__ = ["Dialects", "LiveCatalog", "Operations", "Options", "build_app"]

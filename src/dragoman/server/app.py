@@ -1,5 +1,8 @@
 """The routes, and the door before them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,26 +25,48 @@ from dragoman.wire.base import Codec
 _MODELS = frozenset({"/v1/models", "/models"})
 
 
-def build_app(chat: Codec, engine: Engine, catalog: LiveCatalog, operations: Operations, options: Options) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Dialects:
+    """The ways in which questions are asked.
+
+    Attributes:
+        chat: `/v1/chat/completions`; errors that belong to no dialect are said in this one.
+        completions: `/v1/completions`.
+    """
+
+    chat: Codec
+    completions: Codec
+
+
+def build_app(
+    dialects: Dialects, engine: Engine, catalog: LiveCatalog, operations: Operations, options: Options
+) -> ASGIApp:
     """Put the server together. It owns nothing that needs closing."""
+
+    def endpoint(codec: Codec) -> Complete:
+        return Complete(codec, engine, catalog, options)
+
     metrics = Metrics(engine, operations)
-    api = _api(Complete(chat, engine, catalog, options), Models(catalog))
-    routes = [*api, *_pages(Health(engine, operations), metrics, Docs())]
+    questions = {
+        "/chat/completions": endpoint(dialects.chat),
+        "/completions": endpoint(dialects.completions),
+    }
+    routes = [*_api(questions, Models(catalog)), *_pages(Health(engine, operations), metrics, Docs())]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
 
     def count(exchange: Exchange) -> None:
         metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
 
-    return Front(_App(routes), _gates(options), (log_exchange, count), chat.encode_error)
+    return Front(_App(routes), _gates(options), (log_exchange, count), dialects.chat.encode_error)
 
 
-def _api(complete: Complete, models: Models) -> list[Route]:
+def _api(questions: Mapping[str, Complete], models: Models) -> list[Route]:
     """Every one stands with and without `/v1`: people paste base URLs both ways. The busiest first."""
     return [
         route
         for prefix in ("/v1", "")
         for route in (
-            Route(f"{prefix}/chat/completions", complete, methods=["POST"]),
+            *(Route(prefix + path, complete, methods=["POST"]) for path, complete in questions.items()),
             Route(f"{prefix}/models", models.all, methods=["GET"]),
             Route(f"{prefix}/models/{{id:path}}", models.one, methods=["GET"]),
         )

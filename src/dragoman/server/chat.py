@@ -1,6 +1,6 @@
 """Questions to a model, in any dialect: decode, run, encode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -51,13 +51,14 @@ class Complete:
         choices = Choices(trace=self._options.trace)
         exchange.runs = choices.every
 
-        def submit(count: int) -> list[Run]:
-            return self._engine.submit_all(count, decoded.body, decoded.resolved.model, client=exchange.client)
+        def submit(wanted: Iterable[int]) -> list[Run]:
+            bodies = [decoded.body_of(choice) for choice in wanted]
+            return self._engine.submit_all(bodies, decoded.resolved.model, client=exchange.client)
 
         try:
             async with UntilGone(receive):
                 await self._options.fill_media(decoded.media)
-                for run in submit(decoded.choices):
+                for run in submit(range(decoded.choices)):
                     choices.add(run)
                 if decoded.stream:
                     await self._stream(exchange, decoded, choices)
@@ -88,7 +89,7 @@ class Complete:
         await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
 
     async def _tell(
-        self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[int], list[Run]]
+        self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[Iterable[int]], list[Run]]
     ) -> None:
         whole = Whole(self._codec, decoded, choices, submit)
         body = await whole.make()

@@ -12,6 +12,7 @@ from dragoman.server.options import Operations
 _NOT_READY = 503
 _ENDPOINTS = [
     "/v1/chat/completions",
+    "/v1/completions",
     "/v1/models",
     "/v1/models/{id}",
     "/health",

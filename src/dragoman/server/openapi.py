@@ -1,4 +1,4 @@
-"""The OpenAPI document: paths by hand, the chat request from the very types that read it."""
+"""The OpenAPI document: paths by hand, the requests from the very types that read them."""
 
 from typing import cast
 
@@ -7,6 +7,7 @@ import msgspec
 from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
+from dragoman.wire.openai_completions.schema import TextCompletionRequest
 
 _COMPONENTS = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}
@@ -37,7 +38,8 @@ def describe() -> JSONObject:
             "description": "An OpenAI-compatible gateway in front of Claude. Every path also works without `/v1`.",
         },
         "paths": {
-            "/v1/chat/completions": {"post": _chat()},
+            "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
+            "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
             "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
             "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
             "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
@@ -53,12 +55,15 @@ _SECURITY: JSONObject = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
+_CHAT = ("ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk")
+_COMPLETION = ("TextCompletionRequest", "TextCompletion", "TextCompletion")
 _ID: JSONObject = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
 
 
 def _schemas() -> JSONObject:
-    _, request = msgspec.json.schema_components([ChatCompletionRequest], ref_template=_COMPONENTS)
-    return cast("JSONObject", request) | {
+    asked = [ChatCompletionRequest, TextCompletionRequest]
+    _, requests = msgspec.json.schema_components(asked, ref_template=_COMPONENTS)
+    return cast("JSONObject", requests) | {
         "ChatCompletion": _object(
             id=_TEXT,
             object={"const": "chat.completion"},
@@ -74,6 +79,13 @@ def _schemas() -> JSONObject:
             model=_TEXT,
             choices=_list(_object(index=_COUNT, delta={"type": "object"}, finish_reason=_NULLABLE_TEXT)),
         ),
+        "TextCompletion": _object(
+            id=_TEXT,
+            object={"const": "text_completion"},
+            created=_COUNT,
+            model=_TEXT,
+            choices=_list(_object(index=_COUNT, text=_TEXT, finish_reason=_NULLABLE_TEXT)),
+        ),
         "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
         "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
         "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
@@ -85,16 +97,16 @@ def _schemas() -> JSONObject:
     }
 
 
-def _chat() -> JSONObject:
+def _question(summary: str, request: str, answer: str, chunk: str) -> JSONObject:
     return {
-        "summary": "Ask a model.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatCompletionRequest")}}},
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
         "responses": {
             "200": {
                 "description": "The answer, or with `stream` its chunks as server-sent events.",
                 "content": {
-                    "application/json": {"schema": _ref("ChatCompletion")},
-                    "text/event-stream": {"schema": _ref("ChatCompletionChunk")},
+                    "application/json": {"schema": _ref(answer)},
+                    "text/event-stream": {"schema": _ref(chunk)},
                 },
             },
             **_errors(*_ERRORS),

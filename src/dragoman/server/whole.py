@@ -19,7 +19,9 @@ class Whole:
         notices: What the client is to be warned of in the answer, once it is made.
     """
 
-    def __init__(self, codec: Codec, decoded: Decoded, choices: Choices, submit: Callable[[int], list[Run]]) -> None:
+    def __init__(
+        self, codec: Codec, decoded: Decoded, choices: Choices, submit: Callable[[Iterable[int]], list[Run]]
+    ) -> None:
         self._codec = codec
         self._decoded = decoded
         self._choices = choices
@@ -55,7 +57,7 @@ class Whole:
         """
         self._reject(faults)
         await self._choices.cancel("asked again")  # they have ended; now their places are free, too
-        for choice, run in zip(faults, self._submit(len(faults)), strict=True):
+        for choice, run in zip(faults, self._submit(faults), strict=True):
             self._choices.renew(choice, run)
         told = await self._told(faults)
         answers = [counting(told[place], one) if place in told else one for place, one in enumerate(answers)]

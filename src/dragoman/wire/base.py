@@ -37,6 +37,10 @@ class Decoded:
     notices: tuple[Notice, ...] = ()
     media: tuple[Placed, ...] = ()
 
+    def body_of(self, choice: int) -> MessagesRequest:  # noqa: ARG002 - one question for all, in most dialects
+        """The canonical request that one of the answers is to; the same for all unless a dialect takes several."""
+        return self.body
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
