@@ -145,14 +145,15 @@ def tool_fields(draw: st.DrawFn) -> dict[str, Any]:
     return {"tools": tools, "tool_choice": choice}
 
 
+limits = st.integers(1, 3000) | st.integers(1, 200_000)
 fields: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "temperature": st.floats(0, 2),
         "top_p": st.floats(0, 1),
         "top_k": st.integers(0, 500),
-        "max_tokens": st.integers(1, 200_000),
-        "max_completion_tokens": st.integers(1, 200_000),
+        "max_tokens": limits,
+        "max_completion_tokens": limits,
         "stop": texts | st.lists(texts, max_size=4),
         "n": st.integers(1, 8),
         "stream": st.booleans(),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from chat_support import NEWEST, OLD, PNG, call, decode, said, text
 
-from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON
 from dragoman.wire.turns import OPENING
 
@@ -258,67 +258,3 @@ def test_names_of_participants_are_ignored_and_said() -> None:
     messages: list[JSON] = [{**USER, "name": "ann"}, {"role": "assistant", "tool_calls": [call()]}]  # type: ignore[dict-item]
     request = decode([*messages, {"role": "tool", "tool_call_id": "c1", "content": "x", "name": "get_weather"}])
     assert said(request) == [("ignored", "messages[0].name")]
-
-
-def test_an_assistant_last_is_a_prefill() -> None:
-    """Without the white space at its end, which the API refuses."""
-    request = decode([USER, {"role": "assistant", "content": "It is \n"}])
-    assert request.body["messages"][-1] == {"role": "assistant", "content": [text("It is")]}
-    assert said(request) == [("trimmed", "messages[1].content")]
-
-
-def test_a_prefill_is_refused_where_the_model_takes_none() -> None:
-    """By name."""
-    with pytest.raises(UnsupportedFeature) as caught:
-        decode([USER, {"role": "assistant", "content": "It is"}], model=NEWEST)
-    assert (caught.value.code, caught.value.param) == ("unsupported_prefill", "messages[1]")
-
-
-def test_signed_thinking_comes_back_in_front() -> None:
-    """With its signature, redacted or not."""
-    details: list[JSON] = [
-        {"type": "reasoning.text", "text": "hm", "signature": "sig", "index": 0},
-        {"type": "reasoning.encrypted", "data": "xyz", "index": 1},
-    ]
-    turns = _turns(
-        USER, {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning_details": details}, USER
-    )
-    assert turns[1][1] == [
-        {"type": "thinking", "thinking": "hm", "signature": "sig"},
-        {"type": "redacted_thinking", "data": "xyz"},
-        text("a"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"reasoning_content": "hm"}, "messages[1].reasoning_content"),
-        ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, "messages[1].reasoning_details"),
-        (
-            {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": ""}]},
-            "messages[1].reasoning_details",
-        ),
-        ({"reasoning_details": [{"type": "reasoning.encrypted"}]}, "messages[1].reasoning_details"),
-    ],
-)
-def test_unsigned_thinking_is_left_out_and_said(fields: dict[str, JSON], param: str) -> None:
-    """The API would refuse it."""
-    request = decode([USER, {"role": "assistant", "content": "a", **fields}, USER])
-    assert request.body["messages"][1]["content"] == [text("a")]
-    assert said(request) == [("ignored", param)]
-
-
-def test_an_answer_sent_back_whole_says_nothing() -> None:
-    """OpenAI's clients send back every field of the message they got."""
-    answer: JSON = {
-        "role": "assistant",
-        "content": "a",
-        "refusal": None,
-        "annotations": [],
-        "audio": None,
-        "function_call": None,
-        "tool_calls": None,
-        "parsed": None,
-    }
-    assert said(decode([USER, answer, USER])) == []

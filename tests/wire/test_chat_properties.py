@@ -52,7 +52,14 @@ def _assert_refused(error: InvalidRequest, messages: list[JSON], given_fields: d
         assert error.param == "response_format"
         assert given_fields["response_format"]["type"] == "json_schema"
     if error.code != "empty_messages":
-        assert any(cast("JSONObject", one)["role"] == "assistant" for one in messages)
+        assert next(role for role, said in reversed([*map(_role, messages)]) if said) == "assistant"
+
+
+def _role(message: Any) -> tuple[str, bool]:
+    """Whose message it is, and whether it says anything. Of the assistant's, thinking alone is something."""
+    content = message.get("content") or ""
+    words = content if isinstance(content, str) else "".join(part.get("text", part["type"]) for part in content)
+    return message["role"], bool(words.strip()) or message["role"] == "assistant"
 
 
 def _assert_turns(body: MessagesRequest) -> None:

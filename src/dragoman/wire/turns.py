@@ -49,11 +49,13 @@ class Turns:
         Raises:
             InvalidRequest: Results of calls are owed.
         """
-        self._turn_of("user", blocks, path)
-        if blocks:
-            self._begun = True
-        else:
+        self.calls.require_answers(f"`{path}`")
+        if not blocks:
             self._notices.append(Notice("ignored", f"{path}.content", "There is nothing in this message."))
+            return
+        self._release()
+        self._append("user", blocks)
+        self._begun = True
 
     def instruct(self, blocks: list[Block], path: str) -> None:
         """Add instructions."""
@@ -69,10 +71,12 @@ class Turns:
         Raises:
             InvalidRequest: Results of calls are owed.
         """
-        self._turn_of("assistant", [], path)
+        self.calls.require_answers(f"`{path}`")
 
     def answer(self, blocks: list[Block]) -> None:
         """Add what the assistant says, thinks or calls."""
+        if blocks:
+            self._release()
         self._append("assistant", blocks)
 
     def result(self, id_: str, content: list[Block]) -> None:
@@ -95,11 +99,6 @@ class Turns:
         self._release(last=True)
         self._ensure_user()
         self._check_last(path)
-
-    def _turn_of(self, role: Role, blocks: list[Block], path: str) -> None:
-        self.calls.require_answers(f"`{path}`")
-        self._release()
-        self._append(role, blocks)
 
     def _release(self, *, last: bool = False) -> None:
         """Put held instructions behind the turn that was the last when they came, or into the system prompt."""
