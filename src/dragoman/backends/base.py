@@ -72,3 +72,46 @@ class Backend(Protocol):
     def status(self) -> JSONObject:
         """What the operator wants to see: authentication, processes, versions. Holds no secret."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors, in the order of what was asked for.
+
+    Attributes:
+        vectors: One for each input, all of the same size: 32-bit floats, little endian.
+        tokens: How many tokens the model read, by its own tokenizer; None where a remote one does not say.
+        truncated: The places of inputs of which the model read the beginning only.
+    """
+
+    vectors: Sequence[bytes]
+    tokens: int | None
+    truncated: Sequence[int] = ()
+
+
+class Embedder(Protocol):
+    """A model that makes vectors of texts. Any number of requests may ask at once."""
+
+    model: str
+    """What clients are told it is called. Holds no path."""
+
+    async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
+        """Embed texts, or lists of token ids as OpenAI's embedding models count them (`cl100k_base`).
+
+        All or nothing. Cancelling it takes its place in the queue away, and does nothing to other requests. It makes no
+        second try by itself; trying again is safe.
+
+        Args:
+            inputs: At least one, none of them empty.
+
+        Raises:
+            GatewayError: There are no vectors. `param` is `input[3]` where the fourth of the inputs is at fault.
+        """
+        ...
+
+    async def aclose(self, grace: float = 0) -> None:
+        """Take nothing new, let what runs end for so many seconds, and end every process, task and connection.
+
+        Returns when they are gone. Idempotent.
+        """
+        ...
