@@ -4,9 +4,9 @@ from dragoman.catalog import Catalog
 from dragoman.notices import Notice
 from dragoman.wire import validation
 from dragoman.wire.body import Asked, make_body
+from dragoman.wire.cache_marks import limit_marks
 from dragoman.wire.openai_chat import format as formats
 from dragoman.wire.openai_chat import parameters
-from dragoman.wire.openai_chat.cache_marks import limit_marks
 from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_chat.tools import speaks_of_functions, toolbox
