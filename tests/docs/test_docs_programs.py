@@ -76,8 +76,9 @@ async def test_curl_example(address: str, tmp_path: Path) -> None:
 
 
 async def test_metrics_and_events_of_the_operators_page(address: str) -> None:
-    """Every metric that the page names is there once a question was answered."""
+    """Every metric that the page names is there once a question was answered and another refused."""
     async with httpx.AsyncClient(base_url=address) as http:
+        await http.get("/nowhere")
         answer = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
         metrics = (await http.get("/metrics")).text
     assert answer.status_code == 200
