@@ -158,3 +158,11 @@ def test_the_table_of_differences(
     model = CATALOG.resolve(id_).model
     assert (model.always_thinks, model.sampling, model.forced_tools) == (always_thinks, sampling, forced)
     assert (model.prefill, model.system_messages) == (prefill, system)
+
+
+def test_a_model_of_a_new_tier_follows_the_newest_rules() -> None:
+    """The provider's list may name what nobody here has heard of."""
+    catalog = Catalog().with_live([("claude-fable-5-2", "Claude Fable 5.2"), ("gpt-9", "No model of ours")])
+    model = catalog.resolve("claude-fable-5-2").model
+    assert (model.id, model.name, model.family) == ("claude-fable-5-2", "Claude Fable 5.2", MODELS[0].family)
+    assert "gpt-9" not in {model.id for model in catalog.models}

@@ -295,9 +295,9 @@ def _successor(id_: str) -> str | None:
 
 
 def _by_newest_rules(id_: str, name: str) -> Model | None:
-    """An unknown new model follows the rules of the newest model of its tier."""
-    tier = _TIER.match(id_)
-    if not tier:
+    """An unknown new model follows the rules of the newest of its tier; of a new tier, those of the newest of all."""
+    if not id_.startswith("claude-"):
         return None
-    newest = next(m for m in MODELS if m.id.startswith(tier[0]))
+    tier = _TIER.match(id_)
+    newest = next(m for m in MODELS if m.id.startswith(tier[0] if tier else "claude-"))
     return replace(newest, id=id_, name=name or id_, released=newest.released)
