@@ -32,6 +32,7 @@ class GatewayError(Exception):
         code: A short machine-readable word, stable between versions.
         param: The request field at fault, if it is one (`messages[2].content`).
         retry_after: Seconds after which a new try makes sense, if known.
+        request_id: The request that it ended, once the server knows.
     """
 
     default_code: ClassVar[str | None] = None
@@ -49,6 +50,7 @@ class GatewayError(Exception):
         self.code = code if code is not None else self.default_code
         self.param = param
         self.retry_after = retry_after
+        self.request_id: str | None = None
 
 
 class InvalidRequest(GatewayError):

@@ -6,7 +6,8 @@ that we read; every dictionary may hold more.
 Source: https://platform.claude.com/docs/en/api/messages
 """
 
-from typing import Literal, TypeAlias, TypedDict
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypedDict, cast
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 JSONObject: TypeAlias = dict[str, JSON]
@@ -22,6 +23,16 @@ class Message(TypedDict):
 
     role: Role
     content: list[Block]
+
+
+class BareText(list[Block]):
+    """Content that came as a bare string: a list of one text block, or of none, that knows it was one.
+
+    So everything inside sees lists only, and the API still gets what the client wrote; see `as_sent`.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__([{"type": "text", "text": text}] if text else [])
 
 
 class ThinkingConfig(TypedDict, total=False):
@@ -57,6 +68,26 @@ class MessagesRequest(TypedDict, total=False):
     metadata: JSONObject
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a client says beside the body.
+
+    Attributes:
+        version: The `anthropic-version` it speaks; None: whichever the backend speaks.
+        betas: The betas it asks for.
+        verbatim: It speaks the Messages API itself, and its conversation goes on as it sent it: it keeps thinking
+            itself, and goes on itself where the API paused.
+    """
+
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+    verbatim: bool = False
+
+
+NO_TERMS = Terms()
+"""Of clients of other dialects."""
+
+
 class Usage(TypedDict, total=False):
     """Token counts as the API reports them."""
 
@@ -79,3 +110,23 @@ class FinalMessage(TypedDict, total=False):
     stop_sequence: str | None
     stop_details: JSONObject | None
     usage: Usage
+
+
+def as_sent(body: MessagesRequest) -> JSONObject:
+    """The body as the client wrote it: what came as a bare string is one again.
+
+    Args:
+        body: The canonical request; it is not changed.
+    """
+    made = cast("JSONObject", dict(body))
+    made["messages"] = [
+        {**message, "content": _bare(message["content"])} if type(message["content"]) is BareText else message
+        for message in body["messages"]
+    ]  # type: ignore[assignment]
+    if type(system := body.get("system")) is BareText:
+        made["system"] = _bare(system)
+    return made
+
+
+def _bare(content: list[Block]) -> JSON:
+    return content[0]["text"] if content else ""

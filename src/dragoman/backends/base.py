@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dragoman.catalog import Model
 from dragoman.events import Event
-from dragoman.messages import JSONObject, MessagesRequest
+from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class RunRequest:
     Attributes:
         id: The run's id, for the log.
         model: Whose rules hold. `body["model"]` is its id.
-        body: The canonical request, already within the model's rules.
+        body: The canonical request, already within the model's rules unless the terms are `verbatim`.
+        terms: What the client said beside it. A backend says in a notice which of it it cannot pass on.
     """
 
     id: str
     model: Model
     body: MessagesRequest
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,22 @@ class Backend(Protocol):
 
     def status(self) -> JSONObject:
         """What the operator wants to see: authentication, processes, versions. Holds no secret."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What a backend offers besides that can tell the tokens of a prompt without asking the model."""
+
+    async def count_tokens(self, request: RunRequest) -> JSONObject:
+        """The provider's own count, as its API answers: `input_tokens` and what else stands there.
+
+        Trying again is safe.
+
+        Raises:
+            UnsupportedFeature: Not with this account.
+            GatewayError: It cannot be had.
+        """
         ...
 
 

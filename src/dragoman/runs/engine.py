@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from dragoman.backends.base import Backend, RunRequest
+from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.catalog import Model
-from dragoman.errors import GatewayError, ShuttingDown, TimedOut
+from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature
 from dragoman.fold import Fold
-from dragoman.messages import MessagesRequest
+from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 from dragoman.runs.admission import Admission, RateLimit, Ticket
 from dragoman.runs.pauses import whole
 from dragoman.runs.run import Run
@@ -80,7 +80,9 @@ class Engine:
         """
         return self.submit_all([body], model, client=client)[0]
 
-    def submit_all(self, bodies: Sequence[MessagesRequest], model: Model, *, client: str) -> list[Run]:
+    def submit_all(
+        self, bodies: Sequence[MessagesRequest], model: Model, *, client: str, terms: Terms = NO_TERMS
+    ) -> list[Run]:
         """Begin a run for each body of one request: all of them or, where it raises, none.
 
         Each takes its own place as soon as there is one, and waits for no other.
@@ -88,11 +90,23 @@ class Engine:
         Raises:
             GatewayError: As `submit` does.
         """
-        if self._closing:
-            raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
+        self._check_open()
         self._admission.require(len(bodies))
         self._rate.take(asyncio.get_running_loop().time(), len(bodies))
-        return [self._begin(body, model, client) for body in bodies]
+        return [self._begin(body, model, client, terms) for body in bodies]
+
+    async def count_tokens(self, body: MessagesRequest, model: Model, terms: Terms) -> JSONObject:
+        """The provider's own count of a prompt's tokens. It takes no place, but counts as a request.
+
+        Raises:
+            UnsupportedFeature: The backend cannot tell.
+            GatewayError: It cannot be had now.
+        """
+        self._check_open()
+        if not isinstance(self._backend, CountsTokens):
+            raise UnsupportedFeature(f"The backend `{self._backend.name}` cannot count tokens.", code="cannot_count")
+        self._rate.take(asyncio.get_running_loop().time(), 1)
+        return await self._backend.count_tokens(RunRequest("count", model, body, terms))
 
     async def aclose(self, grace: float) -> None:
         """Take nothing new, let runs finish, then end what is left.
@@ -111,10 +125,14 @@ class Engine:
         if leftover:
             await asyncio.wait(leftover)
 
-    def _begin(self, body: MessagesRequest, model: Model, client: str) -> Run:
+    def _check_open(self) -> None:
+        if self._closing:
+            raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
+
+    def _begin(self, body: MessagesRequest, model: Model, client: str, terms: Terms) -> Run:
         ticket = self._admission.enter()
         run = Run(client, model.id)
-        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body)), name=run.id)
+        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body, terms)), name=run.id)
         run.driven_by(task)
         self._tasks[task] = run
         # Also reached when the task is cancelled before its first step, where no code of its own would run.
@@ -157,6 +175,9 @@ class Engine:
             run.succeeded()
 
     async def _relay(self, run: Run, request: RunRequest) -> None:
+        if request.terms.verbatim:
+            await self._pass_on(run, request, None)
+            return
         thinking = self._thinking
         restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
         run.noted(restored.notices)
@@ -166,7 +187,8 @@ class Engine:
             await thinking.remember(restored.body, folder.result().message)
 
     async def _pass_on(self, run: Run, request: RunRequest, folder: Fold | None) -> None:
-        async with aclosing(whole(self._backend.run, request)) as events:
+        asked = self._backend.run(request) if request.terms.verbatim else whole(self._backend.run, request)
+        async with aclosing(asked) as events:
             async for event in events:
                 if folder is not None:
                     folder.add(event)

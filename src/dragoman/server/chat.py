@@ -46,14 +46,15 @@ class Complete:
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         declared = exchange.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
-        decoded = await self._decode(raw)
+        decoded = await self._decode(raw, exchange)
         self._note(exchange, decoded)
         choices = Choices(trace=self._options.trace)
         exchange.runs = choices.every
 
         def submit(wanted: Iterable[int]) -> list[Run]:
             bodies = [decoded.body_of(choice) for choice in wanted]
-            return self._engine.submit_all(bodies, decoded.resolved.model, client=exchange.client)
+            model, terms = decoded.resolved.model, decoded.terms
+            return self._engine.submit_all(bodies, model, client=exchange.client, terms=terms)
 
         try:
             async with UntilGone(receive):
@@ -70,14 +71,14 @@ class Complete:
         finally:
             await choices.cancel("request over")
 
-    async def _decode(self, raw: bytes) -> Decoded:
+    async def _decode(self, raw: bytes, exchange: Exchange) -> Decoded:
         try:
-            return self._codec.decode(raw)
+            return self._codec.decode(raw, exchange.headers)
         except NotFound:
             # Perhaps a model so new that only the provider's list knows it.
             if not await self._catalog.refresh():
                 raise
-            return self._codec.decode(raw)
+            return self._codec.decode(raw, exchange.headers)
 
     async def _stream(self, exchange: Exchange, decoded: Decoded, choices: Choices) -> None:
         first = choices.runs[0]

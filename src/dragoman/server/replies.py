@@ -42,10 +42,11 @@ def error_reply(error: GatewayError, encoded: ErrorReply, headers: RawHeaders | 
 
 def gateway_error(error: Exception, exchange: Exchange) -> GatewayError:
     """What the client is told of any failure; the inside of an unexpected one goes to the log alone."""
-    if isinstance(error, GatewayError):
-        return error
-    log.error("http.broke", request=exchange.id, path=exchange.path, exc_info=error)
-    return InternalError(f"Internal error. The gateway's log has the details under request id {exchange.id}.")
+    if not isinstance(error, GatewayError):
+        log.error("http.broke", request=exchange.id, path=exchange.path, exc_info=error)
+        error = InternalError(f"Internal error. The gateway's log has the details under request id {exchange.id}.")
+    error.request_id = exchange.id
+    return error
 
 
 def _advice(error: GatewayError) -> RawHeaders:

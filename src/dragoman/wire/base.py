@@ -6,15 +6,21 @@ ready to be sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 from dragoman.catalog import Resolved
 from dragoman.errors import GatewayError
 from dragoman.events import MessageEvent
 from dragoman.fold import Folded
 from dragoman.media import Placed
-from dragoman.messages import MessagesRequest
+from dragoman.messages import NO_TERMS, MessagesRequest, Terms
 from dragoman.notices import Notice
+
+Headers: TypeAlias = Mapping[bytes, bytes]
+"""The headers of a request, by lower-case name."""
+
+NO_HEADERS: Headers = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,7 @@ class Decoded:
         choices: How many answers it wants.
         notices: What was ignored, clamped or mapped on the way.
         media: The images and documents in the body. Those with a `url` source may still have to be fetched.
+        terms: What the client says beside the body.
     """
 
     body: MessagesRequest
@@ -36,6 +43,7 @@ class Decoded:
     choices: int = 1
     notices: tuple[Notice, ...] = ()
     media: tuple[Placed, ...] = ()
+    terms: Terms = NO_TERMS
 
     def body_of(self, choice: int) -> MessagesRequest:  # noqa: ARG002 - one question for all, in most dialects
         """The canonical request that one of the answers is to; the same for all unless a dialect takes several."""
@@ -92,8 +100,12 @@ class StreamEncoder(Protocol):
 class Codec(Protocol):
     """One dialect."""
 
-    def decode(self, raw: bytes) -> Decoded:
-        """Understand a request body.
+    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> Decoded:
+        """Understand a request.
+
+        Args:
+            raw: Its body.
+            headers: Its headers, of which some dialects read a few.
 
         Raises:
             InvalidRequest: With the field's name in `param`.

@@ -7,7 +7,7 @@ from dragoman.catalog import Catalog
 from dragoman.errors import GatewayError
 from dragoman.fold import Folded
 from dragoman.notices import Notice
-from dragoman.wire.base import Decoded, ErrorReply, Identity
+from dragoman.wire.base import NO_HEADERS, Decoded, ErrorReply, Headers, Identity
 from dragoman.wire.openai_chat import decode, encode
 from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.stream import ChatStream
@@ -27,7 +27,7 @@ class OpenAIChat:
         self._catalog = catalog
         self._options = options or WireOptions()
 
-    def decode(self, raw: bytes) -> ChatRequest:
+    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ChatRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.
 
         Raises:

@@ -7,7 +7,7 @@ from dragoman.catalog import Catalog
 from dragoman.errors import GatewayError
 from dragoman.fold import Folded
 from dragoman.notices import Notice
-from dragoman.wire.base import Decoded, ErrorReply, Identity
+from dragoman.wire.base import NO_HEADERS, Decoded, ErrorReply, Headers, Identity
 from dragoman.wire.openai_completions import decode, encode
 from dragoman.wire.openai_completions.request import CompletionRequest
 from dragoman.wire.openai_completions.stream import CompletionStream
@@ -27,7 +27,7 @@ class OpenAICompletions:
         self._catalog = catalog
         self._options = options or WireOptions()
 
-    def decode(self, raw: bytes) -> CompletionRequest:
+    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> CompletionRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.
 
         Raises:

@@ -1,0 +1,72 @@
+"""A request of the Messages API to the canonical one: the same JSON, content always as lists of blocks."""
+
+from typing import cast
+
+from dragoman.catalog import Catalog
+from dragoman.errors import InvalidRequest
+from dragoman.messages import JSON, BareText, Block, JSONObject, Message, MessagesRequest, Terms
+from dragoman.notices import Notice
+from dragoman.wire import validation
+from dragoman.wire.anthropic_messages import shapes
+from dragoman.wire.base import Decoded, Headers
+from dragoman.wire.reading import resolve
+
+_ROLES = frozenset({"user", "assistant", "system"})
+
+
+def decode(raw: bytes, headers: Headers, catalog: Catalog) -> Decoded:
+    """Understand a request.
+
+    What the gateway itself reads is checked; everything else is passed on, and is Claude's to refuse.
+
+    Raises:
+        InvalidRequest: With the field's name in `param`.
+        NotFound: The model does not exist.
+    """
+    data = shapes.object_of(validation.parse(raw), "")
+    notices: list[Notice] = []
+    model = shapes.text_of(data, "model", "")
+    messages = shapes.list_at(data, "messages", "")
+    stream = data.pop("stream", None)
+    if not isinstance(stream, bool | None):
+        raise shapes.wrong("stream", "true or false", stream)
+    shapes.check_parameters(data)
+    made = {key: value for key, value in data.items() if key not in {"messages", "system"}}
+    body = cast("MessagesRequest", made)
+    body["messages"] = [_message(message, place) for place, message in enumerate(messages)]
+    if not messages:
+        raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
+    if "system" in data:
+        body["system"] = _content(data["system"], "system")
+    resolved = resolve(model, catalog, notices)
+    body["model"] = resolved.model.id
+    return Decoded(body=body, resolved=resolved, stream=bool(stream), notices=tuple(notices), terms=_terms(headers))
+
+
+def _terms(headers: Headers) -> Terms:
+    version = headers.get(b"anthropic-version", b"").decode("latin-1").strip()
+    betas = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
+    return Terms(version or None, tuple(name for beta in betas if (name := beta.strip())), verbatim=True)
+
+
+def _message(value: JSON, place: int) -> Message:
+    path = f"messages[{place}]"
+    message = shapes.object_of(value, path)
+    role = shapes.text_of(message, "role", path)
+    if role not in _ROLES:
+        raise InvalidRequest(
+            f"`{path}.role` is `{role}`; it may be `user`, `assistant` or `system`.", param=f"{path}.role"
+        )
+    if "content" not in message:
+        raise shapes.missing(f"{path}.content")
+    return cast("Message", {**message, "content": _content(message["content"], f"{path}.content")})
+
+
+def _content(value: JSON, path: str) -> list[Block]:
+    if isinstance(value, str):
+        return BareText(value)
+    if not isinstance(value, list):
+        raise shapes.wrong(path, "a string or a list of blocks", value)
+    for place, block in enumerate(value):
+        shapes.check_block(block, f"{path}[{place}]")
+    return cast("list[JSONObject]", value)
