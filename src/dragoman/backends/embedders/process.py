@@ -95,8 +95,8 @@ class ModelProcess:
 def _environment(place: Place) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     hub = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"} if place.offline else {}
-    # Threads that wait by spinning get in each other's way, and in everyone's, as soon as the machine does anything else:
-    # a rate of 300 texts a second was seen to fall to 80.
+    # Threads that wait by spinning get in each other's way, and in everyone's, as soon as the machine does anything
+    # else: a rate of 300 texts a second was seen to fall to 80.
     patient = {"OMP_WAIT_POLICY": "PASSIVE"}
     return {**patient, **kept, **hub, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
