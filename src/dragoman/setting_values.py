@@ -1,6 +1,7 @@
 """Values of settings, as people write them."""
 
 import json
+import tomllib
 from pathlib import Path
 
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
@@ -48,3 +49,44 @@ def state_dir() -> Path:
     from platformdirs import user_state_path  # noqa: PLC0415 - only where no directory is given
 
     return user_state_path("dragoman")
+
+
+def key_in(path: Path) -> str:
+    """The key that a file holds.
+
+    Raises:
+        ValueError: There is none, for the reason that the text gives.
+    """
+    try:
+        key = path.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"api_key_file (--api-key-file): {path} cannot be read: {reason}") from error
+    if not key:
+        raise ValueError(f"api_key_file (--api-key-file): {path} is empty")
+    return key
+
+
+def toml_values(named: str | None) -> dict[str, object]:
+    """The settings of a TOML file, by their own names.
+
+    Args:
+        named: The file; none for the platform's usual one, which need not be there.
+
+    Raises:
+        ValueError: It cannot be read; the text says which and why.
+    """
+    from platformdirs import user_config_path  # noqa: PLC0415 - with the other files
+
+    path = Path(named).expanduser() if named else user_config_path("dragoman") / "dragoman.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    table = values.pop("models", None)
+    if isinstance(table, dict):
+        places = {"aliases": "model_aliases", "default": "default_model", "list": "models"}
+        values |= {places.get(key, f"models.{key}"): value for key, value in table.items()}
+    elif table is not None:
+        values["models"] = table
+    return {key.replace("-", "_"): value for key, value in values.items()}

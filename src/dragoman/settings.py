@@ -4,7 +4,6 @@ Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, d
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_values import backend_name, names, pairs, state_dir, switch_or_names
+from dragoman.setting_values import backend_name, key_in, names, pairs, state_dir, switch_or_names, toml_values
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -45,12 +44,8 @@ class Given:
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
-_POOL, _FETCH, _ANSWERS, _LOG = (
-    "Processes",
-    "Images and files by URL",
-    "Requests and answers",
-    "Files, log and development",
-)
+_POOL, _EMBEDDINGS, _FETCH = "Processes", "Embeddings", "Images and files by URL"
+_ANSWERS, _LOG = "Requests and answers", "Files, log and development"
 
 
 class Settings(BaseSettings):
@@ -142,6 +137,30 @@ class Settings(BaseSettings):
         ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
     )
 
+    embeddings_model: Annotated[str, Given(_EMBEDDINGS)] = Field(
+        "all-MiniLM-L6-v2",
+        min_length=1,
+        description="Model of `/v1/embeddings`: a sentence-transformers model by name or directory; with "
+        "`embeddings_url`, a model of that endpoint.",
+    )
+    embeddings_url: Annotated[str | None, Given(_EMBEDDINGS, shown="none: a local model")] = Field(
+        None,
+        pattern="^https?://.",
+        description="OpenAI-compatible or Voyage endpoint to ask instead (`https://api.voyageai.com/v1`).",
+    )
+    embeddings_api_key: Annotated[SecretStr | None, Given(_EMBEDDINGS, flag=False)] = Field(
+        None, description="Key of that endpoint."
+    )
+    embeddings_truncate: Annotated[bool, Given(_EMBEDDINGS)] = Field(
+        False, description="Embed the beginning of inputs too long for the model, with a warning, instead of 400."
+    )
+    embeddings_batch: Annotated[int, Given(_EMBEDDINGS)] = Field(
+        64, ge=1, le=1000, description="Inputs given to the model at once."
+    )
+    embeddings_timeout: Annotated[float, Given(_EMBEDDINGS)] = Field(
+        120.0, gt=0, description="Seconds that a request for embeddings may take."
+    )
+
     fetch_urls: Annotated[
         tuple[str, ...],
         BeforeValidator(switch_or_names),
@@ -191,14 +210,7 @@ class Settings(BaseSettings):
             return values
         if values.get("api_key"):
             raise ValueError("api_key (--api-key) and api_key_file (--api-key-file) are both set: choose one")
-        try:
-            key = Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ValueError(f"api_key_file (--api-key-file): {path} cannot be read: {reason}") from error
-        if not key:
-            raise ValueError(f"api_key_file (--api-key-file): {path} is empty")
-        return {**values, "api_key": key}
+        return {**values, "api_key": key_in(Path(str(path)))}
 
     @classmethod
     def settings_customise_sources(
@@ -280,17 +292,7 @@ def _from_variables(environment: Mapping[str, str | None]) -> dict[str, object]:
 
 
 def _from_toml(named: str | None) -> dict[str, object]:
-    from platformdirs import user_config_path  # noqa: PLC0415 - with the other files
-
-    path = Path(named).expanduser() if named else user_config_path("dragoman") / "dragoman.toml"
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {path} cannot be read: {error}") from None
-    table = values.pop("models", None)
-    if isinstance(table, dict):
-        places = {"aliases": "model_aliases", "default": "default_model", "list": "models"}
-        values |= {places.get(key, f"models.{key}"): value for key, value in table.items()}
-    elif table is not None:
-        values["models"] = table
-    return {key.replace("-", "_"): value for key, value in values.items()}
+        return toml_values(named)
+    except ValueError as error:
+        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {error}") from None
