@@ -1,5 +1,6 @@
 """The composition root: the only place that picks concrete classes."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -8,7 +9,10 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from dragoman.backends.base import Backend
+from dragoman.backends.base import Backend, Embedder
+from dragoman.backends.embedders.absent import AbsentEmbedder
+from dragoman.backends.embedders.local import LocalEmbedder, LocalOptions
+from dragoman.backends.embedders.places import installed, place_of
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
 from dragoman.backends.runtime.doctor import Finding, examine
 from dragoman.backends.runtime.probe import ScriptedApi
@@ -17,12 +21,13 @@ from dragoman.errors import NotFound
 from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.runs import Engine, Limits
 from dragoman.runs.thinking import Thinking
-from dragoman.server import Dialects, LiveCatalog, Operations, Options, build_app
+from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, build_app
 from dragoman.server.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.sqlite import SQLiteKeep
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_completions import OpenAICompletions
+from dragoman.wire.openai_embeddings import OpenAIEmbeddings
 from dragoman.wire.options import WireOptions
 
 SIMULATED_KEY = "sk-ant-simulated"
@@ -66,8 +71,14 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         await backend.start()
         engine = Engine(backend, _limits(settings), _thinking(stack, settings))
         stack.push_async_callback(engine.aclose, 0)
-        app = _app(_options(settings, fill_media), settings, catalog, backend, engine)
-        yield Gateway(app, backend, engine.aclose, simulator)
+        embedder = _embedder(settings)
+        stack.push_async_callback(embedder.aclose)
+        app = _app(_options(settings, fill_media), settings, catalog, backend, engine, embedder)
+
+        async def drain(grace: float) -> None:
+            await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
+
+        yield Gateway(app, backend, drain, simulator)
 
 
 async def diagnose(settings: Settings) -> AsyncGenerator[Finding]:
@@ -168,15 +179,49 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _app(options: Options, settings: Settings, catalog: Catalog, backend: Backend, engine: Engine) -> ASGIApp:
+def _app(
+    options: Options, settings: Settings, catalog: Catalog, backend: Backend, engine: Engine, embedder: Embedder
+) -> ASGIApp:
     async def listed() -> Iterable[tuple[str, str]]:
         return [(model.id, model.name) for model in await backend.models()]
 
     live = LiveCatalog(catalog, None if settings.models else listed)
     choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
     dialects = Dialects(OpenAIChat(live, choices), OpenAICompletions(live, choices))
+    embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
     operations = Operations(backend.name, backend.ready, backend.status)
-    return build_app(dialects, engine, live, operations, options)
+    return build_app(dialects, engine, live, embed, operations, options)
+
+
+def _embedder(settings: Settings) -> Embedder:
+    if settings.embeddings_url:
+        return _remote_embedder(settings, settings.embeddings_url)
+    place = place_of(settings.embeddings_model)
+    if not installed():
+        return AbsentEmbedder(place.name)
+    options = LocalOptions(
+        batch=settings.embeddings_batch,
+        truncate=settings.embeddings_truncate,
+        timeout=settings.embeddings_timeout,
+        max_waiting=settings.max_queue_size,
+    )
+    return LocalEmbedder(place, options)
+
+
+def _remote_embedder(settings: Settings, url: str) -> Embedder:
+    from dragoman.backends.embedders.remote import RemoteEmbedder, RemoteOptions  # noqa: PLC0415 - as in `_fill_media`
+
+    if "embeddings_model" not in settings.model_fields_set:
+        raise BadSettings("embeddings_url (--embeddings-url) needs the name of a model there: --embeddings-model NAME.")
+    options = RemoteOptions(
+        url=url,
+        model=settings.embeddings_model,
+        key=_secret(settings.embeddings_api_key),
+        batch=settings.embeddings_batch,
+        truncate=settings.embeddings_truncate,
+        timeout=settings.embeddings_timeout,
+    )
+    return RemoteEmbedder(options)
 
 
 def _fill_media(settings: Settings) -> FillMedia:

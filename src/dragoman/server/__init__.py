@@ -2,6 +2,7 @@
 
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.catalog import LiveCatalog
+from dragoman.server.embeddings import Embed
 from dragoman.server.options import Operations, Options
 
-__all__ = ["Dialects", "LiveCatalog", "Operations", "Options", "build_app"]
+__all__ = ["Dialects", "Embed", "LiveCatalog", "Operations", "Options", "build_app"]

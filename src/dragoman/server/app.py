@@ -12,6 +12,7 @@ from dragoman.server.auth import OPEN_PATHS, KeyGate
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.chat import Complete
 from dragoman.server.docs import Docs
+from dragoman.server.embeddings import Embed
 from dragoman.server.exchange import Exchange
 from dragoman.server.front import Front, Gate
 from dragoman.server.health import Health
@@ -39,7 +40,7 @@ class Dialects:
 
 
 def build_app(
-    dialects: Dialects, engine: Engine, catalog: LiveCatalog, operations: Operations, options: Options
+    dialects: Dialects, engine: Engine, catalog: LiveCatalog, embed: Embed, operations: Operations, options: Options
 ) -> ASGIApp:
     """Put the server together. It owns nothing that needs closing."""
 
@@ -47,9 +48,10 @@ def build_app(
         return Complete(codec, engine, catalog, options)
 
     metrics = Metrics(engine, operations)
-    questions = {
+    questions: dict[str, ASGIApp] = {
         "/chat/completions": endpoint(dialects.chat),
         "/completions": endpoint(dialects.completions),
+        "/embeddings": embed,
     }
     routes = [*_api(questions, Models(catalog)), *_pages(Health(engine, operations), metrics, Docs())]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
@@ -60,7 +62,7 @@ def build_app(
     return Front(_App(routes), _gates(options), (log_exchange, count), dialects.chat.encode_error)
 
 
-def _api(questions: Mapping[str, Complete], models: Models) -> list[Route]:
+def _api(questions: Mapping[str, ASGIApp], models: Models) -> list[Route]:
     """Every one stands with and without `/v1`: people paste base URLs both ways. The busiest first."""
     return [
         route

@@ -18,11 +18,16 @@ def run_headers(runs: Iterable[Run], notices: tuple[Notice, ...]) -> RawHeaders:
     headers: RawHeaders = [(b"x-dragoman-run-id", first.id.encode())]
     if first.path is not None:
         headers.append((b"x-dragoman-path", first.path.encode()))
-    if warnings := dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]):
-        headers.append((b"x-dragoman-warnings", _warnings(warnings)))
+    headers += warning_headers(dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]))
     if first.stages:
         headers.append((b"server-timing", _timing(first.stages)))
     return headers
+
+
+def warning_headers(notices: Iterable[Notice]) -> RawHeaders:
+    """The header that names what was ignored, clamped or mapped, if anything was."""
+    notices = list(notices)
+    return [(b"x-dragoman-warnings", _warnings(notices))] if notices else []
 
 
 def rate_headers(engine: Engine) -> RawHeaders:

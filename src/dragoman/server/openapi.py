@@ -8,11 +8,15 @@ from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
+from dragoman.wire.openai_embeddings.schema import EmbeddingCreateRequest
 
 _COMPONENTS = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}
 _COUNT: JSONObject = {"type": "integer"}
 _NULLABLE_TEXT: JSONObject = {"type": ["string", "null"]}
+
+_ABSENT = {"501": "No embedding model is installed; the message says how to install one."}
+_VECTOR: JSONObject = {"anyOf": [{"type": "array", "items": {"type": "number"}}, _TEXT]}
 
 _ERRORS = {
     "400": "The request cannot be understood or served; `param` names the field.",
@@ -40,6 +44,7 @@ def describe() -> JSONObject:
         "paths": {
             "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
             "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
+            "/v1/embeddings": {"post": _embed()},
             "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
             "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
             "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
@@ -61,7 +66,7 @@ _ID: JSONObject = {"name": "id", "in": "path", "required": True, "schema": _TEXT
 
 
 def _schemas() -> JSONObject:
-    asked = [ChatCompletionRequest, TextCompletionRequest]
+    asked = [ChatCompletionRequest, TextCompletionRequest, EmbeddingCreateRequest]
     _, requests = msgspec.json.schema_components(asked, ref_template=_COMPONENTS)
     return cast("JSONObject", requests) | {
         "ChatCompletion": _object(
@@ -88,6 +93,12 @@ def _schemas() -> JSONObject:
         ),
         "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
         "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
+        "EmbeddingList": _object(
+            object={"const": "list"},
+            model=_TEXT,
+            data=_list(_object(object={"const": "embedding"}, index=_COUNT, embedding=_VECTOR)),
+            usage=_object(prompt_tokens=_COUNT, total_tokens=_COUNT),
+        ),
         "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
         "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
         "Health": _object(status=_TEXT),
@@ -114,6 +125,13 @@ def _question(summary: str, request: str, answer: str, chunk: str) -> JSONObject
     }
 
 
+def _embed() -> JSONObject:
+    found = {"description": "The vectors.", "content": {"application/json": {"schema": _ref("EmbeddingList")}}}
+    asked = {"required": True, "content": {"application/json": {"schema": _ref("EmbeddingCreateRequest")}}}
+    responses = {"200": found, **_errors(*_ERRORS, "501")}
+    return cast("JSONObject", {"summary": "Make vectors of texts.", "requestBody": asked, "responses": responses})
+
+
 def _get(summary: str, schema: str, *errors: str) -> JSONObject:
     found = {"description": summary, "content": {"application/json": {"schema": _ref(schema)}}}
     return cast("JSONObject", {"summary": summary, "responses": {"200": found, **_errors(*errors)}})
@@ -126,7 +144,7 @@ def _plain(summary: str, media_type: str) -> JSONObject:
 
 def _errors(*statuses: str) -> JSONObject:
     content: JSON = {"application/json": {"schema": _ref("Error")}}
-    return {status: {"description": _ERRORS[status], "content": content} for status in statuses}
+    return {status: {"description": (_ERRORS | _ABSENT)[status], "content": content} for status in statuses}
 
 
 def _ref(name: str) -> JSONObject:

@@ -1,0 +1,78 @@
+"""`POST /v1/embeddings`: decode, embed, encode."""
+
+import asyncio
+from collections.abc import Iterator
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from dragoman.backends.base import Embedder
+from dragoman.errors import GatewayError
+from dragoman.server.disconnect import ClientGone, UntilGone
+from dragoman.server.exchange import CLIENT_GONE, Exchange, exchange_of
+from dragoman.server.headers import warning_headers
+from dragoman.server.limits import read_body
+from dragoman.server.options import Options
+from dragoman.server.replies import error_reply, gateway_error, json_reply
+from dragoman.wire.openai_embeddings import EmbeddingsRequest, OpenAIEmbeddings
+
+log = structlog.get_logger("dragoman.server")
+
+_AT_ONCE = 32
+"""Vectors written between two chances for other requests: a millisecond or two."""
+
+
+class Embed:
+    """An ASGI endpoint that answers with vectors. They are no runs: Claude has no part in them.
+
+    Args:
+        codec: The dialect.
+        embedder: What makes the vectors.
+        options: The server's part of the settings.
+    """
+
+    def __init__(self, codec: OpenAIEmbeddings, embedder: Embedder, options: Options) -> None:
+        self._codec = codec
+        self._embedder = embedder
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
+        """Answer one request."""
+        exchange = exchange_of(scope)
+        try:
+            await self._answer(exchange, receive)
+        except ClientGone:
+            exchange.status = exchange.status or CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - every failure is said in the dialect
+            if not exchange.status:
+                await self._refuse(exchange, gateway_error(error, exchange))
+
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        declared = exchange.headers.get(b"content-length")
+        request = self._codec.decode(await read_body(receive, declared, self._options.max_request_bytes))
+        self._note(exchange, request)
+        async with UntilGone(receive):
+            made = await self._embedder.embed(request.inputs)
+            body = await _joined(self._codec.encode(request, made.vectors, made.tokens))
+        notices = (*request.notices, *self._codec.warn(made.truncated, made.tokens))
+        exchange.asked |= {"tokens": made.tokens, "warnings": [notice.code for notice in notices] or None}
+        await json_reply(200, body, warning_headers(notices)).send(exchange.send)
+
+    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        exchange.error = error
+        await error_reply(error, self._codec.encode_error(error)).send(exchange.send)
+
+    def _note(self, exchange: Exchange, request: EmbeddingsRequest) -> None:
+        """Leave for the log what was asked; what people write goes there only where the owner wants it."""
+        exchange.asked = {"model": request.asked, "inputs": len(request.inputs)}
+        if self._options.payloads:
+            log.debug("embeddings.body", request=exchange.id, inputs=request.inputs)
+
+
+async def _joined(pieces: Iterator[bytes]) -> bytes:
+    written = []
+    for place, piece in enumerate(pieces, 1):
+        written.append(piece)
+        if place % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return b"".join(written)
