@@ -118,21 +118,15 @@ async def test_sampling_and_limits_reach_the_api(tmp_path: Path, model: str) -> 
         assert body["max_tokens"] != 9000
 
 
-@AUTH
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_spare_sends_what_a_new_process_sends(tmp_path: Path, model: str, *, signed_in: bool) -> None:
-    """Whatever warmed a spare, its request is the same to the last field, for the likely model and any other."""
-    async with runtime(tmp_path, signed_in=signed_in, max_live=0) as harness:
-        backend = harness.backend
-        paths = [(await harness.ask([user("One")], model)).path]
-        kind = backend._kind(model)
-        spare = await backend._boot(kind)
-        await backend._warm(spare, kind)
-        backend._pool._add(kind, spare)
-        paths.append((await harness.ask([user("One")], model)).path)
-        assert paths == ["cold", "warm"]
-        cold, warm = ({k: v for k, v in call.body.items() if k != "metadata"} for call in harness.calls)
-        assert warm == cold
+async def test_what_a_process_was_booted_for_is_not_sent(tmp_path: Path, model: str) -> None:
+    """Processes are booted for the likely model; a request for another is the same to the last field."""
+    bodies: list[JSONObject] = []
+    for likely in (model, "claude-sonnet-5-5", "claude-sonnet-4-5"):
+        async with runtime(tmp_path, default_model=likely) as harness:
+            await harness.ask([user("One")], model)
+            bodies.append({key: value for key, value in harness.calls[-1].body.items() if key != "metadata"})
+    assert bodies == [bodies[0]] * 3
 
 
 async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class RuntimeBackend:
 
     def __init__(self, options: RuntimeOptions) -> None:
         self._options = options
-        self._pool = Pool(self._boot, self._warm, options.spares)
+        self._pool = Pool(self._boot, options.spares)
         self._live = Live(count=options.max_live, memory=options.max_memory, resident=_resident)
         self._sessions: set[Session] = set()
         self._guard = Guard()
@@ -163,16 +163,6 @@ class RuntimeBackend:
             session.discard()
             raise
         return session
-
-    async def _warm(self, session: Session, kind: Kind) -> None:
-        """The first settings cost the runtime some 10 ms more than those that follow. A request overrides them all."""
-        model = kind.model or self._options.default_model
-        settings: JSONObject = {"model": model, "env": {"CLAUDE_CODE_EXTRA_BODY": "{}"}}
-        try:
-            await session.control("apply_flag_settings", {"settings": settings})
-        except BaseException:
-            session.discard()
-            raise
 
     def _forget(self, session: Session) -> None:
         self._sessions.discard(session)

@@ -25,20 +25,12 @@ _LONGEST_PAUSE = 60.0
 class Pool:
     """Keeps a number of spares, shared by the kinds that were last asked for; boots on the spot when there is none.
 
-    Args:
-        boot: Boots a process.
-        warm: Lets a spare do ahead what a request would wait for.
-        size: How many spares.
-
     Attributes:
         trouble: Why the last boot failed; None while all is well.
     """
 
-    def __init__(
-        self, boot: Callable[[Kind], Awaitable[Session]], warm: Callable[[Session, Kind], Awaitable[None]], size: int
-    ) -> None:
+    def __init__(self, boot: Callable[[Kind], Awaitable[Session]], size: int) -> None:
         self._boot = boot
-        self._warm = warm
         self._size = size
         self._spares: defaultdict[Kind, deque[Session]] = defaultdict(deque)
         self._recent: list[Kind] = []
@@ -107,9 +99,7 @@ class Pool:
                 continue
             await self._quiet()
             try:
-                session = await self._boot(missing)
-                await self._warm(session, missing)
-                self._add(missing, session)
+                self._add(missing, await self._boot(missing))
             except GatewayError as error:
                 self.trouble = error.message
                 log.warning("runtime.boot_failed", error=error.message, again_in=pause)
