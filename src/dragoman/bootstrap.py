@@ -25,6 +25,7 @@ from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, b
 from dragoman.server.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.wire.anthropic_messages import AnthropicMessages
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.openai_embeddings import OpenAIEmbeddings
@@ -187,7 +188,7 @@ def _app(
 
     live = LiveCatalog(catalog, None if settings.models else listed)
     choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
-    dialects = Dialects(OpenAIChat(live, choices), OpenAICompletions(live, choices))
+    dialects = Dialects(OpenAIChat(live, choices), OpenAICompletions(live, choices), AnthropicMessages(live))
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
     operations = Operations(backend.name, backend.ready, backend.status)
     return build_app(dialects, engine, live, embed, operations, options)

@@ -119,13 +119,15 @@ def as_sent(body: MessagesRequest) -> JSONObject:
         body: The canonical request; it is not changed.
     """
     made = cast("JSONObject", dict(body))
-    made["messages"] = [
-        {**message, "content": _bare(message["content"])} if type(message["content"]) is BareText else message
-        for message in body["messages"]
-    ]  # type: ignore[assignment]
+    made["messages"] = [cast("JSON", _with_content(message)) for message in body["messages"]]
     if type(system := body.get("system")) is BareText:
         made["system"] = _bare(system)
     return made
+
+
+def _with_content(message: Message) -> object:
+    content = message["content"]
+    return {**message, "content": _bare(content)} if type(content) is BareText else message
 
 
 def _bare(content: list[Block]) -> JSON:

@@ -24,7 +24,7 @@ async def breaks(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: A
 async def test_unexpected_failure() -> None:
     """The client gets the request's id and nothing of the inside; the log gets all."""
     seen: list[Exchange] = []
-    front = Front(breaks, (), (seen.append,), openai_reply)
+    front = Front(breaks, (), (seen.append,), lambda error, _: openai_reply(error))
     transport = httpx.ASGITransport(front)
     with structlog.testing.capture_logs() as log:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -47,7 +47,7 @@ async def test_nothing_but_http() -> None:
     async def send(_message: Message) -> None:
         raise AssertionError
 
-    await Front(breaks, (), (), openai_reply)({"type": "lifespan"}, receive, send)
+    await Front(breaks, (), (), lambda error, _: openai_reply(error))({"type": "lifespan"}, receive, send)
 
 
 async def test_trace() -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dragoman.errors import GatewayError
 from dragoman.runs import Engine
 from dragoman.server.access_log import log_exchange
+from dragoman.server.anthropic import name_request, speaks_anthropic
 from dragoman.server.auth import OPEN_PATHS, KeyGate
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.chat import Complete
+from dragoman.server.counting import CountTokens
 from dragoman.server.docs import Docs
 from dragoman.server.embeddings import Embed
 from dragoman.server.exchange import Exchange
@@ -21,7 +24,7 @@ from dragoman.server.metrics import Metrics
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, Options
 from dragoman.server.origins import OriginGate
-from dragoman.wire.base import Codec
+from dragoman.wire.base import Codec, ErrorReply
 
 _MODELS = frozenset({"/v1/models", "/models"})
 
@@ -33,10 +36,12 @@ class Dialects:
     Attributes:
         chat: `/v1/chat/completions`; errors that belong to no dialect are said in this one.
         completions: `/v1/completions`.
+        messages: `/v1/messages`; errors are said in this one to whoever speaks Anthropic's API.
     """
 
     chat: Codec
     completions: Codec
+    messages: Codec
 
 
 def build_app(
@@ -52,6 +57,8 @@ def build_app(
         "/chat/completions": endpoint(dialects.chat),
         "/completions": endpoint(dialects.completions),
         "/embeddings": embed,
+        "/messages": endpoint(dialects.messages),
+        "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
     }
     routes = [*_api(questions, Models(catalog)), *_pages(Health(engine, operations), metrics, Docs())]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
@@ -59,7 +66,10 @@ def build_app(
     def count(exchange: Exchange) -> None:
         metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
 
-    return Front(_App(routes), _gates(options), (log_exchange, count), dialects.chat.encode_error)
+    def encode_error(error: GatewayError, exchange: Exchange) -> ErrorReply:
+        return (dialects.messages if speaks_anthropic(exchange) else dialects.chat).encode_error(error)
+
+    return Front(_App(routes), _gates(options), (log_exchange, count), encode_error)
 
 
 def _api(questions: Mapping[str, ASGIApp], models: Models) -> list[Route]:
@@ -91,6 +101,7 @@ def _gates(options: Options) -> list[Gate]:
     """The order matters: an origin is compared with a `Host` that was checked before."""
     open_paths = OPEN_PATHS | _MODELS if options.open_models else OPEN_PATHS
     return [
+        name_request,
         HostGate(options.host, options.allow_hosts),
         OriginGate(options.allow_origins),
         KeyGate(options.api_key, open_paths),

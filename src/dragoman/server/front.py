@@ -32,7 +32,7 @@ class Front:
         app: ASGIApp,
         gates: Sequence[Gate],
         observers: Sequence[Callable[[Exchange], None]],
-        encode_error: Callable[[GatewayError], ErrorReply],
+        encode_error: Callable[[GatewayError, Exchange], ErrorReply],
     ) -> None:
         self._app = app
         self._gates = gates
@@ -63,9 +63,10 @@ class Front:
         status = error.status_code if isinstance(error, HTTPException) else None
         told = _routing_error(error, exchange) if isinstance(error, HTTPException) else gateway_error(error, exchange)
         exchange.error = told
+        told.request_id = exchange.id
         if exchange.status:  # headers are out, and whoever sent them ends what he began
             return
-        encoded = self._encode_error(told)
+        encoded = self._encode_error(told, exchange)
         allow = (error.headers or {}).get("Allow") if isinstance(error, HTTPException) else None
         headers = [(b"allow", allow.encode())] if allow else []
         await error_reply(told, ErrorReply(status or encoded.status, encoded.body), headers).send(exchange.send)

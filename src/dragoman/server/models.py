@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{id}`, in OpenAI's form."""
+"""`GET /v1/models` and `/v1/models/{id}`, in OpenAI's form or, for clients that speak Anthropic's API, in its own."""
 
 from datetime import UTC, datetime, time
 
@@ -8,7 +8,10 @@ from starlette.responses import JSONResponse, Response
 from dragoman.catalog import ALIASES, Catalog, Model
 from dragoman.errors import NotFound
 from dragoman.messages import JSONObject
+from dragoman.server.anthropic import VERSION
 from dragoman.server.catalog import LiveCatalog
+from dragoman.server.exchange import exchange_of
+from dragoman.wire.anthropic_messages import model_info, model_page
 
 
 class Models:
@@ -17,10 +20,18 @@ class Models:
     def __init__(self, catalog: LiveCatalog) -> None:
         self._catalog = catalog
 
-    async def all(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
-        """Answer the list: models first, then aliases."""
+    async def all(self, request: Request) -> Response:
+        """Answer the list: models first, then aliases, which Anthropic's form does not know.
+
+        Raises:
+            InvalidRequest: A page was asked for that there cannot be.
+        """
         await self._catalog.refresh()
         catalog = self._catalog()
+        if VERSION in exchange_of(request.scope).headers:
+            query = request.query_params
+            page = model_page(catalog.models, query.get("limit"), query.get("after_id"), query.get("before_id"))
+            return JSONResponse(page)
         models = [_entry(model.id, model) for model in catalog.models]
         return JSONResponse({"object": "list", "data": [*models, *_aliases(catalog)]})
 
@@ -32,7 +43,9 @@ class Models:
         """
         await self._catalog.refresh()
         name = request.path_params["id"]
-        return JSONResponse(_entry(name, self._catalog().resolve(name).model))
+        model = self._catalog().resolve(name).model
+        anthropic = VERSION in exchange_of(request.scope).headers
+        return JSONResponse(model_info(model) if anthropic else _entry(name, model))
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:

@@ -45,6 +45,8 @@ def describe() -> JSONObject:
             "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
             "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
             "/v1/embeddings": {"post": _embed()},
+            "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("Message"))},
+            "/v1/messages/count_tokens": {"post": _native("Count a prompt's tokens.", _object(input_tokens=_COUNT))},
             "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
             "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
             "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
@@ -101,6 +103,9 @@ def _schemas() -> JSONObject:
         ),
         "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
         "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
+        "MessagesRequest": _object(model=_TEXT, messages=_list({"type": "object"})) | {"additionalProperties": True},
+        "Message": _object(id=_TEXT, type={"const": "message"}, content=_list({"type": "object"})),
+        "MessagesError": _object(type={"const": "error"}, error=_object(type=_TEXT, message=_TEXT)),
         "Health": _object(status=_TEXT),
         "Error": _object(
             error=_object(message=_TEXT, type=_TEXT, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT),
@@ -130,6 +135,21 @@ def _embed() -> JSONObject:
     asked = {"required": True, "content": {"application/json": {"schema": _ref("EmbeddingCreateRequest")}}}
     responses = {"200": found, **_errors(*_ERRORS, "501")}
     return cast("JSONObject", {"summary": "Make vectors of texts.", "requestBody": asked, "responses": responses})
+
+
+def _native(summary: str, answer: JSONObject) -> JSONObject:
+    """A path of the Messages API. Its requests are passed on, so that their description is Anthropic's."""
+    json: JSONObject = {"application/json": {"schema": answer}}
+    error: JSON = {"application/json": {"schema": _ref("MessagesError")}}
+    return {
+        "summary": summary,
+        "externalDocs": {"url": "https://platform.claude.com/docs/en/api/messages"},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("MessagesRequest")}}},
+        "responses": {
+            "200": {"description": "The answer, or with `stream` its events.", "content": json},
+            "default": {"description": "Refused, or failed.", "content": error},
+        },
+    }
 
 
 def _get(summary: str, schema: str, *errors: str) -> JSONObject:
