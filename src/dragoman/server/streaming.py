@@ -8,6 +8,7 @@ from dragoman.events import Event, MessageEvent, Restarted, Retrying, Started
 from dragoman.server.choices import Choices
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.replies import gateway_error
+from dragoman.wire import sse
 from dragoman.wire.base import StreamEncoder
 
 _HEADERS: RawHeaders = [
@@ -56,19 +57,29 @@ class Streaming:
                 raise
             last = self._encoder.fail(gateway_error(error, self._exchange))
         self._exchange.error = self._encoder.failure
+        *others, last = self._writes(last) or [b""]
+        for data in others:
+            await self._send(data)
         await self._send(last, more=False)
 
     def _patience(self) -> float:
         return max(0.0, self._spoke + self._heartbeat - self._clock())
 
     async def _pass_on(self, batch: list[tuple[int, Event]]) -> None:
-        """One write for all that has come, or a heartbeat when what came means nothing to the client."""
+        """Say what has come, or a heartbeat when what came means nothing to the client."""
         news = self._valid(batch)
         self._begun.update(choice for choice, _ in news)
-        if data := b"".join(self._encoded(news)):
+        writes = self._writes(b"".join(self._encoded(news)))
+        for data in writes:
             await self._send(data)
-        elif self._patience() == 0:
+        if not writes and self._patience() == 0:
             await self._send(self._encoder.heartbeat)
+
+    def _writes(self, data: bytes) -> list[bytes]:
+        """One write for all that has come, where the dialect does not want more."""
+        if self._encoder.separate:
+            return sse.events(data)
+        return [data] if data else []
 
     def _encoded(self, news: Iterable[tuple[int, MessageEvent]]) -> Iterator[bytes]:
         """The events as the client gets them, up to the one by which an answer turns out to be at fault."""

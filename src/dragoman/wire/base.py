@@ -81,6 +81,9 @@ class StreamEncoder(Protocol):
     heartbeat: bytes
     """Sent when the model is silent; clients ignore it."""
 
+    separate: bool
+    """Whether every event wants a write of its own: some clients take what they read at once for one event."""
+
     failure: GatewayError | None
     """What ended the stream instead of an answer: what `fail` was told, or a fault that shows only here."""
 

@@ -10,6 +10,11 @@ DONE = b"data: [DONE]\n\n"
 """How the OpenAI dialects end a stream."""
 
 
+def events(stream: bytes) -> list[bytes]:
+    """The events of a piece of a stream that holds whole ones."""
+    return [part + b"\n\n" for part in stream.split(b"\n\n")[:-1]]
+
+
 def event(data: bytes, name: str | None = None) -> bytes:
     r"""Frame one event.
 

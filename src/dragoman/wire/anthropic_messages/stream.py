@@ -20,6 +20,7 @@ class MessagesStream:
     """
 
     heartbeat = sse.event(b'{"type":"ping"}', "ping")
+    separate = False
     """As the API itself fills a silence."""
 
     def __init__(self) -> None:

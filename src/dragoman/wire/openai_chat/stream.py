@@ -33,6 +33,7 @@ class ChatStream:
     """
 
     heartbeat = sse.HEARTBEAT
+    separate = False
 
     def __init__(self, request: ChatRequest, identity: Identity) -> None:
         model = request.resolved.model.id

@@ -27,6 +27,7 @@ class CompletionStream:
     """
 
     heartbeat = sse.HEARTBEAT
+    separate = False
 
     def __init__(self, request: CompletionRequest, identity: Identity) -> None:
         self._request = request
