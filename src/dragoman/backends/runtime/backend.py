@@ -11,7 +11,7 @@ import psutil
 import structlog
 
 from dragoman.backends.base import ListedModel, RunRequest
-from dragoman.backends.runtime import command
+from dragoman.backends.runtime import command, counting
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.guard import Guard
@@ -88,6 +88,11 @@ class RuntimeBackend:
         finally:
             if not kept:
                 await self._end(session)
+
+    async def count_tokens(self, request: RunRequest) -> JSONObject:
+        """The API's own count; see `dragoman.backends.base.CountsTokens`."""
+        self._check_account()
+        return await counting.count_tokens(request, self._options)
 
     async def models(self) -> Sequence[ListedModel]:
         """The models that the runtime offers its user, as the last booted process listed them."""
