@@ -53,12 +53,15 @@ class Gateway:
 
 
 @asynccontextmanager
-async def build(settings: Settings, backend: Backend | None = None) -> AsyncIterator[Gateway]:
+async def build(
+    settings: Settings, backend: Backend | None = None, embedder: Embedder | None = None
+) -> AsyncIterator[Gateway]:
     """Make a gateway, and end all that it owns on the way out, the youngest part first.
 
     Args:
         settings: What it is told.
         backend: A backend to use instead of the one that the settings name.
+        embedder: The same for what makes embeddings.
 
     Raises:
         BadSettings: It would not be safe to start like this, or a named model does not exist.
@@ -72,7 +75,7 @@ async def build(settings: Settings, backend: Backend | None = None) -> AsyncIter
         await backend.start()
         engine = Engine(backend, _limits(settings), _thinking(stack, settings))
         stack.push_async_callback(engine.aclose, 0)
-        embedder = _embedder(settings)
+        embedder = embedder or _embedder(settings)
         stack.push_async_callback(embedder.aclose)
         app = _app(_options(settings, fill_media), settings, catalog, backend, engine, embedder)
 
