@@ -18,7 +18,8 @@ from dragoman.backends.runtime.guard import Guard
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
-from dragoman.backends.runtime.plan import Plan, plan, settings_for
+from dragoman.backends.runtime.parameters import settings_for
+from dragoman.backends.runtime.plan import Plan, plan
 from dragoman.backends.runtime.pool import Pool
 from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.seeds import Seeds

@@ -7,8 +7,10 @@ The runtime reports a failed call as a synthetic assistant message whose text ho
 import json
 import re
 
-from dragoman.backends.failures import SIGN_IN_ADVICE, api_error
-from dragoman.errors import GatewayError, NotSignedIn, QuotaExceeded
+from dragoman.backends.failures import SIGN_IN_ADVICE, api_error, too_long
+from dragoman.errors import ContextTooLong, GatewayError, NotSignedIn, QuotaExceeded
+
+__all__ = ["SIGN_IN_ADVICE", "to_error"]
 
 _NOT_SIGNED_IN = re.compile(r"not logged in|please run /login|invalid api key|oauth token", re.IGNORECASE)
 
@@ -31,6 +33,9 @@ def to_error(status: int | None, text: str, *, retry_after: float | None = None)
     """
     said = _words(text)
     error = api_error(status, said, retry_after=retry_after)
+    if isinstance(error, ContextTooLong):
+        # The figures alone: what else the runtime says is advice for people in its own terminal.
+        return ContextTooLong(too_long(text), param="messages")
     if status is None and not isinstance(error, QuotaExceeded) and _NOT_SIGNED_IN.search(said):
         return NotSignedIn(f"Claude Code says: {said}. {SIGN_IN_ADVICE}")
     return error

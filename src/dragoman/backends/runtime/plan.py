@@ -3,22 +3,17 @@
 What the runtime cannot pass on as asked is moved, with a notice.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import msgspec
-
 from dragoman.backends.base import RunRequest
+from dragoman.backends.runtime.parameters import left_behind, settings_for
 from dragoman.backends.runtime.tools import as_call_results, names_of
-from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest, UpstreamFailed
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.prefix import fingerprint
-
-# Top-level keys of the request body that the runtime merges into its own as they are. Never `system`, `messages`,
-# `model` or `metadata`: the runtime's own identification is there.
-_BODY_KEYS = ("max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tools", "tool_choice", "thinking")
 
 _OPAQUE = frozenset({"input", "input_schema", "source", "metadata"})
 
@@ -92,6 +87,7 @@ def plan(request: RunRequest) -> Plan:
     body, notices = _without_marks(request.body)
     system, messages, moved = _without_system_messages(body)
     notices += moved
+    notices += left_behind(request)
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
@@ -100,42 +96,25 @@ def plan(request: RunRequest) -> Plan:
             "The API paused in the middle of a search, and the Claude Code runtime cannot go on from there. Ask again.",
             code="turn_paused",
         )
-    if "metadata" in body:
-        notices.append(Notice("ignored", "user", "The Claude Code runtime sends its own metadata."))
     prompt = "\n\n".join(str(block["text"]) for block in system)
     max_tokens = body.get("max_tokens")
     return Plan(
         system=prompt,
         tools=names_of(body.get("tools") or ()),
-        settings=settings_for(body, request.model),
+        settings=settings_for(body, request.model, request.terms),
         messages=messages,
         model=request.model.id,
         limit=max_tokens or _RUNTIME_LIMIT,
         one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
-        fixed={"model": request.model.id, "system": prompt, "tools": cast("JSON", body.get("tools"))},
+        # Betas too: a process asks with those of its first request for ever.
+        fixed={
+            "model": request.model.id,
+            "betas": [*request.terms.betas],
+            "system": prompt,
+            "tools": cast("JSON", body.get("tools")),
+        },
         notices=tuple(notices),
     )
-
-
-def settings_for(body: MessagesRequest, model: Model) -> JSONObject:
-    """A request's parameters for `apply_flag_settings`.
-
-    Every value is always given: what is left out would keep what an earlier turn had set.
-    """
-    extra: JSONObject = {key: cast("JSON", body[key]) for key in _BODY_KEYS if key in body}  # type: ignore[literal-required]
-    output = dict(cast("JSONObject", body.get("output_config") or {}))
-    effort = output.get("effort") or model.default_effort
-    if "format" in output and effort:
-        output["effort"] = effort
-    if output:
-        extra["output_config"] = output
-    settings: JSONObject = {
-        "model": model.id,
-        "env": {"CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra).decode()},
-    }
-    if effort:
-        settings["effortLevel"] = effort
-    return settings
 
 
 def _without_marks(body: MessagesRequest) -> tuple[MessagesRequest, list[Notice]]:
@@ -160,7 +139,7 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
     system = list(body.get("system") or [])
     messages: list[Message] = []
     notices: list[Notice] = []
-    for message in body["messages"]:
+    for message in _speaking(body["messages"]):
         if message["role"] == "system":
             system += message["content"]
             notices = [Notice("moved", "messages", "Later system messages were joined to the system prompt.")]
@@ -170,6 +149,20 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
         else:
             messages.append(message)
     return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], notices
+
+
+def _speaking(messages: list[Message]) -> Iterator[Message]:
+    """The messages, without an empty one of the assistant's at the end: it begins nothing.
+
+    Raises:
+        InvalidRequest: One is empty that may not be, neither here nor at the API.
+    """
+    last = len(messages) - 1
+    for place, message in enumerate(messages):
+        if message["content"] or message["role"] == "system":
+            yield message
+        elif message["role"] == "user" or place != last:
+            raise InvalidRequest(f"`messages[{place}]` has no content.", param=f"messages[{place}].content")
 
 
 def _in_order(message: Message, earlier: list[Message]) -> Message:
