@@ -1,0 +1,93 @@
+"""A request as it is sent: the body in bytes, and the header lines that depend on it."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import cast
+
+import msgspec
+
+from dragoman.backends.api.betas import betas_of
+from dragoman.backends.base import RunRequest
+from dragoman.catalog import Model
+from dragoman.messages import JSONObject, Terms
+
+API_VERSION = "2023-06-01"
+"""The `anthropic-version` that is spoken where the client does not name another."""
+
+SHARED_HEADERS = (
+    f"user-agent: dragoman/{version('dragoman')}\r\naccept: text/event-stream, application/json\r\n"
+).encode()
+
+_MOST = 64_000
+_MOST_WITH_BUDGET = 32_000
+"""Above the largest budget that a client's effort becomes; the models with budgets have the smaller context."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, all but its signature.
+
+    Attributes:
+        target: The path it is sent to.
+        version: The `anthropic-version` it speaks.
+        betas: The betas it asks for.
+        body: The JSON body.
+    """
+
+    target: bytes
+    version: str
+    betas: tuple[str, ...]
+    body: bytes
+
+    def headers(self, signature: bytes, betas: tuple[str, ...]) -> bytes:
+        """The header lines.
+
+        Args:
+            signature: The line with the key or token.
+            betas: Those that it needs.
+        """
+        named = ",".join(dict.fromkeys((*self.betas, *betas)))
+        beta = f"anthropic-beta: {named}\r\n" if named else ""
+        lines = f"content-type: application/json\r\nanthropic-version: {self.version}\r\n{beta}"
+        return lines.encode("latin-1") + signature
+
+
+def message_call(request: RunRequest) -> Call:
+    """The call that asks a question, streamed in any case."""
+    body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
+    if body.get("max_tokens") is None:
+        body["max_tokens"] = usual_limit(request.model)
+    return _call(b"/v1/messages", request, body)
+
+
+def count_call(request: RunRequest) -> Call:
+    """The call that has a question's tokens counted."""
+    return _call(b"/v1/messages/count_tokens", request, cast("JSONObject", dict(request.body)))
+
+
+def list_call(target: bytes) -> Call:
+    """A call without a body."""
+    return Call(target, API_VERSION, (), b"")
+
+
+def usual_limit(model: Model) -> int:
+    """`max_tokens` where the client set none: the API wants one."""
+    return min(model.output_tokens, _MOST_WITH_BUDGET if "enabled" in model.thinking else _MOST)
+
+
+def _call(target: bytes, request: RunRequest, body: JSONObject) -> Call:
+    terms = request.terms
+    return Call(target, _header_value(terms.version or API_VERSION), _betas(request, terms), _encode(body))
+
+
+def _betas(request: RunRequest, terms: Terms) -> tuple[str, ...]:
+    named = [_header_value(beta) for beta in terms.betas]
+    # Who speaks the Messages API itself names its betas itself.
+    return tuple(named) if terms.verbatim else tuple(dict.fromkeys([*named, *betas_of(request.body)]))
+
+
+def _header_value(text: str) -> str:
+    """A client's words without what would end a header line."""
+    return "".join(sign for sign in text if sign.isascii() and sign.isprintable())

@@ -1,0 +1,115 @@
+"""The bytes of an answer to its events."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from dragoman.backends.api.failures import Failure, cut_off, from_event, unreadable
+from dragoman.backends.api.sse import Frames, TooLarge
+from dragoman.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    MessageDelta,
+    MessageEvent,
+    MessageStart,
+    MessageStop,
+)
+from dragoman.messages import JSON, JSONObject
+
+_OF_BLOCK: Mapping[str, tuple[Callable[[int, JSONObject], MessageEvent], str]] = MappingProxyType(
+    {
+        "content_block_delta": (BlockDelta, "delta"),
+        "content_block_start": (BlockStart, "content_block"),
+        "content_block_stop": (BlockStop, ""),
+    }
+)
+"""What is made of an event, and the object that it must hold."""
+_OF_MESSAGE: Mapping[str, tuple[Callable[[JSONObject], MessageEvent], str]] = MappingProxyType(
+    {
+        "message_start": (MessageStart, "message"),
+        "message_delta": (MessageDelta, "delta"),
+        "message_stop": (MessageStop, ""),
+    }
+)
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Reader:
+    """Reads one answer.
+
+    The first event is held back until a second one follows: of an answer that failed before, nothing was said.
+
+    Attributes:
+        whole: Whether `message_stop` has come.
+        said: Whether any event of the answer was given out.
+        failure: What ended it early; the events before it stand.
+    """
+
+    def __init__(self) -> None:
+        self.whole = False
+        self.said = False
+        self.failure: Failure | None = None
+        self._frames = Frames()
+        self._start: MessageStart | None = None
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[MessageEvent]:
+        """Take what one read brought, and give the events that it completes."""
+        events: list[MessageEvent] = []
+        try:
+            for frame in self._frames.feed(data):
+                self._take(_decode(frame), events)
+        except Failure as failure:
+            self.failure = failure
+        except (msgspec.DecodeError, UnicodeDecodeError, TooLarge):
+            self.failure = unreadable()
+        self.said = self.said or bool(events)
+        return events
+
+    def end(self) -> None:
+        """The connection says no more."""
+        if not self.whole and self.failure is None:
+            self.failure = cut_off()
+
+    def _take(self, raw: JSON, events: list[MessageEvent]) -> None:
+        if not isinstance(raw, dict):
+            raise unreadable()
+        if self.whole:
+            return
+        event = _event(raw)
+        if isinstance(event, MessageStart):
+            if self._begun:
+                raise unreadable()
+            self._start, self._begun = event, True
+        elif event is not None:
+            if not self._begun:
+                raise unreadable()
+            if self._start is not None:
+                events.append(self._start)
+                self._start = None
+            events.append(event)
+            self.whole = isinstance(event, MessageStop)
+
+
+def _event(raw: JSONObject) -> MessageEvent | None:
+    """The event of a frame; none for what says nothing (`ping`) and for kinds that are not known yet."""
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise unreadable()
+    if of_block := _OF_BLOCK.get(kind):
+        make, part = of_block
+        index = raw.get("index")
+        if type(index) is not int or (part and type(raw.get(part)) is not dict):
+            raise unreadable()
+        return make(index, raw)
+    if of_message := _OF_MESSAGE.get(kind):
+        create, part = of_message
+        if part and type(raw.get(part)) is not dict:
+            raise unreadable()
+        return create(raw)
+    if kind == "error":
+        raise from_event(raw)
+    return None

@@ -1,0 +1,75 @@
+"""Server-sent events, out of bytes that come in any pieces.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+MAX_FRAME = 64 * 2**20
+"""Bytes that one event may have; search results have some 100,000."""
+
+
+class TooLarge(Exception):  # noqa: N818 - named by what happened
+    """An event does not end."""
+
+
+class Frames:
+    """Cuts a stream into the data of its events. Their names are not read: the data holds its own type."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._first = True
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of each event that is complete now.
+
+        Raises:
+            TooLarge: An event has more than `MAX_FRAME` bytes.
+        """
+        if self._first:
+            self._first = False
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if b"\r" in data or self._rest[-1:] == b"\r":
+            data = self._unified(data)
+        return self._split(data)
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """An event ends at an empty line, which may itself come in two pieces."""
+        boundary = b"\n\n" in data or (data[:1] == b"\n" and self._rest[-1:] == b"\n")
+        if not boundary:
+            self._hold(data)
+            return []
+        whole = b"".join((*self._pieces, self._rest, data))
+        *frames, last = whole.split(b"\n\n")
+        self._pieces, self._rest, self._held = [], last, len(last)
+        return [found for frame in frames if (found := _data_of(frame))]
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a piece of an event that is not complete, without joining it to those before each time."""
+        if not data:
+            return
+        if self._rest:
+            self._pieces.append(self._rest)
+        self._rest = data
+        self._held += len(data)
+        if self._held > MAX_FRAME:
+            raise TooLarge
+
+    def _unified(self, data: bytes) -> bytes:
+        """The same with line feeds alone. A carriage return at the end waits for what follows it."""
+        if self._rest[-1:] == b"\r":
+            data = b"\r" + data
+            self._rest = self._rest[:-1]
+            self._held -= 1
+        waits = data.endswith(b"\r")
+        data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data + b"\r" if waits else data
+
+
+def _data_of(frame: bytes) -> bytes:
+    """The data of an event: mostly it has one line of it, the last."""
+    at = frame.find(b"\n") + 1
+    if frame.startswith(b"data:", at) and frame.find(b"\n", at) < 0 and not (at and frame.startswith(b"data:")):
+        return frame[at + 5 :].removeprefix(b" ")
+    lines = [line[5:].removeprefix(b" ") for line in frame.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines)

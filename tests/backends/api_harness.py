@@ -1,0 +1,130 @@
+"""A simulator, or a server that does what no API would, and the direct backend in front of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from runtime_harness import Answer
+
+from dragoman.backends.api import ApiBackend, ApiOptions
+from dragoman.backends.base import RunRequest
+from dragoman.catalog import Catalog
+from dragoman.events import Event
+from dragoman.fold import fold
+from dragoman.messages import JSONObject, Message, MessagesRequest
+from dragoman.simulator import Received, Simulator
+
+Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+USAGE: JSONObject = {"input_tokens": 1, "output_tokens": 1}
+START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","content":[],"usage":{}}}\n\n'
+SAID = (
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    b'"content_block":{"type":"text","text":""}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":"PONG"}}\n\n'
+)
+STOP = (
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+WHOLE = START + SAID + STOP
+
+
+@dataclass
+class Api:
+    """A backend under test."""
+
+    backend: ApiBackend
+    simulator: Simulator
+
+    def request(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
+        """A request as the wire makes it."""
+        whole = cast("MessagesRequest", {"model": model, "messages": list(messages), **body})
+        return RunRequest("run_test", Catalog().resolve(model).model, whole)
+
+    async def ask(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> Answer:
+        """Run to the end."""
+        return await ask(self.backend, self.request(messages, model, **body))
+
+    @property
+    def calls(self) -> list[Received]:
+        """What reached the API."""
+        return self.simulator.calls
+
+    @property
+    def connections(self) -> JSONObject:
+        """The backend's count of its connections."""
+        return connections(self.backend)
+
+
+async def ask(backend: ApiBackend, request: RunRequest, into: list[Event] | None = None) -> Answer:
+    """Run to the end, and keep the events, also where the run fails in between."""
+    events: list[Event] = [] if into is None else into
+    async with aclosing(backend.run(request)) as running:
+        async for event in running:
+            events += [event]
+    return Answer(events, fold(events))
+
+
+def connections(backend: ApiBackend) -> JSONObject:
+    """A backend's count of its connections."""
+    return cast("JSONObject", backend.status()["connections"])
+
+
+@asynccontextmanager
+async def backend_at(base_url: str | None, **options: object) -> AsyncIterator[ApiBackend]:
+    """A backend that does not wait between its tries."""
+    given = {"api_key": "sk-ant-dummy", "backoff": 0.0, **options}
+    backend = ApiBackend(ApiOptions(base_url=base_url, **given))  # type: ignore[arg-type]
+    await backend.start()
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
+
+
+@asynccontextmanager
+async def api(**options: object) -> AsyncIterator[Api]:
+    """A backend on a simulator of its own; it tries nothing twice unless it is told to."""
+    async with Simulator() as simulator, backend_at(simulator.url, **{"retries": 0, **options}) as backend:
+        yield Api(backend, simulator)
+
+
+@asynccontextmanager
+async def raw_server(serve: Serve) -> AsyncIterator[str]:
+    """A server that answers as a test says; its address. What still runs in it is ended with it."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            tasks.add(task)
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request: its head and its body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
+    return head + await reader.readexactly(length)

@@ -1,0 +1,122 @@
+"""Answers through the direct backend: what reaches the API, and what comes back."""
+
+from dataclasses import replace
+
+import pytest
+from api_harness import api, ask
+from runtime_harness import MODELS, assistant, message_events, user
+
+from dragoman.events import MessageStart, MessageStop, Started
+from dragoman.messages import Terms
+from dragoman.simulator import Fault
+
+
+async def test_an_answer_is_the_events_of_the_api() -> None:
+    """`Started`, then the raw events from the first to the last, and nothing for a ping."""
+    async with api() as harness:
+        answer = await harness.ask([user("Reply with exactly: PONG")])
+        assert (answer.path, answer.said) == ("api", "PONG")
+        events = message_events(answer)
+        assert [type(answer.events[0]), type(events[0]), type(events[-1])] == [Started, MessageStart, MessageStop]
+        assert all(event.raw["type"] != "ping" for event in events)
+        assert answer.folded.message["stop_reason"] == "end_turn"
+
+
+async def test_the_body_arrives_as_it_is() -> None:
+    """Nothing is added but `stream`, and a limit where there is none."""
+    asked: dict[str, object] = {
+        "temperature": 0.25,
+        "stop_sequences": ["END"],
+        "system": [{"type": "text", "text": "Brief."}],
+    }
+    messages = [user("One"), assistant("Two"), user("Three")]
+    async with api() as harness:
+        await harness.ask(messages, "claude-sonnet-4-5", **asked)
+        [call] = harness.calls
+        expected = {"model": "claude-sonnet-4-5", "messages": messages, "stream": True, "max_tokens": 32_000, **asked}
+        assert call.body == expected
+        assert call.headers["anthropic-version"] == "2023-06-01"
+        assert call.headers["x-api-key"] == "sk-ant-dummy"
+        assert call.headers["accept-encoding"] == "identity"
+        assert "anthropic-beta" not in call.headers
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_limit_of_the_client_is_kept(model: str) -> None:
+    """And every model takes the one that is filled in."""
+    async with api() as harness:
+        await harness.ask([user("One")], model, max_tokens=77)
+        await harness.ask([user("One")], model)
+        given, filled = (call.body["max_tokens"] for call in harness.calls)
+        assert given == 77
+        assert isinstance(filled, int)
+        assert filled > 24_576
+
+
+async def test_connections_are_kept() -> None:
+    """Two answers, one after the other, come over one connection."""
+    async with api() as harness:
+        await harness.ask([user("One")])
+        await harness.ask([user("Two")])
+        assert len(harness.calls) == 2
+        assert harness.connections == {"busy": 0, "idle": 1}
+
+
+async def test_a_clients_version_and_betas_are_passed_on() -> None:
+    """Who speaks the Messages API itself says how; from 2026-10-21 on the key is a bearer token."""
+    async with api() as harness:
+        terms = Terms(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
+        await ask(harness.backend, replace(harness.request([user("One")]), terms=terms))
+        headers = harness.calls[0].headers
+        assert headers["anthropic-version"] == "2026-10-21"
+        assert headers["anthropic-beta"] == "a-1,b-2"
+        assert headers["authorization"] == "Bearer sk-ant-dummy"
+        assert "x-api-key" not in headers
+
+
+async def test_a_header_of_a_client_stays_one_line() -> None:
+    """Line ends in a beta's name do not begin a header of the client's own."""
+    async with api() as harness:
+        terms = Terms(betas=("a-1\r\nx-evil: 1",))
+        await ask(harness.backend, replace(harness.request([user("One")]), terms=terms))
+        assert "x-evil" not in harness.calls[0].headers
+
+
+async def test_a_feature_names_its_beta() -> None:
+    """What the API serves under a beta alone is asked for with it."""
+    async with api() as harness:
+        await harness.ask([user("One")], context_management={"edits": []})
+        assert harness.calls[0].headers["anthropic-beta"] == "context-management-2025-06-27"
+
+
+async def test_models_are_those_of_the_account() -> None:
+    """All of them, with their names."""
+    async with api() as harness:
+        models = await harness.backend.models()
+        assert "claude-opus-5-5" in {model.id for model in models}
+        assert all(model.name for model in models)
+
+
+async def test_tokens_are_counted_by_the_api() -> None:
+    """Without asking the model."""
+    async with api() as harness:
+        counted = await harness.backend.count_tokens(harness.request([user("One")]))
+        assert counted["input_tokens"]
+        assert harness.calls == []
+
+
+async def test_what_the_operator_sees_holds_no_key() -> None:
+    """Name, authentication, version, connections."""
+    async with api() as harness:
+        status = harness.backend.status()
+        assert "dummy" not in str(status)
+        assert status["authentication"] == "api_key"
+        assert harness.backend.ready() is None
+
+
+async def test_an_answer_may_be_cut_by_its_limit() -> None:
+    """Its reason to stop is the API's."""
+    async with api() as harness:
+        harness.simulator.inject(Fault(stop_reason="max_tokens", after=2))
+        answer = await harness.ask([user("Count to 9")])
+        assert answer.folded.message["stop_reason"] == "max_tokens"
