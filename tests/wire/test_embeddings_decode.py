@@ -100,7 +100,7 @@ def test_other_names_are_not_found(name: str) -> None:
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
     ],
 )
-def test_wrong_fields_are_refused_by_name(body: dict[str, object], param: str) -> None:
+def test_wrong_fields_are_refused_by_name(body: dict[str, Any], param: str) -> None:
     """Every fault names its field."""
     assert refused(**body).param == param
 

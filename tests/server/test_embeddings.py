@@ -1,0 +1,174 @@
+"""`/v1/embeddings` over HTTP: with the real model, with none, and with one that does what a test says."""
+
+import asyncio
+import base64
+import json
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from embedding_endpoint import endpoint
+from local_model import likeness, wants_model
+from openai import AsyncOpenAI
+from openai_spec import assert_valid
+from scripted import KEY, ScriptedBackend, clean, says
+
+from dragoman.backends.base import Embedded, Embedder
+from dragoman.backends.embedders.absent import AbsentEmbedder
+from dragoman.bootstrap import build
+from dragoman.errors import ContextTooLong
+from dragoman.server.serving import Server, listen
+from dragoman.settings import BadSettings, load
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean(monkeypatch, tmp_path)
+
+
+class Counting:
+    """An embedder whose vectors are places and lengths."""
+
+    model = "mini"
+
+    def __init__(self, *, truncated: Sequence[int] = (), hangs: bool = False) -> None:
+        self.truncated = truncated
+        self.hangs = hangs
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
+        """Two numbers for each input, or nothing for ever."""
+        self.entered.set()
+        try:
+            if self.hangs:
+                await asyncio.Event().wait()
+            if "long" in inputs:
+                raise ContextTooLong("Too long.", param="input[0]")
+            made = [struct.pack("<2f", place, len(given)) for place, given in enumerate(inputs)]
+            return Embedded(made, len(inputs), self.truncated)
+        finally:
+            self.left.set()
+
+    async def aclose(self, grace: float = 0) -> None:
+        """Nothing is held."""
+
+
+@asynccontextmanager
+async def served(embedder: Embedder | None = None, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway that listens."""
+    sock = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    given = load({"port": 0, "log_level": "off", **settings}, env_file=None)
+    async with build(given, ScriptedBackend(says("Hello")), embedder) as gateway:
+        server = Server(gateway.app, gateway.drain, 5)
+        serving = asyncio.create_task(server.serve([sock]))
+        async with httpx.AsyncClient(base_url=url, timeout=120) as http:
+            try:
+                yield http
+            finally:
+                server.stop()
+                await serving
+
+
+@wants_model
+async def test_the_official_client_and_the_real_model() -> None:
+    """Packed and plain, cut and whole, by OpenAI's names; near sentences are nearer than far ones."""
+    texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates went up."]
+    async with served() as http, AsyncOpenAI(base_url=f"{http.base_url}/v1", api_key=KEY, max_retries=0) as client:
+        made = await client.embeddings.create(model="text-embedding-3-small", input=texts)
+        short = await client.embeddings.create(
+            model="all-MiniLM-L6-v2", input=texts[0], dimensions=16, encoding_format="float"
+        )
+        tokens = await client.embeddings.create(model="text-embedding-ada-002", input=[[9906, 1917], [0]])
+        raw = (await http.post("/embeddings", json={"input": texts})).json()
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.embeddings.create(model="text-embedding-3-large", input="word " * 300)
+    cat, kitten, rates = (item.embedding for item in made.data)
+    assert likeness(cat, kitten) > likeness(cat, rates) + 0.3
+    assert (made.model, len(cat)) == ("all-MiniLM-L6-v2", 384)
+    assert made.usage.prompt_tokens == made.usage.total_tokens == 26
+    assert len(short.data[0].embedding) == 16
+    assert likeness(short.data[0].embedding, short.data[0].embedding) == pytest.approx(1, abs=1e-5)
+    assert [item.index for item in tokens.data] == [0, 1]
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input[0]")
+    assert_valid("CreateEmbeddingResponse", raw)
+
+
+async def test_without_a_model_nothing_is_made_up() -> None:
+    """501, and the one command that helps."""
+    async with served(AbsentEmbedder("mini")) as http:
+        answer = await http.post("/v1/embeddings", json={"input": "a"})
+    assert answer.status_code == 501
+    assert answer.json()["error"]["code"] == "not_installed"
+    assert 'pip install "dragoman[embeddings]"' in answer.json()["error"]["message"]
+    assert_valid("ErrorResponse", answer.json())
+
+
+async def test_warnings_stand_in_the_header() -> None:
+    """What was ignored, and what was cut."""
+    async with served(Counting(truncated=[1])) as http:
+        answer = await http.post("/v1/embeddings", json={"input": ["a", "b"], "user": "u"})
+        plain = await http.post("/v1/embeddings", json={"input": ["a"], "encoding_format": "base64"})
+    warnings = json.loads(answer.headers["x-dragoman-warnings"])
+    assert warnings == [{"code": "ignored", "param": "user"}, {"code": "truncated", "param": "input[1]"}]
+    assert base64.b64decode(plain.json()["data"][0]["embedding"]) == struct.pack("<2f", 0, 1)
+
+
+async def test_faults_are_said_in_the_dialect_and_counted() -> None:
+    """Those of the request, and those of the model."""
+    async with served(Counting()) as http:
+        refused = [await http.post("/v1/embeddings", json=body) for body in ({}, {"input": "a", "model": "haiku"})]
+        long = await http.post("/v1/embeddings", json={"input": ["long"]})
+        figures = (await http.get("/metrics")).text
+    assert [answer.status_code for answer in (*refused, long)] == [400, 404, 400]
+    assert long.json()["error"]["param"] == "input[0]"
+    assert 'dragoman_errors_total{code="context_length_exceeded",route="/v1/embeddings"} 1.0' in figures
+
+
+async def test_a_key_is_wanted_here_too() -> None:
+    """It is no open path."""
+    async with served(Counting(), api_key=KEY) as http:
+        closed = await http.post("/v1/embeddings", json={"input": "a"})
+        opened = await http.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": f"Bearer {KEY}"})
+    assert (closed.status_code, opened.status_code) == (401, 200)
+
+
+async def test_all_that_one_request_may_ask() -> None:
+    """2048 vectors in one answer, in order."""
+    async with served(Counting()) as http:
+        made = (await http.post("/v1/embeddings", json={"input": ["a"] * 2048})).json()
+    assert [item["embedding"][0] for item in made["data"]] == list(range(2048))
+
+
+async def test_a_client_that_leaves_takes_its_request_along() -> None:
+    """Nobody embeds for it any more."""
+    embedder = Counting(hangs=True)
+    async with served(embedder) as http:
+        asked = asyncio.create_task(http.post("/v1/embeddings", json={"input": "a"}))
+        await embedder.entered.wait()
+        asked.cancel()
+        await embedder.left.wait()
+
+
+async def test_a_remote_endpoint_by_setting() -> None:
+    """Its model answers to OpenAI's names; it is asked with its own."""
+    async with endpoint() as remote:
+        settings = {"embeddings_url": remote.url, "embeddings_model": "big", "embeddings_api_key": "sk-there"}
+        async with served(**settings) as http:
+            answer = await http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": ["abc"]})
+    body, headers = remote.asked[0]
+    assert (answer.json()["model"], answer.json()["data"][0]["embedding"]) == ("big", [0, 3])
+    assert (body["model"], headers["Authorization"]) == ("big", "Bearer sk-there")
+
+
+async def test_a_remote_endpoint_needs_a_models_name() -> None:
+    """The local default is none of its models."""
+    settings = load({"embeddings_url": "http://127.0.0.1:1/v1"}, env_file=None)
+    with pytest.raises(BadSettings, match="--embeddings-model NAME"):
+        async with build(settings, ScriptedBackend(says("Hello"))):
+            pass
