@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# What the tests of the local embedding model need, some 280 MB to download; `make test EMBEDDINGS=` leaves both out.
+EMBEDDINGS ?= $(VENV)/.embeddings
 
 .PHONY: help serve test check format lint types contracts pytest docs clients bench clean
 
@@ -31,7 +33,7 @@ types: $(VENV)/.dev
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-pytest: $(VENV)/.dev
+pytest: $(VENV)/.dev $(EMBEDDINGS)
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.dev ## Write the generated pages of docs/ anew
@@ -59,3 +61,9 @@ $(VENV)/.serve: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+# Torch first and by its version: on Linux a later choice of pip's own could be a build for graphics cards, several GB.
+$(VENV)/.embeddings: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embeddings]'
+	@touch $@
