@@ -29,6 +29,7 @@ from dragoman.wire.anthropic_messages import AnthropicMessages
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.openai_embeddings import OpenAIEmbeddings
+from dragoman.wire.openai_responses import OpenAIResponses
 from dragoman.wire.options import WireOptions
 
 SIMULATED_KEY = "sk-ant-simulated"
@@ -191,7 +192,12 @@ def _app(
 
     live = LiveCatalog(catalog, None if settings.models else listed)
     choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
-    dialects = Dialects(OpenAIChat(live, choices), OpenAICompletions(live, choices), AnthropicMessages(live))
+    dialects = Dialects(
+        OpenAIChat(live, choices),
+        OpenAICompletions(live, choices),
+        OpenAIResponses(live, choices),
+        AnthropicMessages(live),
+    )
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
     operations = Operations(backend.name, backend.ready, backend.status)
     return build_app(dialects, engine, live, embed, operations, options)

@@ -12,7 +12,8 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 _NEXT_DOOR = Path(__file__).parents[3] / "shared" / "specs"
-_PATH = Path(os.environ.get("DRAGOMAN_SPECS", _NEXT_DOOR)) / "openai-openapi.json"
+SPECS = Path(os.environ.get("DRAGOMAN_SPECS", _NEXT_DOOR))
+_PATH = SPECS / "openai-openapi.json"
 
 
 def assert_valid(schema: str, value: object) -> None:

@@ -36,11 +36,13 @@ class Dialects:
     Attributes:
         chat: `/v1/chat/completions`; errors that belong to no dialect are said in this one.
         completions: `/v1/completions`.
+        responses: `/v1/responses`.
         messages: `/v1/messages`; errors are said in this one to whoever speaks Anthropic's API.
     """
 
     chat: Codec
     completions: Codec
+    responses: Codec
     messages: Codec
 
 
@@ -56,6 +58,7 @@ def build_app(
     questions: dict[str, ASGIApp] = {
         "/chat/completions": endpoint(dialects.chat),
         "/completions": endpoint(dialects.completions),
+        "/responses": endpoint(dialects.responses),
         "/embeddings": embed,
         "/messages": endpoint(dialects.messages),
         "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),

@@ -13,6 +13,7 @@ _NOT_READY = 503
 _ENDPOINTS = [
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/responses",
     "/v1/embeddings",
     "/v1/messages",
     "/v1/messages/count_tokens",

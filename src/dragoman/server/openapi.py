@@ -9,6 +9,7 @@ from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
 from dragoman.wire.openai_embeddings.schema import EmbeddingCreateRequest
+from dragoman.wire.openai_responses.schema import CreateResponse
 
 _COMPONENTS = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}
@@ -44,6 +45,7 @@ def describe() -> JSONObject:
         "paths": {
             "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
             "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
+            "/v1/responses": {"post": _question("Ask a model, by items.", *_RESPONSE)},
             "/v1/embeddings": {"post": _embed()},
             "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("Message"))},
             "/v1/messages/count_tokens": {"post": _native("Count a prompt's tokens.", _object(input_tokens=_COUNT))},
@@ -63,12 +65,13 @@ _SECURITY: JSONObject = {
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 _CHAT = ("ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk")
+_RESPONSE = ("CreateResponse", "Response", "ResponseStreamEvent")
 _COMPLETION = ("TextCompletionRequest", "TextCompletion", "TextCompletion")
 _ID: JSONObject = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
 
 
 def _schemas() -> JSONObject:
-    asked = [ChatCompletionRequest, TextCompletionRequest, EmbeddingCreateRequest]
+    asked = [ChatCompletionRequest, TextCompletionRequest, CreateResponse, EmbeddingCreateRequest]
     _, requests = msgspec.json.schema_components(asked, ref_template=_COMPONENTS)
     return cast("JSONObject", requests) | {
         "ChatCompletion": _object(
@@ -93,6 +96,15 @@ def _schemas() -> JSONObject:
             model=_TEXT,
             choices=_list(_object(index=_COUNT, text=_TEXT, finish_reason=_NULLABLE_TEXT)),
         ),
+        "Response": _object(
+            id=_TEXT,
+            object={"const": "response"},
+            created_at=_COUNT,
+            status={"enum": ["completed", "incomplete", "in_progress", "failed"]},
+            model=_TEXT,
+            output=_list({"type": "object"}),
+        ),
+        "ResponseStreamEvent": _object(type=_TEXT, sequence_number=_COUNT),
         "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
         "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
         "EmbeddingList": _object(
