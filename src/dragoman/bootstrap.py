@@ -71,7 +71,7 @@ async def build(
     catalog, fill_media = _catalog(settings), _fill_media(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
-        backend = backend or RuntimeBackend(runtime_options(settings, simulator))
+        backend = backend or _backend(settings, simulator)
         stack.push_async_callback(backend.aclose)
         await backend.start()
         engine = Engine(backend, _limits(settings), _thinking(stack, settings))
@@ -140,6 +140,29 @@ async def _simulator(stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(Simulator())).url
 
 
+def _backend(settings: Settings, simulator: str | None) -> Backend:
+    if settings.backend == "runtime":
+        return RuntimeBackend(runtime_options(settings, simulator))
+    from dragoman.backends.api import ApiBackend, ApiOptions  # noqa: PLC0415 - the one that is wanted alone
+
+    if settings.signed_in:
+        raise BadSettings(
+            "signed_in (--signed-in) is the sign-in of Claude Code, which Claude Code alone may use: it goes with "
+            "`--backend runtime`. The backend `api` takes ANTHROPIC_API_KEY, or a profile of `ant auth login`."
+        )
+    own_account = simulator is None
+    return ApiBackend(
+        ApiOptions(
+            api_key=_secret(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+            auth_token=_secret(settings.anthropic_auth_token),
+            base_url=settings.anthropic_base_url if own_account else simulator,
+            retries=settings.retries,
+            silence=settings.silence_timeout,
+            cache_ttl=settings.cache_ttl,
+        )
+    )
+
+
 def runtime_options(settings: Settings, simulator: str | None = None) -> RuntimeOptions:
     """The runtime's part of the settings.
 
@@ -162,6 +185,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         parked_ttl=settings.parked_ttl,
         max_memory=settings.max_memory,
         silence=settings.silence_timeout,
+        retries=settings.retries,
     )
 
 
@@ -171,7 +195,7 @@ def _thinking(stack: AsyncExitStack, settings: Settings) -> Thinking | None:
     path = settings.state_dir.expanduser() / "thinking.db"
     keep = SQLiteKeep(path, ttl=settings.thinking_ttl, entries=_THINKING_ENTRIES)
     stack.push_async_callback(keep.aclose)
-    key = _secret(settings.anthropic_api_key) or ""
+    key = _secret(settings.anthropic_api_key) or _secret(settings.anthropic_auth_token) or ""
     return Thinking(keep, "signed-in" if settings.signed_in else hashlib.sha256(key.encode()).hexdigest())
 
 

@@ -2,9 +2,31 @@
 
 import json
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How a setting can be given, beside its own name.
+
+    Attributes:
+        group: The heading it stands under in the docs.
+        flag: Whether it has a flag on the command line; secrets of others and files have none.
+        short: Its one-letter flag.
+        variable: Its variable, where that is not `DRAGOMAN_` and its name.
+        fallback: A variable that stands in for it.
+        shown: What the docs show as default, where the value depends on the machine.
+    """
+
+    group: str
+    flag: bool = True
+    short: str = ""
+    variable: str = ""
+    fallback: str = ""
+    shown: str = ""
 
 
 def names(value: object) -> object:
@@ -39,8 +61,8 @@ def pairs(value: object) -> object:
 
 def backend_name(value: object) -> object:
     """The backend's own name, for an alias of it."""
-    if value in {"api", "cli"}:
-        raise ValueError(f"the backend `{value}` is not in this version; use `runtime`")
+    if value == "cli":
+        raise ValueError("the backend `cli` is not in this version; use `runtime` or `api`")
     return "runtime" if value == "sdk" else value
 
 

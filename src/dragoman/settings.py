@@ -5,7 +5,6 @@ Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, d
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -14,32 +13,11 @@ from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_values import backend_name, key_in, names, pairs, state_dir, switch_or_names, toml_values
+from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names, toml_values
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """The settings cannot be used; the text names each setting and the ways to give it. Holds no secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """How a setting can be given, beside its own name.
-
-    Attributes:
-        group: The heading it stands under in the docs.
-        flag: Whether it has a flag on the command line; secrets of others and files have none.
-        short: Its one-letter flag.
-        variable: Its variable, where that is not `DRAGOMAN_` and its name.
-        fallback: A variable that stands in for it.
-        shown: What the docs show as default, where the value depends on the machine.
-    """
-
-    group: str
-    flag: bool = True
-    short: str = ""
-    variable: str = ""
-    fallback: str = ""
-    shown: str = ""
 
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
@@ -74,8 +52,9 @@ class Settings(BaseSettings):
         False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
     )
 
-    backend: Annotated[Literal["runtime"], BeforeValidator(backend_name), Given(_CLAUDE)] = Field(
-        "runtime", description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime."
+    backend: Annotated[Literal["runtime", "api"], BeforeValidator(backend_name), Given(_CLAUDE)] = Field(
+        "runtime",
+        description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API.",
     )
     claude_command: Annotated[Path | None, Given(_CLAUDE, shown="the bundled one")] = Field(
         None, description="Claude Code executable to run."
@@ -84,13 +63,22 @@ class Settings(BaseSettings):
         False, description="Use the Claude Code sign-in of the account's owner, for the owner alone, and no API key."
     )
     anthropic_api_key: Annotated[SecretStr | None, Given(_CLAUDE, flag=False, variable="ANTHROPIC_API_KEY")] = Field(
-        None, description="API key that the runtime uses."
+        None, description="API key that Claude is asked with."
+    )
+    anthropic_auth_token: Annotated[SecretStr | None, Given(_CLAUDE, flag=False, variable="ANTHROPIC_AUTH_TOKEN")] = (
+        Field(None, description="Bearer token that the backend `api` uses where there is no API key.")
     )
     anthropic_base_url: Annotated[str | None, Given(_CLAUDE, flag=False, variable="ANTHROPIC_BASE_URL")] = Field(
-        None, description="Address of the Messages API that the runtime asks."
+        None, description="Address of the Messages API that is asked."
     )
     claude_config_dir: Annotated[Path | None, Given(_CLAUDE, flag=False, variable="CLAUDE_CONFIG_DIR")] = Field(
         None, description="Where Claude Code keeps its settings and sign-in."
+    )
+    retries: Annotated[int, Given(_CLAUDE)] = Field(
+        2, ge=0, description="How often a call to Claude that failed before its first byte is tried again."
+    )
+    cache_ttl: Annotated[Literal["5m", "1h", "off"], Given(_CLAUDE)] = Field(
+        "5m", description="How long the backend `api` has Claude's cache keep a prompt whose client set no cache marks."
     )
     simulate: Annotated[bool, Given(_CLAUDE)] = Field(
         False, description="Ask the built-in simulator instead of Claude: no account, no network."

@@ -42,7 +42,7 @@ class ApiBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
-        call = message_call(request)
+        call = message_call(request, self._options.cache_ttl)
         retries = self._retries()
         yield Started("api")
         while True:

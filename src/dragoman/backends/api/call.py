@@ -7,6 +7,7 @@ from typing import cast
 import msgspec
 
 from dragoman.backends.api.betas import betas_of
+from dragoman.backends.api.caching import CacheTtl, marked
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Model
 from dragoman.messages import JSONObject, Terms
@@ -54,9 +55,16 @@ class Call:
         return lines.encode("latin-1") + signature
 
 
-def message_call(request: RunRequest) -> Call:
-    """The call that asks a question, streamed in any case."""
-    body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
+def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
+    """The call that asks a question, streamed in any case.
+
+    Args:
+        request: The question.
+        cache_ttl: What is asked of the API's cache for clients that do not speak of it. Who speaks the Messages API
+            itself does so itself.
+    """
+    asked = request.body if request.terms.verbatim else marked(request.body, request.model, cache_ttl)
+    body: JSONObject = {**cast("JSONObject", asked), "stream": True}
     if body.get("max_tokens") is None:
         body["max_tokens"] = usual_limit(request.model)
     return _call(b"/v1/messages", request, body)

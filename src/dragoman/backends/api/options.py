@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dragoman.backends.api.caching import CacheTtl
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
@@ -15,6 +17,7 @@ class ApiOptions:
         backoff: Seconds before the first of them, where the API does not say; doubled each time, with some chance.
         connect_timeout: Seconds until a connection stands.
         silence: Seconds without a byte from the API after which a run is given up.
+        cache_ttl: How long the API keeps a prompt in its cache whose client set no marks.
         max_connections: Connections at once.
     """
 
@@ -25,4 +28,5 @@ class ApiOptions:
     backoff: float = 0.5
     connect_timeout: float = 10.0
     silence: float = 300.0
+    cache_ttl: CacheTtl = "5m"
     max_connections: int = 1000
