@@ -107,14 +107,12 @@ class RuntimeBackend:
     def status(self) -> JSONObject:
         """Authentication, processes and version."""
         return {
-            "backend": self.name,
             "authentication": self._authentication(),
             "processes": {
                 "spare": self._pool.ready,
                 "live": len(self._live),
                 "all": len(self._sessions),
             },
-            "trouble": self.ready(),
         }
 
     def _authentication(self) -> str:
