@@ -19,7 +19,7 @@ def codec() -> AnthropicMessages:
     return AnthropicMessages(Catalog)
 
 
-def decode(headers: dict[bytes, bytes] | None = None, **fields: JSON) -> Decoded:
+def decode(headers: dict[bytes, bytes] | None = None, /, **fields: JSON) -> Decoded:
     """Decode a request with these fields beside a question; null takes one away."""
     whole: JSONObject = {"model": "sonnet", "max_tokens": 100, "messages": ASK, **fields}
     given = {name: value for name, value in whole.items() if value is not None}
