@@ -159,7 +159,12 @@ def test_custom_tools_take_text() -> None:
     item = plain(ASKING, [PATCHED], "tool_use")["output"][0]
     assert (item["type"], item["call_id"], item["name"]) == ("custom_tool_call", "toolu_9", "apply_patch")
     assert item["input"] == 'a "b"\n\\ü'
-    for cut, readable in [('{"input": "ab\\n', "ab\n"), ('{"input": "ab\\ud83e\\udd', "ab"), ("{", ""), ('{"in', "")]:
+    for cut, readable in [
+        ('{"input": "ab\\n', "ab\n"),
+        ('{"input": "ab\\ud83e\\udd', "ab"),
+        ("{", ""),
+        ('{"input": "\\q0123456789abc', ""),
+    ]:
         broken: JSONObject = {**PATCHED, "input": cut}
         assert plain(ASKING, [broken], "max_tokens")["output"][0]["input"] == readable
     odd: list[tuple[JSONObject, str]] = [({"other": 1}, '{"other": 1}'), ({}, ""), ({"input": "\ud83e"}, "?")]

@@ -9,7 +9,8 @@ from responses_spec import assert_event
 from responses_support import PATCH, PATCHED, WEATHER, codec, decode, streamed, told
 
 from dragoman import errors
-from dragoman.events import MessageEvent
+from dragoman.events import BlockDelta, BlockStart, BlockStop, MessageEvent
+from dragoman.messages import JSONObject
 from dragoman.wire import sse
 
 REQUEST = decode(stream=True, tools=[WEATHER, PATCH])
@@ -166,3 +167,31 @@ def test_each_feed_gives_whole_events() -> None:
     assert stream.separate
     assert stream.heartbeat.startswith(b":")
     assert stream.response
+
+
+def test_a_search_whose_query_comes_in_pieces() -> None:
+    """As the API sends it; a query that was cut is not known."""
+    begin, *_, delta, stop = script([])
+    start = BlockStart(0, {"index": 0, "content_block": {**SEARCH, "input": {}}})
+    for written, query in [('{"query": "rain"}', "rain"), ('{"query": "ra', "")]:
+        pieces = [BlockDelta(0, {"delta": {"type": "input_json_delta", "partial_json": one}}) for one in written]
+        found = told(streamed(REQUEST, [begin, start, *pieces, BlockStop(0, {}), delta, stop]))
+        assert found[2]["item"]["action"]["query"] == query
+        assert found[-1]["response"]["output"][0]["status"] == "failed"
+
+
+def test_blocks_of_tomorrow_are_passed_over() -> None:
+    """With all that comes in them."""
+    begin, *_, delta, stop = script([])
+    start = BlockStart(0, {"index": 0, "content_block": {"type": "hologram"}})
+    piece = BlockDelta(0, {"delta": {"type": "hologram_delta", "pixel": 1}})
+    found = told(streamed(REQUEST, [begin, start, piece, BlockStop(0, {}), delta, stop]))
+    assert _kinds(found) == ["created", "in_progress", "completed"]
+
+
+def test_thinking_without_a_signature_cannot_be_sent_back() -> None:
+    """So there is nothing to send."""
+    request = decode(stream=True, include=["reasoning.encrypted_content"])
+    unsigned: JSONObject = {**THINKING, "signature": ""}
+    item = told(streamed(request, script([unsigned])))[-1]["response"]["output"][0]
+    assert "encrypted_content" not in item
