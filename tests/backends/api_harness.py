@@ -51,6 +51,12 @@ class Api:
         """Run to the end."""
         return await ask(self.backend, self.request(messages, model, **body))
 
+    async def read(
+        self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", *, into: list[Event], **body: object
+    ) -> None:
+        """Run, and keep the events, also where the run fails in between."""
+        await ask(self.backend, self.request(messages, model, **body), into)
+
     @property
     def calls(self) -> list[Received]:
         """What reached the API."""
@@ -67,8 +73,14 @@ async def ask(backend: ApiBackend, request: RunRequest, into: list[Event] | None
     events: list[Event] = [] if into is None else into
     async with aclosing(backend.run(request)) as running:
         async for event in running:
-            events += [event]
+            events += [event]  # one by one: they are kept also where the run fails
     return Answer(events, fold(events))
+
+
+def pong() -> RunRequest:
+    """A question whose words do not matter: the server says what it says."""
+    body = cast("MessagesRequest", {"model": "claude-sonnet-4-5", "messages": []})
+    return RunRequest("run_test", Catalog().resolve("claude-sonnet-4-5").model, body)
 
 
 def connections(backend: ApiBackend) -> JSONObject:

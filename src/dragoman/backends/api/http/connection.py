@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         try:
             await incoming.head(patience)
         except BaseException:
-            self.abort()
+            await self._end()
             raise
         return incoming
 
@@ -96,8 +96,7 @@ class Connection(asyncio.Protocol):
         elif settled and self.open and not self._paused:
             self._linger = self._loop.call_later(_LINGER, self.abort)
         else:
-            self.abort()
-            await asyncio.shield(self.gone)
+            await self._end()
 
     def abort(self) -> None:
         """Close at once. `gone` is done a moment later."""
@@ -135,6 +134,10 @@ class Connection(asyncio.Protocol):
         if not self.gone.done():
             self.gone.set_result(None)
         self._owner.lost(self)
+
+    async def _end(self) -> None:
+        self.abort()
+        await asyncio.shield(self.gone)
 
     def _whole(self) -> None:
         if self._linger is not None:

@@ -1,0 +1,47 @@
+"""Either backend on a simulator of its own, asked in the same way."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import pytest
+from api_harness import Api, api
+from runtime_harness import Runtime, runtime, without_marks
+
+from dragoman.messages import Block, Message
+
+Either: TypeAlias = Api | Runtime
+
+BACKENDS = pytest.mark.parametrize("kind", ["runtime", "api"])
+
+
+@asynccontextmanager
+async def either(kind: str, folder: Path, *, retries: int = 0) -> AsyncIterator[Either]:
+    """A backend of that kind."""
+    if kind == "api":
+        async with api(retries=retries) as direct:
+            yield direct
+    else:
+        async with runtime(folder, retries=retries) as through:
+            yield through
+
+
+def spoken(harness: Either, call: int = -1) -> list[Message]:
+    """The client's own messages of a call: without marks, reminders, effort messages and thinking."""
+    kept: list[Message] = []
+    for message in cast("list[Message]", without_marks(harness.calls[call].body["messages"])):
+        content = [_plain(block) for block in message["content"] if not _added(block)]
+        if message["role"] != "system":
+            kept.append(Message(role=message["role"], content=content))
+    return kept
+
+
+def _added(block: Block) -> bool:
+    return block["type"] == "thinking" or str(block.get("text", "")).startswith("<system-reminder>")
+
+
+def _plain(block: Block) -> Block:
+    if block["type"] == "tool_result" and isinstance(block["content"], str):
+        return {**block, "content": [{"type": "text", "text": block["content"]}]}
+    return block

@@ -1,0 +1,284 @@
+"""What goes wrong between the direct backend and the API, and what the client gets of it, once."""
+
+import asyncio
+import socket
+from contextlib import aclosing
+
+import pytest
+from api_harness import HEAD, SAID, START, WHOLE, api, ask, backend_at, connections, pong, raw_server, read_request
+from runtime_harness import user
+
+from dragoman import errors
+from dragoman.events import BlockDelta, Event, MessageStart, Retrying
+from dragoman.simulator import Fault
+
+
+def retries(events: list[Event]) -> list[tuple[int, str]]:
+    """What was told of retries: the failed attempt and the reason."""
+    return [(event.attempt, event.reason) for event in events if isinstance(event, Retrying)]
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+async def test_a_refused_connection() -> None:
+    """Tried again as often as was set, then told."""
+    seen: list[Event] = []
+    async with backend_at(f"http://127.0.0.1:{free_port()}", retries=2) as backend:
+        with pytest.raises(errors.UpstreamFailed, match="the connection was refused"):
+            await ask(backend, pong(), seen)
+    assert retries(seen) == [(1, "connection_error"), (2, "connection_error")]
+
+
+async def test_a_name_that_does_not_exist() -> None:
+    """DNS fails: told as such, without the name."""
+    async with backend_at("http://nowhere.invalid", retries=0) as backend:
+        with pytest.raises(errors.UpstreamFailed, match="its name cannot be looked up") as caught:
+            await ask(backend, pong())
+        assert "nowhere" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example", "http://", "nonsense", "http://a.example:port", "http://[::1"])
+async def test_an_address_that_is_none(url: str) -> None:
+    """A sentence, and no traceback."""
+    async with backend_at(url, retries=0) as backend:
+        with pytest.raises(errors.UpstreamFailed, match="its address"):
+            await ask(backend, pong())
+
+
+async def test_a_reset_before_the_first_byte_is_tried_again() -> None:
+    """The client gets the answer, once."""
+    async with api(retries=2) as harness:
+        harness.simulator.inject(Fault(action="cut"), times=2)
+        answer = await harness.ask([user("Reply with exactly: PONG")])
+        assert answer.said == "PONG"
+        assert retries(answer.events) == [(1, "connection_error"), (2, "connection_error")]
+        assert len(harness.calls) == 3
+
+
+async def test_a_reset_after_the_first_byte_is_never_answered_twice() -> None:
+    """The run fails where it broke, with retries left."""
+    seen: list[Event] = []
+    async with api(retries=2) as harness:
+        harness.simulator.inject(Fault(action="cut", after=2))
+        with pytest.raises(errors.UpstreamFailed, match="the connection broke"):
+            await harness.read([user("Count to 9")], into=seen)
+        assert any(isinstance(event, BlockDelta) for event in seen)
+        assert retries(seen) == []
+        assert len(harness.calls) == 1
+        assert harness.connections == {"busy": 0, "idle": 0}
+
+
+@pytest.mark.parametrize("after", [None, 2])
+async def test_silence_is_a_timeout(after: int | None) -> None:
+    """Before the first byte and after; it is not borne a second time."""
+    async with api(retries=2, silence=0.05) as harness:
+        harness.simulator.inject(Fault(action="silence", after=after))
+        with pytest.raises(errors.TimedOut, match="no sign of life"):
+            await harness.ask([user("Count to 9")])
+        assert len(harness.calls) == 1
+        assert harness.connections == {"busy": 0, "idle": 0}
+
+
+async def test_a_slow_drip_is_an_answer() -> None:
+    """Byte after byte, events in pieces: what comes is read."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        data = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(WHOLE) + WHOLE + b"\r\n0\r\n\r\n"
+        for at in range(len(data)):
+            writer.write(data[at : at + 1])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with raw_server(drip) as url, backend_at(url, retries=0) as backend:
+        assert (await ask(backend, pong())).said == "PONG"
+
+
+async def test_garbage_in_the_stream() -> None:
+    """An event that is no JSON ends the run; what came before stands."""
+    seen: list[Event] = []
+    async with api() as harness:
+        harness.simulator.inject(Fault(action="garbage", after=1))
+        with pytest.raises(errors.UpstreamFailed, match="could not be read"):
+            await harness.read([user("Count to 9")], into=seen)
+        assert any(isinstance(event, BlockDelta) for event in seen)
+        assert harness.connections["busy"] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000, "headers of its answer are too large"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi", "is not Claude"),
+        (b"HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n", "is not Claude"),
+        (b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 9\r\n\r\n<p>no</p>", "status 502"),
+        (HEAD + b"content-length: 5\r\n\r\ndata:", "broke"),
+        (HEAD + b"\r\n" + START, "broke off"),
+        (HEAD + b"\r\n" + START + SAID, "broke off"),
+        (HEAD + b"\r\n" + SAID, "could not be read"),
+        (HEAD + b"\r\n" + START + START + SAID, "could not be read"),
+        (HEAD + b"\r\ndata: [1]\n\n", "could not be read"),
+        (HEAD + b'\r\ndata: {"type": 1}\n\n', "could not be read"),
+        (HEAD + b'\r\ndata: {"type": "message_start"}\n\n', "could not be read"),
+        (HEAD + b"\r\n" + START + b'data: {"type": "content_block_stop"}\n\n', "could not be read"),
+    ],
+)
+async def test_what_is_not_the_api(answer: bytes, words: str) -> None:
+    """Whatever answers, the client gets a sentence, and no connection is kept."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer)
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+
+    async with raw_server(serve) as url, backend_at(url, retries=0) as backend:
+        with pytest.raises(errors.UpstreamFailed, match=words):
+            await ask(backend, pong())
+        assert connections(backend)["busy"] == 0
+
+
+async def test_a_storm_of_overloads_ends() -> None:
+    """As many tries as were set, then the API's own words."""
+    seen: list[Event] = []
+    async with api(retries=3) as harness:
+        harness.simulator.inject(Fault(status=529), times=10)
+        with pytest.raises(errors.Overloaded) as caught:
+            await harness.read([user("Hello")], into=seen)
+        assert caught.value.retry_after
+        assert retries(seen) == [(number, "overloaded_error") for number in (1, 2, 3)]
+        assert len(harness.calls) == 4
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
+async def test_what_passes_is_tried_again(status: int) -> None:
+    """And answered once."""
+    async with api(retries=1) as harness:
+        harness.simulator.inject(Fault(status=status))
+        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=400),
+        Fault(status=401),
+        Fault(status=403),
+        Fault(status=413),
+        Fault(status=429, message="You hit your limit"),
+        Fault(status=429, headers={"retry-after": "3600"}),
+        Fault(status=529, headers={"x-should-retry": "false"}),
+    ],
+    ids=lambda fault: str(fault)[:40],
+)
+async def test_what_does_not_pass_is_told_at_once(fault: Fault) -> None:
+    """Nor is a client kept for an hour: it is told how long it would have been."""
+    async with api(retries=2) as harness:
+        harness.simulator.inject(fault, times=5)
+        with pytest.raises(errors.GatewayError) as caught:
+            await harness.ask([user("Hello")])
+        assert len(harness.calls) == 1
+        if "retry-after" in fault.headers:
+            assert caught.value.retry_after == 3600
+
+
+async def test_the_api_says_when_to_come_back() -> None:
+    """Its own time counts, not ours."""
+    async with api(retries=1, backoff=60.0) as harness:
+        harness.simulator.inject(Fault(status=429, headers={"retry-after": "0"}))
+        answer = await harness.ask([user("Reply with exactly: PONG")])
+        assert [event.delay for event in answer.events if isinstance(event, Retrying)] == [0.0]
+
+
+EVENTS = [
+    ("invalid_request_error", errors.InvalidRequest),
+    ("authentication_error", errors.NotSignedIn),
+    ("billing_error", errors.QuotaExceeded),
+    ("permission_error", errors.Forbidden),
+    ("not_found_error", errors.NotFound),
+    ("request_too_large", errors.RequestTooLarge),
+    ("rate_limit_error", errors.RateLimited),
+    ("timeout_error", errors.TimedOut),
+    ("api_error", errors.UpstreamFailed),
+    ("overloaded_error", errors.Overloaded),
+    ("new_error", errors.UpstreamFailed),
+]
+
+
+@pytest.mark.parametrize(("kind", "cause"), EVENTS)
+async def test_an_error_in_the_stream_is_known_by_its_type(kind: str, cause: type[errors.GatewayError]) -> None:
+    """It has no status; after the first words it is never tried again."""
+    async with api(retries=2) as harness:
+        harness.simulator.inject(Fault(action="error", after=2, error_type=kind, message="so it is"))
+        with pytest.raises(errors.GatewayError) as caught:
+            await harness.ask([user("Count to 9")])
+        assert type(caught.value) is cause
+        assert len(harness.calls) == 1
+
+
+@pytest.mark.parametrize("broken", [b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n', b""])
+async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken: bytes) -> None:
+    """The headers were out and the message had begun, but nothing of it was given out."""
+    answers = iter([START + broken, WHOLE])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(HEAD + b"connection: close\r\n\r\n" + next(answers))
+        writer.write_eof()
+        await reader.read()
+
+    async with raw_server(serve) as url, backend_at(url, retries=1) as backend:
+        answer = await ask(backend, pong())
+        assert answer.said == "PONG"
+        assert [type(event) for event in answer.events].count(MessageStart) == 1
+        assert len(retries(answer.events)) == 1
+
+
+async def test_closing_a_run_closes_its_connection() -> None:
+    """The API notices at once; the next run has a connection of its own."""
+    async with api() as harness:
+        harness.simulator.inject(Fault(hold=True, after=2))
+        running = harness.backend.run(harness.request([user("Count to 9")]))
+        async for event in running:
+            if isinstance(event, BlockDelta):
+                break
+        assert harness.connections == {"busy": 1, "idle": 0}
+        await running.aclose()
+        assert harness.connections == {"busy": 0, "idle": 0}
+        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+
+
+async def test_a_cancelled_run_closes_its_connection() -> None:
+    """Also before the first byte."""
+    async with api() as harness:
+        harness.simulator.inject(Fault(action="silence"))
+        task = asyncio.create_task(harness.ask([user("Count to 9")]))
+        await harness.simulator.wait_for_calls(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert harness.connections == {"busy": 0, "idle": 0}
+
+
+async def test_closing_the_backend_ends_what_runs() -> None:
+    """Busy and idle connections are gone when it returns, and nothing can be asked after."""
+    async with api() as harness:
+        await harness.ask([user("One")])
+        harness.simulator.inject(Fault(hold=True, after=1))
+        async with aclosing(harness.backend.run(harness.request([user("Count to 9")]))) as running:
+            async for event in running:
+                if isinstance(event, BlockDelta):
+                    break
+            await harness.backend.aclose()
+            assert harness.connections == {"busy": 0, "idle": 0}
+            with pytest.raises(errors.UpstreamFailed):
+                await anext(running)
+        with pytest.raises(errors.UpstreamFailed, match="closing"):
+            await harness.ask([user("Two")])

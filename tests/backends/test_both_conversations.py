@@ -1,0 +1,144 @@
+"""What every backend owes a client: the same conversations and the same answers, from one list."""
+
+from pathlib import Path
+
+import pytest
+from both_harness import BACKENDS, either, spoken
+from runtime_harness import ONE_OF_EACH, assistant, message_events, user
+
+from dragoman.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
+from dragoman.messages import Block, JSONObject, Message
+
+TOOL: JSONObject = {
+    "name": "get_weather",
+    "description": "The weather",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+ASK = user('Call get_weather with {"city": "Paris"}, then tell me.')
+PICTURE: Block = {
+    "type": "image",
+    "source": {
+        "type": "base64",
+        "media_type": "image/png",
+        "data": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
+    },
+}
+THINKING: dict[str, JSONObject] = {
+    "claude-sonnet-4-5": {"type": "enabled", "budget_tokens": 2000},
+    "claude-opus-5": {"type": "adaptive", "display": "summarized"},
+    "claude-opus-5-5": {"type": "adaptive", "display": "summarized"},
+}
+CONVERSATIONS: dict[str, list[Message]] = {
+    "one message": [user("Hello")],
+    "turns": [user("One"), assistant("Two"), user("Three"), assistant("Four"), user("Five")],
+    "pictures": [user(PICTURE, "What is it?"), assistant("A dot."), user(PICTURE, PICTURE, "And these?")],
+    "words of this machine": [user("@/etc/hostname"), assistant("Yes?"), user("/clear")],
+    "a call of other origin": [
+        user("Weather?"),
+        assistant("One moment.", {"type": "tool_use", "id": "abc", "name": "get_weather", "input": {"city": "Rome"}}),
+        user({"type": "tool_result", "tool_use_id": "abc", "content": [{"type": "text", "text": "9 degrees"}]}),
+    ],
+}
+
+
+@BACKENDS
+@pytest.mark.parametrize("name", CONVERSATIONS)
+async def test_conversations_arrive_message_for_message(tmp_path: Path, kind: str, name: str) -> None:
+    """One call of the API, with the messages as the client sent them."""
+    async with either(kind, tmp_path) as harness:
+        answer = await harness.ask(CONVERSATIONS[name], tools=[TOOL])
+        assert answer.said
+        assert spoken(harness) == CONVERSATIONS[name]
+        assert len(harness.calls) == 1
+
+
+@BACKENDS
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_events_come_in_their_order(tmp_path: Path, kind: str, model: str) -> None:
+    """`Started`, the message, its blocks one after the other, the reason to stop, the end."""
+    async with either(kind, tmp_path) as harness:
+        answer = await harness.ask([user("Count to 9")], model)
+        kinds = [type(event) for event in answer.events]
+        assert kinds[:2] == [Started, MessageStart]
+        assert kinds[-3:] == [BlockStop, MessageDelta, MessageStop]
+        assert kinds.count(BlockStart) == kinds.count(BlockStop)
+        assert answer.said == "1 2 3 4 5 6 7 8 9"
+        assert answer.folded.message["stop_reason"] == "end_turn"
+        assert answer.folded.message["usage"]["output_tokens"]
+
+
+@BACKENDS
+@pytest.mark.parametrize("model", ONE_OF_EACH)
+async def test_a_tool_is_called_and_its_result_goes_on(tmp_path: Path, kind: str, model: str) -> None:
+    """The tool reaches the API as the client wrote it, the call comes back, and the result is answered."""
+    async with either(kind, tmp_path) as harness:
+        first = await harness.ask([ASK], model, tools=[TOOL])
+        [call] = [block for block in first.folded.message["content"] if block["type"] == "tool_use"]
+        assert (call["name"], call["input"]) == ("get_weather", {"city": "Paris"})
+        assert first.folded.message["stop_reason"] == "tool_use"
+        [tool] = harness.calls[0].body["tools"]  # type: ignore[misc, union-attr]
+        assert {key: tool[key] for key in TOOL} == TOOL  # type: ignore[index, call-overload]
+        result: Block = {
+            "type": "tool_result",
+            "tool_use_id": call["id"],
+            "content": [{"type": "text", "text": "21 degrees"}],
+        }
+        messages = [ASK, assistant(call), user(result)]
+        second = await harness.ask(messages, model, tools=[TOOL])
+        assert "21 degrees" in second.said
+        assert spoken(harness) == messages
+        assert len(harness.calls) == 2
+
+
+@BACKENDS
+@pytest.mark.parametrize("model", THINKING)
+async def test_thinking_comes_with_its_signature(tmp_path: Path, kind: str, model: str) -> None:
+    """As blocks of its own, before the words."""
+    async with either(kind, tmp_path) as harness:
+        answer = await harness.ask([user("Think: hello")], model, thinking=THINKING[model])
+        thought, *rest = answer.folded.message["content"]
+        assert (thought["type"], rest[-1]["type"]) == ("thinking", "text")
+        assert thought["signature"]
+        config = harness.calls[0].body["thinking"]
+        assert isinstance(config, dict)
+        assert config["type"] == THINKING[model]["type"]
+
+
+@BACKENDS
+async def test_structured_output_is_the_apis_own(tmp_path: Path, kind: str) -> None:
+    """The schema is in the body, and the answer follows it."""
+    schema: JSONObject = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    asked: JSONObject = {"format": {"type": "json_schema", "schema": schema}}
+    async with either(kind, tmp_path) as harness:
+        answer = await harness.ask([user("Where?")], output_config=asked)
+        assert answer.said.startswith("{")
+        config = harness.calls[0].body["output_config"]
+        assert isinstance(config, dict)
+        assert config["format"] == asked["format"]
+
+
+@BACKENDS
+async def test_parameters_reach_the_api(tmp_path: Path, kind: str) -> None:
+    """Limits, sampling, stops, and the choice of a tool."""
+    asked: dict[str, object] = {"max_tokens": 900, "temperature": 0.25, "top_k": 7, "stop_sequences": ["END"]}
+    async with either(kind, tmp_path) as harness:
+        await harness.ask([user("One")], "claude-sonnet-4-5", tools=[TOOL], tool_choice={"type": "none"}, **asked)
+        body = harness.calls[0].body
+        assert {key: body[key] for key in asked} == asked
+        assert body["tool_choice"] == {"type": "none"}
+
+
+@BACKENDS
+async def test_the_apis_own_tools_and_their_blocks_pass(tmp_path: Path, kind: str) -> None:
+    """Blocks that nobody here knows reach the client as the API sent them."""
+    search: JSONObject = {"type": "web_search_20250305", "name": "web_search"}
+    async with either(kind, tmp_path) as harness:
+        answer = await harness.ask([user('Search the web for "tea"')], tools=[search])
+        kinds = [block["type"] for block in answer.folded.message["content"]]
+        assert kinds[:2] == ["server_tool_use", "web_search_tool_result"]
+        assert isinstance(message_events(answer)[-1], MessageStop)

@@ -1,0 +1,55 @@
+"""What every backend makes of the API's failures, from one list."""
+
+from pathlib import Path
+
+import pytest
+from both_harness import BACKENDS, either
+from runtime_harness import user
+
+from dragoman import errors
+from dragoman.events import Event, MessageStop, Retrying
+from dragoman.simulator import Fault
+
+FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
+    (Fault(status=400, message="something is off"), errors.InvalidRequest),
+    (Fault(status=400, message="prompt is too long: 9 tokens > 8 maximum"), errors.ContextTooLong),
+    (Fault(status=400, message="Your credit balance is too low"), errors.QuotaExceeded),
+    (Fault(status=401), errors.NotSignedIn),
+    (Fault(status=402, error_type="billing_error", message="pay first"), errors.QuotaExceeded),
+    (Fault(status=403), errors.Forbidden),
+    (Fault(status=404), errors.NotFound),
+    (Fault(status=413), errors.RequestTooLarge),
+    (Fault(status=429), errors.RateLimited),
+    (Fault(status=429, message="Third-party apps now draw from your extra usage"), errors.QuotaExceeded),
+    (Fault(status=500), errors.UpstreamFailed),
+    (Fault(status=529), errors.Overloaded),
+    (Fault(action="cut"), errors.UpstreamFailed),
+    (Fault(action="cut", after=2), errors.UpstreamFailed),
+]
+
+
+@BACKENDS
+@pytest.mark.parametrize(("fault", "cause"), FAULTS, ids=lambda value: str(value)[:60])
+async def test_a_failure_is_the_right_error_and_never_an_answer(
+    tmp_path: Path, kind: str, fault: Fault, cause: type[errors.GatewayError]
+) -> None:
+    """The very cause, with words for the client, and no end of a message before it."""
+    async with either(kind, tmp_path) as harness:
+        harness.simulator.inject(fault, times=10)
+        seen: list[Event] = []
+        with pytest.raises(cause) as caught:
+            await harness.read([user("Count to 9")], into=seen)
+        assert type(caught.value) is cause
+        assert caught.value.message.endswith((".", "--signed-in`.", "anthropic`."))
+        assert not any(isinstance(event, MessageStop) for event in seen)
+
+
+@BACKENDS
+async def test_an_overload_is_tried_again_and_answered_once(tmp_path: Path, kind: str) -> None:
+    """The client hears of it."""
+    async with either(kind, tmp_path, retries=2) as harness:
+        harness.simulator.inject(Fault(status=529))
+        answer = await harness.ask([user("Reply with exactly: PONG")])
+        assert answer.said == "PONG"
+        assert [event.attempt for event in answer.events if isinstance(event, Retrying)] == [1]
+        assert len(harness.calls) == 2
