@@ -10,7 +10,7 @@ from dragoman.backends.api.betas import betas_of
 from dragoman.backends.api.caching import CacheTtl, marked
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Model
-from dragoman.messages import JSONObject, Terms
+from dragoman.messages import JSONObject, Terms, as_sent
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is spoken where the client does not name another."""
@@ -63,8 +63,9 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
         cache_ttl: What is asked of the API's cache for clients that do not speak of it. Who speaks the Messages API
             itself does so itself.
     """
-    asked = request.body if request.terms.verbatim else marked(request.body, request.model, cache_ttl)
-    body: JSONObject = {**cast("JSONObject", asked), "stream": True}
+    if request.terms.verbatim:
+        return _call(b"/v1/messages", request, {**as_sent(request.body), "stream": True})
+    body: JSONObject = {**cast("JSONObject", marked(request.body, request.model, cache_ttl)), "stream": True}
     if body.get("max_tokens") is None:
         body["max_tokens"] = usual_limit(request.model)
     return _call(b"/v1/messages", request, body)
@@ -72,7 +73,7 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
 
 def count_call(request: RunRequest) -> Call:
     """The call that has a question's tokens counted."""
-    return _call(b"/v1/messages/count_tokens", request, cast("JSONObject", dict(request.body)))
+    return _call(b"/v1/messages/count_tokens", request, as_sent(request.body))
 
 
 def list_call(target: bytes) -> Call:

@@ -1,0 +1,127 @@
+"""`/v1/messages` on the backend `api`: what a client writes is what the API reads, and the other way round."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from anthropic import AsyncAnthropic
+from anthropic.types import MessageParam
+from gateways import PATIENCE
+
+from dragoman.bootstrap import build
+from dragoman.messages import JSON, JSONObject
+from dragoman.server.serving import Server, listen
+from dragoman.settings import load
+from dragoman.simulator import Fault, Simulator
+
+ASK: list[MessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
+MARK: JSONObject = {"cache_control": {"type": "ephemeral"}}
+USES: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"x": [1.5, None, ""]}}
+RESULT: JSONObject = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen", **MARK}
+STRANGE: JSONObject = {"type": "block_of_tomorrow", "inside": {"cache_control": 1}}
+TOOL: JSON = {"name": "look", "input_schema": {"type": "object"}}
+
+
+@asynccontextmanager
+async def direct(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
+    """A gateway that asks the API itself, and its address."""
+    async with Simulator() as simulator:
+        account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
+        ours = {"backend": "api", "port": 0, "log_level": "off", "state_dir": folder / "state", "retries": 0}
+        settings = load({**account, **ours}, env_file=None)
+        sock = listen(settings.host, 0)
+        async with build(settings) as built:
+            server = Server(built.app, built.drain, 5.0)
+            serving = asyncio.create_task(server.serve([sock]))
+            try:
+                yield simulator, f"http://127.0.0.1:{sock.getsockname()[1]}"
+            finally:
+                server.stop()
+                await serving
+
+
+BODIES: list[JSONObject] = [
+    {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}], "system": ""},
+    {
+        "max_tokens": 50,
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hello", **MARK}]},
+            {"role": "assistant", "content": [USES]},
+            {"role": "user", "content": [RESULT, STRANGE]},
+            {"role": "system", "content": "Go on.", "clear_at": 1, "key_of_tomorrow": []},
+        ],
+        "system": [{"type": "text", "text": "Be brief.", **MARK}],
+        "tools": [TOOL],
+        "thinking": {"type": "adaptive", "display": "omitted"},
+        "metadata": {"user_id": "someone"},
+        "cache_control": {"type": "ephemeral"},
+        "field_of_tomorrow": {"a": [1, 2.5, None, True]},
+    },
+    {"messages": [{"role": "user", "content": ""}], "temperature": 1.0, "stop_sequences": []},
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=["bare", "whole", "wrong"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_what_is_sent(tmp_path: Path, path: str, body: JSONObject) -> None:
+    """Equal JSON up to the model's alias and the stream that the gateway itself reads; version and betas alike."""
+    headers = {"anthropic-version": "2026-10-21", "anthropic-beta": "one-2027-01-01,two-2027-01-01"}
+    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=PATIENCE) as http:
+        await http.post(url + path, json={"model": "opus", **body}, headers=headers)
+        [received] = simulator.received
+    added: JSONObject = {"stream": True} if path == "/v1/messages" else {}
+    assert received.path == path
+    assert received.body == {"model": "claude-opus-5-5", **body, **added}
+    assert {name: received.headers[name] for name in headers} == headers
+
+
+async def test_what_is_answered(tmp_path: Path) -> None:
+    """A stream is the API's own to the last field, and the plain answer is what the API would have answered."""
+    body = {"model": "claude-opus-5-5", "max_tokens": 500, "messages": ASK}
+    headers = {"anthropic-version": "2023-06-01", "x-api-key": "sk-ant-dummy"}
+    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=PATIENCE, headers=headers) as http:
+        answers = [
+            (await http.post(f"{base}/v1/messages", json={**body, "stream": stream})).text
+            for base in (simulator.url, url)
+            for stream in (True, False)
+        ]
+    own, whole, streamed, plain = answers
+    assert _events(streamed) == _events(own)
+    assert _nameless(json.loads(plain)) == _nameless(json.loads(whole))
+
+
+def _events(stream: str) -> list[tuple[str, object]]:
+    events = [event.split("\n") for event in stream.strip().split("\n\n")]
+    named = [(name, json.loads(data.removeprefix("data: "))) for name, data in events]
+    return [(name, _nameless(data)) for name, data in named if name != "event: ping"]
+
+
+def _nameless(value: object) -> object:
+    """Without what differs from one answer to the next: the message's id, and the signature that is bound to it."""
+    if isinstance(value, dict):
+        return {key: _nameless(item) for key, item in value.items() if key not in {"id", "signature"}}
+    return [_nameless(item) for item in value] if isinstance(value, list) else value
+
+
+async def test_client(tmp_path: Path) -> None:
+    """The official client: turns with bound thinking, a pause that it goes on with itself, and a count."""
+    async with (
+        direct(tmp_path) as (simulator, url),
+        AsyncAnthropic(base_url=url, api_key="none", max_retries=0, timeout=PATIENCE) as client,
+    ):
+        first = await client.messages.create(model="opus", max_tokens=500, messages=ASK)
+        again: list[MessageParam] = [*ASK, {"role": "assistant", "content": first.content}, *ASK]
+        async with client.messages.stream(model="opus", max_tokens=500, messages=again) as stream:
+            assert "".join([text async for text in stream.text_stream]) == "PONG"
+        simulator.inject(Fault(stop_reason="pause_turn"))
+        paused = await client.messages.create(model="opus", max_tokens=500, messages=ASK)
+        counted = await client.messages.count_tokens(model="opus", messages=ASK)
+        calls = len(simulator.calls)
+    assert first.content[0].type == "thinking"
+    assert paused.stop_reason == "pause_turn"
+    assert counted.input_tokens > 0
+    assert calls == 3
