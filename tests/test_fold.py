@@ -133,10 +133,15 @@ def test_no_arguments_are_what_the_start_said() -> None:
 
 
 def test_the_unknown_is_kept_as_far_as_it_can_be() -> None:
-    """A block of a new kind as it started, a delta of a new kind passed over, one without a block too."""
-    new: JSONObject = {"type": "hologram", "data": {"a": [1]}}
+    """A delta of a new kind changes the fields that it names, of a block of a new kind too; without a block it is lost."""
+    new: JSONObject = {"type": "hologram", "data": {"a": [1]}, "words": None}
+    deltas: list[JSONObject] = [
+        {"type": "hologram_delta", "words": "so ", "more": 1},
+        {"type": "hologram_delta", "words": "far", "more": [2], "data": None},
+    ]
     stray = BlockDelta(9, {"delta": {"type": "text_delta", "text": "lost"}})
-    assert _content(*_block(0, new, {"type": "hologram_delta", "more": 1}), stray) == [new]
+    assert _content(*_block(0, new, *deltas), stray) == [{**new, "words": "so far", "more": [2]}]
+    assert new["words"] is None
 
 
 def test_a_broken_answer_gives_what_there_is() -> None:

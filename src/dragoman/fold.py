@@ -34,8 +34,8 @@ class Folded:
 class Fold:
     """Accumulates the events of one answer.
 
-    What is unknown is kept as far as it can be: a block of a new kind stays as it started, a delta of a new kind is
-    passed over. `result` may be asked at any time, also of an answer that broke off.
+    What is unknown is kept as far as it can be: a delta of a new kind changes the fields of its block that it names;
+    texts are appended, as all that is known does it, anything else takes the place of what was there. `result` may be asked at any time, also of an answer that broke off.
     """
 
     def __init__(self) -> None:
@@ -96,6 +96,15 @@ class _Growing:
             self._pieces.setdefault(key, []).append(cast("str", delta[key]))
         elif "citation" in delta:
             self._citations.append(delta["citation"])
+        else:
+            self._guess(delta)
+
+    def _guess(self, delta: JSONObject) -> None:
+        for key, value in delta.items():
+            if isinstance(value, str) and key != "type":
+                self._pieces.setdefault(key, []).append(value)
+            elif value is not None and key != "type":
+                self._start = {**self._start, key: value}
 
     def joined(self, key: str) -> str:
         return "".join(self._pieces.get(key, ()))
