@@ -1,6 +1,7 @@
 """A simulator, or a server that does what no API would, and the direct backend in front of it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ async def api(**options: object) -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def raw_server(serve: Serve) -> AsyncIterator[str]:
+async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that answers as a test says; its address. What still runs in it is ended with it."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -123,9 +124,10 @@ async def raw_server(serve: Serve) -> AsyncIterator[str]:
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    scheme = "https" if tls else "http"
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in tasks:

@@ -115,10 +115,13 @@ class Incoming:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; those of an interim response are forgotten with it."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self.complete:
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """The head is whole, if it is not that of an interim response."""
+        if self.complete:
+            return
         parser = self._parser
         status = parser.get_status_code() if parser else 0
         if status < _FINAL:
@@ -129,8 +132,9 @@ class Incoming:
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
-        self._parts.append(body)
-        self.unread += len(body)
+        if not self.complete:
+            self._parts.append(body)
+            self.unread += len(body)
 
     def on_message_begin(self) -> None:
         """A response begins; a second one was not asked for."""
