@@ -133,7 +133,7 @@ def test_no_arguments_are_what_the_start_said() -> None:
 
 
 def test_the_unknown_is_kept_as_far_as_it_can_be() -> None:
-    """A delta of a new kind changes the fields that it names, of a block of a new kind too; without a block it is lost."""
+    """A delta of a new kind changes the fields that it names; one without a block is lost."""
     new: JSONObject = {"type": "hologram", "data": {"a": [1]}, "words": None}
     deltas: list[JSONObject] = [
         {"type": "hologram_delta", "words": "so ", "more": 1},

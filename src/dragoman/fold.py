@@ -35,7 +35,8 @@ class Fold:
     """Accumulates the events of one answer.
 
     What is unknown is kept as far as it can be: a delta of a new kind changes the fields of its block that it names;
-    texts are appended, as all that is known does it, anything else takes the place of what was there. `result` may be asked at any time, also of an answer that broke off.
+    texts are appended, as by all deltas that are known, anything else takes the place of what was there. `result` may
+    be asked at any time, also of an answer that broke off.
     """
 
     def __init__(self) -> None:
