@@ -18,30 +18,53 @@ import click
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _INSTALLED = _REPOSITORY / ".clients"
-_RUNNERS = {"openai_chat": "openai"}
+_RUNNERS = {
+    "openai_chat": "openai",
+    "openai_misc": "openai",
+    "schema_check": "openai",
+    "langchain_basic": "langchain",
+    "instructor_sdk": "instructor",
+    "openai_node_js": "openai-node",
+    "llm_cli": "llm",
+    "opencode_cli": "opencode",
+    "aider_cli": "aider",
+}
 """The runners, and the client that each needs."""
+_SLOW = frozenset({"opencode_cli", "aider_cli"})
+"""Those whose client takes over a minute to install or run."""
 _MODELS = ("sonnet", "claude-opus-5", "claude-sonnet-4-5")
-_NETWORK = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_INDEX_URL")
+_ONE_MODEL = "sonnet"
+_ON_EVERY_MODEL = frozenset({"openai_chat"})
+_NETWORK = (
+    "PATH",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_INDEX_URL",
+)
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help=f"A model to ask. [default: {', '.join(_MODELS)}]")
+@click.option("--model", "models", multiple=True, help="A model to ask. [default: one of each family, or the newest]")
 @click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
+@click.option("--quick", is_flag=True, help="Leave out what takes over a minute to install or run.")
 @click.argument("checks", nargs=-1)
-def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str]) -> None:
+def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str], *, quick: bool) -> None:
     """Run all CHECKS, or some."""
     folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
     if not (folder / "run.sh").is_file():
         click.echo(f"SKIPPED: no client checks in {folder}. Name their folder in DRAGOMAN_CLIENTS.")
         return
-    wanted = list(runners or _RUNNERS)
+    wanted = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
     for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
         _install(folder, client)
     with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home)) as address:
         failed = [
             f"{runner} with {model}"
-            for model in models or _MODELS
             for runner in wanted
+            for model in models or (_MODELS if runner in _ON_EVERY_MODEL else (_ONE_MODEL,))
             if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
         ]
     click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
@@ -52,6 +75,9 @@ def _install(folder: Path, client: str) -> None:
     if (_INSTALLED / "venvs" / client).is_dir() or (_INSTALLED / "npm" / client).is_dir():
         return
     click.echo(f"Installing {client} in {_INSTALLED}...")
+    _INSTALLED.mkdir(exist_ok=True)
+    if not (_INSTALLED / "runners").exists():
+        (_INSTALLED / "runners").symlink_to(folder)
     env = {**_environment(), "CLIENTS_ROOT": str(_INSTALLED), "UV": _uv()}
     _call(["bash", str(folder / "install.sh"), client], env)
 
