@@ -66,7 +66,7 @@ async def test_a_clients_version_and_betas_are_passed_on() -> None:
     """Who speaks the Messages API itself says how; from 2026-10-21 on the key is a bearer token."""
     async with api() as harness:
         terms = Terms(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
-        await ask(harness.backend, replace(harness.request([user("One")]), terms=terms))
+        await ask(harness.backend, replace(harness.request([user("One")], max_tokens=9), terms=terms))
         headers = harness.calls[0].headers
         assert headers["anthropic-version"] == "2026-10-21"
         assert headers["anthropic-beta"] == "a-1,b-2"

@@ -7,7 +7,7 @@ beside the event loop.
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import structlog
 
@@ -26,6 +26,13 @@ _EARLY = 120.0
 """Seconds before its end at which a token is renewed."""
 
 NO_CREDENTIALS = f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+
+@runtime_checkable
+class _Closes(Protocol):
+    """A provider with connections of its own; the SDK's type for providers does not say so."""
+
+    def close(self) -> None: ...
 
 
 class SdkChain:
@@ -52,10 +59,14 @@ class SdkChain:
         self._ask(force=False)
 
     async def aclose(self) -> None:
-        """Do not wait for a token any longer."""
+        """Do not wait for a token any longer, and close the connections that the SDK had for it."""
         if self._asking is not None and not self._asking.done():
             self._asking.cancel()
             await asyncio.wait([self._asking])
+        found, self._found = self._found, None
+        provider: object = found.provider if found else None
+        if isinstance(provider, _Closes):
+            await asyncio.to_thread(provider.close)
 
     async def signature(self, version: str) -> bytes:  # noqa: ARG002 - a token is a bearer token in every version
         """The line with the current token."""

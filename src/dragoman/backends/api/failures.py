@@ -59,7 +59,7 @@ async def from_response(response: Response) -> Failure:
     if status < 400:  # noqa: PLR2004 - below are no errors
         words = f"What answers at Claude's address is not Claude (status {status})."
         return Failure(UpstreamFailed(words), "not_claude")
-    wait = _retry_after(headers)
+    wait = retry_after(headers)
     error = api_error(status, _sentence(words, status), retry_after=wait, advice=SIGN_IN_ADVICE)
     passing = status in _PASSING or status >= _SERVER
     if told := headers.get("x-should-retry"):
@@ -128,7 +128,7 @@ def _sentence(words: str | None, status: int) -> str:
     return said or f"it answers with status {status}"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, out of a number of them, of milliseconds, or a date."""
     try:
         if "retry-after-ms" in headers:

@@ -6,6 +6,8 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-str
 MAX_FRAME = 64 * 2**20
 """Bytes that one event may have; search results have some 100,000."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 class TooLarge(Exception):  # noqa: N818 - named by what happened
     """An event does not end."""
@@ -26,9 +28,6 @@ class Frames:
         Raises:
             TooLarge: An event has more than `MAX_FRAME` bytes.
         """
-        if self._first:
-            self._first = False
-            data = data.removeprefix(b"\xef\xbb\xbf")
         if b"\r" in data or self._rest[-1:] == b"\r":
             data = self._unified(data)
         return self._split(data)
@@ -40,6 +39,9 @@ class Frames:
             self._hold(data)
             return []
         whole = b"".join((*self._pieces, self._rest, data))
+        if self._first:
+            self._first = False
+            whole = whole.removeprefix(_BYTE_ORDER_MARK)
         *frames, last = whole.split(b"\n\n")
         self._pieces, self._rest, self._held = [], last, len(last)
         return [found for frame in frames if (found := _data_of(frame))]

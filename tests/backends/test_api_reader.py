@@ -1,0 +1,153 @@
+"""Bytes to events: frames in any pieces and line ends, and events of every kind."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from api_harness import WHOLE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.backends.api.betas import betas_of
+from dragoman.backends.api.call import usual_limit
+from dragoman.backends.api.failures import retry_after
+from dragoman.backends.api.reader import Reader
+from dragoman.backends.api.sse import Frames
+from dragoman.catalog import MODELS
+from dragoman.fold import fold
+from dragoman.messages import MessagesRequest
+
+ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """The same bytes, cut at these places."""
+    places = sorted({min(cut, len(data)) for cut in cuts})
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=8),
+    ENDS,
+    st.lists(st.integers(0, 2000), max_size=30),
+)
+def test_frames_survive_any_cut(values: list[dict[str, str]], end: bytes, cuts: list[int]) -> None:
+    """Whatever the network does to them, with whichever line ends."""
+    lines = [[b"event: x", b"data: " + json.dumps(value).encode(), b""] for value in values]
+    data = b"".join(line + end for frame in lines for line in frame) + b": the end" + end
+    frames = Frames()
+    found = [frame for piece in pieces(data, cuts) for frame in frames.feed(piece)]
+    assert [json.loads(frame) for frame in found] == values
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"data: 1\n\n", [b"1"]),
+        (b"\xef\xbb\xbfdata: 1\n\n", [b"1"]),
+        (b"data:1\n\n", [b"1"]),
+        (b"data: 1\ndata: 2\n\n", [b"1\n2"]),
+        (b"data: 1\nevent: x\n\n", [b"1"]),
+        (b"\n\n\ndata: 1\n\n\n\ndata: 2\n\n", [b"1", b"2"]),
+        (b": comment\n\nevent: x\n\ndata: 1\n\n", [b"1"]),
+        (b"event: x\ndata: data: 1\n\n", [b"data: 1"]),
+        (b"data: 1\n", []),
+    ],
+)
+def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
+    """Comments, several lines, none, and words that look like fields; whole and byte after byte."""
+    assert Frames().feed(data) == expected
+    frames = Frames()
+    assert [frame for at in range(len(data)) for frame in frames.feed(data[at : at + 1])] == expected
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
+def test_an_answer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
+    """Event for event."""
+    reader = Reader()
+    events = [event for piece in pieces(WHOLE, cuts) for event in reader.feed(piece)]
+    assert reader.whole
+    assert fold(events) == fold(Reader().feed(WHOLE))
+
+
+def test_kinds_that_are_not_known_are_passed_over() -> None:
+    """The API may add some at any time."""
+    reader = Reader()
+    events = reader.feed(b'data: {"type":"news","x":1}\n\ndata: {"type":"ping"}\n\n' + WHOLE)
+    assert len(events) == 6
+    assert reader.failure is None
+    assert reader.feed(b"data: after the end\n\n") == []
+
+
+def test_an_event_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a limit to what is held of one."""
+    monkeypatch.setattr("dragoman.backends.api.sse.MAX_FRAME", 1000)
+    reader = Reader()
+    for _ in range(20):
+        reader.feed(b"data: " + b"x" * 100)
+    assert reader.failure is not None
+    assert "could not be read" in reader.failure.error.message
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_the_usual_limit_has_room_for_the_largest_budget(model: object) -> None:
+    """24,576 tokens of thinking, and words after them."""
+    known = next(found for found in MODELS if found is model)
+    assert 24_576 < usual_limit(known) <= known.output_tokens
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "-7"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "x"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ],
+)
+def test_retry_after(said: dict[str, str], seconds: float | None) -> None:
+    """Seconds, milliseconds or a date; what is none of them is not there."""
+    assert retry_after(said) == seconds
+
+
+def test_retry_after_a_date_to_come() -> None:
+    """The seconds until then."""
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    seconds = retry_after({"retry-after": later})
+    assert seconds is not None
+    assert 0 < seconds <= 100
+
+
+BETAS: list[tuple[dict[str, object], list[str]]] = [
+    ({}, []),
+    ({"tools": [{"name": "x"}, {"type": "web_search_20250305"}]}, []),
+    ({"tools": [{"type": "computer_20250124"}]}, ["computer-use-2025-01-24"]),
+    ({"mcp_servers": [], "tools": [{"type": "mcp_toolset"}]}, ["mcp-client-2025-11-20"]),
+    ({"container": {"skills": []}}, ["skills-2025-10-02"]),
+    ({"container": "c-1"}, []),
+    ({"speed": "fast"}, ["fast-mode-2026-02-01"]),
+    ({"speed": "standard"}, []),
+    ({"output_config": {"task_budget": {}}}, ["task-budgets-2026-03-13"]),
+    ({"thinking": {"type": "adaptive", "block_binding": {}}}, ["thinking-binding-controls-2026-08-01"]),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "f"}}]}]},
+        ["files-api-2025-04-14"],
+    ),
+    (
+        {"messages": [{"role": "system", "content": [], "output_config": {"effort": "low"}}]},
+        ["mid-conversation-output-config-2026-07-01"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), BETAS, ids=lambda value: str(value)[:40])
+def test_betas_by_the_features_of_a_body(fields: dict[str, object], expected: list[str]) -> None:
+    """Each once."""
+    body: MessagesRequest = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}
+    body.update(fields)  # type: ignore[typeddict-item]
+    assert betas_of(body) == expected
