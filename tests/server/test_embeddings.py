@@ -157,9 +157,11 @@ async def test_a_client_that_leaves_takes_its_request_along() -> None:
 
 async def test_a_remote_endpoint_by_setting() -> None:
     """Its model answers to OpenAI's names; it is asked with its own."""
-    async with endpoint() as remote:
-        async with served(embeddings_url=remote.url, embeddings_model="big", embeddings_api_key="sk-there") as http:
-            answer = await http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": ["abc"]})
+    async with (
+        endpoint() as remote,
+        served(embeddings_url=remote.url, embeddings_model="big", embeddings_api_key="sk-there") as http,
+    ):
+        answer = await http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": ["abc"]})
     body, headers = remote.asked[0]
     assert (answer.json()["model"], answer.json()["data"][0]["embedding"]) == ("big", [0, 3])
     assert (body["model"], headers["Authorization"]) == ("big", "Bearer sk-there")
