@@ -13,7 +13,8 @@ def banner(settings: Settings, gateway: Gateway, address: str) -> str:
     lines = [
         f"Dragoman {__version__}",
         f"  OpenAI base URL  {address}/v1",
-        "  Endpoints        /v1/chat/completions  /v1/models  /health  /metrics",
+        "  Endpoints        /v1/chat/completions  /v1/responses  /v1/completions  /v1/embeddings",
+        "                   /v1/messages  /v1/models  /health  /metrics",
         f"  Documentation    {address}/docs",
         f"  Backend          {gateway.backend.name}",
         f"  Claude           {_account(settings, gateway)}",
