@@ -5,9 +5,10 @@ are marked: tools, system prompt, the newest message and the user's turn before 
 Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 """
 
-import json
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, cast
+
+import msgspec
 
 from dragoman.catalog import Model
 from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
@@ -15,7 +16,7 @@ from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 CacheTtl: TypeAlias = Literal["5m", "1h", "off"]
 
 _MARKS = 4
-_CHARACTERS_A_TOKEN = 4
+_BYTES_A_TOKEN = 4
 _UNMARKABLE = frozenset({"thinking", "redacted_thinking"})
 
 
@@ -71,4 +72,4 @@ def _has_marks(value: JSON) -> bool:
 
 def _tokens(value: JSON) -> int:
     """A rough count, which need only tell small prompts from large ones."""
-    return len(json.dumps(value)) // _CHARACTERS_A_TOKEN
+    return len(msgspec.json.encode(value)) // _BYTES_A_TOKEN

@@ -1,6 +1,6 @@
 """A request as it is sent: the body in bytes, and the header lines that depend on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import cast
 
@@ -10,7 +10,7 @@ from dragoman.backends.api.betas import betas_of
 from dragoman.backends.api.caching import CacheTtl, marked
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Model
-from dragoman.messages import JSONObject, Terms, as_sent
+from dragoman.messages import JSONObject, MessagesRequest, Terms, as_sent
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is spoken where the client does not name another."""
@@ -22,6 +22,9 @@ SHARED_HEADERS = (
 _MOST = 64_000
 _MOST_WITH_BUDGET = 32_000
 """Above the largest budget that a client's effort becomes; the models with budgets have the smaller context."""
+
+_BYTES_A_TOKEN = 4
+"""At least: what has fewer bytes is not counted for more tokens by `caching` either."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -65,10 +68,14 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
     """
     if request.terms.verbatim:
         return _call(b"/v1/messages", request, {**as_sent(request.body), "stream": True})
-    body: JSONObject = {**cast("JSONObject", marked(request.body, request.model, cache_ttl)), "stream": True}
+    body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
     if body.get("max_tokens") is None:
         body["max_tokens"] = usual_limit(request.model)
-    return _call(b"/v1/messages", request, body)
+    call = _call(b"/v1/messages", request, body)
+    if cache_ttl == "off" or len(call.body) < request.model.cacheable_tokens * _BYTES_A_TOKEN:
+        return call  # most are too small, which is sooner seen in bytes
+    asked = marked(cast("MessagesRequest", body), request.model, cache_ttl)
+    return call if asked is body else replace(call, body=_encode(asked))
 
 
 def count_call(request: RunRequest) -> Call:

@@ -3,9 +3,12 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
+import re
+
 MAX_FRAME = 64 * 2**20
 """Bytes that one event may have; search results have some 100,000."""
 
+_ONE_LINE = re.compile(rb"^data: ?([^\n]*)\n\n", re.MULTILINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -42,9 +45,10 @@ class Frames:
         if self._first:
             self._first = False
             whole = whole.removeprefix(_BYTE_ORDER_MARK)
-        *frames, last = whole.split(b"\n\n")
-        self._pieces, self._rest, self._held = [], last, len(last)
-        return [found for frame in frames if (found := _data_of(frame))]
+        end = whole.rfind(b"\n\n") + 2
+        self._rest = whole[end:]
+        self._pieces, self._held = [], len(self._rest)
+        return _data_in(whole[:end])
 
     def _hold(self, data: bytes) -> None:
         """Keep a piece of an event that is not complete, without joining it to those before each time."""
@@ -68,10 +72,14 @@ class Frames:
         return data + b"\r" if waits else data
 
 
+def _data_in(frames: bytes) -> list[bytes]:
+    """The data of each whole event."""
+    found = _ONE_LINE.findall(frames)
+    if len(found) == frames.count(b"\ndata:") + frames.startswith(b"data:"):
+        return found  # every line of data is the only one of its event, and its last: as the API writes them
+    return [data for frame in frames.split(b"\n\n") if (data := _data_of(frame))]
+
+
 def _data_of(frame: bytes) -> bytes:
-    """The data of an event: mostly it has one line of it, the last."""
-    at = frame.find(b"\n") + 1
-    if frame.startswith(b"data:", at) and frame.find(b"\n", at) < 0 and not (at and frame.startswith(b"data:")):
-        return frame[at + 5 :].removeprefix(b" ")
     lines = [line[5:].removeprefix(b" ") for line in frame.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines)
