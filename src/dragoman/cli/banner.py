@@ -4,7 +4,7 @@ from dragoman import __version__
 from dragoman.bootstrap import Gateway
 from dragoman.settings import Settings, flag, variables
 
-_SECRET = frozenset({"api_key", "anthropic_api_key"})
+_SECRET = frozenset({"api_key", "anthropic_api_key", "embeddings_api_key"})
 
 
 def banner(settings: Settings, gateway: Gateway, address: str) -> str:
