@@ -141,7 +141,7 @@ async def test_without_the_sdk_its_installation_is_the_error(monkeypatch: pytest
     """Profiles need it; keys do not."""
     monkeypatch.setitem(sys.modules, "anthropic.lib.credentials", None)
     async with backend_at("http://127.0.0.1:1", api_key=None, retries=0) as backend:
-        with pytest.raises(errors.NotInstalled, match="pip install anthropic"):
+        with pytest.raises(errors.NotInstalled, match="pip install 'anthropic"):
             await ask(backend, pong())
 
 

@@ -14,7 +14,7 @@ from dragoman.messages import JSON, JSONObject
 
 SIGN_IN_ADVICE = (
     "Set ANTHROPIC_API_KEY to an API key of yours and start the gateway again, or sign in with `ant auth login`, "
-    "Anthropic's own tool, and install the official SDK beside the gateway: `pip install anthropic`."
+    "Anthropic's own tool, and install the official SDK beside the gateway: `pip install 'anthropic>=2.11'`."
 )
 
 _PASSING = frozenset({408, 409, 429})
