@@ -61,8 +61,8 @@ def pairs(value: object) -> object:
 
 def backend_name(value: object) -> object:
     """The backend's own name, for an alias of it."""
-    if value == "cli":
-        raise ValueError("the backend `cli` is not in this version; use `runtime` or `api`")
+    if value in {"cli", "bedrock", "vertex"}:
+        raise ValueError(f"the backend `{value}` is not in this version; use `runtime` or `api`")
     return "runtime" if value == "sdk" else value
 
 
