@@ -36,7 +36,9 @@ def parse(words: list[str]) -> None:
     name, *arguments = words
     command = subcommand(name)
     assert command is not None, f"there is no `dragoman {name}`"
-    command.make_context(name, arguments).close()
+    # With its group around it: a command remembers the help flags that it was first read with.
+    group = click.Context(cli, **cli.context_settings)
+    command.make_context(name, arguments, parent=group).close()
 
 
 def codes() -> set[str]:
