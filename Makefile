@@ -7,10 +7,10 @@ ARGS ?=
 # What the tests of the local embedding model need, some 280 MB to download; `make test EMBEDDINGS=` leaves both out.
 EMBEDDINGS ?= $(VENV)/.embeddings
 
-.PHONY: help serve test check format lint types contracts pytest docs clients bench clean
+.PHONY: help serve test check format lint types contracts pytest docs clients bench bench-api clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 serve: $(VENV)/.serve ## Start the gateway; flags in ARGS, as in: make serve ARGS=--simulate
 	@$(BIN)/dragoman serve $(ARGS)
@@ -44,6 +44,9 @@ clients: $(VENV)/.dev ## Run real clients' checks against a simulated gateway; D
 
 bench: $(VENV)/.dev ## Measure the runtime backend against cold processes
 	$(BIN)/python benchmarks/runtime.py
+
+bench-api: $(VENV)/.dev ## Measure the api backend beside LiteLLM, which it installs (some 740 MB)
+	$(BIN)/python benchmarks/api.py $(ARGS)
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -1,0 +1,179 @@
+"""Starting what is measured, each on a core that it is told, and reading from /proc what it costs."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import msgspec
+
+from api_load import Job, Outcome
+from servers import children_of
+
+_HERE = Path(__file__).parent
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_MEBIBYTE = 2**20
+_PATIENCE = 120.0
+_POLL = 0.004
+_LAST_WORDS = 15.0
+
+_CORES = sorted(os.sched_getaffinity(0))
+GATEWAY_CORE = _CORES[0]
+"""What is measured has this core for itself."""
+HARNESS_CORES = set(_CORES[1:3]) or {GATEWAY_CORE}
+"""The scripted API and the load generator have one each, or share one where there are but two."""
+
+
+@dataclass
+class Process:
+    """A process that we started, and its children.
+
+    Attributes:
+        pid: Its id.
+        port: Where it listens, on 127.0.0.1.
+        boot: Seconds from its start to its first healthy answer.
+    """
+
+    pid: int
+    port: int
+    boot: float = field(default=0.0)
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        return sum(_cpu(pid) for pid in self._family())
+
+    def memory(self) -> float:
+        """Resident MiB now."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._family())
+        return sum(pages) * _PAGE / _MEBIBYTE
+
+    def _family(self) -> list[int]:
+        return [self.pid, *children_of(self.pid)]
+
+
+class Load:
+    """The load generator."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self.itself = Process(process.pid, 0)
+
+    def run(self, job: Job) -> Outcome:
+        """Have a job done.
+
+        Raises:
+            SystemExit: An answer was not what it must be.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - they are pipes
+        assert self._process.stdout is not None  # noqa: S101
+        self._process.stdin.write(msgspec.json.encode(job) + b"\n")
+        self._process.stdin.flush()
+        outcome = msgspec.json.decode(self._process.stdout.readline(), type=Outcome)
+        if outcome.failure:
+            raise SystemExit(f"{job.request.split(maxsplit=2)[1].decode()} on port {job.port}: {outcome.failure}")
+        return outcome
+
+
+@contextmanager
+def scripted() -> Iterator[Process]:
+    """The scripted API."""
+    core = {min(HARNESS_CORES)}
+    with _started([sys.executable, str(_HERE / "api_scripted.py")], core, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        yield Process(process.pid, int(process.stdout.readline()))
+
+
+@contextmanager
+def load_generator() -> Iterator[Load]:
+    """The load generator."""
+    core = {max(HARNESS_CORES)}
+    with _started(
+        [sys.executable, str(_HERE / "api_load.py")], core, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        yield Load(process)
+
+
+@contextmanager
+def served(command: Sequence[str], health: str, home: Path, env: Mapping[str, str]) -> Iterator[Process]:
+    """A gateway; given once it says that it is healthy.
+
+    Args:
+        command: What starts it, with `{port}` where its port belongs.
+        health: The path that answers 200 once it is.
+        home: A new folder to make for it; what it prints goes to `printed` there.
+        env: All of its environment, beside what every program needs.
+    """
+    home.mkdir(parents=True)
+    port = _free_port()
+    full = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(home), "TMPDIR": str(home), **env}
+    with (home / "printed").open("wb") as printed:
+        words = [word.format(port=port) for word in command]
+        began = time.perf_counter()
+        with _started(words, {GATEWAY_CORE}, stdout=printed, stderr=printed, env=full, cwd=home) as process:
+            boot = _healthy(process, port, health, began)
+            yield Process(process.pid, port, boot)
+
+
+def _healthy(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> float:
+    while time.perf_counter() - began < _PATIENCE:
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args!r} ended with {process.returncode} instead of serving.")
+        if _status(port, path) == 200:  # noqa: PLR2004 - HTTP's own number
+            return time.perf_counter() - began
+        time.sleep(_POLL)
+    raise SystemExit(f"{process.args!r} is not healthy after {_PATIENCE:g} seconds.")
+
+
+def _status(port: int, path: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _started(command: Sequence[str], cores: set[int], **options: object) -> Iterator["subprocess.Popen[bytes]"]:
+    # A child inherits the cores of whoever starts it: so it has them from its first instruction on.
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)  # type: ignore[call-overload] # noqa: S603 - our own commands
+    finally:
+        os.sched_setaffinity(0, ours)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_LAST_WORDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK

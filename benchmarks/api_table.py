@@ -1,0 +1,216 @@
+"""The figures of the benchmark, and the table that is made of them."""
+
+import os
+import platform
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeAlias
+
+from api_load import Outcome
+from api_processes import Process
+
+_SETTLE = 1.0
+_MILLI = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one measurement gave.
+
+    Attributes:
+        outcome: What the load generator saw.
+        cpu: Processor seconds of who was asked.
+        harness: Processor seconds of the scripted API and the load generator.
+        memory: Resident MiB of who was asked, at the end.
+        chunks: Pieces of text in an answer.
+    """
+
+    outcome: Outcome
+    cpu: float
+    harness: float
+    memory: float
+    chunks: int
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.outcome.requests / self.outcome.seconds
+
+    @property
+    def chunk_rate(self) -> float:
+        """Pieces of text a second."""
+        return self.rate * self.chunks
+
+    @property
+    def cost(self) -> float:
+        """Processor milliseconds for one answer."""
+        return _MILLI * self.cpu / self.outcome.requests
+
+    @property
+    def chunk_cost(self) -> float:
+        """Processor milliseconds for 1,000 pieces of text."""
+        return 1000 * self.cost / self.chunks
+
+
+class Samples:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._taken: defaultdict[tuple[str, str], list[Sample]] = defaultdict(list)
+        self._boots: defaultdict[str, list[float]] = defaultdict(list)
+        self._idle: defaultdict[str, list[float]] = defaultdict(list)
+
+    def add(self, name: str, kind: str, sample: Sample) -> None:
+        """Keep one."""
+        self._taken[name, kind].append(sample)
+
+    def started(self, name: str, process: Process) -> None:
+        """Note how long a start took and, a moment later, what the process keeps in memory."""
+        time.sleep(_SETTLE)
+        self._boots[name].append(process.boot)
+        self._idle[name].append(process.memory())
+
+    def median(self, name: str, kind: str, of: Callable[[Sample], float]) -> float:
+        """The median over all rounds."""
+        return statistics.median(of(sample) for sample in self._taken[name, kind])
+
+    def boot(self, name: str) -> float:
+        """Seconds to the first healthy answer."""
+        return statistics.median(self._boots[name])
+
+    def idle(self, name: str) -> float:
+        """Resident MiB after the start."""
+        return statistics.median(self._idle[name])
+
+    def loaded(self, name: str) -> float:
+        """The most resident MiB seen after any measurement."""
+        return max(s.memory for (asked, _), taken in self._taken.items() if asked == name for s in taken)
+
+
+Figure: TypeAlias = Callable[[Samples, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        title: What is measured.
+        figure: Takes it from the samples, for a contender.
+        digits: Decimal places shown.
+        more: Whether more is better.
+        ratio: The least ratio to LiteLLM that is expected; 0: none is.
+        limit: The most that is expected; 0: no limit is.
+        direct: Whether it means something without a gateway.
+    """
+
+    title: str
+    figure: Figure
+    digits: int = 0
+    more: bool = False
+    ratio: float = 0.0
+    limit: float = 0.0
+    direct: bool = False
+
+
+def _of(kind: str, of: Callable[[Sample], float]) -> Figure:
+    return lambda samples, name: samples.median(name, kind, of)
+
+
+def _added(kind: str, of: Callable[[Sample], float]) -> Figure:
+    """Milliseconds more than without a gateway."""
+    return lambda samples, name: _MILLI * (samples.median(name, kind, of) - samples.median("direct", kind, of))
+
+
+def _busy(kind: str) -> Figure:
+    return _of(kind, lambda s: 100 * s.cpu / s.outcome.seconds)
+
+
+def _harness(kind: str) -> Figure:
+    return _of(kind, lambda s: 100 * s.harness / s.outcome.seconds)
+
+
+_ROWS = (
+    Row("requests/s, 1 connection", _of("1", lambda s: s.rate), more=True, direct=True),
+    Row("requests/s, 16 connections", _of("16", lambda s: s.rate), more=True, ratio=25, direct=True),
+    Row("requests/s, 64 connections", _of("64", lambda s: s.rate), more=True, direct=True),
+    Row("requests/s, 16 connections, 100 KB each", _of("large", lambda s: s.rate), more=True, direct=True),
+    Row("added latency p50, 1 connection, ms", _added("1", lambda s: s.outcome.whole[0]), 2, limit=0.6),
+    Row("added latency p99, 1 connection, ms", _added("1", lambda s: s.outcome.whole[1]), 2),
+    Row("latency p99, 16 connections, ms", _of("16", lambda s: _MILLI * s.outcome.whole[1]), 1, direct=True),
+    Row("added time to the first words p50, ms", _added("first", lambda s: s.outcome.first[0]), 2),
+    Row("added time to the first words p99, ms", _added("first", lambda s: s.outcome.first[1]), 2),
+    Row("chunks/s, 50 streams", _of("chunks", lambda s: s.chunk_rate), more=True, ratio=30, direct=True),
+    Row("chunks/s, 50 streams, one every 20 ms each", _of("paced", lambda s: s.chunk_rate), more=True, direct=True),
+    Row("CPU ms a request, 16 connections", _of("16", lambda s: s.cost), 3),
+    Row("CPU ms a request of 100 KB", _of("large", lambda s: s.cost), 3),
+    Row("CPU ms for 1,000 chunks, 50 streams", _of("chunks", lambda s: s.chunk_cost), 1),
+    Row("CPU ms for 1,000 chunks, one every 20 ms", _of("paced", lambda s: s.chunk_cost), 1),
+    Row("memory idle (RSS), MiB", lambda samples, name: samples.idle(name), limit=80),
+    Row("memory under load (RSS), MiB", lambda samples, name: samples.loaded(name)),
+    Row("seconds to the first healthy answer", lambda samples, name: samples.boot(name), 2, limit=0.8),
+)
+_CHECKS = (
+    Row("its core in use, 16 connections, %", _busy("16")),
+    Row("the harness's core in use meanwhile, %", _harness("16"), direct=True),
+    Row("its core in use, 50 streams, %", _busy("chunks")),
+    Row("the harness's core in use meanwhile, %", _harness("chunks"), direct=True),
+)
+
+
+def table(samples: Samples, rounds: int, litellm: str) -> str:
+    """All of it, in Markdown."""
+    head = (f"medians of {rounds} rounds", "no gateway (ceiling)", "dragoman", "LiteLLM", "dragoman is", "bar")
+    checks = ("who was busy", "no gateway", "dragoman", "LiteLLM")
+    return "\n".join(
+        (
+            _machine(litellm),
+            *_lines(head, (_cells(row, samples) for row in _ROWS)),
+            "",
+            *_lines(checks, (_cells(row, samples)[:4] for row in _CHECKS)),
+        )
+    )
+
+
+def _lines(head: tuple[str, ...], rows: Iterator[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" * len(head) + "|"
+    for cells in rows:
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _cells(row: Row, samples: Samples) -> list[str]:
+    ours, theirs = row.figure(samples, "dragoman"), row.figure(samples, "litellm")
+    better = (ours / theirs if row.more else theirs / ours) if ours and theirs else 0.0
+    direct = f"{row.figure(samples, 'direct'):,.{row.digits}f}" if row.direct else ""
+    shown = f"{better:.1f}x {'more' if row.more else 'less'}" if better > 0 else ""
+    return [row.title, direct, f"{ours:,.{row.digits}f}", f"{theirs:,.{row.digits}f}", shown, _bar(row, ours, better)]
+
+
+def _bar(row: Row, ours: float, better: float) -> str:
+    if row.ratio:
+        return f"{row.ratio:g}x {'met' if better >= row.ratio else 'MISSED'}"
+    if row.limit:
+        return f"at most {row.limit:g} {'met' if ours <= row.limit else 'MISSED'}"
+    return ""
+
+
+def _machine(litellm: str) -> str:
+    names = [line.split(":")[1].strip() for line in _read("/proc/cpuinfo") if line.startswith("model name")]
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("dragoman", "uvicorn", "uvloop", "httptools"))
+    load = ", ".join(f"{figure:.1f}" for figure in os.getloadavg())
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} x {names[0] if names else platform.machine()}, "
+        f"{platform.system()} {platform.release()}, load averages at the end {load},\n"
+        f"Python {platform.python_version()}, {libraries}, LiteLLM {litellm}\n"
+    )
+
+
+def _read(path: str) -> list[str]:
+    return Path(path).read_text(encoding="utf-8").splitlines()
