@@ -75,11 +75,12 @@ async def test_a_reset_after_the_first_byte_is_never_answered_twice() -> None:
 @pytest.mark.parametrize("after", [None, 2])
 async def test_silence_is_a_timeout(after: int | None) -> None:
     """Before the first byte and after; it is not borne a second time."""
-    async with api(retries=2, silence=0.05) as harness:
-        harness.simulator.inject(Fault(action="silence", after=after))
+    seen: list[Event] = []
+    async with api(retries=2, silence=0.1) as harness:
+        harness.simulator.inject(Fault(action="silence", after=after), times=3)
         with pytest.raises(errors.TimedOut, match="no sign of life"):
-            await harness.ask([user("Count to 9")])
-        assert len(harness.calls) == 1
+            await harness.read([user("Count to 9")], into=seen)
+        assert retries(seen) == []
         assert harness.connections == {"busy": 0, "idle": 0}
 
 

@@ -85,11 +85,9 @@ class ApiBackend:
     def status(self) -> JSONObject:
         """Authentication, version and connections."""
         return {
-            "backend": self.name,
             "authentication": self._upstream.authentication,
             "anthropic_version": API_VERSION,
             "connections": {"busy": self._upstream.busy_count, "idle": self._upstream.idle_count},
-            "trouble": self.ready(),
         }
 
     def _retries(self) -> Retries:
