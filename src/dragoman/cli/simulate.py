@@ -1,6 +1,7 @@
 """`dragoman simulate`."""
 
 import asyncio
+import signal
 
 import click
 
@@ -23,8 +24,6 @@ def command(host: str, port: int) -> None:
     """Run the Messages API simulator alone."""
     try:
         asyncio.run(_simulate(host, port))
-    except KeyboardInterrupt:
-        return
     except OSError as error:
         raise click.ClickException(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
 
@@ -32,6 +31,10 @@ def command(host: str, port: int) -> None:
 async def _simulate(host: str, port: int) -> None:
     from dragoman.simulator import Simulator  # noqa: PLC0415 - after the arguments are known to be good
 
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Of our own: a shell's background job is started with Ctrl-C ignored, and Python then leaves it so.
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Simulator(host, port) as simulator:
         click.echo(_EXAMPLE.format(url=simulator.url))
-        await asyncio.Event().wait()
+        await stop.wait()
