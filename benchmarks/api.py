@@ -24,6 +24,7 @@ from api_processes import Load, Process
 from api_table import Sample, Samples, table
 
 _LONGEST = 540
+_WARM_UP = 0.3
 _FEW = 8
 _PACE = 20
 _MARKS: dict[Dialect, dict[bool, bytes]] = {
@@ -81,7 +82,7 @@ class Bench:
     def measure(self, kind: Kind, contender: Contender, *, counts: bool = True) -> None:
         """Ask, for a second or so; a warm-up does not count."""
         mark = _MARKS[contender.dialect][bool(kind.chunks)]
-        request, seconds = kind.request(contender.dialect), contender.seconds
+        request, seconds = kind.request(contender.dialect), contender.seconds if counts else _WARM_UP
         job = Job(contender.process.port, request, mark, kind.connections, seconds, PIECE, kind.chunks)
         before = self._spent(contender)
         outcome = self._load.run(job)
