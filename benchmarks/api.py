@@ -113,6 +113,7 @@ def main() -> None:
     told = parser.parse_args()
     version = contenders.install_litellm(told.litellm)
     signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGTERM, _told_to_end)
     signal.alarm(_LONGEST)
     os.sched_setaffinity(0, processes.HARNESS_CORES)
     with ExitStack() as stack:
@@ -148,6 +149,10 @@ def _started(
 
 def _too_long(*_: object) -> None:
     raise SystemExit(f"The benchmark takes longer than {_LONGEST} seconds: something hangs.")
+
+
+def _told_to_end(*_: object) -> None:
+    raise SystemExit("Told to end.")  # and not at once: what was started is ended on the way out
 
 
 if __name__ == "__main__":
