@@ -1,0 +1,83 @@
+"""How Claude is asked: the backend that the settings name, and what tries its runtime."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from dragoman.backends.base import Backend
+from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
+from dragoman.backends.runtime.doctor import Finding, examine
+from dragoman.backends.runtime.probe import ScriptedApi
+from dragoman.bootstrap.secrets import revealed
+from dragoman.catalog import Catalog
+from dragoman.settings import BadSettings, Settings
+
+SIMULATED_KEY = "sk-ant-simulated"
+
+
+def backend_for(settings: Settings, simulator: str | None) -> Backend:
+    """The backend.
+
+    Args:
+        settings: Which, and with what account.
+        simulator: The address of a simulator that stands in for Claude.
+
+    Raises:
+        BadSettings: It cannot be had with these settings.
+    """
+    if settings.backend == "runtime":
+        return RuntimeBackend(runtime_options(settings, simulator))
+    from dragoman.backends.api import ApiBackend, ApiOptions  # noqa: PLC0415 - the one that is wanted alone
+
+    if settings.signed_in:
+        raise BadSettings(
+            "signed_in (--signed-in) is the sign-in of Claude Code, which Claude Code alone may use: it goes with "
+            "`--backend runtime`. The backend `api` takes ANTHROPIC_API_KEY, or a profile of `ant auth login`."
+        )
+    own_account = simulator is None
+    return ApiBackend(
+        ApiOptions(
+            api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+            auth_token=revealed(settings.anthropic_auth_token),
+            base_url=settings.anthropic_base_url if own_account else simulator,
+            retries=settings.retries,
+            silence=settings.silence_timeout,
+            cache_ttl=settings.cache_ttl,
+        )
+    )
+
+
+def runtime_options(settings: Settings, simulator: str | None = None) -> RuntimeOptions:
+    """The runtime's part of the settings.
+
+    Args:
+        settings: All of them.
+        simulator: The address of a simulator that stands in for Claude, with no account of the owner's.
+    """
+    own_account = simulator is None
+    return RuntimeOptions(
+        state_dir=settings.state_dir.expanduser(),
+        command=settings.claude_command,
+        api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+        base_url=settings.anthropic_base_url if own_account else simulator,
+        signed_in=settings.signed_in and own_account,
+        config_dir=settings.claude_config_dir if own_account else None,
+        default_model=Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id,
+        spares=settings.spares,
+        max_live=settings.max_live,
+        live_ttl=settings.live_ttl,
+        parked_ttl=settings.parked_ttl,
+        max_memory=settings.max_memory,
+        silence=settings.silence_timeout,
+        retries=settings.retries,
+    )
+
+
+async def diagnose(settings: Settings) -> AsyncGenerator[Finding]:
+    """Try the runtime against a simulator of its own, and tell of each finding as it is made."""
+    from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
+
+    async with Simulator() as simulator:
+        api = ScriptedApi(simulator.url, lambda: [call.body for call in simulator.calls])
+        async with aclosing(examine(runtime_options(settings, simulator.url), api)) as findings:
+            async for finding in findings:
+                yield finding

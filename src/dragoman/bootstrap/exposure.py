@@ -1,0 +1,29 @@
+"""What would give strangers the use of the owner's account, and is refused."""
+
+from dragoman.server.hosts import is_loopback
+from dragoman.settings import BadSettings, Settings
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse what would give strangers the use of the owner's account.
+
+    Raises:
+        BadSettings: With what to do instead.
+    """
+    if "*" in settings.allow_origin and not settings.api_key:
+        raise BadSettings(
+            "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
+        )
+    if is_loopback(settings.host):
+        return
+    if not settings.api_key:
+        raise BadSettings(
+            f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
+            f"`dragoman serve --host {settings.host} --api-key KEY`, or stay on 127.0.0.1."
+        )
+    if settings.signed_in and not settings.allow_remote_signed_in:
+        raise BadSettings(
+            f"signed_in (--signed-in) serves the account's owner alone, but host (--host) is {settings.host}, where "
+            "others can reach it. Stay on 127.0.0.1; or, if nobody else will use it, say so: "
+            "--allow-remote-signed-in."
+        )

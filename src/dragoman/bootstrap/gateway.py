@@ -1,0 +1,154 @@
+"""Putting a gateway together."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from dragoman.backends.base import Backend, Embedder
+from dragoman.bootstrap.backends import backend_for
+from dragoman.bootstrap.embedders import embedder_for
+from dragoman.bootstrap.exposure import check_exposure
+from dragoman.bootstrap.media import fill_media_for
+from dragoman.bootstrap.secrets import revealed
+from dragoman.catalog import Catalog
+from dragoman.errors import NotFound
+from dragoman.fetch import FillMedia
+from dragoman.runs import Engine, Limits
+from dragoman.runs.thinking import Thinking
+from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, build_app
+from dragoman.settings import BadSettings, Settings
+from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.wire.anthropic_messages import AnthropicMessages
+from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.openai_completions import OpenAICompletions
+from dragoman.wire.openai_embeddings import OpenAIEmbeddings
+from dragoman.wire.openai_responses import OpenAIResponses
+from dragoman.wire.options import WireOptions
+
+_THINKING_ENTRIES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that runs.
+
+    Attributes:
+        app: What a server is given to serve.
+        backend: How Claude is asked.
+        drain: Takes nothing new, lets what runs end for so many seconds, then ends it with an error.
+        simulator: The simulator's address, if it stands in for Claude.
+    """
+
+    app: ASGIApp
+    backend: Backend
+    drain: Callable[[float], Awaitable[None]]
+    simulator: str | None = None
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings, backend: Backend | None = None, embedder: Embedder | None = None
+) -> AsyncIterator[Gateway]:
+    """Make a gateway, and end all that it owns on the way out, the youngest part first.
+
+    Args:
+        settings: What it is told.
+        backend: A backend to use instead of the one that the settings name.
+        embedder: The same for what makes embeddings.
+
+    Raises:
+        BadSettings: It would not be safe to start like this, or a named model does not exist.
+    """
+    check_exposure(settings)
+    catalog, fill_media = _catalog(settings), fill_media_for(settings)
+    async with AsyncExitStack() as stack:
+        simulator = await _simulator(stack) if settings.simulate else None
+        backend = backend or backend_for(settings, simulator)
+        stack.push_async_callback(backend.aclose)
+        await backend.start()
+        engine = Engine(backend, _limits(settings), _thinking(stack, settings))
+        stack.push_async_callback(engine.aclose, 0)
+        embedder = embedder or embedder_for(settings)
+        stack.push_async_callback(embedder.aclose)
+        app = _app(_options(settings, fill_media), settings, catalog, backend, engine, embedder)
+
+        async def drain(grace: float) -> None:
+            await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
+
+        yield Gateway(app, backend, drain, simulator)
+
+
+def _catalog(settings: Settings) -> Catalog:
+    catalog = Catalog(
+        aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
+    )
+    if not settings.models:
+        return catalog
+    try:
+        return catalog.only(settings.models)
+    except NotFound as error:
+        raise BadSettings(f"models (--models, DRAGOMAN_MODELS): {error.message}") from None
+
+
+async def _simulator(stack: AsyncExitStack) -> str:
+    from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
+
+    return (await stack.enter_async_context(Simulator())).url
+
+
+def _thinking(stack: AsyncExitStack, settings: Settings) -> Thinking | None:
+    if not settings.thinking_ttl:
+        return None
+    path = settings.state_dir.expanduser() / "thinking.db"
+    keep = SQLiteKeep(path, ttl=settings.thinking_ttl, entries=_THINKING_ENTRIES)
+    stack.push_async_callback(keep.aclose)
+    key = revealed(settings.anthropic_api_key) or revealed(settings.anthropic_auth_token) or ""
+    return Thinking(keep, "signed-in" if settings.signed_in else hashlib.sha256(key.encode()).hexdigest())
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_concurrency=settings.max_concurrency,
+        max_queue_size=settings.max_queue_size,
+        run_timeout=settings.run_timeout,
+        requests_per_minute=settings.requests_per_minute,
+    )
+
+
+def _app(
+    options: Options, settings: Settings, catalog: Catalog, backend: Backend, engine: Engine, embedder: Embedder
+) -> ASGIApp:
+    async def listed() -> Iterable[tuple[str, str]]:
+        return [(model.id, model.name) for model in await backend.models()]
+
+    live = LiveCatalog(catalog, None if settings.models else listed)
+    choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
+    dialects = Dialects(
+        OpenAIChat(live, choices),
+        OpenAICompletions(live, choices),
+        OpenAIResponses(live, choices),
+        AnthropicMessages(live),
+    )
+    embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
+    operations = Operations(backend.name, backend.ready, backend.status)
+    return build_app(dialects, engine, live, embed, operations, options)
+
+
+def _options(settings: Settings, fill_media: FillMedia) -> Options:
+    key = revealed(settings.api_key)
+    return Options(
+        host=settings.host,
+        api_key=key.encode() if key else None,
+        allow_hosts=settings.allow_host,
+        allow_origins=settings.allow_origin,
+        open_models=settings.open_models,
+        max_request_bytes=settings.max_request_bytes,
+        heartbeat=settings.heartbeat,
+        payloads=settings.log_level in {"debug", "trace"},
+        trace=settings.log_level == "trace",
+        fill_media=fill_media,
+    )
