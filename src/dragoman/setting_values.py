@@ -1,7 +1,6 @@
 """Values of settings, as people write them."""
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,14 @@ class Given:
     variable: str = ""
     fallback: str = ""
     shown: str = ""
+
+    def flag_of(self, name: str) -> str | None:
+        """The long flag of the setting that is given so."""
+        return f"--{name.replace('_', '-')}" if self.flag else None
+
+    def variables_of(self, name: str) -> tuple[str, ...]:
+        """Its variables, the stronger one first."""
+        return tuple(part for part in (self.variable or f"DRAGOMAN_{name.upper()}", self.fallback) if part)
 
 
 def names(value: object) -> object:
@@ -87,28 +94,3 @@ def key_in(path: Path) -> str:
     if not key:
         raise ValueError(f"api_key_file (--api-key-file): {path} is empty")
     return key
-
-
-def toml_values(named: str | None) -> dict[str, object]:
-    """The settings of a TOML file, by their own names.
-
-    Args:
-        named: The file; none for the platform's usual one, which need not be there.
-
-    Raises:
-        ValueError: It cannot be read; the text says which and why.
-    """
-    from platformdirs import user_config_path  # noqa: PLC0415 - with the other files
-
-    path = Path(named).expanduser() if named else user_config_path("dragoman") / "dragoman.toml"
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    table = values.pop("models", None)
-    if isinstance(table, dict):
-        places = {"aliases": "model_aliases", "default": "default_model", "list": "models"}
-        values |= {places.get(key, f"models.{key}"): value for key, value in table.items()}
-    elif table is not None:
-        values["models"] = table
-    return {key.replace("-", "_"): value for key, value in values.items()}

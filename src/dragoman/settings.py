@@ -3,17 +3,19 @@
 Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-from dotenv import dotenv_values
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names, toml_values
+from dragoman.setting_sources import Source, from_env_file, from_environment, from_flags, from_toml, nearest
+from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names
+
+ENV_FILE = Path(".env")
+"""Read from the working directory, if it is there."""
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -210,19 +212,16 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `api_key_file` instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say where values come from, the strongest first."""
-        environment = _Layer(settings_cls, _from_variables(os.environ))
         env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
-        dotenv = _Layer(settings_cls, _from_variables(dotenv_values(env_file) if env_file else {}))
-        named = next((layer()["config"] for layer in (init_settings, environment, dotenv) if "config" in layer()), None)
-        return init_settings, environment, dotenv, _Layer(settings_cls, _from_toml(cast("str | None", named)))
+        return tuple(_Layer(settings_cls, source.values) for source in sources(init_settings(), env_file))
 
 
 class _Layer(PydanticBaseSettingsSource):
     """Settings that stand together in one place."""
 
-    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, object]) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, object]) -> None:
         super().__init__(settings_cls)
-        self._values = values
+        self._values = dict(values)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
         return self._values.get(field_name), field_name, False
@@ -236,18 +235,41 @@ def given(name: str) -> Given:
     return next(item for item in Settings.model_fields[name].metadata if isinstance(item, Given))
 
 
+def all_given() -> dict[str, Given]:
+    """How each setting can be given."""
+    return {name: given(name) for name in Settings.model_fields}
+
+
 def variables(name: str) -> tuple[str, ...]:
     """The variables of a setting, the stronger one first."""
-    known = given(name)
-    return tuple(v for v in (known.variable or f"DRAGOMAN_{name.upper()}", known.fallback) if v)
+    return given(name).variables_of(name)
 
 
 def flag(name: str) -> str | None:
     """The long flag of a setting."""
-    return f"--{name.replace('_', '-')}" if given(name).flag else None
+    return given(name).flag_of(name)
 
 
-def load(flags: Mapping[str, object], *, env_file: Path | None = Path(".env")) -> Settings:
+def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE) -> tuple[Source, ...]:
+    """Every place that settings come from, the strongest first.
+
+    Args:
+        flags: What the command line says, by setting.
+        env_file: The `.env` file, read if it is there.
+
+    Raises:
+        BadSettings: The settings file cannot be read.
+    """
+    known = all_given()
+    found = from_flags(known, flags), from_environment(known), from_env_file(known, env_file)
+    named = next((source.values["config"] for source in found if "config" in source.values), None)
+    try:
+        return (*found, from_toml(known, str(named) if named else None))
+    except ValueError as error:
+        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {error}") from None
+
+
+def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Settings:
     """Put the settings together.
 
     Args:
@@ -267,20 +289,8 @@ def load(flags: Mapping[str, object], *, env_file: Path | None = Path(".env")) -
 
 def _problem(where: tuple[int | str, ...], message: str) -> str:
     name, message = str(where[0]) if where else "", message.removeprefix("Value error, ")
-    if name not in Settings.model_fields:
-        return f"{name}: {message}" if name else message
-    ways = ", ".join(way for way in (flag(name), *variables(name)) if way)
-    return f"{name} ({ways}): {message}"
-
-
-def _from_variables(environment: Mapping[str, str | None]) -> dict[str, object]:
-    """An empty variable counts as not set, as compose files write it."""
-    found = {name: [environment.get(v) for v in variables(name)] for name in Settings.model_fields}
-    return {name: next(filter(None, values)) for name, values in found.items() if any(values)}
-
-
-def _from_toml(named: str | None) -> dict[str, object]:
-    try:
-        return toml_values(named)
-    except ValueError as error:
-        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {error}") from None
+    if name and name not in Settings.model_fields:
+        meant = nearest(name, Settings.model_fields)
+        return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
+    ways = ", ".join(way for way in (flag(name), *variables(name)) if way) if name else ""
+    return f"{name} ({ways}): {message}" if name else message
