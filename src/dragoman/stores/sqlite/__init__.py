@@ -1,0 +1,6 @@
+"""Stores of one machine, in files: SQLite."""
+
+from dragoman.stores.sqlite.database import Database
+from dragoman.stores.sqlite.keep import SQLiteKeep
+
+__all__ = ["Database", "SQLiteKeep"]
