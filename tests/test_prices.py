@@ -1,0 +1,73 @@
+"""What Claude costs."""
+
+from decimal import Decimal
+
+import pytest
+
+from dragoman.catalog import MODELS
+from dragoman.prices import PRICES, cost_of, price_of
+
+MILLION = 1_000_000
+
+
+def test_every_model_of_the_table_has_a_price_of_its_own() -> None:
+    """None is priced by another's."""
+    assert {model.id for model in MODELS} <= PRICES.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "priced"),
+    [
+        ("claude-opus-4-5-20251101", "claude-opus-4-5"),
+        ("claude-opus-5-latest", "claude-opus-5"),
+        ("claude-sonnet-7", "claude-sonnet-5-5"),
+        ("claude-haiku-6-20270101", "claude-haiku-5-5"),
+        ("claude-fable-9", "claude-fable-5-1"),
+        ("claude-saga-6", "claude-opus-5-5"),
+        ("something-else", "claude-opus-5-5"),
+    ],
+)
+def test_other_names_have_the_price_that_is_nearest(asked: str, priced: str) -> None:
+    """Dated ids that of their model, unknown ones that of the newest of their tier, or of all."""
+    assert price_of(asked) is PRICES[priced]
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        ({"input_tokens": MILLION}, "4"),
+        ({"output_tokens": MILLION}, "20"),
+        ({"cache_read_input_tokens": MILLION}, "0.20"),
+        ({"cache_creation_input_tokens": MILLION}, "5"),
+        ({"cache_creation_input_tokens": MILLION, "cache_creation": {"ephemeral_1h_input_tokens": MILLION}}, "8"),
+        (
+            {
+                "cache_creation_input_tokens": 3 * MILLION,
+                "cache_creation": {"ephemeral_5m_input_tokens": MILLION, "ephemeral_1h_input_tokens": 2 * MILLION},
+            },
+            "21",
+        ),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": MILLION}}, "5"),
+        ({"server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 9}}, "0.03"),
+        ({"input_tokens": MILLION, "speed": "fast"}, "8"),
+        ({"input_tokens": MILLION, "inference_geo": "us"}, "4.4"),
+        ({"input_tokens": 1, "output_tokens": 1}, "0.000024"),
+        ({"input_tokens": None, "cache_creation": None, "server_tool_use": None, "output_tokens": "many"}, "0"),
+        ({}, "0"),
+    ],
+)
+def test_each_figure_of_a_usage_has_its_price(usage: dict[str, object], dollars: str) -> None:
+    """Exactly: no float is near it."""
+    assert cost_of(usage, "claude-opus-5-5") == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        ({"input_tokens": 100_000, "output_tokens": 100}, "0.01005"),
+        ({"input_tokens": 50_000, "cache_read_input_tokens": 50_001, "output_tokens": 100}, "0.02775005"),
+    ],
+)
+def test_long_prompts_cost_more_where_the_list_says_so(usage: dict[str, object], dollars: str) -> None:
+    """Every token of the call, also what it wrote; cached tokens count for the length."""
+    assert cost_of(usage, "claude-haiku-5-5") == Decimal(dollars)
