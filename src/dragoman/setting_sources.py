@@ -1,4 +1,4 @@
-"""Where settings come from, and how each place names what it gives. What stands in the environment is read here alone."""
+"""Where settings come from, and how each place names what it gives."""
 
 import difflib
 import os
