@@ -17,6 +17,7 @@ GatewayError
 ├── TimedOut                  Claude was silent, or the run took too long
 ├── ShuttingDown              this gateway is stopping
 ├── NotInstalled              a part of the gateway that is wanted here is not installed
+├── StoreFailed               what is kept cannot be read, or cannot be kept
 └── InternalError             our own fault
 """
 
@@ -147,6 +148,12 @@ class NotInstalled(GatewayError):
     """A part of the gateway that this needs is not installed; the message holds the command that installs it."""
 
     default_code = "not_installed"
+
+
+class StoreFailed(GatewayError):
+    """What is kept cannot be read, or nothing can be kept; the log says why."""
+
+    default_code = "store_failed"
 
 
 class InternalError(GatewayError):

@@ -1,25 +1,34 @@
 """The keep in a file: sealed, timed, bounded, shared."""
 
-import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from dragoman.stores.base import Keep
 from dragoman.stores.seal import Seal
 from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.testing import Clock, KeepSuite
 
 
-class Clock:
-    """A clock that a test sets."""
+@asynccontextmanager
+async def opened(where: Path, ttl: float, entries: int, clock: Clock) -> AsyncIterator[SQLiteKeep]:
+    """A keep that is closed at the end."""
+    keep = SQLiteKeep(where / "sub" / "kept.db", ttl=ttl, entries=entries, clock=clock)
+    try:
+        yield keep
+    finally:
+        await keep.aclose()
 
-    def __init__(self) -> None:
-        self.now = 1000.0
 
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
+class TestSQLiteKeep(KeepSuite):
+    """The suite."""
+
+    def opened(self, where: Path, ttl: float, entries: int, clock: Clock) -> AbstractAsyncContextManager[Keep]:
+        """A file in the folder."""
+        return opened(where, ttl, entries, clock)
 
 
 @pytest.fixture
@@ -31,32 +40,8 @@ def clock() -> Clock:
 @pytest.fixture
 async def keep(tmp_path: Path, clock: Clock) -> AsyncIterator[SQLiteKeep]:
     """A keep for ten seconds and three entries."""
-    made = SQLiteKeep(tmp_path / "sub" / "kept.db", ttl=10, entries=3, clock=clock)
-    yield made
-    await made.aclose()
-
-
-async def test_what_was_put_is_there_and_the_rest_is_not(keep: SQLiteKeep) -> None:
-    """Also after it was put anew."""
-    await keep.put("a", b"1")
-    await keep.put("a", b"2")
-    assert await keep.get(["a", "b"]) == {"a": b"2"}
-    assert await keep.get([]) == {}
-
-
-async def test_a_value_is_kept_for_its_time(keep: SQLiteKeep, clock: Clock) -> None:
-    """And gone from the file with the next put."""
-    await keep.put("a", b"1")
-    clock.now += 10
-    assert await keep.get(["a"]) == {}
-
-
-async def test_the_oldest_go_where_it_is_full(keep: SQLiteKeep, clock: Clock) -> None:
-    """Put anew is young again."""
-    for name in ("a", "b", "c", "a", "d"):
-        clock.now += 1
-        await keep.put(name, b"1")
-    assert set(await keep.get(["a", "b", "c", "d"])) == {"a", "c", "d"}
+    async with opened(tmp_path, 10, 3, clock) as made:
+        yield made
 
 
 async def test_nothing_readable_lies_on_disk(keep: SQLiteKeep, tmp_path: Path) -> None:
@@ -65,16 +50,6 @@ async def test_nothing_readable_lies_on_disk(keep: SQLiteKeep, tmp_path: Path) -
     files = [file for file in (tmp_path / "sub").iterdir() if file.is_file()]
     assert not any(b"planted" in file.read_bytes() for file in files)
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files if file.suffix in {".db", ".key"})
-
-
-async def test_two_share_a_file_and_survive_each_other(keep: SQLiteKeep, tmp_path: Path, clock: Clock) -> None:
-    """As two gateways on one machine do."""
-    await keep.put("a", b"1")
-    other = SQLiteKeep(tmp_path / "sub" / "kept.db", ttl=10, entries=3, clock=clock)
-    await asyncio.gather(other.put("b", b"2"), keep.put("c", b"3"))
-    assert await other.get(["a", "b", "c"]) == {"a": b"1", "b": b"2", "c": b"3"}
-    await other.aclose()
-    assert await keep.get(["b"]) == {"b": b"2"}
 
 
 async def test_trouble_with_the_file_is_forgetting(tmp_path: Path) -> None:

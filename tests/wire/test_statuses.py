@@ -26,6 +26,7 @@ EXPECTED = [
     (errors.TimedOut, 504, "api_error", "timeout"),
     (errors.ShuttingDown, 503, "api_error", "shutting_down"),
     (errors.NotInstalled, 501, "api_error", "not_installed"),
+    (errors.StoreFailed, 503, "api_error", "store_failed"),
     (errors.InternalError, 500, "api_error", "internal_error"),
 ]
 

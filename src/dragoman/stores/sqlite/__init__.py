@@ -1,6 +1,7 @@
 """Stores of one machine, in files: SQLite."""
 
+from dragoman.stores.sqlite.archive import SQLiteArchive
 from dragoman.stores.sqlite.database import Database
 from dragoman.stores.sqlite.keep import SQLiteKeep
 
-__all__ = ["Database", "SQLiteKeep"]
+__all__ = ["Database", "SQLiteArchive", "SQLiteKeep"]

@@ -42,6 +42,7 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.TimedOut: Status(504, "timeout_error"),
     errors.ShuttingDown: Status(503, "api_error"),
     errors.NotInstalled: Status(501, "api_error"),
+    errors.StoreFailed: Status(503, "api_error"),
     errors.InternalError: Status(500, "api_error"),
 }
 
