@@ -11,17 +11,16 @@ import psutil
 import structlog
 
 from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.processes import Guard, Process
 from dragoman.backends.runtime import command, counting
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
-from dragoman.backends.runtime.guard import Guard
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.parameters import settings_for
 from dragoman.backends.runtime.plan import Plan, plan
 from dragoman.backends.runtime.pool import Pool
-from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
 from dragoman.catalog import Catalog

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import cast
 
 from dragoman.backends.base import RunRequest
+from dragoman.backends.processes import Process
 from dragoman.backends.runtime import command
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.plan import plan
-from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
 from dragoman.catalog import Catalog

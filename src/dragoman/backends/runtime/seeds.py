@@ -16,9 +16,9 @@ from typing import cast
 
 import msgspec
 
+from dragoman.backends.processes import Process
 from dragoman.backends.runtime import command, frames
 from dragoman.backends.runtime.options import RuntimeOptions
-from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.session import Session
 from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.messages import JSONObject

@@ -8,9 +8,9 @@ from typing import TypeVar, cast
 
 import structlog
 
+from dragoman.backends.processes import Process
 from dragoman.backends.runtime.command import SERVER_NAME
 from dragoman.backends.runtime.gate import Gate
-from dragoman.backends.runtime.process import Process
 from dragoman.backends.runtime.tools import ToolServer
 from dragoman.backends.runtime.turn import Turn
 from dragoman.errors import GatewayError, TimedOut, UpstreamFailed

@@ -1,7 +1,8 @@
-"""What ends the runtime's processes when the gateway itself is killed.
+"""What ends child processes when the gateway itself is killed.
 
-An idle process ends when its input closes. One that waits for the API does not notice, and would go on for as long as
-the model thinks. So a small shell stands by: it knows every process, and its own input closes with the gateway too.
+An idle Claude Code process ends when its input closes. One that waits for the API does not notice, and would go on for
+as long as the model thinks. So a small shell stands by: it knows every process, and its own input closes with the
+gateway too.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 
 import structlog
 
-log = structlog.get_logger("dragoman.runtime")
+log = structlog.get_logger("dragoman.processes")
 
 # A terminal's Ctrl-C is the gateway's to deal with. Each process leads a group of its own.
 _SCRIPT = """
@@ -44,7 +45,7 @@ class Guard:
                 start_new_session=True,
             )
         except OSError as error:
-            log.warning("runtime.no_guard", error=error.strerror)
+            log.warning("processes.no_guard", error=error.strerror)
 
     def add(self, pid: int) -> None:
         """Watch over a process that leads its own group."""

@@ -4,8 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from dragoman.backends.runtime.guard import Guard
-from dragoman.backends.runtime.process import Process
+from dragoman.backends.processes import Guard, Process
 
 
 async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> None:
