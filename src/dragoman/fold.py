@@ -42,9 +42,11 @@ class Fold:
     def __init__(self) -> None:
         self._message: FinalMessage | None = None
         self._blocks: dict[int, _Growing] = {}
+        self._result: Folded | None = None
 
     def add(self, event: Event) -> None:
         """Take the next event."""
+        self._result = None
         match event:
             case BlockDelta(index, raw):
                 if block := self._blocks.get(index):
@@ -66,6 +68,11 @@ class Fold:
         Raises:
             UpstreamFailed: No message was ever started.
         """
+        if self._result is None:
+            self._result = self._folded()
+        return self._result
+
+    def _folded(self) -> Folded:
         if self._message is None:
             raise UpstreamFailed("Claude's answer never began.")
         blocks = list(self._blocks.values())  # they come one after the other

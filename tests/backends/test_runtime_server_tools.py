@@ -1,15 +1,13 @@
 """The API's own tools through the real runtime: searches, their citations, and turns that pause."""
 
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from runtime_harness import ONE_OF_EACH, runtime, user
 
 from dragoman.errors import UpstreamFailed
-from dragoman.events import MessageStop
-from dragoman.fold import fold
 from dragoman.messages import Block, JSONObject
+from dragoman.runs import Run
 from dragoman.runs.pauses import whole
 from dragoman.simulator import Fault
 
@@ -35,9 +33,8 @@ async def test_a_search_that_pauses_is_an_error_by_name(tmp_path: Path, model: s
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
         request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
-        async with aclosing(whole(harness.backend.run, request)) as events:
-            with pytest.raises(UpstreamFailed, match="paused") as caught:
-                await harness.until(events, lambda event: isinstance(event, MessageStop))
+        with pytest.raises(UpstreamFailed, match="paused") as caught:
+            await whole(harness.backend.run, request, Run("me", model))
         assert caught.value.code == "turn_paused"
         assert len(harness.calls) == 1
 
@@ -47,8 +44,9 @@ async def test_an_answer_that_pauses_after_its_results_is_asked_on(tmp_path: Pat
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[{"type": "text", "text": "Well:"}]))
         request = harness.request([user("Reply with exactly: PONG")])
-        async with aclosing(whole(harness.backend.run, request)) as events:
-            message = fold([event async for event in events]).message
+        run = Run("me", request.model.id)
+        await whole(harness.backend.run, request, run)
+        message = run.said().message
         assert [block["text"] for block in message["content"]] == ["Well:", "PONG"]
         assert message["stop_reason"] == "end_turn"
         assert len(harness.calls) == 2

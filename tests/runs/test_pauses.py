@@ -1,7 +1,6 @@
 """Answers that the API gives in parts."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import cast
 
 import pytest
@@ -12,6 +11,7 @@ from dragoman.errors import UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.fold import fold
 from dragoman.messages import JSONObject, MessagesRequest
+from dragoman.runs import Run
 from dragoman.runs.pauses import whole
 
 REQUEST = RunRequest(
@@ -51,8 +51,9 @@ class Asked:
 
 async def read(asked: Asked) -> list[Event]:
     """All events of the whole answer."""
-    async with aclosing(whole(asked.run, REQUEST)) as events:
-        return [event async for event in events]
+    run = Run("me", "m")
+    await whole(asked.run, REQUEST, run)
+    return await run.next(0) or []
 
 
 async def test_parts_are_one_answer() -> None:

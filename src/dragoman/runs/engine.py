@@ -10,7 +10,6 @@ import structlog
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.catalog import Model
 from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature
-from dragoman.fold import Fold
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 from dragoman.runs.admission import Admission, RateLimit, Ticket
 from dragoman.runs.pauses import whole
@@ -156,6 +155,7 @@ class Engine:
             stages={name: round(seconds, 4) for name, seconds in run.stages.items()},
             usage=run.usage,
         )
+        run.gave_back()
 
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:
@@ -176,20 +176,13 @@ class Engine:
 
     async def _relay(self, run: Run, request: RunRequest) -> None:
         if request.terms.verbatim:
-            await self._pass_on(run, request, None)
+            async with aclosing(self._backend.run(request)) as events:
+                async for event in events:
+                    run.happened(event)
             return
         thinking = self._thinking
         restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
         run.noted(restored.notices)
-        folder = Fold() if thinking else None
-        await self._pass_on(run, replace(request, body=restored.body), folder)
-        if thinking and folder:
-            await thinking.remember(restored.body, folder.result().message)
-
-    async def _pass_on(self, run: Run, request: RunRequest, folder: Fold | None) -> None:
-        asked = self._backend.run(request) if request.terms.verbatim else whole(self._backend.run, request)
-        async with aclosing(asked) as events:
-            async for event in events:
-                if folder is not None:
-                    folder.add(event)
-                run.happened(event)
+        await whole(self._backend.run, replace(request, body=restored.body), run)
+        if thinking:
+            await thinking.remember(restored.body, run.said().message)

@@ -4,7 +4,7 @@ An answer that stops with `pause_turn` is sent back as it is, and the model goes
 Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias, cast
@@ -23,8 +23,8 @@ from dragoman.events import (
     Retrying,
     Started,
 )
-from dragoman.fold import Fold
-from dragoman.messages import JSONObject, Message, MessagesRequest
+from dragoman.messages import JSON, JSONObject, Message, MessagesRequest
+from dragoman.runs.run import Run
 
 Ask: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
 
@@ -32,22 +32,24 @@ _MOST_PARTS = 10
 _COUNTED = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-async def whole(ask: Ask, request: RunRequest) -> AsyncGenerator[Event, None]:
-    """The events of one answer, however many parts it comes in.
+async def whole(ask: Ask, request: RunRequest, run: Run) -> None:
+    """Hand a run the events of one answer, however many parts it comes in.
 
     Args:
         ask: A backend's `run`.
         request: The question.
+        run: What the events happen to.
 
     Raises:
         UpstreamFailed: The answer does not end.
     """
-    joined = _Joined()
+    joined = _Joined(run)
     for _ in range(_MOST_PARTS):
         async with aclosing(ask(request)) as events:
             async for event in events:
-                for shown in joined.feed(event):
-                    yield shown
+                shown = joined.shown(event)
+                if shown is not None:
+                    run.happened(shown)
         if not joined.paused:
             return
         request = replace(request, body=joined.go_on(request.body))
@@ -61,60 +63,63 @@ class _Joined:
         paused: Whether the last part stopped where it is to be asked on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
         self.paused = False
-        self._part = Fold()
+        self._run = run
         self._first = True
         self._blocks = 0
+        self._usage: dict[str, JSON] = {}
         self._spent: dict[str, int] = {}
 
-    def feed(self, event: Event) -> Iterator[Event]:
-        """Take an event of the current part, and yield what is shown of it."""
-        self._part.add(event)
+    def shown(self, event: Event) -> Event | None:
+        """What is shown of an event of the current part."""
         match event:
-            case MessageDelta(raw) if _stop_reason(raw) == "pause_turn":
-                self.paused = True
-            case MessageDelta(raw) if not self._first:
-                yield MessageDelta({**raw, "usage": self._summed()})
+            case MessageStart(raw):
+                self._usage = _counted(cast("JSONObject", raw["message"]))
+            case MessageDelta(raw):
+                self._usage.update(_counted(raw))
+                if _stop_reason(raw) == "pause_turn":
+                    self.paused = True
+                    return None
             case MessageStop() if self.paused:
-                pass
-            case _ if self._first:
-                yield event
+                return None
             case _:
-                yield from self._later(event)
+                pass
+        return event if self._first else self._later(event)
 
     def go_on(self, body: MessagesRequest) -> MessagesRequest:
         """The request for the next part."""
-        message = self._part.result().message
-        self._spent = self._usage()
-        self._blocks += len(message["content"])
-        self._part, self._first, self.paused = Fold(), False, False
+        self._spent = self._summed()
+        content = self._run.said().message["content"][self._blocks :]
+        self._blocks += len(content)
+        self._first, self.paused = False, False
         messages = list(body["messages"])
-        if messages[-1]["role"] == "assistant":
-            said = [*messages.pop()["content"], *message["content"]]
-        else:
-            said = message["content"]
+        said = [*messages.pop()["content"], *content] if messages[-1]["role"] == "assistant" else content
         return cast("MessagesRequest", {**body, "messages": [*messages, Message(role="assistant", content=said)]})
 
-    def _later(self, event: Event) -> Iterator[Event]:
+    def _later(self, event: Event) -> Event | None:
         match event:
             case BlockStart() | BlockDelta() | BlockStop():
                 place = event.index + self._blocks
-                yield replace(event, index=place, raw={**event.raw, "index": place})
+                return replace(event, index=place, raw={**event.raw, "index": place})
+            case MessageDelta(raw):
+                return MessageDelta({**raw, "usage": {**self._usage, **self._summed()}})
             case MessageStop():
-                yield event
+                return event
             case Restarted():
                 raise UpstreamFailed("Claude's answer broke off in the middle.")
-            case Started() | Retrying() | MessageStart() | MessageDelta():
-                pass
+            case Started() | Retrying() | MessageStart():
+                return None
 
-    def _usage(self) -> dict[str, int]:
-        usage = cast("dict[str, int]", self._part.result().message.get("usage", {}))
+    def _summed(self) -> dict[str, int]:
+        usage = cast("dict[str, int]", self._usage)
         return {key: usage.get(key, 0) + self._spent.get(key, 0) for key in _COUNTED}
 
-    def _summed(self) -> JSONObject:
-        usage = cast("JSONObject", self._part.result().message.get("usage", {}))
-        return {**usage, **self._usage()}
+
+def _counted(raw: JSONObject) -> dict[str, JSON]:
+    """The figures that an event tells."""
+    usage = raw.get("usage")
+    return {key: value for key, value in usage.items() if value is not None} if isinstance(usage, dict) else {}
 
 
 def _stop_reason(raw: JSONObject) -> object:

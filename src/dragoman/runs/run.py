@@ -3,11 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections import deque
 from typing import Literal, TypeAlias, cast
 
 from dragoman.errors import GatewayError, InternalError
 from dragoman.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
+from dragoman.fold import Fold, Folded
 from dragoman.messages import JSONObject, Usage
 from dragoman.notices import Notice
 
@@ -47,8 +47,11 @@ class Run:
         self.reason: str | None = None
         self._began = time.perf_counter()
         self._asked: float | None = None
-        self._events: deque[Event] = deque()
-        self._news = asyncio.Event()
+        self._answer = Fold()
+        self._events: list[Event] = []
+        self._collects = True
+        self._reader: asyncio.Future[None] | None = None
+        self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -56,11 +59,24 @@ class Run:
         """Whether nothing more will happen."""
         return self.status in {"succeeded", "failed", "cancelled"}
 
-    async def next(self, timeout: float) -> list[Event] | None:  # noqa: ASYNC109 - silence is an answer, not an error
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended and given back all that it held."""
+        return self._settled.is_set()
+
+    def said(self) -> Folded:
+        """What has been said so far, as one message.
+
+        Raises:
+            UpstreamFailed: Nothing has.
+        """
+        return self._answer.result()
+
+    async def next(self, timeout: float | None) -> list[Event] | None:  # noqa: ASYNC109 - silence is an answer, not an error
         """All events since the last call.
 
         Args:
-            timeout: Seconds of silence after which an empty list is returned.
+            timeout: Seconds of silence after which an empty list is returned; None: it may last for ever.
 
         Returns:
             The events; an empty list after silence; None when the run ended well or was cancelled and all is taken.
@@ -69,19 +85,25 @@ class Run:
             GatewayError: The run failed; raised once every event before it was taken.
         """
         if not self._events and not self.ended:
-            self._news.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._news.wait()
-            except TimeoutError:
-                return []
+            await self._news(timeout)
         if self._events:
-            taken = list(self._events)
-            self._events.clear()
+            taken, self._events = self._events, []
             return taken
         if self.error is not None:
             raise self.error
         return None if self.ended else []
+
+    async def over(self) -> None:
+        """Wait until the run is settled, for a reader who wants no events, but only what was `said` in the end.
+
+        Raises:
+            GatewayError: The run failed.
+        """
+        self._collects = False
+        self._events.clear()
+        await self._settled.wait()
+        if self.error is not None:
+            raise self.error
 
     async def cancel(self, reason: str) -> None:
         """End the run now. Idempotent; returns when everything it held is gone.
@@ -94,7 +116,7 @@ class Run:
         if self._task is not None:
             if not self.ended:
                 self._task.cancel()
-            await asyncio.wait([self._task])
+            await self._settled.wait()
 
     def rejected(self, error: GatewayError) -> None:
         """Note that what the run answered is not what was asked for, which only its reader can tell.
@@ -138,8 +160,10 @@ class Run:
                 self._count(raw.get("usage"))
             case _:
                 pass
-        self._events.append(event)
-        self._news.set()
+        self._answer.add(event)
+        if self._collects:
+            self._events.append(event)
+            self._wake()
 
     def succeeded(self) -> None:
         """The answer is whole."""
@@ -154,10 +178,29 @@ class Run:
         """The run was ended from outside."""
         self._end("cancelled")
 
+    def gave_back(self) -> None:
+        """Its place is free again, and what it did is written down."""
+        self._settled.set()
+
     def _end(self, status: Status) -> None:
         self.status = status if self.error is None else "failed"
         self.stages["total"] = time.perf_counter() - self._began
-        self._news.set()
+        self._wake()
+
+    async def _news(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as for `next`
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_future()
+        timer = None if timeout is None else loop.call_later(timeout, self._wake)
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def _count(self, usage: object) -> None:
         if isinstance(usage, dict):

@@ -10,8 +10,6 @@ from dragoman.runs import Run
 
 log = structlog.get_logger("dragoman.server")
 
-_NO_LIMIT = 86_400.0
-
 
 class Choices:
     """One run for each answer that the client asked for.
@@ -47,11 +45,11 @@ class Choices:
         run.rejected(error)
         log.info("run.rejected", run=run.id, error=error.code)
 
-    async def next(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - silence is an answer
+    async def next(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - as for `Run.next`
         """All events since the last call, each with its answer's index.
 
         Args:
-            timeout: Seconds of silence after which an empty list is returned.
+            timeout: Seconds of silence after which an empty list is returned; None: it may last for ever.
 
         Returns:
             The events; an empty list after silence; None when all runs ended well.
@@ -65,21 +63,35 @@ class Choices:
                 log.debug("run.event", run=self.runs[choice].id, choice=choice, got=event)
         return batch
 
+    async def finish(self) -> None:
+        """Wait until all runs have ended, for a reader who wants nothing but what they `said` in the end.
+
+        Raises:
+            GatewayError: One of them failed.
+        """
+        if len(self.runs) == 1 and not self._trace:
+            await self.runs[0].over()
+            return
+        while await self.next(None) is not None:
+            pass
+
     async def cancel(self, reason: str) -> None:
         """End the runs that still go on. Idempotent; returns when all they held is gone."""
+        if not self._waits and all(run.settled for run in self.runs):
+            return
         waits = list(self._waits)
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         await asyncio.gather(*(run.cancel(reason) for run in self.runs))
 
-    async def _next_of_one(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
+    async def _next_of_one(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
         events = await self.runs[0].next(timeout)
         return None if events is None else [(0, event) for event in events]
 
-    async def _next_of_many(self, timeout: float) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
+    async def _next_of_many(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
         for choice in self._unread.keys() - self._waits.values():
-            self._waits[asyncio.create_task(self._unread[choice].next(_NO_LIMIT))] = choice
+            self._waits[asyncio.create_task(self._unread[choice].next(None))] = choice
         if not self._waits:
             return None
         done, _ = await asyncio.wait(self._waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

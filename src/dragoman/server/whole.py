@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from dragoman.errors import GatewayError
-from dragoman.fold import Fold, Folded, counting
+from dragoman.fold import Folded, counting
 from dragoman.notices import Notice
 from dragoman.runs import Run
 from dragoman.server.choices import Choices
 from dragoman.wire.base import Codec, Decoded, Identity
-
-_NO_LIMIT = 86_400.0
 
 
 class Whole:
@@ -43,11 +41,8 @@ class Whole:
 
     async def _told(self, awaited: Iterable[int]) -> dict[int, Folded]:
         """The whole answers of the choices that are awaited."""
-        folds = {choice: Fold() for choice in awaited}
-        while (batch := await self._choices.next(_NO_LIMIT)) is not None:
-            for choice, event in batch:
-                folds[choice].add(event)
-        return {choice: fold.result() for choice, fold in folds.items()}
+        await self._choices.finish()
+        return {choice: self._choices.runs[choice].said() for choice in awaited}
 
     async def _ask_again(self, answers: list[Folded], faults: Mapping[int, GatewayError]) -> list[Folded]:
         """Have the faulty answers given once more.
