@@ -180,8 +180,8 @@ async def test_calls_that_were_never_ours_are_replayed_as_they_are(tmp_path: Pat
 async def test_a_call_of_a_tool_that_was_not_offered_ends_the_process(tmp_path: Path) -> None:
     """The runtime would answer it by itself and ask the model again."""
     async with runtime(tmp_path) as harness:
-        call: Block = {"type": "tool_use", "id": "toolu_1", "name": "gone", "input": {}}
-        harness.simulator.inject(Fault(content=[call]))
+        call: Block = {"type": "tool_use", "id": "toolu_1", "name": "gone", "input": {"words": "one two " * 50}}
+        harness.simulator.inject(Fault(content=[call], pace=0.003))
         answer = await harness.ask([user("Hello")], tools=TOOLS)
         assert calls_of(answer) == [call]
         assert len(harness.calls) == 1

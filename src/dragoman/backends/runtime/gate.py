@@ -1,8 +1,9 @@
 """Keeping the runtime from asking the API again by itself.
 
-Where an answer is cut, the runtime adds words of its own and calls again within milliseconds. The process is killed
-before that; but a busy machine may come too late. So while an answer nears its limit, the process is told that the API
-is at an address where nobody is: settings hold from the next call on, so the call under way is not touched.
+Where an answer is cut, or calls a tool that was not offered, the runtime adds words of its own and calls again within
+milliseconds. The process is killed before that; but a busy machine may come too late. So while an answer nears its
+limit, or makes such a call, the process is told that the API is at an address where nobody is: settings hold from the
+next call on, so the call under way is not touched.
 """
 
 from collections.abc import Callable

@@ -204,7 +204,7 @@ class Session:
             self._process.kill()
         elif turn.asks_again:
             self._gate.open(self.settings)
-        elif turn.said >= self._limit:
+        elif turn.said >= self._limit or turn.astray:
             self._gate.close(self.settings)
         if self._events or turn.outcome != "open":
             self._news.set()

@@ -40,12 +40,13 @@ class Turn:
         outcome: Where it stands.
         error: Why it failed.
         asks_again: Whether the runtime waits to ask the API once more, after a failure that it told of.
+        astray: Whether the model calls a tool that was not offered: the runtime would answer it, and ask once more.
         said: Bytes of the answer so far; a token has at least one.
     """
 
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
         self._tools = tools
-        self._stranger = False
+        self.astray = False
         self._parks = False
         self.outcome: Outcome = "open"
         self.error: GatewayError | None = None
@@ -81,7 +82,7 @@ class Turn:
     def _stream(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
-                self.asks_again, self.said = False, 0
+                self.asks_again, self.astray, self.said = False, False, 0
                 if self._said_something:
                     self._said_something = False
                     yield Restarted()
@@ -114,7 +115,7 @@ class Turn:
     def _meet(self, block: JSONObject) -> None:
         """The runtime itself answers a call of a tool that was not offered, and asks the model again."""
         if block.get("type") == "tool_use" and block.get("name") not in self._tools:
-            self._stranger = True
+            self.astray = True
 
     def _stop(self, event: JSONObject) -> Iterator[Event]:
         reason = cast("JSONObject", event["delta"]).get("stop_reason")
@@ -124,7 +125,7 @@ class Turn:
         self._complete = True
         yield MessageDelta(event)
         self._parks = reason == "tool_use"
-        if reason in _RUNTIME_GOES_ON or self._stranger:
+        if reason in _RUNTIME_GOES_ON or self.astray:
             self.outcome = "spent"
             yield MessageStop({"type": "message_stop"})
 
