@@ -94,8 +94,8 @@ def _pages(health: Health, metrics: Metrics, docs: Docs) -> list[Route]:
         Route("/health", health.alive),
         Route("/health/ready", health.ready),
         Route("/metrics", metrics.answer),
-        Route("/docs", docs.swagger),
-        Route("/redoc", docs.redoc),
+        Route("/docs", docs.page),
+        Route("/redoc", docs.page),
         Route("/openapi.json", docs.openapi),
     ]
 

@@ -6,6 +6,7 @@ import msgspec
 
 from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
+from dragoman.server.openapi_examples import with_examples
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
 from dragoman.wire.openai_embeddings.schema import EmbeddingCreateRequest
@@ -35,6 +36,10 @@ _ERRORS = {
 
 def describe() -> JSONObject:
     """The whole document."""
+    return with_examples(_document())
+
+
+def _document() -> JSONObject:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,7 +52,7 @@ def describe() -> JSONObject:
             "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
             "/v1/responses": {"post": _question("Ask a model, by items.", *_RESPONSE)},
             "/v1/embeddings": {"post": _embed()},
-            "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("Message"))},
+            "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("MessagesAnswer"))},
             "/v1/messages/count_tokens": {"post": _native("Count a prompt's tokens.", _object(input_tokens=_COUNT))},
             "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
             "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
@@ -116,7 +121,7 @@ def _schemas() -> JSONObject:
         "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
         "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
         "MessagesRequest": _object(model=_TEXT, messages=_list({"type": "object"})) | {"additionalProperties": True},
-        "Message": _object(id=_TEXT, type={"const": "message"}, content=_list({"type": "object"})),
+        "MessagesAnswer": _object(id=_TEXT, type={"const": "message"}, content=_list({"type": "object"})),
         "MessagesError": _object(type={"const": "error"}, error=_object(type=_TEXT, message=_TEXT)),
         "Health": _object(status=_TEXT),
         "Error": _object(
