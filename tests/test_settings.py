@@ -58,6 +58,9 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "shutdown_grace": ("0", 0.0),
     "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made
     "log_level": ("trace", "trace"),
+    "trace_file": ("/tmp/trace", Path("/tmp/trace")),  # noqa: S108 - never made
+    "log_max_bytes": ("1MiB", 2**20),
+    "log_keep": ("0", 0),
     "log_file": ("/tmp/log", Path("/tmp/log")),  # noqa: S108 - never made
 }
 FROM_FILES = {"config", "api_key_file"}

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from dragoman.setting_values import Given
 
@@ -41,6 +43,22 @@ class Source:
 
     values: Mapping[str, object]
     origins: Mapping[str, Origin]
+
+
+class Layer(PydanticBaseSettingsSource):
+    """The same, as pydantic takes it."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, object]) -> None:
+        super().__init__(settings_cls)
+        self._values = dict(values)
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
+        """The value of one setting, its name, and that it is to be read as it is."""
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """All values."""
+        return self._values
 
 
 def from_flags(known: Mapping[str, Given], flags: Mapping[str, object]) -> Source:

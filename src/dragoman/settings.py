@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_sources import Source, from_env_file, from_environment, from_flags, from_toml, nearest
+from dragoman.setting_sources import Layer, Source, from_env_file, from_environment, from_flags, from_toml, nearest
 from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names
 
 ENV_FILE = Path(".env")
@@ -189,8 +188,15 @@ class Settings(BaseSettings):
         "info", description="`debug` and `trace` also log what people write; `info` does not."
     )
     log_file: Annotated[Path | None, Given(_LOG, shown="the terminal")] = Field(
-        None, description="File for the log, as JSON lines."
+        None, description="File for the log, as JSON lines, readable by its owner alone."
     )
+    trace_file: Annotated[Path | None, Given(_LOG)] = Field(
+        None, description="File for everything at level `trace`, what people write included, beside the log."
+    )
+    log_max_bytes: Annotated[ByteSize, Given(_LOG, shown="50MiB")] = Field(
+        ByteSize(50 * 2**20), ge=0, description="Size at which a log or trace file is put aside; 0: never."
+    )
+    log_keep: Annotated[int, Given(_LOG)] = Field(5, ge=0, description="Files put aside that are kept.")
     reload: Annotated[bool, Given(_LOG)] = Field(False, description="Start again when the code or a setting changes.")
 
     @model_validator(mode="before")
@@ -213,21 +219,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say where values come from, the strongest first."""
         env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
-        return tuple(_Layer(settings_cls, source.values) for source in sources(init_settings(), env_file))
-
-
-class _Layer(PydanticBaseSettingsSource):
-    """Settings that stand together in one place."""
-
-    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, object]) -> None:
-        super().__init__(settings_cls)
-        self._values = dict(values)
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
-        return self._values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        return self._values
+        return tuple(Layer(settings_cls, source.values) for source in sources(init_settings(), env_file))
 
 
 def given(name: str) -> Given:

@@ -69,6 +69,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         max_memory=settings.max_memory,
         silence=settings.silence_timeout,
         retries=settings.retries,
+        trace=settings.log_level == "trace" or settings.trace_file is not None,
     )
 
 

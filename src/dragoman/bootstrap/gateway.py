@@ -139,7 +139,7 @@ def _app(
 
 
 def _options(settings: Settings, fill_media: FillMedia) -> Options:
-    key = revealed(settings.api_key)
+    key, traced = revealed(settings.api_key), settings.trace_file is not None
     return Options(
         host=settings.host,
         api_key=key.encode() if key else None,
@@ -148,7 +148,7 @@ def _options(settings: Settings, fill_media: FillMedia) -> Options:
         open_models=settings.open_models,
         max_request_bytes=settings.max_request_bytes,
         heartbeat=settings.heartbeat,
-        payloads=settings.log_level in {"debug", "trace"},
-        trace=settings.log_level == "trace",
+        payloads=settings.log_level in {"debug", "trace"} or traced,
+        trace=settings.log_level == "trace" or traced,
         fill_media=fill_media,
     )

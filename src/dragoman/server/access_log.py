@@ -22,3 +22,6 @@ def log_exchange(exchange: Exchange) -> None:
         runs=[run.id for run in exchange.runs] or None,
         **exchange.asked,
     )
+    if exchange.error:  # its words may quote what people wrote
+        told = exchange.error
+        log.debug("http.error", request=exchange.id, code=told.code, param=told.param, message=told.message)

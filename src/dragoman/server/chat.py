@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from dragoman.errors import GatewayError, NotFound
@@ -15,12 +14,11 @@ from dragoman.server.exchange import CLIENT_GONE, Exchange, RawHeaders, exchange
 from dragoman.server.headers import rate_headers, run_headers
 from dragoman.server.limits import read_body
 from dragoman.server.options import Options
+from dragoman.server.payloads import Answers, log_request, log_understood
 from dragoman.server.replies import error_reply, gateway_error, json_reply
 from dragoman.server.streaming import Streaming
 from dragoman.server.whole import Whole
 from dragoman.wire.base import Codec, Decoded, Identity
-
-log = structlog.get_logger("dragoman.server")
 
 
 class Complete:
@@ -46,9 +44,11 @@ class Complete:
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         declared = exchange.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
+        if self._options.payloads:
+            log_request(exchange, raw)
         decoded = await self._decode(raw, exchange)
         self._note(exchange, decoded)
-        choices = Choices(trace=self._options.trace)
+        choices = Choices(Answers(exchange.id, trace=self._options.trace) if self._options.payloads else None)
         exchange.runs = choices.every
 
         def submit(wanted: Iterable[int]) -> list[Run]:
@@ -118,7 +118,7 @@ class Complete:
             "warnings": _short(decoded.notices),
         }
         if self._options.payloads:
-            log.debug("run.body", request=exchange.id, body=decoded.body)
+            log_understood(exchange, decoded)
 
 
 def _short(notices: tuple[Notice, ...]) -> list[str] | None:

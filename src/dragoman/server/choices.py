@@ -7,6 +7,7 @@ import structlog
 from dragoman.errors import GatewayError
 from dragoman.events import Event
 from dragoman.runs import Run
+from dragoman.server.payloads import Answers
 
 log = structlog.get_logger("dragoman.server")
 
@@ -19,10 +20,13 @@ class Choices:
     Attributes:
         runs: The runs, by the answer's index.
         every: Those, and the runs whose answers were not good enough.
+
+    Args:
+        logged: Where answers are written to the log, if they are.
     """
 
-    def __init__(self, *, trace: bool = False) -> None:
-        self._trace = trace
+    def __init__(self, logged: Answers | None = None) -> None:
+        self._logged = logged
         self.runs: list[Run] = []
         self.every: list[Run] = []
         self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
@@ -58,9 +62,9 @@ class Choices:
             GatewayError: One of them failed.
         """
         batch = await (self._next_of_one(timeout) if len(self.runs) == 1 else self._next_of_many(timeout))
-        if self._trace:
+        if self._logged:
             for choice, event in batch or ():
-                log.debug("run.event", run=self.runs[choice].id, choice=choice, got=event)
+                self._logged.saw(self.runs[choice], event)
         return batch
 
     async def finish(self) -> None:
@@ -84,6 +88,8 @@ class Choices:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         await asyncio.gather(*(run.cancel(reason) for run in self.runs))
+        if self._logged:
+            self._logged.over()
 
     async def _next_of_one(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
         events = await self.runs[0].next(timeout)

@@ -30,6 +30,7 @@ class Process(asyncio.SubprocessProtocol):
     Attributes:
         on_frame: Called with each JSON object from stdout.
         on_end: Called once, when the process is gone or wrote what is no JSON; with the reason.
+        on_complaint: Called with the lines it writes to stderr.
         ended: Why it can no longer be used, unless we killed it.
         exited: Done when the process is reaped.
     """
@@ -37,6 +38,7 @@ class Process(asyncio.SubprocessProtocol):
     def __init__(self) -> None:
         self.on_frame: Callable[[JSONObject], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
+        self.on_complaint: Callable[[list[str]], None] = lambda _: None
         self.ended: str | None = None
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.SubprocessTransport | None = None
@@ -116,7 +118,9 @@ class Process(asyncio.SubprocessProtocol):
         if fd == 1:
             self._read(data)
         else:
-            self._complaints.extend(data.decode(errors="replace").splitlines())
+            lines = data.decode(errors="replace").splitlines()
+            self._complaints.extend(lines)
+            self.on_complaint(lines)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """A closed stdout is the end, whatever the process does then."""

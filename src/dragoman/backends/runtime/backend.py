@@ -23,6 +23,7 @@ from dragoman.backends.runtime.plan import Plan, plan
 from dragoman.backends.runtime.pool import Pool
 from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
+from dragoman.backends.runtime.tracing import log_start, trace_process
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound, NotSignedIn, UpstreamFailed
 from dragoman.events import Event, Path, Started
@@ -154,6 +155,9 @@ class RuntimeBackend:
             words = f"The Claude Code runtime cannot be started: {error.strerror}."
             raise UpstreamFailed(words, code="runtime_missing") from error
         session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
+        log_start(process, argv)
+        if self._options.trace:
+            trace_process(process)
         self._sessions.add(session)
         self._guard.add(session.pid)
         session.exited.add_done_callback(lambda _: self._forget(session))

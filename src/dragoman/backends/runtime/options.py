@@ -24,6 +24,7 @@ class RuntimeOptions:
         max_memory: Resident bytes of all idle conversations together; past it the oldest go.
         retries: How often the runtime itself asks again after a failure.
         silence: Seconds without a sign of life from the model after which a run is given up.
+        trace: Log every message of the runtime.
         boot_timeout: Seconds a process may take to answer its first control request.
     """
 
@@ -41,4 +42,5 @@ class RuntimeOptions:
     max_memory: int = 4 * 1024**3
     retries: int = 2
     silence: float = 300.0
+    trace: bool = False
     boot_timeout: float = 60.0

@@ -1,0 +1,103 @@
+"""The end of every event's way: times, levels and secrets are seen to, and each place gets its line."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+import structlog
+from structlog.typing import EventDict
+
+from dragoman.redaction import Redactor
+
+RANKS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+"""Levels by their weight. `trace` is logged by `log.debug(…, level="trace")`."""
+
+_INFO = RANKS["info"]
+_LONGEST_WORD, _MOST_WORDS = 200, 4096
+_IDS = frozenset({"req_", "run_"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where lines go.
+
+    Attributes:
+        rank: The least weight that is written.
+        write: Takes a line.
+        render: What an event looks like there; JSON if this is left out.
+        requests_alone: Whether requests, and what went wrong, is all that is wanted there.
+    """
+
+    rank: int
+    write: Callable[[bytes], None]
+    render: Callable[[EventDict], bytes] | None = None
+    requests_alone: bool = False
+
+    def wants(self, event: EventDict, rank: int) -> bool:
+        """Whether an event is to be written there."""
+        if rank < self.rank:
+            return False
+        return not self.requests_alone or rank > _INFO or event["event"] == "http.request"
+
+
+class Outlet:
+    """The only processor of the log.
+
+    An event at info holds facts, and nothing that people write: its words are the same ones again and again, so each is
+    searched for secrets once. Events of all other levels are searched to the bottom.
+    """
+
+    def __init__(self, redactor: Redactor, places: Sequence[Place]) -> None:
+        self._redactor = redactor
+        self._places = places
+        self._harmless: set[str] = set()
+
+    def __call__(self, _logger: object, method: str, event: EventDict) -> str:
+        """Write one event.
+
+        Raises:
+            DropEvent: Always: nothing is left to do.
+        """
+        level = event.pop("level", method)
+        rank = RANKS[level]
+        facts: EventDict = {key: value for key, value in event.items() if value is not None}
+        facts["level"] = level
+        if rank != _INFO or "exc_info" in facts or not self._all_harmless(facts.values()):
+            facts = self._searched(structlog.processors.format_exc_info(None, method, facts))
+        facts["time"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
+        line = msgspec.json.encode(facts, enc_hook=repr)
+        for place in self._places:
+            if place.wants(facts, rank):
+                place.write(place.render(facts) if place.render else line)
+        raise structlog.DropEvent
+
+    def _all_harmless(self, values: Iterable[object]) -> bool:
+        """Whether no secret can stand in these. Figures hold none, nor do our own ids."""
+        for value in values:
+            match value:
+                case str() if value not in self._harmless and not _is_id(value) and not self._learn(value):
+                    return False
+                case list() | tuple() if not self._all_harmless(value):
+                    return False
+                case _:
+                    pass
+        return True
+
+    def _learn(self, word: str) -> bool:
+        if len(word) > _LONGEST_WORD or self._redactor.text(word) != word:
+            return False
+        if len(self._harmless) >= _MOST_WORDS:
+            self._harmless.clear()
+        self._harmless.add(word)
+        return True
+
+    def _searched(self, facts: EventDict) -> EventDict:
+        """Without secrets. Objects are taken as their JSON first, so that nothing hides inside them."""
+        return cast("EventDict", self._redactor.data(msgspec.to_builtins(facts, enc_hook=repr, str_keys=True)))
+
+
+def _is_id(word: str) -> bool:
+    """Whether this is an id of a request or a run, as we make them: new each time, and not worth learning."""
+    return word[:4] in _IDS and word[4:].isalnum()

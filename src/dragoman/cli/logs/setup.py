@@ -1,0 +1,89 @@
+"""Setting the log up, once, for the whole process."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+from pydantic import SecretStr
+
+from dragoman.cli.logs.crashes import guard_tracebacks
+from dragoman.cli.logs.files import LogFile
+from dragoman.cli.logs.looks import in_full, in_short
+from dragoman.cli.logs.outlet import RANKS, Outlet, Place
+from dragoman.redaction import Redactor
+from dragoman.settings import Settings
+
+_NOTHING = 100
+
+log = structlog.get_logger("dragoman.log")
+
+
+def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False) -> None:
+    """Set the log up.
+
+    Args:
+        settings: The levels and the files.
+        quiet: Say only what went wrong, where the log goes to the terminal.
+        minimal: Say no more than a line a request there, and what went wrong.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    redactor = Redactor(_secrets(settings))
+    places = list(_places(settings, quiet=quiet, minimal=minimal))
+    least = max(min(place.rank for place in places), logging.DEBUG)
+    structlog.configure(
+        processors=[Outlet(redactor, places)],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Adopted()], level=max(least, logging.WARNING), force=True)
+    guard_tracebacks(redactor)
+    if holds_payloads(settings):
+        log.warning("log.payloads", note="From here on the log holds what people write. Secrets are left out.")
+
+
+def holds_payloads(settings: Settings) -> bool:
+    """Whether what people write is logged."""
+    return settings.log_level in {"debug", "trace"} or settings.trace_file is not None
+
+
+def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place]:
+    rank = RANKS.get(settings.log_level, _NOTHING)
+    if settings.log_file:
+        yield Place(rank, _file(settings.log_file, settings).write)
+    elif quiet:
+        yield Place(max(rank, RANKS["error"]), _to_stderr, in_full() if sys.stderr.isatty() else None)
+    elif sys.stderr.isatty():
+        yield Place(rank, _to_stderr, in_short() if minimal else in_full(), requests_alone=minimal)
+    else:
+        yield Place(rank, _to_stderr, requests_alone=minimal)
+    if settings.trace_file:
+        yield Place(RANKS["trace"], _file(settings.trace_file, settings).write)
+
+
+def _file(path: Path, settings: Settings) -> LogFile:
+    return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
+
+
+def _to_stderr(line: bytes) -> None:
+    sys.stderr.buffer.write(line + b"\n")
+    sys.stderr.buffer.flush()
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Every secret that we are told."""
+    for name in Settings.model_fields:
+        if isinstance(value := getattr(settings, name), SecretStr):
+            yield value.get_secret_value()
+
+
+class _Adopted(logging.Handler):
+    """What libraries log by the standard library, in our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = structlog.get_logger("dragoman.libraries")
+        said.log(record.levelno, "library.said", source=record.name, text=record.getMessage(), exc_info=record.exc_info)

@@ -1,0 +1,105 @@
+"""Log files: their mode, and how they are put aside."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from dragoman.cli.logs.files import LogFile
+
+LINE = b"0123456789"
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """What is there."""
+    return {path.name: path.stat().st_size for path in folder.iterdir()}
+
+
+def test_mode(tmp_path: Path) -> None:
+    """Only its owner may read it, those put aside included; a mode that its owner gave it stays."""
+    (tmp_path / "shared").touch(mode=0o640)
+    for name in ("log", "shared"):
+        LogFile(tmp_path / name, limit=5, keep=1).write(LINE)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"log": 0o600, "log.1": 0o600, "shared": 0o600, "shared.1": 0o640}
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """A full file is put aside; as many as wanted are kept, the newest with the lowest number; no line is torn."""
+    log = LogFile(tmp_path / "log", limit=20, keep=2)
+    for number in range(9):
+        log.write(str(number).encode() * 10)
+    assert sizes(tmp_path) == {"log": 11, "log.1": 22, "log.2": 22}
+    assert (tmp_path / "log.1").read_text().split() == ["6" * 10, "7" * 10]
+    assert (tmp_path / "log").read_text().split() == ["8" * 10]
+
+
+def test_without_rotation(tmp_path: Path) -> None:
+    """With no limit it grows; with none kept it begins anew."""
+    endless, forgetful = LogFile(tmp_path / "endless", limit=0, keep=2), LogFile(tmp_path / "short", limit=20, keep=0)
+    for _ in range(5):
+        endless.write(LINE)
+        forgetful.write(LINE)
+    assert sizes(tmp_path) == {"endless": 55, "short": 11}
+
+
+def test_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What was there before counts."""
+    (tmp_path / "log").write_bytes(b"x" * 15 + b"\n")
+    LogFile(tmp_path / "log", limit=20, keep=1).write(LINE)
+    assert sizes(tmp_path) == {"log": 0, "log.1": 27}
+
+
+def test_after_a_crash(tmp_path: Path) -> None:
+    """A crash between two renames leaves a gap, and the next one fills it."""
+    (tmp_path / "log.2").write_bytes(b"old\n")
+    (tmp_path / "log").write_bytes(b"x" * 30)
+    LogFile(tmp_path / "log", limit=20, keep=3).write(LINE)
+    assert sizes(tmp_path) == {"log": 0, "log.1": 41, "log.3": 4}
+
+
+def test_two_writers(tmp_path: Path) -> None:
+    """When another process has put the file aside, or emptied it, ours goes on with the new one and loses nothing."""
+    one, two = LogFile(tmp_path / "log", limit=30, keep=3), LogFile(tmp_path / "log", limit=30, keep=3)
+    one.write(LINE * 3)
+    two.write(LINE * 3)
+    assert sizes(tmp_path) == {"log": 0, "log.1": 62}
+    one.write(LINE)
+    (tmp_path / "log").write_bytes(b"")
+    one.write(LINE * 3)
+    assert sum(sizes(tmp_path).values()) == 62 + 31
+
+
+def test_moved_away(tmp_path: Path) -> None:
+    """A file that was taken away is made anew when it would be full."""
+    log = LogFile(tmp_path / "log", limit=20, keep=1)
+    log.write(LINE)
+    (tmp_path / "log").unlink()
+    log.write(LINE)
+    log.write(LINE)
+    assert sizes(tmp_path) == {"log": 11}
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A pipe or terminal is never put aside."""
+    ours, theirs = os.pipe()
+    try:
+        log = LogFile(Path(f"/dev/fd/{theirs}"), limit=1, keep=1)
+        log.write(LINE)
+        log.write(LINE)
+        assert os.read(ours, 100) == (LINE + b"\n") * 2
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert sizes(tmp_path) == {}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to try")
+def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends nothing, and is said once."""
+    log = LogFile(Path("/dev/full"), limit=0, keep=0)
+    log.write(LINE)
+    log.write(LINE)
+    said = capsys.readouterr().err
+    assert said.count("cannot be written to /dev/full: No space left") == 1

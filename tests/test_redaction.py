@@ -1,0 +1,105 @@
+"""Redaction: by key, by shape, and of what we hold ourselves."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.redaction import REDACTED, Redactor, tells
+
+HELD = 'held-"secret"-1'
+REDACTOR = Redactor([HELD, "k", ""])
+
+SECRETS = {
+    "an API key": "sk-ant-api03-Pl4nted_key-0123456789",
+    "another's key": "sk-proj-Pl4nted0123456789",
+    "a bearer token": "Bearer Pl4nted0123456789",
+    "a basic sign-in": "Basic UGw0bnRlZDpzZWNyZXQ=",
+    "a JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJQbDRudGVkIn0.Pl4ntedSignature",
+    "an AWS key id": "AKIAPL4NTEDPL4NTED00",
+    "a token of a forge": "ghp_Pl4nted0123456789abcdefghij",
+    "a private key": "-----BEGIN RSA PRIVATE KEY-----\nPl4nted\n-----END RSA PRIVATE KEY-----",
+    "a flag": "--api-key Pl4nted",
+    "what we hold": HELD,
+    "a URL": "postgres://owner:Pl4nted@db.example/x",
+}
+KEYS = [
+    *("authorization", "Authorization", "Proxy-Authorization", "x-api-key", "api_key", "apiKey", "ANTHROPIC_API_KEY"),
+    *("token", "access_token", "refreshToken", "password", "db_password", "client_secret", "Cookie", "Set-Cookie"),
+    *("aws_secret_access_key", "private_key", "passphrase", "credentials"),
+]
+HARMLESS = [
+    "max_tokens: 100",
+    '{"input_tokens": 3, "first_token": null}',
+    "The token is on the table; Bearer of good news.",
+    "https://example.com/a@b?page=2",
+    "see scikit: sk-learn",
+    "2026-11-24T10:00:00Z run_0123456789abcdef0123456789abcdef",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("around", ["{}", "He wrote {}, and left.", '{{"text": "{}"}}', "a\n{}\nb"])
+def test_shapes(secret: str, around: str) -> None:
+    """What looks like a secret is taken out wherever it stands."""
+    left = REDACTOR.text(around.format(secret))
+    assert REDACTED in left
+    assert "Pl4nted" not in left
+    assert HELD not in left
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_of_data(key: str) -> None:
+    """What stands under a telling key is taken out, whatever it looks like and however deep it stands."""
+    for value in ("x", 12345, ["x"], {"a": {"b": "x"}}):
+        assert REDACTOR.data({"a": [{key: value, "model": "sonnet"}]}) == {"a": [{key: REDACTED, "model": "sonnet"}]}
+    assert REDACTOR.data({"name": key, "value": "x"}) == {"name": key, "value": REDACTED}
+    assert REDACTOR.data({key: None}) == {key: None}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "form",
+    ["{}: hush-1", "{} = hush-1", "{}=hush-1&a=b", "'{}': 'hush-1'", "-H '{}: Bearer hush-1'", '"{}": "hush-1'],  # cut
+)
+def test_keys_in_text(key: str, form: str) -> None:
+    """The same in running text, quoted or not, also where it was cut."""
+    left = REDACTOR.text(form.format(key))
+    assert "hush-1" not in left
+    assert key in left
+
+
+@given(
+    key=st.sampled_from(KEYS), secret=st.text(min_size=8).filter(lambda text: "\n" not in text), depth=st.integers(1, 4)
+)
+def test_json_in_json(key: str, secret: str, depth: int) -> None:
+    """Arguments of tools are JSON in JSON, and logs put that into JSON once more."""
+    written = json.dumps({key: f"<{secret}>", "after": 1})
+    for _ in range(depth - 1):
+        written = json.dumps(written)
+    left = REDACTOR.text(written)
+    for _ in range(depth - 1):
+        left = json.loads(left)
+    assert json.loads(left) == {key: REDACTED, "after": 1}
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless(text: str) -> None:
+    """What is no secret stays."""
+    assert REDACTOR.text(text) == text
+
+
+def test_harmless_data() -> None:
+    """Figures whose names resemble secrets stay, and so do objects by their description."""
+    data = {"max_tokens": 5, "usage": {"input_tokens": 3}, "stages": {"first_token": 0.1}, "done": True}
+    assert REDACTOR.data(data) == data
+    assert not tells("max_tokens")
+    assert REDACTOR.data({"at": {1: (b"x", 2.0)}, "kind": range(2)}) == {"at": {"1": ["x", 2.0]}, "kind": "range(0, 2)"}
+
+
+def test_long_texts() -> None:
+    """A text too long to be searched in a moment is cut, and says so."""
+    left = REDACTOR.text("a" * 200_000)
+    assert len(left) < 101_000
+    assert left.endswith("(200000 characters in all)")
