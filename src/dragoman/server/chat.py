@@ -14,7 +14,7 @@ from dragoman.server.exchange import CLIENT_GONE, Exchange, RawHeaders, exchange
 from dragoman.server.headers import rate_headers, run_headers
 from dragoman.server.limits import read_body
 from dragoman.server.options import Options
-from dragoman.server.payloads import Answers, log_request, log_understood
+from dragoman.server.payloads import log_answers, log_request, log_understood
 from dragoman.server.replies import error_reply, gateway_error, json_reply
 from dragoman.server.streaming import Streaming
 from dragoman.server.whole import Whole
@@ -48,7 +48,7 @@ class Complete:
             log_request(exchange, raw)
         decoded = await self._decode(raw, exchange)
         self._note(exchange, decoded)
-        choices = Choices(Answers(exchange.id, trace=self._options.trace) if self._options.payloads else None)
+        choices = Choices(trace=self._options.trace)
         exchange.runs = choices.every
 
         def submit(wanted: Iterable[int]) -> list[Run]:
@@ -70,6 +70,8 @@ class Complete:
             raise
         finally:
             await choices.cancel("request over")
+            if self._options.payloads:
+                log_answers(exchange)
 
     async def _decode(self, raw: bytes, exchange: Exchange) -> Decoded:
         try:

@@ -7,7 +7,7 @@ import structlog
 from dragoman.errors import GatewayError
 from dragoman.events import Event
 from dragoman.runs import Run
-from dragoman.server.payloads import Answers
+from dragoman.server.payloads import log_event
 
 log = structlog.get_logger("dragoman.server")
 
@@ -22,11 +22,11 @@ class Choices:
         every: Those, and the runs whose answers were not good enough.
 
     Args:
-        logged: Where answers are written to the log, if they are.
+        trace: Whether every event is logged.
     """
 
-    def __init__(self, logged: Answers | None = None) -> None:
-        self._logged = logged
+    def __init__(self, *, trace: bool = False) -> None:
+        self._trace = trace
         self.runs: list[Run] = []
         self.every: list[Run] = []
         self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
@@ -62,9 +62,9 @@ class Choices:
             GatewayError: One of them failed.
         """
         batch = await (self._next_of_one(timeout) if len(self.runs) == 1 else self._next_of_many(timeout))
-        if self._logged:
+        if self._trace:
             for choice, event in batch or ():
-                self._logged.saw(self.runs[choice], event)
+                log_event(self.runs[choice], event)
         return batch
 
     async def finish(self) -> None:
@@ -88,8 +88,6 @@ class Choices:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         await asyncio.gather(*(run.cancel(reason) for run in self.runs))
-        if self._logged:
-            self._logged.over()
 
     async def _next_of_one(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
         events = await self.runs[0].next(timeout)

@@ -8,7 +8,6 @@ import structlog
 
 from dragoman.errors import UpstreamFailed
 from dragoman.events import BlockDelta, Event
-from dragoman.fold import Fold
 from dragoman.messages import JSONObject
 from dragoman.runs import Run
 from dragoman.server.exchange import Exchange
@@ -29,38 +28,21 @@ def log_understood(exchange: Exchange, decoded: Decoded) -> None:
     log.debug("request.understood", request=exchange.id, body=decoded.body, warnings=warnings or None)
 
 
-class Answers:
-    """What the runs of one request say: each answer once it is over, and at trace every event on the way.
+def log_event(run: Run, event: Event) -> None:
+    """Write what happened in a run, at trace."""
+    log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_shown(event))
 
-    A piece of an answer is logged by its length alone: half a secret would not be known for one.
 
-    Args:
-        request: The request's id.
-        trace: Whether events are logged.
-    """
-
-    def __init__(self, request: str, *, trace: bool) -> None:
-        self._request = request
-        self._trace = trace
-        self._folds: dict[str, Fold] = {}
-
-    def saw(self, run: Run, event: Event) -> None:
-        """Take the next event of a run."""
-        self._folds.setdefault(run.id, Fold()).add(event)
-        if self._trace:
-            log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_shown(event))
-
-    def over(self) -> None:
-        """Write the answers. Idempotent."""
-        folds, self._folds = self._folds, {}
-        for run, fold in folds.items():
-            try:
-                message = fold.result().message
-            except UpstreamFailed:  # it failed before its first word: `http.request` and `run.end` say so
-                continue
-            log.debug("answer.message", request=self._request, run=run, message=message)
-            if calls := _calls(cast("Sequence[JSONObject]", message["content"])):
-                log.debug("answer.tool_calls", request=self._request, run=run, calls=calls)
+def log_answers(exchange: Exchange) -> None:
+    """Write what was said in all runs of a request, each answer once."""
+    for run in exchange.runs:
+        try:
+            message = run.said().message
+        except UpstreamFailed:  # it failed before its first word: `http.error` and `run.end` say so
+            continue
+        log.debug("answer.message", request=exchange.id, run=run.id, message=message)
+        if calls := _calls(cast("Sequence[JSONObject]", message["content"])):
+            log.debug("answer.tool_calls", request=exchange.id, run=run.id, calls=calls)
 
 
 def _readable(raw: bytes) -> object:
@@ -71,6 +53,7 @@ def _readable(raw: bytes) -> object:
 
 
 def _shown(event: Event) -> object:
+    """An event; a piece of an answer by its length alone, since half a secret would not be known for one."""
     if not isinstance(event, BlockDelta):
         return event
     delta = cast("JSONObject", event.raw["delta"])

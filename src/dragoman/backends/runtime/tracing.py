@@ -4,7 +4,7 @@ from typing import cast
 
 import structlog
 
-from dragoman.backends.runtime.process import Process
+from dragoman.backends.processes import Process
 from dragoman.messages import JSON, JSONObject
 
 log = structlog.get_logger("dragoman.runtime")
