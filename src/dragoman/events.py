@@ -3,8 +3,8 @@
 Block and message events carry the raw Messages API event, so nothing that the API says is lost on the way. A backend
 yields, in order: one `Started`; one `MessageStart`; for each content block one `BlockStart`, any `BlockDelta` and one
 `BlockStop`, blocks one after the other; one `MessageDelta` with the stop reason; one `MessageStop`. `Retrying` may come
-wherever the API failed; `Restarted` follows where a part of the answer was said already. A failure is a raised
-`GatewayError`, never an event.
+wherever the API failed; `Restarted` follows where a part of the answer was said already; a further `Started` where
+nothing was, and another account is asked instead. A failure is a raised `GatewayError`, never an event.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Started:
     Attributes:
         path: How the answer is had.
         stages: Seconds each stage before this took (`process`, `replay`).
-        notices: What the backend could not do as asked.
+        notices: What could not be done as asked, beside what the dialect knows.
     """
 
     path: Path

@@ -34,8 +34,8 @@ class ListedModel:
     name: str
 
 
-class Backend(Protocol):
-    """A way to ask Claude."""
+class Operated(Protocol):
+    """What is started, watched and closed: a way to ask Claude, or several of them."""
 
     name: str
 
@@ -45,18 +45,6 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """End every process, task and connection. Returns when they are gone. Idempotent."""
-        ...
-
-    def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Ask, and yield events in the order that `dragoman.events` gives.
-
-        Nothing happens before the first `anext`. The caller closes the generator (`contextlib.aclosing`), also after a
-        failure; closing or cancelling it interrupts the model, and whatever the run held is gone or reusable when
-        `aclose` returns.
-
-        Raises:
-            GatewayError: The run failed. Events that were yielded before stand.
-        """
         ...
 
     async def models(self) -> Sequence[ListedModel]:
@@ -73,6 +61,22 @@ class Backend(Protocol):
 
     def status(self) -> JSONObject:
         """What the operator wants to see: authentication, processes, versions. Holds no secret."""
+        ...
+
+
+class Backend(Operated, Protocol):
+    """A way to ask Claude."""
+
+    def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Ask, and yield events in the order that `dragoman.events` gives.
+
+        Nothing happens before the first `anext`. The caller closes the generator (`contextlib.aclosing`), also after a
+        failure; closing or cancelling it interrupts the model, and whatever the run held is gone or reusable when
+        `aclose` returns.
+
+        Raises:
+            GatewayError: The run failed. Events that were yielded before stand.
+        """
         ...
 
 

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,10 +10,10 @@ from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.catalog import Model
 from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
+from dragoman.runs.account import Account, Asks
 from dragoman.runs.admission import Admission, RateLimit, Ticket
-from dragoman.runs.pauses import whole
 from dragoman.runs.run import Run
-from dragoman.runs.thinking import Thinking, settled
+from dragoman.runs.thinking import Thinking
 
 log = structlog.get_logger("dragoman.runs")
 
@@ -40,14 +39,14 @@ class Engine:
     """Owns every run's task from submission to its end.
 
     Args:
-        backend: How Claude is asked.
+        backend: How Claude is asked, or what chooses between several ways.
         limits: What is taken on.
-        thinking: Keeps thinking between the requests of a conversation, if anything does.
+        thinking: Where there is one way: keeps thinking between the requests of a conversation, if anything does.
     """
 
-    def __init__(self, backend: Backend, limits: Limits, thinking: Thinking | None = None) -> None:
+    def __init__(self, backend: Backend | Asks, limits: Limits, thinking: Thinking | None = None) -> None:
         self._backend = backend
-        self._thinking = thinking
+        self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking)
         self._limits = limits
         self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
         self._rate = RateLimit(limits.requests_per_minute)
@@ -149,6 +148,7 @@ class Engine:
             status=run.status,
             model=run.model,
             path=run.path,
+            upstream=run.upstream,
             client=run.client,
             reason=run.reason,
             error=run.error.code if run.error else None,
@@ -162,7 +162,7 @@ class Engine:
             await ticket.wait()
             run.admitted()
             async with asyncio.timeout(self._limits.run_timeout):
-                await self._relay(run, request)
+                await self._asked.ask(request, run)
         except TimeoutError:
             seconds = f"{self._limits.run_timeout:g}"
             run.failed(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
@@ -173,16 +173,3 @@ class Engine:
             run.failed(error)
         else:
             run.succeeded()
-
-    async def _relay(self, run: Run, request: RunRequest) -> None:
-        if request.terms.verbatim:
-            async with aclosing(self._backend.run(request)) as events:
-                async for event in events:
-                    run.happened(event)
-            return
-        thinking = self._thinking
-        restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
-        run.noted(restored.notices)
-        await whole(self._backend.run, replace(request, body=restored.body), run)
-        if thinking:
-            await thinking.remember(restored.body, run.said().message)

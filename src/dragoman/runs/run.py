@@ -27,6 +27,8 @@ class Run:
         model: The model's id.
         status: Where it stands.
         path: How the answer is had, once that is known.
+        upstream: The account that is asked, where there are several.
+        begun: Whether the model has said anything.
         notices: What could not be done as asked, beside what the dialect knows.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as it got.
         usage: Token counts, as far as the API has told them.
@@ -40,6 +42,8 @@ class Run:
         self.model = model
         self.status: Status = "queued"
         self.path: Path | None = None
+        self.upstream: str | None = None
+        self.begun = False
         self.notices: tuple[Notice, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
@@ -138,6 +142,10 @@ class Run:
         self.status = "running"
         self.stages["queue"] = time.perf_counter() - self._began
 
+    def asked_at(self, upstream: str) -> None:
+        """An account is asked, the first one or another; what could not be done at one before does not count."""
+        self.upstream, self.notices = upstream, ()
+
     def noted(self, notices: tuple[Notice, ...]) -> None:
         """Something could not be done as asked."""
         self.notices += notices
@@ -151,6 +159,7 @@ class Run:
                 self.stages.update(stages)
                 self._asked = time.perf_counter()
             case MessageStart(raw):
+                self.begun = True
                 self._count(cast("JSONObject", raw["message"]).get("usage"))
             case BlockDelta():
                 if self._asked is not None:

@@ -18,6 +18,8 @@ def run_headers(runs: Iterable[Run], notices: tuple[Notice, ...]) -> RawHeaders:
     headers: RawHeaders = [(b"x-dragoman-run-id", first.id.encode())]
     if first.path is not None:
         headers.append((b"x-dragoman-path", first.path.encode()))
+    if first.upstream is not None:
+        headers.append((b"x-dragoman-upstream", first.upstream.encode()))
     headers += warning_headers(dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]))
     if first.stages:
         headers.append((b"server-timing", _timing(first.stages)))

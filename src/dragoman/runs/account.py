@@ -1,0 +1,52 @@
+"""One account that can be asked: a backend, and the thinking that is kept for what it answered."""
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from dragoman.backends.base import Backend, Operated, RunRequest
+from dragoman.runs.pauses import whole
+from dragoman.runs.run import Run
+from dragoman.runs.thinking import Thinking, settled
+
+
+@runtime_checkable
+class Asks(Operated, Protocol):
+    """What asks for a whole answer, at one account or another."""
+
+    async def ask(self, request: RunRequest, run: Run) -> None:
+        """Ask, and let the run have the events as they come.
+
+        Raises:
+            GatewayError: There is no answer, or only the beginning of one.
+        """
+        ...
+
+
+class Account:
+    """Asks at one account: with thinking put back where the client left it out, and on where the API paused.
+
+    Clients that speak the Messages API themselves do both themselves.
+
+    Args:
+        backend: How Claude is asked. Whoever made it starts and closes it.
+        thinking: Keeps thinking between the requests of a conversation, if anything does.
+    """
+
+    def __init__(self, backend: Backend, thinking: Thinking | None = None) -> None:
+        self.backend = backend
+        self._thinking = thinking
+
+    async def ask(self, request: RunRequest, run: Run) -> None:
+        """See `Asks.ask`."""
+        if request.terms.verbatim:
+            async with aclosing(self.backend.run(request)) as events:
+                async for event in events:
+                    run.happened(event)
+            return
+        thinking = self._thinking
+        restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
+        run.noted(restored.notices)
+        await whole(self.backend.run, replace(request, body=restored.body), run)
+        if thinking:
+            await thinking.remember(restored.body, run.said().message)
