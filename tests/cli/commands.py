@@ -24,7 +24,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def started(
-    home: Path, *arguments: str, stderr: int = PIPE, added: Mapping[str, str] | None = None
+    home: Path, *arguments: str, stdout: int = PIPE, stderr: int = PIPE, added: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
     """Start a command; end it at the end, if it has not ended by itself."""
     process = await asyncio.create_subprocess_exec(
@@ -32,7 +32,7 @@ async def started(
         "-m",
         "dragoman.cli",
         *arguments,
-        stdout=PIPE,
+        stdout=stdout,
         stderr=stderr,
         cwd=home,
         env={**environment(home), **(added or {})},
@@ -54,9 +54,9 @@ class Ended:
     err: str
 
 
-async def run(home: Path, *arguments: str) -> Ended:
+async def run(home: Path, *arguments: str, added: Mapping[str, str] | None = None) -> Ended:
     """Run a command to its end."""
-    async with started(home, *arguments) as process:
+    async with started(home, *arguments, added=added) as process:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())

@@ -1,6 +1,5 @@
 """The command itself: help, version, aliases."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman import __version__
-from dragoman.cli.main import ALIASES, SUMMARIES, cli
+from dragoman.cli.main import ALIASES, SUMMARIES, cli, module_of
 from dragoman.settings import Settings, flag, variables
 
 
@@ -35,7 +34,7 @@ def test_help_loads_nothing() -> None:
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_summaries(name: str) -> None:
     """What `--help` says of a command is what the command says of itself."""
-    command = importlib.import_module(f"dragoman.cli.{name}").command
+    command = module_of(name).command
     assert str(command.help).startswith(SUMMARIES[name].rstrip(".").split(",")[0])
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from types import ModuleType
 
 import click
 
@@ -11,6 +12,10 @@ SUMMARIES: Mapping[str, str] = {
     "serve": "Run the gateway.",
     "simulate": "Run the Messages API simulator alone.",
     "status": "Ask a running gateway how it is.",
+    "stop": "Stop a running gateway.",
+    "restart": "Start a running gateway again, as it was started.",
+    "logs": "Show the log of a gateway.",
+    "service": "Have systemd run the gateway.",
     "doctor": "Check that the Claude Code runtime does what the gateway builds on.",
     "login": "Sign in to Claude Code, by its own command.",
     "logout": "Sign out of Claude Code, by its own command.",
@@ -18,6 +23,13 @@ SUMMARIES: Mapping[str, str] = {
 """What `--help` says of each, here so that it needs none of them loaded."""
 
 ALIASES: Mapping[str, str] = {"start": "serve"}
+
+_MODULES: Mapping[str, str] = {"logs": "show_logs"}
+
+
+def module_of(name: str) -> ModuleType:
+    """The module with a subcommand."""
+    return importlib.import_module(f"dragoman.cli.{_MODULES.get(name, name)}")
 
 
 class Commands(click.Group):
@@ -32,7 +44,7 @@ class Commands(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in SUMMARIES:
             return None
-        command: click.Command = importlib.import_module(f"dragoman.cli.{name}").command
+        command: click.Command = module_of(name).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above

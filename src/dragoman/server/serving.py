@@ -16,6 +16,9 @@ _KEEP_ALIVE = 75  # clients keep idle connections longer than uvicorn's own 5 se
 _LAST_WORDS = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+RESTART = signal.SIGUSR2
+"""The signal on which a gateway stops as ever, and is then to be started again."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Take the port.
@@ -35,6 +38,9 @@ class Server(uvicorn.Server):
         app: What answers.
         drain: Lets what runs end for so many seconds, then ends it with an error that its client is told.
         grace: Those seconds.
+
+    Attributes:
+        again: Whether whoever stopped it wants it started again.
     """
 
     def __init__(self, app: ASGIApp, drain: Callable[[float], Awaitable[None]], grace: float) -> None:
@@ -53,6 +59,7 @@ class Server(uvicorn.Server):
         )
         self._drain = drain
         self._grace = grace
+        self.again = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop. A second signal ends the grace at once."""
@@ -73,6 +80,11 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
+    def start_again(self, *_signal: object) -> None:
+        """Begin to stop, for a new start."""
+        self.again = True
+        self.stop()
+
     async def _last_words(self) -> None:
         """Let answers that were ended just now say so to their clients."""
         if self.server_state.tasks:
@@ -85,6 +97,7 @@ class Server(uvicorn.Server):
             yield
             return
         before = {number: signal.signal(number, self.stop) for number in _SIGNALS}
+        before[RESTART] = signal.signal(RESTART, self.start_again)
         try:
             yield
         finally:

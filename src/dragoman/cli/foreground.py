@@ -1,0 +1,123 @@
+"""Serving in this process: the port, the record by which others find it, the gateway, and at the end perhaps anew."""
+
+import errno
+import gc
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NoReturn
+
+import click
+import uvloop
+
+from dragoman.bootstrap import build
+from dragoman.cli.banner import banner, effective
+from dragoman.cli.instances import Record, Registry
+from dragoman.cli.invocation import Invocation
+from dragoman.cli.logs import configure
+from dragoman.server.serving import RESTART, Server, listen
+from dragoman.settings import Settings
+
+
+class RunsAlready(click.ClickException):
+    """A gateway has the port."""
+
+    exit_code = 3
+
+
+def serve(settings: Settings, invocation: Invocation, words: str | None, output: str | None) -> None:
+    """Serve until a signal says to stop; where it says to start again, be replaced by a new process of the same id.
+
+    Args:
+        settings: What the gateway is told.
+        invocation: How it was started.
+        words: How much to print.
+        output: The file that this process prints into, if it is in the background.
+    """
+    configure(settings, quiet=words == "quiet")
+    signal.signal(RESTART, _not_yet)
+    with _listening(settings, invocation, output) as (sock, record):
+        again = uvloop.run(_serve(settings, sock, record.address, words))
+    if again:
+        kept = invocation.having(f"--port={record.port}", *([f"--output={output}"] if output else ()))
+        os.chdir(record.directory)
+        # Secrets go from hand to hand, in the environment: neither a file nor a command line ever has them.
+        os.execve(kept.command[0], kept.command, kept.environment)  # noqa: S606 - ourselves
+
+
+async def _serve(settings: Settings, sock: socket.socket, address: str, words: str | None) -> bool:
+    async with build(settings) as gateway:
+        if words == "minimal":
+            click.echo(address)
+        elif words != "quiet":
+            click.echo(banner(settings, gateway, address))
+        if words == "verbose":
+            click.echo(effective(settings))
+        gc.collect()
+        gc.freeze()  # some 100,000 objects of the start live for ever: no collection need look at them again
+        server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
+        await server.serve([sock])
+        return server.again
+
+
+def _not_yet(*_signal: object) -> None:
+    """Unheard where nothing is served yet or any more; by itself the signal would end the process."""
+
+
+@contextmanager
+def _listening(
+    settings: Settings, invocation: Invocation, output: str | None
+) -> Iterator[tuple[socket.socket, Record]]:
+    """Have the port, and be found by others, until the end."""
+    registry = Registry(settings.state_dir)
+    with ExitStack() as stack:
+        with registry.starting():
+            sock = stack.enter_context(_listen(settings, registry))
+            record = _record(settings, invocation, sock, output)
+            stack.enter_context(registry.entered(record))
+        yield sock, record
+
+
+def _record(settings: Settings, invocation: Invocation, sock: socket.socket, output: str | None) -> Record:
+    return Record(
+        host=settings.host,
+        port=sock.getsockname()[1],
+        grace=settings.shutdown_grace,
+        arguments=invocation.arguments,
+        log=str(settings.log_file.expanduser().absolute()) if settings.log_file else None,
+        output=output,
+        key_file=str(settings.api_key_file.expanduser().absolute()) if settings.api_key_file else None,
+    )
+
+
+def _listen(settings: Settings, registry: Registry) -> socket.socket:
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and (other := registry.at(settings.host, settings.port)):
+            refuse(other)
+        raise click.ClickException(_no_port(settings, error)) from None
+
+
+def refuse(other: Record) -> NoReturn:
+    """Say which gateway has the port, and end.
+
+    Raises:
+        RunsAlready: Always.
+    """
+    raise RunsAlready(
+        f"A gateway runs already at {other.address} (pid {other.pid}). `dragoman stop` ends it, `dragoman restart` "
+        f"starts it again, `dragoman serve --port {other.port + 1}` starts another."
+    )
+
+
+def _no_port(settings: Settings, error: OSError) -> str:
+    where = f"{settings.host} port {settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{where} is in use. `dragoman status` tells whether a gateway runs there; "
+            f"`dragoman serve --port {settings.port + 1}` takes another port."
+        )
+    return f"Cannot listen on {where}: {error.strerror or error}. Choose others with --host and --port."

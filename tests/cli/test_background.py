@@ -1,0 +1,165 @@
+"""`serve --background`, `stop` and `restart`, as processes."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+from behind import behind, end_all, registry, start
+from commands import run
+
+from dragoman.cli.instances import Record
+
+KEY = "gateway-secret"
+
+
+async def health(url: str) -> int:
+    """What the health endpoint answers."""
+    async with httpx.AsyncClient() as http:
+        return (await http.get(f"{url}/health")).status_code
+
+
+def everything_in(folder: Path) -> bytes:
+    """All that stands in its files."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+async def test_its_life(tmp_path: Path) -> None:
+    """It answers once the command returns; others find it without an address; it stops, and then is gone."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        assert await health(gateway.url) == 200
+        assert "/state/dragoman/gateway-0.log" in gateway.said
+        status = await run(tmp_path, "status")
+        stopped = await run(tmp_path, "stop")
+        again = await run(tmp_path, "stop")
+        assert registry(tmp_path).running() == []
+    assert status.code == 0, status.err
+    assert (stopped.code, stopped.out) == (0, f"Stopped the gateway at {gateway.url} (pid {gateway.pid}).\n")
+    assert again.code == 1
+    assert "No gateway runs. `dragoman serve --background` starts one." in again.err
+
+
+async def test_a_second_start(tmp_path: Path) -> None:
+    """It says which one is running, in the foreground and behind, with an exit code of its own."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        port = gateway.url.rpartition(":")[2]
+        ahead, back = await asyncio.gather(
+            run(tmp_path, "serve", "--port", port), run(tmp_path, "serve", "--background", "--port", port)
+        )
+    for second in (ahead, back):
+        assert second.code == 3
+        assert f"A gateway runs already at {gateway.url} (pid {gateway.pid})" in second.err
+
+
+async def test_two_starts_at_once(tmp_path: Path) -> None:
+    """One gets the port; the other names it, however close they were."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    try:
+        ended = await asyncio.gather(*(start(tmp_path, "--simulate", port=port) for _ in range(2)))
+        [record] = registry(tmp_path).running()
+    finally:
+        end_all(tmp_path)
+    assert sorted(one.code for one in ended) == [0, 3]
+    assert any(f"(pid {record.pid})" in one.err for one in ended)
+
+
+async def test_restart(tmp_path: Path) -> None:
+    """Flags, port and secrets stay; no secret is on the disk or on a command line."""
+    async with behind(tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku") as gateway:
+        before = psutil.Process(gateway.pid).cmdline()
+        restarted = await run(tmp_path, "restart")
+        [record] = registry(tmp_path).running()
+        after = psutil.Process(gateway.pid).cmdline()
+        async with httpx.AsyncClient(base_url=record.address) as http:
+            strange = await http.get("/v1/models")
+            known = await http.get("/v1/models", headers={"x-api-key": KEY})
+        written = everything_in(tmp_path)
+        stopped = await run(tmp_path, "stop")
+    assert restarted.out == f"Restarted the gateway at {gateway.url} (pid {gateway.pid}).\n"
+    assert (record.address, record.pid, record.background) == (gateway.url, gateway.pid, True)
+    assert (strange.status_code, known.status_code) == (401, 200)
+    assert all("haiku" in model["id"] for model in known.json()["data"])
+    assert KEY not in " ".join([*before, *after])
+    assert KEY.encode() not in written
+    assert stopped.code == 0
+
+
+async def test_a_restart_that_fails(tmp_path: Path) -> None:
+    """What it said last is shown."""
+    (tmp_path / "dragoman.toml").write_text("heartbeat = 9\n")
+    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
+        (tmp_path / "dragoman.toml").write_text('heartbeat = "often"\n')
+        ended = await run(tmp_path, "restart", "--port", gateway.url.rpartition(":")[2], "--config", os.devnull)
+        assert registry(tmp_path).running() == []
+    assert ended.code == 1
+    assert "did not come back" in ended.err
+    assert "heartbeat" in ended.err
+
+
+async def test_restart_of_nothing(tmp_path: Path) -> None:
+    """It says what to type instead."""
+    ended = await run(tmp_path, "restart", "--port", "9")
+    assert ended.code == 1
+    assert "No gateway runs at 127.0.0.1 port 9. `dragoman serve --background` starts one." in ended.err
+
+
+async def test_a_start_that_fails(tmp_path: Path) -> None:
+    """The command says why, as it would in the foreground, and leaves nothing behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await start(tmp_path, "--simulate", port=port)
+    assert ended.code == 1
+    assert f"127.0.0.1 port {port} is in use" in ended.err
+    assert registry(tmp_path).running() == []
+    reloading = await start(tmp_path, "--reload")
+    assert "leave out --background" in reloading.err
+
+
+async def test_after_a_kill(tmp_path: Path) -> None:
+    """A gateway that was killed is in nobody's way."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        descriptor = os.pidfd_open(gateway.pid)
+        os.kill(gateway.pid, signal.SIGKILL)
+        await asyncio.to_thread(_await_end, descriptor)
+        stopped = await run(tmp_path, "stop")
+        assert "No gateway runs." in stopped.err
+        started = await start(tmp_path, "--simulate", port=int(gateway.url.rpartition(":")[2]))
+    assert started.code == 0
+
+
+async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
+    """A stale file is no gateway; and where one seems to live, no process but its own gets the signal."""
+    other = Record(host="127.0.0.1", port=9, grace=0, arguments=(), pid=os.getpid(), began=1.0)
+    with registry(tmp_path).entered(other):
+        refused = await run(tmp_path, "stop")
+    assert refused.code == 1
+    assert f"cannot be reached from here as process {os.getpid()}" in refused.err
+    stale = tmp_path / "state" / "dragoman" / "gateways" / "stale.json"
+    stale.write_text("{}")
+    assert "No gateway runs." in (await run(tmp_path, "stop")).err
+    assert not stale.exists()
+
+
+async def test_several(tmp_path: Path) -> None:
+    """Where several run, a command wants to know which; `stop --all` ends them all."""
+    async with behind(tmp_path, "--simulate") as first, behind(tmp_path, "--simulate") as second:
+        unclear = await run(tmp_path, "stop")
+        one = await run(tmp_path, "stop", "--now", "--port", first.url.rpartition(":")[2])
+        every = await run(tmp_path, "stop", "--all")
+    assert unclear.code == 1
+    assert f"{first.url} (pid {first.pid})" in unclear.err
+    assert "--port" in unclear.err
+    assert one.out == f"Stopped the gateway at {first.url} (pid {first.pid}).\n"
+    assert every.out == f"Stopped the gateway at {second.url} (pid {second.pid}).\n"
+
+
+def _await_end(descriptor: int) -> None:
+    """Return once a process has ended, whoever its parent is."""
+    import select  # noqa: PLC0415 - here alone
+
+    select.select([descriptor], [], [], 60)
+    os.close(descriptor)

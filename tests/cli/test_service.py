@@ -1,0 +1,74 @@
+"""`dragoman service`: a unit for systemd."""
+
+import asyncio
+import os
+import shutil
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+from commands import PATIENCE, run
+
+UNIT = Path("config", "systemd", "user", "dragoman.service")
+SECRETS = Path("config", "dragoman", "service.env")
+
+
+async def test_install_and_uninstall(tmp_path: Path) -> None:
+    """It writes a unit that runs this installation, says what to type, and takes it away again."""
+    installed = await run(tmp_path, "service", "install", "--port", "9000", "--allow-host", "a.example")
+    unit = (tmp_path / UNIT).read_text()
+    shown = await run(tmp_path, "service", "show", "--port", "9000", "--allow-host", "a.example")
+    uninstalled = await run(tmp_path, "service", "uninstall")
+    assert installed.code == 0, installed.err
+    assert f"ExecStart={sys.executable} -m dragoman.cli serve --port=9000 --allow-host=a.example\n" in unit
+    assert f"EnvironmentFile=-{tmp_path / SECRETS}\n" in unit
+    assert "WorkingDirectory=%h\n" in unit
+    assert "TimeoutStopSec=30\n" in unit
+    assert "systemctl --user enable --now dragoman" in installed.out
+    assert shown.out == unit
+    assert uninstalled.code == 0
+    assert not (tmp_path / UNIT).exists()
+    assert "`dragoman service install` writes it" in (await run(tmp_path, "service", "uninstall")).err
+
+
+async def test_secrets(tmp_path: Path) -> None:
+    """They stand in a file that only their owner can read, never in the unit."""
+    refused = await run(tmp_path, "service", "install", "--api-key", "gateway-secret")
+    assert refused.code == 1
+    assert "DRAGOMAN_API_KEY" in refused.err
+    assert str(tmp_path / SECRETS) in refused.err
+    assert "gateway-secret" not in refused.err
+    await run(tmp_path, "service", "install")
+    assert (tmp_path / SECRETS).stat().st_mode & 0o777 == 0o600
+    (tmp_path / SECRETS).write_text("ANTHROPIC_API_KEY=kept\n")
+    (tmp_path / SECRETS).chmod(0o644)
+    await run(tmp_path, "service", "install")
+    assert (tmp_path / SECRETS).read_text() == "ANTHROPIC_API_KEY=kept\n"
+    assert (tmp_path / SECRETS).stat().st_mode & 0o777 == 0o600
+
+
+async def test_words_with_a_meaning_to_systemd(tmp_path: Path) -> None:
+    """Spaces, quotes, percent and dollar signs reach the gateway as they are; `.env` is found where it stands."""
+    (tmp_path / ".env").write_text("")
+    shown = await run(tmp_path, "service", "show", "--embeddings-model", 'a "b" $c %d \\')
+    assert '"--embeddings-model=a \\"b\\" $$c %%d \\\\"' in shown.out
+    assert f"WorkingDirectory={tmp_path}\n" in shown.out
+
+
+async def test_bad_settings(tmp_path: Path) -> None:
+    """What `serve` would refuse is refused now."""
+    refused = await run(tmp_path, "service", "install", "--port", "many")
+    assert refused.code == 1
+    assert "port (--port" in refused.err
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+async def test_systemd_takes_it(tmp_path: Path) -> None:
+    """Systemd itself finds no fault with it."""
+    await run(tmp_path, "service", "install", "--allow-host", "a b")
+    verify = ("systemd-analyze", "--user", "verify", str(tmp_path / UNIT))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*verify, stdout=PIPE, stderr=STDOUT, env=environment)
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (process.returncode, said) == (0, b"")
