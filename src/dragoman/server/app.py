@@ -27,6 +27,8 @@ from dragoman.server.origins import OriginGate
 from dragoman.wire.base import Codec, ErrorReply
 
 _MODELS = frozenset({"/v1/models", "/models"})
+_PREFIXES = ("/v1", "")
+"""Everything stands with and without `/v1`: people paste base URLs both ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,13 @@ def build_app(
     def encode_error(error: GatewayError, exchange: Exchange) -> ErrorReply:
         return (dialects.messages if speaks_anthropic(exchange) else dialects.chat).encode_error(error)
 
-    return Front(_App(routes), _gates(options), (log_exchange, count), encode_error)
+    return Front(_App(routes, questions), _gates(options), (log_exchange, count), encode_error)
 
 
 def _api(questions: Mapping[str, ASGIApp], models: Models) -> list[Route]:
-    """Every one stands with and without `/v1`: people paste base URLs both ways. The busiest first."""
     return [
         route
-        for prefix in ("/v1", "")
+        for prefix in _PREFIXES
         for route in (
             *(Route(prefix + path, complete, methods=["POST"]) for path, complete in questions.items()),
             Route(f"{prefix}/models", models.all, methods=["GET"]),
@@ -112,11 +113,20 @@ def _gates(options: Options) -> list[Gate]:
 
 
 class _App:
-    """Starlette's router, which raises its 404 and 405 for an app in the scope and answers them itself without one."""
+    """Starlette's router, which raises its 404 and 405 for an app in the scope and answers them itself without one.
 
-    def __init__(self, routes: list[Route]) -> None:
+    What most requests are for is found at once instead, by its path, and not route by route.
+    """
+
+    def __init__(self, routes: list[Route], questions: Mapping[str, ASGIApp]) -> None:
         self._router = Router(routes, redirect_slashes=False)
+        self._questions = {prefix + path: answer for prefix in _PREFIXES for path, answer in questions.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
-        await self._router(scope, receive, send)
+        answer = self._questions.get(scope["path"]) if scope["method"] == "POST" else None
+        if answer is None:
+            await self._router(scope, receive, send)
+        else:
+            scope["endpoint"] = answer
+            await answer(scope, receive, send)

@@ -6,6 +6,9 @@ from typing import Self
 
 from starlette.types import Receive
 
+_MOMENT = 0.05
+"""Seconds before a client is watched: an answer that is there by then is not worth a task."""
+
 
 class ClientGone(Exception):  # noqa: N818 - what happened, not a fault
     """Nobody waits for this answer any more."""
@@ -23,22 +26,29 @@ class UntilGone:
         # A time limit that the watcher sets off: the standard library's own way to cancel just this part of a task,
         # which keeps a cancellation from outside apart from ours.
         self._scope = asyncio.timeout(None)
+        self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._scope.__aenter__()
-        self._watcher = asyncio.create_task(self._watch())
+        self._start = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._start.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         try:
             await self._scope.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise ClientGone from None
         finally:
-            await asyncio.wait([self._watcher])
+            if self._watcher is not None:
+                await asyncio.wait([self._watcher])
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         await self._receive()  # the body was read, so nothing else can come

@@ -1,6 +1,7 @@
 """Figures for Prometheus, by its official client, in a registry of our own."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -28,28 +29,41 @@ class Metrics:
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._registry = registry = CollectorRegistry()
         registry.register(_Now(engine, operations))
-        self._requests = Counter(
-            "dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry
+        # Each by its labels, which are looked up once: the official client makes a list of texts of them every time.
+        self._requests = cache(
+            Counter("dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry).labels
         )
-        self._errors = Counter(
-            "dragoman_errors",
-            "Requests refused, and answers that ended as an error",
-            ("route", "code"),
-            registry=registry,
+        self._errors = cache(
+            Counter(
+                "dragoman_errors",
+                "Requests refused, and answers that ended as an error",
+                ("route", "code"),
+                registry=registry,
+            ).labels
         )
-        self._duration = Histogram(
-            "dragoman_request_seconds", "Time to the end of the answer", ("route",), buckets=_SECONDS, registry=registry
+        self._duration = cache(
+            Histogram(
+                "dragoman_request_seconds",
+                "Time to the end of the answer",
+                ("route",),
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._first_token = Histogram(
-            "dragoman_first_token_seconds",
-            "Time from asking Claude to the first token",
-            ("path",),
-            buckets=_SECONDS,
-            registry=registry,
+        self._first_token = cache(
+            Histogram(
+                "dragoman_first_token_seconds",
+                "Time from asking Claude to the first token",
+                ("path",),
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._runs = Counter("dragoman_runs", "Runs ended", ("model", "path", "status"), registry=registry)
-        self._tokens = Counter(
-            "dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"), registry=registry
+        self._runs = cache(
+            Counter("dragoman_runs", "Runs ended", ("model", "path", "status"), registry=registry).labels
+        )
+        self._tokens = cache(
+            Counter("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"), registry=registry).labels
         )
 
     def observe(self, exchange: Exchange, route: str | None) -> None:
@@ -57,10 +71,10 @@ class Metrics:
         # Paths and methods that nothing here takes are the client's words, and no labels.
         method = exchange.method if route and exchange.status != NO_SUCH_METHOD else "any"
         route = route or "unmatched"
-        self._requests.labels(route, method, str(exchange.status)).inc()
-        self._duration.labels(route).observe(exchange.seconds)
+        self._requests(route, method, exchange.status).inc()
+        self._duration(route).observe(exchange.seconds)
         if exchange.error:
-            self._errors.labels(route, exchange.error.code or "none").inc()
+            self._errors(route, exchange.error.code or "none").inc()
         for run in exchange.runs:
             self._count(run)
 
@@ -71,13 +85,13 @@ class Metrics:
     def _count(self, run: Run) -> None:
         # A model's id is the client's word until the API has taken it; only then is it a label.
         model = run.model if run.usage else "unknown"
-        self._runs.labels(model, run.path or "none", run.status).inc()
+        self._runs(model, run.path or "none", run.status).inc()
         if "first_token" in run.stages:
-            self._first_token.labels(run.path or "none").observe(run.stages["first_token"])
+            self._first_token(run.path or "none").observe(run.stages["first_token"])
         usage: Mapping[str, object] = run.usage or {}
         for key, kind in _KINDS.items():
             if isinstance(count := usage.get(key), int):
-                self._tokens.labels(model, kind).inc(count)
+                self._tokens(model, kind).inc(count)
 
 
 class _Now(Collector):
