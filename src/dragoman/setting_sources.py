@@ -61,22 +61,42 @@ class Layer(PydanticBaseSettingsSource):
         return self._values
 
 
-def from_flags(known: Mapping[str, Given], flags: Mapping[str, object]) -> Source:
+def all_sources(
+    known: Mapping[str, Given], flags: Mapping[str, object], env_file: Path | str | None
+) -> tuple[Source, ...]:
+    """Every place that settings come from, the strongest first.
+
+    Args:
+        known: How each setting can be given.
+        flags: What the command line says, by setting.
+        env_file: The `.env` file, read if it is there.
+
+    Raises:
+        ValueError: The settings file cannot be read.
+    """
+    found = _from_flags(known, flags), _from_environment(known), _from_env_file(known, env_file)
+    named = next((source.values["config"] for source in found if "config" in source.values), None)
+    return (*found, _from_toml(known, str(named) if named else None))
+
+
+def _from_flags(known: Mapping[str, Given], flags: Mapping[str, object]) -> Source:
     """What the command line says."""
-    return Source(flags, {name: Origin("flag", known[name].flag_of(name) or name) for name in flags if name in known})
+    named = {name: known[name].flag_of(name) or name for name in flags if name in known}
+    origins = {name: f"--no-{flag[2:]}" if flags[name] is False else flag for name, flag in named.items()}
+    return Source(flags, {name: Origin("flag", flag) for name, flag in origins.items()})
 
 
-def from_environment(known: Mapping[str, Given]) -> Source:
+def _from_environment(known: Mapping[str, Given]) -> Source:
     """What the environment of this process says."""
     return _from_variables(known, os.environ, "variable", "")
 
 
-def from_env_file(known: Mapping[str, Given], path: Path | str | None) -> Source:
+def _from_env_file(known: Mapping[str, Given], path: Path | str | None) -> Source:
     """What a `.env` file says, if it is there."""
     return _from_variables(known, dotenv_values(path) if path else {}, "env_file", f"{path}: ")
 
 
-def from_toml(known: Mapping[str, Given], named: str | None) -> Source:
+def _from_toml(known: Mapping[str, Given], named: str | None) -> Source:
     """What a TOML file says, by the settings' own names.
 
     Args:

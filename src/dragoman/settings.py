@@ -5,12 +5,12 @@ Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, d
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_sources import Layer, Source, from_env_file, from_environment, from_flags, from_toml, nearest
+from dragoman.setting_sources import Layer, Source, all_sources, nearest
 from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names
 
 ENV_FILE = Path(".env")
@@ -245,20 +245,19 @@ def flag(name: str) -> str | None:
 def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE) -> tuple[Source, ...]:
     """Every place that settings come from, the strongest first.
 
-    Args:
-        flags: What the command line says, by setting.
-        env_file: The `.env` file, read if it is there.
-
     Raises:
         BadSettings: The settings file cannot be read.
     """
-    known = all_given()
-    found = from_flags(known, flags), from_environment(known), from_env_file(known, env_file)
-    named = next((source.values["config"] for source in found if "config" in source.values), None)
     try:
-        return (*found, from_toml(known, str(named) if named else None))
+        return all_sources(all_given(), flags, env_file)
     except ValueError as error:
         raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {error}") from None
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting may never be shown."""
+    kind = Settings.model_fields[name].annotation
+    return SecretStr in (get_args(kind) or (kind,))
 
 
 def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Settings:

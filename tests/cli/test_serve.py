@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
+import stat
 from pathlib import Path
 
 import httpx
@@ -54,31 +56,43 @@ async def test_the_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--debug", "--trace", "--log-level=debug"])
 async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
-    """What people write is logged only where it was asked for; here into a file."""
-    async with started(tmp_path, "serve", "-p", "0", "-m", option, "--log-file", "log") as process:
-        address = await line(process, "http")
+    """What people write is logged only where it was asked for; here into a file. That it is, is said."""
+    async with started(tmp_path, "serve", "-p", "0", option, "--log-file", "log") as process:
+        address = (await line(process, "OpenAI base URL")).split()[-1]
+        assert "holds what people write" in await line(process, "  Log")
         async with httpx.AsyncClient(base_url=address) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
         _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert "private words" in (tmp_path / "log").read_text()
+    events = [json.loads(part) for part in (tmp_path / "log").read_text().splitlines()]
+    assert events[0]["event"] == "log.payloads"
+    assert "private words" in str(events)
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
     assert err == b""
 
 
 async def test_log_on_a_terminal_is_for_people(tmp_path: Path) -> None:
-    """It is coloured lines there, not JSON."""
+    """It is coloured lines there, not JSON; with `--minimal` a short one a request."""
+    full = await on_a_terminal(tmp_path)
+    assert "http.request" in full
+    assert "server.start" in full
+    assert not full.startswith("{")
+    [short] = (await on_a_terminal(tmp_path, "-m")).splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \x1b\[32m200\x1b\[0m GET /health \d+ ms", short)
+
+
+async def on_a_terminal(home: Path, *flags: str) -> str:
+    """What is logged there of one request."""
     ours, theirs = os.openpty()
     try:
-        async with started(tmp_path, "serve", "-p", "0", "-m", stderr=theirs) as process:
-            address = await line(process, "http")
+        async with started(home, "serve", "-p", "0", "--spares", "0", *flags, stderr=theirs) as process:
+            address = (await line(process, "http")).split()[-1].removesuffix("/v1")
             async with httpx.AsyncClient(base_url=address) as http:
                 await http.get("/health")
-        log = os.read(ours, 10_000).decode()
+        return os.read(ours, 10_000).decode()
     finally:
         os.close(ours)
         os.close(theirs)
-    assert "http.request" in log
-    assert not log.startswith("{")
 
 
 async def test_words(tmp_path: Path) -> None:
@@ -88,10 +102,10 @@ async def test_words(tmp_path: Path) -> None:
     async with started(tmp_path, *given, "--api-key", "gateway-secret", "-V", added=secret) as verbose:
         account = await line(verbose, "Claude ")
         clients = await line(verbose, "Clients")
-        shown = await line(verbose, "api_key = ")
+        shown = await line(verbose, "api_key ")
     assert "API key from ANTHROPIC_API_KEY" in account
     assert "must send the key (--api-key or DRAGOMAN_API_KEY)" in clients
-    assert shown == "api_key = (set)"
+    assert shown.split() == ["api_key", "set", "flag", "--api-key"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with started(tmp_path, "serve", "-p", str(port), "-q", "--spares", "0", added=secret) as quiet:

@@ -2,9 +2,10 @@
 
 from dragoman import __version__
 from dragoman.bootstrap import Gateway
+from dragoman.cli.logs import holds_payloads
 from dragoman.settings import Settings, flag, variables
 
-_SECRET = frozenset({"api_key", "anthropic_api_key", "embeddings_api_key"})
+_PAYLOADS = "holds what people write, without secrets: --debug, --trace or --trace-file is set"
 
 
 def banner(settings: Settings, gateway: Gateway, address: str) -> str:
@@ -19,13 +20,9 @@ def banner(settings: Settings, gateway: Gateway, address: str) -> str:
         f"  Backend          {gateway.backend.name}",
         f"  Claude           {_account(settings, gateway)}",
         f"  Clients          {_clients(settings)}",
+        *([f"  Log              {_PAYLOADS}"] if holds_payloads(settings) else ()),
     ]
     return "\n".join([*lines, "", f"  {reason}"] if reason else lines)
-
-
-def effective(settings: Settings) -> str:
-    """Every setting as it is in force, without the secrets."""
-    return "\n".join(f"  {name} = {_shown(settings, name)}" for name in Settings.model_fields)
 
 
 def _account(settings: Settings, gateway: Gateway) -> str:
@@ -43,8 +40,3 @@ def _clients(settings: Settings) -> str:
         origin = flag("api_key_file") if settings.api_key_file else f"{flag('api_key')} or {variables('api_key')[0]}"
         return f"must send the key ({origin})"
     return "need no key; only this machine can connect"
-
-
-def _shown(settings: Settings, name: str) -> object:
-    value = getattr(settings, name)
-    return "(set)" if name in _SECRET and value else value

@@ -10,15 +10,20 @@ from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
 import click
+import structlog
 import uvloop
 
+from dragoman import __version__
 from dragoman.bootstrap import build
-from dragoman.cli.banner import banner, effective
+from dragoman.cli.banner import banner
+from dragoman.cli.in_force import unknown_warnings
 from dragoman.cli.instances import Record, Registry
 from dragoman.cli.invocation import Invocation
 from dragoman.cli.logs import configure
 from dragoman.server.serving import RESTART, Server, listen
 from dragoman.settings import Settings
+
+log = structlog.get_logger("dragoman.server")
 
 
 class RunsAlready(click.ClickException):
@@ -27,19 +32,22 @@ class RunsAlready(click.ClickException):
     exit_code = 3
 
 
-def serve(settings: Settings, invocation: Invocation, words: str | None, output: str | None) -> None:
+def serve(settings: Settings, invocation: Invocation, words: str | None, shown: str, output: str | None) -> None:
     """Serve until a signal says to stop; where it says to start again, be replaced by a new process of the same id.
 
     Args:
         settings: What the gateway is told.
         invocation: How it was started.
         words: How much to print.
+        shown: What else to print.
         output: The file that this process prints into, if it is in the background.
     """
-    configure(settings, quiet=words == "quiet")
+    configure(settings, quiet=words == "quiet", minimal=words == "minimal")
+    for warning in unknown_warnings():
+        click.secho(f"Warning: {warning}", fg="yellow", err=True)
     signal.signal(RESTART, _not_yet)
     with _listening(settings, invocation, output) as (sock, record):
-        again = uvloop.run(_serve(settings, sock, record.address, words))
+        again = uvloop.run(_serve(settings, sock, record.address, words, shown))
     if again:
         kept = invocation.having(f"--port={record.port}", *([f"--output={output}"] if output else ()))
         os.chdir(record.directory)
@@ -47,18 +55,20 @@ def serve(settings: Settings, invocation: Invocation, words: str | None, output:
         os.execve(kept.command[0], kept.command, kept.environment)  # noqa: S606 - ourselves
 
 
-async def _serve(settings: Settings, sock: socket.socket, address: str, words: str | None) -> bool:
+async def _serve(settings: Settings, sock: socket.socket, address: str, words: str | None, shown: str) -> bool:
     async with build(settings) as gateway:
         if words == "minimal":
             click.echo(address)
         elif words != "quiet":
             click.echo(banner(settings, gateway, address))
-        if words == "verbose":
-            click.echo(effective(settings))
+        if shown:
+            click.echo(shown)
         gc.collect()
         gc.freeze()  # some 100,000 objects of the start live for ever: no collection need look at them again
         server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
+        log.info("server.start", address=address, version=__version__, backend=gateway.backend.name, pid=os.getpid())
         await server.serve([sock])
+        log.info("server.stop", again=server.again or None)
         return server.again
 
 

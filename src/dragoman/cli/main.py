@@ -16,6 +16,7 @@ SUMMARIES: Mapping[str, str] = {
     "restart": "Start a running gateway again, as it was started.",
     "logs": "Show the log of a gateway.",
     "service": "Have systemd run the gateway.",
+    "config": "Show the settings in force, and where each comes from.",
     "doctor": "Check that the Claude Code runtime does what the gateway builds on.",
     "login": "Sign in to Claude Code, by its own command.",
     "logout": "Sign out of Claude Code, by its own command.",

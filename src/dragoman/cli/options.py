@@ -1,6 +1,6 @@
 """Command-line options, made from the settings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
@@ -11,6 +11,7 @@ from dragoman.settings import BadSettings, Settings, flag, given, load, variable
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
+_PATIENT = "Seconds that a run may take, in milliseconds: an older name of --run-timeout."
 _METAVARS = {int: "N", float: "SECONDS", ByteSize: "BYTES"}
 
 
@@ -27,16 +28,42 @@ def settings_options(names: Iterable[str] = ()) -> Callable[[_Decorated], _Decor
     return decorate
 
 
-def settings_from(flags: dict[str, object]) -> Settings:
+def serve_options(command: _Decorated) -> _Decorated:
+    """Give a command the flags of all settings, and those that stand for settings under other names."""
+    for option in (
+        click.option("--trace", "shorthand", flag_value="trace", help="The same as --log-level trace."),
+        click.option("--debug", "shorthand", flag_value="debug", help="The same as --log-level debug."),
+        click.option("--process-timeout-ms", type=click.FloatRange(min=1), metavar="MS", help=_PATIENT),
+    ):
+        command = option(command)
+    return settings_options()(command)
+
+
+def plain(flags: Mapping[str, object]) -> dict[str, object]:
+    """The flags of `serve_options`, each under the name of its setting."""
+    named = dict(flags)
+    patience, shorthand = named.pop("process_timeout_ms"), named.pop("shorthand")
+    if isinstance(patience, float) and named["run_timeout"] is None:
+        named["run_timeout"] = patience / 1000
+    named["log_level"] = named["log_level"] or shorthand
+    return named
+
+
+def told(flags: Mapping[str, object]) -> dict[str, object]:
+    """The flags that were given."""
+    return {name: value for name, value in flags.items() if value not in (None, ())}
+
+
+def settings_from(flags: Mapping[str, object]) -> Settings:
     """The settings, with what the command line says on top.
 
     Raises:
         ClickException: Something is wrong; the text names the setting.
     """
     try:
-        return load({name: value for name, value in flags.items() if value not in (None, ())})
+        return load(told(flags))
     except BadSettings as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(f"{error}\n`dragoman config` shows what is set, and where.") from None
 
 
 def default_of(name: str) -> str:

@@ -3,28 +3,22 @@
 import click
 
 from dragoman.bootstrap import check_exposure
+from dragoman.cli.in_force import in_force, table
 from dragoman.cli.invocation import Invocation
-from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.options import plain, serve_options, settings_from, told
 from dragoman.settings import BadSettings, Settings
-
-_PATIENT = "Seconds that a run may take, in milliseconds: an older name of --run-timeout."
 
 
 @click.command("serve")
 @click.option("--background", is_flag=True, help="Leave it running behind, and return once it answers.")
-@settings_options()
-@click.option("--process-timeout-ms", type=click.FloatRange(min=1), metavar="MS", help=_PATIENT)
-@click.option("--debug", "shorthand", flag_value="debug", help="The same as --log-level debug.")
-@click.option("--trace", "shorthand", flag_value="trace", help="The same as --log-level trace.")
+@serve_options
 @click.option("-V", "--verbose", "words", flag_value="verbose", help="Also print the settings in force.")
-@click.option("-m", "--minimal", "words", flag_value="minimal", help="Print the address alone.")
+@click.option("-m", "--minimal", "words", flag_value="minimal", help="Print the address, and a line a request.")
 @click.option("-q", "--quiet", "words", flag_value="quiet", help="Print nothing but errors.")
 @click.option("--output", hidden=True, help="Where a gateway in the background prints.")
 def command(
     *,
     background: bool,
-    process_timeout_ms: float | None,
-    shorthand: str | None,
     words: str | None,
     output: str | None,
     **flags: object,
@@ -35,9 +29,7 @@ def command(
 
     Exit code 3: one runs there already.
     """
-    if process_timeout_ms and flags["run_timeout"] is None:
-        flags["run_timeout"] = process_timeout_ms / 1000
-    flags["log_level"] = flags["log_level"] or shorthand
+    flags = plain(flags)
     settings = settings_from(flags)
     invocation = Invocation.of(flags, *([f"--{words}"] if words else ()))
     try:
@@ -51,7 +43,8 @@ def command(
         else:
             from dragoman.cli.foreground import serve  # noqa: PLC0415 - all that serves, where something is to serve
 
-            serve(settings, invocation, words, output)
+            shown = "\n".join(table(in_force(told(flags)).rows)) if words == "verbose" else ""
+            serve(settings, invocation, words, shown, output)
     except BadSettings as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
