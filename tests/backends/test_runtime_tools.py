@@ -222,3 +222,25 @@ async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> 
         assert sorted(answer.path for answer in answers) == ["cold", "cold", "live"]
         assert len({answer.said for answer in answers}) == 1
         assert len(harness.calls) == 4
+
+
+async def test_results_of_calls_whose_ids_look_like_copies_arrive(tmp_path: Path) -> None:
+    """`call_1_2` after `call_1`, in one message and in two: each result reaches the API, beside its call."""
+    one, two, three = _use("c_1"), _use("c_1_2"), _use("c_1-2")
+    messages = [
+        user("Now?"),
+        assistant(one, two),
+        user(result(one, "first"), result(two, "second")),
+        assistant(three),
+        user(result(three, "third")),
+    ]
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask(messages, tools=TOOLS)
+        assert "third" in answer.said
+        assert spoken(harness) == _renamed(messages, {"c_1": "c_1", "c_1_2": "c_1-2-", "c_1-2": "c_1-2"})
+        [notice] = answer.started.notices
+        assert (notice.code, notice.param) == ("renamed", "messages")
+
+
+def _use(id_: str) -> Block:
+    return {"type": "tool_use", "id": id_, "name": "Bash", "input": {}}

@@ -189,7 +189,7 @@ def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
     ids = [
         block.get("id", block.get("tool_use_id")) for turn in request.body["messages"][1:] for block in turn["content"]
     ]
-    assert ids == ["call_0", "call_0", "call_0_2", "call_0_2"]
+    assert ids == ["call_0", "call_0", "call_0-2", "call_0-2"]
     assert {code for code, _ in said(request)} == {"renamed"}
 
 

@@ -81,7 +81,7 @@ class Calls:
         plain = id_ = _FOREIGN.sub("_", wanted) or "call"
         number = 2
         while id_ in self._used:
-            id_ = f"{plain}_{number}"
+            id_ = f"{plain}-{number}"
             number += 1
         self._used.add(id_)
         if id_ != wanted:
