@@ -20,8 +20,8 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
 MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
 ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
-FOREIGN_FLAGS = {"--no-buffer", "-H"}
-"""Those of curl."""
+FOREIGN_FLAGS = {"--no-buffer", "-H", "--log", "--help", "-h"}
+"""Those of curl and of other gateways, and click's own."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 

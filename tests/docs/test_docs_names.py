@@ -1,0 +1,126 @@
+"""The page for those who come from another gateway, row by row; and that every event of the log is documented."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pages import ROOT, read
+
+from dragoman.cli.main import cli
+from dragoman.cli.options import default_of, plain, told
+from dragoman.settings import Settings, flag, given, load, variables
+
+PAGE = ROOT / "docs" / "coming-from.md"
+ROW = re.compile(r"^\| (?P<known>.+?) \| (?P<here>.+?) \| (?P<last>.*?) ?\|$", re.MULTILINE)
+CODE = re.compile("`([^`]+)`")
+SETTINGS, EVENTS = (
+    [(found["known"], CODE.findall(found["here"]), found["last"].strip("`")) for found in ROW.finditer(part)][2:]
+    for part in read(PAGE).split("\n## Events of the log")
+)
+BY_FLAG = {flag(name): name for name in Settings.model_fields if flag(name)} | {
+    given(name).short: name for name in Settings.model_fields if given(name).short
+}
+BY_VARIABLE = {variable: name for name in Settings.model_fields for variable in variables(name)}
+SERVE = cli.get_command(click.Context(cli), "serve")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable or file of this machine has a say."""
+    for variable in BY_VARIABLE:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("key")
+
+
+def value_of(name: str) -> str | None:
+    """A value of a setting that is not its default; None for a switch."""
+    field = Settings.model_fields[name]
+    kind = str(field.annotation)
+    special = {"backend": "api", "model_aliases": "fast=haiku", "log_level": "debug"}
+    if field.annotation is bool:
+        return None
+    return special.get(name) or ("file" if "Path" in kind else "7")
+
+
+def by_flags(*arguments: str) -> Settings:
+    """The settings that `serve` gets by these arguments."""
+    assert SERVE is not None
+    group = click.Context(cli, **cli.context_settings)
+    with SERVE.make_context("serve", list(arguments), parent=group) as context:
+        flags = {key: value for key, value in context.params.items() if key not in {"words", "background", "output"}}
+        return load(told(plain(flags)))
+
+
+@pytest.mark.parametrize(("known", "here", "default"), SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_settings(known: str, here: list[str], default: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each flag and each variable of ours is taken and does the same; the default is as told."""
+    named = {BY_FLAG[word] for word in here if word in BY_FLAG} | {BY_VARIABLE[w] for w in here if w in BY_VARIABLE}
+    assert known
+    for name in named:
+        value = value_of(name)
+        for word in (word for word in here if BY_FLAG.get(word) == name):
+            changed = by_flags(word, *([] if value is None else [value]))
+            assert getattr(changed, name) != getattr(load({}), name), word
+            for variable in (variable for variable in here if BY_VARIABLE.get(variable) == name):
+                with monkeypatch.context() as patch:
+                    patch.setenv(variable, value or "true")
+                    assert getattr(load({}), name) == getattr(changed, name), variable
+    if default:
+        assert default in {default_of(name).strip("`") for name in named}
+
+
+@pytest.mark.parametrize(("known", "here"), [row[:2] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
+def test_nothing_is_made_up(known: str, here: list[str]) -> None:
+    """What looks like a flag, a variable or a command in the column of ours is one."""
+    assert known
+    assert SERVE is not None
+    others = {option for parameter in SERVE.params for option in parameter.opts} | {"--help", "-h"}
+    for word in here:
+        if word.startswith("-"):
+            assert word in BY_FLAG or word in others
+        elif word.isupper():
+            assert word in BY_VARIABLE
+        elif word.startswith("dragoman "):
+            assert cli.get_command(click.Context(cli), word.split()[1]) is not None
+
+
+def test_older_names() -> None:
+    """Shorthands and older names do what the page says of them."""
+    assert by_flags("--process-timeout-ms", "1500").run_timeout == 1.5
+    assert by_flags("--process-timeout-ms", "1500", "--run-timeout", "3").run_timeout == 3
+    assert by_flags("--debug").log_level == "debug"
+    assert by_flags("--trace").log_level == "trace"
+    assert by_flags("--trace", "--log-level", "off").log_level == "off"
+    assert by_flags("--backend", "sdk").backend == "runtime"
+
+
+def logged() -> Iterator[str]:
+    """Every event that the code logs."""
+    for path in (ROOT / "src" / "dragoman").rglob("*.py"):
+        for node in ast.walk(ast.parse(read(path))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log")), args=[ast.Constant(value=str(event)), *_]):
+                    yield event
+                case _:
+                    pass
+
+
+def test_every_event_is_documented() -> None:
+    """The page for operators names each event that is logged, and none besides."""
+    section = read(ROOT / "docs" / "operate.md").partition("\n## Log\n")[2].partition("\n## ")[0]
+    rows = [row.partition(" | ")[0] for row in section.splitlines() if row.startswith("| `")]
+    assert {event for row in rows for event in CODE.findall(row)} == {*logged(), "library.said"}
+
+
+def test_events_of_others() -> None:
+    """Each of theirs has one of ours that is logged."""
+    ours = set(logged())
+    assert EVENTS
+    for known, here, level in EVENTS:
+        assert {word for word in here if "." in word} <= ours, known
+        assert level in {"info", "debug", "trace"}
