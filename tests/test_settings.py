@@ -29,6 +29,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "anthropic_base_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
     "anthropic_auth_token": ("secret-4", "secret-4"),
     "claude_config_dir": ("/opt/config", Path("/opt/config")),
+    "cloud": ("bedrock", "bedrock"),
+    "upstreams": ("[]", ()),
     "retries": ("5", 5),
     "cache_ttl": ("1h", "1h"),
     "default_model": ("haiku", "haiku"),

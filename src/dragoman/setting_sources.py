@@ -122,6 +122,11 @@ def usual_file() -> Path:
     return user_config_path("dragoman") / "dragoman.toml"
 
 
+def secret_variable(name: str, env_file: Path | str | None = ".env") -> str | None:
+    """What a variable that the settings name holds: in the environment, or else in the `.env` file."""
+    return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file else None)
+
+
 def unknown_variables(known: Mapping[str, Given], env_file: Path | str | None) -> Iterator[tuple[str, str | None]]:
     """Variables that look like ours and are none, each with the name that was perhaps meant."""
     names = {variable for name, given in known.items() for variable in given.variables_of(name)}

@@ -80,8 +80,12 @@ def state_dir() -> Path:
     return user_state_path("dragoman")
 
 
-def key_in(path: Path) -> str:
+def key_in(path: Path, setting: str = "api_key_file (--api-key-file)") -> str:
     """The key that a file holds.
+
+    Args:
+        path: The file.
+        setting: What names it, for the error.
 
     Raises:
         ValueError: There is none, for the reason that the text gives.
@@ -90,7 +94,7 @@ def key_in(path: Path) -> str:
         key = path.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ValueError(f"api_key_file (--api-key-file): {path} cannot be read: {reason}") from error
+        raise ValueError(f"{setting}: {path} cannot be read: {reason}") from error
     if not key:
-        raise ValueError(f"api_key_file (--api-key-file): {path} is empty")
+        raise ValueError(f"{setting}: {path} is empty")
     return key

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dragoman.setting_sources import Layer, Source, all_sources, nearest
 from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names
+from dragoman.upstream_settings import Cloud, UpstreamSettings, checked, upstream_list
 
 ENV_FILE = Path(".env")
 """Read from the working directory, if it is there."""
@@ -56,6 +57,20 @@ class Settings(BaseSettings):
     backend: Annotated[Literal["runtime", "api"], BeforeValidator(backend_name), Given(_CLAUDE)] = Field(
         "runtime",
         description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API.",
+    )
+    cloud: Annotated[Cloud | None, Given(_CLAUDE)] = Field(
+        None, description="Claude on a cloud, by the backend `api`: `bedrock` or `vertex`."
+    )
+    upstreams: Annotated[
+        tuple[UpstreamSettings, ...],
+        BeforeValidator(upstream_list),
+        AfterValidator(checked),
+        Given(_CLAUDE, flag=False, shown="none: one account, by the other settings"),
+    ] = Field(
+        (), description="Several accounts instead of one: tables in TOML, or JSON. See [upstreams.md](upstreams.md)."
+    )
+    fallback: Annotated[bool, Given(_CLAUDE)] = Field(
+        False, description="Let a run go on to the next upstream where one is rate limited, out, or over its budget."
     )
     claude_command: Annotated[Path | None, Given(_CLAUDE, shown="the bundled one")] = Field(
         None, description="Claude Code executable to run."
@@ -284,4 +299,5 @@ def _problem(where: tuple[int | str, ...], message: str) -> str:
         meant = nearest(name, Settings.model_fields)
         return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
     ways = ", ".join(way for way in (flag(name), *variables(name)) if way) if name else ""
-    return f"{name} ({ways}): {message}" if name else message
+    inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where[1:])
+    return f"{name}{inside} ({ways}): {message}" if name else message

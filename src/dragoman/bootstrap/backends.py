@@ -1,7 +1,8 @@
 """How Claude is asked: the backend that the settings name, and what tries its runtime."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from dragoman.backends.base import Backend
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
@@ -14,16 +15,39 @@ from dragoman.settings import BadSettings, Settings
 SIMULATED_KEY = "sk-ant-simulated"
 
 
-def backend_for(settings: Settings, simulator: str | None) -> Backend:
+@dataclass(frozen=True, slots=True)
+class CloudPlace:
+    """Where on a cloud Claude is asked; what is None is for the cloud's own variables and files to say.
+
+    Attributes:
+        region: Its region.
+        project: The Google Cloud project.
+        profile: The profile of the AWS configuration.
+        model_ids: What it calls models, where that is not what it usually is.
+    """
+
+    region: str | None = None
+    project: str | None = None
+    profile: str | None = None
+    model_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+_ANYWHERE = CloudPlace()
+
+
+def backend_for(settings: Settings, simulator: str | None, place: CloudPlace = _ANYWHERE) -> Backend:
     """The backend.
 
     Args:
         settings: Which, and with what account.
         simulator: The address of a simulator that stands in for Claude.
+        place: Where, if it is on a cloud.
 
     Raises:
         BadSettings: It cannot be had with these settings.
     """
+    if settings.cloud and simulator is None:
+        raise BadSettings(f"cloud (--cloud): {settings.cloud} is not served yet. {place.region or ''}".strip())
     if settings.backend == "runtime":
         return RuntimeBackend(runtime_options(settings, simulator))
     from dragoman.backends.api import ApiBackend, ApiOptions  # noqa: PLC0415 - the one that is wanted alone

@@ -21,9 +21,13 @@ def check_exposure(settings: Settings) -> None:
             f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
             f"`dragoman serve --host {settings.host} --api-key KEY`, or stay on 127.0.0.1."
         )
-    if settings.signed_in and not settings.allow_remote_signed_in:
+    if _signed_in(settings) and not settings.allow_remote_signed_in:
         raise BadSettings(
             f"signed_in (--signed-in) serves the account's owner alone, but host (--host) is {settings.host}, where "
             "others can reach it. Stay on 127.0.0.1; or, if nobody else will use it, say so: "
             "--allow-remote-signed-in."
         )
+
+
+def _signed_in(settings: Settings) -> bool:
+    return settings.signed_in or any(upstream.signed_in for upstream in settings.upstreams)

@@ -1,35 +1,36 @@
 """Putting a gateway together."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from dragoman.backends.base import Backend, Embedder
+from dragoman.backends.base import Backend, Embedder, Operated
 from dragoman.bootstrap.backends import backend_for
 from dragoman.bootstrap.embedders import embedder_for
 from dragoman.bootstrap.exposure import check_exposure
 from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.secrets import revealed
+from dragoman.bootstrap.thinking import account_of, keep_for
+from dragoman.bootstrap.upstreams import router_for
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
 from dragoman.fetch import FillMedia
 from dragoman.runs import Engine, Limits
+from dragoman.runs.account import Asks
 from dragoman.runs.thinking import Thinking
 from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, build_app
 from dragoman.settings import BadSettings, Settings
-from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.stores.base import Keep
+from dragoman.stores.sqlite import SQLiteLedger
 from dragoman.wire.anthropic_messages import AnthropicMessages
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.openai_embeddings import OpenAIEmbeddings
 from dragoman.wire.openai_responses import OpenAIResponses
 from dragoman.wire.options import WireOptions
-
-_THINKING_ENTRIES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,13 @@ class Gateway:
 
     Attributes:
         app: What a server is given to serve.
-        backend: How Claude is asked.
+        backend: How Claude is asked: one way, or several.
         drain: Takes nothing new, lets what runs end for so many seconds, then ends it with an error.
         simulator: The simulator's address, if it stands in for Claude.
     """
 
     app: ASGIApp
-    backend: Backend
+    backend: Operated
     drain: Callable[[float], Awaitable[None]]
     simulator: str | None = None
 
@@ -67,19 +68,21 @@ async def build(
     catalog, fill_media = _catalog(settings), fill_media_for(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
-        backend = backend or backend_for(settings, simulator)
-        stack.push_async_callback(backend.aclose)
-        await backend.start()
-        engine = Engine(backend, _limits(settings), _thinking(stack, settings))
+        keep = _keep(stack, settings)
+        claude = backend or _claude(stack, settings, simulator, keep)
+        stack.push_async_callback(claude.aclose)
+        await claude.start()
+        thinking = Thinking(keep, account_of(settings)) if keep else None
+        engine = Engine(claude, _limits(settings), thinking)
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or embedder_for(settings)
         stack.push_async_callback(embedder.aclose)
-        app = _app(_options(settings, fill_media), settings, catalog, backend, engine, embedder)
+        app = _app(_options(settings, fill_media), settings, catalog, claude, engine, embedder)
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
 
-        yield Gateway(app, backend, drain, simulator)
+        yield Gateway(app, claude, drain, simulator)
 
 
 def _catalog(settings: Settings) -> Catalog:
@@ -100,14 +103,19 @@ async def _simulator(stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(Simulator())).url
 
 
-def _thinking(stack: AsyncExitStack, settings: Settings) -> Thinking | None:
-    if not settings.thinking_ttl:
-        return None
-    path = settings.state_dir.expanduser() / "thinking.db"
-    keep = SQLiteKeep(path, ttl=settings.thinking_ttl, entries=_THINKING_ENTRIES)
-    stack.push_async_callback(keep.aclose)
-    key = revealed(settings.anthropic_api_key) or revealed(settings.anthropic_auth_token) or ""
-    return Thinking(keep, "signed-in" if settings.signed_in else hashlib.sha256(key.encode()).hexdigest())
+def _keep(stack: AsyncExitStack, settings: Settings) -> Keep | None:
+    keep = keep_for(settings)
+    if keep is not None:
+        stack.push_async_callback(keep.aclose)
+    return keep
+
+
+def _claude(stack: AsyncExitStack, settings: Settings, simulator: str | None, keep: Keep | None) -> Backend | Asks:
+    if not settings.upstreams:
+        return backend_for(settings, simulator)
+    ledger = SQLiteLedger(settings.state_dir.expanduser() / "budgets.db")
+    stack.push_async_callback(ledger.aclose)
+    return router_for(settings, simulator, keep, ledger)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -120,10 +128,10 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _app(
-    options: Options, settings: Settings, catalog: Catalog, backend: Backend, engine: Engine, embedder: Embedder
+    options: Options, settings: Settings, catalog: Catalog, claude: Operated, engine: Engine, embedder: Embedder
 ) -> ASGIApp:
     async def listed() -> Iterable[tuple[str, str]]:
-        return [(model.id, model.name) for model in await backend.models()]
+        return [(model.id, model.name) for model in await claude.models()]
 
     live = LiveCatalog(catalog, None if settings.models else listed)
     choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
@@ -134,7 +142,7 @@ def _app(
         AnthropicMessages(live),
     )
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
-    operations = Operations(backend.name, backend.ready, backend.status)
+    operations = Operations(claude.name, claude.ready, claude.status)
     return build_app(dialects, engine, live, embed, operations, options)
 
 

@@ -128,6 +128,19 @@ class Thinking:
         return cast("JSONObject", {**fixed, "account": self._account})
 
 
+def elsewhere(body: MessagesRequest) -> Restored:
+    """A request without what another account has thought, which says nothing here and would be refused.
+
+    Args:
+        body: The request; it is not changed.
+    """
+    if not any(_thinks(message) for message in body["messages"]):
+        return Restored(body)
+    detail = "The conversation goes on at another account; the thinking of the one before was left out."
+    bare = [_without_thinking(message) for message in body["messages"]]
+    return Restored(_with(body, bare), (Notice("left_out", "messages", detail),))
+
+
 def settled(body: MessagesRequest, *notices: Notice) -> Restored:
     """A request that the API takes: without manual thinking where a tool's result comes without its call's thinking.
 
@@ -158,7 +171,7 @@ def _with_thinking(messages: list[Message], kept: dict[int, _Kept]) -> list[Mess
 
 def _without_thinking(message: Message) -> Message:
     content = [block for block in message["content"] if block.get("type") not in THINKING]
-    return Message(role=message["role"], content=content)
+    return cast("Message", {**message, "content": content})
 
 
 def _with(body: MessagesRequest, messages: list[Message]) -> MessagesRequest:

@@ -198,3 +198,30 @@ class Archive(Protocol):
     async def aclose(self) -> None:
         """Let go of every file and connection. Idempotent; nothing may be called after it."""
         ...
+
+
+class Ledger(Protocol):
+    """What was spent, by name and day. Sums are exact: amounts are whole trillionths of a dollar.
+
+    Several processes may add to one: each is told the sum of all. Cancelling a call leaves it whole.
+    """
+
+    async def spent(self, name: str, day: str) -> int:
+        """What was spent so far.
+
+        Raises:
+            OSError: It cannot be known; the text says why.
+        """
+        ...
+
+    async def add(self, name: str, day: str, amount: int) -> int:
+        """Write down what was spent, and give the new sum. It is safe from a crash once this has returned.
+
+        Raises:
+            OSError: It could not be written; the text says why.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of every file and connection. Idempotent; nothing may be called after it."""
+        ...

@@ -3,5 +3,6 @@
 from dragoman.stores.sqlite.archive import SQLiteArchive
 from dragoman.stores.sqlite.database import Database
 from dragoman.stores.sqlite.keep import SQLiteKeep
+from dragoman.stores.sqlite.ledger import SQLiteLedger
 
-__all__ = ["Database", "SQLiteArchive", "SQLiteKeep"]
+__all__ = ["Database", "SQLiteArchive", "SQLiteKeep", "SQLiteLedger"]

@@ -1,0 +1,121 @@
+"""Several accounts: one backend each, as if it were the only one, and the router before them."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from dragoman.backends.base import Backend
+from dragoman.bootstrap.backends import CloudPlace, backend_for
+from dragoman.bootstrap.thinking import account_of
+from dragoman.catalog import Catalog
+from dragoman.errors import NotFound
+from dragoman.runs.account import Account
+from dragoman.runs.routing import Budget, Metered, Router, Upstream
+from dragoman.runs.thinking import Thinking
+from dragoman.setting_sources import secret_variable
+from dragoman.setting_values import key_in
+from dragoman.settings import BadSettings, Settings
+from dragoman.stores.base import Keep, Ledger
+from dragoman.upstream_settings import UpstreamSettings
+
+
+def router_for(settings: Settings, simulator: str | None, keep: Keep | None, ledger: Ledger) -> Router:
+    """The router.
+
+    Args:
+        settings: All of them.
+        simulator: The address of a simulator that stands in for every account.
+        keep: Where thinking is kept.
+        ledger: Where daily budgets are written down.
+
+    Raises:
+        BadSettings: An upstream cannot be had like this.
+    """
+    if settings.signed_in:
+        raise BadSettings("signed_in (--signed-in) goes into the upstream that is signed in: signed_in = true there.")
+    made = [
+        _upstream(settings, one, place, simulator=simulator, keep=keep, ledger=ledger)
+        for place, one in enumerate(settings.upstreams, 1)
+    ]
+    return Router(made, fallback=settings.fallback)
+
+
+def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
+    """The settings as they would be if an upstream were the only account.
+
+    Raises:
+        BadSettings: Its key cannot be found.
+    """
+    retries = 0 if settings.fallback and len(settings.upstreams) > 1 else settings.retries
+    changes: dict[str, object] = {
+        "upstreams": (),
+        "backend": upstream.backend,
+        "cloud": upstream.cloud,
+        "signed_in": upstream.signed_in,
+        "state_dir": settings.state_dir / "upstreams" / upstream.name,
+        "anthropic_base_url": upstream.base_url or (None if upstream.cloud else settings.anthropic_base_url),
+        "retries": retries if upstream.retries is None else upstream.retries,
+    }
+    key, token = _secret(upstream, "api_key"), _secret(upstream, "auth_token")
+    if key or token or upstream.signed_in or upstream.cloud:
+        changes |= {"anthropic_api_key": key, "anthropic_auth_token": token}
+    return settings.model_copy(update=changes)
+
+
+def _upstream(
+    settings: Settings,
+    upstream: UpstreamSettings,
+    place: int,
+    *,
+    simulator: str | None,
+    keep: Keep | None,
+    ledger: Ledger,
+) -> Upstream:
+    own = settings_of(settings, upstream)
+    cloud = CloudPlace(upstream.region, upstream.project, upstream.profile, upstream.model_ids)
+    try:
+        backend: Backend = backend_for(own, simulator, cloud)
+    except BadSettings as error:
+        raise BadSettings(f"upstream `{upstream.name}`: {error}") from None
+    budget = None
+    if upstream.daily_budget is not None:
+        budget = Budget(upstream.name, upstream.daily_budget, ledger)
+        backend = Metered(backend, budget)
+    account = f"{upstream.cloud}:{upstream.name}" if upstream.cloud else account_of(own)
+    return Upstream(
+        upstream.name,
+        Account(backend, Thinking(keep, account) if keep else None),
+        order=place if upstream.order is None else upstream.order,
+        models=_patterns(settings, upstream),
+        places=upstream.places,
+        budget=budget,
+    )
+
+
+def _patterns(settings: Settings, upstream: UpstreamSettings) -> list[str]:
+    """Its models by their ids; names that the catalog does not know may be ones that only the live list knows."""
+    catalog = Catalog(aliases=settings.model_aliases)
+    made = []
+    for name in upstream.models:
+        try:
+            made.append(catalog.resolve(name).model.id)
+        except NotFound:
+            made.append(name)
+    return made
+
+
+def _secret(upstream: UpstreamSettings, kind: str) -> SecretStr | None:
+    """A key or token, given by itself, by its variable or by its file."""
+    value: SecretStr | None = getattr(upstream, kind)
+    variable: str | None = getattr(upstream, f"{kind}_env")
+    path: Path | None = getattr(upstream, f"{kind}_file")
+    if variable:
+        value = SecretStr(found) if (found := secret_variable(variable)) else None
+        if value is None:
+            raise BadSettings(f"upstream `{upstream.name}`: {kind}_env names {variable}, which is not set.")
+    if path:
+        try:
+            value = SecretStr(key_in(path, f"upstream `{upstream.name}`: {kind}_file"))
+        except ValueError as error:
+            raise BadSettings(str(error)) from None
+    return value

@@ -1,0 +1,112 @@
+"""Who is asked, and who next: each conversation has an account where it is at home."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dragoman.backends.base import RunRequest
+from dragoman.errors import NotFound, QuotaExceeded
+from dragoman.runs.routing.conversation import conversation_of, rank_of
+from dragoman.runs.routing.upstream import Upstream
+
+_MOST_MOVED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who may answer a request.
+
+    Attributes:
+        conversation: The name of its conversation.
+        home: Where the conversation is.
+        mixed: Whether the conversation has answers of another account than its home.
+        grown: Whether it has any answers.
+        candidates: Who is asked, one after the other.
+    """
+
+    conversation: bytes
+    home: Upstream
+    mixed: bool
+    grown: bool
+    candidates: Sequence[Upstream]
+
+
+class Choices:
+    """Chooses between accounts, and remembers which conversations are not where they would be by themselves.
+
+    By themselves they are with the first account in its order that serves the model; those of the same order share
+    them by their names, the same way on every machine and after every start.
+
+    Args:
+        upstreams: The accounts.
+        fallback: Whether another than the home may be asked.
+    """
+
+    def __init__(self, upstreams: Sequence[Upstream], *, fallback: bool) -> None:
+        self._upstreams = tuple(upstreams)
+        self._fallback = fallback
+        self._moved: OrderedDict[bytes, tuple[Upstream, bool]] = OrderedDict()
+
+    def home_of(self, request: RunRequest) -> Upstream:
+        """Where the conversation is.
+
+        Raises:
+            NotFound: Nobody serves the model.
+        """
+        return self._ranked(request.model.id, conversation_of(request.body))[0]
+
+    def of(self, request: RunRequest) -> Choice:
+        """Who may answer.
+
+        Raises:
+            NotFound: Nobody serves the model.
+            QuotaExceeded: Nobody who does may spend anything more today.
+        """
+        conversation = conversation_of(request.body)
+        ranked = self._ranked(request.model.id, conversation)
+        home = ranked[0]
+        place, mixed = self._moved.get(conversation, (home, False))
+        grown = any(message["role"] == "assistant" for message in request.body["messages"])
+        candidates = self._candidates(ranked if self._fallback else ranked[:1], at_home=grown)
+        return Choice(conversation, home, mixed and place is home, grown, candidates)
+
+    def stay(self, choice: Choice, upstream: Upstream) -> None:
+        """Let a conversation be at home where it was answered."""
+        if upstream is choice.home:
+            return
+        self._moved[choice.conversation] = upstream, choice.grown
+        self._moved.move_to_end(choice.conversation)
+        if len(self._moved) > _MOST_MOVED:
+            self._moved.popitem(last=False)
+
+    def _ranked(self, model: str, conversation: bytes) -> list[Upstream]:
+        """Who serves a model, the conversation's home first."""
+        serving = [upstream for upstream in self._upstreams if upstream.serves(model)]
+        if not serving:
+            raise NotFound(f"No upstream here serves the model `{model}`.", code="model_not_found", param="model")
+        if len(serving) > 1:
+            home, _ = self._moved.get(conversation, (None, False))
+            serving.sort(key=lambda one: (one is not home, one.order, rank_of(one.key, conversation)))
+        return serving
+
+    def _candidates(self, allowed: Sequence[Upstream], *, at_home: bool) -> Sequence[Upstream]:
+        within = [upstream for upstream in allowed if not upstream.used_up]
+        if not within:
+            raise _used_up(allowed)
+        awake = [upstream for upstream in within if not upstream.rest.left]
+        if not awake:
+            # A rest sends runs elsewhere; where there is no elsewhere, it refuses none.
+            return [min(within, key=lambda upstream: upstream.rest.left)]
+        if not at_home and awake[0].full:
+            awake.sort(key=lambda upstream: upstream.full)
+        return awake
+
+
+def _used_up(upstreams: Sequence[Upstream]) -> QuotaExceeded:
+    budgets = [(upstream.name, upstream.budget) for upstream in upstreams if upstream.budget]
+    said = " ".join(
+        f"The daily budget of the upstream `{name}` (${budget.daily}) is used up." for name, budget in budgets
+    )
+    _, first = budgets[0]
+    resets = f"It starts anew at {first.resets:%Y-%m-%d %H:%M} UTC."
+    return QuotaExceeded(f"{said} {resets}", retry_after=first.resets_in)

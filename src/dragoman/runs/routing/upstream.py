@@ -1,0 +1,104 @@
+"""One of several accounts: what it serves, how it does, and what it may spend."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
+
+from dragoman.backends.base import RunRequest
+from dragoman.messages import JSONObject
+from dragoman.runs.account import Account
+from dragoman.runs.admission import Admission
+from dragoman.runs.routing.budget import Budget
+from dragoman.runs.routing.cooldown import CoolDown
+from dragoman.runs.run import Run
+
+
+class Upstream:
+    """An account, as the router sees it.
+
+    Args:
+        name: What the owner calls it.
+        account: Asks.
+        order: Those of a lower number are asked first; those of the same one share the conversations.
+        models: Patterns of the ids of the models it serves; none: all.
+        places: Runs at once; None: as many as there are.
+        budget: What it may spend in a day, if there is a limit.
+        rest: How long it is left alone after failures.
+    """
+
+    def __init__(  # noqa: PLR0913 - a value each
+        self,
+        name: str,
+        account: Account,
+        *,
+        order: int = 1,
+        models: Sequence[str] = (),
+        places: int | None = None,
+        budget: Budget | None = None,
+        rest: CoolDown | None = None,
+    ) -> None:
+        self.name = name
+        self.key = name.encode()[:64]
+        self.account = account
+        self.backend = account.backend
+        self.order = order
+        self.budget = budget
+        self.rest = rest or CoolDown()
+        self._models = tuple(models)
+        self._admission = Admission(places or sys.maxsize, sys.maxsize)
+
+    def serves(self, model: str) -> bool:
+        """Whether it may be asked for a model."""
+        return not self._models or any(fnmatchcase(model, pattern) for pattern in self._models)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it may spend nothing more today."""
+        return self.budget is not None and self.budget.used_up
+
+    @property
+    def full(self) -> bool:
+        """Whether a run would have to wait for a place."""
+        return self._admission.running >= self._admission.places
+
+    async def ask(self, request: RunRequest, run: Run) -> None:
+        """Ask, once there is a place.
+
+        Raises:
+            GatewayError: There is no answer, or only the beginning of one.
+        """
+        async with self._place():
+            await self.account.ask(request, run)
+
+    def trouble(self) -> str | None:
+        """Why a run would fail here now, for the operator."""
+        if self.budget is not None and self.budget.used_up:
+            return f"its daily budget of ${self.budget.daily} is used up until {self.budget.resets:%Y-%m-%d %H:%M} UTC"
+        return self.backend.ready()
+
+    def status(self) -> JSONObject:
+        """For the operator."""
+        trouble, rest = self.trouble(), self.rest.left
+        status: JSONObject = {
+            "state": "budget_used" if self.used_up else "not_ready" if trouble else "resting" if rest else "ready",
+            "reason": trouble or self.rest.reason,
+            "rests_for_seconds": round(rest, 1) if rest else None,
+            "failures": self.rest.failures,
+            "backend": self.backend.name,
+            "order": self.order,
+            "runs": {"running": self._admission.running, "waiting": self._admission.queued},
+        }
+        if self.budget is not None:
+            status["budget"] = self.budget.status()
+        return {**status, **self.backend.status()}
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        ticket = self._admission.enter()
+        try:
+            if not ticket.granted.done():
+                await ticket.wait()
+            yield
+        finally:
+            ticket.leave()

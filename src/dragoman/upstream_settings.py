@@ -1,0 +1,113 @@
+"""The settings of one upstream: an account of several that Claude is asked with."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from dragoman.setting_values import backend_name, names
+
+Cloud = Literal["bedrock", "vertex"]
+
+_CREDENTIALS = ("api_key", "api_key_env", "api_key_file", "auth_token", "auth_token_env", "auth_token_file")
+
+
+class UpstreamSettings(BaseModel):
+    """One account, with what it serves and what it may spend."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="What it is called in headers and logs."
+    )
+    backend: Annotated[Literal["runtime", "api"], BeforeValidator(backend_name)] = Field(
+        "api", description="How it is asked: `runtime` or `api`."
+    )
+    cloud: Cloud | None = Field(None, description="`bedrock` or `vertex`: Claude on that cloud, by the backend `api`.")
+    region: str | None = Field(None, description="The cloud's region; none: what its own variables and files say.")
+    project: str | None = Field(None, description="Vertex: the Google Cloud project.")
+    profile: str | None = Field(None, description="Bedrock: the profile of the AWS configuration.")
+    model_ids: dict[str, str] = Field(
+        default_factory=dict, description="What the cloud calls models: `claude-opus-5-5` to an id of its own."
+    )
+    api_key: SecretStr | None = Field(None, description="The API key.")
+    api_key_env: str | None = Field(None, description="The variable that holds it.")
+    api_key_file: Path | None = Field(None, description="The file that holds it.")
+    auth_token: SecretStr | None = Field(None, description="A bearer token instead of an API key; backend `api`.")
+    auth_token_env: str | None = Field(None, description="The variable that holds it.")
+    auth_token_file: Path | None = Field(None, description="The file that holds it.")
+    signed_in: bool = Field(
+        False, description="The Claude Code sign-in of the account's owner, for the owner alone; backend `runtime`."
+    )
+    base_url: str | None = Field(None, pattern="^https?://.", description="Address of the Messages API.")
+    models: Annotated[tuple[str, ...], BeforeValidator(names)] = Field(
+        (), description="Models that it serves: names, aliases, or patterns such as `claude-haiku-*`; none: all."
+    )
+    places: int | None = Field(None, ge=1, description="Runs at once; none: as many as `max_concurrency`.")
+    order: int | None = Field(
+        None, description="Lower ones are asked first, equal ones share the conversations; none: its place in the list."
+    )
+    daily_budget: Decimal | None = Field(None, ge=0, description="Dollars that it may spend in a day of UTC.")
+    retries: int | None = Field(
+        None, ge=0, description="Its own number of `retries`; none: the setting's, or 0 with `fallback`."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "UpstreamSettings":
+        given = [name for name in _CREDENTIALS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"upstream `{self.name}`: {' and '.join(given)} are both set: choose one")
+        if self.signed_in and given:
+            raise ValueError(f"upstream `{self.name}`: signed_in goes without {given[0]}: one account each")
+        if self.signed_in and self.backend != "runtime":
+            raise ValueError(
+                f"upstream `{self.name}`: signed_in is the sign-in of Claude Code, which Claude Code alone may use: "
+                'write backend = "runtime"'
+            )
+        if self.cloud and self.backend != "api":
+            raise ValueError(f'upstream `{self.name}`: cloud goes with backend = "api"')
+        if self.backend == "runtime" and any(name.startswith("auth_token") for name in given):
+            raise ValueError(f'upstream `{self.name}`: {given[0]} goes with backend = "api"; the runtime takes a key')
+        if extra := [name for name in ("region", "project", "profile", "model_ids") if getattr(self, name)]:
+            self._of_a_cloud(extra)
+        return self
+
+    def _of_a_cloud(self, extra: list[str]) -> None:
+        wrong = {"bedrock": {"project"}, "vertex": {"profile"}, None: set(extra)}[self.cloud] & set(extra)
+        if wrong:
+            wanted = "vertex" if "project" in wrong else "bedrock"
+            raise ValueError(f'upstream `{self.name}`: {min(wrong)} goes with cloud = "{wanted}"')
+
+
+def upstream_list(value: object) -> object:
+    """A list of tables, tables by name, or either of them as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"it is not JSON: {error}") from None
+    if isinstance(value, dict):
+        value = [{"name": name, **_table(name, table)} for name, table in value.items()]
+    return value
+
+
+def checked(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
+    """The same upstreams, where they can stand side by side."""
+    seen = [upstream.name for upstream in upstreams]
+    if twice := next((name for name in seen if seen.count(name) > 1), None):
+        raise ValueError(f"two upstreams are called `{twice}`")
+    signed_in = [f"`{upstream.name}`" for upstream in upstreams if upstream.signed_in]
+    if len(signed_in) > 1:
+        raise ValueError(
+            f"{' and '.join(signed_in)} are both signed in: one sign-in serves its owner, and there is no going from "
+            "one plan to another. Keep one of them; the others take API keys or a cloud"
+        )
+    return upstreams
+
+
+def _table(name: str, table: object) -> dict[str, object]:
+    if not isinstance(table, dict):
+        raise ValueError(f"{name}: write it as a table, [upstreams.{name}]")  # noqa: TRY004 - pydantic wants this one
+    return table

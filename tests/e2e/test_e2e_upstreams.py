@@ -1,0 +1,172 @@
+"""Several upstreams behind the whole gateway: faults of the real simulator, and what clients and operators see."""
+
+from pathlib import Path
+from typing import cast
+
+import httpx
+import openai
+import pytest
+from structlog.testing import capture_logs
+from upstream_gateways import upstreams
+
+from dragoman.messages import Message
+from dragoman.simulator import Fault, Simulator
+from dragoman.simulator.fault import Action
+
+PONG = "Reply with exactly: PONG"
+ONE: dict[str, object] = {"name": "one"}
+TWO: dict[str, object] = {"name": "two"}
+
+
+def said(response: httpx.Response) -> str:
+    """What an answer says."""
+    assert response.status_code == 200, response.text
+    return str(response.json()["choices"][0]["message"]["content"])
+
+
+def thought(simulator: Simulator) -> list[list[object]]:
+    """The blocks of each answer that the last call sent along."""
+    messages = cast("list[Message]", simulator.calls[-1].body["messages"])
+    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    return [[block["type"] for block in content] for content in answers]
+
+
+async def test_who_answered_stands_in_a_header_and_in_the_log(tmp_path: Path) -> None:
+    """On every answer, streamed or not; the key that was sent is that upstream's."""
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        with capture_logs() as log:
+            answer = await gateway.chat(PONG)
+        assert said(answer) == "PONG"
+        assert answer.headers["x-dragoman-upstream"] == "one"
+        assert [line["upstream"] for line in log if line["event"] == "run.end"] == ["one"]
+        streamed = await gateway.openai.chat.completions.with_raw_response.create(
+            model="sonnet", messages=[{"role": "user", "content": PONG}], stream=True
+        )
+        assert streamed.headers["x-dragoman-upstream"] == "one"
+        assert [call.headers["x-api-key"] for call in gateway.simulators["one"].calls] == ["sk-ant-one"] * 2
+    assert gateway.calls() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, headers={"retry-after": "30"}),
+        Fault(status=529),
+        Fault(status=500),
+        Fault(status=401),
+        Fault(status=400, message="Your credit balance is too low"),
+        Fault(action="cut"),
+    ],
+    ids=["429", "529", "500", "401", "credit", "cut"],
+)
+async def test_a_fault_before_the_first_byte_leads_to_the_next_upstream(tmp_path: Path, fault: Fault) -> None:
+    """The client gets one answer, and its header says whose."""
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        gateway.simulators["one"].inject(fault)
+        answer = await gateway.chat(PONG)
+        assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+        assert gateway.calls() == [1, 1]
+
+
+async def test_an_upstream_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    """A refused connection is an outage."""
+    async with upstreams(tmp_path, {**ONE, "base_url": "http://127.0.0.1:1"}, TWO) as gateway:
+        assert said(await gateway.chat(PONG)) == "PONG"
+        ready = (await gateway.http.get("/health/ready")).json()
+    assert ready["backend"]["name"] == "router"
+    one, two = ready["backend"]["upstreams"]["one"], ready["backend"]["upstreams"]["two"]
+    assert (one["state"], one["reason"], one["failures"]) == ("resting", "upstream_error", 1)
+    assert 0 < one["rests_for_seconds"] <= 5
+    assert (two["state"], two["authentication"]) == ("ready", "api_key")
+
+
+@pytest.mark.parametrize("action", ["cut", "error", "garbage"])
+async def test_after_the_first_byte_the_answer_is_not_begun_anew(tmp_path: Path, action: Action) -> None:
+    """The stream ends in an error, and nobody else is asked."""
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        gateway.simulators["one"].inject(Fault(action=action, after=2))
+        stream = await gateway.openai.chat.completions.create(
+            model="sonnet", messages=[{"role": "user", "content": "Count to 9"}], stream=True
+        )
+        with pytest.raises(openai.APIError):
+            [chunk async for chunk in stream]
+        assert gateway.calls() == [1, 0]
+
+
+async def test_without_fallback_the_fault_is_the_clients(tmp_path: Path) -> None:
+    """The owner has not allowed it; the header still says who was asked."""
+    async with upstreams(tmp_path, ONE, TWO, fallback=False, retries=0) as gateway:
+        gateway.simulators["one"].inject(Fault(status=529))
+        answer = await gateway.chat(PONG)
+        assert answer.status_code == 503
+        assert answer.headers["x-dragoman-upstream"] == "one"
+        assert gateway.calls() == [1, 0]
+
+
+async def test_a_conversation_stays_with_the_upstream_that_took_it_and_its_cache(tmp_path: Path) -> None:
+    """Its next turn goes where its prompt is cached; and its thinking was not carried over."""
+    turns: list[dict[str, object]] = [{"role": "user", "content": "Think: hello"}]
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        first = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
+        assert first.headers["x-dragoman-upstream"] == "one"
+        turns += [
+            {"role": "assistant", "content": first.json()["choices"][0]["message"]["content"]},
+            {"role": "user", "content": "Think: more"},
+        ]
+        gateway.simulators["one"].inject(Fault(status=529))
+        second = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
+        assert second.headers["x-dragoman-upstream"] == "two"
+        assert thought(gateway.simulators["two"]) == [["text"]]
+        turns += [
+            {"role": "assistant", "content": second.json()["choices"][0]["message"]["content"]},
+            {"role": "user", "content": "Think: still more"},
+        ]
+        third = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
+        assert third.headers["x-dragoman-upstream"] == "two"
+        # What this account thought is put back; what the other did is not.
+        assert thought(gateway.simulators["two"]) == [["text"], ["thinking", "text"]]
+
+
+async def test_a_daily_budget_ends_runs_until_midnight_also_after_a_restart(tmp_path: Path) -> None:
+    """429 `insufficient_quota`, by the upstream's name, and clients are told not to try again."""
+    for asked in (1, 0):
+        async with upstreams(tmp_path, {**ONE, "daily_budget": "0.000001"}) as gateway:
+            if asked:
+                assert said(await gateway.chat(PONG)) == "PONG"
+            refused = await gateway.chat(PONG)
+            assert refused.status_code == 429
+            error = refused.json()["error"]
+            assert error["code"] == "insufficient_quota"
+            assert "`one` ($0.000001) is used up" in error["message"]
+            assert "00:00 UTC" in error["message"]
+            assert refused.headers["x-should-retry"] == "false"
+            assert 0 < int(refused.headers["retry-after"]) <= 86400
+            assert gateway.calls() == [asked]
+            ready = await gateway.http.get("/health/ready")
+            assert ready.status_code == 503
+            assert ready.json()["backend"]["upstreams"]["one"]["budget"]["left_dollars"] == "0.0000"
+
+
+async def test_models_have_their_upstreams(tmp_path: Path) -> None:
+    """And lists and counts are theirs."""
+    small, large = {**ONE, "models": ["haiku"]}, {**TWO, "models": ["claude-opus-*", "sonnet"]}
+    async with upstreams(tmp_path, small, large) as gateway:
+        for model, upstream in (("haiku", "one"), ("opus", "two"), ("sonnet", "two")):
+            assert (await gateway.chat(PONG, model)).headers["x-dragoman-upstream"] == upstream
+        nobody = await gateway.chat(PONG, "claude-sonnet-4-5")
+        assert (nobody.status_code, nobody.json()["error"]["code"]) == (404, "model_not_found")
+        body = {"model": "haiku", "messages": [{"role": "user", "content": PONG}]}
+        counted = await gateway.http.post("/v1/messages/count_tokens", json=body)
+        assert counted.json()["input_tokens"] > 0
+
+
+async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> None:
+    """Claude Code for one model, the API itself for the rest; each has its own files."""
+    through = {**ONE, "backend": "runtime", "models": ["haiku"]}
+    async with upstreams(tmp_path, through, TWO) as gateway:
+        cold = await gateway.chat(PONG, "haiku")
+        assert (said(cold), cold.headers["x-dragoman-path"]) == ("PONG", "cold")
+        direct = await gateway.chat(PONG)
+        assert (said(direct), direct.headers["x-dragoman-path"]) == ("PONG", "api")
+        assert (tmp_path / "state" / "upstreams" / "one").is_dir()
+    assert gateway.calls() == [1, 1]

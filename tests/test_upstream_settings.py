@@ -1,0 +1,152 @@
+"""The settings of several upstreams: as tables, as JSON, and what is refused by name."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from dragoman.bootstrap.exposure import check_exposure
+from dragoman.bootstrap.upstreams import router_for, settings_of
+from dragoman.settings import BadSettings, Settings, load
+from dragoman.stores.sqlite import SQLiteLedger
+
+LIST = """
+fallback = true
+
+[[upstreams]]
+name = "main"
+api_key = "sk-ant-one"
+models = ["opus", "claude-haiku-*"]
+daily_budget = 12.50
+
+[[upstreams]]
+name = "mine"
+backend = "runtime"
+signed_in = true
+order = 9
+"""
+TABLES = """
+[upstreams.main]
+api_key = "sk-ant-one"
+models = "opus, claude-haiku-*"
+daily_budget = "12.50"
+
+[upstreams.mine]
+backend = "sdk"
+signed_in = true
+order = 9
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No file of this machine has a say."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+def from_toml(folder: Path, text: str) -> Settings:
+    """The settings of a file."""
+    path = folder / "dragoman.toml"
+    path.write_text(text, encoding="utf-8")
+    return load({"config": path, "state_dir": folder / "state"}, env_file=None)
+
+
+def refused(folder: Path, text: str) -> str:
+    """What is said of settings that cannot be used, then or when the gateway is put together."""
+    with pytest.raises(BadSettings) as caught:
+        router_for(from_toml(folder, text), None, None, SQLiteLedger(folder / "budgets.db"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("text", [LIST, TABLES], ids=["list", "tables"])
+def test_upstreams_are_written_as_a_list_or_as_tables(tmp_path: Path, text: str) -> None:
+    """Either says the same."""
+    main, mine = from_toml(tmp_path, text).upstreams
+    assert (main.name, main.backend, main.models) == ("main", "api", ("opus", "claude-haiku-*"))
+    assert main.api_key is not None
+    assert main.api_key.get_secret_value() == "sk-ant-one"
+    assert main.daily_budget == Decimal("12.5")
+    assert (mine.name, mine.backend, mine.signed_in, mine.order) == ("mine", "runtime", True, 9)
+
+
+def test_upstreams_come_by_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON, for containers."""
+    tables = [{"name": "main", "api_key_env": "KEY_A"}, {"name": "other", "api_key_env": "KEY_B", "places": 2}]
+    monkeypatch.setenv("DRAGOMAN_UPSTREAMS", json.dumps(tables))
+    assert [upstream.name for upstream in load({}, env_file=None).upstreams] == ["main", "other"]
+    monkeypatch.setenv("DRAGOMAN_UPSTREAMS", "[{")
+    with pytest.raises(BadSettings, match=r"DRAGOMAN_UPSTREAMS.*not JSON"):
+        load({}, env_file=None)
+
+
+def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are handed to the backend as if its upstream were the only account."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-shared")
+    monkeypatch.setenv("KEY_B", "sk-ant-b")
+    (tmp_path / ".env").write_text("KEY_C=sk-ant-c\n", encoding="utf-8")
+    (tmp_path / "key").write_text("sk-ant-d\n", encoding="utf-8")
+    text = f"""
+    [upstreams.a]
+    api_key = "sk-ant-a"
+    [upstreams.b]
+    api_key_env = "KEY_B"
+    [upstreams.c]
+    auth_token_env = "KEY_C"
+    [upstreams.d]
+    api_key_file = "{tmp_path / "key"}"
+    [upstreams.shared]
+    """
+    settings = from_toml(tmp_path, text)
+    found = [settings_of(settings, upstream) for upstream in settings.upstreams]
+    keys = [(one.anthropic_api_key, one.anthropic_auth_token) for one in found]
+    plain = [tuple(value.get_secret_value() if value else None for value in pair) for pair in keys]
+    expected = [("a", None), ("b", None), (None, "c"), ("d", None), ("shared", None)]
+    assert plain == [tuple(f"sk-ant-{part}" if part else None for part in pair) for pair in expected]
+    assert "sk-ant" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[upstreams.a]\nbackend='runtime'\nsigned_in=true\n[upstreams.b]\nbackend='runtime'\nsigned_in=true",
+            "`a` and `b` are both signed in",
+        ),
+        ("[[upstreams]]\nname='a'\n[[upstreams]]\nname='a'", "two upstreams are called `a`"),
+        ("[upstreams.a]\nsigned_in=true", 'write backend = "runtime"'),
+        ("[upstreams.a]\nbackend='runtime'\nsigned_in=true\napi_key='k'", "signed_in goes without api_key"),
+        ("[upstreams.a]\napi_key='k'\napi_key_env='K'", "api_key and api_key_env are both set"),
+        ("[upstreams.a]\napi_key_env='NO_SUCH_KEY'", "api_key_env names NO_SUCH_KEY, which is not set"),
+        ("[upstreams.a]\napi_key_file='/no/such/file'", "/no/such/file cannot be read"),
+        ("[upstreams.a]\nbackend='runtime'\nauth_token='t'", "the runtime takes a key"),
+        ("[upstreams.a]\nbackend='runtime'\ncloud='bedrock'", 'cloud goes with backend = "api"'),
+        ("[upstreams.a]\ncloud='bedrock'\nproject='p'", 'project goes with cloud = "vertex"'),
+        ("[upstreams.a]\ncloud='vertex'\nprofile='p'", 'profile goes with cloud = "bedrock"'),
+        ("[upstreams.a]\nregion='us-east-1'", 'region goes with cloud = "bedrock"'),
+        ("[upstreams.a]\nkey='k'", "upstreams[0].key (DRAGOMAN_UPSTREAMS)"),
+        ("[upstreams.a]\nplaces=0", "upstreams[0].places"),
+        ("[upstreams.'a b']", "upstreams[0].name"),
+        ("[upstreams]\na='x'", "write it as a table"),
+        ("signed_in=true\n[upstreams.a]\napi_key='k'", "goes into the upstream that is signed in"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
+    """With what to do instead, and before anything runs."""
+    assert says in refused(tmp_path, text)
+
+
+def test_another_machine_may_not_use_an_upstream_that_is_signed_in(tmp_path: Path) -> None:
+    """The sign-in is its owner's, wherever it is written."""
+    settings = from_toml(tmp_path, f'host = "0.0.0.0"\napi_key = "k"\n{TABLES}')
+    with pytest.raises(BadSettings, match="serves the account's owner alone"):
+        check_exposure(settings)
+
+
+def test_runs_that_may_go_on_are_not_tried_again_where_they_are(tmp_path: Path) -> None:
+    """The next account is the second try; an upstream may say otherwise."""
+    text = "fallback = {}\nretries = 3\n[upstreams.a]\napi_key='a'\n[upstreams.b]\napi_key='b'\nretries=1"
+    for fallback, expected in (("true", [0, 1]), ("false", [3, 1])):
+        settings = from_toml(tmp_path, text.format(fallback))
+        assert [settings_of(settings, upstream).retries for upstream in settings.upstreams] == expected
