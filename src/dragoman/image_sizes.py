@@ -32,7 +32,7 @@ def image_size(head: bytes) -> tuple[int, int] | None:
 
 def _jpeg(head: bytes) -> tuple[int, int] | None:
     at = 2
-    while head[at : at + 1] == b"\xff":
+    while (at := head.find(b"\xff", at)) >= 0:  # decoders, too, skip what stands between markers
         marker, length = struct.unpack_from(">BH", head, at + 1)
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte before a marker
             at += 1

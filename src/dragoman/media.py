@@ -73,12 +73,11 @@ def document_source(data: str, param: str) -> Block:
     """
     if base64.b64decode(data[:_FIRST]).startswith(b"%PDF-"):
         return {"type": "base64", "media_type": "application/pdf", "data": data}
-    try:
-        text = base64.b64decode(data).decode()
-    except UnicodeDecodeError:
+    text = _text_in(base64.b64decode(data))
+    if text is None:
         raise UnsupportedFeature(
             "Files may be PDF or plain text in UTF-8; this is neither.", code="unsupported_file", param=param
-        ) from None
+        )
     if not text.strip():
         raise InvalidRequest("The file is empty.", code="invalid_file", param=param)
     return {"type": "text", "media_type": "text/plain", "data": text}
@@ -100,7 +99,7 @@ def check_count(media: Sequence[Placed], most: int) -> None:
 
 
 def check_sizes(media: Sequence[Placed]) -> None:
-    """Refuse images with more pixels than the API takes; those by URL are not seen, and unreadable ones are its affair.
+    """Refuse images with more pixels than the API takes, and those without a size; those by URL are not seen.
 
     Raises:
         InvalidRequest: Names the first such image.
@@ -108,7 +107,12 @@ def check_sizes(media: Sequence[Placed]) -> None:
     images = list(_images(media))
     most = MOST_PIXELS_OF_MANY if len(images) > MANY else MOST_PIXELS
     for placed in images:
-        width, height = _size(placed.block) or (0, 0)
+        if url_of(placed.block):
+            continue
+        width, height = size_of(placed.block) or (0, 0)
+        if not width or not height:
+            said = "The image is cut short or damaged: its size cannot be read."
+            raise InvalidRequest(said, code="invalid_image", param=placed.param)
         if max(width, height) > most:
             where = f" where there are more than {MANY} images" if len(images) > MANY else ""
             raise InvalidRequest(
@@ -118,11 +122,24 @@ def check_sizes(media: Sequence[Placed]) -> None:
             )
 
 
+def size_of(block: Block) -> tuple[int, int] | None:
+    """Width and height of an image in the body itself, or None where its header cannot be read."""
+    source = block.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    if not isinstance(data, str):
+        return None
+    # In a JPEG more may stand before the size than anyone expects.
+    return image_size(base64.b64decode(data[:_HEAD])) or (image_size(base64.b64decode(data)) if data[_HEAD:] else None)
+
+
 def _images(media: Sequence[Placed]) -> Iterator[Placed]:
     return (placed for placed in media if placed.block.get("type") == "image")
 
 
-def _size(block: Block) -> tuple[int, int] | None:
-    source = block.get("source")
-    data = source.get("data") if isinstance(source, dict) else None
-    return image_size(base64.b64decode(data[:_HEAD])) if isinstance(data, str) else None
+def _text_in(data: bytes) -> str | None:
+    """The text that some bytes are, without a mark of their order; None where they are no text."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text

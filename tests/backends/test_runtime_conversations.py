@@ -16,13 +16,19 @@ AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-i
 
 def png(size: int, shade: int) -> Block:
     """A grey picture."""
-    row = b"\0" + bytes([shade] * 3) * size
+    return _picture(size, size, shade=shade)
+
+
+def _picture(width: int, height: int, length: int = 0, *, shade: int = 0) -> Block:
+    """A grey picture of so many pixels, and so many bytes at least."""
+    row = b"\0" + bytes([shade] * 3) * width
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
-    image = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(row * size)) + chunk(b"IEND", b"")
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    image = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b"")
+    image = image.ljust(length, b"\0")
     source: JSONObject = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode()}
     return {"type": "image", "source": source}
 
@@ -84,6 +90,32 @@ async def test_thirty_one_messages_with_images_arrive_message_for_message(tmp_pa
         assert len(harness.calls) == 1
         assert len(messages) == 31
         assert sent(harness) == messages
+
+
+async def test_images_at_the_runtimes_limits_arrive_as_they_are(tmp_path: Path) -> None:
+    """Up to 2,000 pixels a side and 512,000 bytes; larger ones in a tool's result, too. No warning."""
+    call: Block = {"type": "tool_use", "id": "abc", "name": "look", "input": {}}
+    result: Block = {
+        "type": "tool_result",
+        "tool_use_id": "abc",
+        "content": [_picture(2001, 9), _picture(9, 9, 512_001)],
+    }
+    messages = [user(_picture(2000, 2000), _picture(9, 9, 512_000), "What?"), assistant(call), user(result)]
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask(messages, tools=[{"name": "look", "input_schema": {"type": "object"}}])
+        assert sent(harness) == messages
+        assert answer.started.notices == ()
+
+
+@pytest.mark.parametrize(("width", "length"), [(2001, 0), (9, 512_001)])
+async def test_larger_images_are_warned_of(tmp_path: Path, width: int, length: int) -> None:
+    """The runtime makes them smaller, and the client learns of it."""
+    messages = [user(_picture(width, 9, length), "What?")]
+    async with runtime(tmp_path) as harness:
+        answer = await harness.ask(messages)
+        assert sent(harness) != messages
+        [notice] = answer.started.notices
+        assert (notice.code, notice.param) == ("resized", "messages")
 
 
 @AUTH

@@ -60,7 +60,7 @@ async def test_trace() -> None:
         events[level] = [line["event"] for line in log]
     assert events["trace"].count("run.event") == 7
     assert "run.event" not in events["debug"]
-    assert "run.body" in events["debug"]
+    assert "request.understood" in events["debug"]
 
 
 async def test_run_time_limit() -> None:

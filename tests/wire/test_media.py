@@ -84,7 +84,24 @@ def test_plain_text_becomes_a_text_document() -> None:
     }
 
 
-@pytest.mark.parametrize(("data", "code"), [(b"\xff\xfe\x00", "unsupported_file"), (b"  ", "invalid_file")])
+def test_a_mark_of_byte_order_is_no_text() -> None:
+    """Some editors of Windows put one in front."""
+    assert document(_b64("\ufeffhéllo".encode()), None, "p")["source"] == {
+        "type": "text",
+        "media_type": "text/plain",
+        "data": "héllo",
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\xff\xfe\x00", "unsupported_file"),
+        (b"PK\x03\x04\x00\x00", "unsupported_file"),
+        (b"  ", "invalid_file"),
+        (b"", "invalid_file"),
+    ],
+)
 def test_other_files_are_refused(data: bytes, code: str) -> None:
     """By name."""
     with pytest.raises(InvalidRequest) as caught:

@@ -8,6 +8,7 @@ from chat_support import NEWEST, OLD, PNG, decode
 
 from dragoman.errors import InvalidRequest
 from dragoman.image_sizes import image_size
+from dragoman.media import size_of
 from dragoman.messages import JSON
 
 SOF = b"\xff\xc2\x00\x11\x08" + struct.pack(">HH", 300, 400)
@@ -39,13 +40,24 @@ def test_sizes(head: bytes) -> None:
 
 @pytest.mark.parametrize("head", [b"", b"BM", b"\xff\xd8\xff\xd9", b"RIFF....WEBPXXXX" + bytes(20), b"\xff\xd8rubbish"])
 def test_no_sizes(head: bytes) -> None:
-    """What cannot be read is left to the API."""
+    """What cannot be read has none."""
     assert image_size(head) is None
 
 
+def _image(data: bytes) -> JSON:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(data).decode()}"}}
+
+
 def _parts(*sizes: tuple[int, int]) -> list[JSON]:
-    urls = [f"data:image/png;base64,{base64.b64encode(_png(*size)).decode()}" for size in sizes]
-    return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [_image(_png(*size)) for size in sizes]
+
+
+def test_a_size_that_stands_far_behind() -> None:
+    """Cameras put more into a JPEG than anyone expects; decoders skip what stands between its parts, and so do we."""
+    segment = b"\xff\xe1\xff\xff" + bytes(0xFFFD)
+    far = b"\xff\xd8" + 4 * segment + b"rubbish" + SOF
+    [placed] = decode([{"role": "user", "content": [_image(far)]}]).media
+    assert size_of(placed.block) == (400, 300)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +65,12 @@ def _parts(*sizes: tuple[int, int]) -> list[JSON]:
     [
         (_parts((8000, 1), (1, 8001)), 1, "image_too_large"),
         (_parts(*[(2000, 2000)] * 20, (2001, 1)), 20, "image_too_large"),
+        (_parts((5, 5), (0, 5)), 1, "invalid_image"),
+        ([_image(_png(5, 5)[:-1])], 0, "invalid_image"),
     ],
 )
-def test_images_that_are_too_large(parts: list[JSON], where: int, code: str) -> None:
-    """The first one is named."""
+def test_images_that_are_too_large_or_damaged(parts: list[JSON], where: int, code: str) -> None:
+    """The first one is named. Sent on, a damaged one would be put in words by some backends, and refused by others."""
     with pytest.raises(InvalidRequest) as caught:
         decode([{"role": "user", "content": parts}])
     assert (caught.value.code, caught.value.param) == (code, f"messages[0].content[{where}].image_url.url")

@@ -9,6 +9,7 @@ from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.runtime.call_ids import told_apart
+from dragoman.backends.runtime.images import made_smaller
 from dragoman.backends.runtime.parameters import left_behind, settings_for
 from dragoman.backends.runtime.tools import as_call_results, names_of
 from dragoman.errors import InvalidRequest, UpstreamFailed
@@ -88,7 +89,7 @@ def plan(request: RunRequest) -> Plan:
     body, notices = _without_marks(request.body)
     system, messages, moved = _without_system_messages(body)
     messages, renamed = told_apart(messages)
-    notices += [*moved, *renamed, *left_behind(request)]
+    notices += [*moved, *renamed, *made_smaller(messages), *left_behind(request)]
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
