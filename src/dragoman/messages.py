@@ -9,6 +9,8 @@ Source: https://platform.claude.com/docs/en/api/messages
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypedDict, cast
 
+from dragoman.agents import AgentTask
+
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 JSONObject: TypeAlias = dict[str, JSON]
 
@@ -77,11 +79,13 @@ class Terms:
         betas: The betas it asks for.
         verbatim: It speaks the Messages API itself, and its conversation goes on as it sent it: it keeps thinking
             itself, and goes on itself where the API paused.
+        agent: It wants Claude to work with tools of its own, in any number of API calls.
     """
 
     version: str | None = None
     betas: tuple[str, ...] = ()
     verbatim: bool = False
+    agent: AgentTask | None = None
 
 
 NO_TERMS = Terms()

@@ -18,6 +18,7 @@ class Given:
         variable: Its variable, where that is not `DRAGOMAN_` and its name.
         fallback: A variable that stands in for it.
         shown: What the docs show as default, where the value depends on the machine.
+        aliases: Further flags, by which other gateways know it.
     """
 
     group: str
@@ -26,6 +27,7 @@ class Given:
     variable: str = ""
     fallback: str = ""
     shown: str = ""
+    aliases: tuple[str, ...] = ()
 
     def flag_of(self, name: str) -> str | None:
         """The long flag of the setting that is given so."""
@@ -39,6 +41,13 @@ class Given:
 def names(value: object) -> object:
     """`a,b` as people write lists in variables."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def many_names(value: object) -> object:
+    """The same, also where a flag that can be repeated was given such a list."""
+    if not isinstance(value, list | tuple):
+        return names(value)
+    return tuple(part.strip() for item in value for part in str(item).split(",") if part.strip())
 
 
 def switch_or_names(value: object) -> object:

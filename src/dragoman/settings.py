@@ -11,7 +11,16 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dragoman.setting_sources import Layer, Source, all_sources, nearest
-from dragoman.setting_values import Given, backend_name, key_in, names, pairs, state_dir, switch_or_names
+from dragoman.setting_values import (
+    Given,
+    backend_name,
+    key_in,
+    many_names,
+    names,
+    pairs,
+    state_dir,
+    switch_or_names,
+)
 from dragoman.upstream_settings import Cloud, UpstreamSettings, checked, upstream_list
 
 ENV_FILE = Path(".env")
@@ -25,7 +34,8 @@ class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is ra
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
 _POOL, _EMBEDDINGS, _FETCH = "Processes", "Embeddings", "Images and files by URL"
-_ANSWERS, _LOG = "Requests and answers", "Files, log and development"
+_ANSWERS, _LOG, _AGENTS = "Requests and answers", "Files, log and development", "Agents"
+_Mode = Literal["default", "plan", "acceptEdits", "dontAsk", "bypassPermissions"]
 
 
 class Settings(BaseSettings):
@@ -163,6 +173,29 @@ class Settings(BaseSettings):
     )
     embeddings_timeout: Annotated[float, Given(_EMBEDDINGS)] = Field(
         120.0, gt=0, description="Seconds that a request for embeddings may take."
+    )
+
+    allow_dir: Annotated[
+        tuple[Path, ...],
+        BeforeValidator(many_names),
+        Given(_AGENTS, shown="none: no agents", aliases=("--allowed-working-directory-prefixes",)),
+    ] = Field((), description="Directory in which, and below which, agents may work.")
+    allow_permission_mode: Annotated[
+        tuple[_Mode, ...],
+        BeforeValidator(many_names),
+        Given(_AGENTS, shown="`default`, `plan`, `acceptEdits`", aliases=("--allowed-permission-modes",)),
+    ] = Field(
+        ("default", "plan", "acceptEdits"),
+        description="Permission modes that clients may ask for; `bypassPermissions` lets them run any command.",
+    )
+    allow_tool: Annotated[_Names, Given(_AGENTS)] = Field(
+        (), description="What agents may do without asking, as Claude Code writes such rules (`Bash(pytest *)`)."
+    )
+    agent_max_budget_usd: Annotated[float, Given(_AGENTS)] = Field(
+        5.0, ge=0, description="Dollars that one agent's run may cost; 0: no limit but the client's own."
+    )
+    agents: Annotated[bool, Given(_AGENTS)] = Field(
+        True, description="Let whoever has the key start agents, where `allow_dir` lets any work."
     )
 
     fetch_urls: Annotated[

@@ -136,6 +136,7 @@ class Routed:
         models: Sequence[str] = (),
         places: int | None = None,
         daily: str | None = None,
+        agents: bool = False,
     ) -> "Routed":
         """Make an upstream of a fake; the others get the defaults."""
         fake = self.fakes[name]
@@ -148,6 +149,7 @@ class Routed:
             places=places,
             budget=budget,
             rest=CoolDown(self.clock),
+            agents=agents,
         )
         return self
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from routing_fakes import Counting, Fake, Routed, ask, assistant, request, user
 
+from dragoman.agents import AgentTask
 from dragoman.errors import (
     GatewayError,
     InvalidRequest,
@@ -19,6 +20,7 @@ from dragoman.errors import (
     UnsupportedFeature,
     UpstreamFailed,
 )
+from dragoman.messages import Terms
 from dragoman.runs.run import Run
 
 OF_THE_ACCOUNT = [
@@ -285,3 +287,12 @@ async def test_all_accounts_are_started_and_closed() -> None:
     router = await routed.router()
     await router.aclose()
     assert all(fake.started and fake.closed for fake in routed.fakes.values())
+
+
+async def test_agents_are_asked_of_those_that_have_them() -> None:
+    """Whatever the order; where nobody has any, the first one says so itself."""
+    wish = replace(request(), terms=Terms(agent=AgentTask()))
+    routed = Routed(two()).add("one").add("two", agents=True)
+    assert (await ask(await routed.router(), wish)).upstream == "two"
+    without = Routed(two())
+    assert (await ask(await without.router(), wish)).upstream == "one"

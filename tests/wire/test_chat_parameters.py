@@ -35,10 +35,10 @@ def test_what_chunks_and_images_cannot_be_told() -> None:
 
 
 def test_what_is_kept_with_the_run() -> None:
-    """Labels, the wish to read it back, and the gateway's own field; none of it is sent."""
-    request = decode(store=True, metadata={"run": "1"}, claude={"workingDirectory": "/srv"})
-    assert (request.store, request.metadata, request.claude) == (True, {"run": "1"}, {"workingDirectory": "/srv"})
-    assert said(request) == [("ignored", "store"), ("ignored", "metadata"), ("ignored", "claude")]
+    """Labels, and the wish to read it back; none of it is sent."""
+    request = decode(store=True, metadata={"run": "1"})
+    assert (request.store, request.metadata) == (True, {"run": "1"})
+    assert said(request) == [("ignored", "store"), ("ignored", "metadata")]
     assert request.body == decode().body
 
 

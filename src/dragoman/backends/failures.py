@@ -21,6 +21,7 @@ from dragoman.errors import (
     TimedOut,
     UpstreamFailed,
 )
+from dragoman.messages import Terms
 
 SIGN_IN_ADVICE = (
     "Set ANTHROPIC_API_KEY to an API key of yours and start the gateway again, or, to use the Claude Code that you are "
@@ -104,3 +105,17 @@ def too_long(text: str) -> str:
     figures = _FIGURES.search(text)
     how_long = f": {figures['has']} tokens, and {figures['takes']} are the most" if figures else " for this model"
     return f"The prompt is too long{how_long}."
+
+
+def refuse_agent(terms: Terms) -> None:
+    """Refuse an agent, at a backend that has none.
+
+    Raises:
+        Forbidden: One is asked for.
+    """
+    if terms.agent is not None:
+        raise Forbidden(
+            "Agents are off. The gateway's owner turns them on by `--backend runtime --allow-dir DIR`.",
+            code="agents_off",
+            param="claude",
+        )

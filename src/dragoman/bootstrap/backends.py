@@ -8,6 +8,7 @@ from dragoman.backends.base import Backend
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
 from dragoman.backends.runtime.doctor import Finding, examine
 from dragoman.backends.runtime.probe import ScriptedApi
+from dragoman.bootstrap.agents import agent_rules
 from dragoman.bootstrap.secrets import revealed
 from dragoman.catalog import Catalog
 from dragoman.settings import BadSettings, Settings
@@ -94,6 +95,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         silence=settings.silence_timeout,
         retries=settings.retries,
         trace=settings.log_level == "trace" or settings.trace_file is not None,
+        agents=agent_rules(settings),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend, Embedder, Operated
+from dragoman.bootstrap.agents import check_agents
 from dragoman.bootstrap.backends import backend_for
 from dragoman.bootstrap.embedders import embedder_for
 from dragoman.bootstrap.exposure import check_exposure
@@ -65,6 +66,7 @@ async def build(
         BadSettings: It would not be safe to start like this, or a named model does not exist.
     """
     check_exposure(settings)
+    check_agents(settings)
     catalog, fill_media = _catalog(settings), fill_media_for(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
@@ -158,5 +160,6 @@ def _options(settings: Settings, fill_media: FillMedia) -> Options:
         heartbeat=settings.heartbeat,
         payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,
+        agents=settings.agents,
         fill_media=fill_media,
     )

@@ -89,6 +89,7 @@ def _upstream(
         models=_patterns(settings, upstream),
         places=upstream.places,
         budget=budget,
+        agents=upstream.backend == "runtime",
     )
 
 

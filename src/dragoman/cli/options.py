@@ -90,7 +90,9 @@ def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
     if kind is bool:
         return click.option(f"{names[-1]}/--no-{names[-1][2:]}", name, default=None, help=told)
     repeated = get_origin(kind) is tuple
-    return click.option(*names, name, multiple=repeated, default=None, metavar=_metavar(kind), help=told)
+    return click.option(
+        *names, *given(name).aliases, name, multiple=repeated, default=None, metavar=_metavar(kind), help=told
+    )
 
 
 def _metavar(kind: object) -> str:

@@ -36,7 +36,8 @@ aliases = { fast = "haiku", "gpt-4o" = "sonnet" }
 ```
 
 Flags of `dragoman serve` that stand for settings under older names: `--process-timeout-ms` (`run_timeout`, in
-milliseconds), `--debug` and `--trace` (`log_level`).
+milliseconds), `--debug` and `--trace` (`log_level`), `--allowed-working-directory-prefixes` (`allow_dir`) and
+`--allowed-permission-modes` (`allow_permission_mode`).
 """
 
 _ENV_HEAD = """\

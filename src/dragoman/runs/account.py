@@ -26,7 +26,8 @@ class Asks(Operated, Protocol):
 class Account:
     """Asks at one account: with thinking put back where the client left it out, and on where the API paused.
 
-    Clients that speak the Messages API themselves do both themselves.
+    Clients that speak the Messages API themselves do both themselves. So do agents: what they thought belongs to the
+    many calls that they made, and is nothing to a later request.
 
     Args:
         backend: How Claude is asked. Whoever made it starts and closes it.
@@ -39,7 +40,7 @@ class Account:
 
     async def ask(self, request: RunRequest, run: Run) -> None:
         """See `Asks.ask`."""
-        if request.terms.verbatim:
+        if request.terms.verbatim or request.terms.agent:
             async with aclosing(self.backend.run(request)) as events:
                 async for event in events:
                     run.happened(event)

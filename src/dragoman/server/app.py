@@ -108,7 +108,7 @@ def _gates(options: Options) -> list[Gate]:
         name_request,
         HostGate(options.host, options.allow_hosts),
         OriginGate(options.allow_origins),
-        KeyGate(options.api_key, open_paths),
+        KeyGate(options.api_key, open_paths, agents=options.agents),
     ]
 
 

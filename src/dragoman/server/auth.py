@@ -15,10 +15,16 @@ class KeyGate:
     """Asks for the key, where one is set.
 
     It may come as `Authorization: Bearer KEY`, as `Authorization: KEY`, or as `x-api-key: KEY`.
+
+    Args:
+        key: The key; None lets everyone in.
+        open_paths: Paths that need none.
+        agents: Whether its holder may start agents.
     """
 
-    def __init__(self, key: bytes | None, open_paths: frozenset[str] = OPEN_PATHS) -> None:
+    def __init__(self, key: bytes | None, open_paths: frozenset[str] = OPEN_PATHS, *, agents: bool = True) -> None:
         self._key = key
+        self._agents = agents
         self._open = open_paths
 
     def __call__(self, exchange: Exchange) -> Reply | None:
@@ -28,13 +34,14 @@ class KeyGate:
             Unauthenticated: No key was sent where one is needed, or a wrong one.
         """
         if self._key is None:
-            exchange.known = True
+            exchange.known, exchange.agents = True, self._agents
             return None
         sent = list(_sent_keys(exchange))
         # All are compared, and each in constant time: the answer's delay says nothing about the key.
         exchange.known = any([hmac.compare_digest(key, self._key) for key in sent])  # noqa: C419
         if exchange.known:
             exchange.client = "key"
+            exchange.agents = self._agents
         elif exchange.path not in self._open:
             raise _refusal(wrong=bool(sent))
         return None

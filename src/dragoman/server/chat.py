@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from starlette.types import Receive, Scope, Send
 
-from dragoman.errors import GatewayError, NotFound
+from dragoman.errors import Forbidden, GatewayError, NotFound
 from dragoman.notices import Notice
 from dragoman.runs import Engine, Run
 from dragoman.server.catalog import LiveCatalog
@@ -47,6 +47,8 @@ class Complete:
         if self._options.payloads:
             log_request(exchange, raw)
         decoded = await self._decode(raw, exchange)
+        if decoded.terms.agent and not exchange.agents:
+            raise Forbidden("This key may not start agents (--agents).", code="agents_not_allowed", param="claude")
         self._note(exchange, decoded)
         choices = Choices(trace=self._options.trace)
         exchange.runs = choices.every

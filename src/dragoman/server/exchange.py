@@ -29,6 +29,7 @@ class Exchange:
         headers: The request's headers, by lower-case name.
         client: Who asks, as runs and limits know them.
         known: Whether a right key was sent, or none is needed.
+        agents: Whether whoever asks may start agents.
         extra: Headers that every answer to this request gets.
         status: The status that was sent; 0 before.
         runs: The runs that answer.
@@ -39,6 +40,7 @@ class Exchange:
 
     __slots__ = (
         "_send",
+        "agents",
         "asked",
         "began",
         "client",
@@ -62,6 +64,7 @@ class Exchange:
         self.extra: RawHeaders = [(b"x-request-id", self.id.encode())]
         self.client = "local"
         self.known = False
+        self.agents = False
         self.status = 0
         self.runs = ()
         self.error: GatewayError | None = None

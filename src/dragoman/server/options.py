@@ -21,6 +21,7 @@ class Options:
         heartbeat: Seconds of silence after which a stream gets a comment line.
         payloads: Whether what people write is logged, at debug.
         trace: Whether every event of an answer is logged as well.
+        agents: Whether the key lets its holder start agents.
         fill_media: Makes images and files that come by URL ready for the API.
     """
 
@@ -33,6 +34,7 @@ class Options:
     heartbeat: float = 15.0
     payloads: bool = False
     trace: bool = False
+    agents: bool = True
     fill_media: FillMedia = leave_to_api
 
 

@@ -61,9 +61,9 @@ class Draft:
             "stop_sequence": self.stop_sequence,
             "stop_details": _details(self.stop_reason),
         }
-        return {"type": "message_delta", "delta": delta, "usage": self._usage()}
+        return {"type": "message_delta", "delta": delta, "usage": self.usage()}
 
-    def _usage(self) -> JSONObject:
+    def usage(self) -> JSONObject:
         """Cumulative usage, input side included, as the API reports it at the end."""
         start = cast("JSONObject", self.message["usage"])
         thought = sum(part.tokens for part in self.parts if "thinking" in text_of(part.start.get("type")))

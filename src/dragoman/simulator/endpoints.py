@@ -68,7 +68,7 @@ class MessagesEndpoint(Endpoint):
         check(call)
         use = self._state.cache.use(call)
         answer = draft(call, prompt, fault, use, headers["request-id"].replace("req_", "msg_"))
-        received.status = 200
+        received.status, received.usage = 200, answer.usage()
         sender = Sender(exchange, self._state, fault, headers)
         await (sender.stream(answer) if call.body.get("stream") is True else sender.plain(answer))
 

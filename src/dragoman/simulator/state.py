@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dragoman.messages import JSONObject
 from dragoman.simulator.cache import PromptCache
@@ -24,6 +24,7 @@ class Received:
         body: Its JSON body; empty where it was none.
         status: The HTTP status answered; None until then, or where the socket was cut before.
         finished: Whether the whole answer was sent.
+        usage: The usage of the answer, as its end tells it.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Received:
     body: JSONObject
     status: int | None = None
     finished: bool = False
+    usage: JSONObject = field(default_factory=dict)
 
     @property
     def is_call(self) -> bool:

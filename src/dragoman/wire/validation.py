@@ -11,7 +11,7 @@ from dragoman.messages import JSON, JSONObject
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>.*)`$")
+_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _UNEXPECTED = re.compile(r"Expected `[^`]+`, got `")
 _JSON_WORDS = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))

@@ -15,6 +15,7 @@ from dragoman.backends.api.reader import Reader
 from dragoman.backends.api.retries import Retries
 from dragoman.backends.api.upstream import Upstream
 from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.failures import refuse_agent
 from dragoman.errors import UpstreamFailed
 from dragoman.events import Event, MessageEvent, Retrying, Started
 from dragoman.messages import JSON, JSONObject
@@ -42,6 +43,7 @@ class ApiBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
+        refuse_agent(request.terms)
         call = message_call(request, self._options.cache_ttl)
         retries = self._retries()
         yield Started("api")

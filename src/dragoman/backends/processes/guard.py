@@ -23,20 +23,35 @@ while read -r sign pid; do
   esac
 done
 for pid in $known; do kill -s KILL -- "-$pid"; done
+[ -n "$1" ] || exit 0
+# Twice: one may start another meanwhile.
+for round in 1 2; do
+  for file in $(grep -lsz -- "^$1" /proc/[0-9]*/environ); do
+    pid=${file#/proc/}
+    kill -s KILL "${pid%/environ}"
+  done
+done
 """
 
 
 class Guard:
     """A shell that outlives the gateway by a moment. Owns that shell."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str = "") -> None:
+        """A guard that has not begun.
+
+        Args:
+            mark: How the environment entry begins that other processes to end have, where there is a `/proc`: those
+                that left the groups they were started in.
+        """
+        self._mark = mark
         self._shell: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it. Without a shell the gateway works all the same."""
         try:
             self._shell = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _SCRIPT),
+                *("/bin/sh", "-c", _SCRIPT, "guard", self._mark),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """The runtime backend: plans a request, finds or makes the process for it, asks, and keeps the process for later."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -11,11 +12,15 @@ import psutil
 import structlog
 
 from dragoman.backends.base import ListedModel, RunRequest
-from dragoman.backends.processes import Guard, Process
+from dragoman.backends.processes import Guard
 from dragoman.backends.runtime import command, counting
+from dragoman.backends.runtime.agent.agents import Agents
+from dragoman.backends.runtime.agent.command import MARK
+from dragoman.backends.runtime.agent.workshop import remove_leftovers
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.kinds import Kind
+from dragoman.backends.runtime.launch import launch
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.parameters import settings_for
@@ -25,7 +30,7 @@ from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
 from dragoman.backends.runtime.tracing import log_start, trace_process
 from dragoman.catalog import Catalog
-from dragoman.errors import NotFound, NotSignedIn, UpstreamFailed
+from dragoman.errors import NotFound, NotSignedIn
 from dragoman.events import Event, Path, Started
 from dragoman.fold import Fold
 from dragoman.messages import FinalMessage, JSONObject
@@ -43,7 +48,9 @@ class RuntimeBackend:
         self._pool = Pool(self._boot, options.spares)
         self._live = Live(count=options.max_live, memory=options.max_memory, resident=_resident)
         self._sessions: set[Session] = set()
-        self._guard = Guard()
+        mark = secrets.token_hex(8)
+        self._guard = Guard(f"{MARK}={mark}/")
+        self._agents = Agents(options, self._guard, mark)
         self._environment = command.environment(options)
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
@@ -52,12 +59,14 @@ class RuntimeBackend:
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
         self._work = command.prepare(self._options)
+        remove_leftovers(self._options.state_dir)
         if self._account_missing() is None:
             await self._guard.start()
             self._pool.start(self._kind(self._options.default_model))
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
+        await self._agents.aclose()
         await self._pool.aclose()
         self._live.clear()
         for session in self._sessions:
@@ -69,6 +78,11 @@ class RuntimeBackend:
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
         self._check_account()
+        if request.terms.agent is not None:
+            async with aclosing(self._agents.run(request)) as events:
+                async for event in events:
+                    yield event
+            return
         todo = plan(request)
         began = time.perf_counter()
         session, path = await self._session_for(todo)
@@ -111,7 +125,8 @@ class RuntimeBackend:
             "processes": {
                 "spare": self._pool.ready,
                 "live": len(self._live),
-                "all": len(self._sessions),
+                "agents": len(self._agents),
+                "all": len(self._sessions) + len(self._agents),
             },
         }
 
@@ -146,14 +161,10 @@ class RuntimeBackend:
         return Kind(one_call, model, datetime.now().astimezone().date())
 
     async def _boot(self, kind: Kind) -> Session:
-        argv = [str(command.locate(self._options)), *command.arguments(one_call=kind.one_call)]
+        argv = [*command.arguments(one_call=kind.one_call)]
         if kind.model is not None and kind.day is not None:
             argv += await self._seeds.arguments(kind.model, kind.day)
-        try:
-            process = await Process.spawn(argv, env=self._environment, cwd=self._work)
-        except OSError as error:
-            words = f"The Claude Code runtime cannot be started: {error.strerror}."
-            raise UpstreamFailed(words, code="runtime_missing") from error
+        process = await launch(self._options, argv, self._environment, self._work)
         session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         log_start(process, argv)
         if self._options.trace:

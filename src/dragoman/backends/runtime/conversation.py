@@ -34,7 +34,8 @@ class Conversation:
             await self._session.configure(self._plan.settings)
             self._asking = [frames.user(self._plan.messages[-1]["content"], ask=True)]
             return {"configure": time.perf_counter() - began, "replay": 0.0}
-        await self._session.begin(self._plan.system, self._plan.tools, self._plan.settings)
+        prompt: JSONObject = {"systemPrompt": self._plan.system}
+        await self._session.begin(prompt, self._plan.tools, self._plan.settings)
         configured = time.perf_counter()
         *earlier, self._asking = frames.replay(self._plan.messages, self._plan.model)
         await self._session.append(earlier)

@@ -9,8 +9,9 @@ import re
 
 from dragoman.backends.failures import SIGN_IN_ADVICE, api_error, too_long
 from dragoman.errors import ContextTooLong, GatewayError, NotSignedIn, QuotaExceeded
+from dragoman.messages import JSONObject
 
-__all__ = ["SIGN_IN_ADVICE", "to_error"]
+__all__ = ["SIGN_IN_ADVICE", "result_error", "to_error"]
 
 _NOT_SIGNED_IN = re.compile(r"not logged in|please run /login|invalid api key|oauth token", re.IGNORECASE)
 
@@ -39,6 +40,21 @@ def to_error(status: int | None, text: str, *, retry_after: float | None = None)
     if status is None and not isinstance(error, QuotaExceeded) and _NOT_SIGNED_IN.search(said):
         return NotSignedIn(f"Claude Code says: {said}. {SIGN_IN_ADVICE}")
     return error
+
+
+def result_error(frame: JSONObject, failure: str, *, retry_after: float | None = None) -> GatewayError:
+    """The error for a turn that ended with a `result` and no answer.
+
+    Args:
+        frame: The `result`.
+        failure: The text of the synthetic message before it, if there was one.
+        retry_after: Seconds to wait, if the runtime told.
+    """
+    said = failure or str(frame.get("result") or frame.get("terminal_reason") or "it gave no answer.")
+    if frame.get("terminal_reason") == "blocking_limit":
+        said = "prompt is too long"
+    status = frame.get("api_error_status")
+    return to_error(status if isinstance(status, int) else None, said, retry_after=retry_after)
 
 
 def _words(text: str) -> str:

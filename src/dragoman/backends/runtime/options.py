@@ -1,7 +1,9 @@
 """What the runtime backend is built from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from dragoman.backends.runtime.agent.rules import AgentRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class RuntimeOptions:
         silence: Seconds without a sign of life from the model after which a run is given up.
         trace: Log every message of the runtime.
         boot_timeout: Seconds a process may take to answer its first control request.
+        agents: What agents may do.
     """
 
     state_dir: Path
@@ -44,3 +47,4 @@ class RuntimeOptions:
     silence: float = 300.0
     trace: bool = False
     boot_timeout: float = 60.0
+    agents: AgentRules = field(default_factory=AgentRules)

@@ -88,7 +88,7 @@ class Seeds:
         process = await Process.spawn([str(command.locate(options)), *argv], env=env, cwd=self._work)
         session = Session(process, silence=self._options.boot_timeout)
         try:
-            await session.begin("", [], {"model": model})
+            await session.begin({"systemPrompt": ""}, [], {"model": model})
             try:
                 async for _ in session.ask([frames.user([{"type": "text", "text": "-"}], ask=True)], limit=1):
                     pass

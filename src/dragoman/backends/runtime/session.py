@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import structlog
 
@@ -12,7 +12,7 @@ from dragoman.backends.processes import Process
 from dragoman.backends.runtime.command import SERVER_NAME
 from dragoman.backends.runtime.gate import Gate
 from dragoman.backends.runtime.tools import ToolServer
-from dragoman.backends.runtime.turn import Turn
+from dragoman.backends.runtime.turn import Reader, Turn
 from dragoman.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.events import Event
 from dragoman.messages import JSON, JSONObject
@@ -22,6 +22,9 @@ log = structlog.get_logger("dragoman.runtime")
 _CONTROL_TIMEOUT = 30.0
 
 _Answer = TypeVar("_Answer")
+
+Permit: TypeAlias = Callable[[JSONObject], JSONObject]
+"""Answers the runtime where it asks whether it may use a tool."""
 
 
 class Session:
@@ -33,15 +36,18 @@ class Session:
         on_end: Called once when the process ends by itself while nobody uses it.
     """
 
-    def __init__(self, process: Process, *, silence: float, base_url: str | None = None) -> None:
+    def __init__(
+        self, process: Process, *, silence: float, base_url: str | None = None, permit: Permit | None = None
+    ) -> None:
         self._process = process
+        self._permit = permit
         self._silence = silence
         self._gate = Gate(self._tell, base_url)
         self._limit = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
         self._results: deque[asyncio.Future[JSONObject]] = deque()
-        self._turn: Turn | None = None
+        self._turn: Reader | None = None
         self._tools = ToolServer(())
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
@@ -102,16 +108,16 @@ class Session:
             await self.control("apply_flag_settings", {"settings": self._gate.opened(settings)})
         self.settings = settings
 
-    async def begin(self, system: str, tools: list[str], settings: JSONObject) -> None:
+    async def begin(self, prompt: JSONObject, tools: list[str], settings: JSONObject) -> None:
         """Set what holds for the whole conversation, and for its first request. Once, before the first message.
 
         Args:
-            system: The system prompt.
+            prompt: The system prompt, as `systemPrompt` or `appendSystemPrompt`.
             tools: Names of the client's tools.
             settings: For `configure`.
         """
         self._tools = ToolServer(tools)
-        initialize: JSONObject = {"systemPrompt": system}
+        initialize = dict(prompt)
         if tools:
             initialize["sdkMcpServers"] = [SERVER_NAME]
         await asyncio.gather(self.control("initialize", initialize), self.configure(settings))
@@ -127,25 +133,28 @@ class Session:
             self._process.send(*batch)
             await _within(_CONTROL_TIMEOUT, taken, "a replayed message")
 
-    def ask(self, frames: list[JSONObject], limit: int) -> AsyncGenerator[Event, None]:
+    def ask(self, frames: list[JSONObject], limit: int, reader: Reader | None = None) -> AsyncGenerator[Event, None]:
         """Send the frames that ask, and yield the answer's events.
 
         Args:
             frames: The last of the conversation.
             limit: Tokens after which the answer is cut.
+            reader: What understands the answer's frames; None: that of a single API call.
 
         Raises:
             GatewayError: The turn failed.
         """
-        return self._turn_by(lambda: self._process.send(*frames), limit)
+        return self._turn_by(lambda: self._process.send(*frames), limit, reader)
 
     def go_on(self, results: Mapping[str, JSONObject], limit: int) -> AsyncGenerator[Event, None]:
         """Bring the results of parked calls, and yield the answer's events, as `ask` does."""
         return self._turn_by(lambda: self._tools.bring(results), limit)
 
-    async def _turn_by(self, act: Callable[[], None], limit: int) -> AsyncGenerator[Event, None]:
+    async def _turn_by(
+        self, act: Callable[[], None], limit: int, reader: Reader | None = None
+    ) -> AsyncGenerator[Event, None]:
         self._check()
-        turn = self._turn = Turn(self._tools.names)
+        turn = self._turn = reader or Turn(self._tools.names)
         self._limit = limit
         act()
         while True:
@@ -153,7 +162,7 @@ class Session:
                 yield self._events.popleft()
             if turn.outcome != "open":
                 break
-            await self._news_or_silence()
+            await self._news_or_silence(None if turn.working else self._silence)
         self._turn = None
         if turn.error is not None:
             raise turn.error
@@ -164,10 +173,10 @@ class Session:
         self._process.close_input()
         await asyncio.shield(self.exited)
 
-    async def _news_or_silence(self) -> None:
+    async def _news_or_silence(self, silence: float | None) -> None:
         self._news.clear()
         try:
-            async with asyncio.timeout(self._silence):
+            async with asyncio.timeout(silence):
                 await self._news.wait()
         except TimeoutError:
             self.discard()
@@ -197,7 +206,7 @@ class Session:
             case _:
                 pass
 
-    def _advance(self, turn: Turn, frame: JSONObject) -> None:
+    def _advance(self, turn: Reader, frame: JSONObject) -> None:
         self._events.extend(turn.feed(frame))
         if turn.outcome == "spent":
             # Before the runtime's next call leaves, some 9 ms from here.
@@ -219,6 +228,9 @@ class Session:
         if request.get("subtype") == "mcp_message":
             message = cast("JSONObject", request["message"])
             self._tools.take(message, lambda result: self._reply_to_tool(number, message.get("id"), result))
+            return
+        if request.get("subtype") == "can_use_tool" and self._permit is not None:
+            self._reply(number, {"subtype": "success", "response": self._permit(request)})
             return
         log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
         self._reply(number, {"subtype": "error", "error": "This client does not offer that."})

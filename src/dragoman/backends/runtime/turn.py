@@ -5,9 +5,9 @@ only for failures, which it reports as messages of the model `<synthetic>`.
 """
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
-from dragoman.backends.runtime.failures import to_error
+from dragoman.backends.runtime.failures import result_error
 from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.events import (
     BlockDelta,
@@ -30,8 +30,46 @@ answer is whole, but the process must be killed at once."""
 _RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 
 
+class Reader(Protocol):
+    """Reads frames from the moment of asking to the end."""
+
+    outcome: Outcome
+    """Where it stands."""
+
+    error: GatewayError | None
+    """Why it failed."""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the runtime waits to ask the API once more, after a failure that it told of."""
+        ...
+
+    @property
+    def said(self) -> int:
+        """Bytes of the answer so far; a token has at least one."""
+        ...
+
+    @property
+    def astray(self) -> bool:
+        """Whether the runtime will ask the API once more of itself, which it must not."""
+        ...
+
+    @property
+    def working(self) -> bool:
+        """Whether the model itself has nothing to do, so that its silence means nothing."""
+        ...
+
+    def feed(self, frame: JSONObject) -> Iterator[Event]:
+        """Take the next frame, and yield what it means."""
+        ...
+
+    def broke(self, reason: str) -> None:
+        """Take note that the process ended, or was silent for too long."""
+        ...
+
+
 class Turn:
-    """Reads frames from the moment of asking to the end of the answer.
+    """The `Reader` of one call of the API.
 
     Args:
         tools: Names of the client's tools.
@@ -42,7 +80,10 @@ class Turn:
         asks_again: Whether the runtime waits to ask the API once more, after a failure that it told of.
         astray: Whether the model calls a tool that was not offered: the runtime would answer it, and ask once more.
         said: Bytes of the answer so far; a token has at least one.
+        working: Always false: the client runs the tools.
     """
+
+    working = False
 
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
         self._tools = tools
@@ -131,7 +172,7 @@ class Turn:
 
     def _listen_for_failure(self, message: JSONObject) -> None:
         if message.get("model") == "<synthetic>" and not self._complete:
-            self._failure = _text_of(message) or "no reason was given."
+            self._failure = text_of(message) or "no reason was given."
 
     def _retry(self, frame: JSONObject) -> Iterator[Event]:
         delay = frame.get("retry_delay_ms")
@@ -146,11 +187,7 @@ class Turn:
         if self._complete and not self._failure:
             self.outcome = "whole"
             return
-        said = self._failure or str(frame.get("result") or frame.get("terminal_reason") or "it gave no answer.")
-        if frame.get("terminal_reason") == "blocking_limit":
-            said = "prompt is too long"
-        status = frame.get("api_error_status")
-        self._fail(to_error(status if isinstance(status, int) else None, said, retry_after=self._retry_after))
+        self._fail(result_error(frame, self._failure, retry_after=self._retry_after))
 
     def _fail(self, error: GatewayError) -> None:
         self.error = error
@@ -161,7 +198,8 @@ def _bytes_in(delta: JSONObject) -> int:
     return sum(len(value) for key, value in delta.items() if key != "type" and isinstance(value, str))
 
 
-def _text_of(message: JSONObject) -> str:
+def text_of(message: JSONObject) -> str:
+    """The text of a message."""
     content = message.get("content")
     blocks = content if isinstance(content, list) else []
     return "".join(str(block["text"]) for block in blocks if isinstance(block, dict) and block.get("type") == "text")

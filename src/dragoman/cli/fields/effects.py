@@ -20,6 +20,7 @@ _BY_THE_GATEWAY: Mapping[str, str] = {
     "include_usage": "the stream ends with the usage",
     "legacy_functions": "answered as `function_call`",
     "answer_format": "the answer is checked",
+    "terms": "an agent works, where the owner allows it",
 }
 """What the gateway does itself, by the attribute of the understood request that tells it."""
 
@@ -30,9 +31,10 @@ def effect(probe: Probe, model: Model) -> str:
         after = _decoded(probe, model, {probe.name: probe.value})
     except GatewayError as error:
         return f"{status_of(error).http} `{error.code}`"
-    before = None if probe.name in ("model", "messages") else _decoded(probe, model, {})
+    plain = _decoded(probe, model, {})
+    before = None if probe.name in ("model", "messages") else plain
     said = [f"`{notice.code}`" for notice in after.notices if before is None or notice not in before.notices]
-    done = [*_sends(probe, before, after), *_by_the_gateway(before, after)]
+    done = [*_sends(probe, before, after), *_by_the_gateway(plain, after)]
     if said:
         done.append(f"warning {', '.join(dict.fromkeys(said))}")
     return "; ".join(done) or "nothing to do"
@@ -84,7 +86,7 @@ def _objects(value: object) -> list[JSONObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _by_the_gateway(before: ChatRequest | None, after: ChatRequest) -> Iterator[str]:
+def _by_the_gateway(before: ChatRequest, after: ChatRequest) -> Iterator[str]:
     for name, words in _BY_THE_GATEWAY.items():
-        if before is not None and getattr(before, name) != getattr(after, name):
+        if getattr(before, name) != getattr(after, name):
             yield words

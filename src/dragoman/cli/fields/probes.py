@@ -156,7 +156,12 @@ _MARKED: JSONObject = {"type": "text", "text": "Hi", "cache_control": {"type": "
 
 _OWN = (
     Probe("top_k", 5, own=True),
-    Probe("claude", {"working_directory": "/srv"}, own=True),
+    Probe("claude", {"mode": "agent", "working_directory": "/srv"}, own=True),
+    Probe("claude", {"workingDirectory": "/srv", "permissionMode": "plan"}, own=True),
+    Probe("claude", {"mode": "chat", "max_turns": 3}, own=True),
+    Probe("claude", {"mode": "agent", "sudo": True}, own=True),
+    Probe("tools", [_TOOL], {"claude": {"mode": "agent"}}, shown="a function, beside `claude`", own=True),
+    Probe("model", "sonnet:agent", own=True),
     _chat("`reasoning_content` sent back alone", _ASK, _REASONED, _ASK, own=True),
     _chat("`reasoning_details` sent back, signed", _ASK, {**_REASONED, "reasoning_details": [_SIGNED]}, _ASK, own=True),
     _chat("`cache_control` on a part", *_of_user(_MARKED), own=True),

@@ -53,7 +53,7 @@ class Choices:
         Raises:
             NotFound: Nobody serves the model.
         """
-        return self._ranked(request.model.id, conversation_of(request.body))[0]
+        return self._ranked(request, conversation_of(request.body))[0]
 
     def of(self, request: RunRequest) -> Choice:
         """Who may answer.
@@ -63,7 +63,7 @@ class Choices:
             QuotaExceeded: Nobody who does may spend anything more today.
         """
         conversation = conversation_of(request.body)
-        ranked = self._ranked(request.model.id, conversation)
+        ranked = self._ranked(request, conversation)
         home = ranked[0]
         place, mixed = self._moved.get(conversation, (home, False))
         grown = any(message["role"] == "assistant" for message in request.body["messages"])
@@ -79,11 +79,15 @@ class Choices:
         if len(self._moved) > _MOST_MOVED:
             self._moved.popitem(last=False)
 
-    def _ranked(self, model: str, conversation: bytes) -> list[Upstream]:
+    def _ranked(self, request: RunRequest, conversation: bytes) -> list[Upstream]:
         """Who serves a model, the conversation's home first."""
+        model = request.model.id
         serving = [upstream for upstream in self._upstreams if upstream.serves(model)]
         if not serving:
             raise NotFound(f"No upstream here serves the model `{model}`.", code="model_not_found", param="model")
+        if request.terms.agent:
+            # Where nobody has agents, whoever is asked says so.
+            serving = [upstream for upstream in serving if upstream.agents] or serving
         if len(serving) > 1:
             home, _ = self._moved.get(conversation, (None, False))
             serving.sort(key=lambda one: (one is not home, one.order, rank_of(one.key, conversation)))

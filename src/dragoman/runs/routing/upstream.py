@@ -25,6 +25,7 @@ class Upstream:
         places: Runs at once; None: as many as there are.
         budget: What it may spend in a day, if there is a limit.
         rest: How long it is left alone after failures.
+        agents: Whether agents are to be had of it.
     """
 
     def __init__(  # noqa: PLR0913 - a value each
@@ -37,6 +38,7 @@ class Upstream:
         places: int | None = None,
         budget: Budget | None = None,
         rest: CoolDown | None = None,
+        agents: bool = False,
     ) -> None:
         self.name = name
         self.key = name.encode()[:64]
@@ -44,6 +46,7 @@ class Upstream:
         self.backend = account.backend
         self.order = order
         self.budget = budget
+        self.agents = agents
         self.rest = rest or CoolDown()
         self._models = tuple(models)
         self._admission = Admission(places or sys.maxsize, sys.maxsize)

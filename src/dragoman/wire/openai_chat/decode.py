@@ -2,7 +2,7 @@
 
 from dragoman.catalog import Catalog
 from dragoman.notices import Notice
-from dragoman.wire import validation
+from dragoman.wire import agents, validation
 from dragoman.wire.body import Asked, make_body
 from dragoman.wire.cache_marks import limit_marks
 from dragoman.wire.openai_chat import format as formats
@@ -30,12 +30,14 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
     note_unknown(data, request, options, notices)
     parameters.refuse_unsupported(request, options)
     parameters.note_ignored(request, notices)
-    resolved = resolve(request.model, catalog, notices)
+    terms = agents.agent_terms(request.model, request.claude, notices)
+    resolved = resolve(agents.plain_model(request.model), catalog, notices)
     box = toolbox(request, notices)
     asked = _asked(request)
     turns = Turns(resolved.model, notices)
     take(request.messages, turns, notices)
     body = make_body(asked, turns, box, resolved.model, notices)
+    agents.check_beside(terms, _not_of_agents(request), body)
     if b"cache" in raw:
         limit_marks(body, notices)
     refuse_mapped(options, notices)
@@ -52,8 +54,20 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
         tool_schemas=box.schemas,
         store=bool(request.store),
         metadata=request.metadata or {},
-        claude=request.claude,
+        terms=terms,
     )
+
+
+def _not_of_agents(request: ChatCompletionRequest) -> dict[str, object]:
+    return {
+        "tools": request.tools,
+        "functions": request.functions,
+        "tool_choice": request.tool_choice not in (None, "auto", "none"),
+        "function_call": request.function_call,
+        "web_search_options": request.web_search_options is not None,
+        "response_format": formats.answer_format(request.response_format),
+        "n": (request.n or 1) > 1,
+    }
 
 
 def _asked(request: ChatCompletionRequest) -> Asked:

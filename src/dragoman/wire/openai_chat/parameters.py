@@ -31,7 +31,7 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 }
 """Fields without an equivalent, and the values at which they mean nothing."""
 
-UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},), "claude": ({},)}
+UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},)}
 """Fields that are the gateway's own to act on, and that it does not act on yet."""
 
 

@@ -19,7 +19,6 @@ class ChatRequest(Decoded):
         tool_schemas: The client's own parameter schemas, by tool.
         store: Whether the client wants to read the answer back later.
         metadata: The client's own labels, kept with the run.
-        claude: The gateway's own field: working directory, permission mode and the like.
     """
 
     include_usage: bool = False
@@ -28,4 +27,3 @@ class ChatRequest(Decoded):
     tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
     store: bool = False
     metadata: JSONObject = field(default_factory=dict)
-    claude: JSONObject | None = None

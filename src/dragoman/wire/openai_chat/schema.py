@@ -68,7 +68,10 @@ class ChatCompletionRequest(Struct):
     safety_identifier: str | None = None
     metadata: JSONObject | None = None
     store: bool | None = None
-    claude: Annotated[JSONObject, Meta(description="Of the gateway: working directory and the like.")] | None = None
+    claude: (
+        Annotated[JSONObject, Meta(description="Of the gateway: asks for an agent, and says where and how it works.")]
+        | None
+    ) = None
 
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None

@@ -6,7 +6,7 @@ from dragoman.catalog import Catalog, Model
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject, MessagesRequest
 from dragoman.notices import Notice
-from dragoman.wire import validation
+from dragoman.wire import agents, validation
 from dragoman.wire.body import Asked, make_body
 from dragoman.wire.cache_marks import limit_marks
 from dragoman.wire.formats import AnswerFormat
@@ -38,13 +38,15 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ResponsesReque
     note_unknown(data, request, options, notices)
     parameters.refuse_unsupported(request)
     parameters.note_ignored(request, notices)
-    resolved = resolve(request.model, catalog, notices)
+    terms = agents.agent_terms(request.model, request.claude, notices)
+    resolved = resolve(agents.plain_model(request.model), catalog, notices)
     box = toolbox(request, notices)
     asked = _asked(request)
     turns = Turns(resolved.model, notices, "input")
     turns.instruct(text_blocks(request.instructions), "instructions")
     take(request.input, turns, notices)
     body = make_body(asked, turns, box, resolved.model, notices)
+    agents.check_beside(terms, _not_of_agents(request, asked), body)
     _set_display(body, request, resolved.model, notices)
     if b"cache" in raw:
         limit_marks(body, notices)
@@ -55,6 +57,7 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ResponsesReque
         stream=bool(request.stream),
         notices=tuple(notices),
         media=tuple(turns.media),
+        terms=terms,
         echo=echo(cast("JSONObject", sent)),
         custom=custom_names(request.tools),
         tool_schemas=box.schemas,
@@ -63,6 +66,14 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ResponsesReque
         encrypted=parameters.ENCRYPTED in (request.include or ()),
         sources=parameters.SOURCES in (request.include or ()),
     )
+
+
+def _not_of_agents(request: CreateResponse, asked: Asked) -> dict[str, object]:
+    return {
+        "tools": request.tools,
+        "tool_choice": request.tool_choice not in (None, "auto", "none"),
+        "text.format": asked.answer_format,
+    }
 
 
 def _asked(request: CreateResponse) -> Asked:

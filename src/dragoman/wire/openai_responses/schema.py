@@ -59,3 +59,8 @@ class CreateResponse(Struct):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     prompt_cache_options: JSONObject | None = None
+
+    claude: (
+        Annotated[JSONObject, Meta(description="Of the gateway: asks for an agent, and says where and how it works.")]
+        | None
+    ) = None

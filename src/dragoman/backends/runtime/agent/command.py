@@ -1,0 +1,72 @@
+"""An agent's command line and environment. What people write is on neither."""
+
+import os
+from collections.abc import Mapping
+
+from dragoman.backends.runtime import command
+from dragoman.backends.runtime.agent.rules import AgentRules, Permitted
+from dragoman.backends.runtime.agent.workshop import Workshop
+from dragoman.backends.runtime.options import RuntimeOptions
+
+MARK = "DRAGOMAN_AGENT"
+"""The variable by which an agent's processes are known, whatever they have become."""
+
+_FLAGS = (
+    "--output-format",
+    "stream-json",
+    "--input-format",
+    "stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    # No settings of the machine's or the directory's: they could allow more than the owner did, or run commands.
+    "--setting-sources=",
+    "--strict-mcp-config",
+    "--no-session-persistence",
+    "--disable-slash-commands",
+    "--permission-prompt-tool",
+    "stdio",
+)
+_NOT_OF_AGENTS = ("CLAUDE_CODE_SIMPLE", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT")
+_SANDBOX = "IS_SANDBOX"
+"""By which the owner of a container says that even root may let an agent do anything."""
+
+
+def arguments(permitted: Permitted, rules: AgentRules, workshop: Workshop) -> list[str]:
+    """The command line behind the executable."""
+    made = [*_FLAGS, "--permission-mode", permitted.mode, f"--tools={','.join(permitted.tools)}"]
+    if not permitted.anything:
+        # The tools that read and write files stay in the directories, whatever a rule or a mode would allow.
+        made.append("--restricted")
+    for path in permitted.add_dirs:
+        made += ["--add-dir", str(path)]
+    for rule in rules.without_asking:
+        made += ["--allowedTools", rule]
+    if workshop.servers:
+        made += ["--mcp-config", str(workshop.servers)]
+    if permitted.max_turns is not None:
+        made += ["--max-turns", str(permitted.max_turns)]
+    if permitted.max_budget_usd is not None:
+        made += ["--max-budget-usd", f"{permitted.max_budget_usd:.6f}"]
+    return made
+
+
+def environment(
+    options: RuntimeOptions, workshop: Workshop, mark: str, outer: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The environment of an agent's process: the runtime's, and what keeps its work together."""
+    made = command.environment(options, outer)
+    for name in _NOT_OF_AGENTS:
+        made.pop(name, None)
+    made |= {
+        MARK: mark,
+        "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
+        # A command that runs on behind would end with the process, half done.
+        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+        "CLAUDE_CODE_TMPDIR": str(workshop.scratch),
+        "CLAUDE_ENV_FILE": str(workshop.shell),
+    }
+    if not options.signed_in:
+        made["CLAUDE_CONFIG_DIR"] = str(workshop.config)
+    if _SANDBOX in outer:
+        made[_SANDBOX] = outer[_SANDBOX]
+    return made

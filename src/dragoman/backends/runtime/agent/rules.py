@@ -1,0 +1,157 @@
+"""What agents may do: the owner's word on directories, permission modes, programs and cost."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.agents import AgentTask
+from dragoman.errors import Forbidden, InvalidRequest
+
+TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFetch", "WebSearch", "Write")
+"""The runtime's tools that make sense where nobody sits at a terminal and nothing outlives the run."""
+
+_ANYTHING = "bypassPermissions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permitted:
+    """A wish, as far as it is allowed: paths are real ones.
+
+    Attributes:
+        directory: Where the agent works.
+        mode: Its permission mode.
+        tools: Names of its tools.
+        add_dirs: Further directories that it may use.
+        mcp_servers: Servers of further tools, by name.
+        max_turns: The most rounds of calling tools.
+        max_budget_usd: The most it may cost.
+    """
+
+    directory: Path
+    mode: str
+    tools: tuple[str, ...]
+    add_dirs: tuple[Path, ...]
+    mcp_servers: Mapping[str, Mapping[str, object]]
+    max_turns: int | None
+    max_budget_usd: float | None
+
+    @property
+    def anything(self) -> bool:
+        """Whether it may do all that the gateway's own user may."""
+        return self.mode == _ANYTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRules:
+    """What the owner allows.
+
+    Attributes:
+        directories: Agents work in these and below; real paths. None: there are no agents.
+        modes: Permission modes that clients may ask for.
+        without_asking: What tools may do without asking, as the runtime writes such rules (`Bash(git *)`).
+        max_budget_usd: The most that one run may cost; None: no limit.
+    """
+
+    directories: tuple[Path, ...] = ()
+    modes: frozenset[str] = frozenset({"default", "plan", "acceptEdits"})
+    without_asking: tuple[str, ...] = ()
+    max_budget_usd: float | None = None
+
+    def permit(self, task: AgentTask) -> Permitted:
+        """Check a wish.
+
+        Raises:
+            Forbidden: The owner does not allow it; the text says what to set.
+            InvalidRequest: It cannot be done.
+        """
+        if not self.directories:
+            raise Forbidden(
+                "Agents are off. The gateway's owner turns them on by naming a directory that they may work in: "
+                "`--allow-dir DIR`.",
+                code="agents_off",
+                param="claude",
+            )
+        self._check_mode(task)
+        self._check_servers(task)
+        return Permitted(
+            directory=self._working_directory(task),
+            mode=task.permission_mode,
+            tools=_tools(task),
+            add_dirs=tuple(
+                self._directory(path, f"claude.add_dirs[{place}]") for place, path in enumerate(task.add_dirs)
+            ),
+            mcp_servers=task.mcp_servers,
+            max_turns=task.max_turns,
+            max_budget_usd=min(
+                (amount for amount in (task.max_budget_usd, self.max_budget_usd) if amount is not None), default=None
+            ),
+        )
+
+    def check_place(self, path: Path, param: str = "claude.working_directory") -> None:
+        """Make sure that a real path lies where agents may work.
+
+        Raises:
+            Forbidden: It does not.
+        """
+        if not any(path.is_relative_to(allowed) for allowed in self.directories):
+            raise Forbidden(
+                "Agents may not work there. The gateway's owner names the directories that they may work in: "
+                "`--allow-dir DIR`.",
+                code="directory_not_allowed",
+                param=param,
+            )
+
+    def _working_directory(self, task: AgentTask) -> Path:
+        param = "claude.working_directory"
+        if task.working_directory is not None:
+            return self._directory(task.working_directory, param)
+        if len(self.directories) > 1:
+            raise InvalidRequest(
+                "Name the directory to work in: agents may work in several here.",
+                code="missing_required_parameter",
+                param=param,
+            )
+        return self._directory(str(self.directories[0]), param)
+
+    def _directory(self, named: str, param: str) -> Path:
+        if not named.startswith("/") or "\0" in named:
+            raise InvalidRequest(f"`{param}` must be an absolute path.", param=param)
+        # Links and `..` are followed first: what counts is where the path leads.
+        path = Path(os.path.realpath(named))
+        self.check_place(path, param)
+        if not path.is_dir():
+            raise InvalidRequest(f"`{param}` is no directory.", param=param)
+        return path
+
+    def _check_mode(self, task: AgentTask) -> None:
+        if task.permission_mode not in self.modes:
+            raise Forbidden(
+                f"The permission mode `{task.permission_mode}` is not allowed here, but {_listed(self.modes)}. The "
+                "gateway's owner names those that are: `--allow-permission-mode MODE`.",
+                code="permission_mode_not_allowed",
+                param="claude.permission_mode",
+            )
+
+    def _check_servers(self, task: AgentTask) -> None:
+        """A server is a program or an address of the client's choice: as good as any command."""
+        if task.mcp_servers and _ANYTHING not in self.modes:
+            raise Forbidden(
+                "Servers of a client's choice are allowed only where every command is: the gateway's owner says so by "
+                f"`--allow-permission-mode {_ANYTHING}`.",
+                code="mcp_servers_not_allowed",
+                param="claude.mcp_servers",
+            )
+
+
+def _tools(task: AgentTask) -> tuple[str, ...]:
+    if task.tools is None:
+        return TOOLS
+    for place, name in enumerate(task.tools):
+        if name not in TOOLS:
+            raise InvalidRequest(f"There is no tool `{name}`, but {_listed(TOOLS)}.", param=f"claude.tools[{place}]")
+    return task.tools
+
+
+def _listed(names: frozenset[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))

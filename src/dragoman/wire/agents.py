@@ -1,0 +1,115 @@
+"""A wish for an agent: the field `claude`, or a model's name that ends in `:agent`. The OpenAI dialects share it."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from dragoman.agents import AgentTask
+from dragoman.errors import InvalidRequest, UnsupportedFeature
+from dragoman.messages import NO_TERMS, MessagesRequest, Terms
+from dragoman.notices import Notice
+from dragoman.wire import validation
+from dragoman.wire.json_types import JSONObject
+
+SUFFIX = ":agent"
+"""At the end of a model's name it asks for an agent."""
+
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class AgentFields(Struct):
+    """The field `claude`, in snake case."""
+
+    mode: Literal["agent", "chat"] | None = None
+    working_directory: str | None = None
+    permission_mode: Literal["default", "plan", "acceptEdits", "dontAsk", "bypassPermissions"] | None = None
+    tools: list[Annotated[str, Meta(pattern="^[A-Za-z]+$")]] | None = None
+    add_dirs: list[str] | None = None
+    mcp_servers: dict[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")], JSONObject] | None = None
+    max_turns: Annotated[int, Meta(ge=1)] | None = None
+    max_budget_usd: Annotated[float, Meta(gt=0)] | None = None
+
+
+class _Body(Struct):
+    claude: AgentFields
+
+
+def plain_model(asked: str | None) -> str | None:
+    """The model's own name."""
+    return (asked.removesuffix(SUFFIX) or None) if asked else asked
+
+
+def agent_terms(asked: str | None, field: JSONObject | None, notices: list[Notice]) -> Terms:
+    """What a request says of an agent.
+
+    Without `mode` the other fields ask for one, too: they mean nothing else.
+
+    Args:
+        asked: The model's name, as the client wrote it.
+        field: The field `claude`.
+        notices: Where to say what does nothing.
+
+    Raises:
+        InvalidRequest: A field of it is unknown or makes no sense.
+    """
+    fields = _fields(field or {})
+    given = {key: value for key, value in _values(fields).items() if value is not None}
+    named = bool(asked and asked.endswith(SUFFIX))
+    if fields.mode == "chat" and named:
+        raise InvalidRequest(f"A model's name that ends in `{SUFFIX}` asks for an agent.", param="claude.mode")
+    if fields.mode == "chat":
+        notices += [Notice("ignored", f"claude.{key}", "It is for agents alone.") for key in given]
+        return NO_TERMS
+    if not (named or fields.mode or given):
+        return NO_TERMS
+    return Terms(agent=_task(fields))
+
+
+def check_beside(terms: Terms, beside: Mapping[str, object], body: MessagesRequest) -> None:
+    """Refuse what cannot be had of an agent.
+
+    Args:
+        terms: What was asked for.
+        beside: Fields of the request that do not go with an agent, by name, and what came in them.
+        body: The canonical request.
+
+    Raises:
+        UnsupportedFeature: Names the field.
+    """
+    if terms.agent is None:
+        return
+    for name, value in beside.items():
+        if value:
+            raise UnsupportedFeature(f"`{name}` does not go with an agent, which has tools of its own.", param=name)
+    if body["messages"][-1]["role"] == "assistant":
+        raise UnsupportedFeature(
+            "An agent cannot continue an assistant message; the last message must be the user's.",
+            code="unsupported_prefill",
+            param="messages",
+        )
+
+
+def _fields(field: JSONObject) -> AgentFields:
+    data: JSONObject = {"claude": {_HUMP.sub("_", key).lower(): value for key, value in field.items()}}
+    body = validation.typed(data, _Body)
+    if unknown := validation.unknown_fields(data, body):
+        raise InvalidRequest(f"Unknown parameter: `{unknown[0]}`.", code="unknown_parameter", param=unknown[0])
+    return body.claude
+
+
+def _values(fields: AgentFields) -> dict[str, object]:
+    return {key: getattr(fields, key) for key in fields.__struct_fields__ if key != "mode"}
+
+
+def _task(fields: AgentFields) -> AgentTask:
+    return AgentTask(
+        working_directory=fields.working_directory,
+        permission_mode=fields.permission_mode or "default",
+        tools=None if fields.tools is None else tuple(fields.tools),
+        add_dirs=tuple(fields.add_dirs or ()),
+        mcp_servers=fields.mcp_servers or {},
+        max_turns=fields.max_turns,
+        max_budget_usd=fields.max_budget_usd,
+    )

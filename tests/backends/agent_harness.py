@@ -1,0 +1,98 @@
+"""Agents over the real runtime, in a directory of the test's."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from runtime_harness import Answer, Runtime, runtime, user
+
+from dragoman.agents import AgentTask
+from dragoman.backends.base import RunRequest
+from dragoman.backends.runtime.agent.rules import AgentRules
+from dragoman.events import Event
+from dragoman.fold import fold
+from dragoman.messages import Block, JSONObject, Message, Terms
+
+
+def call(tool: str, **given: object) -> str:
+    """The words by which the simulated model calls a tool."""
+    return f"Call {tool} {json.dumps(given)}"
+
+
+def bash(command: str) -> str:
+    """The same for a command."""
+    return call("Bash", command=command, description="a command")
+
+
+def did(answer: Answer) -> str:
+    """What the agent did, in short."""
+    return "".join(str(block["thinking"]) for block in answer.folded.message["content"] if block["type"] == "thinking")
+
+
+@dataclass
+class AgentHost:
+    """A backend with agents.
+
+    Attributes:
+        runtime: The backend.
+        place: Where its agents may work.
+        beside: Where they may not.
+    """
+
+    runtime: Runtime
+    place: Path
+    beside: Path
+
+    def request(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> RunRequest:
+        """A request for an agent."""
+        messages = [user(words)] if isinstance(words, str) else words
+        made = self.runtime.request(messages, **(body or {}))
+        return replace(made, terms=Terms(agent=AgentTask(**task)))  # type: ignore[arg-type]
+
+    async def ask(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> Answer:
+        """Let an agent work, to the end."""
+        events: list[Event] = []
+        async with aclosing(self.runtime.backend.run(self.request(words, body, **task))) as running:
+            async for event in running:
+                events += [event]
+        return Answer(events, fold(events))
+
+    @property
+    def result(self) -> Block:
+        """The result of the last tool, as it reached the API."""
+        messages = cast("list[JSONObject]", self.runtime.calls[-1].body["messages"])
+        blocks = [block for message in messages for block in _blocks(message) if block["type"] == "tool_result"]
+        return blocks[-1]
+
+    @property
+    def left(self) -> list[Path]:
+        """Files of agents that are there still."""
+        return list((self.runtime.options.state_dir / "agents").iterdir())
+
+
+@asynccontextmanager
+async def agents(folder: Path, **rules: object) -> AsyncIterator[AgentHost]:
+    """A backend that lets agents work in one directory, beside which there is another."""
+    place, beside = folder / "place", folder / "beside"
+    for path in (place, beside):
+        path.mkdir()
+    (place / "inside.txt").write_text("WHAT STANDS INSIDE")
+    (beside / "outside.txt").write_text("WHAT STANDS OUTSIDE")
+    allowed = AgentRules(directories=(place,), **rules)  # type: ignore[arg-type]
+    async with runtime(folder, agents=allowed) as through:
+        yield AgentHost(through, place, beside)
+
+
+@asynccontextmanager
+async def agents_under(folder: Path, rules: AgentRules) -> AsyncIterator[AgentHost]:
+    """The same with rules of the caller's own making."""
+    async with runtime(folder, agents=rules) as through:
+        yield AgentHost(through, rules.directories[0], folder)
+
+
+def _blocks(message: JSONObject) -> list[Block]:
+    content = message["content"]
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []

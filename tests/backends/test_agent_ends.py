@@ -1,0 +1,127 @@
+"""What becomes of an agent's processes, and of all that they start, however its run ends."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import psutil
+from agent_harness import AgentHost, agents, bash, did
+from gateways import Watched, soon
+
+from dragoman.backends.processes import Guard, Process
+from dragoman.backends.runtime.agent.command import MARK
+from dragoman.backends.runtime.agent.remains import end_remains
+from dragoman.backends.runtime.agent.workshop import Workshop, remove_leftovers
+from dragoman.events import Event
+
+ENDLESS = "perl -e 'sleep 3600'"
+LEAVES_ITS_SESSION = f"(setsid sh -c 'echo $$ > {{fifo}}; exec {ENDLESS}' &) "
+
+
+async def told(fifo: Path) -> int:
+    """The number that a command writes once it runs."""
+    return int(await soon(asyncio.to_thread(fifo.read_text)))
+
+
+@asynccontextmanager
+async def at_work(host: AgentHost, command: str) -> AsyncIterator[AsyncIterator[Event]]:
+    """An agent that runs a command, from when it says so."""
+    async with aclosing(host.runtime.backend.run(host.request(bash(command)))) as running:
+        reading = asyncio.create_task(_read(running))
+        try:
+            yield running
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+async def _read(running: AsyncIterator[Event]) -> None:
+    async for _ in running:
+        pass
+
+
+async def test_a_run_that_is_given_up_ends_what_it_started(tmp_path: Path) -> None:
+    """The command in its session of its own, and what left that as well."""
+    async with agents(tmp_path, without_asking=("Bash",)) as host:
+        fifos = [tmp_path / "one", tmp_path / "two"]
+        for fifo in fifos:
+            os.mkfifo(fifo)
+        command = f"{LEAVES_ITS_SESSION.format(fifo=fifos[0])}; echo $$ > {fifos[1]}; exec {ENDLESS}"
+        async with at_work(host, command):
+            watched = [Watched(await told(fifo)) for fifo in fifos]
+            assert host.runtime.processes["agents"] == 1
+        for process in watched:
+            await process.gone()
+        assert host.left == []
+        assert host.runtime.processes["all"] == 0
+
+
+async def test_a_run_that_ends_well_leaves_nothing_running(tmp_path: Path) -> None:
+    """What a command left behind ends with the agent."""
+    async with agents(tmp_path, without_asking=("Bash",)) as host:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        asking = asyncio.create_task(host.ask(bash(f"{LEAVES_ITS_SESSION.format(fifo=fifo)}; cat inside.txt")))
+        left = Watched(await told(fifo))
+        assert "WHAT STANDS INSIDE" in did(await soon(asking))
+        await left.gone()
+
+
+async def test_closing_the_backend_ends_them(tmp_path: Path) -> None:
+    """Also while a tool is at work."""
+    async with agents(tmp_path, without_asking=("Bash",)) as host:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        async with at_work(host, f"echo $$ > {fifo}; exec {ENDLESS}"):
+            watched = Watched(await told(fifo))
+            await soon(host.runtime.backend.aclose())
+        await watched.gone()
+        assert host.left == []
+
+
+async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None:
+    """The guard finds by its mark what has left the group that it was told of."""
+    guard = Guard(f"{MARK}=here/")
+    await guard.start()
+    commands = [
+        await Process.spawn(
+            ["/bin/sh", "-c", "exec sleep 3600"], env={MARK: mark, "PATH": "/usr/bin:/bin"}, cwd=tmp_path
+        )
+        for mark in ("here/run", "elsewhere/run")
+    ]
+    watched = Watched(commands[0].pid)
+    await guard.aclose()
+    await watched.gone()
+    assert commands[1].alive
+    assert psutil.Process(commands[1].pid).status() != psutil.STATUS_ZOMBIE
+    commands[1].kill()
+    await asyncio.gather(*(command.exited for command in commands))
+
+
+async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
+    """Those of another run go on."""
+    ours, theirs = [
+        await Process.spawn(
+            ["/bin/sh", "-c", "exec sleep 3600"], env={MARK: mark, "PATH": "/usr/bin:/bin"}, cwd=tmp_path
+        )
+        for mark in ("here/a", "here/ab")
+    ]
+    await asyncio.to_thread(end_remains, "here/a", [])
+    await soon(ours.exited)
+    assert theirs.alive
+    theirs.kill()
+    await theirs.exited
+
+
+def test_files_of_killed_gateways_are_removed(tmp_path: Path) -> None:
+    """At the next start; those of one that lives are left alone."""
+    of_ours = Workshop(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}})
+    assert of_ours.servers
+    assert of_ours.servers.stat().st_mode & 0o777 == 0o600
+    assert of_ours.config.parent.stat().st_mode & 0o777 == 0o700
+    of_living = tmp_path / "agents" / f"{os.getppid()}-run"
+    of_living.mkdir()
+    remove_leftovers(tmp_path)
+    assert list((tmp_path / "agents").iterdir()) == [of_living]
