@@ -123,13 +123,18 @@ def check_sizes(media: Sequence[Placed]) -> None:
 
 
 def size_of(block: Block) -> tuple[int, int] | None:
-    """Width and height of an image in the body itself, or None where its header cannot be read."""
+    """Width and height of an image in the body itself, or None where they cannot be read."""
     source = block.get("source")
     data = source.get("data") if isinstance(source, dict) else None
     if not isinstance(data, str):
         return None
-    # In a JPEG more may stand before the size than anyone expects.
-    return image_size(base64.b64decode(data[:_HEAD])) or (image_size(base64.b64decode(data)) if data[_HEAD:] else None)
+    try:
+        # In a JPEG more may stand before the size than anyone expects.
+        return (
+            image_size(base64.b64decode(data[:_HEAD])) or (data[_HEAD:] and image_size(base64.b64decode(data))) or None
+        )
+    except ValueError:  # the Messages API's own clients write the base64 themselves
+        return None
 
 
 def _images(media: Sequence[Placed]) -> Iterator[Placed]:

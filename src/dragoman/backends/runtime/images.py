@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from dragoman.errors import InvalidRequest
 from dragoman.media import size_of
 from dragoman.messages import Block, Message
 from dragoman.notices import Notice
@@ -14,7 +15,11 @@ MOST_BYTES = 512_000
 
 
 def made_smaller(messages: Iterable[Message]) -> list[Notice]:
-    """Say how many images will not arrive as the client sent them, if any will not."""
+    """Say how many images will not arrive as the client sent them, if any will not.
+
+    Raises:
+        InvalidRequest: One is damaged. The API would refuse it, and the runtime put words of its own in its place.
+    """
     blocks = [block for message in messages if message["role"] == "user" for block in message["content"]]
     count = sum(_is_large(block) for block in blocks if block.get("type") == "image")
     if not count:
@@ -29,4 +34,8 @@ def _is_large(block: Block) -> bool:
     data = source.get("data") if isinstance(source, dict) else None
     if not isinstance(data, str):
         return False
-    return len(data) // 4 * 3 - data[-2:].count("=") > MOST_BYTES or max(size_of(block) or (0, 0)) > MOST_PIXELS
+    size = size_of(block)
+    if size is None:
+        said = "An image is cut short or damaged: its size cannot be read."
+        raise InvalidRequest(said, code="invalid_image", param="messages")
+    return max(size) > MOST_PIXELS or len(data) // 4 * 3 - data[-2:].count("=") > MOST_BYTES

@@ -10,6 +10,7 @@ from typing import cast
 from dragoman.backends.base import RunRequest
 from dragoman.backends.runtime.call_ids import told_apart
 from dragoman.backends.runtime.images import made_smaller
+from dragoman.backends.runtime.misfits import refuse_misfits
 from dragoman.backends.runtime.parameters import left_behind, settings_for
 from dragoman.backends.runtime.tools import as_call_results, names_of
 from dragoman.errors import InvalidRequest, UpstreamFailed
@@ -150,6 +151,7 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
             messages[-1] = Message(role=message["role"], content=joined)
         else:
             messages.append(message)
+    refuse_misfits(messages)
     return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], notices
 
 
