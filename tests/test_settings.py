@@ -62,6 +62,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "fetch_max_bytes": ("1MiB", 2**20),
     "heartbeat": ("0.5", 0.5),
     "shutdown_grace": ("0", 0.0),
+    "runs_kept": ("5", 5),
+    "runs_ttl": ("60", 60.0),
     "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made
     "log_level": ("trace", "trace"),
     "trace_file": ("/tmp/trace", Path("/tmp/trace")),  # noqa: S108 - never made

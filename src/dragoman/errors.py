@@ -7,6 +7,7 @@ GatewayError
 ├── Unauthenticated           no gateway key, or a wrong one
 ├── Forbidden                 this caller may not do this (key, host or origin)
 ├── NotFound                  no such path, model or run
+├── Conflict                  what is asked for does not go with how things stand
 ├── RequestTooLarge           the body is over the size limit
 ├── NotSignedIn               Claude refuses our key or sign-in, or there is none
 ├── QuotaExceeded             billing, plan or spend limit at Claude
@@ -15,6 +16,7 @@ GatewayError
 ├── Overloaded                Claude is overloaded
 ├── UpstreamFailed            Claude, or the process in between, broke
 ├── TimedOut                  Claude was silent, or the run took too long
+├── RunCancelled              the gateway's operator ended the run
 ├── ShuttingDown              this gateway is stopping
 ├── NotInstalled              a part of the gateway that is wanted here is not installed
 ├── StoreFailed               what is kept cannot be read, or cannot be kept
@@ -90,6 +92,12 @@ class NotFound(GatewayError):
     default_code = "not_found"
 
 
+class Conflict(GatewayError):
+    """What is asked for does not go with how things stand now."""
+
+    default_code = "conflict"
+
+
 class RequestTooLarge(GatewayError):
     """The request body is over the size limit."""
 
@@ -136,6 +144,12 @@ class TimedOut(GatewayError):
     """Claude was silent for too long, or the run took too long."""
 
     default_code = "timeout"
+
+
+class RunCancelled(GatewayError):
+    """The gateway's operator ended the run."""
+
+    default_code = "run_cancelled"
 
 
 class ShuttingDown(GatewayError):

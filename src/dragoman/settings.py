@@ -225,6 +225,13 @@ class Settings(BaseSettings):
     shutdown_grace: Annotated[float, Given(_ANSWERS)] = Field(
         10.0, ge=0, description="Seconds that running answers have to end when the gateway stops."
     )
+    runs_kept: Annotated[int, Given(_ANSWERS)] = Field(
+        10_000, ge=0, description="Runs of which a record is kept; 0: runs are known only while they go on."
+    )
+    runs_ttl: Annotated[float, Given(_ANSWERS)] = Field(604_800.0, gt=0, description="Seconds that it is kept.")
+    runs_content: Annotated[bool, Given(_ANSWERS)] = Field(
+        False, description="Keep prompts and answers with the records, encrypted."
+    )
 
     config: Annotated[Path | None, Given(_LOG, shown="`dragoman.toml` in the platform's configuration directory")] = (
         Field(None, description="TOML file with settings.")

@@ -12,6 +12,7 @@ from dragoman.bootstrap.agents import check_agents
 from dragoman.bootstrap.backends import backend_for
 from dragoman.bootstrap.embedders import embedder_for
 from dragoman.bootstrap.exposure import check_exposure
+from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of, keep_for
@@ -75,7 +76,9 @@ async def build(
         stack.push_async_callback(claude.aclose)
         await claude.start()
         thinking = Thinking(keep, account_of(settings)) if keep else None
-        engine = Engine(claude, _limits(settings), thinking)
+        journal = journal_for(settings)
+        stack.push_async_callback(journal.aclose)
+        engine = Engine(claude, _limits(settings), thinking, journal)
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or embedder_for(settings)
         stack.push_async_callback(embedder.aclose)

@@ -12,6 +12,7 @@ from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFea
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 from dragoman.runs.account import Account, Asks
 from dragoman.runs.admission import Admission, RateLimit, Ticket
+from dragoman.runs.journal import Journal
 from dragoman.runs.run import Run
 from dragoman.runs.thinking import Thinking
 
@@ -42,9 +43,20 @@ class Engine:
         backend: How Claude is asked, or what chooses between several ways.
         limits: What is taken on.
         thinking: Where there is one way: keeps thinking between the requests of a conversation, if anything does.
+        journal: What is known of runs. Whoever made it closes it.
+
+    Attributes:
+        journal: The same.
     """
 
-    def __init__(self, backend: Backend | Asks, limits: Limits, thinking: Thinking | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend | Asks,
+        limits: Limits,
+        thinking: Thinking | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.journal = journal or Journal()
         self._backend = backend
         self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking)
         self._limits = limits
@@ -129,7 +141,10 @@ class Engine:
 
     def _begin(self, body: MessagesRequest, model: Model, client: str, terms: Terms) -> Run:
         ticket = self._admission.enter()
-        run = Run(client, model.id)
+        run = Run(client, model.id, self.journal.note)
+        if self.journal.content:
+            run.asked = body
+        self.journal.note(run)
         task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body, terms)), name=run.id)
         run.driven_by(task)
         self._tasks[task] = run

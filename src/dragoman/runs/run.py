@@ -3,13 +3,16 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias, cast
 
-from dragoman.errors import GatewayError, InternalError
+from dragoman.errors import GatewayError, InternalError, RunCancelled
 from dragoman.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
 from dragoman.fold import Fold, Folded
-from dragoman.messages import JSONObject, Usage
+from dragoman.messages import JSONObject, MessagesRequest, Usage
 from dragoman.notices import Notice
+from dragoman.runs.watching import Watcher
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -24,6 +27,10 @@ class Run:
         id: `run_` and 32 hexadecimal digits.
         created: Seconds since 1970.
         client: Who asked, as the server knows it.
+        request: The id of the request that it answers.
+        endpoint: The path that was asked.
+        asked: What the model is asked, where that is kept beside the record.
+        since: When it was made, in seconds since 1970.
         model: The model's id.
         status: Where it stands.
         path: How the answer is had, once that is known.
@@ -35,10 +42,21 @@ class Run:
         error: Why it failed.
     """
 
-    def __init__(self, client: str, model: str) -> None:
+    def __init__(self, client: str, model: str, changed: "Callable[[Run], None]" = lambda _: None) -> None:
+        """A run that waits.
+
+        Args:
+            client: Who asked.
+            model: The model's id.
+            changed: Told whenever it stands differently.
+        """
         self.id = f"run_{secrets.token_hex(16)}"
-        self.created = int(time.time())
+        self.since = time.time()
+        self.created = int(self.since)
         self.client = client
+        self.request: str | None = None
+        self.endpoint: str | None = None
+        self.asked: MessagesRequest | None = None
         self.model = model
         self.status: Status = "queued"
         self.path: Path | None = None
@@ -51,6 +69,8 @@ class Run:
         self.reason: str | None = None
         self._began = time.perf_counter()
         self._asked: float | None = None
+        self._changed = changed
+        self._watchers: list[Watcher] = []
         self._answer = Fold()
         self._events: list[Event] = []
         self._collects = True
@@ -109,14 +129,31 @@ class Run:
         if self.error is not None:
             raise self.error
 
-    async def cancel(self, reason: str) -> None:
+    def came_by(self, request: str, endpoint: str) -> None:
+        """Note which request it answers, and at which path that was asked."""
+        self.request, self.endpoint = request, endpoint
+
+    @contextmanager
+    def watched(self) -> Iterator[Watcher]:
+        """Look on, beside its reader."""
+        watcher = Watcher()
+        self._watchers.append(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.remove(watcher)
+
+    async def cancel(self, reason: str, told: RunCancelled | None = None) -> None:
         """End the run now. Idempotent; returns when everything it held is gone.
 
         Args:
             reason: A few words for the log.
+            told: What its reader is told, where he did not ask for it himself.
         """
         if self.reason is None:
             self.reason = reason
+        if told is not None and not self.ended and self.error is None:
+            self.error = told
         if self._task is not None:
             if not self.ended:
                 self._task.cancel()
@@ -130,6 +167,7 @@ class Run:
         self.error = error
         if self.ended:
             self.status = "failed"
+            self._changed(self)
 
     # What follows is for the engine's task alone.
 
@@ -141,6 +179,9 @@ class Run:
         """The run left the queue."""
         self.status = "running"
         self.stages["queue"] = time.perf_counter() - self._began
+        self._changed(self)
+        for watcher in self._watchers:
+            watcher.wake()
 
     def asked_at(self, upstream: str) -> None:
         """An account is asked, the first one or another; what could not be done at one before does not count."""
@@ -170,6 +211,8 @@ class Run:
             case _:
                 pass
         self._answer.add(event)
+        for watcher in self._watchers:
+            watcher.add(event)
         if self._collects:
             self._events.append(event)
             self._wake()
@@ -192,8 +235,12 @@ class Run:
         self._settled.set()
 
     def _end(self, status: Status) -> None:
-        self.status = status if self.error is None else "failed"
+        by_operator = isinstance(self.error, RunCancelled)
+        self.status = "cancelled" if by_operator else status if self.error is None else "failed"
         self.stages["total"] = time.perf_counter() - self._began
+        self._changed(self)
+        for watcher in self._watchers:
+            watcher.wake()
         self._wake()
 
     async def _news(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as for `next`

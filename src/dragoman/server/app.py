@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dragoman.errors import GatewayError
 from dragoman.runs import Engine
 from dragoman.server.access_log import log_exchange
+from dragoman.server.admin import ADMIN, admin_routes, encode_admin_error
 from dragoman.server.anthropic import name_request, speaks_anthropic
 from dragoman.server.auth import OPEN_PATHS, KeyGate
 from dragoman.server.catalog import LiveCatalog
@@ -65,13 +66,19 @@ def build_app(
         "/messages": endpoint(dialects.messages),
         "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
     }
-    routes = [*_api(questions, Models(catalog)), *_pages(Health(engine, operations), metrics, Docs())]
+    routes = [
+        *_api(questions, Models(catalog)),
+        *_pages(Health(engine, operations), metrics, Docs()),
+        *admin_routes(engine.journal, options.heartbeat),
+    ]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
 
     def count(exchange: Exchange) -> None:
         metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
 
     def encode_error(error: GatewayError, exchange: Exchange) -> ErrorReply:
+        if exchange.path.startswith(ADMIN):
+            return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(exchange) else dialects.chat).encode_error(error)
 
     return Front(_App(routes, questions), _gates(options), (log_exchange, count), encode_error)

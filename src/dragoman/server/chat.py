@@ -56,7 +56,10 @@ class Complete:
         def submit(wanted: Iterable[int]) -> list[Run]:
             bodies = [decoded.body_of(choice) for choice in wanted]
             model, terms = decoded.resolved.model, decoded.terms
-            return self._engine.submit_all(bodies, model, client=exchange.client, terms=terms)
+            runs = self._engine.submit_all(bodies, model, client=exchange.client, terms=terms)
+            for run in runs:
+                run.came_by(exchange.id, exchange.path)
+            return runs
 
         try:
             async with UntilGone(receive):

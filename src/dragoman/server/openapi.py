@@ -6,6 +6,7 @@ import msgspec
 
 from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
+from dragoman.server.admin.description import SCHEMAS, admin_paths
 from dragoman.server.openapi_examples import with_examples
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
@@ -59,8 +60,9 @@ def _document() -> JSONObject:
             "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
             "/health/ready": {"get": _get("Whether a question would be answered.", "Health") | {"security": []}},
             "/metrics": {"get": _plain("Figures for Prometheus.", "text/plain")},
+            **admin_paths(),
         },
-        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
+        "components": {"schemas": _schemas() | SCHEMAS, "securitySchemes": _SECURITY},
         "security": [{"bearer": []}, {"key": []}, {}],
     }
 

@@ -11,5 +11,6 @@ A suite is a class to inherit from. It imports no pytest but is made to be run b
 from dragoman.testing.archives import ArchiveSuite
 from dragoman.testing.clock import Clock
 from dragoman.testing.keeps import KeepSuite
+from dragoman.testing.run_stores import RunStoreSuite
 
-__all__ = ["ArchiveSuite", "Clock", "KeepSuite"]
+__all__ = ["ArchiveSuite", "Clock", "KeepSuite", "RunStoreSuite"]

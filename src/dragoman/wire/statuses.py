@@ -33,6 +33,7 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.Unauthenticated: Status(401, "authentication_error"),
     errors.Forbidden: Status(403, "permission_error"),
     errors.NotFound: Status(404, "invalid_request_error"),
+    errors.Conflict: Status(409, "invalid_request_error"),
     errors.RequestTooLarge: Status(413, "invalid_request_error"),
     errors.NotSignedIn: Status(401, "authentication_error"),
     errors.QuotaExceeded: Status(429, "insufficient_quota"),
@@ -40,6 +41,8 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.Overloaded: Status(503, "api_error"),
     errors.UpstreamFailed: Status(502, "api_error"),
     errors.TimedOut: Status(504, "api_error"),
+    # What gRPC's mapping has for it: clients raise it, and none of them asks again by itself.
+    errors.RunCancelled: Status(499, "api_error"),
     errors.ShuttingDown: Status(503, "api_error"),
     errors.NotInstalled: Status(501, "api_error"),
     errors.StoreFailed: Status(503, "api_error"),

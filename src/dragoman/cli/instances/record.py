@@ -8,9 +8,7 @@ import msgspec
 import psutil
 
 from dragoman import __version__
-
-_CLOCK_STEP = 5.0
-"""Seconds by which a process's start may seem to move, where the machine's clock is set."""
+from dragoman.lifetimes import Lifetime
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     grace: float
     arguments: tuple[str, ...]
     pid: int = msgspec.field(default_factory=os.getpid)
-    began: float = msgspec.field(default_factory=lambda: psutil.Process().create_time())
+    began: float = msgspec.field(default_factory=lambda: Lifetime.ours().began)
     since: float = msgspec.field(default_factory=time.time)
     directory: str = msgspec.field(default_factory=os.getcwd)
     version: str = __version__
@@ -57,12 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     def process(self) -> psutil.Process | None:
         """Its process; none if that has ended, even where another has its number by now."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.began) < _CLOCK_STEP
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
-            return None
+        return Lifetime(self.pid, self.began).process()
 
 
 def reachable(host: str) -> str:

@@ -1,0 +1,23 @@
+"""`dragoman cancel`."""
+
+import json
+
+import click
+
+from dragoman.cli.gateway_http import ASKING, GatewayHttp, segment, succeeded
+from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.tail import whole_id
+
+
+@click.command("cancel")
+@settings_options(ASKING)
+@click.argument("run_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+def command(*, run_id: str, as_json: bool, **flags: object) -> None:
+    """Cancel a run. Its client gets the error `run_cancelled`.
+
+    ID may be cut short, or be `last`, for the newest run.
+    """
+    gateway = GatewayHttp.found(settings_from(flags), flags)
+    run = succeeded(gateway.post(f"/admin/runs/{segment(whole_id(gateway, run_id))}/cancel"))
+    click.echo(json.dumps(run, indent=2) if as_json else f"Cancelled {run['id']}.")

@@ -1,0 +1,123 @@
+"""`dragoman tail`."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import click
+
+from dragoman.cli.gateway_http import ASKING, GatewayHttp, segment, succeeded
+from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.tables import dollars, run_head, run_row, tokens, took
+
+_WHOLE_ID = len("run_") + 32
+_NEWEST = "last"
+
+
+@click.command("tail")
+@settings_options(ASKING)
+@click.argument("run_id", metavar="ID", default=_NEWEST)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
+def command(*, run_id: str, as_json: bool, **flags: object) -> None:
+    """Follow a run's events as they come, from its beginning; also show a run that is over.
+
+    ID may be cut short; without it, the newest run. Exit code 0: the run succeeded.
+    """
+    gateway = GatewayHttp.found(settings_from(flags), flags)
+    ended: Mapping[str, object] = {}
+    shown = Shown()
+    try:
+        for name, data in gateway.events(f"/admin/runs/{segment(whole_id(gateway, run_id))}/events"):
+            if as_json:
+                click.echo(json.dumps({"event": name, "data": data}))
+            else:
+                shown.event(name, data)
+            ended = data if name == "end" else ended
+    except KeyboardInterrupt:
+        return  # one who looks on may go
+    if not ended:
+        raise click.ClickException("The gateway went away. `dragoman status` tells whether it runs.")
+    raise SystemExit(0 if ended["status"] == "succeeded" else 1)
+
+
+def whole_id(gateway: GatewayHttp, given: str) -> str:
+    """The id that was cut short, or that of the newest run.
+
+    Raises:
+        ClickException: No run has it, or several have.
+    """
+    if len(given) >= _WHOLE_ID:
+        return given
+    runs = cast("list[dict[str, object]]", succeeded(gateway.get("/admin/runs", limit=500))["runs"])
+    ids = [str(run["id"]) for run in runs]
+    found = ids[:1] if given == _NEWEST else [id_ for id_ in ids if id_.startswith((given, f"run_{given}"))]
+    if not found:
+        raise click.ClickException(f"There is no run `{given}`. `dragoman runs` lists what there is.")
+    if len(found) > 1:
+        raise click.ClickException(f"Several runs begin with `{given}`: {', '.join(found[:5])}.")
+    return found[0]
+
+
+class Shown:
+    """Events, for people: texts as they come, each other thing on a line of its own."""
+
+    def __init__(self) -> None:
+        self._inside = False
+
+    def event(self, name: str, data: Mapping[str, object]) -> None:
+        """Print one."""
+        match name:
+            case "run":
+                click.echo(f"{run_head()}\n{run_row(data)}")
+            case "message":
+                self._blocks(cast("Iterable[Mapping[str, object]]", data["content"]))
+            case "content_block_start":
+                self._begin(cast("Mapping[str, object]", data["content_block"]))
+            case "content_block_delta":
+                self._more(cast("Mapping[str, object]", data["delta"]))
+            case "end":
+                self._end(data)
+            case "status" | "started" | "retrying" | "restarted":
+                self._note(name, data)
+            case _:
+                pass
+
+    def _blocks(self, blocks: Iterable[Mapping[str, object]]) -> None:
+        for block in blocks:
+            self._begin(block)
+            if text := block.get("text") or block.get("thinking"):
+                self._write(str(text))
+            elif called := block.get("input"):
+                self._write(json.dumps(called))
+
+    def _begin(self, block: Mapping[str, object]) -> None:
+        self._close()
+        if block["type"] != "text":
+            named = f" {block['name']}" if "name" in block else ""
+            click.secho(f"[{block['type']}{named}]", dim=True)
+
+    def _more(self, delta: Mapping[str, object]) -> None:
+        for part in ("text", "thinking", "partial_json"):
+            if text := delta.get(part):
+                self._write(str(text))
+
+    def _note(self, name: str, data: Mapping[str, object]) -> None:
+        self._close()
+        told = "  ".join(f"{key}={value}" for key, value in data.items() if value)
+        click.secho(f"[{name}]  {told}".rstrip(), dim=True)
+
+    def _end(self, run: Mapping[str, object]) -> None:
+        self._close()
+        why = f"  {run['error'] or run['reason']}" if run["error"] or run["reason"] else ""
+        stages = cast("Mapping[str, float]", run["stages"])
+        times = "  ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.items() if name != "total")
+        click.echo(f"{run['status']}{why}  in {took(run)}  {tokens(run)} tokens  {dollars(run)}\n{times}".rstrip())
+
+    def _write(self, text: str) -> None:
+        click.echo(text, nl=False)
+        self._inside = not text.endswith("\n")
+
+    def _close(self) -> None:
+        if self._inside:
+            click.echo()
+            self._inside = False

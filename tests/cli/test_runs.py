@@ -1,0 +1,158 @@
+"""`runs`, `tail` and `cancel`: a gateway's runs, with the real runtime."""
+
+import asyncio
+import json
+import os
+from asyncio.subprocess import Process
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from behind import behind
+from commands import PATIENCE, line, run, started
+from openai.types.chat import ChatCompletionMessageParam
+
+QUICK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
+LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 900\nSimulate: pace 0.1"}]
+
+
+async def ask(url: str, key: str = "none") -> str:
+    """Ask something quick, and return its run's id."""
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+        answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
+    return answer.headers["x-dragoman-run-id"]
+
+
+async def told(process: Process, name: str) -> dict[str, object]:
+    """The next event of a name."""
+    found: dict[str, object] = json.loads(await line(process, f'"event": "{name}"'))["data"]
+    return found
+
+
+async def test_a_run_that_is_over(tmp_path: Path) -> None:
+    """It is listed, as a table and as JSON, found by filters, and shown whole where answers are kept."""
+    async with behind(tmp_path, "--simulate", "--runs-content") as gateway:
+        id_ = await ask(gateway.url)
+        table = await run(tmp_path, "runs")
+        listed = json.loads((await run(tmp_path, "runs", "--json", "--model", "haiku", "--since", "1h")).out)
+        none = await run(tmp_path, "runs", "--status", "failed", "--status", "queued")
+        shown = await run(tmp_path, "tail", id_[:12])
+        wrong = await run(tmp_path, "runs", "--since", "yesterday")
+    head, row = table.out.splitlines()
+    assert head.split() == ["RUN", "STATUS", "MODEL", "PATH", "CLIENT", "TOKENS", "COST", "TOOK", "BEGAN"]
+    assert row.startswith(f"{id_}  succeeded  claude-haiku-5-5")
+    [found] = listed["runs"]
+    assert (found["id"], found["status"], found["path"], found["endpoint"]) == (
+        id_,
+        "succeeded",
+        "cold",
+        "/v1/chat/completions",
+    )
+    assert found["cost"] > 0
+    assert found["stages"]["first_token"] > 0
+    assert none.out == "No runs.\n"
+    assert shown.code == 0, shown.err
+    assert "\nPONG\nsucceeded  in " in shown.out
+    assert "first_token" in shown.out
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "`yesterday` is no time" in wrong.err
+
+
+async def test_a_run_that_goes_on(tmp_path: Path) -> None:
+    """It is followed as it goes, and cancelled: its client, those who follow it and the list say so."""
+    async with (
+        behind(tmp_path, "--simulate") as gateway,
+        openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
+        async with started(tmp_path, "tail", "--json") as tail, started(tmp_path, "runs", "-f", "--json") as following:
+            first = await told(tail, "run")
+            delta = await told(tail, "content_block_delta")
+            assert json.loads(await line(following, str(first["id"])))["status"] == "running"
+            running = await run(tmp_path, "runs", "--status", "running")
+            cancelled = await run(tmp_path, "cancel", "last")
+            end = await told(tail, "end")
+            assert json.loads(await line(following, str(first["id"])))["status"] == "cancelled"
+            await asyncio.wait_for(tail.wait(), PATIENCE)
+        with pytest.raises(openai.APIError) as caught:
+            [_ async for _ in stream]
+        again = await run(tmp_path, "cancel", str(first["id"]))
+        shown = await run(tmp_path, "tail", str(first["id"]))
+    assert first["status"] == "running"
+    assert delta["type"] == "content_block_delta"
+    assert str(first["id"]) in running.out
+    assert (cancelled.code, cancelled.out) == (0, f"Cancelled {first['id']}.\n")
+    assert (end["status"], tail.returncode) == ("cancelled", 1)
+    assert caught.value.code == "run_cancelled"
+    assert (again.code, again.err) == (1, "Error: This run has cancelled already.\n")
+    assert shown.code == 1
+    assert "cancelled  run_cancelled" in shown.out
+
+
+async def test_after_a_kill(tmp_path: Path) -> None:
+    """What went on then is shown as interrupted by the gateway that comes next; what was over, as it was."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        over = await ask(gateway.url)
+        async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+            stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
+            await anext(aiter(stream))
+            await run(tmp_path, "runs")  # what it shows is written
+            os.kill(gateway.pid, 9)
+            with pytest.raises((openai.APIError, httpx.HTTPError)):
+                [_ async for _ in stream]
+        async with behind(tmp_path, "--simulate"):
+            listed = json.loads((await run(tmp_path, "runs", "--json")).out)["runs"]
+    assert [(one["status"], one["error"]) for one in listed] == [("failed", "interrupted"), ("succeeded", None)]
+    assert listed[1]["id"] == over
+
+
+async def test_with_a_key(tmp_path: Path) -> None:
+    """The commands find it in the file that the gateway has it from; otherwise they say how to give it."""
+    (tmp_path / "key").write_text("gateway-secret")
+    async with behind(tmp_path, "--simulate", "--api-key-file", "key") as gateway:
+        id_ = await ask(gateway.url, "gateway-secret")
+        assert id_ in (await run(tmp_path, "runs")).out
+    async with behind(tmp_path, "--simulate", "--api-key", "another"):
+        refused = await run(tmp_path, "runs")
+        given = await run(tmp_path, "runs", added={"DRAGOMAN_API_KEY": "another"})
+    assert refused.code == 1
+    assert "Give it with --api-key-file, DRAGOMAN_API_KEY or --api-key." in refused.err
+    assert id_ in given.out
+
+
+async def test_in_a_terminal(tmp_path: Path) -> None:
+    """The table is coloured there."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        await ask(gateway.url)
+        ours, theirs = os.openpty()
+        try:
+            async with started(tmp_path, "runs", stdout=theirs) as process:
+                await asyncio.wait_for(process.wait(), PATIENCE)
+            shown = os.read(ours, 10_000)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+    assert b"\x1b[32msucceeded\x1b[0m" in shown
+
+
+@pytest.mark.parametrize("command", ["runs", "tail", "cancel"])
+async def test_without_a_gateway(tmp_path: Path, command: str) -> None:
+    """They say how to start one."""
+    arguments = [] if command == "runs" else ["run_0123"]
+    ended = await run(tmp_path, command, *arguments, "--port", "1")
+    assert ended.code == 1
+    assert "No gateway answers at http://127.0.0.1:1" in ended.err
+
+
+async def test_ids_that_name_no_run(tmp_path: Path) -> None:
+    """Or too many."""
+    async with behind(tmp_path, "--simulate") as gateway:
+        nothing = await run(tmp_path, "tail")
+        await ask(gateway.url)
+        await ask(gateway.url)
+        several = await run(tmp_path, "cancel", "run_")
+        unknown = await run(tmp_path, "tail", "run_" + "x" * 32)
+    assert "There is no run `last`" in nothing.err
+    assert "Several runs begin with `run_`" in several.err
+    assert "There is no run" in unknown.err

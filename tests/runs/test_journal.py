@@ -1,0 +1,243 @@
+"""The journal: what is known of runs, while they go on and after."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import pytest
+from scripted import ScriptedBackend, fails, hangs, opening, says, text
+
+from dragoman.catalog import MODELS
+from dragoman.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
+from dragoman.events import Event
+from dragoman.messages import MessagesRequest
+from dragoman.runs import Engine, Limits, Run
+from dragoman.runs.journal import Journal
+from dragoman.stores.runs import RunPage, RunQuery, RunRecord
+
+MODEL = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
+BODY: MessagesRequest = {"model": MODEL.id, "max_tokens": 9, "messages": []}
+
+
+class Memory:
+    """A store of runs that is a dictionary.
+
+    Attributes:
+        broken: Whether it fails.
+        saves: How often something was saved.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, RunRecord] = {}
+        self.broken = False
+        self.closed = False
+        self.saves = 0
+
+    async def save(self, records: Sequence[RunRecord]) -> None:
+        """Keep them."""
+        if self.broken:
+            raise StoreFailed("No.")
+        self.saves += 1
+        self.records |= {record.id: record for record in records}
+
+    async def get(self, id_: str) -> RunRecord | None:
+        """Look one up."""
+        return self.records.get(id_)
+
+    async def page(self, query: RunQuery) -> RunPage | None:
+        """All that are wanted."""
+        if query.after:
+            return None
+        return RunPage([record for record in reversed(self.records.values()) if query.wants(record)], more=False)
+
+    async def aclose(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+
+def made(
+    script: Callable[..., AsyncGenerator[Event, None]], *, content: bool = False, places: int = 8
+) -> tuple[Engine, Memory]:
+    """An engine whose runs are recorded."""
+    store = Memory()
+    limits = Limits(max_concurrency=places)
+    return Engine(ScriptedBackend(script), limits, journal=Journal(store, content=content)), store
+
+
+async def ended(run: Run) -> None:
+    """Wait until a run is over, however."""
+    while not run.settled:
+        try:
+            if await run.next(None) is None:
+                await run.cancel("over")
+        except Overloaded:
+            await run.cancel("over")
+
+
+async def test_a_run_that_succeeds() -> None:
+    """All that is known of it stands in its record: who, where, how long, what it used and what that cost."""
+    engine, store = made(says("Hello"))
+    run = engine.submit(BODY, MODEL, client="me")
+    run.came_by("req_1", "/v1/messages")
+    await ended(run)
+    await engine.journal.aclose()
+    record = store.records[run.id]
+    assert (record.status, record.client, record.request, record.endpoint) == (
+        "succeeded",
+        "me",
+        "req_1",
+        "/v1/messages",
+    )
+    assert (record.path, record.usage) == ("warm", {"input_tokens": 5, "output_tokens": 7})
+    assert record.cost == pytest.approx(5 * 2e-6 + 7 * 10e-6)
+    assert {"queue", "process", "first_token", "total"} <= set(record.stages)
+    assert record.ended == pytest.approx(record.created + record.stages["total"])
+    assert (record.asked, record.answered, record.error) == (None, None, None)
+    assert store.closed
+
+
+async def test_prompts_and_answers_where_they_are_wanted() -> None:
+    """With the setting they stand beside the record."""
+    engine, _ = made(says("Hello"), content=True)
+    run = engine.submit(BODY, MODEL, client="me")
+    await ended(run)
+    record = await engine.journal.get(run.id)
+    assert record.asked == BODY
+    assert record.answered is not None
+    assert record.answered["content"] == [{"type": "text", "text": "Hello"}]
+
+
+async def test_a_run_that_fails() -> None:
+    """The code of its error."""
+    engine, _ = made(fails(Overloaded("Busy.")))
+    run = engine.submit(BODY, MODEL, client="me")
+    await ended(run)
+    record = await engine.journal.get(run.id)
+    assert (record.status, record.error, record.cost) == ("failed", "overloaded", None)
+
+
+async def test_runs_that_go_on() -> None:
+    """They are listed as they stand at that moment, those that wait too, and looked up by id."""
+    engine, store = made(hangs(after=[*opening(), text("Hel")]), places=1)
+    running = engine.submit(BODY, MODEL, client="me")
+    waiting = engine.submit(BODY, MODEL, client="you")
+    await running.next(None)
+    page = await engine.journal.page(RunQuery())
+    assert [(record.id, record.status) for record in page.runs] == [(waiting.id, "queued"), (running.id, "running")]
+    assert page.runs[1].usage == {"input_tokens": 5, "output_tokens": 1}
+    assert [r.id for r in (await engine.journal.page(RunQuery(client="you"))).runs] == [waiting.id]
+    assert (await engine.journal.get(running.id)).status == "running"
+    await engine.aclose(0)
+    await engine.journal.flush()
+    assert {record.status for record in store.records.values()} == {"failed"}
+    assert {record.error for record in store.records.values()} == {"shutting_down"}
+
+
+async def test_cancelling() -> None:
+    """The run ends as cancelled, its place is free, and its reader is told; a second time is a conflict."""
+    engine, _ = made(hangs(after=opening()), places=1)
+    run = engine.submit(BODY, MODEL, client="me")
+    assert await run.next(None)
+    record = await engine.journal.cancel(run.id)
+    assert (record.status, record.error) == ("cancelled", "run_cancelled")
+    assert engine.running == 0
+    with pytest.raises(RunCancelled):
+        await run.next(None)
+    with pytest.raises(Conflict, match="cancelled already"):
+        await engine.journal.cancel(run.id)
+    with pytest.raises(NotFound):
+        await engine.journal.cancel("run_none")
+
+
+async def test_cancelling_a_run_that_waits() -> None:
+    """It leaves the queue."""
+    engine, _ = made(hangs(), places=1)
+    first, second = (engine.submit(BODY, MODEL, client="me") for _ in range(2))
+    await engine.journal.cancel(second.id)
+    assert (engine.queued, second.status) == (0, "cancelled")
+    await engine.journal.cancel(first.id)
+
+
+async def test_a_run_of_another_gateway() -> None:
+    """It is seen, and left alone."""
+    engine, store = made(says("Hello"))
+    await store.save(
+        [RunRecord(id="run_x", request=None, status="running", model="m", client="me", endpoint=None, created=1.0)]
+    )
+    with pytest.raises(Conflict, match="Another gateway"):
+        await engine.journal.cancel("run_x")
+
+
+async def test_an_answer_that_is_rejected_later() -> None:
+    """The record is put right."""
+    engine, _ = made(says("Hello"))
+    run = engine.submit(BODY, MODEL, client="me")
+    await ended(run)
+    assert (await engine.journal.get(run.id)).status == "succeeded"
+    run.rejected(Overloaded("Not what was asked for."))
+    assert (await engine.journal.get(run.id)).status == "failed"
+
+
+async def test_many_are_written_together() -> None:
+    """A hundred runs of one moment take one write, and none of them waits for it."""
+    engine, store = made(says("Hello"))
+    runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
+    await asyncio.gather(*map(ended, runs))
+    await engine.journal.flush()
+    assert len(store.records) == 100
+    assert store.saves <= 3
+
+
+async def test_a_store_that_fails() -> None:
+    """Runs go on as ever; what could not be written is lost, and what comes later is kept."""
+    engine, store = made(says("Hello"))
+    store.broken = True
+    lost = engine.submit(BODY, MODEL, client="me")
+    await ended(lost)
+    await engine.journal.flush()
+    store.broken = False
+    kept = engine.submit(BODY, MODEL, client="me")
+    await ended(kept)
+    await engine.journal.flush()
+    assert set(store.records) == {kept.id}
+    with pytest.raises(NotFound, match="go on from"):
+        await engine.journal.page(RunQuery(after="run_none"))
+
+
+async def test_without_a_store() -> None:
+    """Runs are known while they go on, and not after."""
+    engine = Engine(ScriptedBackend(hangs()), Limits())
+    run = engine.submit(BODY, MODEL, client="me")
+    assert [record.id for record in (await engine.journal.page(RunQuery(model="sonnet"))).runs] == [run.id]
+    assert (await engine.journal.page(RunQuery(model="opus"))).runs == []
+    await engine.journal.cancel(run.id)
+    with pytest.raises(NotFound):
+        await engine.journal.get(run.id)
+    await engine.journal.aclose()
+
+
+async def test_looking_on() -> None:
+    """One who comes late is told all that was said as a whole, then each event; one who is slow, the same again."""
+    go, said = asyncio.Event(), asyncio.Event()
+
+    async def script(_request: object) -> AsyncGenerator[Event, None]:
+        for event in [*opening(), text("Hel")]:
+            yield event
+        await go.wait()
+        for _ in range(1001):
+            yield text("x")
+        said.set()
+        await asyncio.Event().wait()
+
+    engine, _ = made(script)
+    run = engine.submit(BODY, MODEL, client="me")
+    assert await run.next(None)
+    with run.watched() as watcher:
+        assert watcher.taken() is None
+        assert watcher.taken() == []
+        assert not await watcher.wait(0)
+        go.set()
+        assert await watcher.wait(60)
+        await said.wait()
+        assert watcher.taken() is None
+        assert run.said().message["content"] == [{"type": "text", "text": "Hel" + "x" * 1001}]
+    await engine.journal.cancel(run.id)
