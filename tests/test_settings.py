@@ -220,7 +220,7 @@ def test_key_from_a_file(tmp_path: Path) -> None:
         ({"port": "many"}, "port (--port, DRAGOMAN_PORT, PORT): "),
         ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): "),
         ({"backend": "cli"}, "backend (--backend, DRAGOMAN_BACKEND): the backend `cli` is not in this version"),
-        ({"backend": "bedrock"}, "`bedrock` is not in this version"),
+        ({"backend": "bedrock"}, "--backend api --cloud bedrock"),
         ({"backend": "other"}, "backend (--backend"),
         ({"log_level": "loud"}, "log_level (--log-level"),
         ({"model_aliases": "fast"}, "model_aliases (--model-aliases, DRAGOMAN_MODEL_ALIASES): write it as"),

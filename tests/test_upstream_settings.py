@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.bootstrap import secrets_of
 from dragoman.bootstrap.exposure import check_exposure
 from dragoman.bootstrap.upstreams import router_for, settings_of
 from dragoman.settings import BadSettings, Settings, load
@@ -105,6 +106,7 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
     expected = [("a", None), ("b", None), (None, "c"), ("d", None), ("shared", None)]
     assert plain == [tuple(f"sk-ant-{part}" if part else None for part in pair) for pair in expected]
     assert "sk-ant" not in repr(settings)
+    assert list(secrets_of(settings)) == [f"sk-ant-{part}" for part in "abcd"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,10 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
         ("[upstreams.a]\nbackend='runtime'\ncloud='bedrock'", 'cloud goes with backend = "api"'),
         ("[upstreams.a]\ncloud='bedrock'\nproject='p'", 'project goes with cloud = "vertex"'),
         ("[upstreams.a]\ncloud='vertex'\nprofile='p'", 'profile goes with cloud = "bedrock"'),
+        ("[upstreams.a]\ncloud='vertex'\napi_key='k'", "api_key is nothing to vertex"),
+        ("[upstreams.a]\ncloud='bedrock'\nauth_token='k'", "auth_token is nothing to bedrock"),
+        ("[upstreams.a]\nbackend='bedrock'", "write `--backend api --cloud bedrock`"),
+        ("cloud='vertex'\n[upstreams.a]", "goes into the upstream that is there"),
         ("[upstreams.a]\nregion='us-east-1'", 'region goes with cloud = "bedrock"'),
         ("[upstreams.a]\nkey='k'", "upstreams[0].key (DRAGOMAN_UPSTREAMS)"),
         ("[upstreams.a]\nplaces=0", "upstreams[0].places"),

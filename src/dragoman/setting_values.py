@@ -77,7 +77,9 @@ def pairs(value: object) -> object:
 
 def backend_name(value: object) -> object:
     """The backend's own name, for an alias of it."""
-    if value in {"cli", "bedrock", "vertex"}:
+    if value in {"bedrock", "vertex"}:
+        raise ValueError(f"{value} is a cloud: write `--backend api --cloud {value}`")
+    if value == "cli":
         raise ValueError(f"the backend `{value}` is not in this version; use `runtime` or `api`")
     return "runtime" if value == "sdk" else value
 

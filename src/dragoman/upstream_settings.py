@@ -11,6 +11,10 @@ from dragoman.setting_values import backend_name, names
 
 Cloud = Literal["bedrock", "vertex"]
 
+_SIGN_IN = {
+    "bedrock": "it takes AWS credentials as the AWS tools find them, or a Bedrock API key as api_key",
+    "vertex": "it takes application default credentials, as `gcloud auth application-default login` makes them",
+}
 _CREDENTIALS = ("api_key", "api_key_env", "api_key_file", "auth_token", "auth_token_env", "auth_token_file")
 
 
@@ -68,6 +72,8 @@ class UpstreamSettings(BaseModel):
             )
         if self.cloud and self.backend != "api":
             raise ValueError(f'upstream `{self.name}`: cloud goes with backend = "api"')
+        if given and (self.cloud == "vertex" or (self.cloud and given[0].startswith("auth_token"))):
+            raise ValueError(f"upstream `{self.name}`: {given[0]} is nothing to {self.cloud}: {_SIGN_IN[self.cloud]}")
         if self.backend == "runtime" and any(name.startswith("auth_token") for name in given):
             raise ValueError(f'upstream `{self.name}`: {given[0]} goes with backend = "api"; the runtime takes a key')
         if extra := [name for name in ("region", "project", "profile", "model_ids") if getattr(self, name)]:

@@ -6,6 +6,7 @@ from typing import cast
 import httpx
 import openai
 import pytest
+from cloud_harness import bedrock
 from structlog.testing import capture_logs
 from upstream_gateways import upstreams
 
@@ -170,3 +171,21 @@ async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> N
         assert (said(direct), direct.headers["x-dragoman-path"]) == ("PONG", "api")
         assert (tmp_path / "state" / "upstreams" / "one").is_dir()
     assert gateway.calls() == [1, 1]
+
+
+async def test_a_cloud_is_an_upstream_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it cannot do is refused by name; where it fails, the next one answers."""
+    async with bedrock(monkeypatch, tmp_path) as (_, cloud):
+        aws = {**ONE, "api_key": None, "cloud": "bedrock", "region": "us-east-1", "base_url": cloud.url}
+        async with upstreams(tmp_path, aws, TWO) as gateway:
+            answer = await gateway.chat(PONG)
+            assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "one")
+            searching = {"model": "sonnet", "messages": [{"role": "user", "content": PONG}], "web_search_options": {}}
+            refused = await gateway.http.post("/v1/chat/completions", json=searching)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
+            assert "Claude on Bedrock has no web search" in refused.json()["error"]["message"]
+            cloud.instead = [(429, {"content-type": "application/json"}, b'{"message":"Too many tokens"}')]
+            moved = await gateway.chat(f"{PONG}\nNow.")
+            assert (said(moved), moved.headers["x-dragoman-upstream"]) == ("PONG", "two")
+            ready = (await gateway.http.get("/health/ready")).json()["backend"]["upstreams"]["one"]
+            assert (ready["cloud"], ready["region"], ready["authentication"]) == ("bedrock", "us-east-1", "bedrock")

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dragoman.backends.base import Backend
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
@@ -12,6 +13,10 @@ from dragoman.bootstrap.agents import agent_rules
 from dragoman.bootstrap.secrets import revealed
 from dragoman.catalog import Catalog
 from dragoman.settings import BadSettings, Settings
+from dragoman.upstream_settings import Cloud
+
+if TYPE_CHECKING:
+    from dragoman.backends.api import ApiOptions
 
 SIMULATED_KEY = "sk-ant-simulated"
 
@@ -25,12 +30,16 @@ class CloudPlace:
         project: The Google Cloud project.
         profile: The profile of the AWS configuration.
         model_ids: What it calls models, where that is not what it usually is.
+        api_key: A key of Bedrock's own.
+        base_url: Another address of it.
     """
 
     region: str | None = None
     project: str | None = None
     profile: str | None = None
     model_ids: Mapping[str, str] = field(default_factory=dict)
+    api_key: str | None = None
+    base_url: str | None = None
 
 
 _ANYWHERE = CloudPlace()
@@ -47,8 +56,8 @@ def backend_for(settings: Settings, simulator: str | None, place: CloudPlace = _
     Raises:
         BadSettings: It cannot be had with these settings.
     """
-    if settings.cloud and simulator is None:
-        raise BadSettings(f"cloud (--cloud): {settings.cloud} is not served yet. {place.region or ''}".strip())
+    if settings.cloud and settings.backend != "api":
+        raise BadSettings("cloud (--cloud) goes with `--backend api`.")
     if settings.backend == "runtime":
         return RuntimeBackend(runtime_options(settings, simulator))
     from dragoman.backends.api import ApiBackend, ApiOptions  # noqa: PLC0415 - the one that is wanted alone
@@ -59,16 +68,31 @@ def backend_for(settings: Settings, simulator: str | None, place: CloudPlace = _
             "`--backend runtime`. The backend `api` takes ANTHROPIC_API_KEY, or a profile of `ant auth login`."
         )
     own_account = simulator is None
-    return ApiBackend(
-        ApiOptions(
-            api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
-            auth_token=revealed(settings.anthropic_auth_token),
-            base_url=settings.anthropic_base_url if own_account else simulator,
-            retries=settings.retries,
-            silence=settings.silence_timeout,
-            cache_ttl=settings.cache_ttl,
-        )
+    options = ApiOptions(
+        api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+        auth_token=revealed(settings.anthropic_auth_token),
+        base_url=settings.anthropic_base_url if own_account else simulator,
+        retries=settings.retries,
+        silence=settings.silence_timeout,
+        cache_ttl=settings.cache_ttl,
     )
+    if settings.cloud is None or not own_account:
+        return ApiBackend(options)
+    return _on_cloud(settings.cloud, options, place)
+
+
+def _on_cloud(cloud: Cloud, options: "ApiOptions", place: CloudPlace) -> Backend:
+    from dragoman.backends.api.clouds import CloudBackend, CloudOptions  # noqa: PLC0415 - the one that is wanted alone
+
+    made = CloudOptions(
+        kind=cloud,
+        region=place.region,
+        project=place.project,
+        profile=place.profile,
+        model_ids=place.model_ids,
+        api_key=place.api_key,
+    )
+    return CloudBackend(replace(options, base_url=place.base_url), made)
 
 
 def runtime_options(settings: Settings, simulator: str | None = None) -> RuntimeOptions:

@@ -118,7 +118,8 @@ def _keep(stack: AsyncExitStack, settings: Settings) -> Keep | None:
 def _claude(stack: AsyncExitStack, settings: Settings, simulator: str | None, keep: Keep | None) -> Backend | Asks:
     if not settings.upstreams:
         return backend_for(settings, simulator)
-    ledger = SQLiteLedger(settings.state_dir.expanduser() / "budgets.db")
+    name = "simulated-budgets.db" if simulator else "budgets.db"
+    ledger = SQLiteLedger(settings.state_dir.expanduser() / name)
     stack.push_async_callback(ledger.aclose)
     return router_for(settings, simulator, keep, ledger)
 

@@ -1,11 +1,13 @@
 """Several accounts: one backend each, as if it were the only one, and the router before them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from dragoman.backends.base import Backend
 from dragoman.bootstrap.backends import CloudPlace, backend_for
+from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
@@ -33,11 +35,24 @@ def router_for(settings: Settings, simulator: str | None, keep: Keep | None, led
     """
     if settings.signed_in:
         raise BadSettings("signed_in (--signed-in) goes into the upstream that is signed in: signed_in = true there.")
+    if settings.cloud:
+        raise BadSettings(f'cloud (--cloud) goes into the upstream that is there: cloud = "{settings.cloud}".')
     made = [
         _upstream(settings, one, place, simulator=simulator, keep=keep, ledger=ledger)
         for place, one in enumerate(settings.upstreams, 1)
     ]
     return Router(made, fallback=settings.fallback)
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Every key and token of an upstream, wherever it stands.
+
+    Raises:
+        BadSettings: One cannot be found.
+    """
+    for upstream in settings.upstreams:
+        found = _secret(upstream, "api_key"), _secret(upstream, "auth_token")
+        yield from (value.get_secret_value() for value in found if value)
 
 
 def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
@@ -53,7 +68,7 @@ def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
         "cloud": upstream.cloud,
         "signed_in": upstream.signed_in,
         "state_dir": settings.state_dir / "upstreams" / upstream.name,
-        "anthropic_base_url": upstream.base_url or (None if upstream.cloud else settings.anthropic_base_url),
+        "anthropic_base_url": upstream.base_url or settings.anthropic_base_url,
         "retries": retries if upstream.retries is None else upstream.retries,
     }
     key, token = _secret(upstream, "api_key"), _secret(upstream, "auth_token")
@@ -72,9 +87,8 @@ def _upstream(
     ledger: Ledger,
 ) -> Upstream:
     own = settings_of(settings, upstream)
-    cloud = CloudPlace(upstream.region, upstream.project, upstream.profile, upstream.model_ids)
     try:
-        backend: Backend = backend_for(own, simulator, cloud)
+        backend: Backend = backend_for(own, simulator, _cloud(upstream, own))
     except BadSettings as error:
         raise BadSettings(f"upstream `{upstream.name}`: {error}") from None
     budget = None
@@ -91,6 +105,12 @@ def _upstream(
         budget=budget,
         agents=upstream.backend == "runtime",
     )
+
+
+def _cloud(upstream: UpstreamSettings, own: Settings) -> CloudPlace:
+    key = revealed(own.anthropic_api_key) if upstream.cloud else None
+    where = upstream.region, upstream.project, upstream.profile
+    return CloudPlace(*where, upstream.model_ids, key, upstream.base_url)
 
 
 def _patterns(settings: Settings, upstream: UpstreamSettings) -> list[str]:

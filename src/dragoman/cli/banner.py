@@ -28,6 +28,11 @@ def banner(settings: Settings, gateway: Gateway, address: str) -> str:
 def _account(settings: Settings, gateway: Gateway) -> str:
     if gateway.simulator:
         return f"simulated at {gateway.simulator}: no account, no network"
+    if settings.upstreams:
+        goes_on = ", each the next one's stand-in" if settings.fallback else ""
+        return f"{len(settings.upstreams)} upstreams: {', '.join(one.name for one in settings.upstreams)}{goes_on}"
+    if settings.cloud:
+        return f"on {settings.cloud.title()}, by this machine's credentials for it"
     if settings.signed_in:
         return "your own Claude Code sign-in, for you alone"
     if settings.anthropic_api_key:

@@ -29,9 +29,9 @@ class ApiBackend:
 
     name = "api"
 
-    def __init__(self, options: ApiOptions) -> None:
+    def __init__(self, options: ApiOptions, upstream: Upstream | None = None) -> None:
         self._options = options
-        self._upstream = Upstream(options)
+        self._upstream = upstream or Upstream(options)
 
     async def start(self) -> None:
         """Begin to look for a sign-in, where there is no key."""
@@ -44,11 +44,11 @@ class ApiBackend:
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
         refuse_agent(request.terms)
-        call = message_call(request, self._options.cache_ttl)
+        call = self._call(request)
         retries = self._retries()
         yield Started("api")
         while True:
-            reader = Reader()
+            reader = self._reader()
             try:
                 async with aclosing(self._answer(call, reader)) as batches:
                     async for batch in batches:
@@ -91,6 +91,12 @@ class ApiBackend:
             "anthropic_version": API_VERSION,
             "connections": {"busy": self._upstream.busy_count, "idle": self._upstream.idle_count},
         }
+
+    def _call(self, request: RunRequest) -> Call:
+        return message_call(request, self._options.cache_ttl)
+
+    def _reader(self) -> Reader:
+        return Reader()
 
     def _retries(self) -> Retries:
         return Retries(self._options.retries, self._options.backoff)

@@ -10,7 +10,7 @@ from dragoman.backends.api.betas import betas_of
 from dragoman.backends.api.caching import CacheTtl, marked
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Model
-from dragoman.messages import JSONObject, MessagesRequest, Terms, as_sent
+from dragoman.messages import JSONObject, MessagesRequest, as_sent
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is spoken where the client does not name another."""
@@ -26,7 +26,8 @@ _MOST_WITH_BUDGET = 32_000
 _BYTES_A_TOKEN = 4
 """At least: what has fewer bytes is not counted for more tokens by `caching` either."""
 
-_encode = msgspec.json.Encoder().encode
+encoded = msgspec.json.Encoder().encode
+"""JSON in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,17 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
     if cache_ttl == "off" or len(call.body) < request.model.cacheable_tokens * _BYTES_A_TOKEN:
         return call  # most are too small, which is sooner seen in bytes
     asked = marked(cast("MessagesRequest", body), request.model, cache_ttl)
-    return call if asked is body else replace(call, body=_encode(asked))
+    return call if asked is body else replace(call, body=encoded(asked))
+
+
+def message_body(request: RunRequest, cache_ttl: CacheTtl) -> JSONObject:
+    """The body of the call that asks a question, for those who make another call of it."""
+    if request.terms.verbatim:
+        return as_sent(request.body)
+    body = cast("MessagesRequest", dict(request.body))
+    if body.get("max_tokens") is None:
+        body["max_tokens"] = usual_limit(request.model)
+    return cast("JSONObject", marked(body, request.model, cache_ttl))
 
 
 def count_call(request: RunRequest) -> Call:
@@ -95,10 +106,12 @@ def usual_limit(model: Model) -> int:
 
 def _call(target: bytes, request: RunRequest, body: JSONObject) -> Call:
     terms = request.terms
-    return Call(target, _header_value(terms.version or API_VERSION), _betas(request, terms), _encode(body))
+    return Call(target, _header_value(terms.version or API_VERSION), needed_betas(request), encoded(body))
 
 
-def _betas(request: RunRequest, terms: Terms) -> tuple[str, ...]:
+def needed_betas(request: RunRequest) -> tuple[str, ...]:
+    """The betas that the client names, and those that its request needs."""
+    terms = request.terms
     named = [_header_value(beta) for beta in terms.betas]
     # Who speaks the Messages API itself names its betas itself.
     return tuple(named) if terms.verbatim else tuple(dict.fromkeys([*named, *betas_of(request.body)]))

@@ -4,7 +4,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from dragoman.backends.api.call import API_VERSION
 
-Kind: TypeAlias = Literal["api_key", "auth_token", "sdk", "none"]
+Kind: TypeAlias = Literal["api_key", "auth_token", "sdk", "bedrock", "vertex", "none"]
 
 
 class Credentials(Protocol):

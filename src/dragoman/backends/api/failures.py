@@ -114,11 +114,13 @@ def _parsed(body: bytes) -> JSON:
 
 
 def _error_in(value: JSON) -> _Said:
-    """The type and the words of an error, in the API's shape."""
-    error = value.get("error") if isinstance(value, dict) else None
+    """The type and the words of an error, in the API's shape, or in those of the clouds around it."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    error = value.get("error", value) if isinstance(value, dict) else None
     if not isinstance(error, dict):
         return None, None
-    kind, words = error.get("type"), error.get("message")
+    kind, words = error.get("type"), error.get("message", error.get("Message"))
     return (kind if isinstance(kind, str) else None), (words if isinstance(words, str) else None)
 
 

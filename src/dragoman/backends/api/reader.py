@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
 
 from dragoman.backends.api.failures import Failure, cut_off, from_event, unreadable
-from dragoman.backends.api.sse import Frames, TooLarge
+from dragoman.backends.api.sse import Frames, Unreadable
 from dragoman.events import (
     BlockDelta,
     BlockStart,
@@ -37,10 +38,25 @@ _OF_MESSAGE: Mapping[str, tuple[Callable[[JSONObject], MessageEvent], str]] = Ma
 _decode = msgspec.json.Decoder().decode
 
 
+class CutsFrames(Protocol):
+    """Cuts a stream into the data of its events."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of each event that is complete now.
+
+        Raises:
+            Unreadable: It is not a stream of events.
+        """
+        ...
+
+
 class Reader:
     """Reads one answer.
 
     The first event is held back until a second one follows: of an answer that failed before, nothing was said.
+
+    Args:
+        frames: Cuts the stream; by default one of server-sent events.
 
     Attributes:
         whole: Whether `message_stop` has come.
@@ -48,11 +64,11 @@ class Reader:
         failure: What ended it early; the events before it stand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frames: CutsFrames | None = None) -> None:
         self.whole = False
         self.said = False
         self.failure: Failure | None = None
-        self._frames = Frames()
+        self._frames = frames or Frames()
         self._start: MessageStart | None = None
         self._begun = False
 
@@ -64,7 +80,7 @@ class Reader:
                 self._take(_decode(frame), events)
         except Failure as failure:
             self.failure = failure
-        except (msgspec.DecodeError, UnicodeDecodeError, TooLarge):
+        except (msgspec.DecodeError, UnicodeDecodeError, Unreadable):
             self.failure = unreadable()
         self.said = self.said or bool(events)
         return events

@@ -12,7 +12,11 @@ _ONE_LINE = re.compile(rb"^data: ?([^\n]*)\n\n", re.MULTILINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class TooLarge(Exception):  # noqa: N818 - named by what happened
+class Unreadable(Exception):  # noqa: N818 - named by what happened
+    """A stream is not what it should be."""
+
+
+class TooLarge(Unreadable):
     """An event does not end."""
 
 

@@ -18,9 +18,9 @@ _OK = 200
 class Upstream:
     """Signs calls, sends them, and makes failures of what is no answer. Owns client and credentials."""
 
-    def __init__(self, options: ApiOptions) -> None:
+    def __init__(self, options: ApiOptions, credentials: Credentials | None = None) -> None:
         self._options = options
-        self._credentials = _credentials(options)
+        self._credentials = credentials or _credentials(options)
         self._client: Client | None = None
         self._closed = False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
+from dragoman.bootstrap import secrets_of
 from dragoman.cli.logs.crashes import guard_tracebacks
 from dragoman.cli.logs.files import LogFile
 from dragoman.cli.logs.looks import in_full, in_short
@@ -79,6 +80,7 @@ def _secrets(settings: Settings) -> Iterator[str]:
     for name in Settings.model_fields:
         if isinstance(value := getattr(settings, name), SecretStr):
             yield value.get_secret_value()
+    yield from secrets_of(settings)
 
 
 class _Adopted(logging.Handler):

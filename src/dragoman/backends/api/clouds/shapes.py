@@ -1,0 +1,96 @@
+"""A question as each cloud takes it: the model in the path, the version in the body."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from urllib.parse import quote
+
+from dragoman.backends.api.call import API_VERSION, Call, encoded, needed_betas
+from dragoman.backends.api.clouds.ids import bedrock_id, vertex_id
+from dragoman.backends.base import RunRequest
+from dragoman.messages import JSON, JSONObject, as_sent
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What is known once there are credentials.
+
+    Attributes:
+        region: The cloud's region.
+        project: The Google Cloud project.
+    """
+
+    region: str
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bedrock:
+    """Amazon Bedrock, by its InvokeModel API.
+
+    Attributes:
+        model_ids: What it calls models, where that is not what it usually is.
+    """
+
+    model_ids: Mapping[str, str]
+    title: ClassVar[str] = "Bedrock"
+    kind: ClassVar[Literal["bedrock"]] = "bedrock"
+    stream_type: ClassVar[str] = "application/vnd.amazon.eventstream"
+
+    def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:  # noqa: ARG002 - its address says it
+        """The call that asks a question; the answer is streamed."""
+        model = self.model_ids.get(request.model.id) or bedrock_id(request.model.id)
+        betas = needed_betas(request)
+        made: JSONObject = {"anthropic_version": _version(request, "bedrock-2023-05-31"), **_bare(body)}
+        if betas:
+            made["anthropic_beta"] = [*betas]
+        # A model may be named by its ARN, whose slashes are part of the name.
+        target = f"/model/{quote(model, safe=':')}/invoke-with-response-stream"
+        return Call(target.encode(), API_VERSION, (), encoded(made))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vertex:
+    """Google Cloud's Vertex AI.
+
+    Attributes:
+        model_ids: What it calls models, where that is not what it usually is.
+    """
+
+    model_ids: Mapping[str, str]
+    title: ClassVar[str] = "Vertex"
+    kind: ClassVar[Literal["vertex"]] = "vertex"
+    stream_type: ClassVar[str] = "text/event-stream"
+
+    def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:
+        """The call that asks a question; the answer is streamed."""
+        model = quote(self._model(request), safe="@:")
+        made: JSONObject = {"anthropic_version": _version(request, "vertex-2023-10-16"), **_bare(body), "stream": True}
+        return self._at(f"{model}:streamRawPredict", request, made, where)
+
+    def count_call(self, request: RunRequest, where: Where) -> Call:
+        """The call that has a question's tokens counted."""
+        made = {
+            "anthropic_version": _version(request, "vertex-2023-10-16"),
+            **as_sent(request.body),
+            "model": self._model(request),
+        }
+        return self._at("count-tokens:rawPredict", request, made, where)
+
+    def _model(self, request: RunRequest) -> str:
+        return self.model_ids.get(request.model.id) or vertex_id(request.model.id)
+
+    def _at(self, what: str, request: RunRequest, body: JSONObject, where: Where) -> Call:
+        place = f"/projects/{quote(where.project or '', safe='')}/locations/{quote(where.region, safe='')}"
+        target = f"{place}/publishers/anthropic/models/{what}"
+        return Call(target.encode(), API_VERSION, needed_betas(request), encoded(body))
+
+
+def _bare(body: JSONObject) -> JSONObject:
+    return {key: value for key, value in body.items() if key not in {"model", "stream"}}
+
+
+def _version(request: RunRequest, usual: str) -> JSON:
+    """The cloud's own version, or the newer one of the API that a client speaks."""
+    asked = request.terms.version
+    return usual if asked is None or asked == API_VERSION else asked

@@ -1,0 +1,289 @@
+"""The direct backend on Bedrock and Vertex: shapes, signatures, streams, errors, and what is refused by name."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from api_harness import ask
+from cloud_harness import aws_environment, bedrock, chunk, frame, vertex
+from runtime_harness import user
+
+from dragoman import errors
+from dragoman.backends.api import ApiOptions
+from dragoman.backends.api.clouds import CloudBackend, CloudOptions
+from dragoman.backends.api.clouds.ids import bedrock_id, vertex_id
+from dragoman.backends.base import RunRequest
+from dragoman.catalog import MODELS, Catalog
+from dragoman.events import Event, Retrying
+from dragoman.messages import MessagesRequest, Terms
+
+PONG = "Reply with exactly: PONG"
+EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}
+JSON_BODY = {"content-type": "application/json"}
+
+
+def request(words: str = PONG, model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
+    """A question."""
+    whole = cast("MessagesRequest", {"model": model, "messages": [user(words)], **body})
+    return RunRequest("run_test", Catalog().resolve(model).model, whole)
+
+
+@pytest.mark.parametrize("pieces", [1 << 20, 7], ids=["whole", "in pieces"])
+async def test_bedrock_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pieces: int) -> None:
+    """The model is in the path, the version in the body, the signature is right, and frames may come in any pieces."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.pieces = pieces
+        answer = await ask(backend, request())
+        assert answer.said == "PONG"
+        [asked] = cloud.asked
+        assert asked.target == "/model/global.anthropic.claude-sonnet-4-5-20250929-v1:0/invoke-with-response-stream"
+        assert asked.body["anthropic_version"] == "bedrock-2023-05-31"
+        assert asked.body.keys().isdisjoint({"model", "stream", "anthropic_beta"})
+        assert backend.status()["authentication"] == "bedrock"
+        assert (backend.status()["cloud"], backend.status()["region"]) == ("bedrock", "us-east-1")
+        assert backend.ready() is None
+
+
+async def test_vertex_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Project, region and model are in the path; the token is had once for all calls."""
+    async with vertex(monkeypatch, tmp_path) as (backend, cloud):
+        for _ in range(2):
+            assert (await ask(backend, request())).said == "PONG"
+        asked = cloud.asked[-1]
+        assert asked.target.endswith("/models/claude-sonnet-4-5@20250929:streamRawPredict")
+        assert asked.body["anthropic_version"] == "vertex-2023-10-16"
+        assert asked.body["stream"] is True
+        assert "model" not in asked.body
+        assert cloud.tokens == 1
+        assert (backend.status()["authentication"], backend.status()["region"]) == ("vertex", "us-east5")
+
+
+async def test_vertex_counts_and_bedrock_refuses_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By name."""
+    async with vertex(monkeypatch, tmp_path) as (backend, cloud):
+        assert cast("int", (await backend.count_tokens(request()))["input_tokens"]) > 0
+        assert cloud.asked[-1].body["model"] == "claude-sonnet-4-5@20250929"
+    async with bedrock(monkeypatch, tmp_path) as (other, _):
+        with pytest.raises(errors.UnsupportedFeature, match="Bedrock cannot count tokens") as caught:
+            await other.count_tokens(request())
+        assert caught.value.code == "cannot_count"
+
+
+async def test_betas_and_versions_go_where_the_cloud_reads_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the body on Bedrock, in a header on Vertex; a newer version of the API that a client speaks is passed on."""
+    terms = Terms(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
+    question = replace(request(max_tokens=100), terms=terms)
+    async with bedrock(monkeypatch, tmp_path) as (backend, aws):
+        assert (await ask(backend, question)).said == "PONG"
+        assert aws.asked[0].body["anthropic_beta"] == ["one-2026-01-01", "two-2026-01-01"]
+        assert aws.asked[0].body["anthropic_version"] == "2026-10-21"
+    async with vertex(monkeypatch, tmp_path) as (backend, google):
+        assert (await ask(backend, question)).said == "PONG"
+        assert google.asked[0].headers["anthropic-beta"] == "one-2026-01-01,two-2026-01-01"
+        assert google.asked[0].body["anthropic_version"] == "2026-10-21"
+
+
+async def test_the_owner_may_call_models_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By an inference profile of its own, also one with slashes in its name."""
+    arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc"
+    async with bedrock(monkeypatch, tmp_path, model_ids={"claude-sonnet-4-5": arn}) as (backend, cloud):
+        with pytest.raises(errors.GatewayError):
+            await ask(backend, request())
+        assert cloud.asked[0].target == f"/model/{arn.replace('/', '%2F')}/invoke-with-response-stream"
+
+
+@pytest.mark.parametrize(
+    ("model", "aws", "google"),
+    [
+        ("claude-opus-4-5", "claude-opus-4-5-20251101-v1:0", "claude-opus-4-5@20251101"),
+        ("claude-haiku-4-5-20251001", "claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5@20251001"),
+        ("claude-opus-4-6", "claude-opus-4-6-v1", "claude-opus-4-6"),
+        ("claude-sonnet-4-6", "claude-sonnet-4-6", "claude-sonnet-4-6"),
+        ("claude-opus-5-5", "claude-opus-5-5", "claude-opus-5-5"),
+    ],
+)
+def test_ids(model: str, aws: str, google: str) -> None:
+    """As the provider lists them."""
+    assert bedrock_id(model) == f"global.anthropic.{aws}"
+    assert vertex_id(model) == google
+
+
+async def test_models_are_those_that_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The clouds have no list in the API's way."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, _):
+        assert [model.id for model in await backend.models()] == [model.id for model in MODELS]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (429, b'{"message":"Too many requests, please wait"}', errors.RateLimited, "Too many requests, please wait"),
+        (400, b'{"message":"prompt is too long"}', errors.ContextTooLong, "too long"),
+        (400, b'{"message":"The provided model identifier is invalid."}', errors.InvalidRequest, "identifier"),
+        (403, b'{"message":"The security token is invalid."}', errors.NotSignedIn, "token is invalid.*AWS_ACCESS_KEY"),
+        (404, b'{"message":"Model not found"}', errors.NotFound, "Model not found"),
+        (503, b'{"Message":"Service unavailable"}', errors.Overloaded, "Service unavailable"),
+    ],
+)
+async def test_errors_of_bedrock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, body: bytes, kind: type[Exception], words: str
+) -> None:
+    """In AWS's shape, to our own."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [(status, JSON_BODY, body)] * 2
+        with pytest.raises(kind, match=words):
+            await ask(backend, request())
+
+
+async def test_a_fault_of_the_simulator_is_tried_again_on_a_cloud(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on the API itself."""
+    async with vertex(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [(529, JSON_BODY, b'[{"error":{"code":529,"message":"busy"}}]')]
+        seen: list[Event] = []
+        answer = await ask(backend, request(), seen)
+        assert answer.said == "PONG"
+        assert [event.reason for event in seen if isinstance(event, Retrying)] == ["status_529"]
+
+
+@pytest.mark.parametrize(
+    ("exception", "kind"),
+    [
+        ("throttlingException", errors.RateLimited),
+        ("serviceUnavailableException", errors.Overloaded),
+        ("modelTimeoutException", errors.TimedOut),
+        ("validationException", errors.InvalidRequest),
+        ("internalServerException", errors.UpstreamFailed),
+        ("exceptionOfTomorrow", errors.UpstreamFailed),
+    ],
+)
+async def test_exceptions_in_a_stream_of_bedrock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exception: str, kind: type[Exception]
+) -> None:
+    """Framed as exceptions."""
+    headers = {":exception-type": exception, ":content-type": "application/json", ":message-type": "exception"}
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [(200, EVENT_STREAM, frame(headers, b'{"message":"It went wrong"}'))] * 2
+        with pytest.raises(kind, match="It went wrong"):
+            await ask(backend, request())
+
+
+async def test_an_error_frame_of_bedrock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has no payload."""
+    headers = {":error-code": "InternalFailure", ":error-message": "Broken inside", ":message-type": "error"}
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [(200, EVENT_STREAM, frame(headers, b""))] * 2
+        with pytest.raises(errors.UpstreamFailed, match="Broken inside"):
+            await ask(backend, request())
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        chunk(b"{}")[:-1] + b"\x00",
+        b"HTTP would never say this",
+        frame({":event-type": "chunk", ":message-type": "event"}, b"no JSON"),
+        chunk(b"no JSON"),
+    ],
+    ids=["checksum", "garbage", "payload", "event"],
+)
+async def test_a_stream_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: bytes) -> None:
+    """A sentence, and no traceback."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [(200, EVENT_STREAM, stream)] * 2
+        with pytest.raises(errors.UpstreamFailed, match=r"could not be read|broke off"):
+            await ask(backend, request())
+
+
+async def test_frames_that_hold_no_event_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Kinds of tomorrow."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        await ask(backend, request())
+        start = json.dumps({"type": "message_start", "message": {"id": "m", "content": [], "usage": {}}}).encode()
+        other = frame({":event-type": "initial-response", ":message-type": "event"}, b"{}")
+        cloud.instead = [(200, EVENT_STREAM, other + chunk(start) + chunk(b'{"type":"message_stop"}'))]
+        answer = await ask(backend, request())
+        assert answer.said == ""
+
+
+async def test_a_token_that_is_refused_is_renewed_and_the_call_repeated_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A second refusal is told, with what to type."""
+    refused = (401, JSON_BODY, b'{"error":{"code":401,"message":"Request had invalid authentication credentials."}}')
+    async with vertex(monkeypatch, tmp_path) as (backend, cloud):
+        cloud.instead = [refused]
+        assert (await ask(backend, request())).said == "PONG"
+        assert (cloud.tokens, len(cloud.asked)) == (2, 2)
+        cloud.instead = [refused, refused]
+        with pytest.raises(errors.NotSignedIn, match=r"Vertex does not take.*gcloud auth application-default login"):
+            await ask(backend, request())
+
+
+WEB_SEARCH = {"type": "web_search_20260101", "name": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"tools": [{"name": "own", "input_schema": {}}, WEB_SEARCH]}, "tools[1]"),
+        ({"tools": [{"type": "code_execution_20260101", "name": "code_execution"}]}, "tools[0]"),
+        ({"mcp_servers": [{"url": "https://a.example"}]}, "mcp_servers"),
+        ({"speed": "fast"}, "speed"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "u"}}]}]},
+            "messages[0].content[0]",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "f"}]}]},
+            "messages[0].content[0]",
+        ),
+    ],
+)
+async def test_what_bedrock_cannot_do_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: dict[str, object], param: str
+) -> None:
+    """Before it is asked."""
+    async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
+        with pytest.raises(errors.UnsupportedFeature, match="Claude on Bedrock has no") as caught:
+            await ask(backend, request(**body))  # type: ignore[arg-type]
+        assert caught.value.param == param
+        assert cloud.asked == []
+
+
+async def test_vertex_searches_the_web(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Unlike Bedrock."""
+    async with vertex(monkeypatch, tmp_path) as (backend, cloud):
+        tool = {"type": "web_search_20250305", "name": "web_search"}
+        await ask(backend, request('Search the web for "dragoman"', tools=[tool]))
+        assert cloud.asked[0].body["tools"] == [tool]
+
+
+async def test_without_credentials_the_gateway_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For each run, and to the operator."""
+    aws_environment(monkeypatch, tmp_path)
+    backend = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="bedrock", region="eu-west-3"))
+    await backend.start()
+    with pytest.raises(errors.NotSignedIn, match="AWS_ACCESS_KEY_ID"):
+        await ask(backend, request())
+    assert "No credentials were found for Claude on Bedrock" in (backend.ready() or "")
+    await backend.aclose()
+    nowhere = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="bedrock"))
+    with pytest.raises(errors.NotSignedIn, match=r"No region was named.*AWS_REGION"):
+        await ask(nowhere, request())
+    await nowhere.aclose()
+
+
+async def test_vertex_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    monkeypatch.delenv("CLOUD_ML_REGION", raising=False)
+    backend = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="vertex", region="us-east5", project="p"))
+    with pytest.raises(errors.NotSignedIn, match="gcloud auth application-default login"):
+        await ask(backend, request())
+    await backend.aclose()
