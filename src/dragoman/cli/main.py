@@ -1,10 +1,12 @@
 """The `dragoman` command: finds its subcommands, and loads only the one that is asked for."""
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from types import ModuleType
 
 import click
+from click.shell_completion import CompletionItem
 
 from dragoman import __version__
 
@@ -19,10 +21,13 @@ SUMMARIES: Mapping[str, str] = {
     "restart": "Start a running gateway again, as it was started.",
     "logs": "Show the log of a gateway.",
     "service": "Have systemd run the gateway.",
+    "connect": "Show what to tell a client so that it finds the gateway.",
+    "models": "List the models and the names they go by.",
     "config": "Show the settings in force, and where each comes from.",
     "doctor": "Check that the Claude Code runtime does what the gateway builds on.",
     "login": "Sign in to Claude Code, by its own command.",
     "logout": "Sign out of Claude Code, by its own command.",
+    "completion": "Print what makes a shell complete our commands, flags and values.",
 }
 """What `--help` says of each, here so that it needs none of them loaded."""
 
@@ -50,6 +55,21 @@ class Commands(click.Group):
             return None
         command: click.Command = module_of(name).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the one that the arguments name, and say which was perhaps meant by a wrong name."""
+        if args and args[0] not in SUMMARIES and args[0] not in ALIASES and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], [*SUMMARIES, *ALIASES], n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a word may become, without loading any of them."""
+        found = [CompletionItem(name, help=told) for name, told in SUMMARIES.items() if name.startswith(incomplete)]
+        return found + (click.Command.shell_complete(self, ctx, incomplete) if incomplete.startswith("-") else [])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         """Write the list for `--help`."""

@@ -1,6 +1,7 @@
 """Command-line options, made from the settings."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
@@ -89,14 +90,26 @@ def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
     kind = field.annotation
     if kind is bool:
         return click.option(f"{names[-1]}/--no-{names[-1][2:]}", name, default=None, help=told)
-    repeated = get_origin(kind) is tuple
+    kinds = [part for part in get_args(kind) or (kind,) if part is not type(None)]
     return click.option(
-        *names, *given(name).aliases, name, multiple=repeated, default=None, metavar=_metavar(kind), help=told
+        *names,
+        *given(name).aliases,
+        name,
+        multiple=get_origin(kind) is tuple,
+        default=None,
+        metavar=_metavar(kinds),
+        type=click.Path() if kinds == [Path] else str,
+        shell_complete=_completed([part for part in kinds if isinstance(part, str)]),
+        help=told,
     )
 
 
-def _metavar(kind: object) -> str:
-    kinds = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+def _completed(words: list[str]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
+    """What a shell offers where a setting takes one of a few words."""
+    return (lambda _context, _parameter, begun: [word for word in words if word.startswith(begun)]) if words else None
+
+
+def _metavar(kinds: list[object]) -> str:
     if all(isinstance(part, str) for part in kinds):
         return f"[{'|'.join(map(str, kinds))}]"
     return next((_METAVARS[part] for part in kinds if part in _METAVARS), "TEXT")
