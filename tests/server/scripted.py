@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import Embedder, ListedModel, RunRequest
 from dragoman.bootstrap import build
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.messages import JSONObject
@@ -189,13 +189,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(script: Script, **settings: object) -> AsyncIterator[Served]:
+async def served(script: Script, *, embedder: Embedder | None = None, **settings: object) -> AsyncIterator[Served]:
     """Serve a scripted backend on a free port of 127.0.0.1."""
     backend = ScriptedBackend(script)
     given = {"port": 0, "log_level": "off", "shutdown_grace": 5.0, **settings}
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    async with build(load(given, env_file=None), backend) as gateway:
+    async with build(load(given, env_file=None), backend, embedder) as gateway:
         server = Server(gateway.app, gateway.drain, float(str(given["shutdown_grace"])))
         serving = asyncio.create_task(server.serve([sock]))
         async with (

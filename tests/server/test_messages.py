@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anthropic
 import pytest
@@ -23,7 +24,7 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 
 @asynccontextmanager
-async def claude(script: Script, key: str = KEY, **settings: object) -> AsyncIterator[tuple[Served, AsyncAnthropic]]:
+async def claude(script: Script, key: str = KEY, **settings: Any) -> AsyncIterator[tuple[Served, AsyncAnthropic]]:
     """A gateway that follows a script, and the official client of it."""
     async with (
         served(script, **settings) as gateway,

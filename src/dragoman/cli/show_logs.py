@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -27,11 +26,7 @@ def command(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None
     """Show the log of a gateway, of the last one where none runs."""
     path = _log(settings_from(flags), flags)
     try:
-        with path.open("rb") as file:
-            for line in deque(file, maxlen=lines):
-                _show(line, as_json=as_json)
-            place = file.tell()
-        for line in _followed(path, place) if follow else ():
+        for line in _lines(path, lines, follow=follow):
             _show(line, as_json=as_json)
     except KeyboardInterrupt:
         return  # how following ends
@@ -62,19 +57,23 @@ def _log(settings: Settings, flags: dict[str, object]) -> Path:
     return files[-1]
 
 
-def _followed(path: Path, place: int) -> Iterator[bytes]:
-    """What is written from a place on, also after the file was put aside for a new one."""
+def _lines(path: Path, last: int, *, follow: bool) -> Iterator[bytes]:
+    """The last lines, and what is written from then on, also after the file was put aside for a new one."""
     file = path.open("rb")
-    file.seek(place)
     try:
-        while True:
-            if line := file.readline():
-                yield line
+        known = deque(file, maxlen=last)
+        begun = known.pop() if follow and known and not known[-1].endswith(b"\n") else b""
+        yield from known
+        while follow:
+            if more := file.readline():
+                begun += more
+                if begun.endswith(b"\n"):
+                    yield begun
+                    begun = b""
             elif _was_replaced(path, file.fileno(), file.tell()):
                 file.close()
                 file = path.open("rb")
             else:
-                sys.stdout.flush()
                 time.sleep(_PAUSE)
     finally:
         file.close()

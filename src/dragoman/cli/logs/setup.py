@@ -34,7 +34,7 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     """
     redactor = Redactor(_secrets(settings))
     places = list(_places(settings, quiet=quiet, minimal=minimal))
-    least = max(min(place.rank for place in places), logging.DEBUG)
+    least = min(max(min(place.rank for place in places), logging.DEBUG), logging.CRITICAL)
     structlog.configure(
         processors=[Outlet(redactor, places)],
         wrapper_class=structlog.make_filtering_bound_logger(least),
