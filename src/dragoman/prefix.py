@@ -7,7 +7,7 @@ everything else does.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dragoman.messages import JSON, Block, JSONObject, Message
 
@@ -15,6 +15,7 @@ THINKING = frozenset({"thinking", "redacted_thinking"})
 """Types of blocks that hold what the model thought."""
 
 _PASSING_KEYS = frozenset({"cache_control", "citations"})
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class Prefix:
@@ -31,7 +32,12 @@ class Prefix:
 
     def add(self, message: Message) -> None:
         """Take the next message."""
-        self._digest.update(_encoded([message["role"], _normalized(message["content"], self._unsaid)]))
+        self._digest.update(b"\nrole " + message["role"].encode())
+        for part in _parts(message["content"], self._unsaid):
+            data = part.encode(errors="surrogatepass") if isinstance(part, str) else _encoded(part)
+            # Its length stands before it, so that no text can pass for a block or for two.
+            self._digest.update(b"\n%b %d " % (b"text" if isinstance(part, str) else b"block", len(data)))
+            self._digest.update(data)
 
     @property
     def name(self) -> str:
@@ -47,18 +53,19 @@ def fingerprint(fixed: JSONObject, messages: Iterable[Message]) -> str:
     return prefix.name
 
 
-def _normalized(content: Sequence[Block], unsaid: frozenset[str]) -> list[JSON]:
-    parts: list[JSON] = []
+def _parts(content: Sequence[Block], unsaid: frozenset[str]) -> Iterator[str | JSONObject]:
+    """Texts that follow each other as one, however they were cut, and other blocks."""
     text = ""
     for block in content:
         kind = block.get("type")
         if kind == "text":
             text += str(block["text"])
         elif kind not in unsaid:
-            parts += [text, {key: value for key, value in block.items() if key not in _PASSING_KEYS}]
+            yield text
+            yield {key: value for key, value in block.items() if key not in _PASSING_KEYS}
             text = ""
-    return [*parts, text]
+    yield text
 
 
 def _encoded(value: JSON) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode(errors="surrogatepass")
+    return _encode(value).encode(errors="surrogatepass")

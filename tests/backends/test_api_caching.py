@@ -4,6 +4,7 @@ import copy
 from typing import cast
 
 import httpx
+import msgspec
 import pytest
 
 from dragoman.backends.api.caching import CacheTtl, marked
@@ -44,7 +45,7 @@ def marks(value: JSON) -> list[JSON]:
 def mark_all(body: MessagesRequest, ttl: CacheTtl = "5m", model: str = "claude-sonnet-4-5") -> MessagesRequest:
     """The request with marks; the one that was given must stay as it was."""
     before = copy.deepcopy(body)
-    made = marked(body, Catalog().resolve(model).model, ttl)
+    made = marked(body, Catalog().resolve(model).model, ttl, msgspec.json.encode(body))
     assert body == before
     return made
 

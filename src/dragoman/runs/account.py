@@ -48,6 +48,8 @@ class Account:
         thinking = self._thinking
         restored = await thinking.restore(request.body, request.model) if thinking else settled(request.body)
         run.noted(restored.notices)
-        await whole(self.backend.run, replace(request, body=restored.body), run)
+        if restored.body is not request.body:
+            request = replace(request, body=restored.body)
+        await whole(self.backend.run, request, run)
         if thinking:
-            await thinking.remember(restored.body, run.said().message)
+            await thinking.remember(request.body, run.said().message)

@@ -128,12 +128,9 @@ class Engine:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=grace)
         for run in list(self._tasks.values()):
-            run.failed(ShuttingDown("The gateway stopped before the answer was whole.", retry_after=5))
-        leftover = list(self._tasks)
-        for task in leftover:
-            task.cancel()
-        if leftover:
-            await asyncio.wait(leftover)
+            run.ended_by(ShuttingDown("The gateway stopped before the answer was whole.", retry_after=5))
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     def _check_open(self) -> None:
         if self._closing:
@@ -172,15 +169,19 @@ class Engine:
         )
         run.gave_back()
 
+    def _expire(self, run: Run) -> None:
+        seconds = f"{self._limits.run_timeout:g}"
+        run.ended_by(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
+
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:
             await ticket.wait()
             run.admitted()
-            async with asyncio.timeout(self._limits.run_timeout):
+            limit = asyncio.get_running_loop().call_later(self._limits.run_timeout, self._expire, run)
+            try:
                 await self._asked.ask(request, run)
-        except TimeoutError:
-            seconds = f"{self._limits.run_timeout:g}"
-            run.failed(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
+            finally:
+                limit.cancel()
         except GatewayError as error:
             run.failed(error)
         except Exception as error:

@@ -223,8 +223,16 @@ class Run:
 
     def failed(self, error: Exception) -> None:
         """The run ended with an error; one that is not ours to show is shown as an internal one."""
-        self.error = error if isinstance(error, GatewayError) else InternalError(f"Internal error in run {self.id}.")
-        self._end("failed")
+        if not self.ended:
+            told = error if isinstance(error, GatewayError) else InternalError(f"Internal error in run {self.id}.")
+            self.error = told
+            self._end("failed")
+
+    def ended_by(self, error: GatewayError) -> None:
+        """The run goes on no longer, though it could: its reader is told at once, and then its task ends."""
+        self.failed(error)
+        if self._task is not None:
+            self._task.cancel()
 
     def cancelled(self) -> None:
         """The run was ended from outside."""

@@ -76,16 +76,15 @@ class Thinking:
             body: The request; it is not changed.
             model: Whose rules hold.
         """
-        names = list(self._names(body))
-        wanted = [name for _, name in names]
-        found = await self._keep.get(wanted) if wanted else {}
-        kept = {number: _Kept.decoded(found[name]) for number, name in names if name in found}
+        kept = await self._kept(body)
+        if not kept:
+            return settled(body)
         messages = _with_thinking(body["messages"], kept)
         if model.bound_thinking and not self._unbroken(body, messages, kept):
             bare = [_without_thinking(message) for message in messages]
             detail = "The conversation was changed since the model thought in it; all its thinking was left out."
             return settled(_with(body, bare), Notice("left_out", "messages", detail))
-        return settled(_with(body, messages) if kept else body)
+        return settled(_with(body, messages))
 
     async def remember(self, body: MessagesRequest, message: FinalMessage) -> None:
         """Keep the thinking of an answer.
@@ -106,12 +105,21 @@ class Thinking:
         name.add(Message(role="assistant", content=content))
         await self._keep.put(name.name, _Kept(exact.name, placed).encoded())
 
-    def _names(self, body: MessagesRequest) -> Iterator[tuple[int, str]]:
-        """The name of the conversation after each assistant message that came without its thinking."""
+    async def _kept(self, body: MessagesRequest) -> dict[int, _Kept]:
+        """What is kept of each assistant message that came without its thinking."""
+        bare = {number for number, message in enumerate(body["messages"]) if _lacks_thinking(message)}
+        if not bare:
+            return {}
+        names = dict(self._names(body, bare))
+        found = await self._keep.get(list(names.values()))
+        return {number: _Kept.decoded(found[name]) for number, name in names.items() if name in found}
+
+    def _names(self, body: MessagesRequest, wanted: set[int]) -> Iterator[tuple[int, str]]:
+        """The name of the conversation after each of these messages."""
         name = Prefix(self._fixed(body))
-        for number, message in enumerate(body["messages"]):
+        for number, message in enumerate(body["messages"][: max(wanted) + 1]):
             name.add(message)
-            if message["role"] == "assistant" and not _thinks(message):
+            if number in wanted:
                 yield number, name.name
 
     def _unbroken(self, body: MessagesRequest, messages: list[Message], kept: dict[int, _Kept]) -> bool:
@@ -155,8 +163,8 @@ def settled(body: MessagesRequest, *notices: Notice) -> Restored:
     return Restored(off, (*notices, Notice("ignored", "reasoning_effort", detail)))
 
 
-def _thinks(message: Message) -> bool:
-    return any(block.get("type") in THINKING for block in message["content"])
+def _lacks_thinking(message: Message) -> bool:
+    return message["role"] == "assistant" and not any(block.get("type") in THINKING for block in message["content"])
 
 
 def _with_thinking(messages: list[Message], kept: dict[int, _Kept]) -> list[Message]:

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -31,6 +32,14 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
 
 
+def _protocol() -> "type[asyncio.Protocol] | Literal['h11']":
+    if not importlib.util.find_spec("httptools"):
+        return "h11"
+    from dragoman.server.protocol import Protocol  # noqa: PLC0415 - not everywhere to be had
+
+    return Protocol
+
+
 class Server(uvicorn.Server):
     """Uvicorn's server, which asks its owner to end what runs instead of cutting connections.
 
@@ -47,7 +56,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools" if importlib.util.find_spec("httptools") else "h11",
+                http=_protocol(),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -17,6 +17,8 @@ _HEADERS: RawHeaders = [
     (b"x-accel-buffering", b"no"),
 ]
 
+_BESIDE_THE_ANSWER = (Started, Retrying, Restarted)
+
 
 class Streaming:
     """Sends one answer as server-sent events.
@@ -97,12 +99,12 @@ class Streaming:
         """
         news: list[tuple[int, MessageEvent]] = []
         for choice, event in batch:
-            if isinstance(event, Restarted | Retrying) and choice in self._begun:
-                raise UpstreamFailed("Claude's answer broke off in the middle. Ask again.")
-            if isinstance(event, Restarted):
-                news = [item for item in news if item[0] != choice]
-            elif not isinstance(event, Started | Retrying):
+            if not isinstance(event, _BESIDE_THE_ANSWER):
                 news.append((choice, event))
+            elif choice in self._begun and not isinstance(event, Started):
+                raise UpstreamFailed("Claude's answer broke off in the middle. Ask again.")
+            elif isinstance(event, Restarted):
+                news = [item for item in news if item[0] != choice]
         return news
 
     async def _send(self, data: bytes, *, more: bool = True) -> None:

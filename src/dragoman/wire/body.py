@@ -1,7 +1,7 @@
 """The canonical body, from what the dialects have read of a request."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
@@ -54,12 +54,14 @@ def make_body(asked: Asked, turns: Turns, box: Toolbox, model: Model, notices: l
     sampling.set_sampling(body, asked.sampling, model, notices)
     sampling.set_stop(body, asked.stop, notices)
     choice, order = soften(box.wanted, model, notices)
-    box = Toolbox(box.tools, choice, box.schemas, box.parallel)
+    if choice is not box.wanted:
+        box = replace(box, wanted=choice)
     set_tools(body, box, turns.calls.names)
     added = [block for words in (order, formats.instruction(asked.answer_format)) for block in text_blocks(words)]
     if system := [*turns.system, *added]:
         body["system"] = system
-    _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, notices)
+    if asked.effort is not None:
+        _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, notices)
     _set_format(body, asked.answer_format)
     if asked.user:
         body["metadata"] = {"user_id": hashlib.sha256(asked.user.encode()).hexdigest()}

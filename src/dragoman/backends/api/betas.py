@@ -39,6 +39,11 @@ _BINDING = "thinking-binding-controls-2026-08-01"
 _BUDGET = "task-budgets-2026-03-13"
 _MESSAGE_EFFORT = "mid-conversation-output-config-2026-07-01"
 
+_TELLING = frozenset({*_OF_FIELD, "speed", "container", "thinking", "output_config", "tools"})
+"""Fields that may need one. Most bodies have none of them."""
+_STORED = frozenset({"container_upload", "document", "image"})
+"""Blocks that may name a stored file."""
+
 
 def betas_of(body: MessagesRequest) -> list[str]:
     """The betas that a body needs, each once."""
@@ -46,6 +51,16 @@ def betas_of(body: MessagesRequest) -> list[str]:
 
 
 def _needed(body: JSONObject) -> Iterator[str]:
+    if not _TELLING.isdisjoint(body):
+        yield from _of_fields(body)
+    for message in cast("MessagesRequest", body)["messages"]:
+        if "output_config" in message:
+            yield _MESSAGE_EFFORT
+        if any(block.get("type") in _STORED and _is_stored_file(block) for block in message["content"]):
+            yield _FILES
+
+
+def _of_fields(body: JSONObject) -> Iterator[str]:
     for name in body:
         if beta := _OF_FIELD.get(name):
             yield beta
@@ -59,18 +74,10 @@ def _needed(body: JSONObject) -> Iterator[str]:
         yield _BUDGET
     for tool in _objects(body.get("tools")):
         yield from (beta for kind, beta in _OF_TOOL.items() if str(tool.get("type", "")).startswith(kind))
-    for message in _objects(body.get("messages")):
-        if "output_config" in message:
-            yield _MESSAGE_EFFORT
-        if any(_is_stored_file(block) for block in _objects(message.get("content"))):
-            yield _FILES
 
 
 def _is_stored_file(block: JSONObject) -> bool:
-    kind = block.get("type")
-    return kind == "container_upload" or (
-        kind in {"document", "image"} and _object(block.get("source")).get("type") == "file"
-    )
+    return block.get("type") == "container_upload" or _object(block.get("source")).get("type") == "file"
 
 
 def _object(value: JSON) -> JSONObject:

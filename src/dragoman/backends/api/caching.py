@@ -20,15 +20,17 @@ _BYTES_A_TOKEN = 4
 _UNMARKABLE = frozenset({"thinking", "redacted_thinking"})
 
 
-def marked(body: MessagesRequest, model: Model, ttl: CacheTtl) -> MessagesRequest:
+def marked(body: MessagesRequest, model: Model, ttl: CacheTtl, encoded: bytes) -> MessagesRequest:
     """A request with cache marks; the same one where the client has set its own, or the prompt is too small to cache.
 
     Args:
         body: The request; it is not changed.
         model: Whose smallest cacheable prompt holds.
         ttl: How long the API keeps what it caches.
+        encoded: Its JSON.
     """
-    if ttl == "off" or _has_marks(cast("JSON", body)):
+    # In a text the quotes would be escaped: what is not in the bytes is no key.
+    if ttl == "off" or (b'"cache_control"' in encoded and _has_marks(cast("JSON", body))):
         return body
     mark: JSONObject = {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
     made = cast("JSONObject", dict(body))
@@ -40,7 +42,7 @@ def marked(body: MessagesRequest, model: Model, ttl: CacheTtl) -> MessagesReques
         if blocks and before >= model.cacheable_tokens:
             made[key] = [*blocks[:-1], {**blocks[-1], "cache_control": mark}]
             left -= 1
-    if before + _tokens(cast("JSON", body["messages"])) >= model.cacheable_tokens:
+    if len(encoded) // _BYTES_A_TOKEN >= model.cacheable_tokens:
         made["messages"] = cast("JSON", _with_marks(body["messages"], mark, left))
     return cast("MessagesRequest", made)
 

@@ -75,7 +75,7 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
     call = _call(b"/v1/messages", request, body)
     if cache_ttl == "off" or len(call.body) < request.model.cacheable_tokens * _BYTES_A_TOKEN:
         return call  # most are too small, which is sooner seen in bytes
-    asked = marked(cast("MessagesRequest", body), request.model, cache_ttl)
+    asked = marked(cast("MessagesRequest", body), request.model, cache_ttl, call.body)
     return call if asked is body else replace(call, body=encoded(asked))
 
 
@@ -86,7 +86,7 @@ def message_body(request: RunRequest, cache_ttl: CacheTtl) -> JSONObject:
     body = cast("MessagesRequest", dict(request.body))
     if body.get("max_tokens") is None:
         body["max_tokens"] = usual_limit(request.model)
-    return cast("JSONObject", marked(body, request.model, cache_ttl))
+    return cast("JSONObject", marked(body, request.model, cache_ttl, encoded(cast("JSONObject", body))))
 
 
 def count_call(request: RunRequest) -> Call:
@@ -106,7 +106,8 @@ def usual_limit(model: Model) -> int:
 
 def _call(target: bytes, request: RunRequest, body: JSONObject) -> Call:
     terms = request.terms
-    return Call(target, _header_value(terms.version or API_VERSION), needed_betas(request), encoded(body))
+    version = _header_value(terms.version) if terms.version else API_VERSION
+    return Call(target, version, needed_betas(request), encoded(body))
 
 
 def needed_betas(request: RunRequest) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """The bytes of an answer to its events."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,25 +16,21 @@ from dragoman.events import (
     MessageStart,
     MessageStop,
 )
-from dragoman.messages import JSON, JSONObject
+from dragoman.messages import JSONObject
 
-_OF_BLOCK: Mapping[str, tuple[Callable[[int, JSONObject], MessageEvent], str]] = MappingProxyType(
-    {
-        "content_block_delta": (BlockDelta, "delta"),
-        "content_block_start": (BlockStart, "content_block"),
-        "content_block_stop": (BlockStop, ""),
-    }
-)
+_OF_BLOCK: Mapping[object, tuple[Callable[[int, JSONObject], MessageEvent], str]] = {
+    "content_block_delta": (BlockDelta, "delta"),
+    "content_block_start": (BlockStart, "content_block"),
+    "content_block_stop": (BlockStop, ""),
+}
 """What is made of an event, and the object that it must hold."""
-_OF_MESSAGE: Mapping[str, tuple[Callable[[JSONObject], MessageEvent], str]] = MappingProxyType(
-    {
-        "message_start": (MessageStart, "message"),
-        "message_delta": (MessageDelta, "delta"),
-        "message_stop": (MessageStop, ""),
-    }
-)
+_OF_MESSAGE: Mapping[object, tuple[Callable[[JSONObject], MessageEvent], str]] = {
+    "message_start": (MessageStart, "message"),
+    "message_delta": (MessageDelta, "delta"),
+    "message_stop": (MessageStop, ""),
+}
 
-_decode = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class CutsFrames(Protocol):
@@ -77,7 +72,8 @@ class Reader:
         events: list[MessageEvent] = []
         try:
             for frame in self._frames.feed(data):
-                self._take(_decode(frame), events)
+                if not self.whole and (event := _event(_decode(frame))) is not None:
+                    self._take(event, events)
         except Failure as failure:
             self.failure = failure
         except (msgspec.DecodeError, UnicodeDecodeError, Unreadable):
@@ -90,30 +86,25 @@ class Reader:
         if not self.whole and self.failure is None:
             self.failure = cut_off()
 
-    def _take(self, raw: JSON, events: list[MessageEvent]) -> None:
-        if not isinstance(raw, dict):
-            raise unreadable()
-        if self.whole:
-            return
-        event = _event(raw)
-        if isinstance(event, MessageStart):
+    def _take(self, event: MessageEvent, events: list[MessageEvent]) -> None:
+        if type(event) is MessageStart:
             if self._begun:
                 raise unreadable()
             self._start, self._begun = event, True
-        elif event is not None:
-            if not self._begun:
-                raise unreadable()
-            if self._start is not None:
-                events.append(self._start)
-                self._start = None
-            events.append(event)
-            self.whole = isinstance(event, MessageStop)
+            return
+        if self._start is not None:
+            events.append(self._start)
+            self._start = None
+        elif not self._begun:
+            raise unreadable()
+        events.append(event)
+        self.whole = type(event) is MessageStop
 
 
 def _event(raw: JSONObject) -> MessageEvent | None:
     """The event of a frame; none for what says nothing (`ping`) and for kinds that are not known yet."""
     kind = raw.get("type")
-    if not isinstance(kind, str):
+    if type(kind) is not str:
         raise unreadable()
     if of_block := _OF_BLOCK.get(kind):
         make, part = of_block

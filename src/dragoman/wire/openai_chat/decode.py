@@ -1,6 +1,9 @@
 """A chat completions request to the canonical one."""
 
+from typing import cast
+
 from dragoman.catalog import Catalog
+from dragoman.messages import JSONObject
 from dragoman.notices import Notice
 from dragoman.wire import agents, validation
 from dragoman.wire.body import Asked, make_body
@@ -29,7 +32,7 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
     notices: list[Notice] = []
     note_unknown(data, request, options, notices)
     parameters.refuse_unsupported(request, options)
-    parameters.note_ignored(request, notices)
+    parameters.note_ignored(request, cast("JSONObject", data), notices)
     terms = agents.agent_terms(request.model, request.claude, notices)
     resolved = resolve(agents.plain_model(request.model), catalog, notices)
     box = toolbox(request, notices)

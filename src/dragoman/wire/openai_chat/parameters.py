@@ -1,6 +1,6 @@
 """Fields without an equivalent: refused by name where an answer without them would be wrong, else ignored, and said."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
@@ -34,6 +34,9 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},)}
 """Fields that are the gateway's own to act on, and that it does not act on yet."""
 
+_WITHOUT_USE = frozenset({*IGNORED, *UNUSED})
+_WITH_PARTS = (UserMessage, ToolMessage)
+
 
 def refuse_unsupported(request: ChatCompletionRequest, options: WireOptions) -> None:
     """Refuse what cannot be had.
@@ -55,23 +58,34 @@ def refuse_unsupported(request: ChatCompletionRequest, options: WireOptions) -> 
         raise InvalidRequest(f"`n` may be {options.max_choices} at most.", param="n")
 
 
-def note_ignored(request: ChatCompletionRequest, notices: list[Notice]) -> None:
-    """Say which fields do nothing here."""
-    for fields, detail in ((IGNORED, "Claude has nothing like"), (UNUSED, "Nothing is done yet with")):
-        for name, neutral in fields.items():
-            value = getattr(request, name)
-            if value is not None and value not in neutral:
-                notices.append(Notice("ignored", name, f"{detail} `{name}`."))
+def note_ignored(request: ChatCompletionRequest, sent: Collection[str], notices: list[Notice]) -> None:
+    """Say which fields do nothing here.
+
+    Args:
+        request: The request.
+        sent: The names of the fields that are in it.
+        notices: Where to say so.
+    """
+    if not _WITHOUT_USE.isdisjoint(sent):
+        _note_fields(request, notices)
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "Chunks are as long as what is in them."
         notices.append(Notice("ignored", "stream_options.include_obfuscation", detail))
     notices += _details(request.messages)
 
 
+def _note_fields(request: ChatCompletionRequest, notices: list[Notice]) -> None:
+    for fields, detail in ((IGNORED, "Claude has nothing like"), (UNUSED, "Nothing is done yet with")):
+        for name, neutral in fields.items():
+            value = getattr(request, name)
+            if value is not None and value not in neutral:
+                notices.append(Notice("ignored", name, f"{detail} `{name}`."))
+
+
 def _details(messages: Iterable[ChatMessage]) -> Iterator[Notice]:
     """Images whose size the client chose; only the API chooses it here."""
     for index, message in enumerate(messages):
-        parts = message.content if isinstance(message, UserMessage | ToolMessage) else None
+        parts = message.content if isinstance(message, _WITH_PARTS) else None
         for place, part in enumerate(parts if isinstance(parts, list) else ()):
             link = part.image_url if isinstance(part, ImagePart) else None
             if isinstance(link, ImageURL) and link.detail not in (None, "auto"):

@@ -19,6 +19,8 @@ from dragoman.wire.openai_chat.tool_schema import (
 )
 from dragoman.wire.tools import WEB_SEARCH, Function, Toolbox, Wanted, offered, tools_by_name, web_search
 
+_FIELDS = ("tools", "functions", "tool_choice", "function_call", "web_search_options")
+
 
 def speaks_of_functions(request: ChatCompletionRequest) -> bool:
     """Whether the client uses the form before tools, where a message holds one call."""
@@ -31,6 +33,8 @@ def toolbox(request: ChatCompletionRequest, notices: list[Notice]) -> Toolbox:
     Raises:
         InvalidRequest: A tool, or the choice of one, is not possible; `param` names it.
     """
+    if all(getattr(request, field) is None for field in _FIELDS):
+        return Toolbox()
     legacy = speaks_of_functions(request)
     wanted = _legacy_choice(request) if legacy else _choice(request)
     functions = list(_legacy_functions(request) if legacy else _functions(request))

@@ -1,0 +1,43 @@
+"""Uvicorn's protocol, with one write to the socket where it makes several."""
+
+import asyncio
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection of a client."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """The client is there."""
+        super().connection_made(cast("asyncio.Transport", _Gathering(transport)))
+
+
+class _Gathering:
+    """A transport that writes what comes in one turn of the loop at once: a head and its body, several events.
+
+    Each write by itself would be a call of the system and a packet, and one more thing for the client to wake up for.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
