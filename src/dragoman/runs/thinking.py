@@ -164,7 +164,11 @@ def settled(body: MessagesRequest, *notices: Notice) -> Restored:
 
 
 def _lacks_thinking(message: Message) -> bool:
-    return message["role"] == "assistant" and not any(block.get("type") in THINKING for block in message["content"])
+    return message["role"] == "assistant" and not _thinks(message)
+
+
+def _thinks(message: Message) -> bool:
+    return any(block.get("type") in THINKING for block in message["content"])
 
 
 def _with_thinking(messages: list[Message], kept: dict[int, _Kept]) -> list[Message]:
