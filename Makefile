@@ -7,7 +7,7 @@ ARGS ?=
 # What the tests of the local embedding model need, some 280 MB to download; `make test EMBEDDINGS=` leaves both out.
 EMBEDDINGS ?= $(VENV)/.embeddings
 
-.PHONY: help serve test check format lint types contracts pytest docs clients bench bench-api clean
+.PHONY: help serve test check format lint types contracts pytest docs clients bench bench-api soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev ## Measure the runtime backend against cold processes
 
 bench-api: $(VENV)/.dev ## Measure the api backend beside LiteLLM, which it installs (some 740 MB)
 	$(BIN)/python benchmarks/api.py $(ARGS)
+
+soak: $(VENV)/.dev ## Run two thousand requests, bad clients and killed processes among them, and look for what is left
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*

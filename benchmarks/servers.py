@@ -91,6 +91,15 @@ def gateway(home: Path, api: str, *, spares: int, max_live: int, places: int = 8
         yield served
 
 
+@contextmanager
+def simulated(home: Path, *flags: str) -> Iterator[Served]:
+    """A gateway in front of its own simulator, with its temporary files in its home."""
+    (home / "tmp").mkdir()
+    given = ("--simulate", "-p", "0", "-m", "--log-file", "log", *flags)
+    with _started(home, "serve", *given, TMPDIR=str(home / "tmp")) as (process, line):
+        yield Served(_port_in(line), process.pid)
+
+
 def _port_in(line: str) -> int:
     return int(line.split("http://127.0.0.1:")[1].split(maxsplit=1)[0].strip("/.,"))
 

@@ -19,7 +19,8 @@ def check_exposure(settings: Settings) -> None:
     if not settings.api_key:
         raise BadSettings(
             f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
-            f"`dragoman serve --host {settings.host} --api-key KEY`, or stay on 127.0.0.1."
+            f"`dragoman serve --host {settings.host} --api-key KEY`, or DRAGOMAN_API_KEY or DRAGOMAN_API_KEY_FILE in "
+            "the environment; or stay on 127.0.0.1."
         )
     if _signed_in(settings) and not settings.allow_remote_signed_in:
         raise BadSettings(

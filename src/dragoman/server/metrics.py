@@ -1,9 +1,10 @@
 """Figures for Prometheus, by its official client, in a registry of our own."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -29,6 +30,7 @@ class Metrics:
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._registry = registry = CollectorRegistry()
         registry.register(_Now(engine, operations))
+        ProcessCollector(registry=registry)
         # Each by its labels, which are looked up once: the official client makes a list of texts of them every time.
         self._requests = cache(
             Counter("dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry).labels
@@ -105,6 +107,7 @@ class _Now(Collector):
         yield GaugeMetricFamily("dragoman_runs_running", "Runs that have a place", self._engine.running)
         yield GaugeMetricFamily("dragoman_runs_queued", "Runs that wait for a place", self._engine.queued)
         yield GaugeMetricFamily("dragoman_ready", "Whether a run would work", self._operations.ready() is None)
+        yield GaugeMetricFamily("dragoman_tasks", "Tasks of the gateway's event loop", len(asyncio.all_tasks()))
         processes = GaugeMetricFamily("dragoman_processes", "Processes of the backend", labels=("state",))
         counted = self._operations.status().get("processes")
         for state, count in counted.items() if isinstance(counted, dict) else ():

@@ -22,6 +22,7 @@ from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.launch import launch
 from dragoman.backends.runtime.live import Live
+from dragoman.backends.runtime.notes import Notes
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.parameters import settings_for
 from dragoman.backends.runtime.plan import Plan, plan
@@ -52,6 +53,7 @@ class RuntimeBackend:
         self._guard = Guard(f"{MARK}={mark}/")
         self._agents = Agents(options, self._guard, mark)
         self._environment = command.environment(options)
+        self._notes = Notes(self._environment)
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
         self._listed: list[ListedModel] = []
@@ -60,6 +62,8 @@ class RuntimeBackend:
         """Make our directories and begin to boot spares."""
         self._work = command.prepare(self._options)
         remove_leftovers(self._options.state_dir)
+        if not self._options.signed_in:  # the owner's own directory holds what is not ours
+            self._notes.sweep()
         if self._account_missing() is None:
             await self._guard.start()
             self._pool.start(self._kind(self._options.default_model))
@@ -185,6 +189,7 @@ class RuntimeBackend:
     def _forget(self, session: Session) -> None:
         self._sessions.discard(session)
         self._guard.remove(session.pid)
+        self._notes.remove(session.pid)
 
     async def _end(self, session: Session) -> None:
         session.discard()

@@ -103,6 +103,8 @@ def environment(options: RuntimeOptions, outer: Mapping[str, str] = os.environ) 
         "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
         "CLAUDE_CODE_MAX_RETRIES": str(options.retries),
+        # There it would write a log of each conversation that has tools, and never take one away.
+        "XDG_CACHE_HOME": os.devnull,
         # A parked call ends with its process, which the gateway ends in time.
         "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),
         "MCP_TOOL_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),

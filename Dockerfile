@@ -1,0 +1,35 @@
+# The gateway as an image: an ordinary user, nothing to write to but its volumes, and no build tools in what runs.
+#
+#   docker build -t dragoman .
+#
+# docs/container.md says how to run it. The steps themselves stand in container/install.sh.
+
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ARG EXTRAS=cloud
+COPY . /source
+RUN EXTRAS=${EXTRAS} PIP_NO_CACHE_DIR=1 sh /source/container/install.sh application /source
+
+FROM ${BASE}
+ARG USER_ID=1000
+ARG GROUP_ID=1000
+COPY --from=build /opt/dragoman /opt/dragoman
+RUN --mount=type=bind,source=container,target=/container sh /container/install.sh account
+
+ENV PATH=/opt/dragoman/bin:/usr/local/bin:/usr/bin:/bin
+ENV HOME=/state
+ENV PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONUNBUFFERED=1
+ENV DRAGOMAN_HOST=0.0.0.0
+ENV DRAGOMAN_STATE_DIR=/state
+ENV CLAUDE_CONFIG_DIR=/sign-in
+
+VOLUME ["/state", "/sign-in"]
+WORKDIR /workspace
+USER dragoman
+EXPOSE 8787
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["dragoman", "status"]
+ENTRYPOINT ["dragoman"]
+CMD ["serve"]
