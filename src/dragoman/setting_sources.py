@@ -61,6 +61,11 @@ class Layer(PydanticBaseSettingsSource):
         return self._values
 
 
+def how_given(field: FieldInfo) -> Given:
+    """How a setting can be given."""
+    return next(item for item in field.metadata if isinstance(item, Given))
+
+
 def all_sources(
     known: Mapping[str, Given], flags: Mapping[str, object], env_file: Path | str | None
 ) -> tuple[Source, ...]:

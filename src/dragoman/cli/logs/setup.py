@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
-from dragoman.bootstrap import secrets_of
 from dragoman.cli.logs.crashes import guard_tracebacks
 from dragoman.cli.logs.files import LogFile
 from dragoman.cli.logs.looks import in_full, in_short
@@ -75,12 +74,19 @@ def _to_stderr(line: bytes) -> None:
     sys.stderr.buffer.flush()
 
 
-def _secrets(settings: Settings) -> Iterator[str]:
-    """Every secret that we are told."""
-    for name in Settings.model_fields:
-        if isinstance(value := getattr(settings, name), SecretStr):
+def _secrets(value: object) -> Iterator[str]:
+    """Every secret that we are told, however deep in the settings it stands."""
+    match value:
+        case SecretStr():
             yield value.get_secret_value()
-    yield from secrets_of(settings)
+        case BaseModel():
+            yield from (secret for name in type(value).model_fields for secret in _secrets(getattr(value, name)))
+        case list() | tuple():
+            yield from (secret for item in value for secret in _secrets(item))
+        case dict():
+            yield from (secret for item in value.values() for secret in _secrets(item))
+        case _:
+            pass
 
 
 class _Adopted(logging.Handler):

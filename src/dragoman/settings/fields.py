@@ -3,14 +3,13 @@
 Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
 """
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.setting_sources import Layer, Source, all_sources, nearest
+from dragoman.setting_sources import Layer, all_sources, how_given
 from dragoman.setting_values import (
     Given,
     backend_name,
@@ -22,14 +21,6 @@ from dragoman.setting_values import (
     switch_or_names,
 )
 from dragoman.upstream_settings import Cloud, UpstreamSettings, checked, upstream_list
-
-ENV_FILE = Path(".env")
-"""Read from the working directory, if it is there."""
-
-
-class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The settings cannot be used; the text names each setting and the ways to give it. Holds no secret."""
-
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
@@ -273,71 +264,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `api_key_file` instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say where values come from, the strongest first."""
+        known = {name: how_given(field) for name, field in settings_cls.model_fields.items()}
         env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
-        return tuple(Layer(settings_cls, source.values) for source in sources(init_settings(), env_file))
-
-
-def given(name: str) -> Given:
-    """How a setting can be given."""
-    return next(item for item in Settings.model_fields[name].metadata if isinstance(item, Given))
-
-
-def all_given() -> dict[str, Given]:
-    """How each setting can be given."""
-    return {name: given(name) for name in Settings.model_fields}
-
-
-def variables(name: str) -> tuple[str, ...]:
-    """The variables of a setting, the stronger one first."""
-    return given(name).variables_of(name)
-
-
-def flag(name: str) -> str | None:
-    """The long flag of a setting."""
-    return given(name).flag_of(name)
-
-
-def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE) -> tuple[Source, ...]:
-    """Every place that settings come from, the strongest first.
-
-    Raises:
-        BadSettings: The settings file cannot be read.
-    """
-    try:
-        return all_sources(all_given(), flags, env_file)
-    except ValueError as error:
-        raise BadSettings(f"config (--config, DRAGOMAN_CONFIG): {error}") from None
-
-
-def is_secret(name: str) -> bool:
-    """Whether a setting may never be shown."""
-    kind = Settings.model_fields[name].annotation
-    return SecretStr in (get_args(kind) or (kind,))
-
-
-def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Settings:
-    """Put the settings together.
-
-    Args:
-        flags: What the command line says, by setting.
-        env_file: The `.env` file, read if it is there.
-
-    Raises:
-        BadSettings: A value is wrong or a file cannot be read.
-    """
-    make = cast("Callable[..., Settings]", Settings)
-    try:
-        return make(_env_file=env_file, **flags)
-    except ValidationError as error:
-        lines = (_problem(part["loc"], part["msg"]) for part in error.errors(include_input=False))
-        raise BadSettings("\n".join(lines)) from None
-
-
-def _problem(where: tuple[int | str, ...], message: str) -> str:
-    name, message = str(where[0]) if where else "", message.removeprefix("Value error, ")
-    if name and name not in Settings.model_fields:
-        meant = nearest(name, Settings.model_fields)
-        return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
-    ways = ", ".join(way for way in (flag(name), *variables(name)) if way) if name else ""
-    inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where[1:])
-    return f"{name}{inside} ({ways}): {message}" if name else message
+        found = all_sources(known, init_settings(), env_file)
+        return tuple(Layer(settings_cls, source.values) for source in found)

@@ -1,0 +1,27 @@
+"""Every setting, once: flags, `.env.example` and the table in `docs/settings.md` are made from this."""
+
+from dragoman.settings.fields import Settings
+from dragoman.settings.reading import (
+    ENV_FILE,
+    BadSettings,
+    all_given,
+    flag,
+    given,
+    is_secret,
+    load,
+    sources,
+    variables,
+)
+
+__all__ = [
+    "ENV_FILE",
+    "BadSettings",
+    "Settings",
+    "all_given",
+    "flag",
+    "given",
+    "is_secret",
+    "load",
+    "sources",
+    "variables",
+]
