@@ -1,7 +1,8 @@
 """Which account is asked, when another one is, and that conversations stay."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from dragoman.errors import (
     UpstreamFailed,
 )
 from dragoman.messages import Terms
+from dragoman.runs.routing import Upstream
 from dragoman.runs.run import Run
 
 OF_THE_ACCOUNT = [
@@ -36,6 +38,14 @@ OF_THE_ACCOUNT = [
 def two(**first: object) -> dict[str, Fake]:
     """Two accounts."""
     return {"one": Fake(**first), "two": Fake()}  # type: ignore[arg-type]
+
+
+@contextmanager
+def taken(upstream: Upstream) -> Iterator[None]:
+    """A place of it that somebody else has."""
+    ticket = upstream._admission.enter()
+    yield
+    ticket.leave()
 
 
 async def queued(asking: Coroutine[None, None, Run]) -> "asyncio.Task[Run]":
@@ -179,7 +189,7 @@ async def test_new_conversations_go_where_there_is_a_place_and_old_ones_wait() -
     """An old one's cached prompt is worth the wait."""
     routed = Routed(two()).add("one", places=1)
     router = await routed.router()
-    async with routed.upstreams["one"]._place():
+    with taken(routed.upstreams["one"]):
         assert (await ask(router, request(user("new")))).upstream == "two"
         waiting = await queued(ask(router, request(user("old"), assistant(), user("more"))))
     assert (await waiting).upstream == "one"
@@ -189,7 +199,7 @@ async def test_leaving_the_queue_for_a_place_frees_it() -> None:
     """A cancelled run holds nothing."""
     routed = Routed({"one": Fake()}).add("one", places=1)
     router = await routed.router()
-    async with routed.upstreams["one"]._place():
+    with taken(routed.upstreams["one"]):
         waiting = await queued(ask(router))
         assert routed.upstreams["one"].status()["runs"] == {"running": 1, "waiting": 1}
         waiting.cancel()

@@ -24,7 +24,7 @@ class Choice:
         candidates: Who is asked, one after the other.
     """
 
-    conversation: bytes
+    conversation: int
     home: Upstream
     mixed: bool
     grown: bool
@@ -45,7 +45,7 @@ class Choices:
     def __init__(self, upstreams: Sequence[Upstream], *, fallback: bool) -> None:
         self._upstreams = tuple(upstreams)
         self._fallback = fallback
-        self._moved: OrderedDict[bytes, tuple[Upstream, bool]] = OrderedDict()
+        self._moved: OrderedDict[int, tuple[Upstream, bool]] = OrderedDict()
 
     def home_of(self, request: RunRequest) -> Upstream:
         """Where the conversation is.
@@ -79,7 +79,7 @@ class Choices:
         if len(self._moved) > _MOST_MOVED:
             self._moved.popitem(last=False)
 
-    def _ranked(self, request: RunRequest, conversation: bytes) -> list[Upstream]:
+    def _ranked(self, request: RunRequest, conversation: int) -> list[Upstream]:
         """Who serves a model, the conversation's home first."""
         model = request.model.id
         serving = [upstream for upstream in self._upstreams if upstream.serves(model)]
@@ -90,7 +90,7 @@ class Choices:
             serving = [upstream for upstream in serving if upstream.agents] or serving
         if len(serving) > 1:
             home, _ = self._moved.get(conversation, (None, False))
-            serving.sort(key=lambda one: (one is not home, one.order, rank_of(one.key, conversation)))
+            serving.sort(key=lambda one: (one is not home, one.order, rank_of(one.seed, conversation)))
         return serving
 
     def _candidates(self, allowed: Sequence[Upstream], *, at_home: bool) -> Sequence[Upstream]:

@@ -7,9 +7,10 @@ from dragoman.messages import Block, MessagesRequest
 
 _ENDS = 2000
 _BYTES = 8
+_MASK = 2 ** (8 * _BYTES) - 1
 
 
-def conversation_of(body: MessagesRequest) -> bytes:
+def conversation_of(body: MessagesRequest) -> int:
     """The name of a conversation: by its system prompt and its first message, which all its turns have in common.
 
     Of long texts the ends are enough. Conversations that begin with the same words share a name, and so the account,
@@ -19,12 +20,17 @@ def conversation_of(body: MessagesRequest) -> bytes:
     for blocks in (body.get("system") or (), *(message["content"] for message in body["messages"][:1])):
         for part in _parts(blocks):
             name.update(part.encode(errors="surrogatepass"))
-    return name.digest()
+    return int.from_bytes(name.digest())
 
 
-def rank_of(account: bytes, conversation: bytes) -> bytes:
+def seed_of(account: str) -> int:
+    """What `rank_of` needs to know of an account: the same for its name everywhere."""
+    return int.from_bytes(blake2b(account.encode(), digest_size=_BYTES).digest()) | 1
+
+
+def rank_of(seed: int, conversation: int) -> int:
     """Where an account stands for a conversation among its equals: each conversation has an order of its own."""
-    return blake2b(conversation, key=account, digest_size=_BYTES).digest()
+    return (conversation * seed) & _MASK
 
 
 def _parts(blocks: Iterable[Block]) -> Iterable[str]:

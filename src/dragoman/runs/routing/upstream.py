@@ -1,8 +1,7 @@
 """One of several accounts: what it serves, how it does, and what it may spend."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from dragoman.backends.base import RunRequest
@@ -10,6 +9,7 @@ from dragoman.messages import JSONObject
 from dragoman.runs.account import Account
 from dragoman.runs.admission import Admission
 from dragoman.runs.routing.budget import Budget
+from dragoman.runs.routing.conversation import seed_of
 from dragoman.runs.routing.cooldown import CoolDown
 from dragoman.runs.run import Run
 
@@ -41,7 +41,7 @@ class Upstream:
         agents: bool = False,
     ) -> None:
         self.name = name
-        self.key = name.encode()[:64]
+        self.seed = seed_of(name)
         self.account = account
         self.backend = account.backend
         self.order = order
@@ -71,8 +71,13 @@ class Upstream:
         Raises:
             GatewayError: There is no answer, or only the beginning of one.
         """
-        async with self._place():
+        ticket = self._admission.enter()
+        try:
+            if not ticket.granted.done():
+                await ticket.wait()
             await self.account.ask(request, run)
+        finally:
+            ticket.leave()
 
     def trouble(self) -> str | None:
         """Why a run would fail here now, for the operator."""
@@ -95,13 +100,3 @@ class Upstream:
         if self.budget is not None:
             status["budget"] = self.budget.status()
         return {**status, **self.backend.status()}
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        ticket = self._admission.enter()
-        try:
-            if not ticket.granted.done():
-                await ticket.wait()
-            yield
-        finally:
-            ticket.leave()
