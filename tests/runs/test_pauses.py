@@ -23,7 +23,8 @@ REQUEST = RunRequest(
 
 def part(text: str, reason: str) -> list[Event]:
     """One answer of the API."""
-    usage: JSONObject = {"input_tokens": 5, "output_tokens": 1}
+    usage: JSONObject = {"input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
+    usage["server_tool_use"] = {"web_search_requests": 2}
     return [
         Started("api"),
         MessageStart({"type": "message_start", "message": {"id": text, "content": [], "usage": usage}}),
@@ -67,6 +68,8 @@ async def test_parts_are_one_answer() -> None:
     assert message["stop_reason"] == "end_turn"
     assert message["usage"]["input_tokens"] == 15
     assert message["usage"]["output_tokens"] == 9
+    assert cast("JSONObject", message["usage"])["server_tool_use"] == {"web_search_requests": 6}
+    assert cast("JSONObject", message["usage"])["service_tier"] == "standard"
     assert isinstance(events[-1], MessageStop)
 
 

@@ -29,7 +29,6 @@ from dragoman.runs.run import Run
 Ask: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
 
 _MOST_PARTS = 10
-_COUNTED = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 async def whole(ask: Ask, request: RunRequest, run: Run) -> None:
@@ -69,7 +68,7 @@ class _Joined:
         self._first = True
         self._blocks = 0
         self._usage: dict[str, JSON] = {}
-        self._spent: dict[str, int] = {}
+        self._spent: JSONObject = {}
 
     def shown(self, event: Event) -> Event | None:
         """What is shown of an event of the current part."""
@@ -89,7 +88,7 @@ class _Joined:
 
     def go_on(self, body: MessagesRequest) -> MessagesRequest:
         """The request for the next part."""
-        self._spent = self._summed()
+        self._spent = _sum(self._usage, self._spent)
         content = self._run.said().message["content"][self._blocks :]
         self._blocks += len(content)
         self._first, self.paused = False, False
@@ -103,7 +102,7 @@ class _Joined:
                 place = event.index + self._blocks
                 return replace(event, index=place, raw={**event.raw, "index": place})
             case MessageDelta(raw):
-                return MessageDelta({**raw, "usage": {**self._usage, **self._summed()}})
+                return MessageDelta({**raw, "usage": _sum(self._usage, self._spent)})
             case MessageStop():
                 return event
             case Restarted():
@@ -111,15 +110,23 @@ class _Joined:
             case Started() | Retrying() | MessageStart():
                 return None
 
-    def _summed(self) -> dict[str, int]:
-        usage = cast("dict[str, int]", self._usage)
-        return {key: usage.get(key, 0) + self._spent.get(key, 0) for key in _COUNTED}
-
 
 def _counted(raw: JSONObject) -> dict[str, JSON]:
     """The figures that an event tells."""
     usage = raw.get("usage")
     return {key: value for key, value in usage.items() if value is not None} if isinstance(usage, dict) else {}
+
+
+def _sum(usage: JSONObject, spent: JSONObject) -> JSONObject:
+    """Figures added up, also those inside of others: what is written for how long, how often the web was searched."""
+    made = {**spent, **usage}
+    for key in usage.keys() & spent.keys():
+        one, other = usage[key], spent[key]
+        if isinstance(one, dict) and isinstance(other, dict):
+            made[key] = _sum(one, other)
+        elif isinstance(one, int) and isinstance(other, int):
+            made[key] = one + other
+    return made
 
 
 def _stop_reason(raw: JSONObject) -> object:

@@ -7,7 +7,7 @@ from dragoman.messages import Block, MessagesRequest
 
 _ENDS = 2000
 _BYTES = 8
-_MASK = 2 ** (8 * _BYTES) - 1
+_MASK = (1 << 64) - 1
 
 
 def conversation_of(body: MessagesRequest) -> int:
