@@ -8,8 +8,9 @@ everything else does.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
-from dragoman.messages import JSON, Block, JSONObject, Message
+from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
 """Types of blocks that hold what the model thought."""
@@ -43,6 +44,11 @@ class Prefix:
     def name(self) -> str:
         """The name of the conversation so far: 64 hexadecimal digits."""
         return self._digest.hexdigest()
+
+
+def fixed_parts(body: MessagesRequest) -> JSONObject:
+    """What holds for the whole of a request's conversation."""
+    return cast("JSONObject", {key: body.get(key) for key in ("model", "system", "tools")})
 
 
 def fingerprint(fixed: JSONObject, messages: Iterable[Message]) -> str:

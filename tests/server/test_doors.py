@@ -213,7 +213,7 @@ async def test_unknown_path_and_method() -> None:
     """Both are errors in the form that clients know."""
     async with served(says("Hello")) as gateway:
         path = await gateway.http.get("/v1/nothing")
-        method = await gateway.http.get("/v1/chat/completions")
+        method = await gateway.http.get("/v1/embeddings")
     assert (path.status_code, path.json()["error"]["code"]) == (404, "unknown_url")
     assert (method.status_code, method.json()["error"]["code"]) == (405, "method_not_allowed")
     assert method.headers["allow"] == "POST"

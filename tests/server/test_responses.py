@@ -28,8 +28,8 @@ async def test_a_question_is_answered() -> None:
 async def test_warnings_are_told() -> None:
     """In the header that all dialects have."""
     async with served(says("Hello")) as gateway:
-        made = await gateway.http.post("/v1/responses", json={"input": "Say it", "store": True})
-    assert "store" in made.headers["x-dragoman-warnings"]
+        made = await gateway.http.post("/v1/responses", json={"input": "Say it", "service_tier": "flex"})
+    assert "service_tier" in made.headers["x-dragoman-warnings"]
 
 
 async def test_an_error_in_mid_stream_is_raised_by_the_client() -> None:
@@ -46,13 +46,3 @@ async def test_an_error_in_mid_stream_is_raised_by_the_client() -> None:
 async def _read(stream: AsyncStream[ResponseStreamEvent], on_event: Callable[[str], object]) -> None:
     async for event in stream:
         on_event(event.type)
-
-
-async def test_what_is_not_kept_is_refused_by_name() -> None:
-    """Rather than answered without it."""
-    async with served(says("Hello")) as gateway:
-        body = {"input": "And?", "previous_response_id": "resp_1"}
-        refused = await gateway.http.post("/v1/responses", json=body)
-    assert refused.status_code == 400
-    assert refused.json()["error"]["param"] == "previous_response_id"
-    assert refused.json()["error"]["code"] == "unsupported_parameter"

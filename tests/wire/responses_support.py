@@ -1,5 +1,6 @@
 """What the tests of the responses dialect share."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from dragoman.messages import JSON, JSONObject
 from dragoman.wire import sse
 from dragoman.wire.openai_responses import OpenAIResponses, ResponsesRequest
 from dragoman.wire.options import WireOptions
+from dragoman.wire.sealing import Vault
 
 NOW = 1_760_000_009
 WEATHER: JSONObject = {"type": "function", "name": "get_weather", "parameters": WEATHER_SCHEMA}
@@ -26,9 +28,25 @@ PATCH: JSONObject = {
 PATCHED: JSONObject = {"type": "tool_use", "id": "toolu_9", "name": "apply_patch", "input": {"input": 'a "b"\n\\ü'}}
 
 
+class Closing:
+    """Closes the same bytes in the same way each time, so that answers can be compared."""
+
+    def closed(self, value: bytes, name: str) -> bytes:
+        """With a hash in front."""
+        return hashlib.sha256(name.encode() + value).digest() + value
+
+    def opened(self, sealed: bytes, name: str) -> bytes | None:
+        """If the hash fits."""
+        value = sealed[32:]
+        return value if self.closed(value, name) == sealed else None
+
+
+VAULT = Vault(Closing())
+
+
 def codec(**options: Any) -> OpenAIResponses:
     """The codec, with the operator's options."""
-    return OpenAIResponses(Catalog, WireOptions(**options), lambda: NOW + 0.5)
+    return OpenAIResponses(Catalog, WireOptions(vault=VAULT, **options), lambda: NOW + 0.5)
 
 
 def raw(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> bytes:

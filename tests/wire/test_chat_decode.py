@@ -24,7 +24,7 @@ def test_a_bare_request() -> None:
     request = decode()
     assert request.body == {"model": OLD, "messages": [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]}
     assert (request.stream, request.choices, request.notices, request.include_usage) == (False, 1, (), False)
-    assert (request.answer_format, request.store, request.metadata, request.terms.agent) == (None, False, {}, None)
+    assert (request.answer_format, request.keeping, request.terms.agent) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in ChatCompletionRequest.__struct_fields__ if name != "messages"])

@@ -4,10 +4,11 @@ import hashlib
 from typing import Any
 
 import pytest
-from chat_support import PING, PNG, codec, decode, raw, said
+from chat_support import NEWEST, OLD, PING, PNG, codec, decode, raw, said
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON, JSONObject
+from dragoman.wire.base import Keeping
 from dragoman.wire.openai_chat.parameters import IGNORED
 
 SPOKEN: JSONObject = {"role": "assistant", "audio": {"id": "audio-1"}}
@@ -36,10 +37,36 @@ def test_what_chunks_and_images_cannot_be_told() -> None:
 
 def test_what_is_kept_with_the_run() -> None:
     """Labels, and the wish to read it back; none of it is sent."""
-    request = decode(store=True, metadata={"run": "1"})
-    assert (request.store, request.metadata) == (True, {"run": "1"})
-    assert said(request) == [("ignored", "store"), ("ignored", "metadata")]
-    assert request.body == decode().body
+    kept = codec(keeps=True).decode(raw(store=True, metadata={"run": "1"}))
+    assert (kept.keeping, kept.messages, kept.notices) == (Keeping(asked=True, labels={"run": "1"}), PING, ())
+    passing = decode(metadata={"run": "1"})
+    assert (passing.keeping, passing.messages) == (None, None)
+    assert said(passing) == [("ignored", "metadata")]
+    assert kept.body == passing.body == decode().body
+
+
+def test_what_cannot_be_kept_is_refused_by_name() -> None:
+    """With what to do."""
+    with pytest.raises(UnsupportedFeature, match="--no-store") as caught:
+        decode(store=True)
+    assert caught.value.param == "store"
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "fields", "effort", "code"),
+    [
+        ("low", {"model": NEWEST}, "low", "mapped"),
+        ("high", {"model": NEWEST}, "high", "mapped"),
+        ("medium", {"model": NEWEST}, None, None),
+        ("low", {"model": NEWEST, "reasoning_effort": "high"}, "high", "ignored"),
+        ("low", {"model": OLD}, None, "ignored"),
+    ],
+)
+def test_verbosity_is_effort(verbosity: str, fields: Any, effort: str | None, code: str | None) -> None:
+    """Where the model has effort and the client asked for none: it governs all that is written."""
+    request = decode(verbosity=verbosity, **fields)
+    assert request.body.get("output_config", {}).get("effort") == effort
+    assert said(request) == ([(code, "verbosity")] if code else [])
 
 
 FULL: dict[str, Any] = {
@@ -49,7 +76,6 @@ FULL: dict[str, Any] = {
     "seed": 7,
     "prediction": {"type": "content", "content": "a"},
     "moderation": {"model": "m"},
-    "verbosity": "low",
     "service_tier": "flex",
     "prompt_cache_key": "k",
     "prompt_cache_retention": "24h",

@@ -64,12 +64,11 @@ def test_what_cannot_be_had_is_refused_by_name(fields: dict[str, Any], code: str
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"store": True}, "store"),
         ({"metadata": {"a": "b"}}, "metadata"),
         ({"truncation": "auto"}, "truncation"),
         ({"service_tier": "priority"}, "service_tier"),
         ({"prompt_cache_key": "k"}, "prompt_cache_key"),
-        ({"text": {"verbosity": "low"}}, "text.verbosity"),
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),  # of a model without effort
         ({"include": ["file_search_call.results"]}, "include[0]"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
         ({"tools": [{"type": "image_generation", "size": "auto"}]}, "tools[0].type"),
@@ -193,7 +192,7 @@ def test_settings_are_repeated() -> None:
         "tool_choice": "none",
         "tools": [WEATHER, PATCH],
     }
-    made = plain(decode(**sent, store=True, service_tier="flex", reasoning={"effort": "low"}), [])
+    made = plain(decode(**sent, service_tier="flex", reasoning={"effort": "low"}), [])
     assert made["tools"] == [{**WEATHER, "description": None, "strict": False}, PATCH]
     assert {key: made[key] for key in sent if key != "tools"} == {k: v for k, v in sent.items() if k != "tools"}
     assert (made["store"], made["service_tier"], made["top_p"]) == (False, "default", 1.0)

@@ -15,6 +15,7 @@ from dragoman.bootstrap.exposure import check_exposure
 from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.secrets import revealed
+from dragoman.bootstrap.stores import shelf_for, vault_for
 from dragoman.bootstrap.thinking import account_of, keep_for
 from dragoman.bootstrap.upstreams import router_for
 from dragoman.catalog import Catalog
@@ -23,7 +24,7 @@ from dragoman.fetch import FillMedia
 from dragoman.runs import Engine, Limits
 from dragoman.runs.account import Asks
 from dragoman.runs.thinking import Thinking
-from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, build_app
+from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, Shelf, build_app
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.base import Keep
 from dragoman.stores.sqlite import SQLiteLedger
@@ -31,7 +32,7 @@ from dragoman.wire.anthropic_messages import AnthropicMessages
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.openai_embeddings import OpenAIEmbeddings
-from dragoman.wire.openai_responses import OpenAIResponses
+from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses
 from dragoman.wire.options import WireOptions
 
 
@@ -79,13 +80,17 @@ async def build(
         journal = journal_for(settings)
         stack.push_async_callback(journal.aclose)
         engine = Engine(claude, _limits(settings), thinking, journal)
+        shelf = shelf_for(settings, stack)
+        # Pushed after the shelf: the runs end before those who keep what they answered.
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or embedder_for(settings)
         stack.push_async_callback(embedder.aclose)
-        app = _app(_options(settings, fill_media), settings, catalog, claude, engine, embedder)
+        app = _app(_options(settings, fill_media, shelf), settings, catalog, claude, engine, embedder)
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
+            if shelf:
+                await shelf.jobs.aclose()
 
         yield Gateway(app, claude, drain, simulator)
 
@@ -140,11 +145,18 @@ def _app(
         return [(model.id, model.name) for model in await claude.models()]
 
     live = LiveCatalog(catalog, None if settings.models else listed)
-    choices = WireOptions(strict_parameters=settings.strict_parameters, strict_mapping=settings.strict_mapping)
+    choices = WireOptions(
+        strict_parameters=settings.strict_parameters,
+        strict_mapping=settings.strict_mapping,
+        keeps=settings.store,
+        vault=vault_for(settings),
+    )
     dialects = Dialects(
         OpenAIChat(live, choices),
         OpenAICompletions(live, choices),
         OpenAIResponses(live, choices),
+        Counted(live, choices),
+        Compacted(live, choices),
         AnthropicMessages(live),
     )
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
@@ -152,7 +164,7 @@ def _app(
     return build_app(dialects, engine, live, embed, operations, options)
 
 
-def _options(settings: Settings, fill_media: FillMedia) -> Options:
+def _options(settings: Settings, fill_media: FillMedia, shelf: Shelf | None) -> Options:
     key, traced = revealed(settings.api_key), settings.trace_file is not None
     return Options(
         host=settings.host,
@@ -166,4 +178,5 @@ def _options(settings: Settings, fill_media: FillMedia) -> Options:
         trace=settings.log_level == "trace" or traced,
         agents=settings.agents,
         fill_media=fill_media,
+        shelf=shelf,
     )

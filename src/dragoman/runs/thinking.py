@@ -16,7 +16,7 @@ import msgspec
 from dragoman.catalog import Model
 from dragoman.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
-from dragoman.prefix import THINKING, Prefix
+from dragoman.prefix import THINKING, Prefix, fixed_parts
 from dragoman.stores.base import Keep
 
 _Placed: TypeAlias = list[tuple[int, Block]]
@@ -132,8 +132,7 @@ class Thinking:
         return True
 
     def _fixed(self, body: MessagesRequest) -> JSONObject:
-        fixed = {key: body.get(key) for key in ("model", "system", "tools")}
-        return cast("JSONObject", {**fixed, "account": self._account})
+        return {**fixed_parts(body), "account": self._account}
 
 
 def elsewhere(body: MessagesRequest) -> Restored:

@@ -3,6 +3,7 @@
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import Embed
+from dragoman.server.keeping import Jobs, Shelf
 from dragoman.server.options import Operations, Options
 
-__all__ = ["Dialects", "Embed", "LiveCatalog", "Operations", "Options", "build_app"]
+__all__ = ["Dialects", "Embed", "Jobs", "LiveCatalog", "Operations", "Options", "Shelf", "build_app"]

@@ -21,11 +21,18 @@ from dragoman.server.exchange import Exchange
 from dragoman.server.front import Front, Gate
 from dragoman.server.health import Health
 from dragoman.server.hosts import HostGate
+from dragoman.server.keeping.chats import Chats
+from dragoman.server.keeping.keep import KeepingComplete
+from dragoman.server.keeping.recall import CountInput, Respond
+from dragoman.server.keeping.responses import Responses
+from dragoman.server.keeping.routes import kept_routes
 from dragoman.server.metrics import Metrics
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, Options
 from dragoman.server.origins import OriginGate
 from dragoman.wire.base import Codec, ErrorReply
+from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses
 
 _MODELS = frozenset({"/v1/models", "/models"})
 _PREFIXES = ("/v1", "")
@@ -40,12 +47,16 @@ class Dialects:
         chat: `/v1/chat/completions`; errors that belong to no dialect are said in this one.
         completions: `/v1/completions`.
         responses: `/v1/responses`.
+        counted: `/v1/responses/input_tokens`.
+        compacted: `/v1/responses/compact`.
         messages: `/v1/messages`; errors are said in this one to whoever speaks Anthropic's API.
     """
 
-    chat: Codec
+    chat: OpenAIChat
     completions: Codec
-    responses: Codec
+    responses: OpenAIResponses
+    counted: Counted
+    compacted: Compacted
     messages: Codec
 
 
@@ -53,21 +64,27 @@ def build_app(
     dialects: Dialects, engine: Engine, catalog: LiveCatalog, embed: Embed, operations: Operations, options: Options
 ) -> ASGIApp:
     """Put the server together. It owns nothing that needs closing."""
-
-    def endpoint(codec: Codec) -> Complete:
-        return Complete(codec, engine, catalog, options)
-
     metrics = Metrics(engine, operations)
+    if shelf := options.shelf:
+        shelf.jobs.counted_by(metrics.count)
     questions: dict[str, ASGIApp] = {
-        "/chat/completions": endpoint(dialects.chat),
-        "/completions": endpoint(dialects.completions),
-        "/responses": endpoint(dialects.responses),
+        "/chat/completions": KeepingComplete(dialects.chat, engine, catalog, options),
+        "/completions": Complete(dialects.completions, engine, catalog, options),
+        "/responses": Respond(dialects.responses, engine, catalog, options),
+        "/responses/input_tokens": CountInput(dialects.counted, engine, catalog, options),
+        "/responses/compact": Respond(dialects.compacted, engine, catalog, options),
         "/embeddings": embed,
-        "/messages": endpoint(dialects.messages),
+        "/messages": Complete(dialects.messages, engine, catalog, options),
         "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
     }
+    kept = kept_routes(
+        Chats(dialects.chat.documents, shelf),
+        Responses(dialects.responses.documents, shelf, options.heartbeat),
+        dialects.chat.encode_error,
+    )
     routes = [
         *_api(questions, Models(catalog)),
+        *kept,
         *_pages(Health(engine, operations), metrics, Docs()),
         *admin_routes(engine.journal, options.heartbeat),
     ]

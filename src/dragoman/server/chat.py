@@ -17,7 +17,7 @@ from dragoman.server.options import Options
 from dragoman.server.payloads import log_answers, log_request, log_understood
 from dragoman.server.replies import error_reply, gateway_error, json_reply
 from dragoman.server.streaming import Streaming
-from dragoman.server.whole import Whole
+from dragoman.server.whole import Submit, Whole
 from dragoman.wire.base import Codec, Decoded, Identity
 
 
@@ -42,6 +42,9 @@ class Complete:
                 await self._refuse(exchange, gateway_error(error, exchange))
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        await self._serve(exchange, receive, await self._read(exchange, receive))
+
+    async def _read(self, exchange: Exchange, receive: Receive) -> Decoded:
         declared = exchange.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
         if self._options.payloads:
@@ -50,9 +53,9 @@ class Complete:
         if decoded.terms.agent and not exchange.agents:
             raise Forbidden("This key may not start agents (--agents).", code="agents_not_allowed", param="claude")
         self._note(exchange, decoded)
-        choices = Choices(trace=self._options.trace)
-        exchange.runs = choices.every
+        return decoded
 
+    def _submission(self, exchange: Exchange, decoded: Decoded) -> Submit:
         def submit(wanted: Iterable[int]) -> list[Run]:
             bodies = [decoded.body_of(choice) for choice in wanted]
             model, terms = decoded.resolved.model, decoded.terms
@@ -61,6 +64,12 @@ class Complete:
                 run.came_by(exchange.id, exchange.path)
             return runs
 
+        return submit
+
+    async def _serve(self, exchange: Exchange, receive: Receive, decoded: Decoded) -> None:
+        choices = Choices(trace=self._options.trace)
+        exchange.runs = choices.every
+        submit = self._submission(exchange, decoded)
         try:
             async with UntilGone(receive):
                 await self._options.fill_media(decoded.media)
@@ -79,13 +88,16 @@ class Complete:
                 log_answers(exchange)
 
     async def _decode(self, raw: bytes, exchange: Exchange) -> Decoded:
+        return await self._known(lambda: self._codec.decode(raw, exchange.headers))
+
+    async def _known(self, decode: Callable[[], Decoded]) -> Decoded:
         try:
-            return self._codec.decode(raw, exchange.headers)
+            return decode()
         except NotFound:
             # Perhaps a model so new that only the provider's list knows it.
             if not await self._catalog.refresh():
                 raise
-            return self._codec.decode(raw, exchange.headers)
+            return decode()
 
     async def _stream(self, exchange: Exchange, decoded: Decoded, choices: Choices) -> None:
         first = choices.runs[0]
@@ -96,13 +108,11 @@ class Complete:
 
         await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
 
-    async def _tell(
-        self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Callable[[Iterable[int]], list[Run]]
-    ) -> None:
+    async def _tell(self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Submit) -> None:
         whole = Whole(self._codec, decoded, choices, submit)
         body = await whole.make()
         notices = decoded.notices + whole.notices
-        exchange.asked["warnings"] = _short(notices)
+        exchange.asked["warnings"] = short(notices)
         await json_reply(200, body, self._headers(choices, notices)).send(exchange.send)
 
     def _headers(self, choices: Choices, notices: tuple[Notice, ...]) -> RawHeaders:
@@ -122,11 +132,12 @@ class Complete:
             "stream": decoded.stream,
             "choices": decoded.choices,
             "messages": len(decoded.body["messages"]),
-            "warnings": _short(decoded.notices),
+            "warnings": short(decoded.notices),
         }
         if self._options.payloads:
             log_understood(exchange, decoded)
 
 
-def _short(notices: tuple[Notice, ...]) -> list[str] | None:
+def short(notices: tuple[Notice, ...]) -> list[str] | None:
+    """Notices, as the log has them."""
     return [f"{notice.code}:{notice.param}" for notice in notices] or None

@@ -7,18 +7,14 @@ from dragoman.server.chat import Complete
 from dragoman.server.disconnect import UntilGone
 from dragoman.server.exchange import Exchange
 from dragoman.server.headers import rate_headers, warning_headers
-from dragoman.server.limits import read_body
 from dragoman.server.replies import json_reply
+from dragoman.wire.base import Decoded
 
 
 class CountTokens(Complete):
     """An ASGI endpoint that reads a question as it would be asked, and has it counted instead."""
 
-    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
-        declared = exchange.headers.get(b"content-length")
-        raw = await read_body(receive, declared, self._options.max_request_bytes)
-        decoded = await self._decode(raw, exchange)
-        self._note(exchange, decoded)
+    async def _serve(self, exchange: Exchange, receive: Receive, decoded: Decoded) -> None:
         async with UntilGone(receive):
             counted = await self._engine.count_tokens(decoded.body, decoded.resolved.model, decoded.terms)
         headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]

@@ -77,7 +77,11 @@ class Metrics:
         self._duration(route).observe(exchange.seconds)
         if exchange.error:
             self._errors(route, exchange.error.code or "none").inc()
-        for run in exchange.runs:
+        self.count(exchange.runs)
+
+    def count(self, runs: Iterable[Run]) -> None:
+        """Count runs that are over."""
+        for run in runs:
             self._count(run)
 
     async def answer(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone

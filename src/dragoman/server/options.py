@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.messages import JSONObject
+from dragoman.server.keeping import Shelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Options:
         trace: Whether every event of an answer is logged as well.
         agents: Whether the key lets its holder start agents.
         fill_media: Makes images and files that come by URL ready for the API.
+        shelf: Where answers are kept, if any are.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +38,7 @@ class Options:
     trace: bool = False
     agents: bool = True
     fill_media: FillMedia = leave_to_api
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,18 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
-from dragoman.errors import UpstreamFailed
-from dragoman.events import Event, MessageEvent, Restarted, Retrying, Started
+from dragoman.events import Event, MessageEvent
 from dragoman.server.choices import Choices
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.replies import gateway_error
-from dragoman.wire import sse
+from dragoman.server.sifting import Sifter, writes
 from dragoman.wire.base import StreamEncoder
 
-_HEADERS: RawHeaders = [
+STREAM: RawHeaders = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-
-_BESIDE_THE_ANSWER = (Started, Retrying, Restarted)
 
 
 class Streaming:
@@ -40,7 +37,7 @@ class Streaming:
         self._encoder = encoder
         self._heartbeat = heartbeat
         self._headers = headers
-        self._begun: set[int] = set()
+        self._sifter = Sifter()
         self._clock = asyncio.get_running_loop().time
         self._spoke = self._clock()
 
@@ -59,7 +56,7 @@ class Streaming:
                 raise
             last = self._encoder.fail(gateway_error(error, self._exchange))
         self._exchange.error = self._encoder.failure
-        *others, last = self._writes(last) or [b""]
+        *others, last = writes(last, self._encoder) or [b""]
         for data in others:
             await self._send(data)
         await self._send(last, more=False)
@@ -69,19 +66,11 @@ class Streaming:
 
     async def _pass_on(self, batch: list[tuple[int, Event]]) -> None:
         """Say what has come, or a heartbeat when what came means nothing to the client."""
-        news = self._valid(batch)
-        self._begun.update(choice for choice, _ in news)
-        writes = self._writes(b"".join(self._encoded(news)))
-        for data in writes:
+        pieces = writes(b"".join(self._encoded(self._sifter.seen(batch))), self._encoder)
+        for data in pieces:
             await self._send(data)
-        if not writes and self._patience() == 0:
+        if not pieces and self._patience() == 0:
             await self._send(self._encoder.heartbeat)
-
-    def _writes(self, data: bytes) -> list[bytes]:
-        """One write for all that has come, where the dialect does not want more."""
-        if self._encoder.separate:
-            return sse.events(data)
-        return [data] if data else []
 
     def _encoded(self, news: Iterable[tuple[int, MessageEvent]]) -> Iterator[bytes]:
         """The events as the client gets them, up to the one by which an answer turns out to be at fault."""
@@ -91,25 +80,9 @@ class Streaming:
                 self._choices.reject(choice, failure)
                 return
 
-    def _valid(self, batch: list[tuple[int, Event]]) -> list[tuple[int, MessageEvent]]:
-        """What the client is to see.
-
-        Raises:
-            UpstreamFailed: An answer broke off of which the client has seen a part: asked again, it would be another.
-        """
-        news: list[tuple[int, MessageEvent]] = []
-        for choice, event in batch:
-            if not isinstance(event, _BESIDE_THE_ANSWER):
-                news.append((choice, event))
-            elif choice in self._begun and not isinstance(event, Started):
-                raise UpstreamFailed("Claude's answer broke off in the middle. Ask again.")
-            elif isinstance(event, Restarted):
-                news = [item for item in news if item[0] != choice]
-        return news
-
     async def _send(self, data: bytes, *, more: bool = True) -> None:
         if not self._exchange.status:
-            headers = [*_HEADERS, *self._headers()]
+            headers = [*STREAM, *self._headers()]
             await self._exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._exchange.send({"type": "http.response.body", "body": data, "more_body": more})
         self._spoke = self._clock()

@@ -1,6 +1,7 @@
 """Making a plain answer: events folded, and one more try where an answer is not what was asked for."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from dragoman.errors import GatewayError
 from dragoman.fold import Folded, counting
@@ -9,22 +10,25 @@ from dragoman.runs import Run
 from dragoman.server.choices import Choices
 from dragoman.wire.base import Codec, Decoded, Identity
 
+Submit: TypeAlias = Callable[[Iterable[int]], list[Run]]
+"""Begins a run for each of these choices of a request."""
+
 
 class Whole:
     """Makes one plain answer of all choices.
 
     Attributes:
         notices: What the client is to be warned of in the answer, once it is made.
+        answers: What it is made of.
     """
 
-    def __init__(
-        self, codec: Codec, decoded: Decoded, choices: Choices, submit: Callable[[Iterable[int]], list[Run]]
-    ) -> None:
+    def __init__(self, codec: Codec, decoded: Decoded, choices: Choices, submit: Submit) -> None:
         self._codec = codec
         self._decoded = decoded
         self._choices = choices
         self._submit = submit
         self.notices: tuple[Notice, ...] = ()
+        self.answers: list[Folded] = []
 
     async def make(self) -> bytes:
         """The answer's body.
@@ -35,6 +39,7 @@ class Whole:
         answers = list((await self._told(range(len(self._choices.runs)))).values())
         if faults := self._codec.faults(self._decoded, answers):
             answers = await self._ask_again(answers, faults)
+        self.answers = answers
         self.notices += self._codec.review(self._decoded, answers)
         first = self._choices.runs[0]
         return self._codec.encode(self._decoded, Identity(first.id, first.created), answers)

@@ -24,7 +24,8 @@ from dragoman.upstream_settings import Cloud, UpstreamSettings, checked, upstrea
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
-_POOL, _EMBEDDINGS, _FETCH = "Processes", "Embeddings", "Images and files by URL"
+_POOL, _STORE = "Processes", "Kept answers"
+_EMBEDDINGS, _FETCH = "Embeddings", "Images and files by URL"
 _ANSWERS, _LOG, _AGENTS = "Requests and answers", "Files, log and development", "Agents"
 _Mode = Literal["default", "plan", "acceptEdits", "dontAsk", "bypassPermissions"]
 
@@ -140,6 +141,19 @@ class Settings(BaseSettings):
     )
     max_memory: Annotated[ByteSize, Given(_POOL, shown="2GiB")] = Field(
         ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
+    )
+
+    store: Annotated[bool, Given(_STORE)] = Field(
+        True, description="Keep responses, and chat completions with `store`, to be asked for and gone on from."
+    )
+    store_ttl: Annotated[float, Given(_STORE, shown="`2592000`, 30 days")] = Field(
+        30 * 86_400.0, gt=0, description="Seconds that they are kept."
+    )
+    store_max_entries: Annotated[int, Given(_STORE)] = Field(
+        100_000, ge=1, description="The most of them; the conversations left alone longest go first."
+    )
+    store_max_bytes: Annotated[ByteSize, Given(_STORE, shown="1GiB")] = Field(
+        ByteSize(2**30), ge=1, description="The most bytes of them, in the same way."
     )
 
     embeddings_model: Annotated[str, Given(_EMBEDDINGS)] = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+KEY_BYTES = 32
 _NONCE = 12
 
 
@@ -14,7 +15,7 @@ class Seal:
     """Closes and opens values. Each is bound to its name: one cannot be passed off as another.
 
     Args:
-        key: 32 bytes.
+        key: `KEY_BYTES` of them.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -30,7 +31,7 @@ class Seal:
             return cls(path.read_bytes())
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:  # noqa: PTH123 - a mode
-            file.write(AESGCM.generate_key(256))
+            file.write(os.urandom(KEY_BYTES))
         with suppress(FileExistsError):
             os.link(draft, path)
         draft.unlink()
@@ -43,6 +44,8 @@ class Seal:
 
     def opened(self, sealed: bytes, name: str) -> bytes | None:
         """Decrypt; None for what another key closed, or what was tampered with."""
+        if len(sealed) <= _NONCE:
+            return None
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
         except InvalidTag:

@@ -5,9 +5,9 @@ ready to be sent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from dragoman.catalog import Resolved
 from dragoman.errors import GatewayError
@@ -24,6 +24,23 @@ NO_HEADERS: Headers = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """That an answer is to be kept, and how.
+
+    Attributes:
+        asked: Whether the client said so itself: then its answer is made to the end also where it leaves before.
+        background: Whether the client does not wait for the answer.
+        parent: The id of the kept answer that it goes on from.
+        labels: The client's own words about it.
+    """
+
+    asked: bool = False
+    background: bool = False
+    parent: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
     """A client's request, understood. Dialects add what they need to encode the answer.
 
@@ -35,6 +52,7 @@ class Decoded:
         notices: What was ignored, clamped or mapped on the way.
         media: The images and documents in the body. Those with a `url` source may still have to be fetched.
         terms: What the client says beside the body.
+        keeping: How the answer is to be kept; none where it is not.
     """
 
     body: MessagesRequest
@@ -44,6 +62,7 @@ class Decoded:
     notices: tuple[Notice, ...] = ()
     media: tuple[Placed, ...] = ()
     terms: Terms = NO_TERMS
+    keeping: Keeping | None = None
 
     def body_of(self, choice: int) -> MessagesRequest:  # noqa: ARG002 - one question for all, in most dialects
         """The canonical request that one of the answers is to; the same for all unless a dialect takes several."""
@@ -137,4 +156,80 @@ class Codec(Protocol):
 
     def encode_error(self, error: GatewayError) -> ErrorReply:
         """Encode an error that ends the request before an answer began."""
+        ...
+
+
+class Documents(Protocol):
+    """Kept answers of one dialect, each in one piece of bytes that holds the question, too. Nobody else reads them."""
+
+    kind: str
+    """What they are, where answers are kept."""
+
+    def id_of(self, identity: Identity) -> str:
+        """The id that an answer goes by."""
+        ...
+
+    def whole(self, decoded: Decoded, identity: Identity, answers: Sequence[Folded], body: bytes) -> bytes:
+        """An answer that is made; `body` is what `Codec.encode` has made of it."""
+        ...
+
+    def shown(self, document: bytes, include: Sequence[str] = ()) -> bytes:
+        """The answer as its client gets to see it.
+
+        Args:
+            document: The document.
+            include: What the client wants to see beside the rest, in the words of the dialect.
+        """
+        ...
+
+
+@runtime_checkable
+class Pollable(Documents, Protocol):
+    """Answers that can be asked for while they are being made."""
+
+    def begun(self, decoded: Decoded, identity: Identity) -> bytes:
+        """An answer that has still to be made."""
+        ...
+
+    def running(self, document: bytes) -> bytes:
+        """An answer that is being made, by what it was when it had begun."""
+        ...
+
+    def failed(self, document: bytes, error: GatewayError) -> bytes:
+        """An answer that broke off, by what it was before."""
+        ...
+
+    def cancelled(self, document: bytes) -> bytes:
+        """An answer that nobody wanted any more, by what it was before."""
+        ...
+
+    def last_event(self, document: bytes, number: int) -> bytes:
+        """What ends the stream of an answer that broke off with nobody left to tell it.
+
+        Args:
+            document: The answer, failed.
+            number: The number of the event.
+        """
+        ...
+
+
+@runtime_checkable
+class PollableStream(StreamEncoder, Protocol):
+    """The encoder of an answer that may be made in the background."""
+
+    def queue(self) -> bytes:
+        """Tell that the answer waits for its turn, before anything else is told."""
+        ...
+
+    def cancel(self) -> bytes:
+        """Close what is open, and end the stream of an answer that nobody wants any more."""
+        ...
+
+
+class KeepingCodec(Codec, Protocol):
+    """A dialect whose answers can be kept."""
+
+    @property
+    def documents(self) -> Documents:
+        """How they are kept."""
         ...

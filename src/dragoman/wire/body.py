@@ -11,7 +11,7 @@ from dragoman.notices import Notice
 from dragoman.wire import formats, sampling, thinking
 from dragoman.wire.formats import AnswerFormat
 from dragoman.wire.sampling import Sampling
-from dragoman.wire.thinking import ReasoningEffort, Surroundings
+from dragoman.wire.thinking import ReasoningEffort, Surroundings, Verbosity
 from dragoman.wire.tools import Toolbox, set_tools, soften
 from dragoman.wire.turns import Turns, text_blocks
 
@@ -28,6 +28,8 @@ class Asked:
         effort: How hard to think.
         effort_param: The field it came in.
         answer_format: What the text must be; none for free text.
+        verbosity: How much to say.
+        verbosity_param: The field it came in.
         user: Who the client's user is. Claude is told of it only as a hash.
     """
 
@@ -38,6 +40,8 @@ class Asked:
     effort: ReasoningEffort | None = None
     effort_param: str = "reasoning_effort"
     answer_format: AnswerFormat | None = None
+    verbosity: Verbosity | None = None
+    verbosity_param: str = "verbosity"
     user: str | None = None
 
 
@@ -60,7 +64,7 @@ def make_body(asked: Asked, turns: Turns, box: Toolbox, model: Model, notices: l
     added = [block for words in (order, formats.instruction(asked.answer_format)) for block in text_blocks(words)]
     if system := [*turns.system, *added]:
         body["system"] = system
-    if asked.effort is not None:
+    if asked.effort is not None or asked.verbosity is not None:
         _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, notices)
     _set_format(body, asked.answer_format)
     if asked.user:
@@ -75,8 +79,9 @@ def _set_thinking(
     planned = thinking.plan(asked.effort, model, around, notices, asked.effort_param)
     if planned.config is not None:
         body["thinking"] = planned.config
-    if planned.effort is not None:
-        body["output_config"] = {"effort": planned.effort}
+    wordy = thinking.effort_of(asked.verbosity, asked.effort, model, notices, asked.verbosity_param)
+    if (effort := planned.effort or wordy) is not None:
+        body["output_config"] = {"effort": effort}
 
 
 def _conflict(body: MessagesRequest, asked: Asked, box: Toolbox, model: Model, conversation: str) -> str | None:

@@ -10,6 +10,8 @@ from dragoman.notices import Notice
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
+Verbosity = Literal["low", "medium", "high"]
+
 BUDGETS: Mapping[ReasoningEffort, int] = {
     "minimal": 1024,
     "low": 2048,
@@ -74,6 +76,29 @@ def plan(
     if "adaptive" in model.thinking:
         return Thinking({"type": "adaptive", "display": "summarized"}, effort)
     return Thinking(_budgeted(asked, around.max_tokens, notices, param), effort)
+
+
+def effort_of(
+    verbosity: Verbosity | None, asked: ReasoningEffort | None, model: Model, notices: list[Notice], param: str
+) -> Effort | None:
+    """The effort that is nearest to a verbosity, where the client asked for no effort: it governs all that is written.
+
+    Args:
+        verbosity: How much to say.
+        asked: The effort that the client asked for.
+        model: Whose rules hold.
+        notices: Where to say what could not be done as asked.
+        param: The client's name for the field.
+    """
+    if verbosity in (None, "medium"):
+        return None
+    if asked is not None or verbosity not in model.efforts:
+        detail = "Claude has nothing like `verbosity` beside its effort."
+        notices.append(Notice("ignored", param, detail))
+        return None
+    detail = f"Claude has nothing like `verbosity`; it was asked for {verbosity} effort, which thinking follows, too."
+    notices.append(Notice("mapped", param, detail))
+    return "low" if verbosity == "low" else "high"
 
 
 def _none(model: Model, notices: list[Notice], param: str) -> Thinking:

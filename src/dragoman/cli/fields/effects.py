@@ -10,6 +10,7 @@ from dragoman.cli.fields.probes import Probe
 from dragoman.errors import GatewayError
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat import ChatRequest, OpenAIChat
+from dragoman.wire.options import WireOptions
 from dragoman.wire.statuses import status_of
 
 _LONGEST = 48
@@ -20,6 +21,7 @@ _BY_THE_GATEWAY: Mapping[str, str] = {
     "include_usage": "the stream ends with the usage",
     "legacy_functions": "answered as `function_call`",
     "answer_format": "the answer is checked",
+    "keeping": "kept, to be asked for later",
     "terms": "an agent works, where the owner allows it",
 }
 """What the gateway does itself, by the attribute of the understood request that tells it."""
@@ -42,7 +44,7 @@ def effect(probe: Probe, model: Model) -> str:
 
 def _decoded(probe: Probe, model: Model, field: JSONObject) -> ChatRequest:
     body = {"model": model.id, **_PING, **probe.beside, **field}
-    return OpenAIChat(Catalog()).decode(msgspec.json.encode(body))
+    return OpenAIChat(Catalog(), WireOptions(keeps=True)).decode(msgspec.json.encode(body))
 
 
 def _sends(probe: Probe, before: ChatRequest | None, after: ChatRequest) -> Iterator[str]:

@@ -135,7 +135,7 @@ _ANSWER = (
 _REST = (
     Probe("user", "ann"),
     Probe("safety_identifier", "ann"),
-    Probe("metadata", {"run": "1"}),
+    Probe("metadata", {"run": "1"}, beside={"store": True}),
     Probe("store", True),
     Probe("frequency_penalty", 0.5),
     Probe("presence_penalty", 0.5),

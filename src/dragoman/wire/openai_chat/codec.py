@@ -9,6 +9,7 @@ from dragoman.fold import Folded
 from dragoman.notices import Notice
 from dragoman.wire.base import NO_HEADERS, Decoded, ErrorReply, Headers, Identity
 from dragoman.wire.openai_chat import decode, encode
+from dragoman.wire.openai_chat.kept import KeptChats
 from dragoman.wire.openai_chat.request import ChatRequest
 from dragoman.wire.openai_chat.stream import ChatStream
 from dragoman.wire.options import WireOptions
@@ -26,6 +27,7 @@ class OpenAIChat:
     def __init__(self, catalog: Catalog | Callable[[], Catalog], options: WireOptions | None = None) -> None:
         self._catalog = catalog
         self._options = options or WireOptions()
+        self.documents = KeptChats()
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ChatRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.

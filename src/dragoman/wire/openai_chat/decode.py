@@ -6,8 +6,10 @@ from dragoman.catalog import Catalog
 from dragoman.messages import JSONObject
 from dragoman.notices import Notice
 from dragoman.wire import agents, validation
+from dragoman.wire.base import Keeping
 from dragoman.wire.body import Asked, make_body
 from dragoman.wire.cache_marks import limit_marks
+from dragoman.wire.labels import labels
 from dragoman.wire.openai_chat import format as formats
 from dragoman.wire.openai_chat import parameters
 from dragoman.wire.openai_chat.request import ChatRequest
@@ -32,7 +34,8 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
     notices: list[Notice] = []
     note_unknown(data, request, options, notices)
     parameters.refuse_unsupported(request, options)
-    parameters.note_ignored(request, cast("JSONObject", data), notices)
+    kept = bool(request.store)
+    parameters.note_ignored(request, cast("JSONObject", data), notices, kept=kept)
     terms = agents.agent_terms(request.model, request.claude, notices)
     resolved = resolve(agents.plain_model(request.model), catalog, notices)
     box = toolbox(request, notices)
@@ -55,9 +58,9 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
         legacy_functions=speaks_of_functions(request),
         answer_format=asked.answer_format,
         tool_schemas=box.schemas,
-        store=bool(request.store),
-        metadata=request.metadata or {},
         terms=terms,
+        keeping=Keeping(asked=True, labels=labels(request.metadata, "metadata")) if kept else None,
+        messages=cast("JSONObject", data)["messages"] if kept else None,
     )
 
 
@@ -81,5 +84,6 @@ def _asked(request: ChatCompletionRequest) -> Asked:
         stop=request.stop,
         effort=request.reasoning_effort,
         answer_format=formats.answer_format(request.response_format),
+        verbosity=request.verbosity,
         user=request.safety_identifier or request.user,
     )

@@ -23,7 +23,6 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
     "seed": (),
     "prediction": (),
     "moderation": (),
-    "verbosity": ("medium",),
     "service_tier": ("auto", "default"),
     "prompt_cache_key": (),
     "prompt_cache_retention": (),
@@ -31,10 +30,7 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 }
 """Fields without an equivalent, and the values at which they mean nothing."""
 
-UNUSED: Mapping[str, tuple[JSON, ...]] = {"store": (False,), "metadata": ({},)}
-"""Fields that are the gateway's own to act on, and that it does not act on yet."""
-
-_WITHOUT_USE = frozenset({*IGNORED, *UNUSED})
+_WITHOUT_USE = frozenset({*IGNORED, "metadata"})
 _WITH_PARTS = (UserMessage, ToolMessage)
 
 
@@ -42,12 +38,14 @@ def refuse_unsupported(request: ChatCompletionRequest, options: WireOptions) -> 
     """Refuse what cannot be had.
 
     Raises:
-        UnsupportedFeature: Log probabilities or audio.
+        UnsupportedFeature: Log probabilities, audio, or to be kept where nothing is.
         InvalidRequest: More choices than the operator allows.
     """
     if request.logprobs or request.top_logprobs:
         param = "logprobs" if request.logprobs else "top_logprobs"
         raise UnsupportedFeature("Claude gives no log probabilities.", param=param)
+    if request.store and not options.keeps:
+        raise UnsupportedFeature("This gateway keeps nothing (`--no-store`). Leave `store` out.", param="store")
     if request.audio is not None or "audio" in (request.modalities or ()):
         param = "modalities" if request.audio is None else "audio"
         raise UnsupportedFeature("Claude speaks no audio.", param=param)
@@ -58,28 +56,30 @@ def refuse_unsupported(request: ChatCompletionRequest, options: WireOptions) -> 
         raise InvalidRequest(f"`n` may be {options.max_choices} at most.", param="n")
 
 
-def note_ignored(request: ChatCompletionRequest, sent: Collection[str], notices: list[Notice]) -> None:
+def note_ignored(request: ChatCompletionRequest, sent: Collection[str], notices: list[Notice], *, kept: bool) -> None:
     """Say which fields do nothing here.
 
     Args:
         request: The request.
         sent: The names of the fields that are in it.
         notices: Where to say so.
+        kept: Whether the completion is kept.
     """
     if not _WITHOUT_USE.isdisjoint(sent):
-        _note_fields(request, notices)
+        _note_fields(request, notices, kept=kept)
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "Chunks are as long as what is in them."
         notices.append(Notice("ignored", "stream_options.include_obfuscation", detail))
     notices += _details(request.messages)
 
 
-def _note_fields(request: ChatCompletionRequest, notices: list[Notice]) -> None:
-    for fields, detail in ((IGNORED, "Claude has nothing like"), (UNUSED, "Nothing is done yet with")):
-        for name, neutral in fields.items():
-            value = getattr(request, name)
-            if value is not None and value not in neutral:
-                notices.append(Notice("ignored", name, f"{detail} `{name}`."))
+def _note_fields(request: ChatCompletionRequest, notices: list[Notice], *, kept: bool) -> None:
+    for name, neutral in IGNORED.items():
+        value = getattr(request, name)
+        if value is not None and value not in neutral:
+            notices.append(Notice("ignored", name, f"Claude has nothing like `{name}`."))
+    if request.metadata and not kept:
+        notices.append(Notice("ignored", "metadata", "It is kept with a completion that is kept: `store`."))
 
 
 def _details(messages: Iterable[ChatMessage]) -> Iterator[Notice]:

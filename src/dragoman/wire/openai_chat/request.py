@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dragoman.messages import JSONObject
+from dragoman.messages import JSON, JSONObject
 from dragoman.wire.base import Decoded
 from dragoman.wire.formats import AnswerFormat
 
@@ -17,13 +17,11 @@ class ChatRequest(Decoded):
         legacy_functions: Whether calls are answered as `function_call`, the form before tools.
         answer_format: What the text must be, checked before the answer ends; none for free text.
         tool_schemas: The client's own parameter schemas, by tool.
-        store: Whether the client wants to read the answer back later.
-        metadata: The client's own labels, kept with the run.
+        messages: The conversation as the client sent it, where it is to be kept.
     """
 
     include_usage: bool = False
     legacy_functions: bool = False
     answer_format: AnswerFormat | None = None
     tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
-    store: bool = False
-    metadata: JSONObject = field(default_factory=dict)
+    messages: JSON = None

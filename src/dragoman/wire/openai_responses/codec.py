@@ -12,6 +12,8 @@ from dragoman.fold import Folded
 from dragoman.notices import Notice
 from dragoman.wire.base import NO_HEADERS, Decoded, ErrorReply, Headers, Identity
 from dragoman.wire.openai_responses import decode, encode
+from dragoman.wire.openai_responses.kept import KeptResponses
+from dragoman.wire.openai_responses.past import Past
 from dragoman.wire.openai_responses.request import ResponsesRequest
 from dragoman.wire.openai_responses.stream import ResponseStream
 from dragoman.wire.options import WireOptions
@@ -36,6 +38,7 @@ class OpenAIResponses:
         self._catalog = catalog
         self._options = options or WireOptions()
         self._clock = clock
+        self.documents = KeptResponses(self._options.vault)
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.
@@ -45,6 +48,15 @@ class OpenAIResponses:
             NotFound: The model does not exist.
         """
         return decode.decode(raw, self._catalog(), self._options)
+
+    def decode_after(self, raw: bytes, past: Past) -> ResponsesRequest:
+        """Understand a request that goes on from a kept response; the rest as `decode`.
+
+        Args:
+            raw: Its body.
+            past: What was said before.
+        """
+        return decode.decode(raw, self._catalog(), self._options, past)
 
     def review(self, decoded: Decoded, answers: Sequence[Folded]) -> tuple[Notice, ...]:
         """What a whole answer is to be warned of: tool arguments that do not fit the client's schemas."""

@@ -19,7 +19,6 @@ _DEFAULTS: JSONObject = {
 }
 _FIXED: JSONObject = {
     "service_tier": "default",
-    "store": False,
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "top_logprobs": 0,
@@ -27,11 +26,12 @@ _FIXED: JSONObject = {
 """What is so whatever the client sent."""
 
 
-def echo(sent: JSONObject) -> JSONObject:
+def echo(sent: JSONObject, *, kept: bool) -> JSONObject:
     """The settings of one request.
 
     Args:
         sent: The request's body, which is known to fit the schema.
+        kept: Whether the response is kept.
     """
     given = {key: value for key, default in _DEFAULTS.items() if (value := sent.get(key, default)) is not None}
     tools = sent.get("tools")
@@ -39,6 +39,7 @@ def echo(sent: JSONObject) -> JSONObject:
         **_DEFAULTS,
         **given,
         **_FIXED,
+        "store": kept,
         "reasoning": _reasoning(_object(sent.get("reasoning"))),
         "text": _text(_object(sent.get("text"))),
         "tools": [_tool(_object(tool)) for tool in tools] if isinstance(tools, list) else [],

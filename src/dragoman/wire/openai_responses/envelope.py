@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dragoman.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.answers import answer_id
 from dragoman.wire.base import Identity
@@ -55,9 +56,9 @@ class Envelope:
             **request.echo,
         }
 
-    def begun(self) -> JSONObject:
-        """While the answer is being made."""
-        return self._made("in_progress", [])
+    def begun(self, status: str = "in_progress") -> JSONObject:
+        """While the answer is being made, or waits for it."""
+        return self._made(status, [])
 
     def ended(self, ending: Ending, output: list[JSON], counts: Counts, now: int) -> JSONObject:
         """Once it is made.
@@ -71,11 +72,15 @@ class Envelope:
         details: JSONObject | None = {"reason": ending.reason} if ending.reason else None
         done = None if ending.reason else now
         made = self._made(ending.status, output)
-        return {**made, "completed_at": done, "incomplete_details": details, "usage": _usage(counts)}
+        return {**made, "completed_at": done, "incomplete_details": details, "usage": usage_of(counts)}
 
-    def failed(self, output: list[JSON], code: str, message: str) -> JSONObject:
+    def failed(self, output: list[JSON], error: GatewayError) -> JSONObject:
         """When it broke off."""
-        return {**self._made("failed", output), "error": {"code": code, "message": message}}
+        return {**self._made("failed", output), "error": failure(error)}
+
+    def cancelled(self, output: list[JSON]) -> JSONObject:
+        """When nobody wanted it any more."""
+        return self._made("cancelled", output)
 
     def _made(self, status: str, output: list[JSON]) -> JSONObject:
         return {
@@ -89,7 +94,17 @@ class Envelope:
         }
 
 
-def _usage(counts: Counts) -> JSONObject:
+def failure(error: GatewayError) -> JSONObject:
+    """An error inside of a response, which has codes of its own: the nearest of them."""
+    if isinstance(error, RateLimited | QuotaExceeded):
+        nearest = "rate_limit_exceeded"
+    else:
+        nearest = "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
+    return {"code": nearest, "message": error.message}
+
+
+def usage_of(counts: Counts) -> JSONObject:
+    """Token counts, as responses say them."""
     return {
         "input_tokens": counts.input,
         "input_tokens_details": {"cached_tokens": counts.read, "cache_write_tokens": counts.written},

@@ -127,6 +127,13 @@ class WebSearchCall(Struct, tag_field="type", tag="web_search_call"):
     action: JSON = None
 
 
+class Compaction(Struct, tag_field="type", tag="compaction"):
+    """What stands for a conversation that `POST /v1/responses/compact` has summed up."""
+
+    encrypted_content: str
+    id: str | None = None
+
+
 class ItemReference(Struct, tag_field="type", tag="item_reference"):
     """An item by its id: refused by name."""
 
@@ -141,6 +148,7 @@ InputItem = (
     | CustomToolCallOutput
     | Reasoning
     | WebSearchCall
+    | Compaction
     | ItemReference
 )
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in InputItem.__args__)

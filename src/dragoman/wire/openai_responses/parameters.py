@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from dragoman.errors import UnsupportedFeature
+from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON
 from dragoman.notices import Notice
 from dragoman.wire.openai_responses.item_schema import InputImage
@@ -24,24 +24,39 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 """Fields without an equivalent, and the values at which they mean nothing."""
 
 UNKEPT: Mapping[str, str] = {
-    "previous_response_id": "Responses are not kept; send the earlier items in `input`.",
-    "conversation": "Conversations are not kept; send the earlier items in `input`.",
+    "conversation": "There are no conversation objects; go on with `previous_response_id`.",
     "prompt": "There are no stored prompts; send the prompt itself in `instructions` and `input`.",
 }
-"""Fields that lead to what would have to be kept."""
+"""Fields that lead to what is not kept here."""
+INCLUDED_ANYWAY = frozenset({"message.input_image.image_url"})
+_STORE = "This gateway keeps nothing (`--no-store`)."
+WITHOUT_STORE: Mapping[str, str] = {
+    "previous_response_id": f"{_STORE} Send the earlier items in `input`.",
+    "background": f"{_STORE} Stream the answer instead.",
+    "store": f"{_STORE} Leave `store` out.",
+}
+"""Fields that need a store, and what to do without one."""
 
 
-def refuse_unsupported(request: CreateResponse) -> None:
+def refuse_unsupported(request: CreateResponse, *, keeps: bool) -> None:
     """Refuse what cannot be had.
 
+    Args:
+        request: The request.
+        keeps: Whether responses can be kept.
+
     Raises:
-        UnsupportedFeature: What is not kept, answers in the background, or log probabilities.
+        UnsupportedFeature: What is not kept, or log probabilities.
+        InvalidRequest: An answer in the background that is not to be kept.
     """
     for name, said in UNKEPT.items():
         if getattr(request, name) is not None:
             raise UnsupportedFeature(said, param=name)
-    if request.background:
-        raise UnsupportedFeature("Nothing is answered in the background; a stream may be long.", param="background")
+    for name, said in WITHOUT_STORE.items() if not keeps else ():
+        if getattr(request, name):
+            raise UnsupportedFeature(said, param=name)
+    if request.background and request.store is False:
+        raise InvalidRequest("A response in the background has to be kept: leave `store` out.", param="store")
     if request.top_logprobs:
         raise UnsupportedFeature("Claude gives no log probabilities.", param="top_logprobs")
     for index, value in enumerate(request.include or ()):
@@ -49,29 +64,32 @@ def refuse_unsupported(request: CreateResponse) -> None:
             raise UnsupportedFeature("Claude gives no log probabilities.", param=f"include[{index}]")
 
 
-def note_ignored(request: CreateResponse, notices: list[Notice]) -> None:
-    """Say which fields do nothing here."""
+def note_ignored(request: CreateResponse, notices: list[Notice], *, kept: bool) -> None:
+    """Say which fields do nothing here.
+
+    Args:
+        request: The request.
+        notices: Where to say it.
+        kept: Whether the response is kept.
+    """
     for name, neutral in IGNORED.items():
         value = getattr(request, name)
         if value is not None and value not in neutral:
             notices.append(Notice("ignored", name, f"Claude has nothing like `{name}`."))
+    if request.metadata and not kept:
+        detail = "Nothing is done with it but to repeat it in the response."
+        notices.append(Notice("ignored", "metadata", detail))
     notices += _ignored(request)
     notices += _details(request)
 
 
 def _ignored(request: CreateResponse) -> Iterator[Notice]:
-    if request.store:
-        yield Notice("ignored", "store", "Responses are not kept.")
-    if request.metadata:
-        yield Notice("ignored", "metadata", "Nothing is done with it but to repeat it in the response.")
     if request.truncation == "auto":
         yield Notice("ignored", "truncation", "Nothing is cut; what is too long for the model is refused.")
     if request.stream_options and request.stream_options.include_obfuscation:
         yield Notice("ignored", "stream_options.include_obfuscation", "Events are as long as what is in them.")
-    if request.text and request.text.verbosity not in (None, "medium"):
-        yield Notice("ignored", "text.verbosity", "Claude has nothing like `verbosity`.")
     for index, value in enumerate(request.include or ()):
-        if value not in INCLUDED:
+        if value not in INCLUDED | INCLUDED_ANYWAY:
             yield Notice("ignored", f"include[{index}]", "There is nothing like this to include.")
 
 

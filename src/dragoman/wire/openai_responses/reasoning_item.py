@@ -1,7 +1,6 @@
 """What the model thought, to be read, to be sent back, or only to be known of."""
 
 from dragoman.messages import Block, JSONObject
-from dragoman.wire.openai_responses import encrypted
 from dragoman.wire.openai_responses.places import Events, Place, Status
 from dragoman.wire.openai_responses.request import ResponsesRequest
 
@@ -14,6 +13,7 @@ class ReasoningItem:
         self._block = dict(block)
         self._request = request
         self._pieces: list[str] = []
+        self._sealed: str | None = None
 
     def begin(self) -> Events:
         """Tell of it."""
@@ -51,9 +51,15 @@ class ReasoningItem:
             "type": "reasoning",
             "summary": [{"type": "summary_text", "text": text}] if shown else [],
         }
-        if self._request.encrypted and (sealed := encrypted.closed(self._whole(text))):
+        if sealed := self._closed(text):
             item["encrypted_content"] = sealed
         return item
+
+    def _closed(self, text: str) -> str | None:
+        """The block, sealed once: no two seals of it are the same."""
+        if self._sealed is None and self._request.seal:
+            self._sealed = self._request.seal(self._whole(text))
+        return self._sealed
 
     def _whole(self, text: str) -> Block:
         return {**self._block, "thinking": text} if self._block.get("type") == "thinking" else self._block

@@ -1,11 +1,12 @@
 """What the responses dialect remembers of a request until its answer is encoded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dragoman.messages import JSONObject
+from dragoman.messages import JSON, Block, JSONObject
 from dragoman.wire.base import Decoded
 from dragoman.wire.formats import AnswerFormat
+from dragoman.wire.openai_responses.turn import PastTurn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +19,12 @@ class ResponsesRequest(Decoded):
         tool_schemas: The client's own parameter schemas, by tool.
         answer_format: What the text must be, checked before the answer ends; none for free text.
         summary: Whether the client wants to read what was thought.
-        encrypted: Whether it wants to send it back.
+        seal: Closes a thinking block for the client to send it back; none where it does not want to.
         sources: Whether it wants to know where was searched.
+        items: What this request says, item by item, as it is kept.
+        tools: Its tools, as the client sent them.
+        past: What was said before, in kept responses.
+        before: Gives the exact name of the conversation, which thinking is bound to.
     """
 
     echo: JSONObject = field(default_factory=dict)
@@ -27,5 +32,9 @@ class ResponsesRequest(Decoded):
     tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
     summary: bool = False
-    encrypted: bool = False
+    seal: Callable[[Block], str | None] | None = None
     sources: bool = False
+    items: JSON = None
+    tools: JSON = None
+    past: Sequence[PastTurn] = ()
+    before: Callable[[], str] = str

@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 
-from dragoman.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited, UpstreamFailed
+from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, BlockStop, MessageDelta, MessageEvent, MessageStart, MessageStop
 from dragoman.messages import Block, JSONObject
 from dragoman.wire import sse
@@ -51,8 +51,21 @@ class ResponseStream:
         self._calls = False
         self._number = 0
         self._ended = False
+        self._queued = False
         self.failure: GatewayError | None = None
         self.response: JSONObject | None = None
+
+    def queue(self) -> bytes:
+        """Tell that the response waits for its turn, before anything else is told."""
+        self._queued = True
+        kinds = ("response.created", "response.queued")
+        return self._framed({"type": kind, "response": self._envelope.begun("queued")} for kind in kinds)
+
+    def cancel(self) -> bytes:
+        """Close what is open, and end the stream of a response that nobody wants any more."""
+        self._ended = True
+        begin = () if self._number else self._begin()
+        return self._framed(chain(begin, self._output.close("incomplete"), self._cancelled()))
 
     def feed(self, event: MessageEvent, choice: int = 0) -> bytes:  # noqa: ARG002 - there is one
         """Encode one event. A structured answer that does not fit its format ends as an error."""
@@ -93,7 +106,8 @@ class ResponseStream:
                 return self._complete()
 
     def _begin(self) -> Events:
-        for kind in ("response.created", "response.in_progress"):
+        created = () if self._queued else ("response.created",)
+        for kind in (*created, "response.in_progress"):
             yield {"type": kind, "response": self._envelope.begun()}
 
     def _start(self, block: Block) -> Events:
@@ -122,8 +136,12 @@ class ResponseStream:
         self.response = self._envelope.ended(self._ending, self._output.items, counts, int(self._clock()))
         yield {"type": f"response.{self._ending.status}", "response": self.response}
 
+    def _cancelled(self) -> Events:
+        # There is no event of its own for this; what the response says is what counts.
+        yield {"type": "response.incomplete", "response": self._envelope.cancelled(self._output.items)}
+
     def _failed(self, error: GatewayError) -> Events:
-        response = self._envelope.failed(self._output.items, _code(error), error.message)
+        response = self._envelope.failed(self._output.items, error)
         yield {"type": "response.failed", "response": response}
         said = openai_error(error)
         # OpenAI says it at the top; its own clients raise on `error`, and Open Responses wants it there.
@@ -140,10 +158,3 @@ class ResponseStream:
     def _count(self, usage: object) -> None:
         if isinstance(usage, Mapping):
             self._usage.update({key: value for key, value in usage.items() if value is not None})
-
-
-def _code(error: GatewayError) -> str:
-    """The nearest of the codes that a response's own `error` may have."""
-    if isinstance(error, RateLimited | QuotaExceeded):
-        return "rate_limit_exceeded"
-    return "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
