@@ -7,7 +7,7 @@ ARGS ?=
 # What the tests of the local embedding model need, some 280 MB to download; `make test EMBEDDINGS=` leaves both out.
 EMBEDDINGS ?= $(VENV)/.embeddings
 
-.PHONY: help serve test check format lint types contracts pytest docs clients bench bench-api soak clean
+.PHONY: help serve test check format lint types contracts pytest docs docs-site clients bench bench-api soak clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,7 +15,7 @@ help: ## Show what can be made
 serve: $(VENV)/.serve ## Start the gateway; flags in ARGS, as in: make serve ARGS=--simulate
 	@$(BIN)/dragoman serve $(ARGS)
 
-test: check pytest ## Run everything that continuous integration runs
+test: check docs-site pytest ## Run everything that continuous integration runs
 
 check: lint types contracts ## Lint, types and import contracts: run before a commit
 
@@ -39,6 +39,9 @@ pytest: $(VENV)/.dev $(EMBEDDINGS)
 docs: $(VENV)/.dev ## Write the generated pages of docs/ anew
 	$(BIN)/python -m dragoman.cli.reference
 
+docs-site: $(VENV)/.docs ## Build the documentation as a site, in site/; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d site/.doctrees . site/html
+
 clients: $(VENV)/.dev ## Run real clients' checks against a simulated gateway; DRAGOMAN_CLIENTS names their folder
 	@$(BIN)/python tests/clients/run_clients.py $(ARGS)
 
@@ -52,7 +55,7 @@ soak: $(VENV)/.dev ## Run two thousand requests, bad clients and killed processe
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,6 +70,10 @@ $(VENV)/.serve: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 # Torch first and by its version: on Linux a later choice of pip's own could be a build for graphics cards, several GB.
 $(VENV)/.embeddings: $(VENV)/.dev

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
+from dragoman.cli.commands_page import commands_page
 from dragoman.cli.connect import clients_page
 from dragoman.cli.fields import chat_fields_page
 from dragoman.cli.options import default_of
@@ -64,6 +65,7 @@ def write(root: Path) -> None:
     """Write the files under a directory."""
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (root / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
     (root / "docs" / "clients.md").write_text(clients_page(), encoding="utf-8")
     (root / "docs" / "chat-fields.md").write_text(chat_fields_page(), encoding="utf-8")
     (root / ".env.example").write_text(env_example(), encoding="utf-8")

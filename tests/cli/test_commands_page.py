@@ -1,0 +1,28 @@
+"""`docs/commands.md` is made from the commands."""
+
+from pathlib import Path
+
+import click
+
+from dragoman.cli.commands_page import commands_page
+from dragoman.cli.main import SUMMARIES, cli
+from dragoman.settings import Settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+SETTINGS = Settings.model_fields
+
+
+def test_the_page_is_current() -> None:
+    """`make docs` has been run since the last change of a command."""
+    assert PAGE.read_text(encoding="utf-8") == commands_page()
+
+
+def test_it_names_every_command_and_flag() -> None:
+    """Nothing that can be typed is missing; flags of all settings have a page of their own."""
+    page = commands_page()
+    for name in SUMMARIES:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        section = page.partition(f"## dragoman {name}\n")[2].partition("\n## ")[0]
+        own = [part for part in command.params if isinstance(part, click.Option) and part.name not in SETTINGS]
+        assert [option.opts for option in own if option.opts[-1] not in section and not option.hidden] == []
