@@ -146,6 +146,9 @@ async def test_a_daily_budget_ends_runs_until_midnight_also_after_a_restart(tmp_
             ready = await gateway.http.get("/health/ready")
             assert ready.status_code == 503
             assert ready.json()["backend"]["upstreams"]["one"]["budget"]["left_dollars"] == "0.0000"
+            metrics = (await gateway.http.get("/metrics")).text
+            assert 'dragoman_upstream_ready{upstream="one"} 0.0' in metrics
+            assert 'dragoman_upstream_spent_dollars{upstream="one"} 0.0002' in metrics
 
 
 async def test_models_have_their_upstreams(tmp_path: Path) -> None:
@@ -170,6 +173,9 @@ async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> N
         direct = await gateway.chat(PONG)
         assert (said(direct), direct.headers["x-dragoman-path"]) == ("PONG", "api")
         assert (tmp_path / "state" / "upstreams" / "one").is_dir()
+        metrics = (await gateway.http.get("/metrics")).text
+        assert 'dragoman_processes{state="live"} 1.0' in metrics
+        assert 'dragoman_upstream_runs{upstream="two"} 0.0' in metrics
     assert gateway.calls() == [1, 1]
 
 

@@ -1,6 +1,7 @@
 """Figures for Prometheus, by its official client, in a registry of our own."""
 
 import asyncio
+import collections
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -11,9 +12,11 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dragoman.messages import JSONObject
 from dragoman.runs import Engine, Run
 from dragoman.server.exchange import NO_SUCH_METHOD, Exchange
 from dragoman.server.options import Operations
+from dragoman.server.upstream_metrics import upstream_metrics, upstreams_of
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _KINDS = {
@@ -112,9 +115,21 @@ class _Now(Collector):
         yield GaugeMetricFamily("dragoman_runs_queued", "Runs that wait for a place", self._engine.queued)
         yield GaugeMetricFamily("dragoman_ready", "Whether a run would work", self._operations.ready() is None)
         yield GaugeMetricFamily("dragoman_tasks", "Tasks of the gateway's event loop", len(asyncio.all_tasks()))
+        status = self._operations.status()
+        upstreams = upstreams_of(status)
         processes = GaugeMetricFamily("dragoman_processes", "Processes of the backend", labels=("state",))
-        counted = self._operations.status().get("processes")
+        for state, count in _processes(status, *upstreams.values()).items():
+            processes.add_metric((state,), count)
+        yield processes
+        if upstreams:
+            yield from upstream_metrics(upstreams)
+
+
+def _processes(*statuses: JSONObject) -> Mapping[str, int]:
+    """By their state, of all backends together."""
+    found = collections.Counter[str]()
+    for counted in (status.get("processes") for status in statuses):
         for state, count in counted.items() if isinstance(counted, dict) else ():
             if isinstance(count, int) and state != "all":  # a sum is for Prometheus to make
-                processes.add_metric((state,), count)
-        yield processes
+                found[state] += count
+    return found
