@@ -16,8 +16,8 @@ import pytest
 import yaml
 from commands import PATIENCE, environment, line, run, started
 
+from dragoman.backends.claude_code.installation import locate
 from dragoman.backends.runtime import RuntimeOptions
-from dragoman.backends.runtime.command import locate
 from dragoman.cli.connect import CLIENTS, Client, Part, Target, clients_page
 
 KEY = "hush-0123456789"

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from commands import PATIENCE, environment, line, started
 
+from dragoman.backends.claude_code.installation import locate
 from dragoman.backends.runtime import RuntimeOptions
-from dragoman.backends.runtime.command import locate
 from dragoman.simulator import Simulator
 
 MARK = "Pl4nted"

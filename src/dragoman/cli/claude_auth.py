@@ -5,7 +5,7 @@ import subprocess
 
 import click
 
-from dragoman.backends.runtime.command import locate
+from dragoman.backends.claude_code.installation import locate
 from dragoman.bootstrap import runtime_options
 from dragoman.cli.options import settings_from
 from dragoman.errors import GatewayError

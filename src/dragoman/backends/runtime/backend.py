@@ -12,15 +12,16 @@ import psutil
 import structlog
 
 from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.claude_code.failures import SIGN_IN_ADVICE
+from dragoman.backends.claude_code.installation import prepare
+from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.processes import Guard
 from dragoman.backends.runtime import command, counting
 from dragoman.backends.runtime.agent.agents import Agents
 from dragoman.backends.runtime.agent.command import MARK
 from dragoman.backends.runtime.agent.workshop import remove_leftovers
 from dragoman.backends.runtime.conversation import Conversation
-from dragoman.backends.runtime.failures import SIGN_IN_ADVICE
 from dragoman.backends.runtime.kinds import Kind
-from dragoman.backends.runtime.launch import launch
 from dragoman.backends.runtime.live import Live
 from dragoman.backends.runtime.notes import Notes
 from dragoman.backends.runtime.options import RuntimeOptions
@@ -60,7 +61,7 @@ class RuntimeBackend:
 
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
-        self._work = command.prepare(self._options)
+        self._work = prepare(self._options)
         remove_leftovers(self._options.state_dir)
         if not self._options.signed_in:  # the owner's own directory holds what is not ours
             self._notes.sweep()

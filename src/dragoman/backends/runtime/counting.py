@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.runtime.failures import to_error
+from dragoman.backends.claude_code.failures import to_error
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.errors import TimedOut, UnsupportedFeature, UpstreamFailed
 from dragoman.messages import JSONObject, as_sent

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dragoman.backends.claude_code.installation import locate, prepare
 from dragoman.backends.runtime import command, facts
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.probe import Probe, ScriptedApi, Wrong
@@ -83,7 +84,7 @@ async def examine(options: RuntimeOptions, api: ScriptedApi) -> AsyncGenerator[F
         api: What stands in for Claude.
     """
     try:
-        executable = command.locate(options)
+        executable = locate(options)
     except GatewayError as error:
         yield Finding("command", ok=False, detail=error.message, advice=_REINSTALL)
         return
@@ -132,7 +133,7 @@ async def _see(check: _Check, probe: Probe) -> Finding:
 
 async def _command(executable: Path, options: RuntimeOptions) -> Finding:
     """Ask the executable for its version, which needs no more than that it can be run."""
-    work = command.prepare(options)
+    work = prepare(options)
     try:
         said = await _output(executable, command.environment(options), work)
     except (OSError, TimeoutError) as error:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 
 from dragoman.backends.base import RunRequest
+from dragoman.backends.claude_code.installation import locate, prepare
 from dragoman.backends.processes import Process
 from dragoman.backends.runtime import command
 from dragoman.backends.runtime.conversation import Conversation
@@ -81,8 +82,8 @@ class Probe:
     async def boot(self, *, one_call: bool = False, signed_in: bool = False) -> Session:
         """A process that waits for its first `initialize`; with `signed_in`, by a dummy token, on its reminders."""
         options = replace(self.options, signed_in=signed_in, config_dir=self.options.state_dir / "claude")
-        argv = [str(command.locate(options)), *command.arguments(one_call=one_call)]
-        work = command.prepare(options)
+        argv = [str(locate(options)), *command.arguments(one_call=one_call)]
+        work = prepare(options)
         if signed_in:
             argv += await Seeds(options, work).arguments(MODEL, datetime.now().astimezone().date())
         try:

@@ -16,6 +16,7 @@ from typing import cast
 
 import msgspec
 
+from dragoman.backends.claude_code.installation import locate
 from dragoman.backends.processes import Process
 from dragoman.backends.runtime import command, frames
 from dragoman.backends.runtime.options import RuntimeOptions
@@ -85,7 +86,7 @@ class Seeds:
         options = replace(self._options, base_url=base_url, config_dir=Path(scratch), retries=0)
         env = command.environment(options) | {"CLAUDE_CODE_OAUTH_TOKEN": "none", "HOME": scratch}
         argv = [a for a in command.arguments() if a != "--no-session-persistence"]
-        process = await Process.spawn([str(command.locate(options)), *argv], env=env, cwd=self._work)
+        process = await Process.spawn([str(locate(options)), *argv], env=env, cwd=self._work)
         session = Session(process, silence=self._options.boot_timeout)
         try:
             await session.begin({"systemPrompt": ""}, [], {"model": model})

@@ -8,11 +8,11 @@ from typing import TypeAlias, TypeVar, cast
 
 import structlog
 
+from dragoman.backends.claude_code.turn import Reader, Turn
 from dragoman.backends.processes import Process
 from dragoman.backends.runtime.command import SERVER_NAME
 from dragoman.backends.runtime.gate import Gate
 from dragoman.backends.runtime.tools import ToolServer
-from dragoman.backends.runtime.turn import Reader, Turn
 from dragoman.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.events import Event
 from dragoman.messages import JSON, JSONObject

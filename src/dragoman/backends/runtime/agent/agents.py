@@ -14,6 +14,7 @@ import psutil
 import structlog
 
 from dragoman.backends.base import RunRequest
+from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.processes import Guard
 from dragoman.backends.runtime import frames
 from dragoman.backends.runtime.agent.command import arguments, environment
@@ -23,7 +24,6 @@ from dragoman.backends.runtime.agent.remains import descendants, end_remains
 from dragoman.backends.runtime.agent.rules import Permitted
 from dragoman.backends.runtime.agent.turn import AgentTurn
 from dragoman.backends.runtime.agent.workshop import Workshop
-from dragoman.backends.runtime.launch import launch
 from dragoman.backends.runtime.options import RuntimeOptions
 from dragoman.backends.runtime.session import Session
 from dragoman.errors import UpstreamFailed

@@ -64,6 +64,7 @@ def environment(
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "CLAUDE_CODE_TMPDIR": str(workshop.scratch),
         "CLAUDE_ENV_FILE": str(workshop.shell),
+        "XDG_CACHE_HOME": str(workshop.cache),
     }
     if not options.signed_in:
         made["CLAUDE_CONFIG_DIR"] = str(workshop.config)

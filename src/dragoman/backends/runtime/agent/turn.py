@@ -7,9 +7,9 @@ they belong to calls that the client never sees. Usage is that of all calls, hel
 from collections.abc import Iterator
 from typing import cast
 
+from dragoman.backends.claude_code.failures import result_error
+from dragoman.backends.claude_code.turn import Outcome, text_of
 from dragoman.backends.runtime.agent.activity import called, came_of_it
-from dragoman.backends.runtime.failures import result_error
-from dragoman.backends.runtime.turn import Outcome, text_of
 from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.events import (
     BlockDelta,
@@ -37,7 +37,7 @@ _COUNTED = {
 
 
 class AgentTurn:
-    """Reads frames from the moment of asking to the end of the work; a `dragoman.backends.runtime.turn.Reader`.
+    """Reads frames from the moment of asking to the end of the work; a `dragoman.backends.claude_code.turn.Reader`.
 
     Attributes:
         outcome: Where it stands.

@@ -18,6 +18,7 @@ class Workshop:
     Attributes:
         config: The runtime's configuration directory.
         scratch: Its temporary files.
+        cache: What its commands keep for the next time, of which there is none.
         shell: What each command's shell runs first: it forgets the keys that the runtime needs.
         servers: The servers of further tools; None where there are none.
     """
@@ -33,9 +34,10 @@ class Workshop:
         self._path = state_dir / _FOLDER / f"{os.getpid()}-{run}"
         self.config = self._path / "claude"
         self.scratch = self._path / "tmp"
+        self.cache = self._path / "cache"
         self.shell = self._path / "shell"
         self.servers = self._path / "mcp.json" if servers else None
-        for folder in (self._path, self.config, self.scratch):
+        for folder in (self._path, self.config, self.scratch, self.cache):
             folder.mkdir(mode=0o700, parents=True)
         _write(self.shell, f"unset {' '.join(_SECRETS)}\n")
         if self.servers:

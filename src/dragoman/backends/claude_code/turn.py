@@ -7,7 +7,7 @@ only for failures, which it reports as messages of the model `<synthetic>`.
 from collections.abc import Iterator
 from typing import Literal, Protocol, TypeAlias, cast
 
-from dragoman.backends.runtime.failures import result_error
+from dragoman.backends.claude_code.failures import result_error
 from dragoman.errors import GatewayError, UpstreamFailed
 from dragoman.events import (
     BlockDelta,
