@@ -50,7 +50,7 @@ async def test_every_failure_of_the_api_is_an_error_and_never_an_answer(
         assert code is None or caught.value.code == code
         assert caught.value.message
         assert not any(isinstance(event, MessageStop) for event in seen)
-        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def _ends_with(harness: Runtime, reason: StopReason, *, max_tokens: int, w
     answer = await harness.ask([user(words)], max_tokens=max_tokens)
     assert answer.folded.message["stop_reason"] == reason
     assert isinstance(message_events(answer)[-1], MessageStop)
-    assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+    assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_a_client_that_leaves_takes_its_process_along(tmp_path: Path) -> N
         [session] = harness.backend._sessions
         await running.aclose()
         assert not is_alive(session.pid)
-        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 async def test_a_cancelled_run_takes_its_process_along(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
         harness.simulator.inject(Fault(action="silence", after=1))
         with pytest.raises(errors.TimedOut, match="no sign of life"):
             await harness.ask([user("Count to 9")])
-        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ async def test_a_program_that_is_no_runtime_is_a_clear_error(tmp_path: Path, pro
         with pytest.raises((errors.UpstreamFailed, errors.TimedOut), match=words):
             await harness.ask([user("One")])
         await asyncio.gather(*(session.exited for session in harness.backend._sessions))
-        assert harness.processes == {"spare": 0, "live": 0, "all": 0}
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 async def test_a_missing_command_is_a_clear_error(tmp_path: Path) -> None:

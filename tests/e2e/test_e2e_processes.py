@@ -58,7 +58,7 @@ async def test_a_client_that_leaves_a_stream_takes_its_process_along(tmp_path: P
             await anext(answer.aiter_lines())
             session = running.session
         await soon(asyncio.shield(session.exited))
-        assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "all": 0}
+        assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 async def test_a_client_that_does_not_wait_for_a_plain_answer(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_a_client_that_does_not_wait_for_a_plain_answer(tmp_path: Path) ->
         session = running.session
         asking.cancel()
         await soon(asyncio.shield(session.exited))
-        assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "all": 0}
+        assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 @dataclass
