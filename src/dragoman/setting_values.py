@@ -3,6 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator
 
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
@@ -82,6 +85,10 @@ def backend_name(value: object) -> object:
     if value == "cli":
         raise ValueError(f"the backend `{value}` is not in this version; use `runtime` or `api`")
     return "runtime" if value == "sdk" else value
+
+
+BackendName: TypeAlias = Annotated[Literal["runtime", "api"], BeforeValidator(backend_name)]
+"""A way to ask Claude, of the whole gateway or of one of its upstreams."""
 
 
 def state_dir() -> Path:

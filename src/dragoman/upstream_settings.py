@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from dragoman.setting_values import backend_name, names
+from dragoman.setting_values import BackendName, names
 
 Cloud = Literal["bedrock", "vertex"]
 
@@ -26,9 +26,7 @@ class UpstreamSettings(BaseModel):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="What it is called in headers and logs."
     )
-    backend: Annotated[Literal["runtime", "api"], BeforeValidator(backend_name)] = Field(
-        "api", description="How it is asked: `runtime` or `api`."
-    )
+    backend: BackendName = Field("api", description="How it is asked: `runtime` or `api`.")
     cloud: Cloud | None = Field(None, description="`bedrock` or `vertex`: Claude on that cloud, by the backend `api`.")
     region: str | None = Field(None, description="The cloud's region; none: what its own variables and files say.")
     project: str | None = Field(None, description="Vertex: the Google Cloud project.")

@@ -159,6 +159,9 @@ async def test_models_have_their_upstreams(tmp_path: Path) -> None:
             assert (await gateway.chat(PONG, model)).headers["x-dragoman-upstream"] == upstream
         nobody = await gateway.chat(PONG, "claude-sonnet-4-5")
         assert (nobody.status_code, nobody.json()["error"]["code"]) == (404, "model_not_found")
+        listed = {model["id"] for model in (await gateway.http.get("/v1/models")).json()["data"]}
+        assert {"claude-haiku-5-5", "claude-opus-5", "claude-sonnet-5-5"} <= listed
+        assert "claude-sonnet-4-5" not in listed
         body = {"model": "haiku", "messages": [{"role": "user", "content": PONG}]}
         counted = await gateway.http.post("/v1/messages/count_tokens", json=body)
         assert counted.json()["input_tokens"] > 0
@@ -177,6 +180,30 @@ async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> N
         assert 'dragoman_processes{state="live"} 1.0' in metrics
         assert 'dragoman_upstream_runs{upstream="two"} 0.0' in metrics
     assert gateway.calls() == [1, 1]
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+async def test_a_sign_in_is_left_for_a_key_only_with_leave(tmp_path: Path, *, fallback: bool) -> None:
+    """Claude Code says that its plan is used up: the owner has said whether a key may pay instead."""
+    mine = {**ONE, "api_key": None, "backend": "runtime", "signed_in": True}
+    async with upstreams(tmp_path, mine, TWO, fallback=fallback, claude_config_dir=tmp_path / "owner") as gateway:
+        gateway.simulators["one"].inject(Fault(status=429, message="You've hit your limit"), times=9)
+        answer = await gateway.chat(PONG)
+        if fallback:
+            assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+        else:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+        assert gateway.calls()[1] == fallback
+        assert not any(call.headers.get("authorization") for call in gateway.simulators["two"].calls)
+
+
+async def test_a_fault_of_claude_code_leads_to_the_next_upstream(tmp_path: Path) -> None:
+    """Also a process that cannot be started is an outage."""
+    through = {**ONE, "backend": "runtime"}
+    async with upstreams(tmp_path, through, TWO, claude_command=tmp_path / "none") as gateway:
+        answer = await gateway.chat(PONG)
+        assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+        assert gateway.calls() == [0, 1]
 
 
 async def test_a_cloud_is_an_upstream_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from dragoman.errors import (
     UpstreamFailed,
 )
 from dragoman.messages import Terms
-from dragoman.runs.routing import Upstream
+from dragoman.runs.routing import Upstream, serves
 from dragoman.runs.run import Run
 
 OF_THE_ACCOUNT = [
@@ -175,6 +175,21 @@ async def test_accounts_serve_their_models(model: str, upstream: str) -> None:
     routed = Routed({name: Fake() for name in ("small", "large", "rest")})
     routed.add("small", models=["claude-haiku-*"]).add("large", models=["claude-opus-5-5", "claude-opus-5"])
     assert (await ask(await routed.router(), request(model=model))).upstream == upstream
+
+
+@pytest.mark.parametrize(
+    ("patterns", "model", "served"),
+    [
+        ([], "claude-anything", True),
+        (["claude-haiku-4-5"], "claude-haiku-4-5-20251001", True),
+        (["claude-haiku-4-5-20251001"], "claude-haiku-4-5", False),
+        (["claude-haiku-*"], "claude-haiku-9", True),
+        (["claude-haiku-4-5"], "claude-haiku-5-5", False),
+    ],
+)
+def test_patterns(patterns: list[str], model: str, served: bool) -> None:  # noqa: FBT001
+    """A model is meant with all its dates, and a date alone."""
+    assert serves(patterns, model) is served
 
 
 async def test_a_model_that_nobody_serves_is_not_found() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import ASGIApp
 
@@ -17,7 +17,7 @@ from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.stores import shelf_for, vault_for
 from dragoman.bootstrap.thinking import account_of, keep_for
-from dragoman.bootstrap.upstreams import router_for
+from dragoman.bootstrap.upstreams import router_for, served_models
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
 from dragoman.fetch import FillMedia
@@ -100,7 +100,7 @@ def _catalog(settings: Settings) -> Catalog:
         aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
     )
     if not settings.models:
-        return catalog
+        return replace(catalog, models=served_models(settings, catalog))
     try:
         return catalog.only(settings.models)
     except NotFound as error:

@@ -9,10 +9,10 @@ from dragoman.backends.base import Backend
 from dragoman.bootstrap.backends import CloudPlace, backend_for
 from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of
-from dragoman.catalog import Catalog
+from dragoman.catalog import Catalog, Model
 from dragoman.errors import NotFound
 from dragoman.runs.account import Account
-from dragoman.runs.routing import Budget, Metered, Router, Upstream
+from dragoman.runs.routing import Budget, Metered, Router, Upstream, serves
 from dragoman.runs.thinking import Thinking
 from dragoman.setting_sources import secret_variable
 from dragoman.setting_values import key_in
@@ -68,6 +68,7 @@ def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
         "cloud": upstream.cloud,
         "signed_in": upstream.signed_in,
         "state_dir": settings.state_dir / "upstreams" / upstream.name,
+        "claude_config_dir": settings.claude_config_dir if upstream.signed_in else None,
         "anthropic_base_url": upstream.base_url or settings.anthropic_base_url,
         "retries": retries if upstream.retries is None else upstream.retries,
     }
@@ -100,11 +101,17 @@ def _upstream(
         upstream.name,
         Account(backend, Thinking(keep, account) if keep else None),
         order=place if upstream.order is None else upstream.order,
-        models=_patterns(settings, upstream),
+        models=patterns_of(settings, upstream),
         places=upstream.places,
         budget=budget,
         agents=upstream.backend == "runtime",
     )
+
+
+def served_models(settings: Settings, catalog: Catalog) -> tuple[Model, ...]:
+    """The models of the catalog that somebody serves."""
+    served = [patterns_of(settings, upstream) for upstream in settings.upstreams] or [[]]
+    return tuple(model for model in catalog.models if any(serves(patterns, model.id) for patterns in served))
 
 
 def _cloud(upstream: UpstreamSettings, own: Settings) -> CloudPlace:
@@ -113,7 +120,7 @@ def _cloud(upstream: UpstreamSettings, own: Settings) -> CloudPlace:
     return CloudPlace(*where, upstream.model_ids, key, upstream.base_url)
 
 
-def _patterns(settings: Settings, upstream: UpstreamSettings) -> list[str]:
+def patterns_of(settings: Settings, upstream: UpstreamSettings) -> list[str]:
     """Its models by their ids; names that the catalog does not know may be ones that only the live list knows."""
     catalog = Catalog(aliases=settings.model_aliases)
     made = []

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from dragoman.setting_sources import Layer, all_sources, how_given
 from dragoman.setting_values import (
+    BackendName,
     Given,
-    backend_name,
     key_in,
     many_names,
     names,
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
     )
 
-    backend: Annotated[Literal["runtime", "api"], BeforeValidator(backend_name), Given(_CLAUDE)] = Field(
+    backend: Annotated[BackendName, Given(_CLAUDE)] = Field(
         "runtime",
         description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API.",
     )

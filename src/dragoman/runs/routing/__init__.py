@@ -3,6 +3,6 @@
 from dragoman.runs.routing.budget import Budget
 from dragoman.runs.routing.metered import Metered
 from dragoman.runs.routing.router import Router
-from dragoman.runs.routing.upstream import Upstream
+from dragoman.runs.routing.upstream import Upstream, serves
 
-__all__ = ["Budget", "Metered", "Router", "Upstream"]
+__all__ = ["Budget", "Metered", "Router", "Upstream", "serves"]

@@ -1,5 +1,6 @@
 """One of several accounts: what it serves, how it does, and what it may spend."""
 
+import re
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,6 +13,14 @@ from dragoman.runs.routing.budget import Budget
 from dragoman.runs.routing.conversation import seed_of
 from dragoman.runs.routing.cooldown import CoolDown
 from dragoman.runs.run import Run
+
+_DATE = re.compile(r"-\d{8}$")
+
+
+def serves(patterns: Sequence[str], model: str) -> bool:
+    """Whether a model is among those that patterns name; of its versions, those that have a date are meant, too."""
+    names = {model, _DATE.sub("", model)}
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 class Upstream:
@@ -53,7 +62,7 @@ class Upstream:
 
     def serves(self, model: str) -> bool:
         """Whether it may be asked for a model."""
-        return not self._models or any(fnmatchcase(model, pattern) for pattern in self._models)
+        return serves(self._models, model)
 
     @property
     def used_up(self) -> bool:
