@@ -51,7 +51,7 @@ def question(words: str, **more: object) -> dict[str, object]:
     return {"model": "sonnet", "messages": [{"role": "user", "content": words}], **more}
 
 
-async def do_everything(http: httpx.AsyncClient) -> None:
+async def do_everything(http: httpx.AsyncClient, work: Path, *, agents: bool) -> None:
     """Use each part of the gateway, with secrets in whatever a client can say."""
     assert (await http.post("/v1/chat/completions", json=question(WORDS))).status_code == 200
     streamed = await http.post("/v1/chat/completions", json=question(WORDS, stream=True))
@@ -65,6 +65,10 @@ async def do_everything(http: httpx.AsyncClient) -> None:
     await http.post("/v1/completions", json={"model": "sonnet", "prompt": WORDS})
     await http.post("/v1/messages", json={**question(WORDS), "max_tokens": 50})
     await http.post("/v1/embeddings", json={"input": WORDS, "model": f"sk-{MARK}-model-of-vectors"})
+    agent = {"mode": "agent", "working_directory": str(work), "permission_mode": "plan"}
+    asked = await http.post("/v1/chat/completions", json=question(WORDS, claude=agent))
+    assert asked.status_code == (200 if agents else 403), asked.text
+    await http.get("/admin/runs")
     # What goes wrong quotes what was said.
     quoted = f"Simulate: status 400 invalid_request_error: the key {UPSTREAM_KEY} and api_key={MARK}-quoted are bad"
     assert (await http.post("/v1/chat/completions", json=question(quoted))).status_code == 400
@@ -91,6 +95,7 @@ async def crash_the_runtime(gateway: int, http: httpx.AsyncClient) -> None:
 @asynccontextmanager
 async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
     """The installed command, with secrets on its command line and in its environment; what it prints goes to files."""
+    (home / "work").mkdir()
     secrets = {"ANTHROPIC_API_KEY": UPSTREAM_KEY, "ANTHROPIC_BASE_URL": simulator.url, "MY_PASSWORD": f"{MARK}-env"}
     (home / ".env").write_text(f"ANTHROPIC_AUTH_TOKEN={TOKEN}\nDRAGOMAN_EMBEDDINGS_API_KEY={TOKEN}\n")
     given = (
@@ -134,7 +139,8 @@ def leaks(home: Path) -> list[str]:
     [
         (),
         ("--debug", "--log-file", "log"),
-        ("--trace", "--log-file", "log", "--log-max-bytes", "4KiB", "--log-keep", "99"),
+        ("--trace", "--log-file", "log", "--log-max-bytes", "4KiB", "--log-keep", "99", "--runs-content"),
+        ("--trace", "--log-file", "log", "--allow-dir", "work"),
         ("--trace-file", "trace"),
         ("--backend", "api", "--trace"),
     ],
@@ -143,7 +149,7 @@ def leaks(home: Path) -> list[str]:
 async def test_nothing_leaks(tmp_path: Path, simulator: Simulator, claude: Path, flags: tuple[str, ...]) -> None:
     """Neither log, nor terminal, nor state directory holds a secret, whatever happens and at any level."""
     async with gateway(tmp_path, simulator, "--claude-command", str(claude), *flags) as (pid, http):
-        await do_everything(http)
+        await do_everything(http, tmp_path / "work", agents="--allow-dir" in flags)
         if "api" not in flags:
             await crash_the_runtime(pid, http)
     assert leaks(tmp_path) == []

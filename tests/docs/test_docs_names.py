@@ -21,7 +21,7 @@ SETTINGS, EVENTS = (
     for part in read(PAGE).split("\n## Events of the log")
 )
 BY_FLAG = {flag(name): name for name in Settings.model_fields if flag(name)} | {
-    given(name).short: name for name in Settings.model_fields if given(name).short
+    other: name for name in Settings.model_fields for other in (given(name).short, *given(name).aliases) if other
 }
 BY_VARIABLE = {variable: name for name in Settings.model_fields for variable in variables(name)}
 SERVE = cli.get_command(click.Context(cli), "serve")
@@ -41,7 +41,7 @@ def value_of(name: str) -> str | None:
     """A value of a setting that is not its default; None for a switch."""
     field = Settings.model_fields[name]
     kind = str(field.annotation)
-    special = {"backend": "api", "model_aliases": "fast=haiku", "log_level": "debug"}
+    special = {"backend": "api", "model_aliases": "fast=haiku", "log_level": "debug", "allow_permission_mode": "plan"}
     if field.annotation is bool:
         return None
     return special.get(name) or ("file" if "Path" in kind else "7")
