@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -101,3 +102,27 @@ async def test_simulate_on_a_taken_port(tmp_path: Path) -> None:
         ended = await run(tmp_path, "simulate", "--port", str(server.sockets[0].getsockname()[1]))
     assert ended.code == 1
     assert "Traceback" not in ended.err
+
+
+async def test_progress(tmp_path: Path) -> None:
+    """What takes over a second shows on a terminal that it goes on; here a runtime that never says its version."""
+    claude = tmp_path / "claude"
+    claude.write_text("#!/bin/sh\nexec sleep 600\n")
+    claude.chmod(0o755)
+    ours, theirs = os.openpty()
+    try:
+        async with started(tmp_path, "doctor", "--claude-command", str(claude), stderr=theirs) as process:
+            shown = await asyncio.to_thread(_read_until, ours, b"s)")
+            process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert b"Trying what the gateway builds on, 0 done (1 s)" in shown
+
+
+def _read_until(terminal: int, words: bytes) -> bytes:
+    read = b""
+    while words not in read:
+        read += os.read(terminal, 1000)
+    return read

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict
 
 import click
@@ -9,6 +11,7 @@ import click
 from dragoman.backends.runtime.doctor import Finding
 from dragoman.bootstrap import diagnose
 from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.progress import progress
 from dragoman.settings import Settings
 
 
@@ -27,12 +30,18 @@ def command(*, as_json: bool, **flags: object) -> None:
 
 
 async def _examine(settings: Settings, *, aloud: bool) -> list[Finding]:
-    findings = []
-    async for finding in diagnose(settings):
-        findings.append(finding)
-        if aloud:
-            click.echo(_line(finding))
+    findings: list[Finding] = []
+    async with aclosing(diagnose(settings)) as made:
+        while (finding := await _next(made, len(findings))) is not None:
+            findings.append(finding)
+            if aloud:
+                click.echo(_line(finding))
     return findings
+
+
+async def _next(made: AsyncGenerator[Finding], count: int) -> Finding | None:
+    async with progress(f"Trying what the gateway builds on, {count} done"):
+        return await anext(made, None)
 
 
 def _line(finding: Finding) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import NoReturn
 
 import click
@@ -20,6 +20,7 @@ from dragoman.cli.in_force import unknown_warnings
 from dragoman.cli.instances import Record, Registry
 from dragoman.cli.invocation import Invocation
 from dragoman.cli.logs import configure
+from dragoman.cli.progress import progress
 from dragoman.server.serving import RESTART, Server, listen
 from dragoman.settings import Settings
 
@@ -60,7 +61,9 @@ def serve(settings: Settings, invocation: Invocation, words: str | None, shown: 
 
 
 async def _serve(settings: Settings, sock: socket.socket, address: str, words: str | None, shown: str) -> bool:
-    async with build(settings) as gateway:
+    async with AsyncExitStack() as stack:
+        async with progress("Starting"):
+            gateway = await stack.enter_async_context(build(settings))
         if words == "minimal":
             click.echo(address)
         elif words != "quiet":

@@ -31,7 +31,7 @@ def command(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None
     except KeyboardInterrupt:
         return  # how following ends
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror}.") from None
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}. Name the file with --log-file.") from None
 
 
 def _log(settings: Settings, flags: dict[str, object]) -> Path:

@@ -25,7 +25,10 @@ def command(host: str, port: int) -> None:
     try:
         asyncio.run(_simulate(host, port))
     except OSError as error:
-        raise click.ClickException(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None
+        reason = error.strerror or error
+        raise click.ClickException(
+            f"Cannot listen on {host} port {port}: {reason}. `dragoman simulate --port 0` takes a free one."
+        ) from None
 
 
 async def _simulate(host: str, port: int) -> None:

@@ -57,5 +57,5 @@ def _sent_keys(exchange: Exchange) -> Iterator[bytes]:
 
 def _refusal(*, wrong: bool) -> Unauthenticated:
     if wrong:
-        return Unauthenticated("This is not the gateway's key.")
+        return Unauthenticated("This is not the gateway's key. Where it was set, `dragoman config` tells its owner.")
     return Unauthenticated("This gateway needs its key, as `Authorization: Bearer KEY` or `x-api-key: KEY`.")

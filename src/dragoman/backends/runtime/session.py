@@ -180,7 +180,7 @@ class Session:
                 await self._news.wait()
         except TimeoutError:
             self.discard()
-            raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds.") from None
+            raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds (--silence-timeout).") from None
 
     def _tell(self, settings: JSONObject) -> None:
         """Change settings without waiting for the answer, which nobody misses."""
@@ -258,7 +258,9 @@ class Session:
 
 
 def _gone(reason: str) -> GatewayError:
-    return UpstreamFailed(f"The Claude Code process failed: {reason}.", code="runtime_failed")
+    return UpstreamFailed(
+        f"The Claude Code process failed: {reason}. `dragoman doctor` tries it.", code="runtime_failed"
+    )
 
 
 async def _within(seconds: float, answer: Awaitable[_Answer], what: str) -> _Answer:

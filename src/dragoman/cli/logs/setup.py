@@ -13,7 +13,7 @@ from dragoman.cli.logs.files import LogFile
 from dragoman.cli.logs.looks import in_full, in_short
 from dragoman.cli.logs.outlet import RANKS, Outlet, Place
 from dragoman.redaction import Redactor
-from dragoman.settings import Settings
+from dragoman.settings import BadSettings, Settings, flag, variables
 
 _NOTHING = 100
 
@@ -29,7 +29,7 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
         minimal: Say no more than a line a request there, and what went wrong.
 
     Raises:
-        OSError: A file cannot be written.
+        BadSettings: A file cannot be written.
     """
     redactor = Redactor(_secrets(settings))
     places = list(_places(settings, quiet=quiet, minimal=minimal))
@@ -54,7 +54,7 @@ def holds_payloads(settings: Settings) -> bool:
 def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place]:
     rank = RANKS.get(settings.log_level, _NOTHING)
     if settings.log_file:
-        yield Place(rank, _file(settings.log_file, settings).write)
+        yield Place(rank, _file("log_file", settings.log_file, settings).write)
     elif quiet:
         yield Place(max(rank, RANKS["error"]), _to_stderr, in_full() if sys.stderr.isatty() else None)
     elif sys.stderr.isatty():
@@ -62,11 +62,15 @@ def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place
     else:
         yield Place(rank, _to_stderr, requests_alone=minimal)
     if settings.trace_file:
-        yield Place(RANKS["trace"], _file(settings.trace_file, settings).write)
+        yield Place(RANKS["trace"], _file("trace_file", settings.trace_file, settings).write)
 
 
-def _file(path: Path, settings: Settings) -> LogFile:
-    return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
+def _file(name: str, path: Path, settings: Settings) -> LogFile:
+    try:
+        return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
+    except OSError as error:
+        ways = ", ".join((str(flag(name)), *variables(name)))
+        raise BadSettings(f"{name} ({ways}): {path} cannot be written: {error.strerror}. Name another.") from None
 
 
 def _to_stderr(line: bytes) -> None:

@@ -93,7 +93,8 @@ class AgentTurn:
     def broke(self, reason: str) -> None:
         """The process ended, or was silent for too long."""
         if self.outcome == "open":
-            self._fail(UpstreamFailed(f"The Claude Code process failed: {reason}.", code="runtime_failed"))
+            words = f"The Claude Code process failed: {reason}. `dragoman doctor` tries it."
+            self._fail(UpstreamFailed(words, code="runtime_failed"))
 
     def _stream(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):

@@ -1,0 +1,36 @@
+"""Showing that something goes on, where it takes over a second and somebody watches."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+
+_STEP = 1.0
+
+
+@asynccontextmanager
+async def progress(words: str) -> AsyncIterator[None]:
+    """While this lasts, show the words and the seconds on a terminal, on a line that goes away at the end."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    ticking = asyncio.create_task(_tick(words))
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        await asyncio.wait([ticking])
+
+
+async def _tick(words: str) -> None:
+    seconds = 0
+    try:
+        while True:
+            await asyncio.sleep(_STEP)
+            seconds += 1
+            click.echo(f"\r\033[K{words} ({seconds} s)", nl=False, err=True)
+    finally:
+        if seconds:
+            click.echo("\r\033[K", nl=False, err=True)
