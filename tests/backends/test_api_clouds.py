@@ -43,6 +43,7 @@ async def test_bedrock_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
         assert asked.body.keys().isdisjoint({"model", "stream", "anthropic_beta"})
         assert backend.status()["authentication"] == "bedrock"
         assert (backend.status()["cloud"], backend.status()["region"]) == ("bedrock", "us-east-1")
+        assert backend.status()["anthropic_version"] == "bedrock-2023-05-31"
         assert backend.ready() is None
 
 

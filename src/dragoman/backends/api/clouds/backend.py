@@ -77,7 +77,8 @@ class CloudBackend(ApiBackend):
 
     def status(self) -> JSONObject:
         """The cloud, and what the API itself would say."""
-        return {"cloud": self._cloud.kind, "region": self._where.region or self._place.region, **super().status()}
+        place: JSONObject = {"cloud": self._cloud.kind, "region": self._where.region or self._place.region}
+        return {**place, **super().status(), "anthropic_version": self._cloud.version}
 
     def _call(self, request: RunRequest) -> Call:
         return self._cloud.call(request, message_body(request, self._options.cache_ttl), self._where)

@@ -34,6 +34,7 @@ class Bedrock:
 
     model_ids: Mapping[str, str]
     title: ClassVar[str] = "Bedrock"
+    version: ClassVar[str] = "bedrock-2023-05-31"
     kind: ClassVar[Literal["bedrock"]] = "bedrock"
     stream_type: ClassVar[str] = "application/vnd.amazon.eventstream"
 
@@ -41,7 +42,7 @@ class Bedrock:
         """The call that asks a question; the answer is streamed."""
         model = self.model_ids.get(request.model.id) or bedrock_id(request.model.id)
         betas = needed_betas(request)
-        made: JSONObject = {"anthropic_version": _version(request, "bedrock-2023-05-31"), **_bare(body)}
+        made: JSONObject = {"anthropic_version": _version(request, self.version), **_bare(body)}
         if betas:
             made["anthropic_beta"] = [*betas]
         # A model may be named by its ARN, whose slashes are part of the name.
@@ -59,19 +60,20 @@ class Vertex:
 
     model_ids: Mapping[str, str]
     title: ClassVar[str] = "Vertex"
+    version: ClassVar[str] = "vertex-2023-10-16"
     kind: ClassVar[Literal["vertex"]] = "vertex"
     stream_type: ClassVar[str] = "text/event-stream"
 
     def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:
         """The call that asks a question; the answer is streamed."""
         model = quote(self._model(request), safe="@:")
-        made: JSONObject = {"anthropic_version": _version(request, "vertex-2023-10-16"), **_bare(body), "stream": True}
+        made: JSONObject = {"anthropic_version": _version(request, self.version), **_bare(body), "stream": True}
         return self._at(f"{model}:streamRawPredict", request, made, where)
 
     def count_call(self, request: RunRequest, where: Where) -> Call:
         """The call that has a question's tokens counted."""
         made = {
-            "anthropic_version": _version(request, "vertex-2023-10-16"),
+            "anthropic_version": _version(request, self.version),
             **as_sent(request.body),
             "model": self._model(request),
         }
