@@ -34,6 +34,18 @@ async def test_the_run_gets_the_bytes() -> None:
     assert len(place.asked) == 1
 
 
+async def test_the_time_it_takes_is_told() -> None:
+    """Before the stages of the run, in the answer and in a refusal."""
+    async with site() as place:
+        place.pages["/a"] = Page(png())
+        async with served(says("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
+            for path, status in (("/a", 200), ("/nowhere", 400)):
+                body = {"messages": _looking_at(place.url(path))}
+                answer = await gateway.http.post("/v1/chat/completions", json=body)
+                assert answer.status_code == status
+                assert answer.headers["server-timing"].startswith("fetch;dur=")
+
+
 @pytest.mark.parametrize("setting", ["off", "on", "a.example"])
 async def test_a_refused_url_never_runs(setting: str) -> None:
     """The field is named, and nothing was fetched."""

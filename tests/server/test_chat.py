@@ -147,6 +147,25 @@ async def test_warnings_header() -> None:
     assert any(warning["param"] == "fancy\u2713" for warning in warnings)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_error_has_the_headers_of_an_answer(*, stream: bool) -> None:
+    """What was ignored may be why it failed, and the times say where it did."""
+    async with served(fails(errors.Overloaded("Busy."), after=[opening()[0]])) as gateway:
+        body = {"messages": QUESTION, "seed": 1, "stream": stream}
+        answer = await gateway.http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 503
+    assert json.loads(answer.headers["x-dragoman-warnings"]) == [{"code": "ignored", "param": "seed"}]
+    assert answer.headers["x-dragoman-path"] == "warm"
+    assert answer.headers["server-timing"].startswith("queue;dur=")
+
+
+async def test_an_answer_without_warnings_says_so() -> None:
+    """The header stands on every answer, so that nobody has to ask first whether it is there."""
+    async with served(says("Hello")) as gateway:
+        answer = await gateway.http.post("/v1/chat/completions", json={"messages": QUESTION})
+    assert answer.headers["x-dragoman-warnings"] == "[]"
+
+
 async def test_unknown_model_is_looked_for_in_the_live_list() -> None:
     """A model that is newer than this gateway can be asked."""
     async with served(says("Hello")) as gateway:

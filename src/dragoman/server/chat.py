@@ -1,17 +1,19 @@
 """Questions to a model, in any dialect: decode, run, encode."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
 from dragoman.errors import Forbidden, GatewayError, NotFound
+from dragoman.media import Placed
 from dragoman.notices import Notice
 from dragoman.runs import Engine, Run
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.choices import Choices
 from dragoman.server.disconnect import ClientGone, UntilGone
 from dragoman.server.exchange import CLIENT_GONE, Exchange, RawHeaders, exchange_of
-from dragoman.server.headers import rate_headers, run_headers
+from dragoman.server.headers import answer_headers, rate_headers
 from dragoman.server.limits import read_body
 from dragoman.server.options import Options
 from dragoman.server.payloads import log_answers, log_request, log_understood
@@ -72,7 +74,8 @@ class Complete:
         submit = self._submission(exchange, decoded)
         try:
             async with UntilGone(receive):
-                await self._options.fill_media(decoded.media)
+                if decoded.media:
+                    await self._fill(exchange, decoded.media)
                 for run in submit(range(decoded.choices)):
                     choices.add(run)
                 if decoded.stream:
@@ -86,6 +89,13 @@ class Complete:
             await choices.cancel("request over")
             if self._options.payloads:
                 log_answers(exchange)
+
+    async def _fill(self, exchange: Exchange, media: Sequence[Placed]) -> None:
+        began = time.perf_counter()
+        try:
+            await self._options.fill_media(media)
+        finally:
+            exchange.stages["fetch"] = time.perf_counter() - began
 
     async def _decode(self, raw: bytes, exchange: Exchange) -> Decoded:
         return await self._known(lambda: self._codec.decode(raw, exchange.headers))
@@ -104,29 +114,28 @@ class Complete:
         encoder = self._codec.encode_stream(decoded, Identity(first.id, first.created))
 
         def headers() -> RawHeaders:
-            return self._headers(choices, decoded.notices)
+            return self._headers(exchange, choices.runs)
 
         await Streaming(exchange, choices, encoder, self._options.heartbeat, headers).drive()
 
     async def _tell(self, exchange: Exchange, decoded: Decoded, choices: Choices, submit: Submit) -> None:
         whole = Whole(self._codec, decoded, choices, submit)
         body = await whole.make()
-        notices = decoded.notices + whole.notices
-        exchange.asked["warnings"] = short(notices)
-        await json_reply(200, body, self._headers(choices, notices)).send(exchange.send)
+        exchange.notices += whole.notices
+        exchange.asked["warnings"] = short(exchange.notices)
+        await json_reply(200, body, self._headers(exchange, choices.runs)).send(exchange.send)
 
-    def _headers(self, choices: Choices, notices: tuple[Notice, ...]) -> RawHeaders:
-        return [*run_headers(choices.runs, notices), *rate_headers(self._engine)]
+    def _headers(self, exchange: Exchange, runs: Sequence[Run]) -> RawHeaders:
+        return [*answer_headers(exchange, runs), *rate_headers(self._engine)]
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
         exchange.error = error
-        headers = rate_headers(self._engine)
-        if exchange.runs:
-            headers = [*run_headers(exchange.runs, ()), *headers]
+        headers = self._headers(exchange, exchange.runs)
         await error_reply(error, self._codec.encode_error(error), headers).send(exchange.send)
 
     def _note(self, exchange: Exchange, decoded: Decoded) -> None:
-        """Leave for the log what was asked; what people write goes there only where the owner wants it."""
+        """Leave for headers and log what was asked; what people write goes there only where the owner wants it."""
+        exchange.notices = decoded.notices
         exchange.asked = {
             "model": decoded.resolved.asked,
             "stream": decoded.stream,

@@ -9,6 +9,7 @@ from typing import cast
 from starlette.types import Message, Scope, Send
 
 from dragoman.errors import GatewayError
+from dragoman.notices import Notice
 from dragoman.runs import Run
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -35,6 +36,8 @@ class Exchange:
         runs: The runs that answer.
         error: What it was refused for, or what ended its answer.
         asked: What was asked for, as far as it may be logged.
+        notices: What the client is warned of, beside what the runs know.
+        stages: Seconds spent on the request before its runs.
         began: When it came, on the clock of `time.perf_counter`.
     """
 
@@ -49,8 +52,10 @@ class Exchange:
         "headers",
         "id",
         "known",
+        "notices",
         "runs",
         "scope",
+        "stages",
         "status",
     )
 
@@ -69,6 +74,8 @@ class Exchange:
         self.runs = ()
         self.error: GatewayError | None = None
         self.asked: dict[str, object] = {}
+        self.notices: tuple[Notice, ...] = ()
+        self.stages: dict[str, float] = {}
         self.began = time.perf_counter()
         scope[_KEY] = self
 

@@ -43,7 +43,8 @@ class KeepingComplete(Complete):
         job: Job | None = None
         try:
             async with UntilGone(receive):
-                await self._options.fill_media(decoded.media)
+                if decoded.media:
+                    await self._fill(exchange, decoded.media)
                 job = await self._begin(exchange, decoded, keeping, shelf)
                 await self._show(exchange, decoded, keeping, job)
         except ClientGone:
@@ -79,9 +80,11 @@ class KeepingComplete(Complete):
 
     async def _show(self, exchange: Exchange, decoded: Decoded, keeping: Keeping, job: Job) -> None:
         if decoded.stream:
-            headers = partial(self._headers, job.choices, job.notices)
+            exchange.notices = job.notices
+            headers = partial(self._headers, exchange, job.choices.runs)
             await Following(exchange, self._options.heartbeat, headers).job(job)
             return
         body = self._keeping_codec.documents.shown(job.begun) if keeping.background and job.begun else await job.made()
-        exchange.asked["warnings"] = short(job.notices)
-        await json_reply(200, body, self._headers(job.choices, job.notices)).send(exchange.send)
+        exchange.notices = job.notices
+        exchange.asked["warnings"] = short(exchange.notices)
+        await json_reply(200, body, self._headers(exchange, job.choices.runs)).send(exchange.send)
