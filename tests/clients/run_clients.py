@@ -1,7 +1,8 @@
 """Real clients against the whole gateway: `make clients`.
 
 The checks are black boxes that live outside this repository: in the folder that DRAGOMAN_CLIENTS names, else in
-`shared/clients` beside it. Clients are installed in `.clients/`, the gateway is `dragoman serve --simulate`.
+`shared/clients` beside it. Clients are installed in `.clients/`, the gateway is `dragoman serve --simulate`. Those that
+are installed are also asked a question through what `dragoman connect` prints for them.
 """
 
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
+from connect_clients import Clients
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _INSTALLED = _REPOSITORY / ".clients"
@@ -67,8 +69,17 @@ def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str], *
             for model in models or (_MODELS if runner in _ON_EVERY_MODEL else (_ONE_MODEL,))
             if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
         ]
+        clients = Clients(_INSTALLED, address, _environment())
+        failed += [f"what `connect` prints for {name}" for name in clients.known if not _finds(clients, name)]
     click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
     sys.exit(bool(failed))
+
+
+def _finds(clients: Clients, name: str) -> bool:
+    click.echo(f"{name}, by what `dragoman connect {name}` prints")
+    passed = clients.passes(name)
+    click.echo(f"{'PASS' if passed else 'FAIL'} connect")
+    return passed
 
 
 def _install(folder: Path, client: str) -> None:

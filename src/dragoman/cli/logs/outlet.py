@@ -78,13 +78,11 @@ class Outlet:
     def _all_harmless(self, values: Iterable[object]) -> bool:
         """Whether no secret can stand in these. Figures hold none, nor do our own ids."""
         for value in values:
-            match value:
-                case str() if value not in self._harmless and not _is_id(value) and not self._learn(value):
+            if isinstance(value, str):
+                if value not in self._harmless and not _is_id(value) and not self._learn(value):
                     return False
-                case list() | tuple() if not self._all_harmless(value):
-                    return False
-                case _:
-                    pass
+            elif isinstance(value, (list, tuple)) and not self._all_harmless(value):
+                return False
         return True
 
     def _learn(self, word: str) -> bool:
