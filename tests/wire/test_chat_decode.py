@@ -7,7 +7,7 @@ from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, s
 
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, NotFound
-from dragoman.messages import JSON
+from dragoman.messages import JSON, JSONObject
 from dragoman.wire.formats import OBJECT_INSTRUCTION
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
@@ -138,6 +138,18 @@ def test_a_schema_is_the_apis_structured_output() -> None:
     }
     assert request.answer_format
     assert request.answer_format.schema == SCHEMA
+
+
+def test_a_schema_with_open_objects_is_told_in_words() -> None:
+    """The API would close them, and an answer could say nothing under keys of its own. It is checked all the same."""
+    schema: JSONObject = {"type": "object", "additionalProperties": {"type": "string"}}
+    request = decode(response_format=_format(schema))
+    assert "output_config" not in request.body
+    [block] = request.body["system"]
+    assert str(block["text"]).endswith('{"type":"object","additionalProperties":{"type":"string"}}')
+    assert said(request) == [("mapped", "response_format")]
+    assert request.answer_format is not None
+    assert request.answer_format.schema == schema
 
 
 @pytest.mark.parametrize("asked", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a"}}])

@@ -7,7 +7,7 @@ from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, codec
 
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, UnsupportedFeature
-from dragoman.messages import JSON
+from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.options import WireOptions
 
@@ -47,6 +47,14 @@ def test_definitions() -> None:
     ]
     assert "tool_choice" not in request.body
     assert request.tool_schemas == {"get_weather": WEATHER_SCHEMA, "get_time": {}}
+
+
+def test_a_strict_tool_with_open_objects_is_sent_as_it_is() -> None:
+    """Closed, its open objects would be empty for ever."""
+    schema: JSONObject = {"type": "object", "properties": {"tags": {"type": "object", "additionalProperties": {}}}}
+    request = decode(tools=[{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}])
+    assert request.body["tools"] == [{"name": "f", "input_schema": schema}]
+    assert said(request) == [("ignored", "tools[0].function.strict")]
 
 
 def test_a_strict_tool_has_a_closed_schema() -> None:

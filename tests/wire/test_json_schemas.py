@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject
-from dragoman.wire.json_schemas import closed, tool_input
+from dragoman.wire.json_schemas import closed, has_open_objects, tool_input
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ZIP: JSONObject = {
@@ -166,3 +166,27 @@ def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list
     assert made["type"] == "object"
     assert isinstance(made["properties"], dict)
     assert not {"anyOf", "oneOf", "allOf", "$ref"} & made.keys()
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_open"),
+    [
+        ({"type": "object"}, True),
+        ({"type": "object", "additionalProperties": True}, True),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, True),
+        ({"type": ["object", "null"], "properties": {}, "additionalProperties": True}, True),
+        ({"type": "object", "patternProperties": {"^x": {"type": "string"}}}, True),
+        ({**CITY, "additionalProperties": {}}, True),
+        ({"type": "array", "items": {"type": "object"}}, True),
+        ({"type": "object", "properties": {"a": {"anyOf": [{"type": "null"}, {"type": "object"}]}}}, True),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}}, True),
+        (CITY, False),
+        ({**CITY, "additionalProperties": True}, False),
+        ({"type": "object", "additionalProperties": False}, False),
+        ({"type": "object", "properties": {}}, False),
+        ({"type": "array", "items": {"type": "string"}}, False),
+    ],
+)
+def test_objects_with_keys_that_nobody_named(schema: JSONObject, *, is_open: bool) -> None:
+    """At any depth. Closed they would be empty for ever; one with properties of its own still says something."""
+    assert has_open_objects(schema) is is_open

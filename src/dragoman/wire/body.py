@@ -61,7 +61,9 @@ def make_body(asked: Asked, turns: Turns, box: Toolbox, model: Model, notices: l
     if choice is not box.wanted:
         box = replace(box, wanted=choice)
     set_tools(body, box, turns.calls.names)
-    added = [block for words in (order, formats.instruction(asked.answer_format)) for block in text_blocks(words)]
+    added = [
+        block for words in (order, formats.instruction(asked.answer_format, notices)) for block in text_blocks(words)
+    ]
     if system := [*turns.system, *added]:
         body["system"] = system
     if asked.effort is not None or asked.verbosity is not None:
@@ -96,7 +98,7 @@ def _conflict(body: MessagesRequest, asked: Asked, box: Toolbox, model: Model, c
 
 
 def _set_format(body: MessagesRequest, wanted: AnswerFormat | None) -> None:
-    made = formats.api_format(wanted)
+    made = formats.api_format(wanted) if wanted else None
     if wanted is None or made is None:
         return
     if body["messages"][-1]["role"] == "assistant":

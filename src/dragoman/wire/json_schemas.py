@@ -3,7 +3,7 @@
 Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs (limits of JSON schema)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import msgspec
@@ -38,6 +38,17 @@ def closed(schema: JSONObject) -> JSONObject:
         said = ", ".join(f"{key}: {_json(value)}" for key, value in rest.items())
         made["description"] = f"{made.get('description') or ''}\n\n{{{said}}}".lstrip()
     return made
+
+
+def has_open_objects(schema: JSONObject) -> bool:
+    """Whether keys may come that the schema does not name: closed, nothing could be said under them."""
+    if _is_object(schema):
+        more = schema.get("additionalProperties")
+        if isinstance(more, dict) or schema.get("patternProperties"):
+            return True
+        if not schema.get("properties") and (more is True or (more is None and "properties" not in schema)):
+            return True
+    return any(has_open_objects(part) for part in _parts(schema))
 
 
 def tool_input(schema: JSONObject | None, param: str) -> JSONObject:
@@ -80,6 +91,16 @@ def _take(key: str, value: JSON, made: JSONObject, rest: JSONObject) -> None:
 
 def _part(part: JSON) -> JSON:
     return closed(part) if isinstance(part, dict) else part
+
+
+def _parts(schema: JSONObject) -> Iterator[JSONObject]:
+    """The schemas right inside a schema."""
+    places: list[JSON] = [schema.get("items")]
+    for key in _MAPS:
+        places += named.values() if isinstance(named := schema.get(key), dict) else ()
+    for key in (*_LISTS, "oneOf"):
+        places += listed if isinstance(listed := schema.get(key), list) else ()
+    return (place for place in places if isinstance(place, dict))
 
 
 def _is_object(schema: JSONObject) -> bool:
