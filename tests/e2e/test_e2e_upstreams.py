@@ -128,6 +128,24 @@ async def test_a_conversation_stays_with_the_upstream_that_took_it_and_its_cache
         assert thought(gateway.simulators["two"]) == [["text"], ["thinking", "text"]]
 
 
+async def test_a_conversation_whose_account_is_forgotten_goes_on_without_its_thinking(tmp_path: Path) -> None:
+    """The real refusal, of a model that binds thinking to its account: a client that sends it back itself."""
+    ask = {"model": "sonnet", "max_tokens": 5000, "messages": [{"role": "user", "content": "Think: hello"}]}
+    headers = {"anthropic-version": "2023-06-01"}
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        gateway.simulators["one"].inject(Fault(status=529))
+        first = await gateway.http.post("/v1/messages", json=ask, headers=headers)
+        assert first.headers["x-dragoman-upstream"] == "two"
+    answer = first.json()["content"]
+    assert answer[0]["type"] == "thinking"
+    more = [*ask["messages"], {"role": "assistant", "content": answer}, {"role": "user", "content": "More"}]  # type: ignore[misc]
+    async with upstreams(tmp_path, ONE, TWO) as gateway:
+        second = await gateway.http.post("/v1/messages", json={**ask, "messages": more}, headers=headers)
+        assert (second.status_code, second.headers["x-dragoman-upstream"]) == (200, "one")
+        assert "left_out" in second.headers["x-dragoman-warnings"]
+        assert gateway.calls() == [2, 0]
+
+
 async def test_a_daily_budget_ends_runs_until_midnight_also_after_a_restart(tmp_path: Path) -> None:
     """429 `insufficient_quota`, by the upstream's name, and clients are told not to try again."""
     for asked in (1, 0):

@@ -38,6 +38,7 @@ class Fake:
     name: str = "fake"
     failure: GatewayError | None = None
     breaks: GatewayError | None = None
+    refuses_thinking: GatewayError | None = None
     listed: Sequence[str] = ()
     trouble: str | None = None
     asked: list[RunRequest] = field(default_factory=list)
@@ -58,6 +59,9 @@ class Fake:
         yield Started("api")
         if self.failure:
             raise self.failure
+        kinds = {block["type"] for message in request.body["messages"] for block in message["content"]}
+        if self.refuses_thinking and "thinking" in kinds:
+            raise self.refuses_thinking
         yield MessageStart({"type": "message_start", "message": {"id": "m", "content": [], "usage": USAGE}})
         yield BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
         yield BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}})

@@ -239,6 +239,23 @@ async def test_thinking_does_not_go_along_to_another_account() -> None:
     assert question.body["messages"][1] == thought
 
 
+async def test_thinking_that_turns_out_to_be_anothers_is_left_out_and_asked_again_once() -> None:
+    """Where the conversation was is forgotten after a start: then the account itself says so. Later turns know."""
+    refusal = InvalidRequest("messages.1.content.0: The block is bound to a different conversation.")
+    routed = Routed({"one": Fake(refuses_thinking=refusal), "two": Fake()})
+    router = await routed.router()
+    thought = assistant({"type": "thinking", "thinking": "Hm", "signature": "two's"}, {"type": "text", "text": "Hi"})
+    question = request(user("a"), thought, user("more"))
+    for tries in (2, 1):
+        run = await ask(router, question)
+        assert (run.upstream, [notice.code for notice in run.notices]) == ("one", ["left_out"])
+        assert len(routed.fakes["one"].asked) == tries
+        routed.fakes["one"].asked.clear()
+    routed.fakes["one"].refuses_thinking = InvalidRequest("something else")
+    with pytest.raises(InvalidRequest, match="something else"):
+        await ask(router, request(user("b"), thought, user("more")))
+
+
 async def test_unbound_thinking_goes_along() -> None:
     """Older models take each other's accounts' signatures."""
     thought = assistant({"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "text", "text": "Hi"})

@@ -72,9 +72,15 @@ class Choices:
 
     def stay(self, choice: Choice, upstream: Upstream) -> None:
         """Let a conversation be at home where it was answered."""
-        if upstream is choice.home:
-            return
-        self._moved[choice.conversation] = upstream, choice.grown
+        if upstream is not choice.home:
+            self._remember(choice, upstream, mixed=choice.grown)
+
+    def mix(self, choice: Choice, upstream: Upstream) -> None:
+        """Know that a conversation has answers of another account, which nobody here remembers."""
+        self._remember(choice, upstream, mixed=True)
+
+    def _remember(self, choice: Choice, upstream: Upstream, *, mixed: bool) -> None:
+        self._moved[choice.conversation] = upstream, mixed
         self._moved.move_to_end(choice.conversation)
         if len(self._moved) > _MOST_MOVED:
             self._moved.popitem(last=False)

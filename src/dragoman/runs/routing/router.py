@@ -6,6 +6,7 @@ rate limited, out, or over its budget. Then it stays where it went.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import structlog
 from dragoman.backends.base import CountsTokens, ListedModel, RunRequest
 from dragoman.errors import (
     GatewayError,
+    InvalidRequest,
     NotSignedIn,
     Overloaded,
     QuotaExceeded,
@@ -30,6 +32,9 @@ from dragoman.runs.thinking import elsewhere
 
 _OF_THE_ACCOUNT = (RateLimited, QuotaExceeded, Overloaded, UpstreamFailed, TimedOut, NotSignedIn)
 """Failures that another account may not have. All others are the request's own."""
+
+_FOREIGN = re.compile(r"bound to a different (conversation|account|organization)", re.IGNORECASE)
+"""What the API says of thinking that is not its own."""
 
 log = structlog.get_logger("dragoman.routing")
 
@@ -113,19 +118,37 @@ class Router:
         """Ask at one account, and learn how it does."""
         began = upstream.rest.now()
         run.asked_at(upstream.name)
-        strange = choice.mixed if upstream is choice.home else choice.grown
-        if strange and request.model.bound_thinking:
-            bare = elsewhere(request.body)
-            request = replace(request, body=bare.body)
-            run.noted(bare.notices)
         try:
-            await upstream.ask(request, run)
+            await self._ask_fitly(upstream, choice, request, run)
         except _OF_THE_ACCOUNT as error:
             upstream.rest.failed(began, error.code, error.retry_after)
             rests = round(upstream.rest.left, 1)
             log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
             raise
         upstream.rest.worked(began)
+
+    async def _ask_fitly(self, upstream: Upstream, choice: Choice, request: RunRequest, run: Run) -> None:
+        """Ask, without the thinking of another account."""
+        if choice.mixed if upstream is choice.home else choice.grown:
+            await upstream.ask(_without_thinking(request, run), run)
+            return
+        try:
+            await upstream.ask(request, run)
+        except InvalidRequest as error:
+            if run.begun or not _FOREIGN.search(error.message):
+                raise
+            # Where the conversation was before is forgotten, by a new start or on another machine.
+            self._choices.mix(choice, upstream)
+            await upstream.ask(_without_thinking(request, run), run)
+
+
+def _without_thinking(request: RunRequest, run: Run) -> RunRequest:
+    """The request without what another account thought, where that would be refused; the client is told."""
+    if not request.model.bound_thinking:
+        return request
+    bare = elsewhere(request.body)
+    run.noted(bare.notices)
+    return replace(request, body=bare.body)
 
 
 async def _listed(upstream: Upstream) -> Sequence[ListedModel] | GatewayError:
