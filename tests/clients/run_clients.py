@@ -23,16 +23,19 @@ _INSTALLED = _REPOSITORY / ".clients"
 _RUNNERS = {
     "openai_chat": "openai",
     "openai_misc": "openai",
+    "openai_responses": "openai",
+    "open_responses": "openai",
     "schema_check": "openai",
     "langchain_basic": "langchain",
     "instructor_sdk": "instructor",
     "openai_node_js": "openai-node",
     "llm_cli": "llm",
+    "codex_cli": "codex",
     "opencode_cli": "opencode",
     "aider_cli": "aider",
 }
 """The runners, and the client that each needs."""
-_SLOW = frozenset({"opencode_cli", "aider_cli"})
+_SLOW = frozenset({"codex_cli", "opencode_cli", "aider_cli"})
 """Those whose client takes over a minute to install or run."""
 _MODELS = ("sonnet", "claude-opus-5", "claude-sonnet-4-5")
 _ONE_MODEL = "sonnet"
@@ -51,9 +54,10 @@ _NETWORK = (
 @click.command()
 @click.option("--model", "models", multiple=True, help="A model to ask. [default: one of each family, or the newest]")
 @click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
+@click.option("--backend", default="runtime", help="How the gateway asks its simulator.", show_default=True)
 @click.option("--quick", is_flag=True, help="Leave out what takes over a minute to install or run.")
 @click.argument("checks", nargs=-1)
-def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str], *, quick: bool) -> None:
+def main(models: Sequence[str], runners: Sequence[str], backend: str, checks: Sequence[str], *, quick: bool) -> None:
     """Run all CHECKS, or some."""
     folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
     if not (folder / "run.sh").is_file():
@@ -62,7 +66,7 @@ def main(models: Sequence[str], runners: Sequence[str], checks: Sequence[str], *
     wanted = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
     for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
         _install(folder, client)
-    with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home)) as address:
+    with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
         failed = [
             f"{runner} with {model}"
             for runner in wanted
@@ -114,10 +118,11 @@ def _environment(**added: str) -> dict[str, str]:
 
 
 @contextmanager
-def _gateway(home: Path) -> Iterator[str]:
+def _gateway(home: Path, backend: str) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("dragoman")), "serve", "--simulate", "-p", "0", "-m"]
+    command += ["--backend", backend, "--log-file", "log"]
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [*command, "--log-file", "log"], stdout=subprocess.PIPE, text=True, cwd=home, env=_environment(HOME=str(home))
+        command, stdout=subprocess.PIPE, text=True, cwd=home, env=_environment(HOME=str(home))
     )
     try:
         assert process.stdout is not None

@@ -46,6 +46,13 @@ async def test_named_tools_are_called_in_order(ask: Ask) -> None:
     assert len({b["id"] for b in answer["content"]}) == 2
 
 
+async def test_a_question_is_put_to_the_tool_that_is_named_for_it(ask: Ask) -> None:
+    """And to none where none is."""
+    answer: Any = await ask('What is the weather in "Rome"?', tools=[TIME, WEATHER])
+    assert [(b["name"], b["input"]) for b in answer["content"]] == [("get_weather", {"city": "Rome"})]
+    assert "You said" in text_in(await ask("What is the matter?", tools=[TIME, WEATHER]))
+
+
 @pytest.mark.parametrize(
     ("choice", "calls"), [({"type": "auto", "disable_parallel_tool_use": True}, 1), ({"type": "none"}, 0)]
 )

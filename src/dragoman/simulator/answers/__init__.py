@@ -5,6 +5,7 @@
 | `Reply with exactly: X` | X, to the end of that line |
 | names an offered tool, then a JSON object | a `tool_use` with that input; several in the order named |
 | `Use` or `Call` and an offered tool's name | a `tool_use`, its input from the prompt's quoted strings and numbers |
+| `What is the X`, with a tool `get_X` offered | a `tool_use` of it, its input in the same way |
 | `Count to N` | `1 2 3 … N`, one number a delta |
 | `Repeat N times: X` | X N times, separated by a space |
 | `Search the web for "X"`, with the server tool offered | a search, its results, and a text with citations |

@@ -19,6 +19,8 @@ _REACH = 200
 
 _ORDER = re.compile(r"You must answer by calling (?:the tool `(?P<name>[^`]+)`|at least one of the tools)")
 
+_ASKED = re.compile(r"\bwhat(?: is|'s) the (?P<noun>\w+)", re.IGNORECASE)
+
 _USE = r"\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
 
 
@@ -68,7 +70,7 @@ def _schemas(call: Call) -> dict[str, JSONObject]:
 
 
 def _named(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[str, JSONObject]]:
-    """The tools that the prompt names with a JSON object; else the first that it says to use."""
+    """The tools that the prompt names with a JSON object; else the first that it says to use, or asks for."""
     if not schemas:
         return []
     names = "|".join(re.escape(name) for name in sorted(schemas, key=len, reverse=True))
@@ -82,7 +84,8 @@ def _named(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[str, JS
     if found:
         return found
     used = re.search(rf"{_USE}(?<![\w-])(?P<name>{names})(?![\w-])", prompt.text, re.IGNORECASE)
-    name = used["name"] if used else None
+    asked = _ASKED.search(prompt.text)
+    name = used["name"] if used else f"get_{asked['noun'].lower()}" if asked else None
     return [(name, _filled(schemas[name], prompt))] if name in schemas else []
 
 
