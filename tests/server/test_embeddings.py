@@ -173,3 +173,15 @@ async def test_a_remote_endpoint_needs_a_models_name() -> None:
     with pytest.raises(BadSettings, match="--embeddings-model NAME"):
         async with build(settings, ScriptedBackend(says("Hello"))):
             pass
+
+
+async def test_requests_a_minute_count_vectors_as_well() -> None:
+    """One limit for all that clients ask for, told in the same headers."""
+    async with served(Counting(), requests_per_minute=1) as http:
+        first = await http.post("/v1/embeddings", json={"input": "a"})
+        second = await http.post("/v1/embeddings", json={"input": "b"})
+        question = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "c"}]})
+    assert first.headers["x-ratelimit-remaining-requests"] == "0"
+    assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(second.headers["retry-after"]) > 0
+    assert question.status_code == 429

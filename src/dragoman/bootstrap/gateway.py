@@ -159,7 +159,7 @@ def _app(
         Compacted(live, choices),
         AnthropicMessages(live),
     )
-    embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, options)
+    embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, engine, options)
     operations = Operations(claude.name, claude.ready, claude.status)
     return build_app(dialects, engine, live, embed, operations, options)
 

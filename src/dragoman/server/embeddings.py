@@ -8,9 +8,10 @@ from starlette.types import Receive, Scope, Send
 
 from dragoman.backends.base import Embedder
 from dragoman.errors import GatewayError
+from dragoman.runs import Engine
 from dragoman.server.disconnect import ClientGone, UntilGone
 from dragoman.server.exchange import CLIENT_GONE, Exchange, exchange_of
-from dragoman.server.headers import warning_headers
+from dragoman.server.headers import rate_headers, warning_headers
 from dragoman.server.limits import read_body
 from dragoman.server.options import Options
 from dragoman.server.replies import error_reply, gateway_error, json_reply
@@ -28,12 +29,14 @@ class Embed:
     Args:
         codec: The dialect.
         embedder: What makes the vectors.
+        engine: Whose limit of requests a minute holds here, too.
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: OpenAIEmbeddings, embedder: Embedder, options: Options) -> None:
+    def __init__(self, codec: OpenAIEmbeddings, embedder: Embedder, engine: Engine, options: Options) -> None:
         self._codec = codec
         self._embedder = embedder
+        self._engine = engine
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
@@ -51,16 +54,18 @@ class Embed:
         declared = exchange.headers.get(b"content-length")
         request = self._codec.decode(await read_body(receive, declared, self._options.max_request_bytes))
         self._note(exchange, request)
+        self._engine.rate.take(asyncio.get_running_loop().time())
         async with UntilGone(receive):
             made = await self._embedder.embed(request.inputs)
             body = await _joined(self._codec.encode(request, made.vectors, made.tokens))
         notices = (*request.notices, *self._codec.warn(made.truncated, made.tokens))
         exchange.asked |= {"tokens": made.tokens, "warnings": [notice.code for notice in notices] or None}
-        await json_reply(200, body, warning_headers(notices)).send(exchange.send)
+        headers = [*warning_headers(notices), *rate_headers(self._engine)]
+        await json_reply(200, body, headers).send(exchange.send)
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
         exchange.error = error
-        await error_reply(error, self._codec.encode_error(error)).send(exchange.send)
+        await error_reply(error, self._codec.encode_error(error), rate_headers(self._engine)).send(exchange.send)
 
     def _note(self, exchange: Exchange, request: EmbeddingsRequest) -> None:
         """Leave for the log what was asked; what people write goes there only where the owner wants it."""

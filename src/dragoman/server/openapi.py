@@ -7,6 +7,7 @@ import msgspec
 from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
 from dragoman.server.admin.description import SCHEMAS, admin_paths
+from dragoman.server.keeping.openapi import kept_schemas, with_kept
 from dragoman.server.openapi_examples import with_examples
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
@@ -48,20 +49,7 @@ def _document() -> JSONObject:
             "version": __version__,
             "description": "An OpenAI-compatible gateway in front of Claude. Every path also works without `/v1`.",
         },
-        "paths": {
-            "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
-            "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
-            "/v1/responses": {"post": _question("Ask a model, by items.", *_RESPONSE)},
-            "/v1/embeddings": {"post": _embed()},
-            "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("MessagesAnswer"))},
-            "/v1/messages/count_tokens": {"post": _native("Count a prompt's tokens.", _object(input_tokens=_COUNT))},
-            "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
-            "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
-            "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
-            "/health/ready": {"get": _get("Whether a question would be answered.", "Health") | {"security": []}},
-            "/metrics": {"get": _plain("Figures for Prometheus.", "text/plain")},
-            **admin_paths(),
-        },
+        "paths": cast("JSON", with_kept(_paths())),
         "components": {"schemas": _schemas() | SCHEMAS, "securitySchemes": _SECURITY},
         "security": [{"bearer": []}, {"key": []}, {}],
     }
@@ -77,59 +65,81 @@ _COMPLETION = ("TextCompletionRequest", "TextCompletion", "TextCompletion")
 _ID: JSONObject = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
 
 
+def _paths() -> dict[str, JSONObject]:
+    return {
+        "/v1/chat/completions": {"post": _question("Ask a model.", *_CHAT)},
+        "/v1/completions": {"post": _question("Have a model continue a text.", *_COMPLETION)},
+        "/v1/responses": {"post": _question("Ask a model, by items.", *_RESPONSE)},
+        "/v1/embeddings": {"post": _embed()},
+        "/v1/messages": {"post": _native("Ask a model, in Anthropic's own form.", _ref("MessagesAnswer"))},
+        "/v1/messages/count_tokens": {"post": _native("Count a prompt's tokens.", _object(input_tokens=_COUNT))},
+        "/v1/models": {"get": _get("The models, and the aliases of them.", "ModelList", "401")},
+        "/v1/models/{id}": {"get": _get("One model or alias.", "Model", "401", "404") | {"parameters": [_ID]}},
+        "/health": {"get": _get("Whether the gateway runs.", "Health") | {"security": []}},
+        "/health/ready": {"get": _get("Whether a question would be answered.", "Health") | {"security": []}},
+        "/metrics": {"get": _plain("Figures for Prometheus.", "text/plain")},
+        **cast("dict[str, JSONObject]", admin_paths()),
+    }
+
+
 def _schemas() -> JSONObject:
     asked = [ChatCompletionRequest, TextCompletionRequest, CreateResponse, EmbeddingCreateRequest]
     _, requests = msgspec.json.schema_components(asked, ref_template=_COMPONENTS)
-    return cast("JSONObject", requests) | {
-        "ChatCompletion": _object(
-            id=_TEXT,
-            object={"const": "chat.completion"},
-            created=_COUNT,
-            model=_TEXT,
-            choices=_list(_object(index=_COUNT, message=_ref("AnswerMessage"), finish_reason=_TEXT)),
-            usage=_ref("Usage"),
-        ),
-        "ChatCompletionChunk": _object(
-            id=_TEXT,
-            object={"const": "chat.completion.chunk"},
-            created=_COUNT,
-            model=_TEXT,
-            choices=_list(_object(index=_COUNT, delta={"type": "object"}, finish_reason=_NULLABLE_TEXT)),
-        ),
-        "TextCompletion": _object(
-            id=_TEXT,
-            object={"const": "text_completion"},
-            created=_COUNT,
-            model=_TEXT,
-            choices=_list(_object(index=_COUNT, text=_TEXT, finish_reason=_NULLABLE_TEXT)),
-        ),
-        "Response": _object(
-            id=_TEXT,
-            object={"const": "response"},
-            created_at=_COUNT,
-            status={"enum": ["completed", "incomplete", "in_progress", "failed"]},
-            model=_TEXT,
-            output=_list({"type": "object"}),
-        ),
-        "ResponseStreamEvent": _object(type=_TEXT, sequence_number=_COUNT),
-        "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
-        "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
-        "EmbeddingList": _object(
-            object={"const": "list"},
-            model=_TEXT,
-            data=_list(_object(object={"const": "embedding"}, index=_COUNT, embedding=_VECTOR)),
-            usage=_object(prompt_tokens=_COUNT, total_tokens=_COUNT),
-        ),
-        "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
-        "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
-        "MessagesRequest": _object(model=_TEXT, messages=_list({"type": "object"})) | {"additionalProperties": True},
-        "MessagesAnswer": _object(id=_TEXT, type={"const": "message"}, content=_list({"type": "object"})),
-        "MessagesError": _object(type={"const": "error"}, error=_object(type=_TEXT, message=_TEXT)),
-        "Health": _object(status=_TEXT),
-        "Error": _object(
-            error=_object(message=_TEXT, type=_TEXT, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT),
-        ),
-    }
+    return (
+        cast("JSONObject", requests)
+        | kept_schemas()
+        | {
+            "ChatCompletion": _object(
+                id=_TEXT,
+                object={"const": "chat.completion"},
+                created=_COUNT,
+                model=_TEXT,
+                choices=_list(_object(index=_COUNT, message=_ref("AnswerMessage"), finish_reason=_TEXT)),
+                usage=_ref("Usage"),
+            ),
+            "ChatCompletionChunk": _object(
+                id=_TEXT,
+                object={"const": "chat.completion.chunk"},
+                created=_COUNT,
+                model=_TEXT,
+                choices=_list(_object(index=_COUNT, delta={"type": "object"}, finish_reason=_NULLABLE_TEXT)),
+            ),
+            "TextCompletion": _object(
+                id=_TEXT,
+                object={"const": "text_completion"},
+                created=_COUNT,
+                model=_TEXT,
+                choices=_list(_object(index=_COUNT, text=_TEXT, finish_reason=_NULLABLE_TEXT)),
+            ),
+            "Response": _object(
+                id=_TEXT,
+                object={"const": "response"},
+                created_at=_COUNT,
+                status={"enum": ["completed", "incomplete", "in_progress", "queued", "failed", "cancelled"]},
+                model=_TEXT,
+                output=_list({"type": "object"}),
+            ),
+            "ResponseStreamEvent": _object(type=_TEXT, sequence_number=_COUNT),
+            "AnswerMessage": _object(role={"const": "assistant"}, content=_NULLABLE_TEXT, refusal=_NULLABLE_TEXT),
+            "Usage": _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT),
+            "EmbeddingList": _object(
+                object={"const": "list"},
+                model=_TEXT,
+                data=_list(_object(object={"const": "embedding"}, index=_COUNT, embedding=_VECTOR)),
+                usage=_object(prompt_tokens=_COUNT, total_tokens=_COUNT),
+            ),
+            "Model": _object(id=_TEXT, object={"const": "model"}, created=_COUNT, owned_by=_TEXT),
+            "ModelList": _object(object={"const": "list"}, data=_list(_ref("Model"))),
+            "MessagesRequest": _object(model=_TEXT, messages=_list({"type": "object"}))
+            | {"additionalProperties": True},
+            "MessagesAnswer": _object(id=_TEXT, type={"const": "message"}, content=_list({"type": "object"})),
+            "MessagesError": _object(type={"const": "error"}, error=_object(type=_TEXT, message=_TEXT)),
+            "Health": _object(status=_TEXT),
+            "Error": _object(
+                error=_object(message=_TEXT, type=_TEXT, param=_NULLABLE_TEXT, code=_NULLABLE_TEXT),
+            ),
+        }
+    )
 
 
 def _question(summary: str, request: str, answer: str, chunk: str) -> JSONObject:
