@@ -11,8 +11,9 @@ from dragoman.errors import GatewayError
 from dragoman.events import MessageEvent, MessageStart, MessageStop
 from dragoman.fold import Folded
 from dragoman.messages import FinalMessage, JSONObject
-from dragoman.wire.anthropic_messages.errors import STATUSES, status_of
+from dragoman.wire.anthropic_messages.errors import STATUSES
 from dragoman.wire.base import Identity
+from dragoman.wire.statuses import status_of
 
 SOMEONE = Identity("run_1", 0)
 API_TYPES = {
@@ -91,4 +92,4 @@ def test_every_cause(cause: type[GatewayError]) -> None:
 
 def test_table_of_causes() -> None:
     """A cause without a row is answered like its parent."""
-    assert status_of(errors.QueueFull("Full.")) == STATUSES[errors.RateLimited]
+    assert status_of(errors.QueueFull("Full."), STATUSES) == STATUSES[errors.RateLimited]

@@ -1,4 +1,4 @@
-"""Which HTTP status and which OpenAI error `type` each cause has. Found by walking the cause's MRO.
+"""Which HTTP status and which error `type` each cause has, as the OpenAI dialects say it. Found by walking its MRO.
 
 A new cause without a row of its own is answered like its parent, and at last like an internal error.
 """
@@ -20,11 +20,11 @@ class Status:
 
     Attributes:
         http: The HTTP status.
-        openai_type: The `type` of the OpenAI dialects.
+        type: The `type` of the error object.
     """
 
     http: int
-    openai_type: str
+    type: str
 
 
 STATUSES: Mapping[type[GatewayError], Status] = {
@@ -50,19 +50,21 @@ STATUSES: Mapping[type[GatewayError], Status] = {
 }
 
 
-def status_of(error: GatewayError) -> Status:
-    """The status of an error: that of the nearest class in its MRO which has one."""
-    for cause in type(error).__mro__:
-        if status := STATUSES.get(cause):
-            return status
-    raise AssertionError("GatewayError itself has a status")
+def status_of(error: GatewayError, statuses: Mapping[type[GatewayError], Status] = STATUSES) -> Status:
+    """The status of an error: that of the nearest class in its MRO which has one.
+
+    Args:
+        error: The error.
+        statuses: A dialect's own table, where it is not one of OpenAI's. `GatewayError` itself stands in it.
+    """
+    return next(status for cause in type(error).__mro__ if (status := statuses.get(cause)))
 
 
 def openai_error(error: GatewayError) -> JSONObject:
     """The error object of the OpenAI dialects; all four keys always stand there."""
     return {
         "message": error.message,
-        "type": status_of(error).openai_type,
+        "type": status_of(error).type,
         "param": error.param,
         "code": error.code,
     }
