@@ -22,9 +22,10 @@ API_TYPES = {
     "billing_error": {402},
     "permission_error": {403},
     "not_found_error": {404},
+    "conflict_error": {409},
     "request_too_large": {413},
     "rate_limit_error": {429},
-    "api_error": {500, 501, 502, 503},
+    "api_error": {499, 500, 501, 502, 503},
     "timeout_error": {504},
     "overloaded_error": {529},
 }

@@ -17,6 +17,7 @@ from dragoman.wire.statuses import Status, status_of
 STATUSES: Mapping[type[GatewayError], Status] = {
     **statuses.STATUSES,
     errors.NotFound: Status(404, "not_found_error"),
+    errors.Conflict: Status(409, "conflict_error"),
     errors.RequestTooLarge: Status(413, "request_too_large"),
     errors.QuotaExceeded: Status(402, "billing_error"),
     errors.Overloaded: Status(529, "overloaded_error"),
