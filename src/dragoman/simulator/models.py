@@ -3,12 +3,12 @@
 Source: https://platform.claude.com/docs/en/api/models-list
 """
 
-from dragoman.catalog import EFFORTS, MODELS, Catalog, Model
+from dragoman.catalog import MODELS, Catalog, Model
 from dragoman.errors import NotFound
 from dragoman.messages import JSONObject
+from dragoman.model_list import entry_of
 from dragoman.simulator.problem import ApiProblem, refuse
 
-_THINKING = ("adaptive", "between_tools", "disabled", "enabled")
 _MOST = 1000
 
 
@@ -56,40 +56,4 @@ def model_page(limit: int, after: str | None, before: str | None) -> JSONObject:
 
 def model_info(model: Model) -> JSONObject:
     """One model as the API lists it."""
-    return {
-        "type": "model",
-        "id": model.id,
-        "display_name": model.name,
-        "created_at": f"{model.released.isoformat()}T00:00:00Z",
-        "lifecycle": "active",
-        "deprecated_at": None,
-        "retires_at": None,
-        "line": model.id.split("-")[1],
-        "max_input_tokens": model.context_tokens,
-        "max_tokens": model.output_tokens,
-        "capabilities": _capabilities(model),
-    }
-
-
-def _capabilities(model: Model) -> JSONObject:
-    yes = _supported(given=True)
-    kinds: JSONObject = {kind: _supported(given=kind in model.thinking) for kind in _THINKING}
-    efforts: JSONObject = {effort: _supported(given=effort in model.efforts) for effort in EFFORTS}
-    edits: JSONObject = {"clear_thinking_20251015": yes, "clear_tool_uses_20250919": yes, "compact_20260112": yes}
-    servers: JSONObject = {"web_search": yes, "code_execution": yes}
-    return {
-        "batch": yes,
-        "citations": yes,
-        "code_execution": yes,
-        "context_management": {"supported": True, **edits},
-        "effort": {"supported": bool(model.efforts), **efforts},
-        "image_input": yes,
-        "pdf_input": yes,
-        "server_tools": {"supported": True, **servers},
-        "structured_outputs": yes,
-        "thinking": {"supported": True, "types": kinds},
-    }
-
-
-def _supported(*, given: bool) -> JSONObject:
-    return {"supported": given}
+    return entry_of(model, batch=True)
