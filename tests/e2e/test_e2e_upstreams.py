@@ -204,7 +204,8 @@ async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> N
 async def test_a_sign_in_is_left_for_a_key_only_with_leave(tmp_path: Path, *, fallback: bool) -> None:
     """Claude Code says that its plan is used up: the owner has said whether a key may pay instead."""
     mine = {**ONE, "api_key": None, "backend": "runtime", "signed_in": True}
-    async with upstreams(tmp_path, mine, TWO, fallback=fallback, claude_config_dir=tmp_path / "owner") as gateway:
+    given: dict[str, object] = {"claude_config_dir": tmp_path / "owner", "retries": 0}
+    async with upstreams(tmp_path, mine, TWO, fallback=fallback, **given) as gateway:
         gateway.simulators["one"].inject(Fault(status=429, message="You've hit your limit"), times=9)
         answer = await gateway.chat(PONG)
         if fallback:
