@@ -113,7 +113,7 @@ class Soak:
             if answer.is_success:
                 await anext(lines)
                 done = await http.post(f"/admin/runs/{answer.headers['x-dragoman-run-id']}/cancel")
-                if not done.is_success:
+                if not (done.is_success or done.status_code == httpx.codes.CONFLICT):  # its process may be killed by now
                     return f"cancelling is answered by {done.status_code}"
             return _end_of([line async for line in lines])
 

@@ -36,6 +36,10 @@ from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses
 from dragoman.wire.options import WireOptions
 
 
+_REMEMBERED = 100
+"""Requests that the simulator of a gateway remembers, for those who look: it may run for days."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway that runs.
@@ -110,7 +114,7 @@ def _catalog(settings: Settings) -> Catalog:
 async def _simulator(stack: AsyncExitStack) -> str:
     from dragoman.simulator import Simulator  # noqa: PLC0415 - seldom wanted, and the start should be quick
 
-    return (await stack.enter_async_context(Simulator())).url
+    return (await stack.enter_async_context(Simulator(keep=_REMEMBERED))).url
 
 
 def _keep(stack: AsyncExitStack, settings: Settings) -> Keep | None:

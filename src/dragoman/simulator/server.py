@@ -25,12 +25,13 @@ class Simulator:
     Args:
         host: The address to listen on.
         port: The port; 0 takes a free one.
+        keep: How many requests are remembered.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, keep: int = 10_000) -> None:
         self._host = host
         self._port = port
-        self._state = State()
+        self._state = State(keep=keep)
         self._server: uvicorn.Server | None = None
 
     @property
