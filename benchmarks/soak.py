@@ -28,6 +28,7 @@ _PATIENCE = 90.0
 _LEAST_WARM_UP = 60
 _SHARE_OF_WARM_UP = 0.1
 _SHOWN = 8
+_DRAFT_AGE = 65
 
 Tally = Counter[tuple[str, str, bool]]
 
@@ -47,6 +48,9 @@ def main() -> None:
         before, began = soak_counts.files(home), time.monotonic()
         tally = asyncio.run(_ask(soak, options.runs, options))
         seconds = time.monotonic() - began
+        soak_counts.settled(gateway, home, spares, _PATIENCE)
+        time.sleep(_DRAFT_AGE)
+        asyncio.run(soak.plain())  # drafts of killed processes are taken away when a later one ends
         soak_counts.settled(gateway, home, spares, _PATIENCE)
         end = soak_counts.returned(gateway, home, start, _PATIENCE)
         new = sorted(soak_counts.files(home) - before)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, cast
 
@@ -39,9 +40,10 @@ class Soak:
         self._gateway = gateway
         self._chance = chance
         self._number = 0
+        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # else each client would read the system's certificates
         self._conversations: list[list[Message]] = []
         self._kinds: Mapping[str, tuple[int, Callable[[], Awaitable[Outcome]], frozenset[Outcome]]] = {
-            "plain": (18, self._plain, _FINE),
+            "plain": (18, self.plain, _FINE),
             "streamed": (14, self._streamed, _FINE),
             "next turn": (30, self._next_turn, _FINE),
             "tool result": (6, self._tool_result, _FINE),
@@ -69,7 +71,8 @@ class Soak:
             outcome = type(error).__name__
         return kind, outcome, outcome in fine | {"runtime_failed"}
 
-    async def _plain(self) -> Outcome:
+    async def plain(self) -> Outcome:
+        """A new conversation, read whole."""
         return await self._whole([_user(self._words())])
 
     async def _streamed(self) -> Outcome:
@@ -113,7 +116,7 @@ class Soak:
             if answer.is_success:
                 await anext(lines)
                 done = await http.post(f"/admin/runs/{answer.headers['x-dragoman-run-id']}/cancel")
-                if not (done.is_success or done.status_code == httpx.codes.CONFLICT):  # its process may be killed by now
+                if not (done.is_success or done.status_code == httpx.codes.CONFLICT):  # killed before
                     return f"cancelling is answered by {done.status_code}"
             return _end_of([line async for line in lines])
 
@@ -174,7 +177,8 @@ class Soak:
 
     def _client(self) -> httpx.AsyncClient:
         """A connection of its own for each request, which the client closes."""
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._gateway.port}", timeout=_PATIENCE)
+        address = f"http://127.0.0.1:{self._gateway.port}"
+        return httpx.AsyncClient(base_url=address, timeout=_PATIENCE, verify=self._no_tls)
 
 
 def _user(words: str) -> Message:

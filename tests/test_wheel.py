@@ -53,7 +53,7 @@ def installed(wheel: Path, tmp_path: Path) -> Path:
 @contextmanager
 def serving(dragoman: Path, home: Path) -> Iterator[str]:
     """A gateway in front of its simulator; its address."""
-    command = [dragoman, "serve", "--simulate", "-p", "0", "--minimal", "--log-file", "log"]
+    command: list[str | Path] = [dragoman, "serve", "--simulate", "-p", "0", "--minimal", "--log-file", "log"]
     with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         try:
             assert process.stdout is not None

@@ -35,7 +35,6 @@ from dragoman.wire.openai_embeddings import OpenAIEmbeddings
 from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses
 from dragoman.wire.options import WireOptions
 
-
 _REMEMBERED = 100
 """Requests that the simulator of a gateway remembers, for those who look: it may run for days."""
 

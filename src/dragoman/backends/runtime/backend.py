@@ -54,7 +54,7 @@ class RuntimeBackend:
         self._guard = Guard(f"{MARK}={mark}/")
         self._agents = Agents(options, self._guard, mark)
         self._environment = command.environment(options)
-        self._notes = Notes(self._environment)
+        self._notes = Notes(self._environment, ours=not options.signed_in and options.config_dir is None)
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
         self._listed: list[ListedModel] = []
@@ -63,8 +63,7 @@ class RuntimeBackend:
         """Make our directories and begin to boot spares."""
         self._work = prepare(self._options)
         remove_leftovers(self._options.state_dir)
-        if not self._options.signed_in:  # the owner's own directory holds what is not ours
-            self._notes.sweep()
+        self._notes.sweep()
         if self._account_missing() is None:
             await self._guard.start()
             self._pool.start(self._kind(self._options.default_model))
