@@ -1,6 +1,7 @@
 """Events to the final message: the only accumulator. A plain answer is the fold of a streamed one."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
@@ -9,7 +10,7 @@ from dragoman.errors import UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart, Restarted
 from dragoman.messages import JSON, Block, FinalMessage, JSONObject, Usage
 
-_TEXT_OF_DELTA = {
+_TEXT_OF_DELTA: Mapping[object, str] = {
     "text_delta": "text",
     "thinking_delta": "thinking",
     "signature_delta": "signature",
@@ -96,12 +97,12 @@ class _Growing:
 
     def __init__(self, start: Block) -> None:
         self._start = start
-        self._pieces: dict[str, list[str]] = {}
+        self._pieces: defaultdict[str, list[JSON]] = defaultdict(list)
         self._citations: list[JSON] = []
 
     def extend(self, delta: JSONObject) -> None:
-        if key := _TEXT_OF_DELTA.get(cast("str", delta.get("type"))):
-            self._pieces.setdefault(key, []).append(cast("str", delta[key]))
+        if key := _TEXT_OF_DELTA.get(delta.get("type")):
+            self._pieces[key].append(delta[key])
         elif "citation" in delta:
             self._citations.append(delta["citation"])
         else:
@@ -110,12 +111,12 @@ class _Growing:
     def _guess(self, delta: JSONObject) -> None:
         for key, value in delta.items():
             if isinstance(value, str) and key != "type":
-                self._pieces.setdefault(key, []).append(value)
+                self._pieces[key].append(value)
             elif value is not None and key != "type":
                 self._start = {**self._start, key: value}
 
     def joined(self, key: str) -> str:
-        return "".join(self._pieces.get(key, ()))
+        return "".join(cast("list[str]", self._pieces[key])) if key in self._pieces else ""
 
     def whole(self) -> Block:
         block = dict(self._start)

@@ -61,7 +61,7 @@ class Admission:
         """
         self.require(1)
         ticket = Ticket(self)
-        if self.running < self.places:
+        if len(self._holding) < self.places:
             self._grant(ticket)
         else:
             self._waiting.append(ticket)
@@ -73,7 +73,7 @@ class Admission:
         Raises:
             QueueFull: They cannot; `retry_after` says when there should be room.
         """
-        missing = self.running + self.queued + count - self.places - self.queue_size
+        missing = len(self._holding) + len(self._waiting) + count - self.places - self.queue_size
         if missing > 0:
             wanted = "" if count == 1 else f", and this one asks for {count} answers"
             raise QueueFull(
@@ -88,7 +88,7 @@ class Admission:
             self._learn(ticket)
         elif ticket in self._waiting:
             self._waiting.remove(ticket)
-        while self._waiting and self.running < self.places:
+        while self._waiting and len(self._holding) < self.places:
             self._grant(self._waiting.popleft())
 
     def _grant(self, ticket: Ticket) -> None:

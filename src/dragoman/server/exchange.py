@@ -27,6 +27,8 @@ class Exchange:
 
     Attributes:
         id: The request's id: the client's own, if it is sane.
+        method: `GET`, `POST`, ….
+        path: The path without its query.
         headers: The request's headers, by lower-case name.
         client: Who asks, as runs and limits know them.
         known: Whether a right key was sent, or none is needed.
@@ -52,7 +54,9 @@ class Exchange:
         "headers",
         "id",
         "known",
+        "method",
         "notices",
+        "path",
         "runs",
         "scope",
         "stages",
@@ -64,6 +68,8 @@ class Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.id = _request_id(self.headers.get(b"x-request-id"))
         self.extra: RawHeaders = [(b"x-request-id", self.id.encode())]
@@ -78,16 +84,6 @@ class Exchange:
         self.stages: dict[str, float] = {}
         self.began = time.perf_counter()
         scope[_KEY] = self
-
-    @property
-    def method(self) -> str:
-        """`GET`, `POST`, …."""
-        return cast("str", self.scope["method"])
-
-    @property
-    def path(self) -> str:
-        """The path without its query."""
-        return cast("str", self.scope["path"])
 
     @property
     def seconds(self) -> float:

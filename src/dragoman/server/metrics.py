@@ -3,9 +3,8 @@
 import asyncio
 import collections
 from collections.abc import Iterable, Mapping
-from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -16,6 +15,7 @@ from dragoman.messages import JSONObject
 from dragoman.runs import Engine, Run
 from dragoman.server.exchange import NO_SUCH_METHOD, Exchange
 from dragoman.server.options import Operations
+from dragoman.server.tallies import Counts, Durations
 from dragoman.server.upstream_metrics import upstream_metrics, upstreams_of
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -34,52 +34,28 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         registry.register(_Now(engine, operations))
         ProcessCollector(registry=registry)
-        # Each by its labels, which are looked up once: the official client makes a list of texts of them every time.
-        self._requests = cache(
-            Counter("dragoman_requests", "Requests answered", ("route", "method", "status"), registry=registry).labels
+        self._requests = Counts("dragoman_requests", "Requests answered", ("route", "method", "status"))
+        self._errors = Counts(
+            "dragoman_errors", "Requests refused, and answers that ended as an error", ("route", "code")
         )
-        self._errors = cache(
-            Counter(
-                "dragoman_errors",
-                "Requests refused, and answers that ended as an error",
-                ("route", "code"),
-                registry=registry,
-            ).labels
+        self._duration = Durations("dragoman_request_seconds", "Time to the end of the answer", "route", _SECONDS)
+        self._first_token = Durations(
+            "dragoman_first_token_seconds", "Time from asking Claude to the first token", "path", _SECONDS
         )
-        self._duration = cache(
-            Histogram(
-                "dragoman_request_seconds",
-                "Time to the end of the answer",
-                ("route",),
-                buckets=_SECONDS,
-                registry=registry,
-            ).labels
-        )
-        self._first_token = cache(
-            Histogram(
-                "dragoman_first_token_seconds",
-                "Time from asking Claude to the first token",
-                ("path",),
-                buckets=_SECONDS,
-                registry=registry,
-            ).labels
-        )
-        self._runs = cache(
-            Counter("dragoman_runs", "Runs ended", ("model", "path", "status"), registry=registry).labels
-        )
-        self._tokens = cache(
-            Counter("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"), registry=registry).labels
-        )
+        self._runs = Counts("dragoman_runs", "Runs ended", ("model", "path", "status"))
+        self._tokens = Counts("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"))
+        for counted in (self._requests, self._errors, self._duration, self._first_token, self._runs, self._tokens):
+            registry.register(counted)
 
     def observe(self, exchange: Exchange, route: str | None) -> None:
         """Count a request that is over; `route` is none where no route took it."""
         # Paths and methods that nothing here takes are the client's words, and no labels.
         method = exchange.method if route and exchange.status != NO_SUCH_METHOD else "any"
         route = route or "unmatched"
-        self._requests(route, method, exchange.status).inc()
-        self._duration(route).observe(exchange.seconds)
+        self._requests.of[route, method, exchange.status] += 1
+        self._duration.add(route, exchange.seconds)
         if exchange.error:
-            self._errors(route, exchange.error.code or "none").inc()
+            self._errors.of[route, exchange.error.code or "none"] += 1
         self.count(exchange.runs)
 
     def count(self, runs: Iterable[Run]) -> None:
@@ -94,13 +70,14 @@ class Metrics:
     def _count(self, run: Run) -> None:
         # A model's id is the client's word until the API has taken it; only then is it a label.
         model = run.model if run.usage else "unknown"
-        self._runs(model, run.path or "none", run.status).inc()
+        path = run.path or "none"
+        self._runs.of[model, path, run.status] += 1
         if "first_token" in run.stages:
-            self._first_token(run.path or "none").observe(run.stages["first_token"])
+            self._first_token.add(path, run.stages["first_token"])
         usage: Mapping[str, object] = run.usage or {}
         for key, kind in _KINDS.items():
             if isinstance(count := usage.get(key), int):
-                self._tokens(model, kind).inc(count)
+                self._tokens.of[model, kind] += count
 
 
 class _Now(Collector):

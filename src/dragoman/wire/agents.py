@@ -54,6 +54,8 @@ def agent_terms(asked: str | None, field: JSONObject | None, notices: list[Notic
     Raises:
         InvalidRequest: A field of it is unknown or makes no sense.
     """
+    if not field and not (asked and asked.endswith(SUFFIX)):
+        return NO_TERMS
     fields = _fields(field or {})
     given = {key: value for key, value in _values(fields).items() if value is not None}
     named = bool(asked and asked.endswith(SUFFIX))

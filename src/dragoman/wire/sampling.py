@@ -63,7 +63,9 @@ def set_max_tokens(body: MessagesRequest, asked: int | None, param: str, model: 
 
 def set_stop(body: MessagesRequest, asked: str | list[str] | None, notices: list[Notice]) -> None:
     """Put the stop sequences into the body, without the blank ones, which the API refuses."""
-    given = [asked] if isinstance(asked, str) else asked or []
+    if asked is None:
+        return
+    given = [asked] if isinstance(asked, str) else asked
     usable = [sequence for sequence in dict.fromkeys(given) if sequence and not sequence.isspace()]
     if usable:
         body["stop_sequences"] = usable

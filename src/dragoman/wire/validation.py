@@ -61,7 +61,7 @@ def _look(data: JSONObject, known: msgspec.Struct, prefix: str, found: list[str]
         if name not in fields:
             if value is not None:
                 found.append(prefix + name)
-        elif isinstance(value, (dict, list)):
+        elif type(value) is dict or type(value) is list:
             _look_into(value, getattr(known, name, None), prefix + name, found)
 
 

@@ -64,16 +64,24 @@ class Reader:
         self.said = False
         self.failure: Failure | None = None
         self._frames = frames or Frames()
-        self._start: MessageStart | None = None
-        self._begun = False
+        self._start: MessageEvent | None = None
+        self._said_start = False
 
     def feed(self, data: bytes) -> list[MessageEvent]:
         """Take what one read brought, and give the events that it completes."""
         events: list[MessageEvent] = []
         try:
             for frame in self._frames.feed(data):
-                if not self.whole and (event := _event(_decode(frame))) is not None:
-                    self._take(event, events)
+                event = _event(_decode(frame))
+                if event is None or self.whole:
+                    continue
+                if not self._said_start:
+                    self._hold_back(event, events)
+                elif type(event) is MessageStart:
+                    raise unreadable()
+                else:
+                    events.append(event)
+                    self.whole = type(event) is MessageStop
         except Failure as failure:
             self.failure = failure
         except (msgspec.DecodeError, UnicodeDecodeError, Unreadable):
@@ -86,18 +94,15 @@ class Reader:
         if not self.whole and self.failure is None:
             self.failure = cut_off()
 
-    def _take(self, event: MessageEvent, events: list[MessageEvent]) -> None:
-        if type(event) is MessageStart:
-            if self._begun:
-                raise unreadable()
-            self._start, self._begun = event, True
-            return
-        if self._start is not None:
-            events.append(self._start)
-            self._start = None
-        elif not self._begun:
+    def _hold_back(self, event: MessageEvent, events: list[MessageEvent]) -> None:
+        """Keep the first event until the second comes, which must not be one like it."""
+        if (self._start is None) != (type(event) is MessageStart):
             raise unreadable()
-        events.append(event)
+        if self._start is None:
+            self._start = event
+            return
+        events += (self._start, event)
+        self._said_start = True
         self.whole = type(event) is MessageStop
 
 

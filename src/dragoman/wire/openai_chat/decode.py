@@ -43,7 +43,8 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> ChatRequest:
     turns = Turns(resolved.model, notices)
     take(request.messages, turns, notices)
     body = make_body(asked, turns, box, resolved.model, notices)
-    agents.check_beside(terms, _not_of_agents(request), body)
+    if terms.agent is not None:
+        agents.check_beside(terms, _not_of_agents(request), body)
     if b"cache" in raw:
         limit_marks(body, notices)
     refuse_mapped(options, notices)

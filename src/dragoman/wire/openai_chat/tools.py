@@ -19,8 +19,6 @@ from dragoman.wire.openai_chat.tool_schema import (
 )
 from dragoman.wire.tools import WEB_SEARCH, Function, Toolbox, Wanted, offered, tools_by_name, web_search
 
-_FIELDS = ("tools", "functions", "tool_choice", "function_call", "web_search_options")
-
 
 def speaks_of_functions(request: ChatCompletionRequest) -> bool:
     """Whether the client uses the form before tools, where a message holds one call."""
@@ -33,7 +31,9 @@ def toolbox(request: ChatCompletionRequest, notices: list[Notice]) -> Toolbox:
     Raises:
         InvalidRequest: A tool, or the choice of one, is not possible; `param` names it.
     """
-    if all(getattr(request, field) is None for field in _FIELDS):
+    if not (request.tools or request.functions or request.tool_choice or request.function_call) and (
+        request.web_search_options is None
+    ):
         return Toolbox()
     legacy = speaks_of_functions(request)
     wanted = _legacy_choice(request) if legacy else _choice(request)

@@ -27,7 +27,7 @@ class Incoming:
         complete: Whether all of it has come.
         begun: Whether any byte of it has come.
         reusable: Whether the server keeps the connection and has said nothing beyond the response.
-        unread: Bytes of the body that came and were not read.
+        unread: Bytes that came since the body was read.
     """
 
     def __init__(self, ended: Callable[[], None]) -> None:
@@ -82,6 +82,7 @@ class Incoming:
     def feed(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self.begun = True
+        self.unread += len(data)
         if self._parser is None:
             self.reusable = False  # more than the response was sent: whose would it be?
             return
@@ -134,7 +135,6 @@ class Incoming:
         """A part of the body."""
         if not self.complete:
             self._parts.append(body)
-            self.unread += len(body)
 
     def on_message_begin(self) -> None:
         """A response begins; a second one was not asked for."""
