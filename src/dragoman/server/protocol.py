@@ -11,10 +11,10 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """The client is there."""
-        super().connection_made(cast("asyncio.Transport", _Gathering(transport)))
+        super().connection_made(cast("asyncio.Transport", Gathering(transport)))
 
 
-class _Gathering:
+class Gathering:
     """A transport that writes what comes in one turn of the loop at once: a head and its body, several events.
 
     Each write by itself would be a call of the system and a packet, and one more thing for the client to wake up for.
@@ -26,11 +26,13 @@ class _Gathering:
         self._pieces: list[bytes] = []
 
     def write(self, data: bytes) -> None:
+        """Write it at the end of this turn."""
         if not self._pieces:
             self._loop.call_soon(self._flush)
         self._pieces.append(data)
 
     def close(self) -> None:
+        """Close, once all is written."""
         self._flush()
         self._transport.close()
 
