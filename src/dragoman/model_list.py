@@ -1,12 +1,38 @@
-"""A model as the Messages API lists it, from what the catalog knows of it.
+"""Models as the Messages API lists them: an entry made of what the catalog knows, and the catalog by a live list.
 
 Source: https://platform.claude.com/docs/en/api/models-list
 """
 
-from dragoman.catalog import EFFORTS, Model
-from dragoman.messages import JSONObject
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from dragoman.catalog import EFFORTS, Catalog, Effort, Model
+from dragoman.messages import JSON, JSONObject
 
 _THINKING = ("adaptive", "between_tools", "disabled", "enabled")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as the provider lists it now.
+
+    Attributes:
+        id: Its id.
+        name: What people call it; may be empty.
+        entry: All that the list says of it; may be empty.
+    """
+
+    id: str
+    name: str
+    entry: JSONObject = field(default_factory=dict, compare=False)
+
+
+def with_list(catalog: Catalog, listed: Iterable[ListedModel]) -> Catalog:
+    """The catalog with the models that are listed, and with what the list knows better of each."""
+    listed = list(listed)
+    live = catalog.with_live((model.id, model.name) for model in listed)
+    entries = {model.id: model.entry for model in listed}
+    return replace(live, models=tuple(_corrected(model, entries.get(model.id, {})) for model in live.models))
 
 
 def entry_of(model: Model, *, batch: bool) -> JSONObject:
@@ -53,3 +79,38 @@ def _capabilities(model: Model, *, batch: bool) -> JSONObject:
 
 def _supported(*, given: bool) -> JSONObject:
     return {"supported": given}
+
+
+def _corrected(model: Model, entry: JSONObject) -> Model:
+    can = _object(entry.get("capabilities"))
+    efforts = _efforts(_object(can.get("effort")), model)
+    default = model.default_effort
+    if default not in efforts:
+        default = efforts[len(efforts) // 2] if efforts else None
+    types = _object(_object(can.get("thinking")).get("types"))
+    return replace(
+        model,
+        thinking=frozenset(kind for kind in types if _given(types[kind])) or model.thinking,
+        efforts=efforts,
+        default_effort=default,
+        context_tokens=_count(entry.get("max_input_tokens")) or model.context_tokens,
+        output_tokens=_count(entry.get("max_tokens")) or model.output_tokens,
+    )
+
+
+def _efforts(said: JSONObject, model: Model) -> tuple[Effort, ...]:
+    if said.get("supported") is False:
+        return ()
+    return tuple(effort for effort in EFFORTS if _given(said.get(effort))) or model.efforts
+
+
+def _object(value: JSON) -> JSONObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _given(value: JSON) -> bool:
+    return _object(value).get("supported") is True
+
+
+def _count(value: JSON) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

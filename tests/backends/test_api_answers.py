@@ -90,11 +90,12 @@ async def test_a_feature_names_its_beta() -> None:
 
 
 async def test_models_are_those_of_the_account() -> None:
-    """All of them, with their names."""
+    """All of them, with their names, and all that the list says of them."""
     async with api() as harness:
         models = await harness.backend.models()
         assert "claude-opus-5-5" in {model.id for model in models}
         assert all(model.name for model in models)
+        assert all(model.entry["capabilities"] for model in models)
 
 
 async def test_tokens_are_counted_by_the_api() -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
 
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import RunRequest
 from dragoman.catalog import MODELS, Catalog
 from dragoman.errors import GatewayError, NotSignedIn
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.messages import Block, JSONObject, Message, MessagesRequest
+from dragoman.model_list import ListedModel
 from dragoman.runs.account import Account
 from dragoman.runs.routing import Budget, Metered, Router, Upstream
 from dragoman.runs.routing.cooldown import CoolDown

@@ -11,10 +11,11 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from dragoman.backends.base import Embedder, ListedModel, RunRequest
+from dragoman.backends.base import Embedder, RunRequest
 from dragoman.bootstrap import build
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.messages import JSONObject
+from dragoman.model_list import ListedModel
 from dragoman.server.serving import Server, listen
 from dragoman.settings import Settings, load, variables
 

@@ -9,9 +9,10 @@ from openai import APIStatusError
 from scripted import QUESTION, clean, ending, fails, hangs, opening, says, served
 
 from dragoman import errors
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import RunRequest
 from dragoman.errors import GatewayError
 from dragoman.events import Event, Started
+from dragoman.model_list import ListedModel
 from dragoman.notices import Notice
 
 _clean = pytest.fixture(autouse=True)(clean)

@@ -9,9 +9,9 @@ from openai import APIStatusError
 from scripted import QUESTION, clean, fails, says, served
 
 from dragoman import __version__, errors
-from dragoman.backends.base import ListedModel
 from dragoman.catalog import Catalog
 from dragoman.errors import UpstreamFailed
+from dragoman.model_list import ListedModel
 from dragoman.server import LiveCatalog
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -62,7 +62,7 @@ async def test_the_list_is_asked_for_once() -> None:
     """It is kept for its time; a failure is not repeated at every request either."""
     asked = 0
 
-    async def listed() -> list[tuple[str, str]]:
+    async def listed() -> list[ListedModel]:
         nonlocal asked
         asked += 1
         raise UpstreamFailed("Broke")
@@ -78,11 +78,11 @@ async def test_the_list_is_asked_for_once_by_many() -> None:
     asked = 0
     answer = asyncio.Event()
 
-    async def listed() -> list[tuple[str, str]]:
+    async def listed() -> list[ListedModel]:
         nonlocal asked
         asked += 1
         await answer.wait()
-        return [("claude-opus-7", "Claude Opus 7")]
+        return [ListedModel("claude-opus-7", "Claude Opus 7")]
 
     catalog = LiveCatalog(Catalog(), listed)
     first, second = asyncio.create_task(catalog.refresh()), asyncio.create_task(catalog.refresh())
@@ -96,7 +96,7 @@ async def test_the_list_is_asked_for_once_by_many() -> None:
 async def test_a_list_that_does_not_come() -> None:
     """It is waited for no longer than patience lasts."""
 
-    async def listed() -> list[tuple[str, str]]:
+    async def listed() -> list[ListedModel]:
         await asyncio.Event().wait()
         return []
 

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from dragoman.catalog import Model
 from dragoman.events import Event
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
+from dragoman.model_list import ListedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,6 @@ class RunRequest:
     model: Model
     body: MessagesRequest
     terms: Terms = NO_TERMS
-
-
-@dataclass(frozen=True, slots=True)
-class ListedModel:
-    """A model as the provider lists it now."""
-
-    id: str
-    name: str
 
 
 class Operated(Protocol):

@@ -1,7 +1,7 @@
 """Putting a gateway together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -144,10 +144,7 @@ def _limits(settings: Settings) -> Limits:
 def _app(
     options: Options, settings: Settings, catalog: Catalog, claude: Operated, engine: Engine, embedder: Embedder
 ) -> ASGIApp:
-    async def listed() -> Iterable[tuple[str, str]]:
-        return [(model.id, model.name) for model in await claude.models()]
-
-    live = LiveCatalog(catalog, None if settings.models else listed)
+    live = LiveCatalog(catalog, None if settings.models else claude.models)
     choices = WireOptions(
         strict_parameters=settings.strict_parameters,
         strict_mapping=settings.strict_mapping,

@@ -8,6 +8,7 @@ import structlog
 
 from dragoman.catalog import Catalog
 from dragoman.errors import GatewayError
+from dragoman.model_list import ListedModel, with_list
 
 log = structlog.get_logger("dragoman.server")
 
@@ -23,7 +24,7 @@ class LiveCatalog:
     def __init__(
         self,
         built_in: Catalog,
-        listed: Callable[[], Awaitable[Iterable[tuple[str, str]]]] | None = None,
+        listed: Callable[[], Awaitable[Iterable[ListedModel]]] | None = None,
         *,
         ttl: float = 300.0,
         patience: float = 5.0,
@@ -49,7 +50,7 @@ class LiveCatalog:
                 return True
             try:
                 async with asyncio.timeout(self.patience):
-                    self._current = self._built_in.with_live(await self._listed())
+                    self._current = with_list(self._built_in, await self._listed())
             except (GatewayError, TimeoutError) as error:
                 log.info("models.unlisted", reason=str(error) or "no answer in time")
             self._asked_at = time.monotonic()

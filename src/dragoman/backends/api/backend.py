@@ -14,11 +14,12 @@ from dragoman.backends.api.options import ApiOptions
 from dragoman.backends.api.reader import Reader
 from dragoman.backends.api.retries import Retries
 from dragoman.backends.api.upstream import Upstream
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import RunRequest
 from dragoman.backends.failures import refuse_agent
 from dragoman.errors import UpstreamFailed
 from dragoman.events import Event, MessageEvent, Retrying, Started
 from dragoman.messages import JSON, JSONObject
+from dragoman.model_list import ListedModel
 
 _MOST_PAGES = 20
 _PAGE = 1000
@@ -154,4 +155,4 @@ def _object(body: bytes) -> JSONObject:
 def _listed(page: JSONObject) -> list[ListedModel]:
     data = page.get("data")
     models = [model for model in data if isinstance(model, dict)] if isinstance(data, list) else []
-    return [ListedModel(cast("str", m["id"]), str(m.get("display_name") or "")) for m in models if m.get("id")]
+    return [ListedModel(cast("str", m["id"]), str(m.get("display_name") or ""), m) for m in models if m.get("id")]

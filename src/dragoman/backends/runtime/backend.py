@@ -11,7 +11,7 @@ from typing import cast
 import psutil
 import structlog
 
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.failures import SIGN_IN_ADVICE
 from dragoman.backends.claude_code.installation import prepare
 from dragoman.backends.claude_code.launch import launch
@@ -36,6 +36,7 @@ from dragoman.errors import NotFound, NotSignedIn
 from dragoman.events import Event, Path, Started
 from dragoman.fold import Fold
 from dragoman.messages import FinalMessage, JSONObject
+from dragoman.model_list import ListedModel
 
 log = structlog.get_logger("dragoman.runtime")
 

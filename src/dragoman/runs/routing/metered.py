@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from decimal import Decimal
 
-from dragoman.backends.base import Backend, CountsTokens, ListedModel, RunRequest
+from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.errors import UnsupportedFeature
 from dragoman.events import Event, MessageDelta, MessageStart
 from dragoman.messages import JSON, JSONObject
+from dragoman.model_list import ListedModel
 from dragoman.prices import cost_of
 from dragoman.runs.routing.budget import Budget
 

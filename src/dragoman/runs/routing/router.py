@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from dragoman.backends.base import CountsTokens, ListedModel, RunRequest
+from dragoman.backends.base import CountsTokens, RunRequest
 from dragoman.errors import (
     GatewayError,
     InvalidRequest,
@@ -25,6 +25,7 @@ from dragoman.errors import (
     UpstreamFailed,
 )
 from dragoman.messages import JSONObject
+from dragoman.model_list import ListedModel
 from dragoman.runs.routing.choice import Choice, Choices
 from dragoman.runs.routing.upstream import Upstream
 from dragoman.runs.run import Run

@@ -14,11 +14,12 @@ from dragoman.backends.api.clouds.shapes import Bedrock, Vertex, Where
 from dragoman.backends.api.clouds.upstream import Cloud, CloudUpstream
 from dragoman.backends.api.options import ApiOptions
 from dragoman.backends.api.reader import Reader
-from dragoman.backends.base import ListedModel, RunRequest
+from dragoman.backends.base import RunRequest
 from dragoman.catalog import MODELS
 from dragoman.errors import UnsupportedFeature
 from dragoman.events import Event
 from dragoman.messages import JSONObject
+from dragoman.model_list import ListedModel
 
 if TYPE_CHECKING:
     from dragoman.backends.api.clouds.sdk import Signer
