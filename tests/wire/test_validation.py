@@ -38,7 +38,7 @@ class Body(Struct):
         (b"\xff", "invalid_json", None, "not valid JSON"),
         (b'{"a": "\\ud800"}', "invalid_json", None, "not valid JSON"),
         (b"[" * 100_000, "invalid_json", None, "nested too deeply"),
-        (b"[]", "invalid_type", None, "expected `object`, got `array`"),
+        (b"[]", "invalid_type", None, "Invalid request body: expected `object`, got `array`"),
         (b"{}", "missing_required_parameter", "items", "Missing required parameter: `items`"),
         (b'{"items":"x"}', "invalid_type", "items", "expected `array`, got `string`"),
         (b'{"items":[{}]}', "missing_required_parameter", "items[0].content", "`items[0].content`"),

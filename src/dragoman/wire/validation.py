@@ -87,7 +87,7 @@ def _named(said: str) -> InvalidRequest:
         param = f"{path}.{missing['field']}" if path else missing["field"]
         return InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
     code = "invalid_type" if _UNEXPECTED.match(fault) else "invalid_value"
-    where = f"`{path}`" if path else "the request body"
+    where = f"`{path}`" if path else "request body"
     return InvalidRequest(f"Invalid {where}: {_in_json_words(fault)}.", code=code, param=path or None)
 
 
