@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -61,7 +62,8 @@ async def do_everything(http: httpx.AsyncClient, work: Path, *, agents: bool) ->
         json=question(f'Use lookup {{"api_key": "{MARK}-argument", "page": 1}}', tools=[LOOKUP]),
     )
     assert f"{MARK}-argument" in called.text
-    await http.post("/v1/responses", json={"model": "sonnet", "input": WORDS, "store": False})
+    kept = await http.post("/v1/responses", json={"model": "sonnet", "input": WORDS, "store": True})
+    assert kept.status_code == 200, kept.text
     await http.post("/v1/completions", json={"model": "sonnet", "prompt": WORDS})
     await http.post("/v1/messages", json={**question(WORDS), "max_tokens": 50})
     await http.post("/v1/embeddings", json={"input": WORDS, "model": f"sk-{MARK}-model-of-vectors"})
@@ -124,14 +126,21 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
 
 
 def leaks(home: Path) -> list[str]:
-    """Every file that holds a part of a secret, and what stands around it. What we put there ourselves is none."""
+    """Every file that holds a part of a secret, and what stands around it.
+
+    What we put there ourselves is none. Nor is what a client had kept by `store`, in a file for its owner alone: that
+    has to come back as it was; only secrets of the gateway itself may not be in it.
+    """
     ours = {home / ".env", home / "claude"}
     written = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and path not in ours}
-    return [
-        f"{path.relative_to(home)}: {text[max(0, found.start() - 80) : found.end() + 30]!r}"
-        for path, text in written.items()
-        for found in re.finditer(MARK.encode(), text, re.IGNORECASE)
-    ]
+    found = []
+    for path, text in written.items():
+        kept = path.name.startswith("answers.db")
+        assert not kept or stat.S_IMODE(path.stat().st_mode) == 0o600
+        sought = "|".join((GATEWAY_KEY, UPSTREAM_KEY, TOKEN, COMPLAINT, f"{MARK}-env")) if kept else MARK
+        places = re.finditer(sought.encode(), text, re.IGNORECASE)
+        found += [f"{path.relative_to(home)}: {text[max(0, at.start() - 80) : at.end() + 30]!r}" for at in places]
+    return found
 
 
 @pytest.mark.parametrize(
