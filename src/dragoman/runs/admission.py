@@ -21,7 +21,8 @@ class Ticket:
 
     async def wait(self) -> None:
         """Return once the place is ours."""
-        await asyncio.shield(self.granted)
+        if not self.granted.done():
+            await asyncio.shield(self.granted)
 
     def leave(self) -> None:
         """Give the place, or the place in the queue, back. Idempotent."""
