@@ -1,7 +1,6 @@
-"""`status`, `simulate`, `login` and `logout`."""
+"""`simulate`, `login` and `logout`."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -10,57 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 from commands import PATIENCE, line, run, started
-
-REPLY = (
-    "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"
-)
-
-
-async def ask_status(tmp_path: Path, status: int, body: str, *arguments: str) -> tuple[int, str, str]:
-    """Run `status` against something that answers so; the request's text comes last."""
-    asked = ""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
-        writer.write(REPLY.format(status=status, size=len(body), body=body).encode())
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        ended = await run(tmp_path, "status", "--port", str(port), *arguments)
-    return ended.code, ended.out + ended.err, asked
-
-
-async def test_status_of_a_ready_gateway(tmp_path: Path) -> None:
-    """It prints what the gateway says, and sends the key."""
-    body = json.dumps({"status": "ready", "reason": None, "runs": {"running": 2}})
-    code, said, asked = await ask_status(tmp_path, 200, body, "--api-key", "k", "--host", "0.0.0.0")  # noqa: S104
-    assert (code, said) == (0, "status: ready\nruns:\n  running: 2\n")
-    assert "x-api-key: k" in asked
-
-
-async def test_status_of_one_that_is_not_ready(tmp_path: Path) -> None:
-    """The exit code tells scripts."""
-    body = json.dumps({"status": "not_ready", "reason": "Sign in"})
-    code, said, _ = await ask_status(tmp_path, 503, body, "--json")
-    assert code == 1
-    assert json.loads(said) == json.loads(body)
-
-
-async def test_status_of_something_else(tmp_path: Path) -> None:
-    """Another program on the port is not taken for a gateway."""
-    code, said, _ = await ask_status(tmp_path, 200, "<html>")
-    assert code == 1
-    assert "something else answers there" in said
-
-
-async def test_status_of_nothing(tmp_path: Path) -> None:
-    """It says how to start one."""
-    ended = await run(tmp_path, "status", "--port", "1")
-    assert ended.code == 1
-    assert "`dragoman serve` starts one" in ended.err
 
 
 @pytest.mark.parametrize("action", ["login", "logout"])

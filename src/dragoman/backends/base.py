@@ -57,6 +57,15 @@ class Operated(Protocol):
         ...
 
 
+@runtime_checkable
+class Inquires(Protocol):
+    """What some offer besides that has more to tell its operator, which takes a moment to find out."""
+
+    async def inquire(self) -> JSONObject:
+        """Versions, and how a sign-in stands. Holds no secret; of what cannot be found out it says so, or nothing."""
+        ...
+
+
 class Backend(Operated, Protocol):
     """A way to ask Claude."""
 

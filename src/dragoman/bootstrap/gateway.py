@@ -12,6 +12,7 @@ from dragoman.bootstrap.agents import check_agents
 from dragoman.bootstrap.backends import backend_for
 from dragoman.bootstrap.embedders import embedder_for
 from dragoman.bootstrap.exposure import check_exposure
+from dragoman.bootstrap.inquiry import inquiry_of
 from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.secrets import revealed
@@ -160,7 +161,7 @@ def _app(
         AnthropicMessages(live),
     )
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, engine, options)
-    operations = Operations(claude.name, claude.ready, claude.status)
+    operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude))
     return build_app(dialects, engine, live, embed, operations, options)
 
 

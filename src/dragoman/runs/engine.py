@@ -46,6 +46,7 @@ class Engine:
         journal: What is known of runs. Whoever made it closes it.
 
     Attributes:
+        limits: The same.
         journal: The same.
     """
 
@@ -59,7 +60,7 @@ class Engine:
         self.journal = journal or Journal()
         self._backend = backend
         self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking)
-        self._limits = limits
+        self.limits = limits
         self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
         self._rate = RateLimit(limits.requests_per_minute)
         self._tasks: dict[asyncio.Task[None], Run] = {}
@@ -170,14 +171,14 @@ class Engine:
         run.gave_back()
 
     def _expire(self, run: Run) -> None:
-        seconds = f"{self._limits.run_timeout:g}"
+        seconds = f"{self.limits.run_timeout:g}"
         run.ended_by(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
 
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:
             await ticket.wait()
             run.admitted()
-            limit = asyncio.get_running_loop().call_later(self._limits.run_timeout, self._expire, run)
+            limit = asyncio.get_running_loop().call_later(self.limits.run_timeout, self._expire, run)
             try:
                 await self._asked.ask(request, run)
             finally:

@@ -5,6 +5,7 @@ within a moment is written together, so a crash loses that moment at most.
 """
 
 import asyncio
+import time
 from typing import cast
 
 import structlog
@@ -32,6 +33,8 @@ class Journal:
         self._store = store
         self._open: dict[str, Run] = {}
         self._changed: dict[str, Run | RunRecord] = {}
+        self._succeeded: float | None = None
+        self._failed: JSONObject | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -39,6 +42,7 @@ class Journal:
         """A run has begun, or stands differently now."""
         if run.ended:
             self._open.pop(run.id, None)
+            self._learn(run)
         else:
             self._open[run.id] = run
         if self._store is None:
@@ -47,6 +51,10 @@ class Journal:
         self._changed[run.id] = self._record(run) if run.ended else run
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_MOMENT, self._write)
+
+    def last(self) -> JSONObject:
+        """When a run succeeded last, and which failed last."""
+        return {"succeeded": self._succeeded, "failed": self._failed}
 
     def live(self, id_: str) -> Run | None:
         """A run that goes on here."""
@@ -114,6 +122,12 @@ class Journal:
         await self.flush()
         if self._store is not None:
             await self._store.aclose()
+
+    def _learn(self, run: Run) -> None:
+        if run.status == "succeeded":
+            self._succeeded = time.time()
+        elif run.status == "failed" and run.error is not None:
+            self._failed = {"at": time.time(), "error": run.error.code, "upstream": run.upstream, "run": run.id}
 
     def _write(self) -> None:
         self._timer = None

@@ -86,7 +86,7 @@ def build_app(
         *_api(questions, Models(catalog)),
         *kept,
         *_pages(Health(engine, operations), metrics, Docs()),
-        *admin_routes(engine.journal, options.heartbeat),
+        *admin_routes(engine, operations, options.heartbeat),
     ]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
 

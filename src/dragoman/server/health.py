@@ -29,6 +29,7 @@ _ENDPOINTS = [
     "/health",
     "/health/ready",
     "/metrics",
+    "/admin/status",
     "/admin/runs",
     "/admin/runs/{id}",
     "/admin/runs/{id}/events",

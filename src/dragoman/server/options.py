@@ -1,6 +1,6 @@
 """What the server is told and what it is given, beside the engine and the codecs."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dragoman.fetch import FillMedia, leave_to_api
@@ -49,8 +49,10 @@ class Operations:
         backend: The backend's name.
         ready: Why a run would fail now; None if it would not.
         status: Authentication, processes, versions. Holds no secret.
+        inquire: What takes a moment to find out besides.
     """
 
     backend: str
     ready: Callable[[], str | None]
     status: Callable[[], JSONObject]
+    inquire: Callable[[], Awaitable[JSONObject]]

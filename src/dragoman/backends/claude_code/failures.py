@@ -6,12 +6,22 @@ The runtime reports a failed call as a synthetic assistant message whose text ho
 
 import json
 import re
+from collections.abc import Mapping
 
 from dragoman.backends.failures import SIGN_IN_ADVICE, api_error, too_long
 from dragoman.errors import ContextTooLong, GatewayError, NotSignedIn, QuotaExceeded
 from dragoman.messages import JSONObject
 
-__all__ = ["SIGN_IN_ADVICE", "result_error", "to_error"]
+__all__ = ["SIGN_IN_ADVICE", "refused_words", "result_error", "to_error"]
+
+_EXPIRED = (
+    "The Claude Code sign-in that this gateway uses has expired, or there is none. Type `dragoman login`; the gateway "
+    "goes on by itself then."
+)
+_VARIABLE_REFUSED = (
+    "Claude refuses the token in CLAUDE_CODE_OAUTH_TOKEN. `claude setup-token` makes a new one; start the gateway "
+    "again with it."
+)
 
 _NOT_SIGNED_IN = re.compile(r"not logged in|please run /login|invalid api key|oauth token", re.IGNORECASE)
 
@@ -55,6 +65,15 @@ def result_error(frame: JSONObject, failure: str, *, retry_after: float | None =
         said = "prompt is too long"
     status = frame.get("api_error_status")
     return to_error(status if isinstance(status, int) else None, said, retry_after=retry_after)
+
+
+def refused_words(environment: Mapping[str, str]) -> str:
+    """What the owner is told whose sign-in is refused.
+
+    Args:
+        environment: That of the runtime's processes: what comes in it cannot change while the gateway runs.
+    """
+    return _VARIABLE_REFUSED if environment.get("CLAUDE_CODE_OAUTH_TOKEN") else _EXPIRED
 
 
 def _words(text: str) -> str:

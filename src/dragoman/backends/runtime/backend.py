@@ -12,7 +12,8 @@ import psutil
 import structlog
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.claude_code.failures import SIGN_IN_ADVICE
+from dragoman.backends.claude_code import official
+from dragoman.backends.claude_code.failures import SIGN_IN_ADVICE, refused_words
 from dragoman.backends.claude_code.installation import prepare
 from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.processes import Guard
@@ -59,6 +60,7 @@ class RuntimeBackend:
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
         self._listed: list[ListedModel] = []
+        self._refused: float | None = None
 
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
@@ -83,11 +85,85 @@ class RuntimeBackend:
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
         self._check_account()
-        if request.terms.agent is not None:
-            async with aclosing(self._agents.run(request)) as events:
+        asked = self._agents.run(request) if request.terms.agent is not None else self._answer(request)
+        try:
+            async with aclosing(asked) as events:
                 async for event in events:
                     yield event
-            return
+        except NotSignedIn:
+            if self._options.signed_in:
+                raise self._sign_in_refused() from None
+            raise
+        self._sign_in_accepted()
+
+    async def count_tokens(self, request: RunRequest) -> JSONObject:
+        """The API's own count; see `dragoman.backends.base.CountsTokens`."""
+        self._check_account()
+        return await counting.count_tokens(request, self._options)
+
+    async def models(self) -> Sequence[ListedModel]:
+        """The models that the runtime offers its user, as the last booted process listed them."""
+        self._check_account()
+        return self._listed
+
+    def ready(self) -> str | None:
+        """What is missing to ask Claude, and what to type."""
+        return (
+            self._account_missing()
+            or (refused_words(self._environment) if self._refused else None)
+            or self._pool.trouble
+        )
+
+    async def inquire(self) -> JSONObject:
+        """The runtime's version, and how a sign-in stands; see `dragoman.backends.base.Inquires`."""
+        where = self._options, self._environment, self._work
+        told: JSONObject = {"claude_code": await official.version(*where)}
+        if self._options.signed_in:
+            told["sign_in"] = {**await official.sign_in(*where), "refused_since": self._refused}
+        return told
+
+    def status(self) -> JSONObject:
+        """Authentication, processes and version."""
+        return {
+            "authentication": self._authentication(),
+            "processes": {
+                "spare": self._pool.ready,
+                "live": len(self._live),
+                "agents": len(self._agents),
+                "all": len(self._sessions) + len(self._agents),
+            },
+        }
+
+    def _sign_in_refused(self) -> NotSignedIn:
+        """Let go of all processes that hold a sign-in which Claude refuses, and start none until one is accepted.
+
+        Those that are started from now on read it anew, so that the owner need only sign in again.
+        """
+        self._refused = self._refused or time.time()
+        self._pool.pause()
+        self._live.clear()
+        return NotSignedIn(refused_words(self._environment))
+
+    def _sign_in_accepted(self) -> None:
+        if self._refused:
+            self._refused = None
+            self._pool.resume()
+
+    def _authentication(self) -> str:
+        if self._options.signed_in:
+            return "signed_in"
+        return "api_key" if self._options.api_key else "none"
+
+    def _account_missing(self) -> str | None:
+        if self._options.signed_in or self._options.api_key:
+            return None
+        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+    def _check_account(self) -> None:
+        if (missing := self._account_missing()) is not None:
+            raise NotSignedIn(missing)
+
+    async def _answer(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         todo = plan(request)
         began = time.perf_counter()
         session, path = await self._session_for(todo)
@@ -108,46 +184,6 @@ class RuntimeBackend:
         finally:
             if not kept:
                 await self._end(session)
-
-    async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """The API's own count; see `dragoman.backends.base.CountsTokens`."""
-        self._check_account()
-        return await counting.count_tokens(request, self._options)
-
-    async def models(self) -> Sequence[ListedModel]:
-        """The models that the runtime offers its user, as the last booted process listed them."""
-        self._check_account()
-        return self._listed
-
-    def ready(self) -> str | None:
-        """What is missing to ask Claude, and what to type."""
-        return self._account_missing() or self._pool.trouble
-
-    def status(self) -> JSONObject:
-        """Authentication, processes and version."""
-        return {
-            "authentication": self._authentication(),
-            "processes": {
-                "spare": self._pool.ready,
-                "live": len(self._live),
-                "agents": len(self._agents),
-                "all": len(self._sessions) + len(self._agents),
-            },
-        }
-
-    def _authentication(self) -> str:
-        if self._options.signed_in:
-            return "signed_in"
-        return "api_key" if self._options.api_key else "none"
-
-    def _account_missing(self) -> str | None:
-        if self._options.signed_in or self._options.api_key:
-            return None
-        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
-
-    def _check_account(self) -> None:
-        if (missing := self._account_missing()) is not None:
-            raise NotSignedIn(missing)
 
     async def _session_for(self, todo: Plan) -> tuple[Session, Path]:
         self._pool.touch()

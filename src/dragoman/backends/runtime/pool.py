@@ -36,6 +36,7 @@ class Pool:
         self._recent: list[Kind] = []
         self._wake = asyncio.Event()
         self._last_use = 0.0
+        self._paused = False
         self._keeper: asyncio.Task[None] | None = None
         self.trouble: str | None = None
 
@@ -48,6 +49,17 @@ class Pool:
         """Begin to keep spares, of this kind until another is asked for."""
         self._asked_for(kind)
         self._keeper = asyncio.create_task(self._keep(), name="runtime-pool")
+
+    def pause(self) -> None:
+        """Let go of all spares, and boot none for a while. What is taken meanwhile is booted on the spot."""
+        self._paused = True
+        for kind in list(self._spares):
+            self._drop(kind, keep=0)
+
+    def resume(self) -> None:
+        """Boot spares again."""
+        self._paused = False
+        self._wake.set()
 
     def touch(self) -> None:
         """A request is being served: put booting off."""
@@ -84,7 +96,9 @@ class Pool:
         self._wake.set()
 
     def _shares(self) -> Counter[Kind]:
-        return Counter(islice(cycle(self._recent), self._size)) if self._recent else Counter()
+        if self._paused or not self._recent:
+            return Counter()
+        return Counter(islice(cycle(self._recent), self._size))
 
     async def _keep(self) -> None:
         pause = 1.0

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from decimal import Decimal
 
-from dragoman.backends.base import Backend, CountsTokens, RunRequest
+from dragoman.backends.base import Backend, CountsTokens, Inquires, RunRequest
 from dragoman.errors import UnsupportedFeature
 from dragoman.events import Event, MessageDelta, MessageStart
 from dragoman.messages import JSON, JSONObject
@@ -61,6 +61,10 @@ class Metered:
     async def models(self) -> Sequence[ListedModel]:
         """The provider's list."""
         return await self._backend.models()
+
+    async def inquire(self) -> JSONObject:
+        """What the backend says, if it has more to tell."""
+        return await self._backend.inquire() if isinstance(self._backend, Inquires) else {}
 
     def ready(self) -> str | None:
         """What the backend says."""

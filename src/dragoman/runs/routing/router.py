@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from dragoman.backends.base import CountsTokens, RunRequest
+from dragoman.backends.base import CountsTokens, Inquires, RunRequest
 from dragoman.errors import (
     GatewayError,
     InvalidRequest,
@@ -114,6 +114,11 @@ class Router:
         """How each account does."""
         upstreams: JSONObject = {upstream.name: upstream.status() for upstream in self._upstreams}
         return {"fallback": self._fallback, "upstreams": upstreams}
+
+    async def inquire(self) -> JSONObject:
+        """What the accounts have to tell besides, one of them after the other."""
+        backends = {upstream.name: upstream.backend for upstream in self._upstreams}
+        return {name: await backend.inquire() for name, backend in backends.items() if isinstance(backend, Inquires)}
 
     async def _ask_at(self, upstream: Upstream, choice: Choice, request: RunRequest, run: Run) -> None:
         """Ask at one account, and learn how it does."""

@@ -2,10 +2,12 @@
 
 from starlette.routing import Route
 
-from dragoman.runs.journal import Journal
+from dragoman.runs import Engine
 from dragoman.server.admin.errors import encode_admin_error
 from dragoman.server.admin.following import Following
 from dragoman.server.admin.runs import Runs
+from dragoman.server.admin.status import Status
+from dragoman.server.options import Operations
 
 __all__ = ["ADMIN", "admin_routes", "encode_admin_error"]
 
@@ -13,10 +15,11 @@ ADMIN = "/admin/"
 """What every path of it begins with."""
 
 
-def admin_routes(journal: Journal, heartbeat: float) -> list[Route]:
+def admin_routes(engine: Engine, operations: Operations, heartbeat: float) -> list[Route]:
     """Its routes."""
-    runs, following = Runs(journal), Following(journal, heartbeat)
+    runs, following = Runs(engine.journal), Following(engine.journal, heartbeat)
     return [
+        Route("/admin/status", Status(engine, operations).answer, methods=["GET"]),
         Route("/admin/runs", runs.page, methods=["GET"]),
         Route("/admin/runs/{id}", runs.one, methods=["GET"]),
         Route("/admin/runs/{id}/events", following.events, methods=["GET"]),

@@ -54,13 +54,29 @@ _RUNS: JSONObject = {
     },
 }
 
-SCHEMAS: JSONObject = {"Run": _RUN, "RunList": _RUNS, "AdminError": _ERROR}
+_WHOLE: JSONObject = {
+    "type": "object",
+    "properties": {
+        "status": {"enum": ["ready", "not_ready"]},
+        "reason": _NULLABLE_TEXT,
+        "version": _TEXT,
+        "python": _TEXT,
+        "pid": {"type": "integer"},
+        "uptime": {"type": "number"},
+        "runs": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "last": {"type": "object"},
+        "backend": {"type": "object"},
+    },
+}
+
+SCHEMAS: JSONObject = {"Status": _WHOLE, "Run": _RUN, "RunList": _RUNS, "AdminError": _ERROR}
 
 
 def admin_paths() -> JSONObject:
     """Its paths."""
     filters = [{"name": name, "in": "query", "description": told, "schema": _TEXT} for name, told in _FILTERS.items()]
     return {
+        "/admin/status": {"get": _asks("How the gateway does.", "Status", [])},
         "/admin/runs": {"get": _asks("Runs, the newest first.", "RunList", cast("JSON", filters))},
         "/admin/runs/{id}": {"get": _asks("One run.", "Run", [_ID])},
         "/admin/runs/{id}/events": {"get": _asks("A run's events as they come.", None, [_ID])},

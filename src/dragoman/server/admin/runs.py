@@ -1,12 +1,11 @@
 """Runs: which there are and were, each by its id, and their end before their time."""
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dragoman.messages import JSONObject
 from dragoman.runs.journal import Journal
 from dragoman.server.admin.queries import query_of
+from dragoman.server.admin.replies import json_response
 
 
 class Runs:
@@ -18,18 +17,14 @@ class Runs:
     async def page(self, request: Request) -> Response:
         """Answer `GET /admin/runs`: the newest first; `after` the last one's id comes the next page."""
         page = await self._journal.page(query_of(request.query_params))
-        return _json({"runs": [record.told() for record in page.runs], "more": page.more})
+        return json_response({"runs": [record.told() for record in page.runs], "more": page.more})
 
     async def one(self, request: Request) -> Response:
         """Answer `GET /admin/runs/{id}`, with what was asked and answered where that is kept."""
         record = await self._journal.get(request.path_params["id"])
         said = {"asked": record.asked, "answered": record.answered}
-        return _json(record.told() | {name: value for name, value in said.items() if value is not None})
+        return json_response(record.told() | {name: value for name, value in said.items() if value is not None})
 
     async def cancel(self, request: Request) -> Response:
         """Answer `POST /admin/runs/{id}/cancel` once the run has ended."""
-        return _json((await self._journal.cancel(request.path_params["id"])).told())
-
-
-def _json(body: JSONObject) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json")
+        return json_response((await self._journal.cancel(request.path_params["id"])).told())
