@@ -33,13 +33,16 @@ _RUNNERS = {
     "codex_cli": "codex",
     "opencode_cli": "opencode",
     "aider_cli": "aider",
+    "anthropic_sdk": "anthropic",
 }
 """The runners, and the client that each needs."""
 _SLOW = frozenset({"codex_cli", "opencode_cli", "aider_cli"})
 """Those whose client takes over a minute to install or run."""
 _MODELS = ("sonnet", "claude-opus-5", "claude-sonnet-4-5")
 _ONE_MODEL = "sonnet"
-_ON_EVERY_MODEL = frozenset({"openai_chat"})
+_ASKED_OF = {"openai_chat": _MODELS, "anthropic_sdk": ("claude-opus-5", "claude-sonnet-4-5")}
+"""Runners that ask other models than the one; not every model takes what Anthropic's own client is tried with."""
+_BACKENDS = ("runtime", "api")
 _NETWORK = (
     "PATH",
     "NODE_EXTRA_CA_CERTS",
@@ -54,10 +57,12 @@ _NETWORK = (
 @click.command()
 @click.option("--model", "models", multiple=True, help="A model to ask. [default: one of each family, or the newest]")
 @click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
-@click.option("--backend", default="runtime", help="How the gateway asks its simulator.", show_default=True)
+@click.option("--backend", "backends", multiple=True, help="How the gateway asks its simulator. [default: each way]")
 @click.option("--quick", is_flag=True, help="Leave out what takes over a minute to install or run.")
 @click.argument("checks", nargs=-1)
-def main(models: Sequence[str], runners: Sequence[str], backend: str, checks: Sequence[str], *, quick: bool) -> None:
+def main(
+    models: Sequence[str], runners: Sequence[str], backends: Sequence[str], checks: Sequence[str], *, quick: bool
+) -> None:
     """Run all CHECKS, or some."""
     folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
     if not (folder / "run.sh").is_file():
@@ -66,15 +71,17 @@ def main(models: Sequence[str], runners: Sequence[str], backend: str, checks: Se
     wanted = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
     for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
         _install(folder, client)
-    with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
-        failed = [
-            f"{runner} with {model}"
-            for runner in wanted
-            for model in models or (_MODELS if runner in _ON_EVERY_MODEL else (_ONE_MODEL,))
-            if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
-        ]
-        clients = Clients(_INSTALLED, address, _environment())
-        failed += [f"what `connect` prints for {name}" for name in clients.known if not _finds(clients, name)]
+    failed: list[str] = []
+    for backend in backends or _BACKENDS:
+        with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
+            failed += [
+                f"{runner} with {model} on {backend}"
+                for runner in wanted
+                for model in models or _ASKED_OF.get(runner, (_ONE_MODEL,))
+                if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
+            ]
+            clients = Clients(_INSTALLED, address, _environment())
+            failed += [f"what `connect` prints for {name}" for name in clients.known if not _finds(clients, name)]
     click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
     sys.exit(bool(failed))
 
