@@ -33,6 +33,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "upstreams": ("[]", ()),
     "retries": ("5", 5),
     "cache_ttl": ("1h", "1h"),
+    "keep_output": ("all", "all"),
+    "output_ttl": ("60", 60.0),
     "default_model": ("haiku", "haiku"),
     "models": ("haiku, opus", ("haiku", "opus")),
     "model_aliases": ("fast=haiku,gpt-4o=sonnet", {"fast": "haiku", "gpt-4o": "sonnet"}),
@@ -222,7 +224,6 @@ def test_key_from_a_file(tmp_path: Path) -> None:
     [
         ({"port": "many"}, "port (--port, DRAGOMAN_PORT, PORT): "),
         ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): "),
-        ({"backend": "cli"}, "backend (--backend, DRAGOMAN_BACKEND): the backend `cli` is not in this version"),
         ({"backend": "bedrock"}, "--backend api --cloud bedrock"),
         ({"backend": "other"}, "backend (--backend"),
         ({"log_level": "loud"}, "log_level (--log-level"),

@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 from dragoman.messages import JSONObject
 from dragoman.notices import Notice
 
-Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api", "agent"]
-"""How the answer was had: a live process, a spare one, a newly started one, a resumed session, the API itself, or an
-agent, which asks the API any number of times."""
+Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api", "agent", "cli"]
+"""How the answer was had: a live process, a spare one, a newly started one, a resumed session, the API itself, an
+agent, which asks the API any number of times, or one run of the command `claude -p`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,13 +82,14 @@ def backend_name(value: object) -> object:
     """The backend's own name, for an alias of it."""
     if value in {"bedrock", "vertex"}:
         raise ValueError(f"{value} is a cloud: write `--backend api --cloud {value}`")
-    if value == "cli":
-        raise ValueError(f"the backend `{value}` is not in this version; use `runtime` or `api`")
     return "runtime" if value == "sdk" else value
 
 
 BackendName: TypeAlias = Annotated[Literal["runtime", "api"], BeforeValidator(backend_name)]
-"""A way to ask Claude, of the whole gateway or of one of its upstreams."""
+"""A way to ask Claude, of one of several upstreams."""
+
+AnyBackendName: TypeAlias = Annotated[Literal["runtime", "api", "cli"], BeforeValidator(backend_name)]
+"""A way to ask Claude, of the whole gateway."""
 
 
 def state_dir() -> Path:

@@ -7,13 +7,17 @@ from typing import TypeAlias, cast
 
 import pytest
 from api_harness import Api, api
+from cli_harness import Cli, command_line
 from runtime_harness import Runtime, runtime, without_marks
 
 from dragoman.messages import Block, Message
 
-Either: TypeAlias = Api | Runtime
+Either: TypeAlias = Api | Runtime | Cli
 
 BACKENDS = pytest.mark.parametrize("kind", ["runtime", "api"])
+
+WITH_TEXT = pytest.mark.parametrize("kind", ["runtime", "api", "cli"])
+"""Also the one that passes on a single text alone."""
 
 
 @asynccontextmanager
@@ -22,6 +26,9 @@ async def either(kind: str, folder: Path, *, retries: int = 0) -> AsyncIterator[
     if kind == "api":
         async with api(retries=retries) as direct:
             yield direct
+    elif kind == "cli":
+        async with command_line(folder, retries=retries) as printed:
+            yield printed
     else:
         async with runtime(folder, retries=retries) as through:
             yield through

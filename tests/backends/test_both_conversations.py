@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from both_harness import BACKENDS, either, spoken
+from both_harness import BACKENDS, WITH_TEXT, either, spoken
 from runtime_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
 
 from dragoman.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
@@ -52,7 +52,7 @@ async def test_conversations_arrive_message_for_message(tmp_path: Path, kind: st
         assert len(harness.calls) == 1
 
 
-@BACKENDS
+@WITH_TEXT
 @pytest.mark.parametrize("model", ONE_OF_EACH)
 async def test_events_come_in_their_order(tmp_path: Path, kind: str, model: str) -> None:
     """`Started`, the message, its blocks one after the other, the reason to stop, the end."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from both_harness import BACKENDS, either
+from both_harness import WITH_TEXT, either
 from runtime_harness import user
 
 from dragoman import errors
@@ -28,7 +28,7 @@ FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
 ]
 
 
-@BACKENDS
+@WITH_TEXT
 @pytest.mark.parametrize(("fault", "cause"), FAULTS, ids=lambda value: str(value)[:60])
 async def test_a_failure_is_the_right_error_and_never_an_answer(
     tmp_path: Path, kind: str, fault: Fault, cause: type[errors.GatewayError]
@@ -44,7 +44,7 @@ async def test_a_failure_is_the_right_error_and_never_an_answer(
         assert not any(isinstance(event, MessageStop) for event in seen)
 
 
-@BACKENDS
+@WITH_TEXT
 async def test_an_overload_is_tried_again_and_answered_once(tmp_path: Path, kind: str) -> None:
     """The client hears of it."""
     async with either(kind, tmp_path, retries=2) as harness:

@@ -72,7 +72,7 @@ def test_unknown_command(runner: CliRunner) -> None:
     [
         (["--port", "many"], "port (--port, DRAGOMAN_PORT, PORT)"),
         (["--host", "0.0.0.0"], "--api-key KEY"),  # noqa: S104 - refused
-        (["--backend", "cli"], "is not in this version"),
+        (["--backend", "bedrock"], "--cloud bedrock"),
         (["--config", "gone.toml"], "gone.toml cannot be read"),
         (["--host", "10.0.0.1", "--api-key", "k", "--signed-in"], "--allow-remote-signed-in"),
         (["--process-timeout-ms", "0"], "--process-timeout-ms"),

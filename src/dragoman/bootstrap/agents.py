@@ -30,7 +30,7 @@ def check_agents(settings: Settings) -> None:
     Raises:
         BadSettings: With what to do instead.
     """
-    asked = {upstream.backend for upstream in settings.upstreams} or {settings.backend}
+    asked: set[str] = {upstream.backend for upstream in settings.upstreams} or {settings.backend}
     if settings.allow_dir and "runtime" not in asked:
         raise BadSettings(
             "allow_dir (--allow-dir) lets agents work, which Claude Code alone can: it goes with `--backend runtime`."

@@ -60,6 +60,8 @@ def backend_for(settings: Settings, simulator: str | None, place: CloudPlace = _
         raise BadSettings("cloud (--cloud) goes with `--backend api`.")
     if settings.backend == "runtime":
         return RuntimeBackend(runtime_options(settings, simulator))
+    if settings.backend == "cli":
+        return _cli_backend(settings, simulator)
     from dragoman.backends.api import ApiBackend, ApiOptions  # noqa: PLC0415 - the one that is wanted alone
 
     if settings.signed_in:
@@ -93,6 +95,26 @@ def _on_cloud(cloud: Cloud, options: "ApiOptions", place: CloudPlace) -> Backend
         api_key=place.api_key,
     )
     return CloudBackend(replace(options, base_url=place.base_url), made)
+
+
+def _cli_backend(settings: Settings, simulator: str | None) -> Backend:
+    from dragoman.backends.claude_cli import ClaudeCliBackend, ClaudeCliOptions  # noqa: PLC0415 - as above
+
+    own_account = simulator is None
+    return ClaudeCliBackend(
+        ClaudeCliOptions(
+            state_dir=settings.state_dir.expanduser(),
+            command=settings.claude_command,
+            api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+            base_url=settings.anthropic_base_url if own_account else simulator,
+            signed_in=settings.signed_in and own_account,
+            config_dir=settings.claude_config_dir if own_account else None,
+            retries=settings.retries,
+            silence=settings.silence_timeout,
+            keep=settings.keep_output,
+            keep_for=settings.output_ttl,
+        )
+    )
 
 
 def runtime_options(settings: Settings, simulator: str | None = None) -> RuntimeOptions:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from dragoman.setting_sources import Layer, all_sources, how_given
 from dragoman.setting_values import (
-    BackendName,
+    AnyBackendName,
     Given,
     key_in,
     many_names,
@@ -56,9 +56,10 @@ class Settings(BaseSettings):
         False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
     )
 
-    backend: Annotated[BackendName, Given(_CLAUDE)] = Field(
+    backend: Annotated[AnyBackendName, Given(_CLAUDE)] = Field(
         "runtime",
-        description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API.",
+        description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API; "
+        "`cli`, one `claude -p` a run, text only.",
     )
     cloud: Annotated[Cloud | None, Given(_CLAUDE)] = Field(
         None, description="Claude on a cloud, by the backend `api`: `bedrock` or `vertex`."
@@ -97,6 +98,12 @@ class Settings(BaseSettings):
     )
     cache_ttl: Annotated[Literal["5m", "1h", "off"], Given(_CLAUDE)] = Field(
         "5m", description="How long the backend `api` has Claude's cache keep a prompt whose client set no cache marks."
+    )
+    keep_output: Annotated[Literal["failed", "all", "off"], Given(_CLAUDE)] = Field(
+        "failed", description="Of which runs of the backend `cli` the state directory keeps what the command printed."
+    )
+    output_ttl: Annotated[float, Given(_CLAUDE)] = Field(
+        604_800.0, ge=0, description="Seconds that it is kept; of more than 100 runs the oldest go sooner."
     )
     simulate: Annotated[bool, Given(_CLAUDE)] = Field(
         False, description="Ask the built-in simulator instead of Claude: no account, no network."

@@ -33,11 +33,13 @@ class Process(asyncio.SubprocessProtocol):
         on_complaint: Called with the lines it writes to stderr.
         ended: Why it can no longer be used, unless we killed it.
         exited: Done when the process is reaped.
+        tap: Called with whatever comes from stdout (1) and stderr (2), before anything is made of it.
     """
 
     def __init__(self) -> None:
         self.on_frame: Callable[[JSONObject], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
+        self.tap: Callable[[int, bytes], None] | None = None
         self.on_complaint: Callable[[list[str]], None] = lambda _: None
         self.ended: str | None = None
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,10 +84,13 @@ class Process(asyncio.SubprocessProtocol):
 
     def send(self, *frames: JSONObject) -> None:
         """Write frames to stdin, in one write. To a process that is gone this does nothing: `on_end` tells."""
+        self.write(b"".join(_encode(frame) + b"\n" for frame in frames))
+
+    def write(self, data: bytes) -> None:
+        """Write to stdin, as `send` does, what is no JSON."""
         if self._over or self._transport is None:
             return
-        pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
-        pipe.write(b"".join(_encode(frame) + b"\n" for frame in frames))
+        cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write(data)
 
     def yield_way(self) -> None:
         """Let the gateway go first where both want the processor: it must answer some frames within milliseconds."""
@@ -115,6 +120,8 @@ class Process(asyncio.SubprocessProtocol):
         """Take what came from stdout or stderr."""
         if self._over:
             return
+        if self.tap is not None:
+            self.tap(fd, data)
         if fd == 1:
             self._read(data)
         else:

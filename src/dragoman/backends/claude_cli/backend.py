@@ -1,0 +1,136 @@
+"""The command-line backend: a process for each run, told in text, read to its end."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from dragoman.backends.base import RunRequest
+from dragoman.backends.claude_cli.abilities import flags_of
+from dragoman.backends.claude_cli.command import STREAMED, arguments, environment_for
+from dragoman.backends.claude_cli.options import ClaudeCliOptions
+from dragoman.backends.claude_cli.output import Output, Outputs
+from dragoman.backends.claude_cli.question import Question, question
+from dragoman.backends.claude_cli.run import CliRun
+from dragoman.backends.claude_cli.whole import WholeAnswer
+from dragoman.backends.claude_code.installation import environment, locate, prepare
+from dragoman.backends.claude_code.launch import launch
+from dragoman.backends.claude_code.turn import Turn
+from dragoman.backends.failures import SIGN_IN_ADVICE, refuse_agent
+from dragoman.backends.processes import Guard
+from dragoman.errors import NotSignedIn
+from dragoman.events import Event, Started
+from dragoman.messages import JSONObject
+from dragoman.model_list import ListedModel
+
+
+class ClaudeCliBackend:
+    """Claude through `claude -p`. Owns every process it starts."""
+
+    name = "cli"
+
+    def __init__(self, options: ClaudeCliOptions) -> None:
+        self._options = options
+        self._outputs = Outputs(options.state_dir, most=options.keep_most, age=options.keep_for)
+        self._guard = Guard()
+        self._runs: set[CliRun] = set()
+        self._flags: frozenset[str] | None = None
+        self._asking = asyncio.Lock()
+        self._work = options.state_dir / "work"
+
+    async def start(self) -> None:
+        """Make our directories."""
+        self._work = prepare(self._options)
+        self._outputs.prepare()
+        if self._account_missing() is None:
+            await self._guard.start()
+
+    async def aclose(self) -> None:
+        """Kill and reap every process."""
+        await asyncio.gather(*(run.end() for run in list(self._runs)))
+        await self._guard.aclose()
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Ask; see `dragoman.backends.base.Backend.run`."""
+        refuse_agent(request.terms)
+        if (missing := self._account_missing()) is not None:
+            raise NotSignedIn(missing)
+        began = time.perf_counter()
+        flags = await self._abilities()
+        asked = question(request, flags)
+        name = f"{request.id}-{secrets.token_hex(4)}"
+        system_file = self._system_file(name, asked, flags)
+        output = None if self._options.keep == "off" else self._outputs.begin(name)
+        run: CliRun | None = None
+        whole = False
+        try:
+            run = await self._begin(asked, flags, system_file, output)
+            yield Started("cli", {"process": time.perf_counter() - began}, asked.notices)
+            async with aclosing(run.answer(asked.text)) as events:
+                async for event in events:
+                    yield event
+            whole = True
+        finally:
+            if run is not None:
+                await self._end(run)
+            if output is not None:
+                output.close(keep=not whole or self._options.keep == "all")
+                self._outputs.prune()
+            if system_file is not None:
+                system_file.unlink(missing_ok=True)
+
+    async def models(self) -> Sequence[ListedModel]:
+        """None: the command has no list."""
+        return ()
+
+    def ready(self) -> str | None:
+        """What is missing to ask Claude, and what to type."""
+        return self._account_missing()
+
+    def status(self) -> JSONObject:
+        """Authentication and processes."""
+        signed_in = "signed_in" if self._options.signed_in else None
+        account = signed_in or ("api_key" if self._options.api_key else "none")
+        return {"authentication": account, "processes": {"all": len(self._runs)}}
+
+    def _account_missing(self) -> str | None:
+        if self._options.signed_in or self._options.api_key:
+            return None
+        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+    async def _abilities(self) -> frozenset[str]:
+        async with self._asking:
+            if self._flags is None:
+                self._flags = await flags_of(locate(self._options), environment(self._options), self._work)
+            return self._flags
+
+    def _system_file(self, name: str, asked: Question, flags: frozenset[str]) -> Path | None:
+        """Also where there is nothing to say: the command would say something of its own."""
+        if "--system-prompt-file" not in flags:
+            return None
+        path = self._options.state_dir / f"{name}.system"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(asked.system)
+        return path
+
+    async def _begin(
+        self, asked: Question, flags: frozenset[str], system_file: Path | None, output: Output | None
+    ) -> CliRun:
+        argv = arguments(asked, flags, system_file)
+        process = await launch(self._options, argv, environment_for(self._options, asked), self._work)
+        reader = Turn() if STREAMED in flags else WholeAnswer(asked.model)
+        run = CliRun(process, reader, output, self._options.silence)
+        self._runs.add(run)
+        self._guard.add(run.pid)
+        return run
+
+    async def _end(self, run: CliRun) -> None:
+        try:
+            await run.end()
+        finally:
+            self._guard.remove(run.pid)
+            self._runs.discard(run)

@@ -1,0 +1,66 @@
+"""What a process printed, in files of the state directory, for the owner alone and for a while."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+_FOLDER = "output"
+_NAMES = {1: "stdout", 2: "stderr"}
+
+
+class Output:
+    """Two files of one run. Written to as the process prints."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self._paths = {fd: folder / f"{run}.{name}" for fd, name in _NAMES.items()}
+        self._files = {fd: _made(path) for fd, path in self._paths.items()}
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Take what came from stdout (1) or stderr (2)."""
+        os.write(self._files[fd], data)
+
+    def close(self, *, keep: bool) -> None:
+        """Close the files, and remove them unless they are to be kept."""
+        for file in self._files.values():
+            os.close(file)
+        if not keep:
+            _remove(self._paths.values())
+
+
+class Outputs:
+    """The files of all runs, within a number and an age; the oldest go first."""
+
+    def __init__(self, state_dir: Path, *, most: int, age: float, clock: Callable[[], float] = time.time) -> None:
+        self.folder = state_dir / _FOLDER
+        self._most = most
+        self._age = age
+        self._clock = clock
+
+    def prepare(self) -> None:
+        """Make the directory, and remove what is too old."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.prune()
+
+    def begin(self, run: str) -> Output:
+        """Files for a run."""
+        return Output(self.folder, run)
+
+    def prune(self) -> None:
+        """Remove what is too old or too much."""
+        ages: dict[str, float] = {}
+        for path in self.folder.iterdir():
+            ages[path.stem] = max(ages.get(path.stem, 0.0), path.stat().st_mtime)
+        newest = sorted(ages, key=ages.__getitem__, reverse=True)
+        kept = [run for run in newest[: self._most] if ages[run] > self._clock() - self._age]
+        for run in ages.keys() - kept:
+            _remove(self.folder / f"{run}.{name}" for name in _NAMES.values())
+
+
+def _made(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
