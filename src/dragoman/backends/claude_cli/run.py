@@ -36,9 +36,9 @@ class CliRun:
         process.on_end = self._end
         if output is not None:
             process.tap = output.write
-        if not process.alive:
+        if process.ended is not None:
             # It was gone before anybody listened.
-            self._end(process.ended or "it ended at once")
+            self._end(process.ended)
 
     @property
     def pid(self) -> int:

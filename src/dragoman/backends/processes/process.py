@@ -16,6 +16,7 @@ from dragoman.messages import JSONObject
 _LINE_LIMIT = 256 * 1024**2
 _STDERR_LINES = 50
 _NICENESS = 5
+_GRACE = 0.5
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -27,12 +28,15 @@ class Process(asyncio.SubprocessProtocol):
     Output is read as it comes, in the event loop's own callback: a frame's handler may thus kill the process before
     anything else runs. Every handler is called at most once a frame, in order, and never after the process was killed.
 
+    A process may be reaped before its last words are read. Its end is told after them: when its output is closed, or
+    twice `_GRACE` later where something that it left behind holds that open.
+
     Attributes:
         on_frame: Called with each JSON object from stdout.
-        on_end: Called once, when the process is gone or wrote what is no JSON; with the reason.
+        on_end: Called once, when the process is gone and all is read, or it wrote what is no JSON; with the reason.
         on_complaint: Called with the lines it writes to stderr.
         ended: Why it can no longer be used, unless we killed it.
-        exited: Done when the process is reaped.
+        exited: Done when the process is reaped, which may be before `on_end`.
         tap: Called with whatever comes from stdout (1) and stderr (2), before anything is made of it.
     """
 
@@ -47,6 +51,7 @@ class Process(asyncio.SubprocessProtocol):
         self._partial = bytearray()
         self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
         self._over = False
+        self._waiting: asyncio.TimerHandle | None = None
 
     @classmethod
     async def spawn(cls, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> "Process":
@@ -75,7 +80,7 @@ class Process(asyncio.SubprocessProtocol):
     @property
     def alive(self) -> bool:
         """Whether it can still be used."""
-        return not self._over
+        return not (self._over or self.exited.done())
 
     @property
     def complaints(self) -> str:
@@ -88,7 +93,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def write(self, data: bytes) -> None:
         """Write to stdin, as `send` does, what is no JSON."""
-        if self._over or self._transport is None:
+        if not self.alive or self._transport is None:
             return
         cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write(data)
 
@@ -109,6 +114,8 @@ class Process(asyncio.SubprocessProtocol):
             # The group is the process's own, so what it may have started goes with it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._transport.get_pid(), signal.SIGKILL)
+        elif self.exited.done():
+            self._let_go()
 
     # asyncio.SubprocessProtocol
 
@@ -132,14 +139,36 @@ class Process(asyncio.SubprocessProtocol):
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """A closed stdout is the end, whatever the process does then."""
         if fd == 1:
-            self._end("it closed its output")
+            self._finish()
 
     def process_exited(self) -> None:
-        """The process was reaped."""
-        code = self._transport.get_returncode() if self._transport else None
-        self._end(f"it ended with status {code}")
+        """The process was reaped; what it wrote last may still be in the pipe."""
         if not self.exited.done():
             self.exited.set_result(None)
+        if self._over:
+            self._let_go()
+        else:
+            # In two steps: where the loop was busy for all of the first one, it reads in the second.
+            self._waiting = asyncio.get_running_loop().call_later(_GRACE, self._wait_on)
+
+    def _wait_on(self) -> None:
+        self._waiting = asyncio.get_running_loop().call_later(_GRACE, self._finish)
+
+    def _finish(self) -> None:
+        """All is read. A last line without an end is taken if it is a whole frame."""
+        rest = bytes(self._partial)
+        self._partial.clear()
+        if not self._over and (frame := _object_in(rest)) is not None:
+            self.on_frame(frame)
+        if self.exited.done() and self._transport is not None:
+            self._end(f"it ended with status {self._transport.get_returncode()}")
+        else:
+            self._end("it closed its output")
+
+    def _let_go(self) -> None:
+        """Close what is left of a process that is reaped. Idempotent."""
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self._transport is not None:
             self._transport.close()
 
@@ -159,11 +188,7 @@ class Process(asyncio.SubprocessProtocol):
                 self._take(line)
 
     def _take(self, line: bytes) -> None:
-        try:
-            frame = _decode(line)
-        except msgspec.DecodeError:
-            frame = None
-        if isinstance(frame, dict):
+        if (frame := _object_in(line)) is not None:
             self.on_frame(frame)
         else:
             self._end("it wrote what is no JSON object")
@@ -174,6 +199,14 @@ class Process(asyncio.SubprocessProtocol):
         self.ended = reason
         self.kill()
         self.on_end(reason)
+
+
+def _object_in(line: bytes) -> JSONObject | None:
+    try:
+        frame = _decode(line)
+    except msgspec.DecodeError:
+        return None
+    return frame if isinstance(frame, dict) else None
 
 
 def _kill_orphan(starting: "asyncio.Future[tuple[asyncio.SubprocessTransport, Process]]") -> None:
