@@ -31,6 +31,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "claude_config_dir": ("/opt/config", Path("/opt/config")),
     "cloud": ("bedrock", "bedrock"),
     "upstreams": ("[]", ()),
+    "keys": ("[]", ()),
     "retries": ("5", 5),
     "cache_ttl": ("1h", "1h"),
     "keep_output": ("all", "all"),

@@ -135,6 +135,8 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
         ("[upstreams.a]\nplaces=0", "upstreams[0].places"),
         ("[upstreams.'a b']", "upstreams[0].name"),
         ("[upstreams]\na='x'", "write it as a table"),
+        ("[upstreams.a]\napi_key='k'\nkeys=['bob']", "keys names `bob`, and there is no such key"),
+        ("[upstreams.a]\napi_key='k'\nkeys=['key']", "set it, --api-key KEY"),
         ("signed_in=true\n[upstreams.a]\napi_key='k'", "goes into the upstream that is signed in"),
     ],
 )

@@ -7,6 +7,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
+"""What people may call an upstream, or a client's key."""
+
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
 
@@ -76,6 +79,24 @@ def pairs(value: object) -> object:
     if any(len(pair) != len(("name", "model")) for pair in found):
         raise ValueError("write it as name=model,other=model")
     return {name.strip(): model.strip() for name, model in found}
+
+
+def tables(value: object, setting: str) -> object:
+    """A list of tables, tables by name, or either of them as JSON; as the list."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"it is not JSON: {error}") from None
+    if isinstance(value, dict):
+        value = [{"name": name, **_table(name, table, setting)} for name, table in value.items()]
+    return value
+
+
+def _table(name: str, table: object, setting: str) -> dict[str, object]:
+    if not isinstance(table, dict):
+        raise ValueError(f"{name}: write it as a table, [{setting}.{name}]")  # noqa: TRY004 - pydantic wants this one
+    return table
 
 
 def backend_name(value: object) -> object:

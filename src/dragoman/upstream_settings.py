@@ -1,13 +1,12 @@
 """The settings of one upstream: an account of several that Claude is asked with."""
 
-import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from dragoman.setting_values import BackendName, names
+from dragoman.setting_values import NAME, BackendName, names
 
 Cloud = Literal["bedrock", "vertex"]
 
@@ -23,9 +22,7 @@ class UpstreamSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="What it is called in headers and logs."
-    )
+    name: str = Field(pattern=NAME, description="What it is called in headers and logs.")
     backend: BackendName = Field("api", description="How it is asked: `runtime` or `api`.")
     cloud: Cloud | None = Field(None, description="`bedrock` or `vertex`: Claude on that cloud, by the backend `api`.")
     region: str | None = Field(None, description="The cloud's region; none: what its own variables and files say.")
@@ -46,6 +43,9 @@ class UpstreamSettings(BaseModel):
     base_url: str | None = Field(None, pattern="^https?://.", description="Address of the Messages API.")
     models: Annotated[tuple[str, ...], BeforeValidator(names)] = Field(
         (), description="Models that it serves: names, aliases, or patterns such as `claude-haiku-*`; none: all."
+    )
+    keys: Annotated[tuple[str, ...], BeforeValidator(names)] = Field(
+        (), description="Names of the clients' keys that it serves; none: whoever may come in."
     )
     places: int | None = Field(None, ge=1, description="Runs at once; none: as many as `max_concurrency`.")
     order: int | None = Field(
@@ -85,18 +85,6 @@ class UpstreamSettings(BaseModel):
             raise ValueError(f'upstream `{self.name}`: {min(wrong)} goes with cloud = "{wanted}"')
 
 
-def upstream_list(value: object) -> object:
-    """A list of tables, tables by name, or either of them as JSON."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"it is not JSON: {error}") from None
-    if isinstance(value, dict):
-        value = [{"name": name, **_table(name, table)} for name, table in value.items()]
-    return value
-
-
 def checked(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
     """The same upstreams, where they can stand side by side."""
     seen = [upstream.name for upstream in upstreams]
@@ -109,9 +97,3 @@ def checked(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, 
             "one plan to another. Keep one of them; the others take API keys or a cloud"
         )
     return upstreams
-
-
-def _table(name: str, table: object) -> dict[str, object]:
-    if not isinstance(table, dict):
-        raise ValueError(f"{name}: write it as a table, [upstreams.{name}]")  # noqa: TRY004 - pydantic wants this one
-    return table

@@ -241,3 +241,24 @@ async def test_a_cloud_is_an_upstream_like_others(tmp_path: Path, monkeypatch: p
             assert (said(moved), moved.headers["x-dragoman-upstream"]) == ("PONG", "two")
             ready = (await gateway.http.get("/health/ready")).json()["backend"]["upstreams"]["one"]
             assert (ready["cloud"], ready["region"], ready["authentication"]) == ("bedrock", "us-east-1", "bedrock")
+
+
+async def test_the_key_that_a_client_sends_chooses_the_upstream(tmp_path: Path) -> None:
+    """Whatever the order, for answers and for counts; a key that no upstream serves is refused by its name."""
+    keys = {name: {"api_key": f"key-of-{name}"} for name in ("ann", "bob", "eve")}
+    tables = ({**ONE, "keys": ["ann"]}, {**TWO, "keys": "bob"})
+    question = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": PONG}]}
+    async with upstreams(tmp_path, *tables, keys=keys) as gateway:
+        sent = {name: {"x-api-key": f"key-of-{name}"} for name in keys}
+        for name, upstream in (("ann", "one"), ("bob", "two")):
+            answer = await gateway.http.post("/v1/chat/completions", json=question, headers=sent[name])
+            assert answer.headers["x-dragoman-upstream"] == upstream
+        counted = await gateway.http.post("/v1/messages/count_tokens", json=question, headers=sent["bob"])
+        assert counted.status_code == 200
+        assert gateway.calls() == [1, 1]
+        for stream in (False, True):
+            body = {**question, "stream": stream}
+            refused = await gateway.http.post("/v1/chat/completions", json=body, headers=sent["eve"])
+            error = refused.json()["error"]
+            assert (refused.status_code, error["type"], error["code"]) == (403, "permission_error", "key_not_served")
+            assert "`eve`" in error["message"]

@@ -133,12 +133,13 @@ class Routed:
         self._fallback = fallback
         self.upstreams: dict[str, Upstream] = {}
 
-    def add(
+    def add(  # noqa: PLR0913 - a value each
         self,
         name: str,
         *,
         order: int | None = None,
         models: Sequence[str] = (),
+        clients: Sequence[str] = (),
         places: int | None = None,
         daily: str | None = None,
         agents: bool = False,
@@ -151,6 +152,7 @@ class Routed:
             Account(Metered(fake, budget) if budget else fake),
             order=len(self.upstreams) + 1 if order is None else order,
             models=models,
+            clients=clients,
             places=places,
             budget=budget,
             rest=CoolDown(self.clock),

@@ -10,6 +10,7 @@ from routing_fakes import Counting, Fake, Routed, ask, assistant, request, user
 
 from dragoman.agents import AgentTask
 from dragoman.errors import (
+    Forbidden,
     GatewayError,
     InvalidRequest,
     NotFound,
@@ -338,3 +339,19 @@ async def test_agents_are_asked_of_those_that_have_them() -> None:
     assert (await ask(await routed.router(), wish)).upstream == "two"
     without = Routed(two())
     assert (await ask(await without.router(), wish)).upstream == "one"
+
+
+async def test_a_client_is_served_by_the_accounts_that_are_for_it() -> None:
+    """Also where another one comes first, and where its own one fails; and who has none is told so."""
+    routed = Routed(two())
+    routed.add("one", clients=["ann"])
+    routed.add("two", clients=["bob"])
+    router = await routed.router()
+    assert (await ask(router, replace(request(), client="bob"))).upstream == "two"
+    assert (await ask(router, replace(request(), client="ann"))).upstream == "one"
+    with pytest.raises(Forbidden, match="the key `eve`"):
+        await ask(router, replace(request(), client="eve"))
+    routed.fakes["two"].failure = RateLimited("slow down")
+    with pytest.raises(RateLimited):
+        await ask(router, replace(request(), client="bob"))
+    assert routed.asked() == [1, 2]

@@ -19,12 +19,14 @@ class RunRequest:
         model: Whose rules hold. `body["model"]` is its id.
         body: The canonical request, already within the model's rules unless the terms are `verbatim`.
         terms: What the client said beside it. A backend says in a notice which of it it cannot pass on.
+        client: Who asks.
     """
 
     id: str
     model: Model
     body: MessagesRequest
     terms: Terms = NO_TERMS
+    client: str = "local"
 
 
 class Operated(Protocol):

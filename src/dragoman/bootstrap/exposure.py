@@ -10,13 +10,13 @@ def check_exposure(settings: Settings) -> None:
     Raises:
         BadSettings: With what to do instead.
     """
-    if "*" in settings.allow_origin and not settings.api_key:
+    if "*" in settings.allow_origin and not _keyed(settings):
         raise BadSettings(
             "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
         )
     if is_loopback(settings.host):
         return
-    if not settings.api_key:
+    if not _keyed(settings):
         raise BadSettings(
             f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
             f"`dragoman serve --host {settings.host} --api-key KEY`, or DRAGOMAN_API_KEY or DRAGOMAN_API_KEY_FILE in "
@@ -28,6 +28,10 @@ def check_exposure(settings: Settings) -> None:
             "others can reach it. Stay on 127.0.0.1; or, if nobody else will use it, say so: "
             "--allow-remote-signed-in."
         )
+
+
+def _keyed(settings: Settings) -> bool:
+    return bool(settings.api_key or settings.keys)
 
 
 def _signed_in(settings: Settings) -> bool:

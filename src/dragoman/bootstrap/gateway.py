@@ -12,10 +12,10 @@ from dragoman.bootstrap.agents import check_agents
 from dragoman.bootstrap.backends import backend_for
 from dragoman.bootstrap.embedders import embedder_for
 from dragoman.bootstrap.exposure import check_exposure
+from dragoman.bootstrap.holders import holders_of
 from dragoman.bootstrap.inquiry import inquiry_of
 from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
-from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.stores import shelf_for, vault_for
 from dragoman.bootstrap.thinking import account_of, keep_for
 from dragoman.bootstrap.upstreams import router_for, served_models
@@ -25,7 +25,7 @@ from dragoman.fetch import FillMedia
 from dragoman.runs import Engine, Limits
 from dragoman.runs.account import Asks
 from dragoman.runs.thinking import Thinking
-from dragoman.server import Dialects, Embed, LiveCatalog, Operations, Options, Shelf, build_app
+from dragoman.server import Dialects, Embed, Holder, LiveCatalog, Operations, Options, Shelf, build_app
 from dragoman.settings import BadSettings, Settings
 from dragoman.stores.base import Keep
 from dragoman.stores.sqlite import SQLiteLedger
@@ -73,7 +73,7 @@ async def build(
     """
     check_exposure(settings)
     check_agents(settings)
-    catalog, fill_media = _catalog(settings), fill_media_for(settings)
+    catalog, fill_media, holders = _catalog(settings), fill_media_for(settings), holders_of(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
         keep = _keep(stack, settings)
@@ -89,7 +89,7 @@ async def build(
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or embedder_for(settings)
         stack.push_async_callback(embedder.aclose)
-        app = _app(_options(settings, fill_media, shelf), settings, catalog, claude, engine, embedder)
+        app = _app(_options(settings, fill_media, shelf, holders), settings, catalog, claude, engine, embedder)
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
@@ -165,11 +165,11 @@ def _app(
     return build_app(dialects, engine, live, embed, operations, options)
 
 
-def _options(settings: Settings, fill_media: FillMedia, shelf: Shelf | None) -> Options:
-    key, traced = revealed(settings.api_key), settings.trace_file is not None
+def _options(settings: Settings, fill_media: FillMedia, shelf: Shelf | None, holders: tuple[Holder, ...]) -> Options:
+    traced = settings.trace_file is not None
     return Options(
         host=settings.host,
-        api_key=key.encode() if key else None,
+        holders=holders,
         allow_hosts=settings.allow_host,
         allow_origins=settings.allow_origin,
         open_models=settings.open_models,

@@ -11,6 +11,7 @@ from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of
 from dragoman.catalog import Catalog, Model
 from dragoman.errors import NotFound
+from dragoman.key_settings import OWNER
 from dragoman.runs.account import Account
 from dragoman.runs.routing import Budget, Metered, Router, Upstream, serves
 from dragoman.runs.thinking import Thinking
@@ -37,11 +38,22 @@ def router_for(settings: Settings, simulator: str | None, keep: Keep | None, led
         raise BadSettings("signed_in (--signed-in) goes into the upstream that is signed in: signed_in = true there.")
     if settings.cloud:
         raise BadSettings(f'cloud (--cloud) goes into the upstream that is there: cloud = "{settings.cloud}".')
+    _check_keys(settings)
     made = [
         _upstream(settings, one, place, simulator=simulator, keep=keep, ledger=ledger)
         for place, one in enumerate(settings.upstreams, 1)
     ]
     return Router(made, fallback=settings.fallback)
+
+
+def _check_keys(settings: Settings) -> None:
+    known = {key.name for key in settings.keys} | ({OWNER} if settings.api_key else set())
+    for upstream in settings.upstreams:
+        if unknown := [name for name in upstream.keys if name not in known]:
+            wanted = "--api-key KEY" if unknown[0] == OWNER else f"[keys.{unknown[0]}]"
+            raise BadSettings(
+                f"upstream `{upstream.name}`: keys names `{unknown[0]}`, and there is no such key: set it, {wanted}."
+            )
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
@@ -102,6 +114,7 @@ def _upstream(
         Account(backend, Thinking(keep, account) if keep else None),
         order=place if upstream.order is None else upstream.order,
         models=patterns_of(settings, upstream),
+        clients=upstream.keys,
         places=upstream.places,
         budget=budget,
         agents=upstream.backend == "runtime",

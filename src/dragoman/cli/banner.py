@@ -41,6 +41,10 @@ def _account(settings: Settings, gateway: Gateway) -> str:
 
 
 def _clients(settings: Settings) -> str:
+    if settings.keys:
+        names = ", ".join(key.name for key in settings.keys)
+        own = ", or the gateway's own" if settings.api_key else ""
+        return f"must send a key: {names}{own}"
     if settings.api_key:
         origin = flag("api_key_file") if settings.api_key_file else f"{flag('api_key')} or {variables('api_key')[0]}"
         return f"must send the key ({origin})"

@@ -122,7 +122,8 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _values(settings: Settings) -> dict[str, object]:
-    shown = settings.model_dump(mode="json", exclude={"upstreams"})
+    shown = settings.model_dump(mode="json", exclude={"keys", "upstreams"})
+    shown["keys"] = [key.model_dump(mode="json", exclude_defaults=True) for key in settings.keys]
     shown["upstreams"] = [upstream.model_dump(mode="json", exclude_defaults=True) for upstream in settings.upstreams]
     held = {name: getattr(settings, name) for name in Settings.model_fields}
     return {name: value if isinstance(value, SecretStr) else shown[name] for name, value in held.items()}

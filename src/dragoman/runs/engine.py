@@ -106,7 +106,7 @@ class Engine:
         self._rate.take(asyncio.get_running_loop().time(), len(bodies))
         return [self._begin(body, model, client, terms) for body in bodies]
 
-    async def count_tokens(self, body: MessagesRequest, model: Model, terms: Terms) -> JSONObject:
+    async def count_tokens(self, body: MessagesRequest, model: Model, terms: Terms, *, client: str) -> JSONObject:
         """The provider's own count of a prompt's tokens. It takes no place, but counts as a request.
 
         Raises:
@@ -117,7 +117,7 @@ class Engine:
         if not isinstance(self._backend, CountsTokens):
             raise UnsupportedFeature(f"The backend `{self._backend.name}` cannot count tokens.", code="cannot_count")
         self._rate.take(asyncio.get_running_loop().time(), 1)
-        return await self._backend.count_tokens(RunRequest("count", model, body, terms))
+        return await self._backend.count_tokens(RunRequest("count", model, body, terms, client))
 
     async def aclose(self, grace: float) -> None:
         """Take nothing new, let runs finish, then end what is left.
@@ -143,7 +143,8 @@ class Engine:
         if self.journal.content:
             run.asked = body
         self.journal.note(run)
-        task = asyncio.create_task(self._drive(run, ticket, RunRequest(run.id, model, body, terms)), name=run.id)
+        request = RunRequest(run.id, model, body, terms, client)
+        task = asyncio.create_task(self._drive(run, ticket, request), name=run.id)
         run.driven_by(task)
         self._tasks[task] = run
         # Also reached when the task is cancelled before its first step, where no code of its own would run.

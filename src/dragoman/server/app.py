@@ -132,7 +132,7 @@ def _gates(options: Options) -> list[Gate]:
         name_request,
         HostGate(options.host, options.allow_hosts),
         OriginGate(options.allow_origins),
-        KeyGate(options.api_key, open_paths, agents=options.agents),
+        KeyGate(options.holders, open_paths, ADMIN, agents=options.agents),
     ]
 
 

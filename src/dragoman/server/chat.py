@@ -53,7 +53,11 @@ class Complete:
             log_request(exchange, raw)
         decoded = await self._decode(raw, exchange)
         if decoded.terms.agent and not exchange.agents:
-            raise Forbidden("This key may not start agents (--agents).", code="agents_not_allowed", param="claude")
+            raise Forbidden(
+                "This key may not start agents (--agents, or `agents` of the key).",
+                code="agents_not_allowed",
+                param="claude",
+            )
         self._note(exchange, decoded)
         return decoded
 

@@ -16,6 +16,8 @@ class CountTokens(Complete):
 
     async def _serve(self, exchange: Exchange, receive: Receive, decoded: Decoded) -> None:
         async with UntilGone(receive):
-            counted = await self._engine.count_tokens(decoded.body, decoded.resolved.model, decoded.terms)
+            counted = await self._engine.count_tokens(
+                decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client
+            )
         headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]
         await json_reply(200, msgspec.json.encode(counted), headers).send(exchange.send)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.messages import JSONObject
+from dragoman.server.auth import Holder
 from dragoman.server.keeping import Shelf
 
 
@@ -14,7 +15,7 @@ class Options:
 
     Attributes:
         host: The address that is listened on; its name is a valid `Host`.
-        api_key: The key that clients must send; None lets everyone in who passes the other gates.
+        holders: Who may come in by which key; none lets everyone in who passes the other gates.
         allow_hosts: Further `Host` names.
         allow_origins: Web origins whose pages may use the gateway.
         open_models: Whether the list of models needs no key.
@@ -22,13 +23,13 @@ class Options:
         heartbeat: Seconds of silence after which a stream gets a comment line.
         payloads: Whether what people write is logged, at debug.
         trace: Whether every event of an answer is logged as well.
-        agents: Whether the key lets its holder start agents.
+        agents: Whether agents may be started where there are no keys.
         fill_media: Makes images and files that come by URL ready for the API.
         shelf: Where answers are kept, if any are.
     """
 
     host: str = "127.0.0.1"
-    api_key: bytes | None = None
+    holders: tuple[Holder, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     open_models: bool = False

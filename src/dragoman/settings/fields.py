@@ -3,12 +3,14 @@
 Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dragoman.key_settings import KeySettings, told_apart
 from dragoman.setting_sources import Layer, all_sources, how_given
 from dragoman.setting_values import (
     AnyBackendName,
@@ -19,8 +21,9 @@ from dragoman.setting_values import (
     pairs,
     state_dir,
     switch_or_names,
+    tables,
 )
-from dragoman.upstream_settings import Cloud, UpstreamSettings, checked, upstream_list
+from dragoman.upstream_settings import Cloud, UpstreamSettings, checked
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
@@ -45,6 +48,12 @@ class Settings(BaseSettings):
     api_key_file: Annotated[Path | None, Given(_ACCESS)] = Field(
         None, description="File that holds the key, instead of `api_key`."
     )
+    keys: Annotated[
+        tuple[KeySettings, ...],
+        BeforeValidator(partial(tables, setting="keys")),
+        AfterValidator(told_apart),
+        Given(_ACCESS, flag=False, shown="none: one key, `api_key`"),
+    ] = Field((), description="Keys of clients, by name: tables in TOML, or JSON. See [security.md](security.md#keys).")
     allow_host: Annotated[_Names, Given(_ACCESS)] = Field(
         (), description="Further `Host` names that requests may carry (`gateway.example.com`, `*.example.com`)."
     )
@@ -66,7 +75,7 @@ class Settings(BaseSettings):
     )
     upstreams: Annotated[
         tuple[UpstreamSettings, ...],
-        BeforeValidator(upstream_list),
+        BeforeValidator(partial(tables, setting="upstreams")),
         AfterValidator(checked),
         Given(_CLAUDE, flag=False, shown="none: one account, by the other settings"),
     ] = Field(

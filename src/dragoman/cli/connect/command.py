@@ -74,7 +74,7 @@ def _target(
         known = Catalog(aliases=settings.model_aliases).resolve(asked).model
     except NotFound as error:
         raise click.ClickException(f"{error.message} `dragoman models` lists them.") from None
-    keyed, missing = settings.api_key is not None, ""
+    keyed, missing = bool(settings.api_key or settings.keys), ""
     if address is None:
         address = found.address
         try:

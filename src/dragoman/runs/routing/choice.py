@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dragoman.backends.base import RunRequest
-from dragoman.errors import NotFound, QuotaExceeded
+from dragoman.errors import Forbidden, NotFound, QuotaExceeded
 from dragoman.runs.routing.conversation import conversation_of, rank_of
 from dragoman.runs.routing.upstream import Upstream
 
@@ -51,7 +51,8 @@ class Choices:
         """Where the conversation is.
 
         Raises:
-            NotFound: Nobody serves the model.
+            Forbidden: Nobody serves the client.
+            NotFound: Nobody who does serves the model.
         """
         return self._ranked(request, conversation_of(request.body))[0]
 
@@ -59,7 +60,8 @@ class Choices:
         """Who may answer.
 
         Raises:
-            NotFound: Nobody serves the model.
+            Forbidden: Nobody serves the client.
+            NotFound: Nobody who does serves the model.
             QuotaExceeded: Nobody who does may spend anything more today.
         """
         conversation = conversation_of(request.body)
@@ -86,11 +88,15 @@ class Choices:
             self._moved.popitem(last=False)
 
     def _ranked(self, request: RunRequest, conversation: int) -> list[Upstream]:
-        """Who serves a model, the conversation's home first."""
+        """Who serves a model to a client, the conversation's home first."""
         model = request.model.id
-        serving = [upstream for upstream in self._upstreams if upstream.serves(model)]
+        allowed = [upstream for upstream in self._upstreams if upstream.is_for(request.client)]
+        if not allowed:
+            raise _for_nobody(request.client)
+        serving = [upstream for upstream in allowed if upstream.serves(model)]
         if not serving:
-            raise NotFound(f"No upstream here serves the model `{model}`.", code="model_not_found", param="model")
+            whom = "" if len(allowed) == len(self._upstreams) else f" to the key `{request.client}`"
+            raise NotFound(f"No upstream here serves the model `{model}`{whom}.", code="model_not_found", param="model")
         if request.terms.agent:
             # Where nobody has agents, whoever is asked says so.
             serving = [upstream for upstream in serving if upstream.agents] or serving
@@ -110,6 +116,12 @@ class Choices:
         if not at_home and awake[0].full:
             awake.sort(key=lambda upstream: upstream.full)
         return awake
+
+
+def _for_nobody(client: str) -> Forbidden:
+    return Forbidden(
+        f"No upstream here serves the key `{client}`. The owner lists it in the `keys` of one.", code="key_not_served"
+    )
 
 
 def _used_up(upstreams: Sequence[Upstream]) -> QuotaExceeded:

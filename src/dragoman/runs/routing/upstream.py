@@ -31,6 +31,7 @@ class Upstream:
         account: Asks.
         order: Those of a lower number are asked first; those of the same one share the conversations.
         models: Patterns of the ids of the models it serves; none: all.
+        clients: Whom it serves; none: everybody.
         places: Runs at once; None: as many as there are.
         budget: What it may spend in a day, if there is a limit.
         rest: How long it is left alone after failures.
@@ -44,6 +45,7 @@ class Upstream:
         *,
         order: int = 1,
         models: Sequence[str] = (),
+        clients: Sequence[str] = (),
         places: int | None = None,
         budget: Budget | None = None,
         rest: CoolDown | None = None,
@@ -58,11 +60,16 @@ class Upstream:
         self.agents = agents
         self.rest = rest or CoolDown()
         self._models = tuple(models)
+        self._clients = frozenset(clients)
         self._admission = Admission(places or sys.maxsize, sys.maxsize)
 
     def serves(self, model: str) -> bool:
         """Whether it may be asked for a model."""
         return serves(self._models, model)
+
+    def is_for(self, client: str) -> bool:
+        """Whether it may be asked by a client."""
+        return not self._clients or client in self._clients
 
     @property
     def used_up(self) -> bool:

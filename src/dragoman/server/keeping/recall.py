@@ -68,7 +68,9 @@ class CountInput(Respond):
     async def _serve(self, exchange: Exchange, receive: Receive, decoded: Decoded) -> None:
         async with UntilGone(receive):
             await self._options.fill_media(decoded.media)
-            counted = await self._engine.count_tokens(decoded.body, decoded.resolved.model, decoded.terms)
+            counted = await self._engine.count_tokens(
+                decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client
+            )
         headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]
         body = self._counting.counted(counted.get("input_tokens"))
         await json_reply(200, body, headers).send(exchange.send)

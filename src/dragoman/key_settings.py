@@ -1,0 +1,65 @@
+"""The settings of one client's key, where clients have keys of their own."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from dragoman.setting_sources import secret_variable
+from dragoman.setting_values import NAME, key_in
+
+OWNER = "key"
+"""What the gateway's one key, `api_key`, is called beside the clients' own."""
+
+_TAKEN = frozenset({OWNER, "local"})
+_WAYS = ("api_key", "api_key_env", "api_key_file")
+
+
+class KeySettings(BaseModel):
+    """A key that one client sends, and what it may do with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=NAME, description="What its client is called in logs and records, and in `keys`.")
+    api_key: SecretStr = Field(min_length=1, description="The key.")
+    api_key_env: str | None = Field(None, description="The variable that holds it.")
+    api_key_file: Path | None = Field(None, description="The file that holds it.")
+    agents: bool = Field(True, description="Whether it may start agents, where anybody may.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _found(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        named, given = f"key `{values.get('name')}`", [way for way in _WAYS if values.get(way)]
+        if len(given) != 1:
+            raise ValueError(
+                f"{named}: {' and '.join(given)} are both set: choose one"
+                if given
+                else f"{named}: it has none of {', '.join(_WAYS)}"
+            )
+        if path := values.get("api_key_file"):
+            return {**values, "api_key": key_in(Path(str(path)), f"{named}: api_key_file")}
+        if variable := values.get("api_key_env"):
+            if not (held := secret_variable(str(variable))):
+                raise ValueError(f"{named}: api_key_env names {variable}, which is not set")
+            return {**values, "api_key": held}
+        return values
+
+
+def told_apart(keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+    """The same keys, where each tells its client from the others."""
+    names = [key.name for key in keys]
+    if name := next((name for name in names if name in _TAKEN), None):
+        raise ValueError(f"a key cannot be called `{name}`: that is who sends {_meant(name)}")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two keys are called `{twice}`")
+    owners: dict[str, str] = {}
+    for key in keys:
+        other = owners.setdefault(key.api_key.get_secret_value(), key.name)
+        if other != key.name:
+            raise ValueError(f"`{other}` and `{key.name}` are the same key")
+    return keys
+
+
+def _meant(name: str) -> str:
+    return "the gateway's one key" if name == OWNER else "none"
