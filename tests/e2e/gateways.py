@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+from judge import Judge, judged_openai
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
@@ -77,8 +78,8 @@ async def gateway(folder: Path, **given: object) -> AsyncIterator[Running]:
             server = Server(built.app, built.drain, settings.shutdown_grace)
             serving = asyncio.create_task(server.serve([sock]))
             async with (
-                httpx.AsyncClient(base_url=f"{url}/v1", timeout=PATIENCE) as http,
-                AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as openai,
+                httpx.AsyncClient(base_url=f"{url}/v1", timeout=PATIENCE, transport=Judge()) as http,
+                judged_openai(f"{url}/v1", "none", PATIENCE) as openai,
             ):
                 try:
                     yield Running(url, simulator, backend, server, http, openai)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from judge import Judge, judged_openai
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -201,8 +202,8 @@ async def served(script: Script, *, embedder: Embedder | None = None, **settings
         server = Server(gateway.app, gateway.drain, float(str(given["shutdown_grace"])))
         serving = asyncio.create_task(server.serve([sock]))
         async with (
-            httpx.AsyncClient(base_url=url, timeout=20) as http,
-            AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=20) as openai,
+            httpx.AsyncClient(base_url=url, timeout=20, transport=Judge()) as http,
+            judged_openai(f"{url}/v1", KEY, 20) as openai,
         ):
             try:
                 yield Served(url, server, backend, http, openai)
