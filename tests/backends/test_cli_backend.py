@@ -48,8 +48,8 @@ async def test_one_message_and_a_system_prompt(tmp_path: Path) -> None:
 async def test_a_long_text_goes_whole(tmp_path: Path) -> None:
     """Longer than any command line may be."""
     async with command_line(tmp_path) as harness:
-        words = [user("word " * 60_000 + "end")]
-        await harness.ask(words)
+        words = [user("word " * 60_000 + "\nReply with exactly: PONG")]
+        assert (await harness.ask(words)).said == "PONG"
         [call] = harness.calls
         assert without_marks(call.body["messages"]) == words
 
