@@ -13,7 +13,7 @@ from dragoman.bootstrap.agents import agent_rules
 from dragoman.bootstrap.secrets import revealed
 from dragoman.catalog import Catalog
 from dragoman.settings import BadSettings, Settings
-from dragoman.upstream_settings import Cloud
+from dragoman.settings.upstreams import Cloud
 
 if TYPE_CHECKING:
     from dragoman.backends.api import ApiOptions

@@ -1,9 +1,9 @@
 """Who may come in by which key."""
 
 from dragoman.bootstrap.secrets import revealed
-from dragoman.key_settings import OWNER
 from dragoman.server import Holder
 from dragoman.settings import BadSettings, Settings
+from dragoman.settings.keys import OWNER
 
 
 def holders_of(settings: Settings) -> tuple[Holder, ...]:

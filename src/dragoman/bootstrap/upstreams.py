@@ -11,15 +11,15 @@ from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of
 from dragoman.catalog import Catalog, Model
 from dragoman.errors import NotFound
-from dragoman.key_settings import OWNER
 from dragoman.runs.account import Account
 from dragoman.runs.routing import Budget, Metered, Router, Upstream, serves
 from dragoman.runs.thinking import Thinking
-from dragoman.setting_sources import secret_variable
-from dragoman.setting_values import key_in
 from dragoman.settings import BadSettings, Settings
+from dragoman.settings.keys import OWNER
+from dragoman.settings.sources import secret_variable
+from dragoman.settings.upstreams import UpstreamSettings
+from dragoman.settings.values import key_in
 from dragoman.stores.base import Keep, Ledger
-from dragoman.upstream_settings import UpstreamSettings
 
 
 def router_for(settings: Settings, simulator: str | None, keep: Keep | None, ledger: Ledger) -> Router:

@@ -14,8 +14,8 @@ import click
 from dragoman.cli.choosing import WHICH, chosen
 from dragoman.cli.instances import Record
 from dragoman.cli.instances.record import reachable
-from dragoman.setting_values import key_in
 from dragoman.settings import Settings
+from dragoman.settings.values import key_in
 
 ASKING = (*WHICH, "api_key", "api_key_file")
 """The settings that a command needs which asks a gateway."""

@@ -9,8 +9,8 @@ from pydantic import ByteSize, SecretStr
 
 from dragoman.cli.options import default_of
 from dragoman.redaction import Redactor
-from dragoman.setting_sources import Origin, unknown_variables
 from dragoman.settings import ENV_FILE, BadSettings, Settings, all_given, given, is_secret, load, sources
+from dragoman.settings.sources import Origin, unknown_variables
 
 _WORDS = {"flag": "flag", "variable": "variable", "env_file": "variable in", "file": "file", "default": "default"}
 _REDACTOR = Redactor()

@@ -10,7 +10,7 @@ import click
 from dragoman.cli.invocation import Invocation
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.unit import unit_text
-from dragoman.setting_sources import usual_file
+from dragoman.settings.sources import usual_file
 
 _SECRETS = """\
 # Read by the gateway's service. Secrets stand here, where only you can read them, and not on a command line:

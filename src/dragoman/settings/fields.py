@@ -10,9 +10,10 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.key_settings import KeySettings, told_apart
-from dragoman.setting_sources import Layer, all_sources, how_given
-from dragoman.setting_values import (
+from dragoman.settings.keys import KeySettings, told_apart
+from dragoman.settings.sources import Layer, all_sources, how_given
+from dragoman.settings.upstreams import Cloud, UpstreamSettings, checked
+from dragoman.settings.values import (
     AnyBackendName,
     Given,
     key_in,
@@ -23,7 +24,6 @@ from dragoman.setting_values import (
     switch_or_names,
     tables,
 )
-from dragoman.upstream_settings import Cloud, UpstreamSettings, checked
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"

@@ -6,9 +6,9 @@ from typing import cast, get_args
 
 from pydantic import SecretStr, ValidationError
 
-from dragoman.setting_sources import Source, all_sources, how_given, nearest
-from dragoman.setting_values import Given
 from dragoman.settings.fields import Settings
+from dragoman.settings.sources import Source, all_sources, how_given, nearest
+from dragoman.settings.values import Given
 
 ENV_FILE = Path(".env")
 """Read from the working directory, if it is there."""

@@ -13,8 +13,8 @@ from dragoman.cli.connect.clients import CLIENTS
 from dragoman.cli.gateway_http import ASKING, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.errors import NotFound
-from dragoman.setting_sources import nearest
 from dragoman.settings import Settings
+from dragoman.settings.sources import nearest
 
 
 def _completed(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from dragoman.setting_sources import secret_variable
-from dragoman.setting_values import NAME, key_in
+from dragoman.settings.sources import secret_variable
+from dragoman.settings.values import NAME, key_in
 
 OWNER = "key"
 """What the gateway's one key, `api_key`, is called beside the clients' own."""

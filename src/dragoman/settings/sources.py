@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from dragoman.setting_values import Given
+from dragoman.settings.values import Given
 
 Kind = Literal["flag", "variable", "env_file", "file", "default"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from dragoman.setting_values import NAME, BackendName, names
+from dragoman.settings.values import NAME, BackendName, names
 
 Cloud = Literal["bedrock", "vertex"]
 
