@@ -9,7 +9,7 @@ import pytest
 from scripted import KEY, QUESTION, clean, says, served
 
 from dragoman.bootstrap import build, check_exposure
-from dragoman.server.hosts import hostname, is_loopback
+from dragoman.server.gates.hosts import hostname, is_loopback
 from dragoman.settings import BadSettings, load
 
 _clean = pytest.fixture(autouse=True)(clean)

@@ -1,6 +1,6 @@
 """What would give strangers the use of the owner's account, and is refused."""
 
-from dragoman.server.hosts import is_loopback
+from dragoman.server.gates.hosts import is_loopback
 from dragoman.settings import BadSettings, Settings
 
 

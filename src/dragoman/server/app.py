@@ -11,7 +11,6 @@ from dragoman.runs import Engine
 from dragoman.server.access_log import log_exchange
 from dragoman.server.admin import ADMIN, admin_routes, encode_admin_error
 from dragoman.server.anthropic import name_request, speaks_anthropic
-from dragoman.server.auth import OPEN_PATHS, KeyGate
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.chat import Complete
 from dragoman.server.counting import CountTokens
@@ -19,8 +18,8 @@ from dragoman.server.docs import Docs
 from dragoman.server.embeddings import Embed
 from dragoman.server.exchange import Exchange
 from dragoman.server.front import Front, Gate
+from dragoman.server.gates import OPEN_PATHS, HostGate, KeyGate, OriginGate
 from dragoman.server.health import Health
-from dragoman.server.hosts import HostGate
 from dragoman.server.keeping.chats import Chats
 from dragoman.server.keeping.keep import KeepingComplete
 from dragoman.server.keeping.recall import CountInput, Respond
@@ -29,7 +28,6 @@ from dragoman.server.keeping.routes import kept_routes
 from dragoman.server.metrics import Metrics
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, Options
-from dragoman.server.origins import OriginGate
 from dragoman.wire.base import Codec, ErrorReply
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses

@@ -9,8 +9,10 @@ from dragoman.errors import Forbidden, GatewayError, NotFound
 from dragoman.media import Placed
 from dragoman.notices import Notice
 from dragoman.runs import Engine, Run
+from dragoman.server.answering.choices import Choices
+from dragoman.server.answering.streaming import Streaming
+from dragoman.server.answering.whole import Submit, Whole
 from dragoman.server.catalog import LiveCatalog
-from dragoman.server.choices import Choices
 from dragoman.server.disconnect import ClientGone, UntilGone
 from dragoman.server.exchange import CLIENT_GONE, Exchange, RawHeaders, exchange_of
 from dragoman.server.headers import answer_headers, rate_headers
@@ -18,8 +20,6 @@ from dragoman.server.limits import read_body
 from dragoman.server.options import Options
 from dragoman.server.payloads import log_answers, log_request, log_understood
 from dragoman.server.replies import error_reply, gateway_error, json_reply
-from dragoman.server.streaming import Streaming
-from dragoman.server.whole import Submit, Whole
 from dragoman.wire.base import Codec, Decoded, Identity
 
 

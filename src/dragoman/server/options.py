@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dragoman.fetch import FillMedia, leave_to_api
 from dragoman.messages import JSONObject
-from dragoman.server.auth import Holder
+from dragoman.server.gates import Holder
 from dragoman.server.keeping import Shelf
 
 

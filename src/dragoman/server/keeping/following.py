@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from dragoman.server.answering.streaming import STREAM
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.keeping.job import Job
-from dragoman.server.streaming import STREAM
 from dragoman.stores.base import Archive
 from dragoman.wire import sse
 

@@ -9,10 +9,10 @@ import structlog
 from dragoman.errors import GatewayError, InternalError, ShuttingDown, StoreFailed
 from dragoman.events import MessageStop
 from dragoman.notices import Notice
-from dragoman.server.choices import Choices
+from dragoman.server.answering.choices import Choices
+from dragoman.server.answering.sifting import Sifter, writes
+from dragoman.server.answering.whole import Submit, Whole
 from dragoman.server.keeping.keeper import Keeper
-from dragoman.server.sifting import Sifter, writes
-from dragoman.server.whole import Submit, Whole
 from dragoman.wire.base import Decoded, Identity, KeepingCodec, PollableStream, StreamEncoder
 
 log = structlog.get_logger("dragoman.server")

@@ -5,9 +5,9 @@ from functools import partial
 from starlette.types import Receive
 
 from dragoman.runs import Engine
+from dragoman.server.answering.choices import Choices
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.chat import Complete, short
-from dragoman.server.choices import Choices
 from dragoman.server.disconnect import ClientGone, UntilGone
 from dragoman.server.exchange import Exchange
 from dragoman.server.keeping.following import Following

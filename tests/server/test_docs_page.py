@@ -10,8 +10,8 @@ from scripted import clean, says, served
 
 from dragoman.backends.embedders.absent import AbsentEmbedder
 from dragoman.messages import JSONObject
-from dragoman.server.api_page import page_of
-from dragoman.server.openapi_examples import EXAMPLES
+from dragoman.server.docs.examples import EXAMPLES
+from dragoman.server.docs.page import page_of
 
 _clean = pytest.fixture(autouse=True)(clean)
 

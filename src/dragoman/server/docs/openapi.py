@@ -7,8 +7,8 @@ import msgspec
 from dragoman import __version__
 from dragoman.messages import JSON, JSONObject
 from dragoman.server.admin.description import SCHEMAS, admin_paths
+from dragoman.server.docs.examples import with_examples
 from dragoman.server.keeping.openapi import kept_schemas, with_kept
-from dragoman.server.openapi_examples import with_examples
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
 from dragoman.wire.openai_embeddings.schema import EmbeddingCreateRequest

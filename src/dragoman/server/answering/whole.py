@@ -7,7 +7,7 @@ from dragoman.errors import GatewayError
 from dragoman.fold import Folded, counting
 from dragoman.notices import Notice
 from dragoman.runs import Run
-from dragoman.server.choices import Choices
+from dragoman.server.answering.choices import Choices
 from dragoman.wire.base import Codec, Decoded, Identity
 
 Submit: TypeAlias = Callable[[Iterable[int]], list[Run]]

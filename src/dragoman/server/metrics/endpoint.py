@@ -14,9 +14,9 @@ from starlette.responses import Response
 from dragoman.messages import JSONObject
 from dragoman.runs import Engine, Run
 from dragoman.server.exchange import NO_SUCH_METHOD, Exchange
+from dragoman.server.metrics.tallies import Counts, Durations
+from dragoman.server.metrics.upstreams import upstream_metrics, upstreams_of
 from dragoman.server.options import Operations
-from dragoman.server.tallies import Counts, Durations
-from dragoman.server.upstream_metrics import upstream_metrics, upstreams_of
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _KINDS = {

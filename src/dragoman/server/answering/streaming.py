@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from dragoman.events import Event, MessageEvent
-from dragoman.server.choices import Choices
+from dragoman.server.answering.choices import Choices
+from dragoman.server.answering.sifting import Sifter, writes
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.replies import gateway_error
-from dragoman.server.sifting import Sifter, writes
 from dragoman.wire.base import StreamEncoder
 
 STREAM: RawHeaders = [

@@ -6,8 +6,8 @@ from functools import cached_property
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from dragoman.server.api_page import Page, page_of
-from dragoman.server.openapi import describe
+from dragoman.server.docs.openapi import describe
+from dragoman.server.docs.page import Page, page_of
 
 
 class Docs:

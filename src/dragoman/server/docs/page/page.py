@@ -10,7 +10,7 @@ from importlib import resources
 from typing import cast
 
 from dragoman.messages import JSONObject
-from dragoman.server.api_page import schemas
+from dragoman.server.docs.page import schemas
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""How an answer is made of runs: as a stream, or whole."""
