@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.cli.options import default_of
-from dragoman.cli.reference import env_example, settings_page, write
+from dragoman.cli.pages.reference import env_example, settings_page, write
 from dragoman.settings import BadSettings, Settings, flag, given, load, variables
 
 ROOT = Path(__file__).parents[1]
@@ -260,7 +260,7 @@ def test_secrets_do_not_show() -> None:
 
 
 def test_files_are_current(tmp_path: Path) -> None:
-    """`docs/settings.md` and `.env.example` are what the settings say: `python -m dragoman.cli.reference`."""
+    """`docs/settings.md` and `.env.example` are what the settings say: `python -m dragoman.cli.pages.reference`."""
     assert DOCS.read_text(encoding="utf-8") == settings_page()
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example()
     write(tmp_path)

@@ -5,10 +5,10 @@ from pathlib import Path
 from openai_spec import properties
 
 from dragoman.catalog import MODELS
-from dragoman.cli.fields import PROBES, chat_fields_page
-from dragoman.cli.fields.effects import effect
-from dragoman.cli.fields.page import FAMILIES
-from dragoman.cli.fields.probes import Probe
+from dragoman.cli.pages.fields import PROBES, chat_fields_page
+from dragoman.cli.pages.fields.effects import effect
+from dragoman.cli.pages.fields.page import FAMILIES
+from dragoman.cli.pages.fields.probes import Probe
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 
 PAGE = Path(__file__).parents[2] / "docs" / "chat-fields.md"
@@ -18,7 +18,7 @@ NEW = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
 
 
 def test_the_page_is_current() -> None:
-    """It is what the decoder does: `python -m dragoman.cli.reference`."""
+    """It is what the decoder does: `python -m dragoman.cli.pages.reference`."""
     assert PAGE.read_text(encoding="utf-8") == chat_fields_page()
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.commands_page import commands_page
 from dragoman.cli.main import SUMMARIES, cli
+from dragoman.cli.pages.commands import commands_page
 from dragoman.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"

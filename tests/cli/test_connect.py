@@ -18,7 +18,7 @@ from commands import PATIENCE, environment, line, run, started
 
 from dragoman.backends.claude_code.installation import locate
 from dragoman.backends.runtime import RuntimeOptions
-from dragoman.cli.connect import CLIENTS, Client, Part, Target, clients_page
+from dragoman.cli.commands.connect import CLIENTS, Client, Part, Target, clients_page
 
 KEY = "hush-0123456789"
 KEYED = Target("http://10.1.2.3:9000", "haiku", keyed=True, context=200_000, output=64_000)
@@ -168,7 +168,7 @@ async def test_the_list(tmp_path: Path) -> None:
 
 
 def test_page() -> None:
-    """`docs/clients.md` is what is printed: `python -m dragoman.cli.reference`."""
+    """`docs/clients.md` is what is printed: `python -m dragoman.cli.pages.reference`."""
     assert (ROOT / "docs" / "clients.md").read_text(encoding="utf-8") == clients_page()
 
 

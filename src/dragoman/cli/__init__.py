@@ -1,1 +1,1 @@
-"""The `dragoman` command, one file a subcommand."""
+"""The `dragoman` command."""

@@ -33,12 +33,10 @@ SUMMARIES: Mapping[str, str] = {
 
 ALIASES: Mapping[str, str] = {"start": "serve"}
 
-_MODULES: Mapping[str, str] = {"logs": "show_logs"}
-
 
 def module_of(name: str) -> ModuleType:
     """The module with a subcommand."""
-    return importlib.import_module(f"dragoman.cli.{_MODULES.get(name, name)}")
+    return importlib.import_module(f"dragoman.cli.commands.{name}")
 
 
 class Commands(click.Group):

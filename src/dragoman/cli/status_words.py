@@ -6,7 +6,7 @@ from typing import TypeAlias, cast
 import click
 
 from dragoman.cli.instances import Record
-from dragoman.cli.tables import ago
+from dragoman.cli.terminal.tables import ago
 
 _Told: TypeAlias = Mapping[str, object]
 

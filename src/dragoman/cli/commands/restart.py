@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.background import await_answer, last_words
 from dragoman.cli.choosing import gateway_options, required
+from dragoman.cli.commands.stop import send
 from dragoman.cli.instances import Record, Registry
 from dragoman.cli.options import settings_from
-from dragoman.cli.stop import send
-from dragoman.cli.waiting import wait_for
+from dragoman.cli.serving.background import await_answer, last_words
+from dragoman.cli.terminal.waiting import wait_for
 from dragoman.server.serving import RESTART
 
 _MARGIN = 60.0

@@ -1,6 +1,6 @@
 """Libraries, and curl."""
 
-from dragoman.cli.connect.client import KEY_VARIABLE, Client, Language, Part, Target
+from dragoman.cli.commands.connect.client import KEY_VARIABLE, Client, Language, Part, Target
 
 _QUESTION = "Reply with exactly: PONG"
 

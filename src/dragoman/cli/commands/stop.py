@@ -8,7 +8,7 @@ from dragoman.cli.choosing import gateway_options, required
 from dragoman.cli.gateway_http import answers
 from dragoman.cli.instances import Record, Registry
 from dragoman.cli.options import settings_from
-from dragoman.cli.waiting import wait_for
+from dragoman.cli.terminal.waiting import wait_for
 from dragoman.settings import Settings
 
 _MARGIN = 30.0

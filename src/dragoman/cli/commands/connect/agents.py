@@ -2,7 +2,7 @@
 
 import json
 
-from dragoman.cli.connect.client import KEY_VARIABLE, Client, Part, Target
+from dragoman.cli.commands.connect.client import KEY_VARIABLE, Client, Part, Target
 
 
 def _claude_code(target: Target) -> tuple[Part, ...]:

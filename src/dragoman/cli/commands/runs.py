@@ -9,7 +9,7 @@ import click
 
 from dragoman.cli.gateway_http import ASKING, GatewayHttp, succeeded
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.tables import run_head, run_row
+from dragoman.cli.terminal.tables import run_head, run_row
 
 _PAUSE = 0.5
 _OVERLAP = 600

@@ -14,7 +14,7 @@ _PATIENCE = 15
 
 def run_reloading(settings: Settings) -> None:
     """Serve in a child, and start it again whenever the code, `.env` or the settings file changes."""
-    paths = [Path(__file__).parents[1], Path(".env"), *([settings.config] if settings.config else ())]
+    paths = [Path(__file__).parents[2], Path(".env"), *([settings.config] if settings.config else ())]
     watched = [path for path in paths if path.exists()]
     arguments = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]
     click.echo(f"Watching {', '.join(map(str, watched))}")

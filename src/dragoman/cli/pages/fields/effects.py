@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from dragoman.catalog import Catalog, Model
-from dragoman.cli.fields.probes import Probe
+from dragoman.cli.pages.fields.probes import Probe
 from dragoman.errors import GatewayError
 from dragoman.messages import JSON, JSONObject
 from dragoman.wire.openai_chat import ChatRequest, OpenAIChat

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from dragoman.cli.connect.client import Client, Target
-from dragoman.cli.connect.clients import CLIENTS
+from dragoman.cli.commands.connect.client import Client, Target
+from dragoman.cli.commands.connect.clients import CLIENTS
 
 _HEAD = """\
 # Settings of clients

@@ -1,13 +1,13 @@
-"""The pages of `docs/` that are written from the code, and `.env.example`: `python -m dragoman.cli.reference`."""
+"""The pages of `docs/` that are written from the code, and `.env.example`: `python -m dragoman.cli.pages.reference`."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from dragoman.cli.commands_page import commands_page
-from dragoman.cli.connect import clients_page
-from dragoman.cli.fields import chat_fields_page
+from dragoman.cli.commands.connect import clients_page
 from dragoman.cli.options import default_of
+from dragoman.cli.pages.commands import commands_page
+from dragoman.cli.pages.fields import chat_fields_page
 from dragoman.settings import Settings, flag, given, variables
 
 _HEAD = """\

@@ -8,7 +8,7 @@ import click
 
 from dragoman.cli.gateway_http import ASKING, GatewayHttp, segment, succeeded
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.tables import dollars, run_head, run_row, tokens, took
+from dragoman.cli.terminal.tables import dollars, run_head, run_row, tokens, took
 
 _WHOLE_ID = len("run_") + 32
 _NEWEST = "last"

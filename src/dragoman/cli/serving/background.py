@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.foreground import RunsAlready, refuse
 from dragoman.cli.gateway_http import answers
 from dragoman.cli.instances import Record, Registry
-from dragoman.cli.invocation import Invocation
-from dragoman.cli.waiting import wait_for
+from dragoman.cli.serving.foreground import RunsAlready, refuse
+from dragoman.cli.serving.invocation import Invocation
+from dragoman.cli.terminal.waiting import wait_for
 from dragoman.settings import Settings
 
 _PATIENCE = 60.0

@@ -8,8 +8,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from dragoman.catalog import Catalog
-from dragoman.cli.connect.client import Client, Target
-from dragoman.cli.connect.clients import CLIENTS
+from dragoman.cli.commands.connect.client import Client, Target
+from dragoman.cli.commands.connect.clients import CLIENTS
 from dragoman.cli.gateway_http import ASKING, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.errors import NotFound

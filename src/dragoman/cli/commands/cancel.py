@@ -4,9 +4,9 @@ import json
 
 import click
 
+from dragoman.cli.commands.tail import whole_id
 from dragoman.cli.gateway_http import ASKING, GatewayHttp, segment, succeeded
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.tail import whole_id
 
 
 @click.command("cancel")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from dragoman.catalog import MODELS, Model
-from dragoman.cli.fields.effects import effect
-from dragoman.cli.fields.probes import PROBES, Probe
+from dragoman.cli.pages.fields.effects import effect
+from dragoman.cli.pages.fields.probes import PROBES, Probe
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "4.5": ("4.5",),

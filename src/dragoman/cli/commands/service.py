@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.invocation import Invocation
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.unit import unit_text
+from dragoman.cli.serving.invocation import Invocation
+from dragoman.cli.serving.unit import unit_text
 from dragoman.settings.sources import usual_file
 
 _SECRETS = """\

@@ -11,7 +11,7 @@ import click
 from dragoman.backends.runtime.doctor import Finding
 from dragoman.bootstrap import diagnose
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.progress import progress
+from dragoman.cli.terminal.progress import progress
 from dragoman.settings import Settings
 
 

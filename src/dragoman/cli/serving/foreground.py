@@ -15,12 +15,12 @@ import uvloop
 
 from dragoman import __version__
 from dragoman.bootstrap import build
-from dragoman.cli.banner import banner
 from dragoman.cli.in_force import unknown_warnings
 from dragoman.cli.instances import Record, Registry
-from dragoman.cli.invocation import Invocation
 from dragoman.cli.logs import configure
-from dragoman.cli.progress import progress
+from dragoman.cli.serving.banner import banner
+from dragoman.cli.serving.invocation import Invocation
+from dragoman.cli.terminal.progress import progress
 from dragoman.server.serving import RESTART, Server, listen
 from dragoman.settings import Settings
 

@@ -4,8 +4,8 @@ import click
 
 from dragoman.bootstrap import check_exposure
 from dragoman.cli.in_force import in_force, table
-from dragoman.cli.invocation import Invocation
 from dragoman.cli.options import plain, serve_options, settings_from, told
+from dragoman.cli.serving.invocation import Invocation
 from dragoman.settings import BadSettings, Settings
 
 
@@ -37,11 +37,11 @@ def command(
         if background:
             _behind(settings, invocation, words)
         elif settings.reload:
-            from dragoman.cli.reload import run_reloading  # noqa: PLC0415 - for development
+            from dragoman.cli.serving.reload import run_reloading  # noqa: PLC0415 - for development
 
             run_reloading(settings)
         else:
-            from dragoman.cli.foreground import serve  # noqa: PLC0415 - all that serves, where something is to serve
+            from dragoman.cli.serving.foreground import serve  # noqa: PLC0415 - all that serves, where something is to serve
 
             shown = "\n".join(table(in_force(told(flags)).rows)) if words == "verbose" else ""
             serve(settings, invocation, words, shown, output)
@@ -52,7 +52,7 @@ def command(
 
 
 def _behind(settings: Settings, invocation: Invocation, words: str | None) -> None:
-    from dragoman.cli.background import start  # noqa: PLC0415 - seldom wanted
+    from dragoman.cli.serving.background import start  # noqa: PLC0415 - seldom wanted
 
     if settings.reload:
         raise click.ClickException("--reload is for development, at a terminal: leave out --background.")

@@ -1,0 +1,1 @@
+"""The subcommands of `dragoman`, each loaded only when it is asked for."""

@@ -1,0 +1,1 @@
+"""What people see in their terminal while and after a command works."""
