@@ -62,6 +62,16 @@ def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
     assert [frame for at in range(len(data)) for frame in frames.feed(data[at : at + 1])] == expected
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_an_event_is_told_of_with_its_last_byte(end: bytes, size: int) -> None:
+    """Also where carriage returns come alone: the last event of an answer has nothing behind it."""
+    data = end.join([b"event: x", b"data: 1", b"", b""])
+    frames = Frames()
+    found = [frame for at in range(0, len(data), size) for frame in frames.feed(data[at : at + size])]
+    assert found == [b"1"]
+
+
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
 def test_an_answer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
     """Event for event."""
@@ -78,6 +88,15 @@ def test_kinds_that_are_not_known_are_passed_over() -> None:
     assert len(events) == 6
     assert reader.failure is None
     assert reader.feed(b"data: after the end\n\n") == []
+    assert reader.failure is None
+
+
+def test_what_follows_the_answer_does_not_spoil_it() -> None:
+    """Gateways in between end a stream as OpenAI does, and that may come in the same read."""
+    reader = Reader()
+    reader.feed(WHOLE + b"data: [DONE]\n\n")
+    assert reader.whole
+    assert reader.failure is None
 
 
 def test_an_event_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

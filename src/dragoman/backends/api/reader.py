@@ -72,8 +72,10 @@ class Reader:
         events: list[MessageEvent] = []
         try:
             for frame in self._frames.feed(data):
+                if self.whole:
+                    break  # what follows is no part of the answer: some servers send `[DONE]`
                 event = _event(_decode(frame))
-                if event is None or self.whole:
+                if event is None:
                     continue
                 if not self._said_start:
                     self._hold_back(event, events)

@@ -69,7 +69,8 @@ class Frames:
         """The same with line feeds alone. A carriage return at the end waits for what follows it."""
         if self._rest[-1:] == b"\r":
             data = b"\r" + data
-            self._rest = self._rest[:-1]
+            # Where it came alone, what is before it is another piece, whose end may be half of an empty line.
+            self._rest = self._rest[:-1] or (self._pieces.pop() if self._pieces else b"")
             self._held -= 1
         waits = data.endswith(b"\r")
         data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
