@@ -1,6 +1,8 @@
 """Redaction: by key, by shape, and of what we hold ourselves."""
 
 import json
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -103,3 +105,21 @@ def test_long_texts() -> None:
     left = REDACTOR.text("a" * 200_000)
     assert len(left) < 101_000
     assert left.endswith("(200000 characters in all)")
+
+
+@pytest.mark.parametrize("write", [str, repr, json.dumps, lambda text: json.dumps(json.dumps(text)), quote])
+def test_held_secrets_however_they_are_written(write: Callable[[str], str]) -> None:
+    """What is known to the letter is found in JSON, JSON inside of JSON, Python's own writing and addresses as well."""
+    secret = "p\\a\"ss' wörd\t100%/?"
+    assert Redactor([secret]).text(f"<{write(secret)}>").strip("<>\"'\\") == REDACTED
+
+
+@pytest.mark.parametrize("before", range(99_980, 100_001))
+def test_secrets_at_the_cut(before: int) -> None:
+    """No part of one is left where a long text is cut, whatever was taken out before."""
+    secret = "abcdefghij" * 2
+    padded = f"{secret} " * 1000
+    text = f"{padded}{'-' * (before - len(padded))}{secret}{'-' * 100_000}"
+    left = Redactor([secret]).text(text)
+    assert "abc" not in left
+    assert left.endswith("(200020 characters in all)" if before == 100_000 else " characters in all)")

@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 REDACTED = "[redacted]"
 
 _LONGEST = 100_000
+_WIDEST_SECRET = 8192
+"""What is cut off is searched so far beyond the cut, so that no part of a secret is left before it."""
 _SHORTEST_SECRET = 6
 """Shorter ones would be found in words that have nothing to do with them."""
 
@@ -57,7 +60,11 @@ class Redactor:
     def text(self, text: str) -> str:
         """A text without its secrets; a very long one is cut, and says so."""
         if len(text) > _LONGEST:
-            text = f"{text[:_LONGEST]}… ({len(text)} characters in all)"
+            begun = self._searched(text[: _LONGEST + _WIDEST_SECRET])[:-_WIDEST_SECRET]
+            return f"{begun[:_LONGEST]}… ({len(text)} characters in all)"
+        return self._searched(text)
+
+    def _searched(self, text: str) -> str:
         for form in self._held:
             if form in text:
                 text = text.replace(form, REDACTED)
@@ -96,9 +103,13 @@ def tells(key: str) -> bool:
     return (plain.endswith(_TELLING_ENDS) and plain != _OUR_FIGURE) or any(part in plain for part in _TELLING)
 
 
-def _forms(secret: str) -> tuple[str, ...]:
-    """A secret as it stands in text, and in JSON."""
-    return secret, json.dumps(secret)[1:-1]
+def _forms(secret: str) -> set[str]:
+    """A secret as it stands in text, in JSON, in JSON inside of JSON, in Python's own writing, and in an address."""
+    forms, last = {secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")}, {secret}
+    for _ in ("JSON", "JSON inside of it"):
+        last = {json.dumps(form, ensure_ascii=ascii_alone)[1:-1] for form in last for ascii_alone in (True, False)}
+        forms |= last
+    return forms
 
 
 def _keyed(found: re.Match[str]) -> str:

@@ -97,3 +97,17 @@ async def test_unknown_setting_in_a_file(tmp_path: Path) -> None:
     assert ended.code == 1
     assert "prot: there is no such setting; did you mean port?" in ended.err
     assert "`dragoman config`" in ended.err
+
+
+async def test_keys_that_are_not_here(tmp_path: Path) -> None:
+    """`serve` names a variable of a key that is not set, and `config` too; who only asks a gateway does not need it."""
+    (tmp_path / "my.toml").write_text('[keys.app]\napi_key_env = "APP_KEY"\n')
+    said = "key `app`: api_key_env names APP_KEY, which is not set. Set it, or put it into .env."
+    given = ("--config", "my.toml", "--port", "1")
+    for command in (("serve",), ("serve", "--background"), ("config",)):
+        ended = await run(tmp_path, *command, *given)
+        assert (ended.code, said in ended.err) == (1, True)
+    asked = await run(tmp_path, "status", "--port", "1", added={"DRAGOMAN_CONFIG": "my.toml"})
+    assert said not in asked.err
+    assert "`dragoman serve` starts one" in asked.err
+    assert (await run(tmp_path, "config", *given, added={"APP_KEY": SECRET})).code == 0

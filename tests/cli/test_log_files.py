@@ -1,8 +1,13 @@
 """Log files: their mode, and how they are put aside."""
 
 import os
+import resource
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -103,3 +108,65 @@ def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
     log.write(LINE)
     said = capsys.readouterr().err
     assert said.count("cannot be written to /dev/full: No space left") == 1
+
+
+WRITER = """
+import sys
+import threading
+from pathlib import Path
+from dragoman.cli.logs.files import LogFile
+
+log = LogFile(Path("log"), limit=4000, keep=300)
+
+def write(thread):
+    for number in range(500):
+        log.write(f"{sys.argv[1]}.{thread}.{number} {'x' * (number % 50)}".encode())
+
+threads = [threading.Thread(target=write, args=[thread]) for thread in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_many_writers(tmp_path: Path) -> None:
+    """Threads and processes write and put aside at once: no line is lost or torn, and no small file put aside."""
+    command = [sys.executable, "-c", WRITER]
+    processes = [subprocess.Popen([*command, str(number)], cwd=tmp_path, stderr=PIPE) for number in range(3)]  # noqa: S603 - ours
+    said = [process.communicate()[1] for process in processes]
+    assert said == [b""] * 3
+    lines = [line.split(" ") for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
+    assert all(fill == "x" * (int(name.rpartition(".")[2]) % 50) for name, fill in lines)
+    names = {f"{process}.{thread}.{number}" for process in range(3) for thread in range(4) for number in range(500)}
+    assert sorted(name for name, _ in lines) == sorted(names)
+    assert all(size >= 4000 for name, size in sizes(tmp_path).items() if name != "log")
+
+
+def test_disk_that_takes_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that was cut by a full disk ends there: the next one that fits is whole."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = LogFile(tmp_path / "log", limit=0, keep=0)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15, before[1]))
+        log.write(LINE)
+        log.write(LINE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    log.write(LINE)
+    assert (tmp_path / "log").read_bytes().split() == [LINE, LINE[:4], LINE]
+    assert capsys.readouterr().err.count("Lines may be lost") == 1
+
+
+def test_folder_that_takes_no_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the new file cannot be made, lines go on into the old one; they are in nobody else's file."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = LogFile(folder / "log", limit=20, keep=1)
+    (folder / "log").rename(tmp_path / "moved")
+    folder.rmdir()
+    log.write(LINE * 2)
+    with (tmp_path / "other").open("wb"):
+        log.write(LINE)
+    assert sizes(tmp_path) == {"moved": 32, "other": 0}
+    assert "Lines may be lost" in capsys.readouterr().err

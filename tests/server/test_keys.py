@@ -8,7 +8,7 @@ from scripted import KEY, QUESTION, clean, says, served
 
 from dragoman.bootstrap import check_exposure
 from dragoman.bootstrap.holders import holders_of
-from dragoman.settings import BadSettings, load
+from dragoman.settings import BadSettings, load, with_secrets
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -56,7 +56,7 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
         {"name": "c", "api_key_file": str(tmp_path / "key")},
     ]
     monkeypatch.setenv("DRAGOMAN_KEYS", json.dumps(tables))
-    settings = load({"host": "0.0.0.0"}, env_file=None)  # noqa: S104 - what is tried
+    settings = with_secrets(load({"host": "0.0.0.0"}, env_file=None))  # noqa: S104 - what is tried
     check_exposure(settings)
     assert [(one.name, one.key) for one in holders_of(settings)] == [(n, f"secret-{n}".encode()) for n in "abc"]
     assert "secret-" not in repr(settings)
@@ -69,7 +69,7 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
         ({"a": {"api_key": "x", "api_key_env": "Y"}}, "api_key and api_key_env are both set"),
         ({"a": {"api_key_env": "NO_SUCH"}}, "api_key_env names NO_SUCH, which is not set"),
         ({"key": {"api_key": "x"}}, "cannot be called `key`"),
-        ({"a": {"api_key": "x"}, "b": {"api_key": "x"}}, "`a` and `b` are the same key"),
+        ({"a": {"api_key": "x"}, "b": {"api_key": "x"}}, "the keys `a` and `b` are the same"),
         ({"a": {"api_key": KEY}}, "is the gateway's own"),
         ({"a": "x"}, "write it as a table, [keys.a]"),
     ],
@@ -77,5 +77,5 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
 def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], says: str) -> None:
     """Before anything runs."""
     with pytest.raises(BadSettings) as caught:
-        holders_of(load({"api_key": KEY, "keys": keys}, env_file=None))
+        holders_of(with_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
     assert says in str(caught.value)

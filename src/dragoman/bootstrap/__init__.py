@@ -3,6 +3,5 @@
 from dragoman.bootstrap.backends import diagnose, runtime_options
 from dragoman.bootstrap.exposure import check_exposure
 from dragoman.bootstrap.gateway import Gateway, build
-from dragoman.bootstrap.upstreams import secrets_of
 
-__all__ = ["Gateway", "build", "check_exposure", "diagnose", "runtime_options", "secrets_of"]
+__all__ = ["Gateway", "build", "check_exposure", "diagnose", "runtime_options"]

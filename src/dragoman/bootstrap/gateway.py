@@ -26,7 +26,7 @@ from dragoman.runs import Engine, Limits
 from dragoman.runs.account import Asks
 from dragoman.runs.thinking import Thinking
 from dragoman.server import Dialects, Embed, Holder, LiveCatalog, Operations, Options, Shelf, build_app
-from dragoman.settings import BadSettings, Settings
+from dragoman.settings import BadSettings, Settings, with_secrets
 from dragoman.stores.base import Keep
 from dragoman.stores.sqlite import SQLiteLedger
 from dragoman.wire.anthropic_messages import AnthropicMessages
@@ -69,8 +69,9 @@ async def build(
         embedder: The same for what makes embeddings.
 
     Raises:
-        BadSettings: It would not be safe to start like this, or a named model does not exist.
+        BadSettings: It would not be safe to start like this, or a key or model that is named does not exist.
     """
+    settings = with_secrets(settings)
     check_exposure(settings)
     check_agents(settings)
     catalog, fill_media, holders = _catalog(settings), fill_media_for(settings), holders_of(settings)

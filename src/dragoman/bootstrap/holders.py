@@ -13,9 +13,9 @@ def holders_of(settings: Settings) -> tuple[Holder, ...]:
         BadSettings: A client's key is the one key.
     """
     owner = revealed(settings.api_key)
-    held = {key.name: key.api_key.get_secret_value() for key in settings.keys}
+    held = {key.name: secret for key in settings.keys if (secret := revealed(key.api_key))}
     if same := next((name for name, key in held.items() if key == owner), None):
         raise BadSettings(f"the key `{same}` is the gateway's own (--api-key), too: give its client another one.")
-    clients = (Holder(key.name, held[key.name].encode(), settings.agents and key.agents) for key in settings.keys)
+    clients = [Holder(key.name, held[key.name].encode(), settings.agents and key.agents) for key in settings.keys]
     owners = [Holder(OWNER, owner.encode(), settings.agents, operator=True)] if owner else []
     return (*owners, *clients)

@@ -1,10 +1,5 @@
 """Several accounts: one backend each, as if it were the only one, and the router before them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from pydantic import SecretStr
-
 from dragoman.backends.base import Backend
 from dragoman.bootstrap.backends import CloudPlace, backend_for
 from dragoman.bootstrap.secrets import revealed
@@ -16,9 +11,7 @@ from dragoman.runs.routing import Budget, Metered, Router, Upstream, serves
 from dragoman.runs.thinking import Thinking
 from dragoman.settings import BadSettings, Settings
 from dragoman.settings.keys import OWNER
-from dragoman.settings.sources import secret_variable
 from dragoman.settings.upstreams import UpstreamSettings
-from dragoman.settings.values import key_in
 from dragoman.stores.base import Keep, Ledger
 
 
@@ -56,23 +49,8 @@ def _check_keys(settings: Settings) -> None:
             )
 
 
-def secrets_of(settings: Settings) -> Iterator[str]:
-    """Every key and token of an upstream, wherever it stands.
-
-    Raises:
-        BadSettings: One cannot be found.
-    """
-    for upstream in settings.upstreams:
-        found = _secret(upstream, "api_key"), _secret(upstream, "auth_token")
-        yield from (value.get_secret_value() for value in found if value)
-
-
 def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
-    """The settings as they would be if an upstream were the only account.
-
-    Raises:
-        BadSettings: Its key cannot be found.
-    """
+    """The settings as they would be if an upstream were the only account. Its key has been looked up."""
     retries = 0 if settings.fallback and len(settings.upstreams) > 1 else settings.retries
     changes: dict[str, object] = {
         "upstreams": (),
@@ -84,7 +62,7 @@ def settings_of(settings: Settings, upstream: UpstreamSettings) -> Settings:
         "anthropic_base_url": upstream.base_url or settings.anthropic_base_url,
         "retries": retries if upstream.retries is None else upstream.retries,
     }
-    key, token = _secret(upstream, "api_key"), _secret(upstream, "auth_token")
+    key, token = upstream.api_key, upstream.auth_token
     if key or token or upstream.signed_in or upstream.cloud:
         changes |= {"anthropic_api_key": key, "anthropic_auth_token": token}
     return settings.model_copy(update=changes)
@@ -143,20 +121,3 @@ def patterns_of(settings: Settings, upstream: UpstreamSettings) -> list[str]:
         except NotFound:
             made.append(name)
     return made
-
-
-def _secret(upstream: UpstreamSettings, kind: str) -> SecretStr | None:
-    """A key or token, given by itself, by its variable or by its file."""
-    value: SecretStr | None = getattr(upstream, kind)
-    variable: str | None = getattr(upstream, f"{kind}_env")
-    path: Path | None = getattr(upstream, f"{kind}_file")
-    if variable:
-        value = SecretStr(found) if (found := secret_variable(variable)) else None
-        if value is None:
-            raise BadSettings(f"upstream `{upstream.name}`: {kind}_env names {variable}, which is not set.")
-    if path:
-        try:
-            value = SecretStr(key_in(path, f"upstream `{upstream.name}`: {kind}_file"))
-        except ValueError as error:
-            raise BadSettings(str(error)) from None
-    return value

@@ -9,7 +9,7 @@ from pydantic import ByteSize, SecretStr
 
 from dragoman.cli.options import default_of
 from dragoman.redaction import Redactor
-from dragoman.settings import ENV_FILE, BadSettings, Settings, all_given, given, is_secret, load, sources
+from dragoman.settings import ENV_FILE, BadSettings, Settings, all_given, given, is_secret, load, sources, with_secrets
 from dragoman.settings.sources import Origin, unknown_variables
 
 _WORDS = {"flag": "flag", "variable": "variable", "env_file": "variable in", "file": "file", "default": "default"}
@@ -72,10 +72,13 @@ def in_force(flags: Mapping[str, object]) -> InForce:
         BadSettings: The settings file cannot be read.
     """
     found = _origins(flags)
+    values, problem = {name: value for name, (_, value) in found.items()}, None
     try:
-        values, problem = _values(load(flags)), None
+        settings = load(flags)
+        values = _values(settings)
+        with_secrets(settings)
     except BadSettings as error:
-        values, problem = {name: value for name, (_, value) in found.items()}, str(error)
+        problem = str(error)
     default = (Origin("default"), None)
     rows = [
         Row(

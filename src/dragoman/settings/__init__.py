@@ -1,6 +1,7 @@
 """Every setting, once: flags, `.env.example` and the table in `docs/settings.md` are made from this."""
 
 from dragoman.settings.fields import Settings
+from dragoman.settings.held import with_secrets
 from dragoman.settings.reading import (
     ENV_FILE,
     BadSettings,
@@ -24,4 +25,5 @@ __all__ = [
     "load",
     "sources",
     "variables",
+    "with_secrets",
 ]

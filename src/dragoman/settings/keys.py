@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from dragoman.settings.sources import secret_variable
-from dragoman.settings.values import NAME, key_in
+from dragoman.settings.values import NAME
 
 OWNER = "key"
 """What the gateway's one key, `api_key`, is called beside the clients' own."""
@@ -20,44 +19,29 @@ class KeySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=NAME, description="What its client is called in logs and records, and in `keys`.")
-    api_key: SecretStr = Field(min_length=1, description="The key.")
+    api_key: SecretStr | None = Field(None, min_length=1, description="The key.")
     api_key_env: str | None = Field(None, description="The variable that holds it.")
     api_key_file: Path | None = Field(None, description="The file that holds it.")
     agents: bool = Field(True, description="Whether it may start agents, where anybody may.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _found(cls, values: object) -> object:
-        if not isinstance(values, dict):
-            return values
-        named, given = f"key `{values.get('name')}`", [way for way in _WAYS if values.get(way)]
-        if len(given) != 1:
+    @model_validator(mode="after")
+    def _one_way(self) -> "KeySettings":
+        if len(given := [way for way in _WAYS if getattr(self, way)]) != 1:
             raise ValueError(
-                f"{named}: {' and '.join(given)} are both set: choose one"
+                f"key `{self.name}`: {' and '.join(given)} are both set: choose one"
                 if given
-                else f"{named}: it has none of {', '.join(_WAYS)}"
+                else f"key `{self.name}`: it has none of {', '.join(_WAYS)}"
             )
-        if path := values.get("api_key_file"):
-            return {**values, "api_key": key_in(Path(str(path)), f"{named}: api_key_file")}
-        if variable := values.get("api_key_env"):
-            if not (held := secret_variable(str(variable))):
-                raise ValueError(f"{named}: api_key_env names {variable}, which is not set")
-            return {**values, "api_key": held}
-        return values
+        return self
 
 
 def told_apart(keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
-    """The same keys, where each tells its client from the others."""
+    """The same keys, where each name is one client's."""
     names = [key.name for key in keys]
     if name := next((name for name in names if name in _TAKEN), None):
         raise ValueError(f"a key cannot be called `{name}`: that is who sends {_meant(name)}")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two keys are called `{twice}`")
-    owners: dict[str, str] = {}
-    for key in keys:
-        other = owners.setdefault(key.api_key.get_secret_value(), key.name)
-        if other != key.name:
-            raise ValueError(f"`{other}` and `{key.name}` are the same key")
     return keys
 
 

@@ -6,7 +6,7 @@ from dragoman.bootstrap import check_exposure
 from dragoman.cli.in_force import in_force, table
 from dragoman.cli.options import plain, serve_options, settings_from, told
 from dragoman.cli.serving.invocation import Invocation
-from dragoman.settings import BadSettings, Settings
+from dragoman.settings import BadSettings, Settings, with_secrets
 
 
 @click.command("serve")
@@ -30,9 +30,10 @@ def command(
     Exit code 3: one runs there already.
     """
     flags = plain(flags)
-    settings = settings_from(flags)
+    given = settings_from(flags)
     invocation = Invocation.of(flags, *([f"--{words}"] if words else ()))
     try:
+        settings = with_secrets(given)
         check_exposure(settings)
         if background:
             _behind(settings, invocation, words)

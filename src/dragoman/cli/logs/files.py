@@ -1,10 +1,14 @@
 """A log file that does not grow without end."""
 
 import contextlib
+import errno
+import fcntl
 import itertools
 import os
 import stat
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 _OWNER_ONLY = 0o600
@@ -13,9 +17,9 @@ _OWNER_ONLY = 0o600
 class LogFile:
     """A file that is appended to, and put aside once it is full: `log`, `log.1` (the one before), `log.2`, ….
 
-    Lines are written whole and at once, and files are put aside by renaming: a crash at any moment leaves at most a
-    gap in the numbers. Whoever else writes to the file, or puts it aside, does no harm. It stays open as long as the
-    process lives.
+    Lines are written whole and at once, by any thread, and files are put aside by renaming: a crash at any moment
+    leaves at most a gap in the numbers. Whoever else writes to the file, or puts it aside, does no harm. It stays open
+    as long as the process lives.
 
     Args:
         path: The file. It is made for its owner alone.
@@ -30,21 +34,33 @@ class LogFile:
         self._path = path
         self._limit = limit
         self._keep = keep
-        self._broken = False
+        self._broken = self._torn = False
+        self._alone = threading.Lock()
         self._open()
 
     def write(self, line: bytes) -> None:
         """Add a line. A full disk ends no request: it is said once on the terminal, and lines are lost."""
-        try:
-            os.write(self._file, line + b"\n")
-            self._size += len(line) + 1
-            if self._limit and self._size >= self._limit:
-                self._turn()
-            self._broken = False
-        except OSError as error:
-            if not self._broken:
-                sys.stderr.write(f"The log cannot be written to {self._path}: {error.strerror}. Lines are lost.\n")
-            self._broken = True
+        with self._alone:
+            try:
+                self._add(line + b"\n")
+                if self._limit and self._size >= self._limit:
+                    self._turn()
+                self._broken = False
+            except OSError as error:
+                if not self._broken:
+                    sys.stderr.write(
+                        f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost.\n"
+                    )
+                self._broken = True
+
+    def _add(self, line: bytes) -> None:
+        """Write a line; where a full disk took a part of the last one, on a line of its own."""
+        line = b"\n" + line if self._torn else line
+        written = os.write(self._file, line)
+        self._size += written
+        self._torn = written < len(line)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
@@ -54,17 +70,25 @@ class LogFile:
             self._limit = 0
 
     def _turn(self) -> None:
-        """Put the file aside, if it is still ours and full: another process may have done so, or emptied it."""
-        ours = os.fstat(self._file)
-        with contextlib.suppress(FileNotFoundError):
-            there = self._path.stat()
-            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                if ours.st_size < self._limit:
+        """Put the file aside, and go on with a new one."""
+        with _locked(self._file):
+            ours = os.fstat(self._file)
+            if self._is(ours):
+                if ours.st_size < self._limit:  # emptied by somebody
                     self._size = ours.st_size
                     return
                 self._shift()
-        os.close(self._file)
-        self._open()
+        before = self._file
+        self._open()  # where this fails lines still have a file: never one of the same number that is somebody else's
+        os.close(before)
+
+    def _is(self, ours: os.stat_result) -> bool:
+        """Whether the file is still there under its name: another process may have put it aside."""
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _shift(self) -> None:
         if not self._keep:
@@ -74,3 +98,15 @@ class LogFile:
         for younger, older in reversed(list(itertools.pairwise(names))):
             with contextlib.suppress(FileNotFoundError):
                 younger.replace(older)
+
+
+@contextlib.contextmanager
+def _locked(file: int) -> Iterator[None]:
+    """Hold a file against other processes: of two that find it full, the second would put aside an empty one."""
+    with contextlib.suppress(OSError):  # file systems without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,6 +1,7 @@
 """Setting the log up, once, for the whole process."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from dragoman.redaction import Redactor
 from dragoman.settings import BadSettings, Settings, flag, variables
 
 _NOTHING = 100
+_OF_CLOUDS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
+"""Secrets that a cloud's own tools find in the environment."""
 
 log = structlog.get_logger("dragoman.log")
 
@@ -24,14 +27,14 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     """Set the log up.
 
     Args:
-        settings: The levels and the files.
+        settings: The levels and the files; the secrets, those that were looked up included.
         quiet: Say only what went wrong, where the log goes to the terminal.
         minimal: Say no more than a line a request there, and what went wrong.
 
     Raises:
         BadSettings: A file cannot be written.
     """
-    redactor = Redactor(_secrets(settings))
+    redactor = Redactor((*_secrets(settings), *(os.environ.get(name, "") for name in _OF_CLOUDS)))
     places = list(_places(settings, quiet=quiet, minimal=minimal))
     least = min(max(min(place.rank for place in places), logging.DEBUG), logging.CRITICAL)
     structlog.configure(
