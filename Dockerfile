@@ -27,7 +27,8 @@ ENV CLAUDE_CONFIG_DIR=/sign-in
 
 VOLUME ["/state", "/sign-in"]
 WORKDIR /workspace
-USER dragoman
+# By its numbers, which a cluster can check before it starts anything.
+USER ${USER_ID}:${GROUP_ID}
 EXPOSE 8787
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["dragoman", "status"]

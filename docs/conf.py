@@ -14,14 +14,14 @@ from dragoman import __version__
 project = "Dragoman"
 copyright = "the Dragoman contributors"  # noqa: A001 - the name that Sphinx wants
 release = __version__
-extensions = ["myst_parser", "sphinxcontrib.mermaid"]
+extensions = ["myst_parser"]
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "examples/*.md", "*.md"]
 html_theme = "furo"
 html_title = f"Dragoman {release}"
+html_extra_path = ["root"]
 html_show_sphinx = False
 html_copy_source = False
-myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 
 _SECTION = re.compile(r"^To (?P<name>.*):\n\n(?P<links>(?:- .*\n?)+)", re.MULTILINE)

@@ -38,7 +38,7 @@ async def test_the_image(tmp_path: Path) -> None:
 
 def test_what_the_image_is_told() -> None:
     """It runs as the user that the steps make, by the command alone, so that signals reach the gateway."""
-    assert said("USER") == ["dragoman"]
+    assert said("USER") == ["${USER_ID}:${GROUP_ID}"]
     assert said("ENTRYPOINT") == ['["dragoman"]']
     assert said("CMD") == ['["serve"]']
     assert environment()["DRAGOMAN_HOST"] == "0.0.0.0"  # noqa: S104 - in there

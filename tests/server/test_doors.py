@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from pages import ROOT, read
 from scripted import KEY, QUESTION, clean, says, served
 
 from dragoman.bootstrap import build, check_exposure
@@ -169,6 +171,16 @@ async def test_preflight() -> None:
     assert "access-control-allow-origin" not in foreign.headers
     # The page must be able to read why it was refused.
     assert (denied.status_code, denied.headers["access-control-allow-origin"]) == (401, APP)
+
+
+async def test_headers_that_pages_can_read() -> None:
+    """Every header of an answer that the page on connecting tells of; a browser hides the others."""
+    section = read(ROOT / "docs" / "connect.md").partition("## Headers of an answer")[2]
+    told = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
+    async with served(says("Hello"), allow_origin=(APP,)) as gateway:
+        answer = await gateway.http.get("/health", headers={"Origin": APP})
+    assert "retry-after" in told
+    assert set(told) <= set(answer.headers["access-control-expose-headers"].split(", "))
 
 
 @pytest.mark.parametrize("chunked", [False, True])

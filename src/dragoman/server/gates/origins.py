@@ -6,17 +6,20 @@ from dragoman.server.replies import Reply
 
 _PREFLIGHT_SECONDS = b"600"
 _EXPOSED = b", ".join(
-    b"x-" + name
-    for name in (
-        b"request-id",
-        b"dragoman-run-id",
-        b"dragoman-path",
-        b"dragoman-warnings",
-        b"ratelimit-limit-requests",
-        b"ratelimit-remaining-requests",
-        b"ratelimit-reset-requests",
+    (
+        b"x-request-id",
+        b"x-dragoman-run-id",
+        b"x-dragoman-upstream",
+        b"x-dragoman-path",
+        b"x-dragoman-warnings",
+        b"server-timing",
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests",
+        b"retry-after",
     )
 )
+"""What a page may read of an answer's headers: all that docs/connect.md tells of."""
 
 
 class OriginGate:

@@ -1,0 +1,106 @@
+"""A real browser, gateways for it to open, and pages of a foreign origin."""
+
+import asyncio
+import shutil
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from commands import PATIENCE, line, started
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+
+FOREIGN = "app.example"
+"""The host of a page that is not the gateway's."""
+
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_NAMES = f"MAP {FOREIGN} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""No name leads out of this machine."""
+
+needs_browser = pytest.mark.skipif(_BROWSER is None, reason="there is no Chromium here; Debian's package is `chromium`")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that runs.
+
+    Attributes:
+        address: Where it listens.
+        simulator: Where the simulator behind it does.
+    """
+
+    address: str
+    simulator: str
+
+
+@asynccontextmanager
+async def serving(home: Path, *flags: str) -> AsyncIterator[Gateway]:
+    """Start one by the command, as its owner would."""
+    async with started(home, "serve", "--simulate", "--port", "0", "--spares", "1", *flags) as process:
+        address = (await line(process, "OpenAI base URL")).split()[-1].removesuffix("/v1")
+        simulated = (await line(process, "simulated at")).partition("simulated at ")[2]
+        yield Gateway(address, simulated.partition(": ")[0])
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """Start a browser that reaches this machine alone."""
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(
+            executable_path=_BROWSER, args=[f"--host-resolver-rules={_NAMES}", "--no-proxy-server"]
+        )
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page did.
+
+    Attributes:
+        asked: The addresses that it asked for.
+        complaints: What the browser complained of.
+    """
+
+    asked: list[str]
+    complaints: list[str]
+
+
+@asynccontextmanager
+async def tab() -> AsyncIterator[tuple[Page, Seen]]:
+    """Open a page of a new browser, and note what it does."""
+    async with browser() as opened:
+        page, seen = await opened.new_page(), Seen([], [])
+        page.set_default_timeout(PATIENCE * 1000)
+
+        def asks(request: Request) -> None:
+            seen.asked.append(request.url)
+
+        def says(message: ConsoleMessage) -> None:
+            if message.type in {"error", "warning"}:
+                seen.complaints.append(message.text)
+
+        page.on("request", asks)
+        page.on("console", says)
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        yield page, seen
+
+
+@asynccontextmanager
+async def foreign_site() -> AsyncIterator[str]:
+    """Serve an empty page under another name; its origin."""
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = b"<!doctype html><title>An app</title>"
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n")
+        writer.write(b"content-length: %d\r\n\r\n%s" % (len(page), page))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://{FOREIGN}:{server.sockets[0].getsockname()[1]}"
