@@ -53,18 +53,22 @@ class Cli:
     def files(self) -> list[Path]:
         """Files of runs: what was printed, and system prompts."""
         state = self.options.state_dir
-        return [path for folder in (state, state / "output") for path in sorted(folder.iterdir()) if path.is_file()]
+        return [
+            path
+            for folder in (state, state / "output", state / "prompts")
+            for path in sorted(folder.iterdir())
+            if path.is_file()
+        ]
 
 
 @asynccontextmanager
 async def command_line(folder: Path, **options: object) -> AsyncIterator[Cli]:
     """A backend on a simulator of its own."""
     async with Simulator() as simulator:
-        given = {"retries": 0, **options}
+        given = {"retries": 0, "api_key": "sk-ant-dummy", **options}
         made = ClaudeCliOptions(
             state_dir=folder / "state",
             base_url=simulator.url,
-            api_key="sk-ant-dummy",
             **given,  # type: ignore[arg-type]
         )
         backend = ClaudeCliBackend(made)

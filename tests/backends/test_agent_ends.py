@@ -10,10 +10,10 @@ import psutil
 from agent_harness import AgentHost, agents, bash, did
 from gateways import Watched, soon
 
+from dragoman.backends.claude_code.leftovers import remove_leftovers
 from dragoman.backends.processes import Guard, Process
-from dragoman.backends.runtime.agent.command import MARK
-from dragoman.backends.runtime.agent.remains import end_remains
-from dragoman.backends.runtime.agent.workshop import Workshop, remove_leftovers
+from dragoman.backends.runtime.agent.remains import MARK, end_remains
+from dragoman.backends.runtime.agent.workshop import FOLDER, Workshop
 from dragoman.events import Event
 
 ENDLESS = "perl -e 'sleep 3600'"
@@ -96,7 +96,8 @@ async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None
     await watched.gone()
     assert commands[1].alive
     assert psutil.Process(commands[1].pid).status() != psutil.STATUS_ZOMBIE
-    commands[1].kill()
+    for command in commands:
+        command.kill()
     await asyncio.gather(*(command.exited for command in commands))
 
 
@@ -111,17 +112,18 @@ async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
     await asyncio.to_thread(end_remains, "here/a", [])
     await soon(ours.exited)
     assert theirs.alive
-    theirs.kill()
+    for process in (ours, theirs):
+        process.kill()
     await theirs.exited
 
 
 def test_files_of_killed_gateways_are_removed(tmp_path: Path) -> None:
     """At the next start; those of one that lives are left alone."""
-    of_ours = Workshop(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}})
+    of_ours = Workshop(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}}, "mark")
     assert of_ours.servers
     assert of_ours.servers.stat().st_mode & 0o777 == 0o600
     assert of_ours.config.parent.stat().st_mode & 0o777 == 0o700
     of_living = tmp_path / "agents" / f"{os.getppid()}-run"
     of_living.mkdir()
-    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / FOLDER)
     assert list((tmp_path / "agents").iterdir()) == [of_living]

@@ -1,10 +1,12 @@
 """Which wishes for an agent the owner's rules allow, and where it really works."""
 
+import json
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from agent_harness import agents_under
+from agent_harness import agents, agents_under, call
 
 from dragoman.agents import AgentTask
 from dragoman.backends.runtime.agent.rules import TOOLS, AgentRules, Permitted
@@ -72,13 +74,32 @@ def test_links_that_stay_inside_are_followed(place: Path) -> None:
     assert AgentRules(directories=(place,)).permit(task).directory == place / "real"
 
 
-@pytest.mark.parametrize("path", ["work", "", "~", "{place}/missing", "{place}/file", "{place}/a\0b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "work",
+        "",
+        "~",
+        "{place}/missing",
+        "{place}/file",
+        "{place}/a\0b",
+        "{place}/" + "a" * 5000,
+        "{place}" + "/a" * 5000,
+    ],
+)
 def test_what_is_no_directory(place: Path, path: str) -> None:
     """Nothing is made, and nothing is taken from where the gateway was started."""
     (place / "file").write_text("")
     error = refused(AgentRules(directories=(place,)), working_directory=path.format(place=place))
     assert isinstance(error, InvalidRequest)
     assert error.param == "claude.working_directory"
+
+
+def test_more_directories_than_a_command_line_holds(place: Path) -> None:
+    """Are refused before a process is started."""
+    error = refused(AgentRules(directories=(place,)), add_dirs=(str(place),) * 65)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == "claude.add_dirs"
 
 
 def test_modes(place: Path) -> None:
@@ -135,3 +156,28 @@ async def test_the_place_that_is_really_used_is_checked(place: Path, tmp_path: P
         assert caught.value.code == "directory_not_allowed"
         assert host.runtime.calls == []
         assert host.left == []
+
+
+@pytest.mark.parametrize("helper", [False, True], ids=["itself", "helper"])
+@pytest.mark.parametrize("which", ["working_directory", "add_dirs"])
+async def test_a_link_that_is_put_there_while_it_works(tmp_path: Path, which: str, helper: bool) -> None:  # noqa: FBT001 - a value of the table
+    """Leads nowhere either: the runtime would follow it, so each use of a tool is held to where directories were."""
+    async with agents(tmp_path) as host:
+        inner, further = host.place / "inner", host.place / "further"
+        inner.mkdir()
+        further.mkdir()
+        moved = inner if which == "working_directory" else further
+        words = call("Read", file_path=str(moved / "outside.txt"))
+        if helper:
+            task = call("Agent", description="d", prompt=words, subagent_type="general-purpose")
+            words = task.replace("Read", "\\u0052ead")
+        asked = host.request(words, working_directory=str(inner), add_dirs=(str(further),))
+        async with aclosing(host.runtime.backend.run(asked)) as running:
+            await anext(running)
+            moved.rename(moved.with_name("moved"))
+            moved.symlink_to(host.beside)
+            async for _ in running:
+                pass
+        told = json.dumps([call.body["messages"] for call in host.runtime.calls])
+        assert "is not where it was" in told
+        assert "WHAT STANDS OUTSIDE" not in told

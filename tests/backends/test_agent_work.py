@@ -102,7 +102,12 @@ async def test_a_helper_is_told_of_and_paid_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "why"), [({"max_turns": 1}, "max_turns"), ({"max_budget_usd": 0.000001}, "max_budget_usd")]
+    ("task", "why"),
+    [
+        ({"max_turns": 1}, "max_turns"),
+        ({"max_budget_usd": 0.000001}, "max_budget_usd"),
+        ({"max_budget_usd": 1e-12}, "max_budget_usd"),
+    ],
 )
 async def test_a_limit_ends_it_as_a_cut_answer(tmp_path: Path, task: dict[str, Any], why: str) -> None:
     """One call, the reason among what it did, and the stop reason of an answer that was cut."""
@@ -147,34 +152,3 @@ async def test_the_keys_of_the_runtime_are_not_in_a_commands_environment(tmp_pat
         assert "CLAUDECODE=1" in seen
         assert "sk-ant-dummy" not in seen
         assert "PYTEST" not in seen
-
-
-async def test_servers_of_further_tools(tmp_path: Path) -> None:
-    """A program of the client's gives tools; it gets none of the runtime's keys, and its configuration goes with it."""
-    server = tmp_path / "server.py"
-    server.write_text(SERVER)
-    modes = frozenset({"default", "bypassPermissions"})
-    async with agents(tmp_path, modes=modes, without_asking=("mcp__keys__show",)) as host:
-        command = {"command": "python3", "args": ["-I", str(server)]}
-        answer = await host.ask(call("mcp__keys__show", a=1), mcp_servers={"keys": command})
-        assert host.result["content"] == [{"type": "text", "text": "key: ''"}]
-        assert "mcp__keys__show" in did(answer)
-        assert host.left == []
-
-
-SERVER = """
-import json, os, sys
-for line in sys.stdin:
-    asked = json.loads(line)
-    if "id" not in asked:
-        continue
-    answer = {}
-    if asked["method"] == "initialize":
-        version, server = asked["params"]["protocolVersion"], {"name": "k", "version": "1"}
-        answer = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server}
-    if asked["method"] == "tools/list":
-        answer = {"tools": [{"name": "show", "description": "", "inputSchema": {"type": "object"}}]}
-    if asked["method"] == "tools/call":
-        answer = {"content": [{"type": "text", "text": f"key: {os.environ.get('ANTHROPIC_API_KEY')!r}"}]}
-    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}), flush=True)
-"""

@@ -18,6 +18,7 @@ from dragoman.backends.claude_cli.abilities import flags_in
 from dragoman.backends.claude_cli.output import Outputs
 from dragoman.errors import Forbidden, GatewayError, TimedOut, UnsupportedFeature, UpstreamFailed
 from dragoman.messages import Block, Message, Terms
+from dragoman.redaction import Redactor
 
 RESULT = {
     "type": "result",
@@ -74,6 +75,7 @@ TOOL = {"name": "t", "input_schema": {"type": "object"}}
         ([user(PICTURE, "What is it?")], {}, "messages[0].content[0]"),
         ([user("/clear")], {}, "messages[0].content"),
         ([user("What is in @/etc/passwd?")], {}, "messages[0].content"),
+        ([user("What is in @x/../../../etc/passwd?")], {}, "messages[0].content"),
         ([user("Hi")], {"tools": [TOOL]}, "tools"),
         ([user("Hi")], {"temperature": 0.5}, "temperature"),
         ([user("Hi")], {"stop_sequences": ["END"]}, "stop_sequences"),
@@ -195,10 +197,47 @@ async def test_output_is_kept_as_the_owner_wants(tmp_path: Path, keep: str, file
         assert len(harness.files) == files
 
 
+async def test_no_secret_is_in_what_is_kept(tmp_path: Path) -> None:
+    """Neither the key that the command has, nor one by its shape or its name; nor a piece of an answer."""
+    piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "half a se"}}
+    said = [{"type": "stream_event", "event": piece}, {"type": "system", "api_key": "Pl4nted"}]
+    printed = "".join(f"echo {shlex.quote(json.dumps(frame))}; " for frame in said)
+    program = f"""cat > /dev/null; {printed} echo "$ANTHROPIC_API_KEY and sk-ant-api03-Pl4nted-0123" >&2
+printf 'password=Pl4nted' >&2; exit 1"""
+    command = stand_in(tmp_path, program, STREAMED)
+    async with command_line(tmp_path, command=command, api_key="the-owners-key") as harness:
+        with pytest.raises(UpstreamFailed):
+            await harness.ask([user("Hi")])
+        err, out = sorted(path.read_text() for path in harness.files)
+        assert "the-owners-key" not in err
+        assert "Pl4nted" not in err + out
+        assert "half a se" not in out
+        assert err.splitlines() == ["[redacted] and [redacted]", "password=[redacted]"]
+        assert "text_delta" in out
+
+
+async def test_what_is_said_before_it_is_asked_is_heard(tmp_path: Path) -> None:
+    """A command may answer before it has read anything."""
+    program = f"echo {shlex.quote(json.dumps(RESULT))}; cat > /dev/null"
+    async with command_line(tmp_path, command=stand_in(tmp_path, program)) as harness:
+        for _ in range(5):
+            assert (await harness.ask([user("Hi")])).said == "PONG"
+
+
+async def test_system_prompts_of_killed_gateways_are_removed(tmp_path: Path) -> None:
+    """At the next start; those of one that lives are left alone."""
+    prompts = tmp_path / "state" / "prompts"
+    prompts.mkdir(parents=True)
+    (prompts / f"{os.getpid()}-run").write_text("Be brief.")
+    (prompts / f"{os.getppid()}-run").write_text("Be brief.")
+    async with command_line(tmp_path) as harness:
+        assert [path.name for path in harness.files] == [f"{os.getppid()}-run"]
+
+
 def test_old_output_goes(tmp_path: Path) -> None:
     """By age and by number, whole runs at a time."""
     now = 1_000_000.0
-    outputs = Outputs(tmp_path, most=2, age=100, clock=lambda: now)
+    outputs = Outputs(tmp_path, most=2, age=100, redactor=Redactor(), clock=lambda: now)
     outputs.prepare()
     for run, age in (("a", 500), ("b", 30), ("c", 20), ("d", 10)):
         output = outputs.begin(run)

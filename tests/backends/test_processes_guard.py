@@ -17,13 +17,14 @@ async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> N
     for process in (ends, goes_on, ends_too):
         guard.add(process.pid)
     guard.remove(goes_on.pid)
-    reasons: list[str] = []
-    ends.on_end = ends_too.on_end = reasons.append
+    told: list[asyncio.Future[str]] = []
+    for process in (ends, ends_too):
+        told.append(asyncio.get_running_loop().create_future())
+        process.listen(lambda _: None, told[-1].set_result)
     await guard.aclose()
-    await asyncio.gather(ends.exited, ends_too.exited)
-    assert len(reasons) == 2
+    await asyncio.gather(*told)
     assert goes_on.alive
-    goes_on.close_input()
+    goes_on.kill()
     await goes_on.exited
 
 

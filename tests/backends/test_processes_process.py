@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,11 +17,10 @@ from dragoman.messages import JSONObject
 class Heard:
     """What a process said, in order, up to its end."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, tap: Callable[[int, bytes], None] | None = None) -> None:
         self.frames: list[JSONObject] = []
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        process.on_frame = self.frames.append
-        process.on_end = self.end.set_result
+        process.listen(self.frames.append, self.end.set_result, tap)
 
 
 @asynccontextmanager
@@ -86,3 +85,30 @@ async def test_nothing_is_heard_of_one_that_was_killed(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
     assert not heard.frames
     assert not heard.end.done()
+
+
+async def test_what_it_says_before_anybody_listens_is_kept_for_them(tmp_path: Path) -> None:
+    """In order, what is tapped as well, and its end last."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    program = f"""echo '{{"n":1}}'; echo why >&2; echo '{{"n":2}}'; echo said > {fifo}; read line; exit 5"""
+    process = await Process.spawn(["/bin/sh", "-c", program], env=dict(os.environ), cwd=tmp_path)
+    await soon(asyncio.to_thread(fifo.read_text))
+    for _ in range(3):  # the loop reads what is in the pipes
+        await asyncio.sleep(0)
+    tapped: list[int] = []
+    heard = Heard(process, lambda fd, _: tapped.append(fd))
+    assert heard.frames == [{"n": 1}, {"n": 2}]
+    assert set(tapped) == {1, 2}
+    assert process.complaints == "why"
+    process.send({})
+    await soon(heard.end)
+
+
+async def test_one_that_is_gone_before_anybody_listens(tmp_path: Path) -> None:
+    """What it said, and that it is gone, is told to whoever comes."""
+    process = await Process.spawn(["/bin/sh", "-c", """echo '{"n":1}'"""], env=dict(os.environ), cwd=tmp_path)
+    await soon(process.exited)
+    heard = Heard(process)
+    await soon(heard.end)
+    assert heard.frames == [{"n": 1}]

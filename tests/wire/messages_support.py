@@ -49,7 +49,7 @@ text_blocks = _block("text", text=words)
 plain_blocks = text_blocks | _block("image", source=anything) | _block("block_of_tomorrow", inside=anything)
 blocks = (
     plain_blocks
-    | _block("thinking", thinking=words, signature=words)
+    | _block("thinking", thinking=words, signature=words.map(lambda made: made or "s"))
     | _block("tool_use", id=words, name=words, input=anything)
     | _block("tool_result", tool_use_id=words)
     | _block("tool_result", tool_use_id=words, content=words | st.lists(plain_blocks, max_size=2))

@@ -1,4 +1,4 @@
-"""A wish for an agent, as clients of both OpenAI dialects write it."""
+"""A wish for an agent, as clients of every dialect of conversations write it."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,10 @@ import pytest
 from dragoman.agents import AgentTask
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, NotFound, UnsupportedFeature
+from dragoman.wire.anthropic_messages import AnthropicMessages
 from dragoman.wire.base import Decoded
 from dragoman.wire.openai_chat import OpenAIChat
+from dragoman.wire.openai_completions import OpenAICompletions
 from dragoman.wire.openai_responses import OpenAIResponses
 
 OLD = "claude-sonnet-4-5"
@@ -28,7 +30,13 @@ def responses(**fields: object) -> Decoded:
     return OpenAIResponses(Catalog).decode(json.dumps({"model": OLD, "input": "ping", **fields}).encode())
 
 
-BOTH = pytest.mark.parametrize("decode", [chat, responses], ids=["chat", "responses"])
+def messages(**fields: object) -> Decoded:
+    """Decode a request of Anthropic's own dialect."""
+    body = {"model": OLD, "max_tokens": 50, "messages": [{"role": "user", "content": "ping"}], **fields}
+    return AnthropicMessages(Catalog).decode(json.dumps(body).encode())
+
+
+EACH = pytest.mark.parametrize("decode", [chat, responses, messages], ids=["chat", "responses", "messages"])
 
 WHOLE: dict[str, Any] = {
     "mode": "agent",
@@ -57,7 +65,7 @@ def camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("write", [str, camel], ids=["snake", "camel"])
 def test_every_field(decode: Decode, write: Callable[[str], str]) -> None:
     """In snake case and in camel case; what stands in servers is left as it is, and nothing of it is sent."""
@@ -67,7 +75,7 @@ def test_every_field(decode: Decode, write: Callable[[str], str]) -> None:
     assert decoded.notices == ()
 
 
-@BOTH
+@EACH
 def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
     """With or without the field."""
     decoded = decode(model="sonnet:agent")
@@ -78,7 +86,7 @@ def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
         decode(model="sonet:agent")
 
 
-@BOTH
+@EACH
 def test_no_agent(decode: Decode) -> None:
     """Nothing, and what says so, asks for none."""
     for field in (None, {}, {"mode": "chat"}, {"mode": None, "tools": None}):
@@ -89,13 +97,13 @@ def test_no_agent(decode: Decode) -> None:
     assert [(notice.code, notice.param) for notice in ignored.notices] == [("ignored", "claude.max_turns")]
 
 
-@BOTH
+@EACH
 def test_the_fields_mean_nothing_else(decode: Decode) -> None:
     """So a directory alone asks for an agent too."""
     assert decode(claude={"workingDirectory": "/srv"}).terms.agent == AgentTask(working_directory="/srv")
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("field", "code", "param"),
     [
@@ -105,9 +113,16 @@ def test_the_fields_mean_nothing_else(decode: Decode) -> None:
         ({"max_turns": 0}, "invalid_value", "claude.max_turns"),
         ({"maxBudgetUsd": 0}, "invalid_value", "claude.max_budget_usd"),
         ({"tools": ["--dangerously-skip-permissions"]}, "invalid_value", "claude.tools[0]"),
+        ({"tools": ["Read", "Bash(rm *)"]}, "invalid_value", "claude.tools[1]"),
+        ({"tools": ["Read,Bash"]}, "invalid_value", "claude.tools[0]"),
+        ({"tools": ["Bash\n"]}, "invalid_value", "claude.tools[0]"),
+        ({"max_turns": 1, "maxTurns": 9}, "invalid_value", "claude.max_turns"),
+        ({"env": {"PATH": "/x"}}, "unknown_parameter", "claude.env"),
+        ({"settings": {}}, "unknown_parameter", "claude.settings"),
         ({"tools": "Bash"}, "invalid_type", "claude.tools"),
         ({"add_dirs": [1]}, "invalid_type", "claude.add_dirs[0]"),
         ({"mcp_servers": {"a b": {}}}, "invalid_value", "claude.mcp_servers"),
+        ({"mcp_servers": {"ab\n": {}}}, "invalid_value", "claude.mcp_servers"),
     ],
 )
 def test_what_makes_no_sense(decode: Decode, field: dict[str, Any], code: str, param: str) -> None:
@@ -150,6 +165,58 @@ def test_what_does_not_go_with_one_in_responses(param: str, value: object) -> No
     with pytest.raises(UnsupportedFeature) as caught:
         responses(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("tools", [{"name": "weather", "input_schema": {"type": "object"}}]),
+        ("tool_choice", {"type": "any"}),
+        ("mcp_servers", [{"type": "url", "url": "https://a.example", "name": "a"}]),
+        ("output_config.format", {"format": {"type": "json_schema", "schema": {}}}),
+    ],
+)
+def test_what_does_not_go_with_one_in_messages(param: str, value: object) -> None:
+    """The same."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        messages(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
+    assert caught.value.param == param
+
+
+def test_a_rule_in_the_place_of_a_tools_name() -> None:
+    """Whoever writes one is told who may."""
+    with pytest.raises(InvalidRequest, match="--allow-tool"):
+        chat(claude={"tools": ["Bash(git *)"]})
+
+
+def test_no_agent_for_a_text_to_go_on_from() -> None:
+    """Text completions are no conversation: said so, and not that there is no such model."""
+    body = json.dumps({"model": "sonnet:agent", "prompt": "Once"}).encode()
+    with pytest.raises(UnsupportedFeature, match="/v1/chat/completions"):
+        OpenAICompletions(Catalog).decode(body)
+
+
+def test_what_an_agent_did_is_not_sent_to_claude() -> None:
+    """It comes back as thinking that nobody signed, which Claude would refuse: left out, and said so."""
+    done = {"type": "thinking", "thinking": "Bash {}", "signature": ""}
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "signed"}
+    said = {"type": "text", "text": "There."}
+    ask = {"role": "user", "content": "ping"}
+    decoded = messages(
+        messages=[
+            ask,
+            {"role": "assistant", "content": [done, thought, said]},
+            ask,
+            {"role": "assistant", "content": [done]},
+            ask,
+        ]
+    )
+    assert [message["role"] for message in decoded.body["messages"]] == ["user", "assistant", "user", "user"]
+    assert decoded.body["messages"][1]["content"] == [thought, said]
+    assert [(notice.code, notice.param) for notice in decoded.notices] == [
+        ("ignored", "messages[1].content"),
+        ("ignored", "messages[3].content"),
+    ]
 
 
 def test_no_prefill() -> None:

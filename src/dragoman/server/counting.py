@@ -3,6 +3,7 @@
 import msgspec
 from starlette.types import Receive
 
+from dragoman.errors import UnsupportedFeature
 from dragoman.server.chat import Complete
 from dragoman.server.disconnect import UntilGone
 from dragoman.server.exchange import Exchange
@@ -15,6 +16,8 @@ class CountTokens(Complete):
     """An ASGI endpoint that reads a question as it would be asked, and has it counted instead."""
 
     async def _serve(self, exchange: Exchange, receive: Receive, decoded: Decoded) -> None:
+        if decoded.terms.agent:
+            raise UnsupportedFeature("An agent's tokens cannot be counted before it works.", param="claude")
         async with UntilGone(receive):
             counted = await self._engine.count_tokens(
                 decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client

@@ -1,4 +1,4 @@
-"""A wish for an agent: the field `claude`, or a model's name that ends in `:agent`. The OpenAI dialects share it."""
+"""A wish for an agent: the field `claude`, or a model's name that ends in `:agent`. Several dialects share it."""
 
 import re
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from dragoman.wire.json_types import JSONObject
 SUFFIX = ":agent"
 """At the end of a model's name it asks for an agent."""
 
+_NAME = re.compile("[A-Za-z]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -25,9 +26,9 @@ class AgentFields(Struct):
     mode: Literal["agent", "chat"] | None = None
     working_directory: str | None = None
     permission_mode: Literal["default", "plan", "acceptEdits", "dontAsk", "bypassPermissions"] | None = None
-    tools: list[Annotated[str, Meta(pattern="^[A-Za-z]+$")]] | None = None
+    tools: list[str] | None = None
     add_dirs: list[str] | None = None
-    mcp_servers: dict[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")], JSONObject] | None = None
+    mcp_servers: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")], JSONObject] | None = None
     max_turns: Annotated[int, Meta(ge=1)] | None = None
     max_budget_usd: Annotated[float, Meta(gt=0)] | None = None
 
@@ -69,6 +70,19 @@ def agent_terms(asked: str | None, field: JSONObject | None, notices: list[Notic
     return Terms(agent=_task(fields))
 
 
+def refuse_agent(asked: str | None) -> None:
+    """Refuse a model's name that asks for an agent, where there is no conversation.
+
+    Raises:
+        UnsupportedFeature: With where to ask for one.
+    """
+    if asked and asked.endswith(SUFFIX):
+        raise UnsupportedFeature(
+            "Agents are asked for in conversations: at `/v1/chat/completions`, `/v1/responses` or `/v1/messages`.",
+            param="model",
+        )
+
+
 def check_beside(terms: Terms, beside: Mapping[str, object], body: MessagesRequest) -> None:
     """Refuse what cannot be had of an agent.
 
@@ -94,11 +108,28 @@ def check_beside(terms: Terms, beside: Mapping[str, object], body: MessagesReque
 
 
 def _fields(field: JSONObject) -> AgentFields:
-    data: JSONObject = {"claude": {_HUMP.sub("_", key).lower(): value for key, value in field.items()}}
+    named: JSONObject = {}
+    for key, value in field.items():
+        if (name := _HUMP.sub("_", key).lower()) in named:
+            raise InvalidRequest(f"`claude.{name}` is given twice, in two ways of writing it.", param=f"claude.{name}")
+        named[name] = value
+    data: JSONObject = {"claude": named}
     body = validation.typed(data, _Body)
     if unknown := validation.unknown_fields(data, body):
         raise InvalidRequest(f"Unknown parameter: `{unknown[0]}`.", code="unknown_parameter", param=unknown[0])
+    for place, tool in enumerate(body.claude.tools or ()):
+        _check_name(tool, f"claude.tools[{place}]")
     return body.claude
+
+
+def _check_name(tool: str, param: str) -> None:
+    """A rule in the place of a name would allow more than the owner did."""
+    if not _NAME.fullmatch(tool):
+        raise InvalidRequest(
+            f"`{param}` must be the name of a tool, such as `Bash`, and no rule. What a tool may do without asking is "
+            "for the gateway's owner to say: `--allow-tool RULE`.",
+            param=param,
+        )
 
 
 def _values(fields: AgentFields) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """The command-line backend: a process for each run, told in text, read to its end."""
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -16,6 +15,7 @@ from dragoman.backends.claude_cli.output import Output, Outputs
 from dragoman.backends.claude_cli.question import Question, question
 from dragoman.backends.claude_cli.run import CliRun
 from dragoman.backends.claude_cli.whole import WholeAnswer
+from dragoman.backends.claude_code import leftovers
 from dragoman.backends.claude_code.installation import environment, locate, prepare
 from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.claude_code.turn import Turn
@@ -25,6 +25,7 @@ from dragoman.errors import NotSignedIn
 from dragoman.events import Event, Started
 from dragoman.messages import JSONObject
 from dragoman.model_list import ListedModel
+from dragoman.redaction import Redactor
 
 
 class ClaudeCliBackend:
@@ -34,17 +35,22 @@ class ClaudeCliBackend:
 
     def __init__(self, options: ClaudeCliOptions) -> None:
         self._options = options
-        self._outputs = Outputs(options.state_dir, most=options.keep_most, age=options.keep_for)
+        secrets_held = (options.api_key or "", environment(options).get("CLAUDE_CODE_OAUTH_TOKEN", ""))
+        redactor = Redactor(secrets_held)
+        self._outputs = Outputs(options.state_dir, most=options.keep_most, age=options.keep_for, redactor=redactor)
         self._guard = Guard()
         self._runs: set[CliRun] = set()
         self._flags: frozenset[str] | None = None
         self._asking = asyncio.Lock()
         self._work = options.state_dir / "work"
+        self._prompts = options.state_dir / "prompts"
 
     async def start(self) -> None:
         """Make our directories."""
         self._work = prepare(self._options)
         self._outputs.prepare()
+        self._prompts.mkdir(mode=0o700, exist_ok=True)
+        leftovers.remove_leftovers(self._prompts)
         if self._account_missing() is None:
             await self._guard.start()
 
@@ -111,10 +117,8 @@ class ClaudeCliBackend:
         """Also where there is nothing to say: the command would say something of its own."""
         if "--system-prompt-file" not in flags:
             return None
-        path = self._options.state_dir / f"{name}.system"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(asked.system)
+        path = leftovers.named(self._prompts, name)
+        leftovers.write(path, asked.system)
         return path
 
     async def _begin(

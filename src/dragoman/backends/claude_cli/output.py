@@ -1,37 +1,71 @@
-"""What a process printed, in files of the state directory, for the owner alone and for a while."""
+"""What a process printed, in files of the state directory, for the owner alone and for a while.
 
+Secrets are taken out, line by line, before anything is written.
+"""
+
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import msgspec
+
+from dragoman.backends.claude_code.written import without_pieces
+from dragoman.redaction import Redactor
 
 _FOLDER = "output"
 _NAMES = {1: "stdout", 2: "stderr"}
 
 
 class Output:
-    """Two files of one run. Written to as the process prints."""
+    """Two files of one run. Written to as the process prints, a line at a time."""
 
-    def __init__(self, folder: Path, run: str) -> None:
+    def __init__(self, folder: Path, run: str, redactor: Redactor) -> None:
+        self._redactor = redactor
         self._paths = {fd: folder / f"{run}.{name}" for fd, name in _NAMES.items()}
         self._files = {fd: _made(path) for fd, path in self._paths.items()}
+        self._unfinished = dict.fromkeys(_NAMES, b"")
 
     def write(self, fd: int, data: bytes) -> None:
         """Take what came from stdout (1) or stderr (2)."""
-        os.write(self._files[fd], data)
+        *lines, self._unfinished[fd] = (self._unfinished[fd] + data).split(b"\n")
+        self._put(fd, lines)
 
     def close(self, *, keep: bool) -> None:
         """Close the files, and remove them unless they are to be kept."""
-        for file in self._files.values():
+        for fd, file in self._files.items():
+            if rest := self._unfinished[fd]:
+                self._put(fd, [rest])
             os.close(file)
         if not keep:
             _remove(self._paths.values())
+
+    def _put(self, fd: int, lines: list[bytes]) -> None:
+        if lines:
+            os.write(self._files[fd], b"".join(self._clean(line) + b"\n" for line in lines))
+
+    def _clean(self, line: bytes) -> bytes:
+        try:
+            frame = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            return self._redactor.text(line.decode(errors="replace")).encode()
+        return msgspec.json.encode(self._redactor.data(without_pieces(frame) if isinstance(frame, dict) else frame))
 
 
 class Outputs:
     """The files of all runs, within a number and an age; the oldest go first."""
 
-    def __init__(self, state_dir: Path, *, most: int, age: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        most: int,
+        age: float,
+        redactor: Redactor,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._redactor = redactor
         self.folder = state_dir / _FOLDER
         self._most = most
         self._age = age
@@ -44,13 +78,14 @@ class Outputs:
 
     def begin(self, run: str) -> Output:
         """Files for a run."""
-        return Output(self.folder, run)
+        return Output(self.folder, run, self._redactor)
 
     def prune(self) -> None:
         """Remove what is too old or too much."""
         ages: dict[str, float] = {}
         for path in self.folder.iterdir():
-            ages[path.stem] = max(ages.get(path.stem, 0.0), path.stat().st_mtime)
+            with contextlib.suppress(FileNotFoundError):  # another gateway with this state directory was first
+                ages[path.stem] = max(ages.get(path.stem, 0.0), path.stat().st_mtime)
         newest = sorted(ages, key=ages.__getitem__, reverse=True)
         kept = [run for run in newest[: self._most] if ages[run] > self._clock() - self._age]
         for run in ages.keys() - kept:

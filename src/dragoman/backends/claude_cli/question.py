@@ -17,8 +17,8 @@ _OTHER = "`--backend runtime` and `--backend api` can."
 _TAKEN = frozenset({"model", "messages", "system", "max_tokens", "output_config", "thinking", "metadata", "stream"})
 _EMPTY: tuple[object, ...] = (None, [], {}, {"type": "auto"}, {"type": "none"})
 
-_FILE_OF_THIS_MACHINE = re.compile(r"(?:^|\s)@[\"']?(?:/|~|\.)")
-"""What Claude Code would read where it stands in a prompt of its own user."""
+_FILE_OF_THIS_MACHINE = re.compile(r"(?:^|\s)@[\"']?(?:[/~.]|\S*\.\./)")
+"""What Claude Code would read where it stands in a prompt of its own user; where it works there is no file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,7 @@ class CliRun:
         self._silence = silence
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
-        process.on_frame = self._take
-        process.on_end = self._end
-        if output is not None:
-            process.tap = output.write
-        if process.ended is not None:
-            # It was gone before anybody listened.
-            self._end(process.ended)
+        process.listen(self._take, self._end, output.write if output is not None else None)
 
     @property
     def pid(self) -> int:

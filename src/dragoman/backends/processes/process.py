@@ -27,6 +27,7 @@ class Process(asyncio.SubprocessProtocol):
 
     Output is read as it comes, in the event loop's own callback: a frame's handler may thus kill the process before
     anything else runs. Every handler is called at most once a frame, in order, and never after the process was killed.
+    What it says, and that it ends, is held back until somebody is there to `listen`.
 
     A process may be reaped before its last words are read. Its end is told after them: when its output is closed, or
     twice `_GRACE` later where something that it left behind holds that open.
@@ -51,6 +52,8 @@ class Process(asyncio.SubprocessProtocol):
         self._partial = bytearray()
         self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
         self._over = False
+        self._held: list[tuple[int, bytes]] | None = []
+        self._finished = False
         self._waiting: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -71,6 +74,20 @@ class Process(asyncio.SubprocessProtocol):
             raise
         process.yield_way()
         return process
+
+    def listen(
+        self,
+        on_frame: Callable[[JSONObject], None],
+        on_end: Callable[[str], None],
+        tap: Callable[[int, bytes], None] | None = None,
+    ) -> None:
+        """Set who is told, and tell what came before. Once."""
+        self.on_frame, self.on_end, self.tap = on_frame, on_end, tap
+        held, self._held = self._held or (), None
+        for fd, data in held:
+            self.pipe_data_received(fd, data)
+        if self._finished:
+            self._finish()
 
     @property
     def pid(self) -> int:
@@ -127,6 +144,9 @@ class Process(asyncio.SubprocessProtocol):
         """Take what came from stdout or stderr."""
         if self._over:
             return
+        if self._held is not None:
+            self._held.append((fd, data))
+            return
         if self.tap is not None:
             self.tap(fd, data)
         if fd == 1:
@@ -145,7 +165,7 @@ class Process(asyncio.SubprocessProtocol):
         """The process was reaped; what it wrote last may still be in the pipe."""
         if not self.exited.done():
             self.exited.set_result(None)
-        if self._over:
+        if self._over or self._finished:
             self._let_go()
         else:
             # In two steps: where the loop was busy for all of the first one, it reads in the second.
@@ -156,6 +176,11 @@ class Process(asyncio.SubprocessProtocol):
 
     def _finish(self) -> None:
         """All is read. A last line without an end is taken if it is a whole frame."""
+        if self._held is not None:
+            self._finished = True
+            if self.exited.done():
+                self._let_go()
+            return
         rest = bytes(self._partial)
         self._partial.clear()
         if not self._over and (frame := _object_in(rest)) is not None:

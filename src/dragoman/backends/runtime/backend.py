@@ -16,11 +16,12 @@ from dragoman.backends.claude_code import official
 from dragoman.backends.claude_code.failures import SIGN_IN_ADVICE, refused_words
 from dragoman.backends.claude_code.installation import prepare
 from dragoman.backends.claude_code.launch import launch
+from dragoman.backends.claude_code.leftovers import remove_leftovers
 from dragoman.backends.processes import Guard
 from dragoman.backends.runtime import command, counting
+from dragoman.backends.runtime.agent import workshop
 from dragoman.backends.runtime.agent.agents import Agents
-from dragoman.backends.runtime.agent.command import MARK
-from dragoman.backends.runtime.agent.workshop import remove_leftovers
+from dragoman.backends.runtime.agent.remains import MARK
 from dragoman.backends.runtime.conversation import Conversation
 from dragoman.backends.runtime.kinds import Kind
 from dragoman.backends.runtime.live import Live
@@ -65,7 +66,7 @@ class RuntimeBackend:
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
         self._work = prepare(self._options)
-        remove_leftovers(self._options.state_dir)
+        remove_leftovers(self._options.state_dir / workshop.FOLDER)
         self._notes.sweep()
         if self._account_missing() is None:
             await self._guard.start()
@@ -206,8 +207,8 @@ class RuntimeBackend:
         if kind.model is not None and kind.day is not None:
             argv += await self._seeds.arguments(kind.model, kind.day)
         process = await launch(self._options, argv, self._environment, self._work)
-        session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         log_start(process, argv)
+        session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         if self._options.trace:
             trace_process(process)
         self._sessions.add(session)

@@ -23,8 +23,8 @@ _CONTROL_TIMEOUT = 30.0
 
 _Answer = TypeVar("_Answer")
 
-Permit: TypeAlias = Callable[[JSONObject], JSONObject]
-"""Answers the runtime where it asks whether it may use a tool."""
+Answers: TypeAlias = Mapping[str, Callable[[JSONObject], JSONObject]]
+"""What the runtime may ask of this side beside its tools: by the subtype of its request, what answers it."""
 
 
 class Session:
@@ -37,10 +37,10 @@ class Session:
     """
 
     def __init__(
-        self, process: Process, *, silence: float, base_url: str | None = None, permit: Permit | None = None
+        self, process: Process, *, silence: float, base_url: str | None = None, answers: Answers | None = None
     ) -> None:
         self._process = process
-        self._permit = permit
+        self._answers = answers or {}
         self._silence = silence
         self._gate = Gate(self._tell, base_url)
         self._limit = 0
@@ -53,8 +53,7 @@ class Session:
         self._news = asyncio.Event()
         self.settings: JSONObject = {}
         self.on_end: Callable[[], None] = lambda: None
-        process.on_frame = self._take
-        process.on_end = self._end
+        process.listen(self._take, self._end)
 
     @property
     def alive(self) -> bool:
@@ -112,7 +111,7 @@ class Session:
         """Set what holds for the whole conversation, and for its first request. Once, before the first message.
 
         Args:
-            prompt: The system prompt, as `systemPrompt` or `appendSystemPrompt`.
+            prompt: The system prompt, as `systemPrompt` or `appendSystemPrompt`, and what else `initialize` takes.
             tools: Names of the client's tools.
             settings: For `configure`.
         """
@@ -229,8 +228,8 @@ class Session:
             message = cast("JSONObject", request["message"])
             self._tools.take(message, lambda result: self._reply_to_tool(number, message.get("id"), result))
             return
-        if request.get("subtype") == "can_use_tool" and self._permit is not None:
-            self._reply(number, {"subtype": "success", "response": self._permit(request)})
+        if (answer := self._answers.get(str(request.get("subtype")))) is not None:
+            self._reply(number, {"subtype": "success", "response": answer(request)})
             return
         log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
         self._reply(number, {"subtype": "error", "error": "This client does not offer that."})

@@ -2,11 +2,12 @@
 
 from typing import cast
 
+from dragoman.agents import AgentTask
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, BareText, Block, JSONObject, Message, MessagesRequest, Terms
 from dragoman.notices import Notice
-from dragoman.wire import validation
+from dragoman.wire import agents, validation
 from dragoman.wire.anthropic_messages import shapes
 from dragoman.wire.base import Decoded, Headers
 from dragoman.wire.reading import resolve
@@ -27,6 +28,8 @@ def decode(raw: bytes, headers: Headers, catalog: Catalog) -> Decoded:
     notices: list[Notice] = []
     model = shapes.text_of(data, "model", "")
     messages = shapes.list_at(data, "messages", "")
+    field = data.pop("claude", None)
+    agent = agents.agent_terms(model, None if field is None else shapes.object_of(field, "claude"), notices).agent
     stream = data.pop("stream", None)
     if not isinstance(stream, bool | None):
         raise shapes.wrong("stream", "true or false", stream)
@@ -34,19 +37,51 @@ def decode(raw: bytes, headers: Headers, catalog: Catalog) -> Decoded:
     made = {key: value for key, value in data.items() if key not in {"messages", "system"}}
     body = cast("MessagesRequest", made)
     body["messages"] = [_message(message, place) for place, message in enumerate(messages)]
+    if b"signature" in raw:
+        body["messages"] = _signed(body["messages"], notices)
     if not messages:
         raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
     if "system" in data:
         body["system"] = _content(data["system"], "system")
-    resolved = resolve(model, catalog, notices)
+    resolved = resolve(agents.plain_model(model), catalog, notices)
     body["model"] = resolved.model.id
-    return Decoded(body=body, resolved=resolved, stream=bool(stream), notices=tuple(notices), terms=_terms(headers))
+    terms = _terms(headers, agent)
+    agents.check_beside(terms, _not_of_agents(data), body)
+    return Decoded(body=body, resolved=resolved, stream=bool(stream), notices=tuple(notices), terms=terms)
 
 
-def _terms(headers: Headers) -> Terms:
+def _not_of_agents(data: JSONObject) -> dict[str, object]:
+    choice = cast("JSONObject", data.get("tool_choice") or {})
+    return {
+        "tools": data.get("tools"),
+        "tool_choice": choice.get("type") not in (None, "auto", "none"),
+        "mcp_servers": data.get("mcp_servers"),
+        "output_config.format": cast("JSONObject", data.get("output_config") or {}).get("format"),
+    }
+
+
+def _signed(messages: list[Message], notices: list[Notice]) -> list[Message]:
+    """The conversation without thinking that has an empty signature: what an agent did, which Claude did not think."""
+    kept: list[Message] = []
+    for place, message in enumerate(messages):
+        content = [block for block in message["content"] if not _unsigned(block)]
+        if len(content) == len(message["content"]):
+            kept.append(message)
+            continue
+        notices.append(Notice("ignored", f"messages[{place}].content", "What an agent did is not sent to Claude."))
+        if content:
+            kept.append(cast("Message", {**message, "content": content}))
+    return kept
+
+
+def _unsigned(block: Block) -> bool:
+    return block.get("type") == "thinking" and block.get("signature") == ""
+
+
+def _terms(headers: Headers, agent: AgentTask | None) -> Terms:
     version = headers.get(b"anthropic-version", b"").decode("latin-1").strip()
     betas = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
-    return Terms(version or None, tuple(name for beta in betas if (name := beta.strip())), verbatim=True)
+    return Terms(version or None, tuple(name for beta in betas if (name := beta.strip())), verbatim=True, agent=agent)
 
 
 def _message(value: JSON, place: int) -> Message:

@@ -7,6 +7,7 @@ from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import JSON, Block, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.wire import validation
+from dragoman.wire.agents import refuse_agent
 from dragoman.wire.body import Asked, make_body
 from dragoman.wire.openai_completions.request import CompletionRequest
 from dragoman.wire.openai_completions.schema import TextCompletionRequest
@@ -52,6 +53,7 @@ def decode(raw: bytes, catalog: Catalog, options: WireOptions) -> CompletionRequ
     prompts = _prompts(request)
     _refuse_unsupported(request, len(prompts), options)
     _note_ignored(request, notices)
+    refuse_agent(request.model)
     resolved = resolve(request.model, catalog, notices)
     bodies = _bodies(request, prompts, resolved.model, notices)
     refuse_mapped(options, notices)

@@ -18,13 +18,15 @@ from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.processes import Guard
 from dragoman.backends.runtime import frames
 from dragoman.backends.runtime.agent.command import arguments, environment
-from dragoman.backends.runtime.agent.permissions import refusal
+from dragoman.backends.runtime.agent.connections import connected
+from dragoman.backends.runtime.agent.permissions import HOOKS, place_word, refusal
 from dragoman.backends.runtime.agent.plan import agent_plan
 from dragoman.backends.runtime.agent.remains import descendants, end_remains
 from dragoman.backends.runtime.agent.rules import Permitted
 from dragoman.backends.runtime.agent.turn import AgentTurn
 from dragoman.backends.runtime.agent.workshop import Workshop
 from dragoman.backends.runtime.options import RuntimeOptions
+from dragoman.backends.runtime.plan import Plan
 from dragoman.backends.runtime.session import Session
 from dragoman.errors import UpstreamFailed
 from dragoman.events import Event, Started
@@ -89,8 +91,8 @@ class Agents:
         try:
             session = await self._boot(permitted, work)
             booted = time.perf_counter()
-            prompt: JSONObject = {"appendSystemPrompt": todo.system} if todo.system else {}
-            await session.begin(prompt, [], todo.settings)
+            await session.begin(_beginning(permitted, todo), [], todo.settings)
+            await connected(session, permitted.mcp_servers)
             configured = time.perf_counter()
             *earlier, asking = frames.replay(todo.messages, todo.model)
             await session.append(earlier)
@@ -104,7 +106,8 @@ class Agents:
 
     def _begin(self, run: str, permitted: Permitted) -> _Work:
         name = f"{run}-{secrets.token_hex(4)}"
-        work = _Work(f"{self._mark}/{name}", Workshop(self._options.state_dir, name, permitted.mcp_servers))
+        mark = f"{self._mark}/{name}"
+        work = _Work(mark, Workshop(self._options.state_dir, name, permitted.mcp_servers, mark))
         self._works.add(work)
         return work
 
@@ -116,7 +119,7 @@ class Agents:
             process,
             silence=self._options.silence,
             base_url=self._options.base_url,
-            permit=partial(refusal, permitted.mode),
+            answers={"can_use_tool": partial(refusal, permitted.mode), "hook_callback": partial(place_word, permitted)},
         )
         self._guard.add(session.pid)
         self._check_place(session.pid)
@@ -146,3 +149,8 @@ class Agents:
         await asyncio.to_thread(end_remains, work.mark, known)
         await asyncio.to_thread(work.workshop.remove)
         self._works.discard(work)
+
+
+def _beginning(permitted: Permitted, todo: Plan) -> JSONObject:
+    made: JSONObject = {} if permitted.anything else {"hooks": HOOKS}
+    return {**made, "appendSystemPrompt": todo.system} if todo.system else made

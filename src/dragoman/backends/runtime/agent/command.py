@@ -4,12 +4,10 @@ import os
 from collections.abc import Mapping
 
 from dragoman.backends.runtime import command
+from dragoman.backends.runtime.agent.remains import MARK
 from dragoman.backends.runtime.agent.rules import AgentRules, Permitted
 from dragoman.backends.runtime.agent.workshop import Workshop
 from dragoman.backends.runtime.options import RuntimeOptions
-
-MARK = "DRAGOMAN_AGENT"
-"""The variable by which an agent's processes are known, whatever they have become."""
 
 _FLAGS = (
     "--output-format",
@@ -27,6 +25,9 @@ _FLAGS = (
     "stdio",
 )
 _NOT_OF_AGENTS = ("CLAUDE_CODE_SIMPLE", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT")
+_LEAST = 0.000001
+"""In dollars. Less than any call costs, and the least that is written without an exponent."""
+
 _SANDBOX = "IS_SANDBOX"
 """By which the owner of a container says that even root may let an agent do anything."""
 
@@ -46,7 +47,7 @@ def arguments(permitted: Permitted, rules: AgentRules, workshop: Workshop) -> li
     if permitted.max_turns is not None:
         made += ["--max-turns", str(permitted.max_turns)]
     if permitted.max_budget_usd is not None:
-        made += ["--max-budget-usd", f"{permitted.max_budget_usd:.6f}"]
+        made += ["--max-budget-usd", f"{max(permitted.max_budget_usd, _LEAST):.6f}"]
     return made
 
 

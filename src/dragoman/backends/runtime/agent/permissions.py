@@ -4,7 +4,11 @@ What a permission mode and the owner's rules allow, the runtime does without ask
 allowed.
 """
 
-from dragoman.messages import JSONObject
+from dragoman.backends.runtime.agent.rules import Permitted
+from dragoman.messages import JSON, JSONObject
+
+HOOKS: JSON = {"PreToolUse": [{"matcher": None, "hookCallbackIds": ["place"]}]}
+"""By which the runtime asks this side before each use of a tool, one that it may use without asking included."""
 
 _SCOPE = {
     "plan": "In plan mode nothing may be changed: give the plan as your answer",
@@ -24,3 +28,15 @@ def refusal(mode: str, request: JSONObject) -> JSONObject:
         "way, or say in your answer what could not be done."
     )
     return {"behavior": "deny", "message": said}
+
+
+def place_word(permitted: Permitted, _: JSONObject) -> JSONObject:
+    """The response to a `hook_callback` request: nothing to say, unless a link now stands where a directory was.
+
+    The runtime follows its directories' names anew at each use of a tool, wherever they lead by then.
+    """
+    if permitted.in_place():
+        return {}
+    said = "Permission denied: a directory of this agent is not where it was. Stop, and say so in your answer."
+    decision: JSONObject = {"permissionDecision": "deny", "permissionDecisionReason": said}
+    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}

@@ -8,7 +8,8 @@ import contextlib
 
 import psutil
 
-from dragoman.backends.runtime.agent.command import MARK
+MARK = "DRAGOMAN_AGENT"
+"""The variable by which an agent's processes are known, whatever they have become."""
 
 _MOST_ROUNDS = 100
 

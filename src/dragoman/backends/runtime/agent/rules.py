@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.agents import AgentTask
+from dragoman.backends.runtime.agent import servers
 from dragoman.errors import Forbidden, InvalidRequest
 
 TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFetch", "WebSearch", "Write")
 """The runtime's tools that make sense where nobody sits at a terminal and nothing outlives the run."""
 
 _ANYTHING = "bypassPermissions"
+_MOST_DIRECTORIES = 64
+"""Each is named on a command line, which holds only so much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,10 @@ class Permitted:
     def anything(self) -> bool:
         """Whether it may do all that the gateway's own user may."""
         return self.mode == _ANYTHING
+
+    def in_place(self) -> bool:
+        """Whether its directories are still what was checked, and no links have been put in their way."""
+        return all(os.path.realpath(path) == str(path) for path in (self.directory, *self.add_dirs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +85,7 @@ class AgentRules:
             directory=self._working_directory(task),
             mode=task.permission_mode,
             tools=_tools(task),
-            add_dirs=tuple(
-                self._directory(path, f"claude.add_dirs[{place}]") for place, path in enumerate(task.add_dirs)
-            ),
+            add_dirs=self._further_directories(task),
             mcp_servers=task.mcp_servers,
             max_turns=task.max_turns,
             max_budget_usd=min(
@@ -114,13 +119,19 @@ class AgentRules:
             )
         return self._directory(str(self.directories[0]), param)
 
+    def _further_directories(self, task: AgentTask) -> tuple[Path, ...]:
+        param = "claude.add_dirs"
+        if len(task.add_dirs) > _MOST_DIRECTORIES:
+            raise InvalidRequest(f"`{param}` may have {_MOST_DIRECTORIES} directories at most.", param=param)
+        return tuple(self._directory(path, f"{param}[{place}]") for place, path in enumerate(task.add_dirs))
+
     def _directory(self, named: str, param: str) -> Path:
         if not named.startswith("/") or "\0" in named:
             raise InvalidRequest(f"`{param}` must be an absolute path.", param=param)
         # Links and `..` are followed first: what counts is where the path leads.
         path = Path(os.path.realpath(named))
         self.check_place(path, param)
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - a name too long is none, where `Path.is_dir` raises
             raise InvalidRequest(f"`{param}` is no directory.", param=param)
         return path
 
@@ -142,6 +153,7 @@ class AgentRules:
                 code="mcp_servers_not_allowed",
                 param="claude.mcp_servers",
             )
+        servers.check(task.mcp_servers)
 
 
 def _tools(task: AgentTask) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class AgentTurn:
         self.error: GatewayError | None = None
         self._at_work: set[str] = set()
         self._open: dict[int, int] = {}
+        self._held: dict[int, JSONObject] = {}
         self._blocks = 0
         self._notes: list[str] = []
         self._begun = False
@@ -101,9 +102,9 @@ class AgentTurn:
             case "message_start":
                 yield from self._start(event)
             case "content_block_start" if self._shown(event):
-                yield from self._begin_block(event)
-            case "content_block_delta" if (place := self._open.get(cast("int", event["index"]))) is not None:
-                yield from self._delta(BlockDelta(place, {**event, "index": place}))
+                yield from self._meet_block(event)
+            case "content_block_delta":
+                yield from self._delta(event)
             case "content_block_stop" if (place := self._open.pop(cast("int", event["index"]), None)) is not None:
                 yield BlockStop(place, {**event, "index": place})
                 yield from self._tell_notes()
@@ -128,6 +129,14 @@ class AgentTurn:
     def _shown(self, event: JSONObject) -> bool:
         return cast("JSONObject", event["content_block"]).get("type") in _SHOWN
 
+    def _meet_block(self, event: JSONObject) -> Iterator[Event]:
+        """Thinking is begun by its first words: without a signature it may have nothing to show."""
+        self._held.pop(index := cast("int", event["index"]), None)
+        if cast("JSONObject", event["content_block"]).get("thinking") == "":
+            self._held[index] = event
+        else:
+            yield from self._begin_block(event)
+
     def _begin_block(self, event: JSONObject) -> Iterator[Event]:
         yield from self._tell_notes()
         place = self._open[cast("int", event["index"])] = self._next()
@@ -141,14 +150,17 @@ class AgentTurn:
                 yield _delta(place, {"type": "text_delta", "text": self._gap})
                 self._gap = ""
 
-    def _delta(self, event: BlockDelta) -> Iterator[Event]:
-        self._midway = True
-        delta = cast("JSONObject", event.raw["delta"])
-        if delta.get("type") == "signature_delta":
-            return
+    def _delta(self, event: JSONObject) -> Iterator[Event]:
+        index, delta = cast("int", event["index"]), cast("JSONObject", event["delta"])
         if delta.get("type") == "thinking_delta" and (thought := str(delta["thinking"])):
+            if (held := self._held.pop(index, None)) is not None:
+                yield from self._begin_block(held)
             self._unfinished_line = not thought.endswith("\n")
-        yield event
+        if (place := self._open.get(index)) is None:
+            return
+        self._midway = True
+        if delta.get("type") != "signature_delta":
+            yield BlockDelta(place, {**event, "index": place})
 
     def _assistant(self, message: JSONObject, *, helper: bool) -> Iterator[Event]:
         if message.get("model") == "<synthetic>":

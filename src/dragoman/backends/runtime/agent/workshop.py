@@ -1,15 +1,14 @@
 """A directory of an agent's own, beside the one it works in: for what the runtime writes down while it runs."""
 
-import json
-import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
+import msgspec
 
-_SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-_FOLDER = "agents"
+from dragoman.backends.claude_code import leftovers
+from dragoman.backends.runtime.agent.servers import SECRETS, Servers, configuration
+
+FOLDER = "agents"
+"""Where they all are, in the state directory."""
 
 
 class Workshop:
@@ -23,15 +22,16 @@ class Workshop:
         servers: The servers of further tools; None where there are none.
     """
 
-    def __init__(self, state_dir: Path, run: str, servers: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(self, state_dir: Path, run: str, servers: Servers, mark: str) -> None:
         """Make it.
 
         Args:
             state_dir: The gateway's own directory.
             run: The run's id.
             servers: Servers of further tools, by name.
+            mark: By which their processes are known.
         """
-        self._path = state_dir / _FOLDER / f"{os.getpid()}-{run}"
+        self._path = leftovers.named(state_dir / FOLDER, run)
         self.config = self._path / "claude"
         self.scratch = self._path / "tmp"
         self.cache = self._path / "cache"
@@ -39,32 +39,10 @@ class Workshop:
         self.servers = self._path / "mcp.json" if servers else None
         for folder in (self._path, self.config, self.scratch, self.cache):
             folder.mkdir(mode=0o700, parents=True)
-        _write(self.shell, f"unset {' '.join(_SECRETS)}\n")
+        leftovers.write(self.shell, f"unset {' '.join(SECRETS)}\n")
         if self.servers:
-            _write(self.servers, json.dumps({"mcpServers": {name: _bare(server) for name, server in servers.items()}}))
+            leftovers.write(self.servers, msgspec.json.encode(configuration(servers, mark)).decode())
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
-        shutil.rmtree(self._path, ignore_errors=True)
-
-
-def remove_leftovers(state_dir: Path) -> None:
-    """Remove what gateways left that were killed; of our own there is nothing yet."""
-    for path in (state_dir / _FOLDER).glob("*-*"):
-        owner = path.name.partition("-")[0]
-        if owner.isdecimal() and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner))):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _bare(server: Mapping[str, object]) -> Mapping[str, object]:
-    """A server that is a program gets none of the runtime's keys, unless the client gives it one of its own."""
-    if "command" not in server:
-        return server
-    given = server.get("env")
-    return {**server, "env": {**dict.fromkeys(_SECRETS, ""), **(given if isinstance(given, dict) else {})}}
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        leftovers.remove(self._path)

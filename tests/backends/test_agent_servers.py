@@ -1,0 +1,171 @@
+"""Servers of further tools: which are taken, that they come up, and what is said of one that does not."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from agent_harness import AgentHost, agents, call, did
+from aiohttp import web
+
+from dragoman.backends.runtime.agent.remains import MARK
+from dragoman.backends.runtime.agent.servers import check
+from dragoman.errors import InvalidRequest
+from dragoman.messages import JSONObject
+
+ANYTHING = frozenset({"default", "bypassPermissions"})
+PROGRAM = """
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    answer = {}
+    if asked["method"] == "initialize":
+        version, server = asked["params"]["protocolVersion"], {"name": "k", "version": "1"}
+        answer = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server}
+    if asked["method"] == "tools/list":
+        answer = {"tools": [{"name": "show", "description": "", "inputSchema": {"type": "object"}}]}
+    if asked["method"] == "tools/call":
+        names = asked["params"]["arguments"]["names"]
+        answer = {"content": [{"type": "text", "text": json.dumps([os.environ.get(name) for name in names])}]}
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}), flush=True)
+"""
+
+
+@asynccontextmanager
+async def host(folder: Path) -> AsyncIterator[AgentHost]:
+    """Agents that may have servers, whose tool they may use."""
+    async with agents(folder, modes=ANYTHING, without_asking=("mcp__keys__show",)) as made:
+        yield made
+
+
+def program(folder: Path, **more: object) -> dict[str, object]:
+    """A server that shows its environment."""
+    path = folder / "server.py"
+    path.write_text(PROGRAM)
+    return {"command": sys.executable, "args": ["-I", str(path)], **more}
+
+
+async def test_a_program(tmp_path: Path) -> None:
+    """It gets what the client gives it and none of the runtime's keys, and carries the mark by which it is ended."""
+    async with host(tmp_path) as working:
+        server = program(tmp_path, env={"GIVEN": "by the client", MARK: "another's"})
+        asked = call("mcp__keys__show", names=["GIVEN", "ANTHROPIC_API_KEY", MARK])
+        answer = await working.ask(asked, mcp_servers={"keys": server})
+        [told] = cast("list[JSONObject]", working.result["content"])
+        given, key, mark = json.loads(str(told["text"]))
+        assert (given, key) == ("by the client", "")
+        assert "run_test" in mark
+        assert "mcp__keys__show" in did(answer)
+        assert working.left == []
+
+
+@asynccontextmanager
+async def listening(status: int) -> AsyncIterator[tuple[str, list[str | None]]]:
+    """A server that is an address, and the headers that it was asked with."""
+    tokens: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        tokens.append(request.headers.get("x-token"))
+        if status != web.HTTPOk.status_code or request.method != "POST":
+            return web.Response(status=status if request.method == "POST" else 405)
+        asked = await request.json()
+        if "id" not in asked:
+            return web.Response(status=202)
+        version = asked.get("params", {}).get("protocolVersion")
+        server = {"name": "k", "version": "1"}
+        answers: dict[str, dict[str, Any]] = {
+            "initialize": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server},
+            "tools/list": {"tools": [{"name": "show", "description": "", "inputSchema": {"type": "object"}}]},
+            "tools/call": {"content": [{"type": "text", "text": "FROM AFAR"}]},
+        }
+        result = answers.get(asked["method"], {})
+        return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": result})
+
+    app = web.Application()
+    app.router.add_route("*", "/mcp", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host_, port = runner.addresses[0][:2]
+        yield f"http://{host_}:{port}/mcp", tokens
+    finally:
+        await runner.cleanup()
+
+
+async def test_an_address(tmp_path: Path) -> None:
+    """Its tools are the agent's, and it is asked with the client's headers."""
+    async with host(tmp_path) as working, listening(200) as (url, tokens):
+        server = {"type": "http", "url": url, "headers": {"X-Token": "t"}}
+        answer = await working.ask(call("mcp__keys__show", a=1), mcp_servers={"keys": server})
+        assert answer.said == "The tool said: FROM AFAR"
+        assert set(tokens) == {"t"}
+
+
+@pytest.mark.parametrize("fault", ["missing", "dead", "refuses"])
+async def test_one_that_does_not_come_up_is_an_error(tmp_path: Path, fault: str) -> None:
+    """Its name is said, Claude is not asked, and nothing is left: the runtime would leave it out in silence."""
+    async with host(tmp_path) as working, listening(500) as (url, _):
+        servers: dict[str, dict[str, object]] = {
+            "missing": {"command": str(tmp_path / "missing")},
+            "dead": {"command": sys.executable, "args": ["-c", "raise SystemExit(3)"]},
+            "refuses": {"type": "http", "url": url},
+        }
+        with pytest.raises(InvalidRequest, match=f"`{fault}` could not be had: ") as caught:
+            await working.ask("Hello", mcp_servers={"keys": program(tmp_path), fault: servers[fault]})
+        assert (caught.value.code, caught.value.param) == ("mcp_server_failed", f"claude.mcp_servers.{fault}")
+        assert working.runtime.calls == []
+        assert working.left == []
+
+
+async def test_one_that_the_runtime_does_not_take(tmp_path: Path) -> None:
+    """Some names are its own."""
+    async with host(tmp_path) as working:
+        with pytest.raises(InvalidRequest, match="does not take it"):
+            await working.ask("Hello", mcp_servers={"workspace": program(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("server", "param"),
+    [
+        ({}, "a.command"),
+        ({"hello": 1}, "a.hello"),
+        ({"type": "sdk", "name": "a"}, "a.type"),
+        ({"type": {}}, "a.type"),
+        ({"type": "http"}, "a.url"),
+        ({"type": "http", "url": 5}, "a.url"),
+        ({"type": "http", "url": "https://a.example", "headers": {"x": 1}}, "a.headers"),
+        ({"type": "http", "url": "https://a.example", "headersHelper": "sh"}, "a.headersHelper"),
+        ({"command": ["sh"]}, "a.command"),
+        ({"command": "sh", "args": "-c"}, "a.args"),
+        ({"command": "sh", "env": {"PATH": 1}}, "a.env"),
+        ({"command": "sh", "env": []}, "a.env"),
+    ],
+)
+def test_what_is_no_server(server: Mapping[str, object], param: str) -> None:
+    """Is refused by the name of what is wrong with it."""
+    with pytest.raises(InvalidRequest) as caught:
+        check({"a": server})
+    assert caught.value.param == f"claude.mcp_servers.{param}"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"type": "http", "url": "https://a.example/${ANTHROPIC_API_KEY}"},
+        {"type": "sse", "url": "https://a.example", "headers": {"x": "Bearer ${ANTHROPIC_API_KEY:-}"}},
+        {"command": "sh", "env": {"KEY": "${CLAUDE_CODE_OAUTH_TOKEN}"}},
+        {"command": "sh", "args": ["-c", "echo ${ANTHROPIC_AUTH_TOKEN}"]},
+    ],
+)
+def test_the_runtimes_variables_are_not_to_be_had(server: Mapping[str, object]) -> None:
+    """It would put its own key in their place, for a server of the client's to read."""
+    with pytest.raises(InvalidRequest, match="variables") as caught:
+        check({"a": server})
+    assert caught.value.param == "claude.mcp_servers.a"
