@@ -11,6 +11,12 @@ TOOL = {"name": "look", "input_schema": {"type": "object"}}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen"}
 MARK = {"type": "ephemeral"}
+TREE = {
+    "type": "object",
+    "properties": {"left": {"$ref": "#/$defs/node"}},
+    "additionalProperties": False,
+    "$defs": {"node": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/leaf"}]}, "leaf": {"$ref": "#/$defs/node"}},
+}
 
 
 def turns(*contents: Any) -> list[dict[str, Any]]:
@@ -55,6 +61,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "result behind text",
         {"messages": turns("a", [CALL], [{"type": "text", "text": "b"}, RESULT])},
         "`tool_use` ids were found without",
+    ),
+    (
+        "circular format",
+        {"messages": HI, "output_config": {"format": {"type": "json_schema", "schema": TREE}}},
+        "Circular reference detected in schema definitions",
+    ),
+    (
+        "circular strict tool",
+        {"messages": HI, "tools": [{**TOOL, "input_schema": {**TOOL["input_schema"], "$ref": "#"}, "strict": True}]},  # type: ignore[dict-item]
+        "Circular reference detected in schema definitions: # -> #",
     ),
     ("unasked", {"messages": turns("a", "b", [RESULT])}, "messages.2.content.0: unexpected `tool_use_id` found"),
     ("twice answered", {"messages": turns("a", [CALL], [RESULT, RESULT])}, "each tool_use must have a single result"),

@@ -8,7 +8,7 @@ from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, s
 from dragoman.catalog import Catalog
 from dragoman.errors import InvalidRequest, NotFound
 from dragoman.messages import JSON, JSONObject
-from dragoman.wire.formats import OBJECT_INSTRUCTION
+from dragoman.wire.formats import OBJECT_INSTRUCTION, AnswerFormat
 from dragoman.wire.openai_chat import OpenAIChat
 from dragoman.wire.openai_chat.schema import ChatCompletionRequest
 
@@ -17,6 +17,13 @@ SCHEMA: dict[str, JSON] = {"type": "object", "properties": {"a": {"type": "integ
 
 def _format(schema: JSON) -> JSON:
     return {"type": "json_schema", "json_schema": {"name": "place", "schema": schema, "strict": True}}
+
+
+def _deep(levels: int) -> JSON:
+    schema: JSON = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"x": schema}, "additionalProperties": False}
+    return schema
 
 
 def test_a_bare_request() -> None:
@@ -140,6 +147,15 @@ def test_a_schema_is_the_apis_structured_output() -> None:
     assert request.answer_format.schema == SCHEMA
 
 
+def test_a_schema_that_refers_to_itself_is_told_in_words() -> None:
+    """OpenAI takes such schemas; the API refuses the request. The answer is still held to it."""
+    schema: JSONObject = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+    request = decode(response_format=_format(schema))
+    assert "output_config" not in request.body
+    assert request.answer_format == AnswerFormat(schema)
+    assert said(request) == [("mapped", "response_format")]
+
+
 def test_a_schema_with_open_objects_is_told_in_words() -> None:
     """The API would close them, and an answer could say nothing under keys of its own. It is checked all the same."""
     schema: JSONObject = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -186,6 +202,7 @@ def test_text_is_the_default_format() -> None:
         ({"frequency_penalty": 3}, "invalid_value", "frequency_penalty"),
         ({"response_format": {"type": "xml"}}, "invalid_value", "response_format.type"),
         ({"response_format": _format({})}, "invalid_value", "response_format.json_schema.schema"),
+        ({"response_format": _format(_deep(400))}, "invalid_value", "response_format.json_schema.schema"),
         ({"response_format": {"type": "json_schema"}}, "missing_required_parameter", "response_format.json_schema"),
         ({"metadata": "x"}, "invalid_type", "metadata"),
     ],

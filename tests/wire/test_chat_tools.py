@@ -57,6 +57,14 @@ def test_a_strict_tool_with_open_objects_is_sent_as_it_is() -> None:
     assert said(request) == [("ignored", "tools[0].function.strict")]
 
 
+def test_a_strict_tool_whose_schema_refers_to_itself_is_sent_as_it_is() -> None:
+    """OpenAI's strict mode takes such schemas; the API refuses the whole request for one."""
+    schema: JSONObject = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+    request = decode(tools=[{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}])
+    assert request.body["tools"] == [{"name": "f", "input_schema": schema}]
+    assert said(request) == [("ignored", "tools[0].function.strict")]
+
+
 def test_a_strict_tool_has_a_closed_schema() -> None:
     """The API's strict tools want it; the client's own schema is kept for the check."""
     schema: dict[str, JSON] = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}

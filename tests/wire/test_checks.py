@@ -2,8 +2,8 @@
 
 import pytest
 
-from dragoman.messages import JSON, JSONObject
-from dragoman.wire.checks import check_arguments, first_fault, text_fault
+from dragoman.messages import JSONObject
+from dragoman.wire.checks import check_arguments, text_fault
 from dragoman.wire.formats import AnswerFormat
 
 CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
@@ -39,39 +39,6 @@ def test_an_answer_that_was_cut_or_declined_is_not_held_to_its_format(stop_reaso
     assert text_fault("{", stop_reason, AnswerFormat(CITY)) is None
     assert text_fault("{", "stop_sequence", AnswerFormat(CITY)) is not None
     assert text_fault("{", "stop_sequence", None) is None
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "nonsense"},
-        {"$ref": "#/$defs/none"},
-        {"$ref": "https://x.test/schema.json"},
-        {"$ref": "#"},
-        {"properties": []},
-    ],
-)
-def test_a_schema_that_is_none_finds_no_fault_and_fetches_nothing(schema: JSONObject) -> None:
-    """The API has judged it already."""
-    assert first_fault({"a": 1}, schema) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "schema"),
-    [
-        ("a" * 40 + "!", {"pattern": "^(a+)+$"}),
-        ({"x1": 5}, {"patternProperties": {"^x": {"type": "string"}}, "additionalProperties": False}),
-    ],
-)
-def test_clients_patterns_are_never_run(value: JSON, schema: JSONObject) -> None:
-    """The first would take years."""
-    assert first_fault(value, schema) is None
-
-
-def test_additional_properties_count_where_there_are_no_patterns() -> None:
-    """So that the rule above does not open every object."""
-    assert first_fault({"x": 1}, {"additionalProperties": False}) is not None
-    assert first_fault({"x": 1}, {"additionalProperties": {"type": "integer"}}) is None
 
 
 def test_arguments() -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject
-from dragoman.wire.json_schemas import closed, has_open_objects, tool_input
+from dragoman.wire.json_schemas import check_depth, closed, has_open_objects, not_enforced, tool_input
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ZIP: JSONObject = {
@@ -190,3 +190,37 @@ def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list
 def test_objects_with_keys_that_nobody_named(schema: JSONObject, *, is_open: bool) -> None:
     """At any depth. Closed they would be empty for ever; one with properties of its own still says something."""
     assert has_open_objects(schema) is is_open
+
+
+@pytest.mark.parametrize(
+    ("schema", "itself"),
+    [
+        ({"$ref": "#"}, True),
+        ({"type": "object", "properties": {"next": {"$ref": "#"}}}, True),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/b"}}, "b": {"$ref": "#/$defs/a"}}}, True),
+        ({"properties": {"x": {"anyOf": [{"type": "null"}, {"$ref": "#/properties/x"}]}}}, True),
+        ({"properties": {"x": {"$ref": "#/$defs/a"}, "y": {"$ref": "#/$defs/a"}}, "$defs": {"a": CITY}}, False),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/b"}}, "b": CITY}}, False),
+        ({"$ref": "#/$defs/none"}, False),
+        ({"$ref": "https://x.test/schema.json"}, False),
+    ],
+)
+def test_schemas_that_refer_to_themselves(schema: JSONObject, *, itself: bool) -> None:
+    """The API holds no model to them, by whichever way they come back."""
+    assert (not_enforced(schema) == "schemas that refer to themselves") is itself
+
+
+def _nested(levels: int) -> JSONObject:
+    schema: JSONObject = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"x": schema}}
+    return schema
+
+
+def test_a_schema_without_end_is_refused_by_name() -> None:
+    """It would be more than the interpreter's own stack can hold."""
+    check_depth(_nested(99), "p")
+    with pytest.raises(InvalidRequest) as caught:
+        tool_input(_nested(400), "p")
+    assert caught.value.param == "p"
+    assert closed(_nested(99))["type"] == "object"

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject
 from dragoman.notices import Notice
-from dragoman.wire.json_schemas import closed, has_open_objects
+from dragoman.wire.json_schemas import check_depth, closed, not_enforced
 
 OBJECT_INSTRUCTION = (
     "Answer with exactly one valid JSON object and nothing else: no words around it, and no code fence."
@@ -32,8 +33,25 @@ class AnswerFormat:
 
     @property
     def is_enforced(self) -> bool:
-        """Whether the API holds the model to it. It takes only objects whose keys are all named."""
-        return self.schema is not None and not has_open_objects(self.schema)
+        """Whether the API holds the model to it."""
+        return self.schema is not None and not_enforced(self.schema) is None
+
+
+def schema_format(schema: JSONObject, param: str, place: str) -> AnswerFormat:
+    """The format that a client's schema asks for.
+
+    Args:
+        schema: The schema.
+        param: Where the client asked for a format.
+        place: Where the schema itself stands.
+
+    Raises:
+        InvalidRequest: The schema is empty, or nested too deeply.
+    """
+    if not schema:
+        raise InvalidRequest("The schema is empty.", param=place)
+    check_depth(schema, place)
+    return AnswerFormat(schema, param)
 
 
 def api_format(wanted: AnswerFormat) -> JSONObject | None:
@@ -44,13 +62,13 @@ def api_format(wanted: AnswerFormat) -> JSONObject | None:
 
 
 def instruction(wanted: AnswerFormat | None, notices: list[Notice]) -> str | None:
-    """What the model is told where the API has no mode for it: for just any object, or one with keys of its own."""
-    if wanted is None or wanted.is_enforced:
+    """What the model is told where the API has no mode for it: for just any object, or a schema that it refuses."""
+    if wanted is None:
         return None
     if wanted.schema is None:
         return OBJECT_INSTRUCTION
-    detail = (
-        "Claude's structured output takes no objects with other keys than named ones; it was told the schema in words."
-    )
+    if (reason := not_enforced(wanted.schema)) is None:
+        return None
+    detail = f"Claude's structured output takes no {reason}; it was told the schema in words."
     notices.append(Notice("mapped", wanted.param, detail))
     return SCHEMA_INSTRUCTION.format(schema=msgspec.json.encode(wanted.schema).decode())

@@ -4,6 +4,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 """
 
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
 import msgspec
@@ -18,6 +19,9 @@ _LISTS = ("anyOf", "allOf")
 _DROPPED = frozenset({"$schema", "$id", "additionalProperties", "$comment"})
 UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 """What the API does not take at the top of a tool's schema."""
+
+_DEEPEST = 200
+"""Objects and lists inside of each other. No schema for people has as many, and what reads them recurses."""
 
 
 def closed(schema: JSONObject) -> JSONObject:
@@ -40,6 +44,28 @@ def closed(schema: JSONObject) -> JSONObject:
     return made
 
 
+def not_enforced(schema: JSONObject) -> str | None:
+    """What is in a schema that the API cannot hold a model to, in words; none where it can."""
+    if has_open_objects(schema):
+        return "objects with other keys than named ones"
+    return "schemas that refer to themselves" if _refers_to_itself(schema) else None
+
+
+def check_depth(schema: JSONObject, param: str) -> None:
+    """Refuse what is nested too deeply to be read.
+
+    Raises:
+        InvalidRequest: It is.
+    """
+    level: list[JSON] = [schema]
+    for _ in range(_DEEPEST):
+        inside = (value.values() if isinstance(value, dict) else cast("list[JSON]", value) for value in level)
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise InvalidRequest(f"`{param}` is nested more than {_DEEPEST} levels deep.", param=param)
+
+
 def has_open_objects(schema: JSONObject) -> bool:
     """Whether keys may come that the schema does not name: closed, nothing could be said under them."""
     if _is_object(schema):
@@ -55,8 +81,9 @@ def tool_input(schema: JSONObject | None, param: str) -> JSONObject:
     """A schema as the API takes it for a tool's input: an object at the top, without `anyOf` and the like there.
 
     Raises:
-        InvalidRequest: The schema describes something else than an object.
+        InvalidRequest: The schema describes something else than an object, or is nested too deeply.
     """
+    check_depth(schema or {}, param)
     made = _resolved(dict(schema or {}))
     for union in sorted(UNIONS):
         members = made.pop(union, None)
@@ -124,6 +151,29 @@ def _resolved(schema: JSONObject) -> JSONObject:
             break
         schema = {**_definitions(schema), **{k: v for k, v in schema.items() if k != "$ref"}, **found}
     return schema
+
+
+def _refers_to_itself(schema: JSONObject) -> bool:
+    """Whether a way along the references comes back to where it was."""
+    leads: dict[str, set[str]] = {}
+    waiting = {"#"}
+    while waiting:
+        reference = waiting.pop()
+        found = schema if reference == "#" else _lookup(schema, reference)
+        leads[reference] = set(_references(found or {}))
+        waiting |= leads[reference] - leads.keys()
+    try:
+        TopologicalSorter(leads).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _references(schema: JSONObject) -> Iterator[str]:
+    if isinstance(reference := schema.get("$ref"), str):
+        yield reference
+    for part in _parts(schema):
+        yield from _references(part)
 
 
 def _lookup(schema: JSONObject, reference: str) -> JSONObject | None:

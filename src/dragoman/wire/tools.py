@@ -8,7 +8,7 @@ from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject, MessagesRequest
 from dragoman.notices import Notice
-from dragoman.wire.json_schemas import UNIONS, closed, has_open_objects, tool_input
+from dragoman.wire.json_schemas import UNIONS, closed, not_enforced, tool_input
 
 WEB_SEARCH = "web_search"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -165,14 +165,15 @@ def _tool(function: Function, notices: list[Notice]) -> JSONObject:
     if function.parameters and not UNIONS.isdisjoint(function.parameters):
         detail = "Alternatives at the top of a tool's schema were merged into one object."
         notices.append(Notice("mapped", f"{function.path}.parameters", detail))
-    strict = function.strict and not has_open_objects(schema)
+    reason = not_enforced(schema) if function.strict else None
+    strict = function.strict and reason is None
     tool: JSONObject = {"name": function.name, "input_schema": closed(schema) if strict else schema}
     if function.description:
         tool["description"] = function.description
     if strict:
         tool["strict"] = True
     elif function.strict:
-        detail = "Strict tools of Claude take no objects with other keys than named ones; the tool was sent as it is."
+        detail = f"Strict tools of Claude take no {reason}; the tool was sent as it is."
         notices.append(Notice("ignored", f"{function.path}.strict", detail))
     if function.mark is not None:
         tool["cache_control"] = function.mark

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import cast
 
 from dragoman.catalog import Catalog, Model
-from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, Block, JSONObject, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.wire import agents, validation
 from dragoman.wire.base import Keeping
 from dragoman.wire.body import Asked, make_body
 from dragoman.wire.cache_marks import limit_marks
-from dragoman.wire.formats import AnswerFormat
+from dragoman.wire.formats import AnswerFormat, schema_format
 from dragoman.wire.openai_responses import parameters
 from dragoman.wire.openai_responses.echo import echo
 from dragoman.wire.openai_responses.items import Reader
@@ -147,9 +146,7 @@ def _asked(request: CreateResponse) -> Asked:
 def _answer_format(asked: TextOptions | None) -> AnswerFormat | None:
     match asked and asked.format:
         case JSONSchemaFormat(schema=schema):
-            if not schema:
-                raise InvalidRequest("The schema is empty.", param="text.format.schema")
-            return AnswerFormat(schema, "text.format")
+            return schema_format(schema, "text.format", "text.format.schema")
         case JSONObjectFormat():
             return AnswerFormat(None, "text.format")
         case _:
