@@ -1,6 +1,7 @@
 """Encryption of what lies on disk: AES-256-GCM, with a key of the installation's own."""
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,17 +26,17 @@ class Seal:
     def of_file(cls, path: Path) -> "Seal":
         """The seal whose key is in a file, which is made with a new key where there is none.
 
-        Two processes that make it at once agree on one: the file appears whole, and only once.
+        Two that make it at once agree on one: the file appears whole, and only once, also where the power fails.
+
+        Raises:
+            OSError: The file cannot be read or made, or holds no key.
         """
-        with suppress(FileNotFoundError):
-            return cls(path.read_bytes())
-        draft = path.with_suffix(f".{os.getpid()}.draft")
-        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:  # noqa: PTH123 - a mode
-            file.write(os.urandom(KEY_BYTES))
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-        return cls(path.read_bytes())
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise OSError(f"{path} is no key: move it away. What it closed cannot be opened without it")
+        return cls(key)
 
     def closed(self, value: bytes, name: str) -> bytes:
         """Encrypt."""
@@ -50,3 +51,17 @@ class Seal:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
         except InvalidTag:
             return None
+
+
+def _make_key(path: Path) -> None:
+    # A name of its own: what a crash leaves of another draft is in nobody's way.
+    handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".draft", dir=path.parent)
+    try:
+        with open(handle, "wb") as file:  # noqa: PTH123 - it is open already
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
