@@ -83,7 +83,16 @@ async def test_what_was_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("query", "param"),
-    [("status=odd", "status"), ("since=x", "since"), ("limit=0", "limit"), ("limit=x", "limit"), ("modle=x", "modle")],
+    [
+        ("status=odd", "status"),
+        ("since=x", "since"),
+        (f"since={'9' * 400}d", "since"),
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("limit=²", "limit"),
+        (f"limit={'9' * 5000}", "limit"),
+        ("modle=x", "modle"),
+    ],
 )
 async def test_bad_filters(query: str, param: str) -> None:
     """Each is refused by name, in the admin API's own form."""

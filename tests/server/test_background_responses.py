@@ -76,6 +76,7 @@ async def test_its_stream_can_be_taken_up_again(tmp_path: Path) -> None:
     async with kept(says("Nothing"), tmp_path) as gateway:
         again = await gateway.http.get(path, params={"stream": "true"})
         beyond = await gateway.http.get(path, params={"stream": "true", "starting_after": 1000})
+        absurd = await gateway.http.get(path, params={"stream": "true", "starting_after": "9" * 30})
     events = told(live)
     assert [event["type"] for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
     assert (events[-1]["type"], events[-1]["response"]) == ("response.completed", whole)
@@ -83,6 +84,7 @@ async def test_its_stream_can_be_taken_up_again(tmp_path: Path) -> None:
     assert later.content == b"".join(part + b"\n\n" for part in live.split(b"\n\n")[4:-1])
     assert kinds == [event["type"] for event in events[2:]]
     assert beyond.content == b""
+    assert (absurd.status_code, absurd.json()["error"]["param"]) == (400, "starting_after")
     for event in events:
         assert_event(event)
 

@@ -46,6 +46,21 @@ async def test_they_are_listed_and_found(tmp_path: Path) -> None:
     assert_valid("ChatCompletionList", page)
 
 
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        (f"limit={'9' * 5000}", "limit"),
+        ("&".join(f"metadata[k{number}]=v" for number in range(2000)), "metadata"),
+    ],
+)
+async def test_a_list_that_cannot_be(tmp_path: Path, query: str, param: str) -> None:
+    """It is the client's fault, and no trouble of the store."""
+    async with kept(says("Hello"), tmp_path) as gateway:
+        refused = await gateway.http.get(f"/v1/chat/completions?{query}")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
 async def test_a_streamed_one_is_kept_as_the_plain_one(tmp_path: Path) -> None:
     """With the id that its chunks had; with all of its choices."""
     async with kept(says("Hello"), tmp_path) as gateway:

@@ -188,6 +188,7 @@ async def test_heartbeat() -> None:
         ("GET", "/v1/files", VERSION, 404, "not_found_error"),
         ("GET", "/v1/models/gpt-4", VERSION, 404, "not_found_error"),
         ("GET", "/v1/models?limit=0", VERSION, 400, "invalid_request_error"),
+        ("GET", f"/v1/models?limit={'9' * 5000}", VERSION, 400, "invalid_request_error"),
         ("POST", "/v1/messages", {"host": "evil.test"}, 403, "permission_error"),
     ],
 )

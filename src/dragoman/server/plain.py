@@ -11,6 +11,7 @@ from dragoman.server.disconnect import ClientGone
 from dragoman.server.exchange import CLIENT_GONE, Exchange, exchange_of
 from dragoman.server.replies import Reply, error_reply, gateway_error
 from dragoman.wire.base import ErrorReply
+from dragoman.wire.validation import whole_number
 
 Handler: TypeAlias = Callable[[Exchange, Receive], Awaitable[Reply | None]]
 """Answers a request; None where it has sent its answer itself."""
@@ -69,8 +70,8 @@ class Query:
         given = self.text(name)
         if given is None:
             return otherwise
-        value = int(given) if given.isascii() and given.isdigit() else -1
-        if value < 0 or (most is not None and not 1 <= value <= most):
+        value = whole_number(given)
+        if value is None or (most is not None and not 1 <= value <= most):
             bounds = f" from 1 to {most}" if most is not None else ""
             raise InvalidRequest(f"`{name}` must be a whole number{bounds}.", param=name)
         return value

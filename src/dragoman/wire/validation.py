@@ -14,6 +14,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _UNEXPECTED = re.compile(r"Expected `[^`]+`, got `")
+_MOST_DIGITS = 18  # any such number fits into 64 bits
 _JSON_WORDS = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))
 
 
@@ -29,6 +30,11 @@ def parse(raw: bytes) -> JSON:
         raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of digits is; None for any other text, and for more digits than any number here has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def typed(data: JSON, into: type[T]) -> T:

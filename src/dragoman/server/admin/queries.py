@@ -8,6 +8,7 @@ from starlette.datastructures import QueryParams
 
 from dragoman.errors import InvalidRequest
 from dragoman.stores.runs import RunQuery
+from dragoman.wire.validation import whole_number
 
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 _KNOWN = frozenset({"status", "model", "client", "since", "after", "limit"})
@@ -45,8 +46,8 @@ def _statuses(given: list[str]) -> tuple[str, ...]:
 
 def _since(text: str) -> float:
     """Seconds since 1970, from a time or how long ago it is."""
-    if ago := _AGO.fullmatch(text):
-        return time.time() - int(ago[1]) * _SECONDS[ago[2]]
+    if (ago := _AGO.fullmatch(text)) and (count := whole_number(ago[1])) is not None:
+        return time.time() - count * _SECONDS[ago[2]]
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -57,6 +58,7 @@ def _since(text: str) -> float:
 
 
 def _limit(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= _MOST:
+    limit = whole_number(text)
+    if limit is None or not 1 <= limit <= _MOST:
         raise InvalidRequest(f"`limit` is a number from 1 to {_MOST}.", param="limit")
-    return int(text)
+    return limit

@@ -42,7 +42,7 @@ class Chats:
         wanted = base.Query(
             kind=self._documents.kind,
             model=query.text("model"),
-            labels=query.inner("metadata"),
+            labels=labels(dict(query.inner("metadata")), "metadata"),
             after=query.text("after"),
             limit=query.number("limit", USUAL, most=MOST),
             order=order,

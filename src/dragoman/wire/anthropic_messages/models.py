@@ -9,6 +9,7 @@ from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject
 from dragoman.model_list import entry_of
+from dragoman.wire.validation import whole_number
 
 _USUAL, _MOST = 20, 1000
 
@@ -45,7 +46,7 @@ def model_info(model: Model) -> JSONObject:
 
 
 def _limit(asked: str | None) -> int:
-    limit = int(asked) if asked and asked.isascii() and asked.isdecimal() else None if asked else _USUAL
+    limit = whole_number(asked) if asked else _USUAL
     if limit is None or not 1 <= limit <= _MOST:
         raise InvalidRequest(f"`limit` must be an integer from 1 to {_MOST}.", param="limit")
     return limit
