@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +234,30 @@ async def test_one_that_another_gateway_cancels_ends_here(tmp_path: Path) -> Non
         found = (await here.http.get(f"/v1/responses/{made['id']}")).json()
     assert seen["status"] in {"queued", "in_progress"}
     assert cancelled["status"] == found["status"] == "cancelled"
+
+
+async def test_the_clock_is_no_sign_of_death(tmp_path: Path) -> None:
+    """What is made here goes on, though it looks as if nobody had been heard of for long: the machine slept."""
+    async with kept(hangs(after=opening()), tmp_path) as gateway:
+        made = await respond(gateway, background=True)
+        await gateway.backend.entered.wait()
+        with closing(sqlite3.connect(tmp_path / "kept" / "answers.db")) as file, file:
+            file.execute("UPDATE entries SET lease = 0").close()
+        found = (await gateway.http.get(f"/v1/responses/{made['id']}")).json()
+        cancelled = (await gateway.http.post(f"/v1/responses/{made['id']}/cancel")).json()
+    assert (found["status"], cancelled["status"]) == ("in_progress", "cancelled")
+
+
+async def test_who_follows_and_leaves_is_forgotten(tmp_path: Path) -> None:
+    """At once, and not when the answer ends: its request is counted as over."""
+    async with kept(hangs(after=[*opening(), text("Hel")]), tmp_path) as gateway:
+        body = {"input": "Say it", "background": True, "stream": True}
+        async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
+            id_ = told(await anext(stream.aiter_bytes()))[0]["response"]["id"]
+        async with gateway.http.stream("GET", f"/v1/responses/{id_}", params={"stream": "true"}) as stream:
+            assert await anext(stream.aiter_bytes())
+        left = 'dragoman_requests_total{method="GET",route="/v1/responses/{id}",status="200"} 1.0'
+        async with asyncio.timeout(20):  # it would hang with the answer
+            while left not in (await gateway.http.get("/metrics")).text:
+                pass
+        await gateway.http.post(f"/v1/responses/{id_}/cancel")

@@ -18,7 +18,7 @@ class UntilGone:
     """Runs its body until the client leaves; then the body is cancelled and `ClientGone` raised.
 
     Watched for directly: an ASGI server tells of a lost client only at the next write, and a thinking model may leave
-    minutes between two. Enter it after the body was read, since both use `receive`.
+    minutes between two. Nothing else may use `receive` meanwhile; what is left of the body then is thrown away.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -51,5 +51,6 @@ class UntilGone:
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        await self._receive()  # the body was read, so nothing else can come
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # an empty body, for those who do not read it
         self._scope.reschedule(asyncio.get_running_loop().time())

@@ -74,14 +74,24 @@ class Keeper:
         async with self._writing:
             if not self._over and self.begun is None and isinstance(self._documents, Pollable):
                 document = self._documents.begun(self._decoded, self._identity)
-                await self._archive.add(self._entry(document), self._hands.holder)
+                try:
+                    await self._archive.add(self._entry(document), self._hands.holder)
+                except asyncio.CancelledError:
+                    # It may be there all the same, and nobody would ever settle it.
+                    await self._tried(self._archive.settle(self.id, self._documents.cancelled(document)))
+                    raise
                 self.begun = document
 
     async def events(self, pieces: Sequence[bytes]) -> None:
         """Keep a part of the stream of an answer in the background: it can be asked for again."""
         if pieces and self._keeping.background:
             first, self._events = self._events, self._events + len(pieces)
-            await self._tried(self._archive.append(self.id, first, pieces))
+            try:
+                await self._tried(self._archive.append(self.id, first, pieces))
+            except asyncio.CancelledError:
+                # Whether it was done is not known, and a gap in what is kept could not be filled later.
+                await self._tried(self._archive.append(self.id, first, pieces))
+                raise
 
     async def whole(self, answers: Sequence[Folded], body: bytes) -> None:
         """The answer is made."""

@@ -4,6 +4,7 @@ import msgspec
 from starlette.types import Receive
 
 from dragoman.errors import InvalidRequest, NotFound
+from dragoman.server.disconnect import UntilGone
 from dragoman.server.exchange import Exchange, RawHeaders
 from dragoman.server.keeping.following import Following
 from dragoman.server.keeping.listing import paged
@@ -28,13 +29,14 @@ class Responses:
         self._shelf = shelf
         self._heartbeat = heartbeat
 
-    async def get(self, exchange: Exchange, receive: Receive) -> Reply | None:  # noqa: ARG002 - there is no body
+    async def get(self, exchange: Exchange, receive: Receive) -> Reply | None:
         """A response as it stands now, or its stream from some event on."""
         query, shelf = Query(exchange), required(self._shelf)
         entry = await self._entry(exchange, shelf)
         if query.flag("stream"):
             first = query.number("starting_after", -1) + 1
-            await self._stream(exchange, shelf, entry, first)
+            async with UntilGone(receive):
+                await self._stream(exchange, shelf, entry, first)
             return None
         return json_reply(200, self._documents.shown(entry.body, query.texts("include")))
 

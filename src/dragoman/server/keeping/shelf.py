@@ -25,6 +25,8 @@ class Shelf:
     async def entry(self, owner: str, id_: str, documents: Pollable) -> Entry | None:
         """An answer as it stands now. One that nobody is at work on any more is found to have failed.
 
+        What is made here is at work whatever the clock says: it may have been set, or the machine may have slept.
+
         Args:
             owner: Whose it is.
             id_: Its id.
@@ -36,10 +38,10 @@ class Shelf:
         found = await self.archive.get(owner, id_)
         if found is None or found.entry.kind != documents.kind:
             return None
-        entry = found.entry
-        if found.abandoned:
+        entry, job = found.entry, self.jobs.get(id_)
+        if found.abandoned and job is None:
             return await self._bury(entry, documents)
-        if found.pending and (job := self.jobs.get(id_)) and not job.queued:
+        if (found.pending or found.abandoned) and job and not job.queued:
             return replace(entry, body=documents.running(entry.body))
         return entry
 
