@@ -125,6 +125,16 @@ def test_arguments_that_do_not_parse_stay_text(written: str) -> None:
     assert _content(*_block(0, start, delta))[0]["input"] == written
 
 
+def test_half_a_character_becomes_the_sign_for_what_is_lost() -> None:
+    """As an escape it is JSON, but no answer with it could be sent; what the model wrote stays as it was."""
+    start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
+    delta: JSONObject = {"type": "input_json_delta", "partial_json": r'{"\ud83e": ["a\uDD8A", 1, "\ud83e\udd8a"]}'}
+    folded = fold([START, *_block(0, start, delta)])
+    lost = "\N{REPLACEMENT CHARACTER}"
+    assert folded.message["content"][0]["input"] == {lost: [f"a{lost}", 1, "\N{FOX FACE}"]}
+    assert folded.arguments == {0: delta["partial_json"]}
+
+
 def test_no_arguments_are_what_the_start_said() -> None:
     """An empty object mostly."""
     folded = fold([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])

@@ -1,11 +1,11 @@
 """Events to the final message: the only accumulator. A plain answer is the fold of a streamed one."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from dragoman.arguments import parsed
 from dragoman.errors import UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart, Restarted
 from dragoman.messages import JSON, Block, FinalMessage, JSONObject, Usage
@@ -124,7 +124,7 @@ class _Growing:
             if key != "partial_json":
                 block[key] = f"{block.get(key) or ''}{self.joined(key)}"
         if written := self.joined("partial_json"):
-            block["input"] = _parsed(written)
+            block["input"] = parsed(written)
         if self._citations:
             known = block.get("citations")
             block["citations"] = [*(known if isinstance(known, list) else ()), *self._citations]
@@ -152,11 +152,3 @@ def _sum(one: JSON, other: JSON) -> JSON:
     if isinstance(one, int) and (isinstance(other, int) or other is None):
         return one + (other or 0)
     return other
-
-
-def _parsed(text: str) -> JSON:
-    """Tool input as JSON; what does not parse (an answer cut by `max_tokens`) stays text."""
-    try:
-        return cast("JSON", json.loads(text))
-    except (ValueError, RecursionError):
-        return text

@@ -52,7 +52,7 @@ def decode(messages: Sequence[JSON] = PING, *, model: str = OLD, **fields: JSON)
     return codec().decode(raw(messages, model=model, **fields))
 
 
-def call(id_: str = "c1", name: str = "get_weather", arguments: str = '{"city":"Paris"}') -> JSONObject:
+def call(id_: str = "c1", name: str = "get_weather", arguments: str | None = '{"city":"Paris"}') -> JSONObject:
     """A tool call as chat clients send it back."""
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 

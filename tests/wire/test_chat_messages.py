@@ -203,21 +203,6 @@ def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
         ([USER, CALLING, CALLING], "messages[1]", "`c1`, `c2`"),
         ([USER, {"role": "function", "name": "f", "content": "x"}], "messages[1].name", "f"),
         ([USER, {"role": "assistant", "tool_calls": [call("a"), call("a")]}], "messages[1].tool_calls[1].id", "two"),
-        (
-            [USER, {"role": "assistant", "tool_calls": [call(arguments="{")]}],
-            "messages[1].tool_calls[0].function.arguments",
-            "JSON",
-        ),
-        (
-            [USER, {"role": "assistant", "tool_calls": [call(arguments="[]")]}],
-            "messages[1].tool_calls[0].function.arguments",
-            "object",
-        ),
-        (
-            [USER, {"role": "assistant", "function_call": {"name": "f", "arguments": "1"}}],
-            "messages[1].function_call.arguments",
-            "object",
-        ),
         ([USER, {"role": "assistant", "tool_calls": [{"id": "a"}]}], "messages[1].tool_calls[0].function", "Missing"),
         (
             [USER, {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]}],
@@ -237,6 +222,38 @@ def test_what_cannot_stand_is_refused_by_place(messages: list[JSON], param: str,
         decode(messages)
     assert caught.value.param == param
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("written", ['{"city": "Os', "[]", "1", '"text"', "not JSON at all"])
+def test_arguments_that_are_no_object_are_shown_in_one(written: str) -> None:
+    """OpenAI takes any text. A client whose model was cut in the middle of a call sends that back and goes on."""
+    messages: list[JSON] = [
+        USER,
+        {"role": "assistant", "tool_calls": [call(arguments=written)]},
+        _tool("c1", "That is no JSON."),
+    ]
+    request = decode(messages)
+    assert request.body["messages"][1]["content"][0]["input"] == {"arguments": written}
+    assert said(request) == [("mapped", "messages[1].tool_calls[0].function.arguments")]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        (" ", {}),
+        ("null", {}),
+        (None, {}),
+        (r'{"a": "\ud83e"}', {"a": "\N{REPLACEMENT CHARACTER}"}),
+        (r'{"a": ["\uDD8A", {"\ud83e\udd8a": 1}]}', {"a": ["\N{REPLACEMENT CHARACTER}", {"\N{FOX FACE}": 1}]}),
+    ],
+)
+def test_arguments_as_models_write_them(written: str | None, read: JSON) -> None:
+    """None at all, and half a character, which is JSON but cannot be sent on: what Claude wrote comes back as well."""
+    messages: list[JSON] = [USER, {"role": "assistant", "tool_calls": [call(arguments=written)]}, _tool("c1")]
+    request = decode(messages)
+    assert request.body["messages"][1]["content"][0]["input"] == read
+    assert said(request) == []
 
 
 def test_a_blank_message_is_left_out_and_said() -> None:

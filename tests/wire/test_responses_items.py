@@ -163,13 +163,19 @@ def test_what_cannot_be_sent_back_is_left_out(item: JSONObject) -> None:
             "input[1]",
         ),
         ([ASKED, result()], "invalid_value", "input[1].call_id"),
-        ([ASKED, call(arguments="[")], "invalid_json", "input[1].arguments"),
         ([ASKED, call(), call()], "invalid_value", "input[2].call_id"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(items: JSON, code: str, param: str) -> None:
     """With the item at fault."""
     assert refused(items) == (code, param)
+
+
+def test_arguments_that_are_no_object_are_shown_in_one() -> None:
+    """The model was cut while it wrote them, and its client goes on."""
+    request = codec_of().decode(raw([ASKED, call(arguments='{"city": "Os'), result()]))
+    assert request.body["messages"][1]["content"][0]["input"] == {"arguments": '{"city": "Os'}
+    assert [(notice.code, notice.param) for notice in request.notices] == [("mapped", "input[1].arguments")]
 
 
 def test_cache_marks_are_claudes() -> None:

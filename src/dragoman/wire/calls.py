@@ -6,6 +6,7 @@ from typing import cast
 
 import msgspec
 
+from dragoman.arguments import parsed
 from dragoman.errors import InvalidRequest
 from dragoman.messages import Block, JSONObject
 from dragoman.notices import Notice
@@ -89,18 +90,32 @@ class Calls:
         return id_
 
 
-def parsed_arguments(written: str | None, param: str) -> JSONObject:
-    """A call's arguments, as clients send them back.
-
-    Raises:
-        InvalidRequest: They are no JSON object.
-    """
+def arguments_in(written: str | None) -> JSONObject | None:
+    """A call's arguments, as clients send them back; none where they are no JSON object."""
     if not written or written.isspace():
         return {}
     try:
         found = msgspec.json.decode(written)
     except (msgspec.DecodeError, RecursionError):
-        raise InvalidRequest(f"`{param}` is not valid JSON.", code="invalid_json", param=param) from None
-    if not isinstance(found, dict):
-        raise InvalidRequest(f"`{param}` must be a JSON object.", code="invalid_type", param=param)
-    return cast("JSONObject", found)
+        found = parsed(written)  # takes what Python and JavaScript take, half a character for one
+    if found is None:
+        return {}
+    return cast("JSONObject", found) if isinstance(found, dict) else None
+
+
+def arguments_of(written: str | None, param: str, notices: list[Notice]) -> JSONObject:
+    """A call's arguments as the API takes them: an object in any case.
+
+    OpenAI takes any text, and clients send back what a model wrote also where it was cut.
+
+    Args:
+        written: The text.
+        param: Where it stands.
+        notices: Where to say that it is not what Claude takes.
+    """
+    found = arguments_in(written)
+    if found is not None:
+        return found
+    detail = "These arguments are no JSON object, which is all that Claude takes; it was shown their text in one."
+    notices.append(Notice("mapped", param, detail))
+    return {"arguments": written}

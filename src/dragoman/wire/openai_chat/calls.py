@@ -2,7 +2,7 @@
 
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import Block
-from dragoman.wire.calls import Calls, parsed_arguments
+from dragoman.wire.calls import Calls, arguments_of
 from dragoman.wire.openai_chat.message_schema import AssistantMessage, FunctionCall, ToolCall
 
 
@@ -10,7 +10,7 @@ def calls_of(message: AssistantMessage, index: int, calls: Calls) -> list[Block]
     """The `tool_use` blocks of an assistant's message.
 
     Raises:
-        InvalidRequest: Arguments are no JSON object, or an id stands twice in the message.
+        InvalidRequest: An id stands twice in the message.
     """
     calls.path = f"messages[{index}]"
     blocks = [
@@ -35,11 +35,11 @@ def _call(call: ToolCall, path: str, calls: Calls) -> Block:
                 param=f"{path}.function",
             )
         raise UnsupportedFeature("Only calls of functions are supported.", param=f"{path}.type")
-    input_ = parsed_arguments(call.function.arguments, f"{path}.function.arguments")
+    input_ = arguments_of(call.function.arguments, f"{path}.function.arguments", calls.notices)
     return calls.made(call.id, call.function.name, input_, id_=call.id, path=f"{path}.id")
 
 
 def _legacy(call: FunctionCall, index: int, calls: Calls) -> Block:
     path = f"messages[{index}].function_call"
-    input_ = parsed_arguments(call.arguments, f"{path}.arguments")
+    input_ = arguments_of(call.arguments, f"{path}.arguments", calls.notices)
     return calls.made(legacy_key(call.name), call.name, input_, id_=f"call_{index}", path=f"{path}.id")

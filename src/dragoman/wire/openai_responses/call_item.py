@@ -1,8 +1,7 @@
 """A call of a tool that the client runs: of a function, or of a custom tool that takes free text."""
 
-import json
-
-from dragoman.messages import JSON, Block, JSONObject
+from dragoman.arguments import parsed
+from dragoman.messages import Block, JSONObject
 from dragoman.wire.answers import arguments_text
 from dragoman.wire.openai_responses import custom as customs
 from dragoman.wire.openai_responses.places import Events, Place, Status
@@ -50,7 +49,7 @@ class CallItem:
         written = "".join(self._pieces)
         if not self._custom:
             return arguments_text(self._block, written)
-        return customs.text_of({"input": _parsed(written)} if written else self._block)
+        return customs.text_of({"input": parsed(written)} if written else self._block)
 
     def _item(self, given: str, status: Status) -> JSONObject:
         kind, field = ("custom_tool_call", "input") if self._custom else ("function_call", "arguments")
@@ -62,12 +61,3 @@ class CallItem:
             "name": self._block.get("name"),
             field: given,
         }
-
-
-def _parsed(written: str) -> JSON:
-    """The arguments; what does not parse (an answer cut by its limit) stays text."""
-    try:
-        found: JSON = json.loads(written)
-    except (ValueError, RecursionError):
-        return written
-    return found

@@ -41,9 +41,9 @@ def text_of(block: Block) -> str:
     given = block.get("input")
     if isinstance(given, dict):
         text = given.get(_ARGUMENT)
-        if not isinstance(text, str):
-            text = json.dumps(given, ensure_ascii=False) if given else ""
-        return text.encode(errors="replace").decode()  # half a character, escaped, can be said in JSON only
+        if isinstance(text, str):
+            return text
+        return json.dumps(given, ensure_ascii=False) if given else ""
     cut = _CUT.match(str(given or ""))
     return _readable(cut["rest"]) if cut else ""
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from dragoman.errors import InvalidRequest, UnsupportedFeature
 from dragoman.messages import Block, JSONObject
 from dragoman.notices import Notice
-from dragoman.wire.calls import parsed_arguments
+from dragoman.wire.calls import arguments_of
 from dragoman.wire.openai_responses import custom
 from dragoman.wire.openai_responses.content import blocks_of, words_of
 from dragoman.wire.openai_responses.item_schema import (
@@ -78,7 +78,7 @@ class Reader:
             case Message():
                 _say(item, path, turns)
             case FunctionCall():
-                _call(item, parsed_arguments(item.arguments, f"{path}.arguments"), path, turns)
+                _call(item, arguments_of(item.arguments, f"{path}.arguments", self.notices), path, turns)
             case CustomToolCall():
                 _call(item, custom.as_input(item.input), path, turns)
             case FunctionCallOutput() | CustomToolCallOutput():

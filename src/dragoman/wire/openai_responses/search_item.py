@@ -1,8 +1,7 @@
 """A search of the web that Claude made."""
 
-from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, Block, JSONObject
-from dragoman.wire.calls import parsed_arguments
+from dragoman.wire.calls import arguments_in
 from dragoman.wire.openai_responses.places import Events, Place, Status
 
 
@@ -61,9 +60,7 @@ class SearchItem:
         return {"id": self._place.id, "type": "web_search_call", "status": status, "action": action}
 
     def _query(self) -> str:
-        try:
-            given = parsed_arguments("".join(self._pieces), "input") or self._block.get("input")
-        except InvalidRequest:
-            given = None  # cut
+        written = "".join(self._pieces)
+        given = arguments_in(written) if written else self._block.get("input")
         query = given.get("query") if isinstance(given, dict) else None
         return query if isinstance(query, str) else ""
