@@ -51,7 +51,9 @@ async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
     assert lines[0] == f"Dragoman 0.1.0 at {gateway.url}: ready"
     assert f"Process     pid {gateway.pid}, up " in lines[1]
     assert "in background, log " in lines[1]
-    assert lines[2:4] == ["  Backend     runtime", "  Claude      API key"]
+    assert lines[2].startswith("  Claude      simulated at http://127.0.0.1:")
+    assert lines[2].endswith(": no account, no network")
+    assert lines[3] == "  Backend     runtime"
     assert "Processes   0 spare, 1 live" in lines[4]
     assert lines[5] == "  Runs        0 of 8 running, 0 of 100 waiting"
     assert f"ago: invalid_value ({failed.headers['x-dragoman-run-id']})" in lines[6]

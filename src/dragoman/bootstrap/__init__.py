@@ -3,5 +3,6 @@
 from dragoman.bootstrap.backends import diagnose, runtime_options
 from dragoman.bootstrap.exposure import check_exposure
 from dragoman.bootstrap.gateway import Gateway, build
+from dragoman.bootstrap.journal import journal_for
 
-__all__ = ["Gateway", "build", "check_exposure", "diagnose", "runtime_options"]
+__all__ = ["Gateway", "build", "check_exposure", "diagnose", "journal_for", "runtime_options"]

@@ -18,7 +18,7 @@ from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
 from dragoman.bootstrap.stores import shelf_for, vault_for
 from dragoman.bootstrap.thinking import account_of, keep_for
-from dragoman.bootstrap.upstreams import router_for, served_models
+from dragoman.bootstrap.upstreams import router_for, served_models, serves_of
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound
 from dragoman.fetch import FillMedia
@@ -90,7 +90,10 @@ async def build(
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or embedder_for(settings)
         stack.push_async_callback(embedder.aclose)
-        app = _app(_options(settings, fill_media, shelf, holders), settings, catalog, claude, engine, embedder)
+        operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator)
+        options = _options(settings, fill_media, shelf, holders)
+        live = LiveCatalog(catalog, None if settings.models else claude.models, serves_of(claude))
+        app = _app(options, operations, settings, live, engine, embedder)
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
@@ -144,9 +147,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _app(
-    options: Options, settings: Settings, catalog: Catalog, claude: Operated, engine: Engine, embedder: Embedder
+    options: Options, operations: Operations, settings: Settings, live: LiveCatalog, engine: Engine, embedder: Embedder
 ) -> ASGIApp:
-    live = LiveCatalog(catalog, None if settings.models else claude.models)
     choices = WireOptions(
         strict_parameters=settings.strict_parameters,
         strict_mapping=settings.strict_mapping,
@@ -162,7 +164,6 @@ def _app(
         AnthropicMessages(live),
     )
     embed = Embed(OpenAIEmbeddings(embedder.model, settings.model_aliases, choices), embedder, engine, options)
-    operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude))
     return build_app(dialects, engine, live, embed, operations, options)
 
 

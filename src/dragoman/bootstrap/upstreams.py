@@ -1,6 +1,6 @@
 """Several accounts: one backend each, as if it were the only one, and the router before them."""
 
-from dragoman.backends.base import Backend
+from dragoman.backends.base import Backend, Operated
 from dragoman.bootstrap.backends import CloudPlace, backend_for
 from dragoman.bootstrap.secrets import revealed
 from dragoman.bootstrap.thinking import account_of
@@ -9,6 +9,7 @@ from dragoman.errors import NotFound
 from dragoman.runs.account import Account
 from dragoman.runs.routing import Budget, Metered, Router, Upstream, serves
 from dragoman.runs.thinking import Thinking
+from dragoman.server.catalog import Serves, everything
 from dragoman.settings import BadSettings, Settings
 from dragoman.settings.keys import OWNER
 from dragoman.settings.upstreams import UpstreamSettings
@@ -103,6 +104,11 @@ def served_models(settings: Settings, catalog: Catalog) -> tuple[Model, ...]:
     """The models of the catalog that somebody serves."""
     served = [patterns_of(settings, upstream) for upstream in settings.upstreams] or [[]]
     return tuple(model for model in catalog.models if any(serves(patterns, model.id) for patterns in served))
+
+
+def serves_of(claude: Operated) -> Serves:
+    """Whether a client is served a model: where there is one account, each client is served all."""
+    return claude.serves if isinstance(claude, Router) else everything
 
 
 def _cloud(upstream: UpstreamSettings, own: Settings) -> CloudPlace:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ class GatewayHttp:
         """Where it is."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
+    def listens(self) -> bool:
+        """Whether anything does, there."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
     def get(self, path: str, **query: object) -> Answer:
         """Ask, and read the whole answer.
 
@@ -97,7 +106,7 @@ class GatewayHttp:
                     raise refused(Answer(response.status, _read(response.read())))
                 yield from _events(response)
             except (OSError, http.client.HTTPException) as error:
-                raise self._absent(str(error)) from None
+                raise self._absent(_reason(error)) from None
 
     def _ask(self, method: str, path: str) -> Answer:
         with closing(self._connection(_PATIENCE)) as connection:
@@ -107,7 +116,7 @@ class GatewayHttp:
             except ValueError:
                 raise self._absent("something else answers there") from None
             except (OSError, http.client.HTTPException) as error:
-                raise self._absent(str(error)) from None
+                raise self._absent(_reason(error)) from None
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
@@ -151,6 +160,11 @@ def refused(answer: Answer) -> click.ClickException:
     if answer.status == HTTPStatus.UNAUTHORIZED:
         said += " Give it with --api-key-file, DRAGOMAN_API_KEY or --api-key."
     return click.ClickException(said)
+
+
+def _reason(error: Exception) -> str:
+    """Without the number that the system gives it."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def segment(word: str) -> str:

@@ -6,7 +6,7 @@ from typing import TypeAlias, cast
 import click
 
 from dragoman.cli.instances import Record
-from dragoman.cli.terminal.tables import ago
+from dragoman.cli.terminal.figures import ago
 
 _Told: TypeAlias = Mapping[str, object]
 
@@ -42,10 +42,12 @@ def status_lines(address: str, told: _Told, record: Record | None) -> Iterator[s
     backend = cast("_Told", told["backend"])
     more = cast("_Told", backend.get("more") or {})
     yield _line("Process", _process(told, record))
+    if simulator := told.get("simulator"):
+        yield _line("Claude", f"simulated at {simulator}: no account, no network")
     if "upstreams" in backend:
-        yield from _upstreams(backend, more)
+        yield from _upstreams(backend, more, simulated=bool(simulator))
     else:
-        yield from _account(backend, more)
+        yield from _account(backend, more, simulated=bool(simulator))
     yield _line("Runs", _runs(cast("_Told", told["runs"])))
     yield _line("Answers", _answers(cast("_Told", told["last"])))
     yield _line("Versions", _versions(told, backend, more))
@@ -59,20 +61,21 @@ def _process(told: _Told, record: Record | None) -> str:
     return ", ".join(parts)
 
 
-def _account(backend: _Told, more: _Told, indent: str = "") -> Iterator[str]:
+def _account(backend: _Told, more: _Told, indent: str = "", *, simulated: bool) -> Iterator[str]:
     yield _line("Backend", str(backend.get("name") or backend.get("backend")), indent)
-    yield _line("Claude", _authentication(backend, cast("_Told", more.get("sign_in") or {})), indent)
+    if not simulated:  # no account is asked, whatever was set
+        yield _line("Claude", _authentication(backend, cast("_Told", more.get("sign_in") or {})), indent)
     for kind in ("processes", "connections"):
         if isinstance(counts := backend.get(kind), Mapping):
             yield _line(kind.capitalize(), ", ".join(f"{count} {what}" for what, count in counts.items()), indent)
 
 
-def _upstreams(backend: _Told, more: _Told) -> Iterator[str]:
+def _upstreams(backend: _Told, more: _Told, *, simulated: bool) -> Iterator[str]:
     for name, upstream in cast("Mapping[str, _Told]", backend["upstreams"]).items():
         state = str(upstream["state"])
         why = f": {upstream['reason']}" if upstream.get("reason") else ""
         yield _line("Upstream", f"{name}, {click.style(state, fg='green' if state == 'ready' else 'yellow')}{why}")
-        yield from _account(upstream, cast("_Told", more.get(name) or {}), "  ")
+        yield from _account(upstream, cast("_Told", more.get(name) or {}), "  ", simulated=simulated)
 
 
 def _authentication(backend: _Told, sign_in: _Told) -> str:

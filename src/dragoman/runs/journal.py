@@ -104,7 +104,7 @@ class Journal:
             status = (await self.get(id_)).status
             open_ = status in {"queued", "running"}
             raise Conflict(
-                "Another gateway has this run: ask that one." if open_ else f"This run has {status} already."
+                "Another gateway has this run: ask that one." if open_ else f"This run is over already: {status}."
             )
         await run.cancel("cancelled by the operator", RunCancelled("The operator of the gateway cancelled this run."))
         return self._record(run)

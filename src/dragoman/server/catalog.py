@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import TypeAlias
 
 import structlog
 
@@ -10,11 +12,25 @@ from dragoman.catalog import Catalog
 from dragoman.errors import GatewayError
 from dragoman.model_list import ListedModel, with_list
 
+Serves: TypeAlias = Callable[[str, str], bool]
+
 log = structlog.get_logger("dragoman.server")
+
+
+def everything(client: str, model: str) -> bool:  # noqa: ARG001 - one of those that tell who is served what
+    """Each client is served each model."""
+    return True
 
 
 class LiveCatalog:
     """The built-in catalog until the provider's list was had; then that, asked for again when it is old.
+
+    Args:
+        built_in: The built-in one.
+        listed: Asks for the list; None: the built-in one stands.
+        serves: Whether a client, the first word, is served a model, the second.
+        ttl: See below.
+        patience: See below.
 
     Attributes:
         ttl: Seconds that a list is good for, and after a failure until the next try.
@@ -25,6 +41,7 @@ class LiveCatalog:
         self,
         built_in: Catalog,
         listed: Callable[[], Awaitable[Iterable[ListedModel]]] | None = None,
+        serves: Serves = everything,
         *,
         ttl: float = 300.0,
         patience: float = 5.0,
@@ -34,12 +51,18 @@ class LiveCatalog:
         self._built_in = built_in
         self._current = built_in
         self._listed = listed
+        self._serves = serves
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
 
     def __call__(self) -> Catalog:
         """The catalog as it is known now."""
         return self._current
+
+    def of(self, client: str) -> Catalog:
+        """The part of it that a client is served."""
+        served = tuple(model for model in self._current.models if self._serves(client, model.id))
+        return replace(self._current, models=served)
 
     async def refresh(self) -> bool:
         """Ask for the list if it is old, and say whether that was done. Never fails: the last one stands."""

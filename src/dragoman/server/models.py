@@ -10,7 +10,7 @@ from dragoman.errors import NotFound
 from dragoman.messages import JSONObject
 from dragoman.server.anthropic import VERSION
 from dragoman.server.catalog import LiveCatalog
-from dragoman.server.exchange import exchange_of
+from dragoman.server.exchange import Exchange, exchange_of
 from dragoman.wire.anthropic_messages import model_info, model_page
 
 
@@ -27,8 +27,9 @@ class Models:
             InvalidRequest: A page was asked for that there cannot be.
         """
         await self._catalog.refresh()
-        catalog = self._catalog()
-        if VERSION in exchange_of(request.scope).headers:
+        exchange = exchange_of(request.scope)
+        catalog = self._for(exchange)
+        if VERSION in exchange.headers:
             query = request.query_params
             page = model_page(catalog.models, query.get("limit"), query.get("after_id"), query.get("before_id"))
             return JSONResponse(page)
@@ -42,10 +43,13 @@ class Models:
             NotFound: There is no such model or alias.
         """
         await self._catalog.refresh()
-        name = request.path_params["id"]
-        model = self._catalog().resolve(name).model
-        anthropic = VERSION in exchange_of(request.scope).headers
-        return JSONResponse(model_info(model) if anthropic else _entry(name, model))
+        exchange, name = exchange_of(request.scope), request.path_params["id"]
+        model = self._for(exchange).resolve(name).model
+        return JSONResponse(model_info(model) if VERSION in exchange.headers else _entry(name, model))
+
+    def _for(self, exchange: Exchange) -> Catalog:
+        """What its client is served; one whom nobody knows, where the list needs no key, is told of all."""
+        return self._catalog.of(exchange.client) if exchange.known else self._catalog()
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:

@@ -51,9 +51,11 @@ class Operations:
         ready: Why a run would fail now; None if it would not.
         status: Authentication, processes, versions. Holds no secret.
         inquire: What takes a moment to find out besides.
+        simulator: The address of the simulator that stands in for Claude, if one does.
     """
 
     backend: str
     ready: Callable[[], str | None]
     status: Callable[[], JSONObject]
     inquire: Callable[[], Awaitable[JSONObject]]
+    simulator: str | None = None

@@ -7,9 +7,10 @@ from typing import cast
 
 import click
 
-from dragoman.cli.gateway_http import ASKING, GatewayHttp, succeeded
+from dragoman.cli.gateway_http import ASKING, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.terminal.tables import run_head, run_row
+from dragoman.cli.run_sources import LiveRuns, RunSource, runs_of
+from dragoman.cli.terminal.run_table import RunTable
 
 _PAUSE = 0.5
 _OVERLAP = 600
@@ -42,39 +43,45 @@ def command(  # noqa: PLR0913 - as many as there are filters
     as_json: bool,
     **flags: object,
 ) -> None:
-    """List the runs of a gateway, the newest first: those that go on and those that are over."""
-    gateway = GatewayHttp.found(settings_from(flags), flags)
+    """List the runs of a gateway, the newest first: those that go on and those that are over.
+
+    Where no gateway runs, those that are over.
+    """
+    settings = settings_from(flags)
     filters = {"status": ",".join(status) or None, "model": model, "client": client}
     if follow:
-        _follow(gateway, filters, as_json=as_json)
+        _follow(LiveRuns(GatewayHttp.found(settings, flags)), filters, as_json=as_json)
         return
-    answer = succeeded(gateway.get("/admin/runs", **filters, since=since, after=after, limit=limit))
+    answer = runs_of(settings, flags).page(**filters, since=since, after=after, limit=limit)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
     found = cast("list[dict[str, object]]", answer["runs"])
-    click.echo("\n".join([run_head(), *map(run_row, found)]) if found else "No runs.")
+    table = RunTable.shown()
+    click.echo("\n".join([table.head, *map(table.row, found)]) if found else "No runs.")
     if answer["more"]:
         click.echo(f"There are more: --after {found[-1]['id']}", err=True)
 
 
-def _follow(gateway: GatewayHttp, filters: dict[str, str | None], *, as_json: bool) -> None:
+def _follow(source: RunSource, filters: dict[str, str | None], *, as_json: bool) -> None:
+    source.page(limit=1)  # whatever is wrong is said before the table begins
+    table = RunTable.shown()
     if not as_json:
-        click.echo(run_head())
+        click.echo(table.head)
     try:
-        for run in _changes(gateway, filters):
-            click.echo(json.dumps(run) if as_json else run_row(run))
+        for run in _changes(source, filters):
+            click.echo(json.dumps(run) if as_json else table.row(run))
     except KeyboardInterrupt:
         return  # how following ends
 
 
-def _changes(gateway: GatewayHttp, filters: dict[str, str | None]) -> Iterator[dict[str, object]]:
+def _changes(source: RunSource, filters: dict[str, str | None]) -> Iterator[dict[str, object]]:
     """Each run whenever it stands differently from when it was last seen; of those before, the open ones only."""
     began = time.time()
     seen: dict[object, object] = {}
     while True:
         since = max(began, time.time()) - _OVERLAP
-        answer = succeeded(gateway.get("/admin/runs", **filters, since=since, limit=500))
+        answer = source.page(**filters, since=since, limit=500)
         found = cast("list[dict[str, object]]", answer["runs"])
         for run in reversed(found):
             is_news = seen.get(run["id"]) != run["status"]

@@ -6,9 +6,11 @@ from typing import cast
 
 import click
 
-from dragoman.cli.gateway_http import ASKING, GatewayHttp, segment, succeeded
+from dragoman.cli.gateway_http import ASKING
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.terminal.tables import dollars, run_head, run_row, tokens, took
+from dragoman.cli.run_sources import RunSource, runs_of
+from dragoman.cli.terminal.figures import dollars, tokens, took
+from dragoman.cli.terminal.run_table import coloured
 
 _WHOLE_ID = len("run_") + 32
 _NEWEST = "last"
@@ -23,24 +25,25 @@ def command(*, run_id: str, as_json: bool, **flags: object) -> None:
 
     ID may be cut short; without it, the newest run. Exit code 0: the run succeeded.
     """
-    gateway = GatewayHttp.found(settings_from(flags), flags)
+    source = runs_of(settings_from(flags), flags)
     ended: Mapping[str, object] = {}
     shown = Shown()
     try:
-        for name, data in gateway.events(f"/admin/runs/{segment(whole_id(gateway, run_id))}/events"):
+        for name, data in source.events(whole_id(source, run_id)):
             if as_json:
                 click.echo(json.dumps({"event": name, "data": data}))
             else:
                 shown.event(name, data)
             ended = data if name == "end" else ended
     except KeyboardInterrupt:
+        shown.close()
         return  # one who looks on may go
     if not ended:
         raise click.ClickException("The gateway went away. `dragoman status` tells whether it runs.")
     raise SystemExit(0 if ended["status"] == "succeeded" else 1)
 
 
-def whole_id(gateway: GatewayHttp, given: str) -> str:
+def whole_id(source: RunSource, given: str) -> str:
     """The id that was cut short, or that of the newest run.
 
     Raises:
@@ -48,9 +51,11 @@ def whole_id(gateway: GatewayHttp, given: str) -> str:
     """
     if len(given) >= _WHOLE_ID:
         return given
-    runs = cast("list[dict[str, object]]", succeeded(gateway.get("/admin/runs", limit=500))["runs"])
+    runs = cast("list[dict[str, object]]", source.page(limit=500)["runs"])
     ids = [str(run["id"]) for run in runs]
     found = ids[:1] if given == _NEWEST else [id_ for id_ in ids if id_.startswith((given, f"run_{given}"))]
+    if not ids:
+        raise click.ClickException("There are no runs yet.")
     if not found:
         raise click.ClickException(f"There is no run `{given}`. `dragoman runs` lists what there is.")
     if len(found) > 1:
@@ -63,13 +68,15 @@ class Shown:
 
     def __init__(self) -> None:
         self._inside = False
+        self._silent = True
 
     def event(self, name: str, data: Mapping[str, object]) -> None:
         """Print one."""
         match name:
             case "run":
-                click.echo(f"{run_head()}\n{run_row(data)}")
+                self._run(data)
             case "message":
+                self._silent = False
                 self._blocks(cast("Iterable[Mapping[str, object]]", data["content"]))
             case "content_block_start":
                 self._begin(cast("Mapping[str, object]", data["content_block"]))
@@ -82,6 +89,11 @@ class Shown:
             case _:
                 pass
 
+    def _run(self, run: Mapping[str, object]) -> None:
+        click.echo(f"{run['id']}  {coloured(str(run['status']))}")
+        told = {name: run[name] for name in ("model", "path", "upstream", "client", "endpoint", "request_id")}
+        click.secho("  ".join(f"{name}={value}" for name, value in told.items() if value), dim=True)
+
     def _blocks(self, blocks: Iterable[Mapping[str, object]]) -> None:
         for block in blocks:
             self._begin(block)
@@ -91,7 +103,8 @@ class Shown:
                 self._write(json.dumps(called))
 
     def _begin(self, block: Mapping[str, object]) -> None:
-        self._close()
+        self._silent = False
+        self.close()
         if block["type"] != "text":
             named = f" {block['name']}" if "name" in block else ""
             click.secho(f"[{block['type']}{named}]", dim=True)
@@ -102,22 +115,26 @@ class Shown:
                 self._write(str(text))
 
     def _note(self, name: str, data: Mapping[str, object]) -> None:
-        self._close()
+        self.close()
         told = "  ".join(f"{key}={value}" for key, value in data.items() if value)
         click.secho(f"[{name}]  {told}".rstrip(), dim=True)
 
     def _end(self, run: Mapping[str, object]) -> None:
-        self._close()
+        self.close()
+        if self._silent and run["usage"]:
+            click.secho("[What was said is not kept: `dragoman serve --runs-content` keeps it.]", dim=True)
         why = f"  {run['error'] or run['reason']}" if run["error"] or run["reason"] else ""
         stages = cast("Mapping[str, float]", run["stages"])
         times = "  ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.items() if name != "total")
-        click.echo(f"{run['status']}{why}  in {took(run)}  {tokens(run)} tokens  {dollars(run)}\n{times}".rstrip())
+        status = coloured(str(run["status"]))
+        click.echo(f"{status}{why}  in {took(run)}  {tokens(run)} tokens  {dollars(run)}\n{times}".rstrip())
 
     def _write(self, text: str) -> None:
         click.echo(text, nl=False)
         self._inside = not text.endswith("\n")
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the line that is begun."""
         if self._inside:
             click.echo()
             self._inside = False

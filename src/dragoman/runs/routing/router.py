@@ -103,6 +103,10 @@ class Router:
                 found.setdefault(model.id, model)
         return list(found.values())
 
+    def serves(self, client: str, model: str) -> bool:
+        """Whether anybody serves a model to a client."""
+        return any(upstream.is_for(client) and upstream.serves(model) for upstream in self._upstreams)
+
     def ready(self) -> str | None:
         """Why nobody could answer now; nothing if somebody could."""
         troubles = {upstream.name: upstream.trouble() for upstream in self._upstreams}

@@ -4,12 +4,12 @@ from starlette.routing import Route
 
 from dragoman.runs import Engine
 from dragoman.server.admin.errors import encode_admin_error
-from dragoman.server.admin.following import Following
-from dragoman.server.admin.runs import Runs
+from dragoman.server.admin.following import Following, told_of
+from dragoman.server.admin.runs import Runs, page_of
 from dragoman.server.admin.status import Status
 from dragoman.server.options import Operations
 
-__all__ = ["ADMIN", "admin_routes", "encode_admin_error"]
+__all__ = ["ADMIN", "admin_routes", "encode_admin_error", "page_of", "told_of"]
 
 ADMIN = "/admin/"
 """What every path of it begins with."""

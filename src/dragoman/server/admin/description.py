@@ -65,6 +65,7 @@ _WHOLE: JSONObject = {
         "uptime": {"type": "number"},
         "runs": {"type": "object", "additionalProperties": {"type": "integer"}},
         "last": {"type": "object"},
+        "simulator": _NULLABLE_TEXT,
         "backend": {"type": "object"},
     },
 }

@@ -22,6 +22,7 @@ from dragoman.events import (
     MessageStart,
     MessageStop,
 )
+from dragoman.messages import JSONObject
 from dragoman.runs import Run
 from dragoman.runs.journal import Journal
 from dragoman.stores.runs import RunRecord
@@ -63,11 +64,15 @@ class Following:
         yield _said("end", (await self._journal.get(run.id)).told())
 
 
+def told_of(record: RunRecord) -> list[tuple[str, JSONObject]]:
+    """What is told of a run that is over: events, each with its name."""
+    said = [] if record.answered is None else [("message", record.answered)]
+    return [("run", record.told()), *said, ("end", record.told())]
+
+
 async def _of_record(record: RunRecord) -> AsyncIterator[bytes]:
-    yield _said("run", record.told())
-    if record.answered is not None:
-        yield _said("message", record.answered)
-    yield _said("end", record.told())
+    for name, data in told_of(record):
+        yield _said(name, data)
 
 
 def _told(run: Run, events: list[Event] | None) -> Iterator[bytes]:

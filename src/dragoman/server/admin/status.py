@@ -35,6 +35,7 @@ class Status:
             "uptime": round(time.time() - self._since, 1),
             "runs": self._runs(),
             "last": self._engine.journal.last(),
+            "simulator": self._operations.simulator,
             "backend": {"name": self._operations.backend, **self._operations.status(), "more": inquired},
         }
         return json_response(status)

@@ -1,37 +1,10 @@
-"""Tables, and the words in them."""
+"""The figures of a run, as people read them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import click
-
-_COLOURS = {"queued": "blue", "running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
-_HEADS = ("RUN", "STATUS", "MODEL", "PATH", "CLIENT", "TOKENS", "COST", "TOOK", "BEGAN")
-_WIDTHS = (36, 9, 18, 4, 6, 13, 9, 8, 0)
+_LEAST = 0.0001
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-
-
-def run_head() -> str:
-    """The head of a table of runs."""
-    return _line(_HEADS)
-
-
-def run_row(run: Mapping[str, object]) -> str:
-    """One run, as the admin API tells it. The widths are fixed, so that rows can follow one by one."""
-    status = str(run["status"])
-    cells = (
-        str(run["id"]),
-        status,
-        str(run["model"]),
-        str(run["path"] or "-"),
-        str(run["client"]),
-        tokens(run),
-        dollars(run),
-        took(run),
-        f"{ago(run['created'])} ago",
-    )
-    # Coloured at last: colour takes no room.
-    return _line(cells).replace(f" {status} ", f" {click.style(status, fg=_COLOURS.get(status))} ", 1)
 
 
 def tokens(run: Mapping[str, object]) -> str:
@@ -47,7 +20,9 @@ def tokens(run: Mapping[str, object]) -> str:
 def dollars(run: Mapping[str, object]) -> str:
     """What it cost."""
     cost = run["cost"]
-    return f"${cost:.4f}" if isinstance(cost, int | float) else "-"
+    if not isinstance(cost, int | float):
+        return "-"
+    return f"<${_LEAST}" if 0 < cost < _LEAST else f"${cost:.4f}"
 
 
 def took(run: Mapping[str, object]) -> str:
@@ -67,7 +42,3 @@ def ago(moment: object) -> str:
         if seconds >= unit:
             return f"{seconds // unit} {letter}"
     return f"{max(0, seconds)} s"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
