@@ -9,6 +9,7 @@ import httpx
 from behind import behind
 from commands import run
 from scripted import QUESTION
+from terminals import in_terminal
 
 from dragoman.cli.status_words import status_lines
 from dragoman.simulator import Simulator
@@ -141,6 +142,23 @@ def test_sign_ins() -> None:
     assert "does not say" in words(signed_in, sign_in={"state": "unknown"})
     assert "up 1 d 2 h" in valid
     assert "Answers     none yet" in valid
+
+
+async def test_of_several_upstreams(tmp_path: Path) -> None:
+    """Each with its state and what is left of its budget; the version of Claude Code is that which they run."""
+    (tmp_path / "dragoman.toml").write_text(
+        '[upstreams.mine]\nbackend = "runtime"\napi_key = "sk-ant-dummy"\ndaily_budget = 1.5\n\n'
+        '[upstreams.work]\nbackend = "api"\napi_key = "sk-ant-dummy"\n'
+    )
+    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml"):
+        code, shown = await in_terminal(tmp_path, "status")
+    assert code == 0
+    assert "Claude      simulated at http://127.0.0.1:" in shown
+    assert "  Upstream    mine, ready\n    Backend     runtime\n" in shown
+    assert "    Budget      $0.0000 of $1.5 spent until " in shown
+    assert "  Upstream    work, ready\n    Backend     api\n" in shown
+    assert "claude-agent-sdk 0." in shown
+    assert "Claude Code 2." in shown
 
 
 def test_several_accounts() -> None:

@@ -76,6 +76,9 @@ def _upstreams(backend: _Told, more: _Told, *, simulated: bool) -> Iterator[str]
         why = f": {upstream['reason']}" if upstream.get("reason") else ""
         yield _line("Upstream", f"{name}, {click.style(state, fg='green' if state == 'ready' else 'yellow')}{why}")
         yield from _account(upstream, cast("_Told", more.get(name) or {}), "  ", simulated=simulated)
+        if budget := cast("_Told | None", upstream.get("budget")):
+            spent, daily = budget["spent_dollars"], budget["daily_dollars"]
+            yield _line("Budget", f"${spent} of ${daily} spent until {budget['resets']}", "  ")
 
 
 def _authentication(backend: _Told, sign_in: _Told) -> str:
@@ -107,7 +110,9 @@ def _answers(last: _Told) -> str:
 
 def _versions(told: _Told, backend: _Told, more: _Told) -> str:
     names = {"claude_code": "Claude Code", "claude_agent_sdk": "claude-agent-sdk"}
-    found = {"python": told["python"], "anthropic_version": backend.get("anthropic_version"), **more}
+    ours = {"python": told["python"], "anthropic_version": backend.get("anthropic_version")}
+    nested = [upstream for upstream in more.values() if isinstance(upstream, Mapping)]
+    found = ours | {name: value for told_of in (*nested, more) for name, value in told_of.items()}
     labels = {"python": "Python", "anthropic_version": "Messages API", **names}
     return ", ".join(f"{labels[name]} {value}" for name, value in found.items() if name in labels and value)
 
