@@ -15,7 +15,7 @@ from dragoman.backends.claude_cli.output import Output, Outputs
 from dragoman.backends.claude_cli.question import Question, question
 from dragoman.backends.claude_cli.run import CliRun
 from dragoman.backends.claude_cli.whole import WholeAnswer
-from dragoman.backends.claude_code import leftovers
+from dragoman.backends.claude_code import leftovers, official
 from dragoman.backends.claude_code.installation import environment, locate, prepare
 from dragoman.backends.claude_code.launch import launch
 from dragoman.backends.claude_code.turn import Turn
@@ -101,6 +101,14 @@ class ClaudeCliBackend:
         signed_in = "signed_in" if self._options.signed_in else None
         account = signed_in or ("api_key" if self._options.api_key else "none")
         return {"authentication": account, "processes": {"all": len(self._runs)}}
+
+    async def inquire(self) -> JSONObject:
+        """The command's version, and how a sign-in stands; see `dragoman.backends.base.Inquires`."""
+        where = self._options, environment(self._options), self._work
+        told: JSONObject = {"claude_code": await official.version(*where)}
+        if self._options.signed_in:
+            told["sign_in"] = await official.sign_in(*where)
+        return told
 
     def _account_missing(self) -> str | None:
         if self._options.signed_in or self._options.api_key:

@@ -32,6 +32,7 @@ from dragoman.backends.runtime.plan import Plan, plan
 from dragoman.backends.runtime.pool import Pool
 from dragoman.backends.runtime.seeds import Seeds
 from dragoman.backends.runtime.session import Session
+from dragoman.backends.runtime.sign_in import SignIn
 from dragoman.backends.runtime.tracing import log_start, trace_process
 from dragoman.catalog import Catalog
 from dragoman.errors import NotFound, NotSignedIn
@@ -61,7 +62,7 @@ class RuntimeBackend:
         self._work = options.state_dir / "work"
         self._seeds = Seeds(options, self._work)
         self._listed: list[ListedModel] = []
-        self._refused: float | None = None
+        self._sign_in = SignIn(self._asked_official, self._let_go, self._pool.resume)
 
     async def start(self) -> None:
         """Make our directories and begin to boot spares."""
@@ -74,6 +75,7 @@ class RuntimeBackend:
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
+        await self._sign_in.aclose()
         await self._agents.aclose()
         await self._pool.aclose()
         self._live.clear()
@@ -93,9 +95,10 @@ class RuntimeBackend:
                     yield event
         except NotSignedIn:
             if self._options.signed_in:
-                raise self._sign_in_refused() from None
+                self._sign_in.refused()
+                raise NotSignedIn(refused_words(self._environment)) from None
             raise
-        self._sign_in_accepted()
+        self._sign_in.accepted()
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
         """The API's own count; see `dragoman.backends.base.CountsTokens`."""
@@ -111,16 +114,15 @@ class RuntimeBackend:
         """What is missing to ask Claude, and what to type."""
         return (
             self._account_missing()
-            or (refused_words(self._environment) if self._refused else None)
+            or (refused_words(self._environment) if not self._sign_in.usable() else None)
             or self._pool.trouble
         )
 
     async def inquire(self) -> JSONObject:
         """The runtime's version, and how a sign-in stands; see `dragoman.backends.base.Inquires`."""
-        where = self._options, self._environment, self._work
-        told: JSONObject = {"claude_code": await official.version(*where)}
+        told: JSONObject = {"claude_code": await official.version(self._options, self._environment, self._work)}
         if self._options.signed_in:
-            told["sign_in"] = {**await official.sign_in(*where), "refused_since": self._refused}
+            told["sign_in"] = {**await self._sign_in.look(), "refused_since": self._sign_in.refused_since}
         return told
 
     def status(self) -> JSONObject:
@@ -135,20 +137,13 @@ class RuntimeBackend:
             },
         }
 
-    def _sign_in_refused(self) -> NotSignedIn:
-        """Let go of all processes that hold a sign-in which Claude refuses, and start none until one is accepted.
-
-        Those that are started from now on read it anew, so that the owner need only sign in again.
-        """
-        self._refused = self._refused or time.time()
+    def _let_go(self) -> None:
+        """Of all processes that hold a sign-in which is of no use; those that are started from now on read it anew."""
         self._pool.pause()
         self._live.clear()
-        return NotSignedIn(refused_words(self._environment))
 
-    def _sign_in_accepted(self) -> None:
-        if self._refused:
-            self._refused = None
-            self._pool.resume()
+    async def _asked_official(self) -> JSONObject:
+        return await official.sign_in(self._options, self._environment, self._work)
 
     def _authentication(self) -> str:
         if self._options.signed_in:
