@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
-from scripted import ScriptedBackend, fails, hangs, opening, says, text
+from scripted import ScriptedBackend, by_turn, fails, hangs, opening, says, text
 
 from dragoman.catalog import MODELS
 from dragoman.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
@@ -23,12 +23,14 @@ class Memory:
 
     Attributes:
         broken: Whether it fails.
+        fault: What nobody foresaw.
         saves: How often something was saved.
     """
 
     def __init__(self) -> None:
         self.records: dict[str, RunRecord] = {}
         self.broken = False
+        self.fault: Exception | None = None
         self.closed = False
         self.saves = 0
 
@@ -36,6 +38,8 @@ class Memory:
         """Keep them."""
         if self.broken:
             raise StoreFailed("No.")
+        if self.fault:
+            raise self.fault
         self.saves += 1
         self.records |= {record.id: record for record in records}
 
@@ -187,20 +191,66 @@ async def test_many_are_written_together() -> None:
     assert store.saves <= 3
 
 
-async def test_a_store_that_fails() -> None:
-    """Runs go on as ever; what could not be written is lost, and what comes later is kept."""
-    engine, store = made(says("Hello"))
+async def test_a_store_that_fails_for_a_time() -> None:
+    """Runs go on as ever; what was not written is written then, without what was said, and nobody takes it for open."""
+    engine, store = made(by_turn(hangs(after=opening()), says("Hello")), content=True)
+    first = engine.submit(BODY, MODEL, client="me")
+    await first.next(None)
+    await engine.journal.flush()
     store.broken = True
-    lost = engine.submit(BODY, MODEL, client="me")
-    await ended(lost)
+    await first.cancel("over")
     await engine.journal.flush()
+    assert store.records[first.id].status == "running"
     store.broken = False
-    kept = engine.submit(BODY, MODEL, client="me")
-    await ended(kept)
+    second = engine.submit(BODY, MODEL, client="me")
+    await ended(second)
     await engine.journal.flush()
-    assert set(store.records) == {kept.id}
+    assert {id_: record.status for id_, record in store.records.items()} == {
+        first.id: "cancelled",
+        second.id: "succeeded",
+    }
+    assert [store.records[run.id].answered is None for run in (first, second)] == [True, False]
     with pytest.raises(NotFound, match="go on from"):
         await engine.journal.page(RunQuery(after="run_none"))
+
+
+async def test_what_waits_for_a_store_is_bounded() -> None:
+    """The newest thousand."""
+    engine, store = made(says("Hello"))
+    store.broken = True
+    for _ in range(11):
+        runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
+        await asyncio.gather(*map(ended, runs))
+        await engine.journal.flush()
+    store.broken = False
+    await engine.journal.flush()
+    assert len(store.records) == 1000
+    assert runs[-1].id in store.records
+
+
+async def test_a_record_that_cannot_be_written_at_all() -> None:
+    """It is in the log, and in nobody's way."""
+    engine, store = made(says("Hello"))
+    store.fault = UnicodeEncodeError("utf-8", "x", 0, 1, "no")
+    run = engine.submit(BODY, MODEL, client="me")
+    await ended(run)
+    await engine.journal.flush()
+    store.fault = None
+    await engine.journal.flush()
+    assert store.records == {}
+
+
+async def test_pages_without_a_store() -> None:
+    """Those that go on, a page at a time."""
+    engine = Engine(ScriptedBackend(hangs()), Limits())
+    runs = [engine.submit(BODY, MODEL, client="me").id for _ in range(3)]
+    first = await engine.journal.page(RunQuery(limit=2))
+    second = await engine.journal.page(RunQuery(limit=2, after=first.runs[-1].id))
+    assert ([record.id for record in first.runs], first.more) == (runs[:0:-1], True)
+    assert ([record.id for record in second.runs], second.more) == (runs[:1], False)
+    with pytest.raises(NotFound, match="go on from"):
+        await engine.journal.page(RunQuery(after="run_none"))
+    await engine.aclose(0)
 
 
 async def test_without_a_store() -> None:

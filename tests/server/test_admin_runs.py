@@ -164,6 +164,29 @@ async def test_following() -> None:
     assert parsed(after)[-1][1]["status"] == "succeeded"
 
 
+async def test_following_where_nothing_is_kept() -> None:
+    """The run is known while it goes on, and its end is told like any other's."""
+    go = asyncio.Event()
+
+    async def script(_request: object) -> AsyncGenerator[Event, None]:
+        yield opening()[0]
+        await go.wait()
+        for event in [*opening()[1:], text("Hello"), *ending()]:
+            yield event
+
+    async with served(script, runs_kept=0) as gateway:
+        asking = asyncio.create_task(ask(gateway))
+        await gateway.backend.entered.wait()
+        id_ = (await gateway.http.get("/admin/runs")).json()["runs"][0]["id"]
+        async with gateway.http.stream("GET", f"/admin/runs/{id_}/events") as answer:
+            parts = answer.aiter_text()
+            said = await anext(parts)
+            go.set()
+            said += "".join([part async for part in parts])
+        await asking
+    assert (parsed(said)[-1][0], parsed(said)[-1][1]["status"]) == ("end", "succeeded")
+
+
 async def test_following_a_run_that_waits() -> None:
     """It is told when the run gets its place."""
     async with served(hangs(after=opening()), max_concurrency=1) as gateway:

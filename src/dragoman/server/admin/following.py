@@ -47,7 +47,7 @@ class Following:
 
     async def _of(self, run: Run) -> AsyncIterator[bytes]:
         with run.watched() as watcher:
-            record = await self._journal.get(run.id)
+            record = self._journal.record(run)
             yield _said("run", record.told())
             status = record.status
             while True:
@@ -61,7 +61,7 @@ class Following:
                     yield _said("status", {"status": status})
                 if not await watcher.wait(self._heartbeat):
                     yield _HEARTBEAT
-        yield _said("end", (await self._journal.get(run.id)).told())
+        yield _said("end", self._journal.record(run).told())
 
 
 def told_of(record: RunRecord) -> list[tuple[str, JSONObject]]:
