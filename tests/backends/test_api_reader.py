@@ -126,6 +126,9 @@ def test_the_usual_limit_has_room_for_the_largest_budget(model: object) -> None:
         ({"retry-after": "soon"}, None),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "x"}, None),
+        ({"retry-after": "1e999"}, None),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "nan"}, None),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )

@@ -14,6 +14,7 @@ FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
     (Fault(status=400, message="something is off"), errors.InvalidRequest),
     (Fault(status=400, message="prompt is too long: 9 tokens > 8 maximum"), errors.ContextTooLong),
     (Fault(status=400, message="Your credit balance is too low"), errors.QuotaExceeded),
+    (Fault(status=400, message="tool_choice: Tool 'look_up_billing' not found"), errors.InvalidRequest),
     (Fault(status=401), errors.NotSignedIn),
     (Fault(status=402, error_type="billing_error", message="pay first"), errors.QuotaExceeded),
     (Fault(status=403), errors.Forbidden),

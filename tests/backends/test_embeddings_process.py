@@ -92,6 +92,16 @@ async def test_a_broken_model_is_started_anew(word: str) -> None:
         assert await started(embedder) != before
 
 
+async def test_a_model_that_was_killed_between_requests_is_not_missed() -> None:
+    """The next request is answered, by another process."""
+    async with model() as embedder:
+        before = await started(embedder)
+        assert embedder._process
+        before.kill()
+        await embedder._process._process.wait()
+        assert await started(embedder) != before
+
+
 async def test_a_model_that_cannot_be_loaded() -> None:
     """Said with its name; why is for the log."""
     async with model("missing") as embedder:

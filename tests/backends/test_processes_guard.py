@@ -2,7 +2,11 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+import uvloop
 
 from dragoman.backends.processes import Guard, Process
 
@@ -28,8 +32,14 @@ async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> N
     await goes_on.exited
 
 
-async def test_without_a_shell_nothing_is_missed() -> None:
-    """Neither one that was never started nor one that died does harm."""
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_without_a_shell_nothing_is_missed(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Neither one that was never started nor one that died does harm, on any loop that the gateway runs on."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_without_a_shell())
+
+
+async def _without_a_shell() -> None:
     never = Guard()
     never.add(1)
     await never.aclose()
@@ -38,6 +48,8 @@ async def test_without_a_shell_nothing_is_missed() -> None:
     assert killed._shell
     killed._shell.send_signal(signal.SIGKILL)
     await killed._shell.wait()
-    killed.add(1)
+    for number in range(10):
+        killed.add(number)
+        await asyncio.sleep(0)  # lets the loop find out that nobody reads
     killed.remove(1)
     await killed.aclose()

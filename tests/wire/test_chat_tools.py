@@ -195,6 +195,7 @@ def test_web_search() -> None:
         ({"tools": [WEATHER], "tool_choice": _allowed("auto", "f")}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "tool_choice.type"),
         ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": _allowed("required")}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call"),
         ({"functions": [{"name": "a b"}]}, "functions[0].name"),

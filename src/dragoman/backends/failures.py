@@ -50,6 +50,8 @@ _QUOTA = re.compile(
     r"credit balance|billing|spend limit|usage limit|limit reached|extra usage|hit your limit|out of credits",
     re.IGNORECASE,
 )
+_OF_A_FIELD = re.compile(r"[a-z_]+(\.\w+)*: ")
+"""How the API begins where it refuses a part of the request; what follows may quote names of the client's own."""
 _FIGURES = re.compile(r"~?(?P<has>\d[\d,]*) tokens (\(limit |> )(?P<takes>\d[\d,]*)")
 
 _PAYMENT_REQUIRED = 402
@@ -70,7 +72,7 @@ def api_error(
         retry_after: Seconds to wait, if the API told.
         advice: What to do where the key or sign-in is refused.
     """
-    if _QUOTA.search(said) or status == _PAYMENT_REQUIRED:
+    if status == _PAYMENT_REQUIRED or (_QUOTA.search(said) and not _OF_A_FIELD.match(said)):
         return QuotaExceeded(f"Claude says: {said}. Look at https://platform.claude.com/settings/billing.")
     if _PROMPT_TOO_LONG.search(said):
         return ContextTooLong(too_long(said), param="messages")

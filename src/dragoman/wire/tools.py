@@ -94,12 +94,13 @@ def offered(tools: Mapping[str, JSONObject], wanted: Wanted) -> list[JSONObject]
     Raises:
         InvalidRequest: The choice names a tool that is not there, or forces one where there is none.
     """
-    if wanted.forced and not tools:
-        raise InvalidRequest(f"`{wanted.param}` forces a tool, but there are none.", param=wanted.param)
     named = {wanted.name} if wanted.name else wanted.only or frozenset()
     for name in sorted(named - tools.keys()):
         raise InvalidRequest(f"`{wanted.param}` names the tool `{name}`, but there is none.", param=wanted.param)
-    return [tool for name, tool in tools.items() if wanted.only is None or name in wanted.only]
+    found = [tool for name, tool in tools.items() if wanted.only is None or name in wanted.only]
+    if wanted.forced and not found:
+        raise InvalidRequest(f"`{wanted.param}` forces a tool, but there are none.", param=wanted.param)
+    return found
 
 
 def set_tools(body: MessagesRequest, box: Toolbox, called: Iterable[str]) -> None:

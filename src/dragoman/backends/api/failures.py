@@ -1,5 +1,6 @@
 """A call that failed: the error that it is for the client, and whether it is worth another try."""
 
+import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -131,14 +132,14 @@ def _sentence(words: str | None, status: int) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, out of a number of them, of milliseconds, or a date."""
+    """Seconds, out of a number of them, of milliseconds, or a date; none where there is no end to them."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        said = headers.get("retry-after", "")
-        if not said:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        elif not (said := headers.get("retry-after", "")):
             return None
-        seconds = float(said) if said[:1].isdigit() else parsedate_to_datetime(said).timestamp() - time.time()
+        else:
+            seconds = float(said) if said[:1].isdigit() else parsedate_to_datetime(said).timestamp() - time.time()
     except ValueError:
         return None
-    return max(0.0, seconds)
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -107,6 +107,8 @@ class LocalEmbedder:
             self._current = []
 
     async def _answers(self, inputs: list[str | list[int]]) -> list[Answer]:
+        if self._process is not None and not self._process.alive:
+            await self._end_process()  # killed while it had nothing to do, as machines short of memory do
         if self._process is None:
             self._process = await ModelProcess.start(self._place)
             log.info("embeddings.loaded", model=self.model, max_tokens=self._process.max_tokens)

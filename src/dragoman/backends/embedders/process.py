@@ -53,6 +53,11 @@ class ModelProcess:
             raise
         return started
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.returncode is None
+
     async def ask(self, batch: Batch) -> Answers:
         """Have a batch embedded. After a failure or a cancellation the process is good for nothing but `aclose`.
 

@@ -78,6 +78,8 @@ class Guard:
             await shell.wait()
 
     def _tell(self, line: str) -> None:
-        if self._shell is not None and self._shell.stdin is not None:
-            with contextlib.suppress(ConnectionError):
-                self._shell.stdin.write(line.encode())
+        stdin = self._shell.stdin if self._shell is not None else None
+        if stdin is None or stdin.is_closing():  # uvloop raises where nobody reads any more
+            return
+        with contextlib.suppress(ConnectionError):
+            stdin.write(line.encode())
