@@ -146,7 +146,7 @@ async def test_cancelling() -> None:
     assert engine.running == 0
     with pytest.raises(RunCancelled):
         await run.next(None)
-    with pytest.raises(Conflict, match="cancelled already"):
+    with pytest.raises(Conflict, match="over already: cancelled"):
         await engine.journal.cancel(run.id)
     with pytest.raises(NotFound):
         await engine.journal.cancel("run_none")
