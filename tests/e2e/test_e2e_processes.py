@@ -3,21 +3,15 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from commands import environment, line
-from gateways import OLD, PATIENCE, Watched, body, gateway, question, read, soon
+from gateways import OLD, Watched, body, gateway, question, read, soon
 from runtime_harness import children_of
 from scripted import clean
-
-from dragoman.simulator import Simulator
+from served import served
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
@@ -70,37 +64,6 @@ async def test_a_client_that_does_not_wait_for_a_plain_answer(tmp_path: Path) ->
         asking.cancel()
         await soon(asyncio.shield(session.exited))
         assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "agents": 0, "all": 0}
-
-
-@dataclass
-class Served:
-    """A gateway that runs as a process of its own."""
-
-    process: asyncio.subprocess.Process
-    simulator: Simulator
-    http: httpx.AsyncClient
-
-
-@asynccontextmanager
-async def served(home: Path, *arguments: str, **added: str) -> AsyncIterator[Served]:
-    """The installed command, as users start it, in front of a simulator outside of it."""
-    command = str(Path(sys.executable).with_name("dragoman"))
-    async with Simulator() as simulator:
-        account = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "sk-ant-dummy", **added}
-        process = await asyncio.create_subprocess_exec(
-            *(command, "serve", "-p", "0", "-m", "--log-file", "log", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            cwd=home,
-            env={**environment(home), **account},
-        )
-        try:
-            address = await line(process, "http")
-            async with httpx.AsyncClient(base_url=f"{address}/v1", timeout=PATIENCE) as http:
-                yield Served(process, simulator, http)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await soon(process.communicate())
 
 
 async def test_a_killed_gateway_leaves_no_process(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""The installed command, as users start it, in front of a simulator outside of it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from commands import environment, line
+from gateways import PATIENCE, soon
+from openai import AsyncOpenAI
+
+from dragoman.simulator import Simulator
+
+
+@dataclass
+class Served:
+    """A gateway that runs as a process of its own.
+
+    Attributes:
+        process: The gateway.
+        simulator: What it asks.
+        http: A client of its `/v1`.
+        openai: The official one.
+    """
+
+    process: asyncio.subprocess.Process
+    simulator: Simulator
+    http: httpx.AsyncClient
+    openai: AsyncOpenAI
+
+    @property
+    def url(self) -> str:
+        """Its address, without `/v1`."""
+        return str(self.http.base_url).removesuffix("/v1/")
+
+
+@asynccontextmanager
+async def served(home: Path, *arguments: str, **added: str) -> AsyncIterator[Served]:
+    """Start one, with variables of its own, and end it."""
+    command = str(Path(sys.executable).with_name("dragoman"))
+    async with Simulator() as simulator:
+        account = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "sk-ant-dummy", **added}
+        process = await asyncio.create_subprocess_exec(
+            *(command, "serve", "-p", "0", "-m", "--log-file", "log", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=home,
+            env={**environment(home), **account},
+        )
+        try:
+            address = f"{await line(process, 'http')}/v1"
+            async with (
+                httpx.AsyncClient(base_url=address, timeout=PATIENCE) as http,
+                AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=PATIENCE) as openai,
+            ):
+                yield Served(process, simulator, http, openai)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await soon(process.communicate())
