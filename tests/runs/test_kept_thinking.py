@@ -101,6 +101,22 @@ async def test_a_conversation_that_returns_without_thinking_gets_it_back(api: Ap
     assert api.sent[3]["content"] == second["content"]
 
 
+async def test_thinking_between_texts_goes_back_between_them(api: Api) -> None:
+    """Chat clients send the texts of an answer as one; behind both of them the second thought would be refused."""
+    question: MessagesRequest = {"model": BOUND, "messages": [user("Why?")]}
+    content: list[Block] = [
+        {"type": "thinking", "thinking": "", "signature": "1"},
+        {"type": "text", "text": "So. "},
+        {"type": "thinking", "thinking": "", "signature": "2"},
+        {"type": "text", "text": "And so."},
+    ]
+    await api.thinking.remember(question, {"content": content})
+    sent = Message(role="assistant", content=[{"type": "text", "text": "So. And so."}])
+    back: MessagesRequest = {"model": BOUND, "messages": [user("Why?"), sent, user("Go on")]}
+    restored = await api.thinking.restore(back, _model(BOUND))
+    assert restored.body["messages"][1]["content"] == content
+
+
 async def test_a_changed_conversation_loses_all_its_thinking_with_a_notice(api: Api) -> None:
     """An earlier answer's thinking that is lost makes the later one's invalid: the API would refuse it."""
     messages = [user("Think: hello")]

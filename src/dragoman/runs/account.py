@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from dragoman.backends.base import Backend, Operated, RunRequest
+from dragoman.errors import InvalidRequest
 from dragoman.runs.pauses import whole
 from dragoman.runs.run import Run
-from dragoman.runs.thinking import Thinking, settled
+from dragoman.runs.thinking import Thinking, changed, is_foreign, settled
 
 
 @runtime_checkable
@@ -32,11 +33,13 @@ class Account:
     Args:
         backend: How Claude is asked. Whoever made it starts and closes it.
         thinking: Keeps thinking between the requests of a conversation, if anything does.
+        alone: Whether there is no other account: then what is refused as another's thinking is asked without it.
     """
 
-    def __init__(self, backend: Backend, thinking: Thinking | None = None) -> None:
+    def __init__(self, backend: Backend, thinking: Thinking | None = None, *, alone: bool = False) -> None:
         self.backend = backend
         self._thinking = thinking
+        self._alone = alone
 
     async def ask(self, request: RunRequest, run: Run) -> None:
         """See `Asks.ask`."""
@@ -50,6 +53,19 @@ class Account:
         run.noted(restored.notices)
         if restored.body is not request.body:
             request = replace(request, body=restored.body)
-        await whole(self.backend.run, request, run)
+        request = await self._asked(request, run)
         if thinking:
             await thinking.remember(request.body, run.said().message)
+
+    async def _asked(self, request: RunRequest, run: Run) -> RunRequest:
+        """Ask, and return what was asked in the end."""
+        try:
+            await whole(self.backend.run, request, run)
+        except InvalidRequest as error:
+            if not self._alone or run.begun or not is_foreign(error):
+                raise
+            bare = changed(request.body)
+            run.noted(bare.notices)
+            request = replace(request, body=bare.body)
+            await whole(self.backend.run, request, run)
+        return request

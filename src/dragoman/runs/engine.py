@@ -59,7 +59,7 @@ class Engine:
     ) -> None:
         self.journal = journal or Journal()
         self._backend = backend
-        self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking)
+        self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking, alone=True)
         self.limits = limits
         self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
         self._rate = RateLimit(limits.requests_per_minute)

@@ -7,20 +7,26 @@ before it is the same to the byte, earlier thinking included; where that is in d
 is left out, with a notice.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
 import msgspec
 
 from dragoman.catalog import Model
-from dragoman.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
+from dragoman.errors import GatewayError
+from dragoman.messages import FinalMessage, JSONObject, Message, MessagesRequest
 from dragoman.notices import Notice
 from dragoman.prefix import THINKING, Prefix, fixed_parts
+from dragoman.runs.skeleton import Skeleton, filled, skeleton_of
 from dragoman.stores.base import Keep
 
-_Placed: TypeAlias = list[tuple[int, Block]]
-"""Thinking blocks, each with its place in its message."""
+_FORM = 2
+"""Of what is kept. It counts in the names, so that what an older gateway kept is not found."""
+
+_FOREIGN = re.compile(r"bound to a different (conversation|account|organization)", re.IGNORECASE)
+"""What the API says of thinking that is not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +35,18 @@ class _Kept:
 
     Attributes:
         before: The exact name of the conversation before it.
-        blocks: Its thinking.
+        bones: Its thinking, and where that stood.
     """
 
     before: str
-    blocks: _Placed
+    bones: Skeleton
 
     def encoded(self) -> bytes:
-        return msgspec.json.encode([self.before, self.blocks])
+        return msgspec.json.encode([self.before, self.bones])
 
     @classmethod
     def decoded(cls, value: bytes) -> "_Kept":
-        before, blocks = msgspec.json.decode(value)
-        return cls(before, [(place, block) for place, block in blocks])
+        return cls(*msgspec.json.decode(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,12 @@ class Thinking:
         kept = await self._kept(body)
         if not kept:
             return settled(body)
-        messages = _with_thinking(body["messages"], kept)
+        messages = list(body["messages"])
+        for number, what in list(kept.items()):
+            if content := filled(what.bones, messages[number]["content"]):
+                messages[number] = Message(role="assistant", content=content)
+            else:
+                del kept[number]
         if model.bound_thinking and not self._unbroken(body, messages, kept):
             bare = [_without_thinking(message) for message in messages]
             detail = "The conversation was changed since the model thought in it; all its thinking was left out."
@@ -94,8 +104,8 @@ class Thinking:
             message: The answer.
         """
         content = message["content"]
-        placed = [(place, block) for place, block in enumerate(content) if block.get("type") in THINKING]
-        if not placed:
+        bones = skeleton_of(content)
+        if bones is None:
             return
         exact = Prefix(self._fixed(body), exact=True)
         name = Prefix(self._fixed(body))
@@ -103,7 +113,7 @@ class Thinking:
             exact.add(earlier)
             name.add(earlier)
         name.add(Message(role="assistant", content=content))
-        await self._keep.put(name.name, _Kept(exact.name, placed).encoded())
+        await self._keep.put(name.name, _Kept(exact.name, bones).encoded())
 
     async def _kept(self, body: MessagesRequest) -> dict[int, _Kept]:
         """What is kept of each assistant message that came without its thinking."""
@@ -132,7 +142,7 @@ class Thinking:
         return True
 
     def _fixed(self, body: MessagesRequest) -> JSONObject:
-        return {**fixed_parts(body), "account": self._account}
+        return {**fixed_parts(body), "account": self._account, "form": _FORM}
 
 
 def elsewhere(body: MessagesRequest) -> Restored:
@@ -141,11 +151,23 @@ def elsewhere(body: MessagesRequest) -> Restored:
     Args:
         body: The request; it is not changed.
     """
-    if not any(_thinks(message) for message in body["messages"]):
-        return Restored(body)
-    detail = "The conversation goes on at another account; the thinking of the one before was left out."
-    bare = [_without_thinking(message) for message in body["messages"]]
-    return Restored(_with(body, bare), (Notice("left_out", "messages", detail),))
+    return _bare(body, "The conversation goes on at another account; the thinking of the one before was left out.")
+
+
+def changed(body: MessagesRequest) -> Restored:
+    """A request without thinking that the API refuses.
+
+    Clients that send thinking back themselves may have changed what was before it, or put it in another place.
+
+    Args:
+        body: The request; it is not changed.
+    """
+    return _bare(body, "Claude refuses the thinking in this conversation, which was changed; all of it was left out.")
+
+
+def is_foreign(error: GatewayError) -> bool:
+    """Whether the API refuses a request because thinking in it is not its own, or not of this conversation."""
+    return bool(_FOREIGN.search(error.message))
 
 
 def settled(body: MessagesRequest, *notices: Notice) -> Restored:
@@ -162,22 +184,19 @@ def settled(body: MessagesRequest, *notices: Notice) -> Restored:
     return Restored(off, (*notices, Notice("ignored", "reasoning_effort", detail)))
 
 
+def _bare(body: MessagesRequest, detail: str) -> Restored:
+    if not any(_thinks(message) for message in body["messages"]):
+        return Restored(body)
+    bare = [_without_thinking(message) for message in body["messages"]]
+    return Restored(_with(body, bare), (Notice("left_out", "messages", detail),))
+
+
 def _lacks_thinking(message: Message) -> bool:
     return message["role"] == "assistant" and not _thinks(message)
 
 
 def _thinks(message: Message) -> bool:
     return any(block.get("type") in THINKING for block in message["content"])
-
-
-def _with_thinking(messages: list[Message], kept: dict[int, _Kept]) -> list[Message]:
-    made = list(messages)
-    for number, what in kept.items():
-        content = list(messages[number]["content"])
-        for place, block in what.blocks:
-            content.insert(place, block)
-        made[number] = Message(role="assistant", content=content)
-    return made
 
 
 def _without_thinking(message: Message) -> Message:

@@ -6,7 +6,6 @@ rate limited, out, or over its budget. Then it stays where it went.
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,13 +28,10 @@ from dragoman.model_list import ListedModel
 from dragoman.runs.routing.choice import Choice, Choices
 from dragoman.runs.routing.upstream import Upstream
 from dragoman.runs.run import Run
-from dragoman.runs.thinking import elsewhere
+from dragoman.runs.thinking import elsewhere, is_foreign
 
 _OF_THE_ACCOUNT = (RateLimited, QuotaExceeded, Overloaded, UpstreamFailed, TimedOut, NotSignedIn)
 """Failures that another account may not have. All others are the request's own."""
-
-_FOREIGN = re.compile(r"bound to a different (conversation|account|organization)", re.IGNORECASE)
-"""What the API says of thinking that is not its own."""
 
 log = structlog.get_logger("dragoman.routing")
 
@@ -145,7 +141,7 @@ class Router:
         try:
             await upstream.ask(request, run)
         except InvalidRequest as error:
-            if run.begun or not _FOREIGN.search(error.message):
+            if run.begun or not is_foreign(error):
                 raise
             # Where the conversation was before is forgotten, by a new start or on another machine.
             self._choices.mix(choice, upstream)
