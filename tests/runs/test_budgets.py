@@ -1,12 +1,13 @@
 """Daily budgets: exact, across restarts and failures, and what happens when they are used up."""
 
+import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from routing_fakes import Clock, Fake, Memory, Routed, ask, request, user
+from routing_fakes import Clock, Fake, Memory, Routed, ask, assistant, request, user
 
 from dragoman.errors import QuotaExceeded, UpstreamFailed
 from dragoman.runs.routing import Budget, Metered
@@ -41,6 +42,18 @@ async def test_a_used_up_budget_sends_runs_to_the_next() -> None:
     router = await routed.router()
     assert [(await ask(router)).upstream for _ in range(3)] == ["one", "one", "two"]
     assert routed.upstreams["one"].status()["state"] == "budget_used"
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+async def test_those_that_waited_for_a_place_spend_no_more_than_is_left(*, fallback: bool) -> None:
+    """What is used up while they wait sends them on, or ends them; the account did nothing wrong."""
+    routed = Routed({"one": Fake(), "two": Fake()}, fallback=fallback).add("one", daily="0.007", places=1)
+    router = await routed.router()
+    grown = request(user("Hi"), assistant(), user("And now?"))  # such ones wait for their own account
+    asked = await asyncio.gather(*(ask(router, grown) for _ in range(5)), return_exceptions=True)
+    assert routed.asked() == ([2, 3] if fallback else [2, 0])
+    assert [isinstance(one, QuotaExceeded) for one in asked] == [False, False, *[not fallback] * 3]
+    assert routed.upstreams["one"].status()["failures"] == 0
 
 
 async def test_where_all_are_used_up_the_error_names_them_and_when_they_start_anew() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dragoman.backends.base import RunRequest
-from dragoman.errors import Forbidden, NotFound, QuotaExceeded
+from dragoman.errors import Forbidden, NotFound
 from dragoman.runs.routing.conversation import conversation_of, rank_of
-from dragoman.runs.routing.upstream import Upstream
+from dragoman.runs.routing.upstream import Upstream, over_budget
 
 _MOST_MOVED = 10_000
 
@@ -108,7 +108,7 @@ class Choices:
     def _candidates(self, allowed: Sequence[Upstream], *, at_home: bool) -> Sequence[Upstream]:
         within = [upstream for upstream in allowed if not upstream.used_up]
         if not within:
-            raise _used_up(allowed)
+            raise over_budget(allowed)
         awake = [upstream for upstream in within if not upstream.rest.left]
         if not awake:
             # A rest sends runs elsewhere; where there is no elsewhere, it refuses none.
@@ -122,13 +122,3 @@ def _for_nobody(client: str) -> Forbidden:
     return Forbidden(
         f"No upstream here serves the key `{client}`. The owner lists it in the `keys` of one.", code="key_not_served"
     )
-
-
-def _used_up(upstreams: Sequence[Upstream]) -> QuotaExceeded:
-    budgets = [(upstream.name, upstream.budget) for upstream in upstreams if upstream.budget]
-    said = " ".join(
-        f"The daily budget of the upstream `{name}` (${budget.daily}) is used up." for name, budget in budgets
-    )
-    _, first = budgets[0]
-    resets = f"It starts anew at {first.resets:%Y-%m-%d %H:%M} UTC."
-    return QuotaExceeded(f"{said} {resets}", retry_after=first.resets_in)

@@ -127,9 +127,10 @@ class Router:
         try:
             await self._ask_fitly(upstream, choice, request, run)
         except _OF_THE_ACCOUNT as error:
-            upstream.rest.failed(began, error.code, error.retry_after)
-            rests = round(upstream.rest.left, 1)
-            log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
+            if not upstream.used_up:  # then it is at rest until tomorrow, and nothing is wrong with it
+                upstream.rest.failed(began, error.code, error.retry_after)
+                rests = round(upstream.rest.left, 1)
+                log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
             raise
         upstream.rest.worked(began)
 

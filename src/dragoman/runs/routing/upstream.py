@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from dragoman.backends.base import RunRequest
+from dragoman.errors import QuotaExceeded
 from dragoman.messages import JSONObject
 from dragoman.runs.account import Account
 from dragoman.runs.admission import Admission
@@ -21,6 +22,17 @@ def serves(patterns: Sequence[str], model: str) -> bool:
     """Whether a model is among those that patterns name; of its versions, those that have a date are meant, too."""
     names = {model, _DATE.sub("", model)}
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def over_budget(upstreams: "Sequence[Upstream]") -> QuotaExceeded:
+    """What a client is told where the budgets of all of these are used up."""
+    budgets = [(upstream.name, upstream.budget) for upstream in upstreams if upstream.budget]
+    said = " ".join(
+        f"The daily budget of the upstream `{name}` (${budget.daily}) is used up." for name, budget in budgets
+    )
+    _, first = budgets[0]
+    resets = f"It starts anew at {first.resets:%Y-%m-%d %H:%M} UTC."
+    return QuotaExceeded(f"{said} {resets}", retry_after=first.resets_in)
 
 
 class Upstream:
@@ -85,12 +97,15 @@ class Upstream:
         """Ask, once there is a place.
 
         Raises:
+            QuotaExceeded: Nothing may be spent any more.
             GatewayError: There is no answer, or only the beginning of one.
         """
         ticket = self._admission.enter()
         try:
             if not ticket.granted.done():
                 await ticket.wait()
+            if self.used_up:  # by those that it waited for
+                raise over_budget([self])
             await self.account.ask(request, run)
         finally:
             ticket.leave()
