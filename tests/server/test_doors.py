@@ -123,7 +123,7 @@ async def test_host_names(host: str, status: int) -> None:
 
 async def test_any_host() -> None:
     """Behind a proxy that checks names itself, any may be allowed."""
-    async with served(says("Hello"), allow_host=("*",)) as gateway:
+    async with served(says("Hello"), allow_host=("*",), api_key=KEY) as gateway:
         assert (await gateway.http.get("/health", headers={"Host": "anything.example"})).status_code == 200
 
 
@@ -250,6 +250,7 @@ async def test_request_id(sent: str, *, kept: bool) -> None:
         ({"host": "box.local"}, "--api-key"),
         ({"host": "10.0.0.1", "api_key": KEY, "signed_in": True}, "--allow-remote-signed-in"),
         ({"allow_origin": "*"}, "--api-key"),
+        ({"allow_host": "*"}, "--api-key"),
     ],
 )
 async def test_unsafe_settings_are_refused(given: dict[str, object], named: str) -> None:

@@ -14,6 +14,11 @@ def check_exposure(settings: Settings) -> None:
         raise BadSettings(
             "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
         )
+    if "*" in settings.allow_host and not _keyed(settings):
+        raise BadSettings(
+            "allow_host (--allow-host) is `*`: every web page could rebind its own name to this machine and use the "
+            "gateway. Name the hosts, or set a key: --api-key KEY."
+        )
     if is_loopback(settings.host):
         return
     if not _keyed(settings):
