@@ -7,7 +7,7 @@ from dragoman.messages import JSONObject
 from dragoman.runs.recording import Recording
 from dragoman.runs.records import record_of
 from dragoman.runs.run import Run
-from dragoman.stores.runs import RunPage, RunQuery, RunRecord, RunStore
+from dragoman.stores.runs import OPEN, RunPage, RunQuery, RunRecord, RunStore
 
 
 class Journal:
@@ -89,9 +89,10 @@ class Journal:
         run = self.live(id_)
         if run is None:
             status = (await self.get(id_)).status
-            open_ = status in {"queued", "running"}
             raise Conflict(
-                "Another gateway has this run: ask that one." if open_ else f"This run is over already: {status}."
+                "Another gateway has this run: ask that one."
+                if status in OPEN
+                else f"This run is over already: {status}."
             )
         await run.cancel("cancelled by the operator", RunCancelled("The operator of the gateway cancelled this run."))
         return self.record(run)
