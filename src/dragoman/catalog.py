@@ -204,6 +204,10 @@ _DATED = re.compile(r"(?P<id>claude-.+?)-(?:\d{8}|latest)")
 _TIER = re.compile(r"claude-(?P<tier>opus|sonnet|haiku)-")
 
 
+ASKED_FOR = "`GET /v1/models`"
+"""How a client asks what models there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """A model, and how the name that was asked for led to it.
@@ -286,7 +290,7 @@ class Catalog:
         names = [*self.aliases, *ALIASES, *(model.id for model in self.models)]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
         hint = f" Did you mean {', '.join(f'`{n}`' for n in near)}?" if near else ""
-        return f"The model `{name}` does not exist.{hint} `GET /v1/models` lists what there is."
+        return f"The model `{name}` does not exist.{hint} {ASKED_FOR} lists what there is."
 
 
 def _successor(id_: str) -> str | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from dragoman.settings import Settings, variables
 
 PATIENCE = 60
+COMMAND = str(Path(sys.executable).with_name("dragoman"))
+"""The command, as it is installed."""
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -28,9 +30,7 @@ async def started(
 ) -> AsyncIterator[Process]:
     """Start a command; end it at the end, if it has not ended by itself."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dragoman.cli",
+        COMMAND,
         *arguments,
         stdout=stdout,
         stderr=stderr,

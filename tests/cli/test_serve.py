@@ -150,6 +150,59 @@ async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ("--state-dir", "file"),
+            "state_dir (--state-dir, DRAGOMAN_STATE_DIR): file cannot be used: File exists. Name",
+        ),
+        (("--state-dir", "file/below"), "file/below cannot be used: Not a directory. Name another."),
+        (("--claude-command", "/nowhere/claude"), "/nowhere/claude is no program that can be run. Name another, or"),
+        (("--claude-command", "./file", "--backend", "cli"), "file is no program that can be run. Name another, or"),
+        (("--default-model", "gpt-4"), "default_model (--default-model, DRAGOMAN_DEFAULT_MODEL): The model `gpt-4`"),
+        (("--default-model", "gpt-4"), "`dragoman models` lists what there is."),
+        (("--default-model", "claude-3-5-sonnet-20241022"), "Use `claude-sonnet-"),
+        (("--models", "sonnet,gpt-4"), "models (--models, DRAGOMAN_MODELS): The model `gpt-4` does not exist."),
+        (("--allow-dir", "nowhere"), "nowhere is no directory. Make it, or name another."),
+        (("--max-request-bytes", "lots"), "write a number of bytes, or one with its unit, such as 64MiB"),
+        (("--max-queue-size", "lots"), "write a whole number"),
+        (("--heartbeat", "often"), "heartbeat (--heartbeat, DRAGOMAN_HEARTBEAT): write a number"),
+        (("--log-file", "file/log"), "file/log cannot be written: Not a directory. Name another."),
+    ],
+)
+async def test_what_cannot_be_used(tmp_path: Path, given: tuple[str, ...], said: str) -> None:
+    """It is said before anything is served, in words that name the setting, and what to do; the same from behind."""
+    (tmp_path / "file").touch(mode=0o600)
+    for more in ((), ("--background",)):
+        ended = await run(tmp_path, "serve", "-p", "0", *given, *more)
+        assert ended.code == 1
+        assert said in ended.err
+        assert "Traceback" not in ended.out + ended.err
+
+
+async def test_a_command_by_its_name(tmp_path: Path) -> None:
+    """Claude Code may be named as it is typed, here on the path; a file of that name that lies here goes first."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for path, code in ((folder / "my-claude", 3), (tmp_path / "other-claude", 4)):
+        path.write_text(f"#!/bin/sh\nexit {code}\n")
+        path.chmod(0o755)
+    added = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    assert (await run(tmp_path, "login", "--claude-command", "my-claude", added=added)).code == 3
+    assert (await run(tmp_path, "login", "--claude-command", "./other-claude", added=added)).code == 4
+    shown = await run(tmp_path, "service", "show", "--claude-command", "my-claude", added=added)
+    assert " --claude-command=my-claude\n" in shown.out
+    own = await run(tmp_path, "service", "show", "--claude-command", "./other-claude", added=added)
+    assert f" --claude-command={tmp_path}/other-claude\n" in own.out
+
+
+async def test_a_newer_model_by_default(tmp_path: Path) -> None:
+    """One of Claude's that only its own list may know is no reason not to start."""
+    async with started(tmp_path, "serve", "-p", "0", "-m", "--default-model", "claude-opus-99") as process:
+        assert (await line(process, "http")).startswith("http://127.0.0.1:")
+
+
 async def test_reload(tmp_path: Path) -> None:
     """With `--reload` a changed setting starts it again."""
     env = tmp_path / ".env"

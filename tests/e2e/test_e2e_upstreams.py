@@ -241,7 +241,10 @@ async def test_a_sign_in_is_left_for_a_key_only_with_leave(tmp_path: Path, *, fa
 async def test_a_fault_of_claude_code_leads_to_the_next_upstream(tmp_path: Path) -> None:
     """Also a process that cannot be started is an outage."""
     through = {**ONE, "backend": "runtime"}
-    async with upstreams(tmp_path, through, TWO, claude_command=tmp_path / "none") as gateway:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/nowhere/sh\n")
+    broken.chmod(0o755)
+    async with upstreams(tmp_path, through, TWO, claude_command=broken) as gateway:
         answer = await gateway.chat(PONG)
         assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
         assert gateway.calls() == [0, 1]

@@ -40,7 +40,7 @@ def check_agents(settings: Settings) -> None:
 def _directory(named: Path, state_dir: Path) -> Path:
     path = Path(os.path.realpath(named.expanduser()))
     if not path.is_dir():
-        raise BadSettings(f"allow_dir (--allow-dir): {named} is no directory.")
+        raise BadSettings(f"allow_dir (--allow-dir): {named} is no directory. Make it, or name another.")
     if Path(os.path.realpath(state_dir)).is_relative_to(path):
         raise BadSettings(
             f"allow_dir (--allow-dir): {named} holds the gateway's own files ({state_dir}), which agents must not "

@@ -10,8 +10,10 @@ from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
 from dragoman.backends.runtime.doctor import Finding, examine
 from dragoman.backends.runtime.probe import ScriptedApi
 from dragoman.bootstrap.agents import agent_rules
+from dragoman.bootstrap.command import check_command, command_of
 from dragoman.bootstrap.secrets import revealed
 from dragoman.catalog import Catalog
+from dragoman.errors import NotFound
 from dragoman.settings import BadSettings, Settings
 from dragoman.settings.upstreams import Cloud
 
@@ -58,6 +60,8 @@ def backend_for(settings: Settings, simulator: str | None, place: CloudPlace = _
     """
     if settings.cloud and settings.backend != "api":
         raise BadSettings("cloud (--cloud) goes with `--backend api`.")
+    if settings.backend != "api":
+        check_command(settings)
     if settings.backend == "runtime":
         return RuntimeBackend(runtime_options(settings, simulator))
     if settings.backend == "cli":
@@ -104,7 +108,7 @@ def _cli_backend(settings: Settings, simulator: str | None) -> Backend:
     return ClaudeCliBackend(
         ClaudeCliOptions(
             state_dir=settings.state_dir.expanduser(),
-            command=settings.claude_command,
+            command=command_of(settings),
             api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
             base_url=settings.anthropic_base_url if own_account else simulator,
             signed_in=settings.signed_in and own_account,
@@ -127,12 +131,12 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
     own_account = simulator is None
     return RuntimeOptions(
         state_dir=settings.state_dir.expanduser(),
-        command=settings.claude_command,
+        command=command_of(settings),
         api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
         base_url=settings.anthropic_base_url if own_account else simulator,
         signed_in=settings.signed_in and own_account,
         config_dir=settings.claude_config_dir if own_account else None,
-        default_model=Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id,
+        default_model=_default_model(settings),
         spares=settings.spares,
         max_live=settings.max_live,
         live_ttl=settings.live_ttl,
@@ -143,6 +147,14 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         trace=settings.log_level == "trace" or settings.trace_file is not None,
         agents=agent_rules(settings),
     )
+
+
+def _default_model(settings: Settings) -> str:
+    """Its id; the name itself, where it is perhaps newer than what is known here."""
+    try:
+        return Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id
+    except NotFound:
+        return settings.default_model
 
 
 async def diagnose(settings: Settings) -> AsyncGenerator[Finding]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
@@ -16,17 +16,16 @@ from dragoman.bootstrap.holders import holders_of
 from dragoman.bootstrap.inquiry import inquiry_of
 from dragoman.bootstrap.journal import journal_for
 from dragoman.bootstrap.media import fill_media_for
+from dragoman.bootstrap.models import catalog_of
 from dragoman.bootstrap.stores import shelf_for, vault_for
 from dragoman.bootstrap.thinking import account_of, keep_for
-from dragoman.bootstrap.upstreams import router_for, served_models, serves_of
-from dragoman.catalog import Catalog
-from dragoman.errors import NotFound
+from dragoman.bootstrap.upstreams import router_for, serves_of
 from dragoman.fetch import FillMedia
 from dragoman.runs import Engine, Limits
 from dragoman.runs.account import Asks
 from dragoman.runs.thinking import Thinking
 from dragoman.server import Dialects, Embed, Holder, LiveCatalog, Operations, Options, Shelf, build_app
-from dragoman.settings import BadSettings, Settings, with_secrets
+from dragoman.settings import Settings, with_secrets
 from dragoman.stores.base import Keep
 from dragoman.stores.sqlite import SQLiteLedger
 from dragoman.wire.anthropic_messages import AnthropicMessages
@@ -74,7 +73,7 @@ async def build(
     settings = with_secrets(settings)
     check_exposure(settings)
     check_agents(settings)
-    catalog, fill_media, holders = _catalog(settings), fill_media_for(settings), holders_of(settings)
+    catalog, fill_media, holders = catalog_of(settings), fill_media_for(settings), holders_of(settings)
     async with AsyncExitStack() as stack:
         simulator = await _simulator(stack) if settings.simulate else None
         keep = _keep(stack, settings)
@@ -101,18 +100,6 @@ async def build(
                 await shelf.jobs.aclose()
 
         yield Gateway(app, claude, drain, simulator)
-
-
-def _catalog(settings: Settings) -> Catalog:
-    catalog = Catalog(
-        aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
-    )
-    if not settings.models:
-        return replace(catalog, models=served_models(settings, catalog))
-    try:
-        return catalog.only(settings.models)
-    except NotFound as error:
-        raise BadSettings(f"models (--models, DRAGOMAN_MODELS): {error.message}") from None
 
 
 async def _simulator(stack: AsyncExitStack) -> str:

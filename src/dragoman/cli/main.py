@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dragoman import __version__
+from dragoman.cli.terminal.colours import wanted
 
 SUMMARIES: Mapping[str, str] = {
     "serve": "Run the gateway.",
@@ -83,4 +84,4 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command that the arguments name."""
-    cli(prog_name="dragoman")
+    cli(prog_name="dragoman", color=None if wanted() else False)

@@ -10,6 +10,7 @@ from dragoman.settings.reading import (
     given,
     is_secret,
     load,
+    named,
     sources,
     variables,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "given",
     "is_secret",
     "load",
+    "named",
     "sources",
     "variables",
     "with_secrets",

@@ -25,7 +25,7 @@ from dragoman.settings.values import (
     tables,
 )
 
-_Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(many_names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
 _POOL, _STORE = "Processes", "Kept answers"
 _EMBEDDINGS, _FETCH = "Embeddings", "Images and files by URL"
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         ("default", "plan", "acceptEdits"),
         description="Permission modes that clients may ask for; `bypassPermissions` lets them run any command.",
     )
-    allow_tool: Annotated[_Names, Given(_AGENTS)] = Field(
+    allow_tool: Annotated[tuple[str, ...], BeforeValidator(names), Given(_AGENTS)] = Field(
         (), description="What agents may do without asking, as Claude Code writes such rules (`Bash(pytest *)`)."
     )
     agent_max_budget_usd: Annotated[float, Given(_AGENTS)] = Field(

@@ -13,6 +13,16 @@ from dragoman.settings.values import Given
 ENV_FILE = Path(".env")
 """Read from the working directory, if it is there."""
 
+_BYTES = "write a number of bytes, or one with its unit, such as 64MiB"
+_PLAINER = {
+    "bool_parsing": "write `true` or `false`",
+    "byte_size": _BYTES,
+    "byte_size_unit": _BYTES,
+    "float_parsing": "write a number",
+    "int_parsing": "write a whole number",
+}
+"""What is said of a value, by the kind of problem, where the library's own words are for programmers."""
+
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """The settings cannot be used; the text names each setting and the ways to give it. Holds no secret."""
@@ -36,6 +46,17 @@ def variables(name: str) -> tuple[str, ...]:
 def flag(name: str) -> str | None:
     """The long flag of a setting."""
     return given(name).flag_of(name)
+
+
+def named(name: str, inside: str = "") -> str:
+    """A setting as errors name it: with the ways to give it.
+
+    Args:
+        name: The setting.
+        inside: Which part of it is at fault.
+    """
+    ways = ", ".join(way for way in (flag(name), *variables(name)) if way)
+    return f"{name}{inside} ({ways})"
 
 
 def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE) -> tuple[Source, ...]:
@@ -70,7 +91,8 @@ def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Se
     try:
         return make(_env_file=env_file, **flags)
     except ValidationError as error:
-        lines = (_problem(part["loc"], part["msg"]) for part in error.errors(include_input=False))
+        found = error.errors(include_input=False)
+        lines = (_problem(part["loc"], _PLAINER.get(part["type"], part["msg"])) for part in found)
         raise BadSettings("\n".join(lines)) from None
     except ValueError as error:
         raise _bad_file(error) from None
@@ -81,9 +103,8 @@ def _problem(where: tuple[int | str, ...], message: str) -> str:
     if name and name not in Settings.model_fields:
         meant = nearest(name, Settings.model_fields)
         return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
-    ways = ", ".join(way for way in (flag(name), *variables(name)) if way) if name else ""
     inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where[1:])
-    return f"{name}{inside} ({ways}): {message}" if name else message
+    return f"{named(name, inside)}: {message}" if name else message
 
 
 def _bad_file(error: ValueError) -> BadSettings:

@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from dragoman.cli.choosing import WHICH, chosen
+from dragoman.cli.logs.looks import in_full
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.settings import Settings
 
 _PAUSE = 0.1
-_COLOURS = {"debug": "blue", "info": "green", "warning": "yellow", "error": "red", "critical": "red"}
 
 
 @click.command("logs")
@@ -94,14 +94,6 @@ def _show(line: bytes, *, as_json: bool) -> None:
 
 def _readable(text: str) -> str:
     try:
-        facts = json.loads(text)
-        when, level, event = (str(facts.pop(key)) for key in ("time", "level", "event"))
-    except (ValueError, KeyError, AttributeError):
+        return in_full(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return text  # not a line of ours
-    told = "  ".join(f"{key}={_short(value)}" for key, value in facts.items() if key != "exception")
-    line = f"{when[:19].replace('T', ' ')} {click.style(f'{level:8}', fg=_COLOURS.get(level))}{event:20} {told}"
-    return f"{line}\n{facts['exception']}" if "exception" in facts else line
-
-
-def _short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

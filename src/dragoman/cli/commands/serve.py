@@ -2,7 +2,7 @@
 
 import click
 
-from dragoman.bootstrap import check_exposure
+from dragoman.bootstrap import check_exposure, make_state_dir
 from dragoman.cli.in_force import in_force, table
 from dragoman.cli.options import plain, serve_options, settings_from, told
 from dragoman.cli.serving.invocation import Invocation
@@ -35,6 +35,7 @@ def command(
     try:
         settings = with_secrets(given)
         check_exposure(settings)
+        make_state_dir(settings)
         if background:
             _behind(settings, invocation, words)
         elif settings.reload:

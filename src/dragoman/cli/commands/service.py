@@ -37,7 +37,7 @@ def command() -> None:
     """Have systemd run the gateway, for the user who asks for it."""
 
 
-@command.command("install")
+@command.command("install", short_help="Write the unit, and say how to enable it.")
 @settings_options()
 def install(**flags: object) -> None:
     """Write the unit, with these flags of `serve`, and say how to enable it."""

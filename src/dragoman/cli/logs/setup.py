@@ -11,10 +11,10 @@ from pydantic import BaseModel, SecretStr
 
 from dragoman.cli.logs.crashes import guard_tracebacks
 from dragoman.cli.logs.files import LogFile
-from dragoman.cli.logs.looks import in_full, in_short
+from dragoman.cli.logs.looks import in_full, in_short, rendered
 from dragoman.cli.logs.outlet import RANKS, Outlet, Place
 from dragoman.redaction import Redactor
-from dragoman.settings import BadSettings, Settings, flag, variables
+from dragoman.settings import BadSettings, Settings, named
 
 _NOTHING = 100
 _OF_CLOUDS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
@@ -59,9 +59,9 @@ def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place
     if settings.log_file:
         yield Place(rank, _file("log_file", settings.log_file, settings).write)
     elif quiet:
-        yield Place(max(rank, RANKS["error"]), _to_stderr, in_full() if sys.stderr.isatty() else None)
+        yield Place(max(rank, RANKS["error"]), _to_stderr, rendered(in_full) if sys.stderr.isatty() else None)
     elif sys.stderr.isatty():
-        yield Place(rank, _to_stderr, in_short() if minimal else in_full(), requests_alone=minimal)
+        yield Place(rank, _to_stderr, rendered(in_short if minimal else in_full), requests_alone=minimal)
     else:
         yield Place(rank, _to_stderr, requests_alone=minimal)
     if settings.trace_file:
@@ -72,8 +72,7 @@ def _file(name: str, path: Path, settings: Settings) -> LogFile:
     try:
         return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
     except OSError as error:
-        ways = ", ".join((str(flag(name)), *variables(name)))
-        raise BadSettings(f"{name} ({ways}): {path} cannot be written: {error.strerror}. Name another.") from None
+        raise BadSettings(f"{named(name)}: {path} cannot be written: {error.strerror}. Name another.") from None
 
 
 def _to_stderr(line: bytes) -> None:

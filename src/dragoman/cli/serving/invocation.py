@@ -1,6 +1,7 @@
 """How the gateway was started, so that it can be started like this again."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,13 @@ def _as_flags(name: str, value: object) -> list[str]:
     named = str(flag(name))
     if isinstance(value, bool):
         return [named if value else f"--no-{named[2:]}"]
-    # Paths still mean the same where the command is run from elsewhere.
     is_path = Path in _kinds(name)
     values = value if isinstance(value, tuple) else (value,)
-    return [f"{named}={Path(str(one)).expanduser().absolute() if is_path else one}" for one in values]
+    return [f"{named}={_from_anywhere(str(one)) if is_path else one}" for one in values]
+
+
+def _from_anywhere(path: str) -> str:
+    """A path that means the same wherever the command is run; a program by its bare name does so already."""
+    if os.sep not in path and not Path(path).exists() and shutil.which(path):
+        return path
+    return str(Path(path).expanduser().absolute())

@@ -1,11 +1,10 @@
 """Showing that something goes on, where it takes over a second and somebody watches."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import click
+from dragoman.cli.terminal.line import is_watched, rewrite
 
 _STEP = 1.0
 
@@ -13,7 +12,7 @@ _STEP = 1.0
 @asynccontextmanager
 async def progress(words: str) -> AsyncIterator[None]:
     """While this lasts, show the words and the seconds on a terminal, on a line that goes away at the end."""
-    if not sys.stderr.isatty():
+    if not is_watched():
         yield
         return
     ticking = asyncio.create_task(_tick(words))
@@ -30,7 +29,7 @@ async def _tick(words: str) -> None:
         while True:
             await asyncio.sleep(_STEP)
             seconds += 1
-            click.echo(f"\r\033[K{words} ({seconds} s)", nl=False, err=True)
+            rewrite(f"{words} ({seconds} s)")
     finally:
         if seconds:
-            click.echo("\r\033[K", nl=False, err=True)
+            rewrite()

@@ -1,11 +1,12 @@
 """Waiting for something outside of this process, and saying so where it takes long."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import click
+
+from dragoman.cli.terminal.line import is_watched, rewrite
 
 _Found = TypeVar("_Found")
 
@@ -25,19 +26,19 @@ def wait_for(look: Callable[[], _Found | None], words: str, seconds: float) -> _
     told = 0
     try:
         while (found := look()) is None and (passed := time.monotonic() - began) < seconds:
-            if passed >= max(_LONG, told + _LONG) and (told == 0 or sys.stderr.isatty()):
+            if passed >= max(_LONG, told + _LONG) and (told == 0 or is_watched()):
                 told = int(passed)
                 _tell(f"{words} ({told} s)")
             time.sleep(_PAUSE)
     finally:
-        if told and sys.stderr.isatty():
-            click.echo("\r\033[K", nl=False, err=True)
+        if told and is_watched():
+            rewrite()
     return found
 
 
 def _tell(words: str) -> None:
     """One line, written over itself where that can be seen."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\033[K{words}", nl=False, err=True)
+    if is_watched():
+        rewrite(words)
     else:
         click.echo(words, err=True)

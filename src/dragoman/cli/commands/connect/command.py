@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 from click.shell_completion import CompletionItem
 
-from dragoman.catalog import Catalog
+from dragoman.catalog import ASKED_FOR, Catalog
 from dragoman.cli.commands.connect.client import Client, Target
 from dragoman.cli.commands.connect.clients import CLIENTS
 from dragoman.cli.gateway_http import ASKING, GatewayHttp
@@ -73,7 +73,7 @@ def _target(
     try:
         known = Catalog(aliases=settings.model_aliases).resolve(asked).model
     except NotFound as error:
-        raise click.ClickException(f"{error.message} `dragoman models` lists them.") from None
+        raise click.ClickException(error.message.replace(ASKED_FOR, "`dragoman models`")) from None
     keyed, missing = bool(settings.api_key or settings.keys), ""
     if address is None:
         address = found.address
