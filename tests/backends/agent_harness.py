@@ -32,6 +32,14 @@ def did(answer: Answer) -> str:
     return "".join(str(block["thinking"]) for block in answer.folded.message["content"] if block["type"] == "thinking")
 
 
+def a_place(tmp_path: Path) -> Path:
+    """A directory for agents, with a file in it; to be made a fixture of."""
+    made = tmp_path / "place"
+    made.mkdir()
+    (made / "inside.txt").write_text("WHAT STANDS INSIDE")
+    return made
+
+
 @dataclass
 class AgentHost:
     """A backend with agents.
@@ -76,10 +84,8 @@ class AgentHost:
 @asynccontextmanager
 async def agents(folder: Path, **rules: object) -> AsyncIterator[AgentHost]:
     """A backend that lets agents work in one directory, beside which there is another."""
-    place, beside = folder / "place", folder / "beside"
-    for path in (place, beside):
-        path.mkdir()
-    (place / "inside.txt").write_text("WHAT STANDS INSIDE")
+    place, beside = a_place(folder), folder / "beside"
+    beside.mkdir()
     (beside / "outside.txt").write_text("WHAT STANDS OUTSIDE")
     allowed = AgentRules(directories=(place,), **rules)  # type: ignore[arg-type]
     async with runtime(folder, agents=allowed) as through:

@@ -2,20 +2,17 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeAlias, cast
 
-from runtime_harness import Answer
+from runtime_harness import Harness
 
 from dragoman.backends.api import ApiBackend, ApiOptions
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Catalog
-from dragoman.events import Event
-from dragoman.fold import fold
-from dragoman.messages import JSONObject, Message, MessagesRequest
-from dragoman.simulator import Received, Simulator
+from dragoman.messages import JSONObject, MessagesRequest
+from dragoman.simulator import Simulator
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -36,46 +33,13 @@ STOP = (
 WHOLE = START + SAID + STOP
 
 
-@dataclass
-class Api:
-    """A backend under test."""
-
-    backend: ApiBackend
-    simulator: Simulator
-
-    def request(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
-        """A request as the wire makes it."""
-        whole = cast("MessagesRequest", {"model": model, "messages": list(messages), **body})
-        return RunRequest("run_test", Catalog().resolve(model).model, whole)
-
-    async def ask(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> Answer:
-        """Run to the end."""
-        return await ask(self.backend, self.request(messages, model, **body))
-
-    async def read(
-        self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", *, into: list[Event], **body: object
-    ) -> None:
-        """Run, and keep the events, also where the run fails in between."""
-        await ask(self.backend, self.request(messages, model, **body), into)
-
-    @property
-    def calls(self) -> list[Received]:
-        """What reached the API."""
-        return self.simulator.calls
+class Api(Harness[ApiBackend]):
+    """The direct backend."""
 
     @property
     def connections(self) -> JSONObject:
         """The backend's count of its connections."""
         return connections(self.backend)
-
-
-async def ask(backend: ApiBackend, request: RunRequest, into: list[Event] | None = None) -> Answer:
-    """Run to the end, and keep the events, also where the run fails in between."""
-    events: list[Event] = [] if into is None else into
-    async with aclosing(backend.run(request)) as running:
-        async for event in running:
-            events += [event]  # one by one: they are kept also where the run fails
-    return Answer(events, fold(events))
 
 
 def pong() -> RunRequest:

@@ -1,53 +1,21 @@
 """The command-line backend over the real `claude`, in front of a simulator."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from runtime_harness import Answer
+from runtime_harness import Harness
 
-from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_cli import ClaudeCliBackend, ClaudeCliOptions
-from dragoman.catalog import Catalog
-from dragoman.events import Event
-from dragoman.fold import fold
-from dragoman.messages import Message, MessagesRequest
-from dragoman.simulator import Received, Simulator
+from dragoman.simulator import Simulator
 
 
 @dataclass
-class Cli:
-    """A backend under test."""
+class Cli(Harness[ClaudeCliBackend]):
+    """The command-line backend."""
 
-    backend: ClaudeCliBackend
-    simulator: Simulator
     options: ClaudeCliOptions
-
-    def request(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
-        """A request as the wire makes it."""
-        whole = cast("MessagesRequest", {"model": model, "messages": list(messages), **body})
-        return RunRequest("run_test", Catalog().resolve(model).model, whole)
-
-    async def ask(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> Answer:
-        """Run to the end."""
-        events: list[Event] = []
-        await self.read(messages, model, into=events, **body)
-        return Answer(events, fold(events))
-
-    async def read(
-        self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", *, into: list[Event], **body: object
-    ) -> None:
-        """Run, and keep the events, also where the run fails in between."""
-        async with aclosing(self.backend.run(self.request(messages, model, **body))) as running:
-            async for event in running:
-                into += [event]
-
-    @property
-    def calls(self) -> list[Received]:
-        """What reached the API."""
-        return self.simulator.calls
 
     @property
     def files(self) -> list[Path]:

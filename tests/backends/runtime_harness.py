@@ -1,13 +1,13 @@
-"""A simulator and the real runtime in front of it."""
+"""A simulator and a backend in front of it, and above all the real runtime."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Generic, TypeVar, cast
 
-from dragoman.backends.base import RunRequest
+from dragoman.backends.base import Backend, RunRequest
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
 from dragoman.catalog import Catalog
 from dragoman.events import Event, MessageEvent, Started
@@ -17,6 +17,8 @@ from dragoman.simulator import Received, Simulator
 
 MODELS = ("claude-sonnet-4-5", "claude-sonnet-5", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5")
 ONE_OF_EACH = ("claude-sonnet-4-5", "claude-opus-5", "claude-opus-5-5")
+
+Tested = TypeVar("Tested", bound=Backend)
 
 
 def text(words: str) -> Block:
@@ -64,13 +66,21 @@ class Answer:
         return assistant(self.said)
 
 
-@dataclass
-class Runtime:
-    """A backend under test."""
+async def ask(backend: Backend, request: RunRequest, into: list[Event] | None = None) -> Answer:
+    """Run to the end, and keep the events, also where the run fails in between."""
+    events: list[Event] = [] if into is None else into
+    async with aclosing(backend.run(request)) as running:
+        async for event in running:
+            events += [event]  # one by one: they are kept also where the run fails
+    return Answer(events, fold(events))
 
-    backend: RuntimeBackend
+
+@dataclass
+class Harness(Generic[Tested]):
+    """A backend under test, and the simulator that it asks."""
+
+    backend: Tested
     simulator: Simulator
-    options: RuntimeOptions
 
     def request(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
         """A request as the wire makes it."""
@@ -79,17 +89,25 @@ class Runtime:
 
     async def ask(self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", **body: object) -> Answer:
         """Run to the end."""
-        events: list[Event] = []
-        await self.read(messages, model, into=events, **body)
-        return Answer(events, fold(events))
+        return await ask(self.backend, self.request(messages, model, **body))
 
     async def read(
         self, messages: Sequence[Message], model: str = "claude-sonnet-4-5", *, into: list[Event], **body: object
     ) -> None:
         """Run, and keep the events, also where the run fails in between."""
-        async with aclosing(self.backend.run(self.request(messages, model, **body))) as running:
-            async for event in running:
-                into += [event]
+        await ask(self.backend, self.request(messages, model, **body), into)
+
+    @property
+    def calls(self) -> list[Received]:
+        """What reached the API."""
+        return self.simulator.calls
+
+
+@dataclass
+class Runtime(Harness[RuntimeBackend]):
+    """The runtime backend."""
+
+    options: RuntimeOptions
 
     async def until(self, running: AsyncIterator[Event], wanted: Callable[[Event], bool]) -> Event:
         """Read events up to one that is wanted."""
@@ -97,11 +115,6 @@ class Runtime:
             if wanted(event):
                 return event
         raise AssertionError("the run ended before that")
-
-    @property
-    def calls(self) -> list[Received]:
-        """What reached the API."""
-        return self.simulator.calls
 
     @property
     def processes(self) -> JSONObject:

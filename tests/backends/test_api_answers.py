@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from api_harness import api, ask
-from runtime_harness import MODELS, assistant, message_events, user
+from api_harness import api
+from runtime_harness import MODELS, ask, assistant, message_events, user
 
 from dragoman.events import MessageStart, MessageStop, Started
 from dragoman.messages import Terms

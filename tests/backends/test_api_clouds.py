@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from api_harness import ask
 from cloud_harness import aws_environment, bedrock, chunk, frame, vertex
-from runtime_harness import user
+from runtime_harness import ask, user
 
 from dragoman import errors
 from dragoman.backends.api import ApiOptions

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from api_harness import HEAD, WHOLE, Serve, ask, backend_at, pong, raw_server, read_request
+from api_harness import HEAD, WHOLE, Serve, backend_at, pong, raw_server, read_request
+from runtime_harness import ask
 
 from dragoman import errors
 from dragoman.bootstrap import build

@@ -5,8 +5,8 @@ import socket
 from contextlib import aclosing
 
 import pytest
-from api_harness import HEAD, SAID, START, WHOLE, api, ask, backend_at, connections, pong, raw_server, read_request
-from runtime_harness import user
+from api_harness import HEAD, SAID, START, WHOLE, api, backend_at, connections, pong, raw_server, read_request
+from runtime_harness import ask, user
 
 from dragoman import errors
 from dragoman.events import BlockDelta, Event, MessageStart, Retrying

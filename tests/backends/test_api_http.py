@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from api_harness import HEAD, WHOLE, Serve, ask, backend_at, connections, pong, raw_server, read_request
+from api_harness import HEAD, WHOLE, Serve, backend_at, connections, pong, raw_server, read_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from runtime_harness import ask
 
 from dragoman import errors
 from dragoman.backends.api.http.errors import Unreachable

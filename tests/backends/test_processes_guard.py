@@ -26,7 +26,7 @@ async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> N
         told.append(asyncio.get_running_loop().create_future())
         process.listen(lambda _: None, told[-1].set_result)
     await guard.aclose()
-    await asyncio.gather(*told)
+    await asyncio.gather(*told, ends.exited, ends_too.exited)
     assert goes_on.alive
     goes_on.kill()
     await goes_on.exited

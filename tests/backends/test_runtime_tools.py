@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from runtime_harness import ONE_OF_EACH, Answer, Runtime, assistant, runtime, user, without_marks
+from both_harness import spoken
+from runtime_harness import ONE_OF_EACH, Answer, assistant, runtime, user
 
 from dragoman.messages import JSON, Block, JSONObject, Message
 from dragoman.simulator import Fault
@@ -41,26 +42,6 @@ def result(call: Block, *content: Block | str, error: bool = False) -> Block:
     parts: list[JSON] = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
     block: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": parts}
     return {**block, "is_error": True} if error else block
-
-
-def spoken(harness: Runtime, call: int = -1) -> list[Message]:
-    """The messages of a call without marks, reminders, effort messages and thinking, results as lists of blocks."""
-    kept: list[Message] = []
-    for message in without_marks(harness.calls[call].body["messages"]):  # type: ignore[attr-defined]
-        content = [_plain(block) for block in message["content"] if not _added(block)]
-        if message["role"] != "system":
-            kept.append(Message(role=message["role"], content=content))
-    return kept
-
-
-def _added(block: Block) -> bool:
-    return block["type"] == "thinking" or str(block.get("text", "")).startswith("<system-reminder>")
-
-
-def _plain(block: Block) -> Block:
-    if block["type"] == "tool_result" and isinstance(block["content"], str):
-        return {**block, "content": [{"type": "text", "text": block["content"]}]}
-    return block
 
 
 @AUTH

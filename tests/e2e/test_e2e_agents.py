@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from agent_harness import bash
+from agent_harness import a_place, bash
 from gateways import NEW, OLD, Running, Watched, body, gateway, question, soon
 from openai import PermissionDeniedError
 from scripted import clean
@@ -17,15 +17,7 @@ from dragoman.messages import JSONObject
 from dragoman.settings import BadSettings, load
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where agents may work."""
-    made = tmp_path / "place"
-    made.mkdir()
-    (made / "inside.txt").write_text("WHAT STANDS INSIDE")
-    return made
+place = pytest.fixture(a_place)
 
 
 async def refused(running: Running, **more: object) -> JSONObject:

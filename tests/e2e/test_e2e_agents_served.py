@@ -13,7 +13,7 @@ import anthropic
 import openai
 import psutil
 import pytest
-from agent_harness import bash, call
+from agent_harness import a_place, bash, call
 from anthropic.types import MessageParam
 from commands import run
 from gateways import OLD, PATIENCE, Watched, body, question, soon
@@ -26,15 +26,7 @@ nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 AGENT: dict[str, Any] = {"claude": {"mode": "agent"}}
 READ = bash("cat inside.txt")
 DID = 'Bash {"command":"cat inside.txt"'
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where agents may work."""
-    made = tmp_path / "place"
-    made.mkdir()
-    (made / "inside.txt").write_text("WHAT STANDS INSIDE")
-    return made
+place = pytest.fixture(a_place)
 
 
 @asynccontextmanager

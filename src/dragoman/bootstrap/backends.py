@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from dragoman.backends.base import Backend
 from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
@@ -101,20 +102,39 @@ def _on_cloud(cloud: Cloud, options: "ApiOptions", place: CloudPlace) -> Backend
     return CloudBackend(replace(options, base_url=place.base_url), made)
 
 
+class _Installation(TypedDict):
+    """What both backends that run Claude Code are told."""
+
+    state_dir: Path
+    command: Path | None
+    api_key: str | None
+    base_url: str | None
+    signed_in: bool
+    config_dir: Path | None
+    retries: int
+    silence: float
+
+
+def _installation(settings: Settings, simulator: str | None) -> _Installation:
+    own_account = simulator is None
+    return _Installation(
+        state_dir=settings.state_dir.expanduser(),
+        command=command_of(settings),
+        api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
+        base_url=settings.anthropic_base_url if own_account else simulator,
+        signed_in=settings.signed_in and own_account,
+        config_dir=settings.claude_config_dir if own_account else None,
+        retries=settings.retries,
+        silence=settings.silence_timeout,
+    )
+
+
 def _cli_backend(settings: Settings, simulator: str | None) -> Backend:
     from dragoman.backends.claude_cli import ClaudeCliBackend, ClaudeCliOptions  # noqa: PLC0415 - as above
 
-    own_account = simulator is None
     return ClaudeCliBackend(
         ClaudeCliOptions(
-            state_dir=settings.state_dir.expanduser(),
-            command=command_of(settings),
-            api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
-            base_url=settings.anthropic_base_url if own_account else simulator,
-            signed_in=settings.signed_in and own_account,
-            config_dir=settings.claude_config_dir if own_account else None,
-            retries=settings.retries,
-            silence=settings.silence_timeout,
+            **_installation(settings, simulator),
             keep=settings.keep_output,
             keep_for=settings.output_ttl,
         )
@@ -128,22 +148,14 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> Runtime
         settings: All of them.
         simulator: The address of a simulator that stands in for Claude, with no account of the owner's.
     """
-    own_account = simulator is None
     return RuntimeOptions(
-        state_dir=settings.state_dir.expanduser(),
-        command=command_of(settings),
-        api_key=revealed(settings.anthropic_api_key) if own_account else SIMULATED_KEY,
-        base_url=settings.anthropic_base_url if own_account else simulator,
-        signed_in=settings.signed_in and own_account,
-        config_dir=settings.claude_config_dir if own_account else None,
+        **_installation(settings, simulator),
         default_model=_default_model(settings),
         spares=settings.spares,
         max_live=settings.max_live,
         live_ttl=settings.live_ttl,
         parked_ttl=settings.parked_ttl,
         max_memory=settings.max_memory,
-        silence=settings.silence_timeout,
-        retries=settings.retries,
         trace=settings.log_level == "trace" or settings.trace_file is not None,
         agents=agent_rules(settings),
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import structlog
 
 from dragoman.backends.claude_cli.output import Output
-from dragoman.backends.claude_code.turn import Reader
+from dragoman.backends.claude_code.reader import Reader
 from dragoman.backends.processes import Process
 from dragoman.errors import TimedOut
 from dragoman.events import Event

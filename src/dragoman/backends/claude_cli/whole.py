@@ -4,38 +4,23 @@ from collections.abc import Iterator
 from typing import cast
 
 from dragoman.backends.claude_code.failures import result_error
-from dragoman.backends.claude_code.turn import Outcome
-from dragoman.errors import GatewayError, UpstreamFailed
+from dragoman.backends.claude_code.reader import Reader
 from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
 from dragoman.messages import JSONObject
 
 _FIGURES = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
-class WholeAnswer:
-    """A `dragoman.backends.claude_code.turn.Reader` that waits for the end.
+class WholeAnswer(Reader):
+    """The reader that waits for the end.
 
     Args:
         model: The model's id, which the result does not tell.
-
-    Attributes:
-        outcome: Where it stands.
-        error: Why it failed.
-        asks_again: Always false.
-        astray: Always false.
-        said: Always 0.
-        working: Always false.
     """
 
-    asks_again = False
-    astray = False
-    said = 0
-    working = False
-
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self.outcome: Outcome = "open"
-        self.error: GatewayError | None = None
 
     def feed(self, frame: JSONObject) -> Iterator[Event]:
         """Take the next frame, and yield what it means."""
@@ -43,16 +28,10 @@ class WholeAnswer:
             return
         text = frame.get("result")
         if frame.get("is_error") or frame.get("subtype") != "success" or not isinstance(text, str):
-            self.error, self.outcome = result_error(frame, ""), "failed"
+            self.fail(result_error(frame, ""))
             return
         yield from self._answer(frame, text)
         self.outcome = "whole"
-
-    def broke(self, reason: str) -> None:
-        """The process ended, or was silent for too long."""
-        if self.outcome == "open":
-            words = f"The Claude Code process failed: {reason}."
-            self.error, self.outcome = UpstreamFailed(words, code="runtime_failed"), "failed"
 
     def _answer(self, frame: JSONObject, text: str) -> Iterator[Event]:
         told = cast("JSONObject", frame.get("usage") or {})

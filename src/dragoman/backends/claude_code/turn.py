@@ -5,10 +5,10 @@ only for failures, which it reports as messages of the model `<synthetic>`.
 """
 
 from collections.abc import Iterator
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import cast
 
 from dragoman.backends.claude_code.failures import result_error
-from dragoman.errors import GatewayError, UpstreamFailed
+from dragoman.backends.claude_code.reader import Reader
 from dragoman.events import (
     BlockDelta,
     BlockStart,
@@ -22,77 +22,21 @@ from dragoman.events import (
 )
 from dragoman.messages import JSONObject
 
-Outcome: TypeAlias = Literal["open", "whole", "parked", "spent", "failed"]
-"""`whole`: the process may be asked again. `parked`: it waits for the results of the calls in the answer. `spent`: the
-answer is whole, but the process must be killed at once."""
-
 # After these the runtime adds words of its own and calls the API again.
 _RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 
 
-class Reader(Protocol):
-    """Reads frames from the moment of asking to the end."""
-
-    outcome: Outcome
-    """Where it stands."""
-
-    error: GatewayError | None
-    """Why it failed."""
-
-    @property
-    def asks_again(self) -> bool:
-        """Whether the runtime waits to ask the API once more, after a failure that it told of."""
-        ...
-
-    @property
-    def said(self) -> int:
-        """Bytes of the answer so far; a token has at least one."""
-        ...
-
-    @property
-    def astray(self) -> bool:
-        """Whether the runtime will ask the API once more of itself, which it must not."""
-        ...
-
-    @property
-    def working(self) -> bool:
-        """Whether the model itself has nothing to do, so that its silence means nothing."""
-        ...
-
-    def feed(self, frame: JSONObject) -> Iterator[Event]:
-        """Take the next frame, and yield what it means."""
-        ...
-
-    def broke(self, reason: str) -> None:
-        """Take note that the process ended, or was silent for too long."""
-        ...
-
-
-class Turn:
-    """The `Reader` of one call of the API.
+class Turn(Reader):
+    """The reader of one call of the API. It goes astray where the model calls a tool that was not offered.
 
     Args:
-        tools: Names of the client's tools.
-
-    Attributes:
-        outcome: Where it stands.
-        error: Why it failed.
-        asks_again: Whether the runtime waits to ask the API once more, after a failure that it told of.
-        astray: Whether the model calls a tool that was not offered: the runtime would answer it, and ask once more.
-        said: Bytes of the answer so far; a token has at least one.
-        working: Always false: the client runs the tools.
+        tools: Names of the client's tools, which the client runs.
     """
 
-    working = False
-
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
+        super().__init__()
         self._tools = tools
-        self.astray = False
         self._parks = False
-        self.outcome: Outcome = "open"
-        self.error: GatewayError | None = None
-        self.asks_again = False
-        self.said = 0
         self._start: MessageStart | None = None
         self._said_something = False
         self._complete = False
@@ -114,12 +58,6 @@ class Turn:
                 self._result(frame)
             case _:
                 pass
-
-    def broke(self, reason: str) -> None:
-        """The process ended, or was silent for too long."""
-        if self.outcome == "open":
-            words = f"The Claude Code process failed: {reason}. `dragoman doctor` tries it."
-            self._fail(UpstreamFailed(words, code="runtime_failed"))
 
     def _stream(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
@@ -188,11 +126,7 @@ class Turn:
         if self._complete and not self._failure:
             self.outcome = "whole"
             return
-        self._fail(result_error(frame, self._failure, retry_after=self._retry_after))
-
-    def _fail(self, error: GatewayError) -> None:
-        self.error = error
-        self.outcome = "failed"
+        self.fail(result_error(frame, self._failure, retry_after=self._retry_after))
 
 
 def _bytes_in(delta: JSONObject) -> int:

@@ -10,19 +10,25 @@ from dragoman.backends.runtime.options import RuntimeOptions
 SERVER_NAME = "gw"
 """The name under which the client's tools are served to the runtime."""
 
-_FLAGS = (
+SHARED = (
     "--output-format",
     "stream-json",
     "--input-format",
     "stream-json",
     "--verbose",
     "--include-partial-messages",
-    "--tools",
-    "",
+    # No settings of the machine's or the directory's: they could allow more than the owner did, or run commands.
     "--setting-sources=",
     "--strict-mcp-config",
     "--no-session-persistence",
     "--disable-slash-commands",
+)
+"""What every process is started with, an agent's too."""
+
+_FLAGS = (
+    *SHARED,
+    "--tools",
+    "",
     "--allowedTools",
     f"mcp__{SERVER_NAME}",
 )

@@ -8,7 +8,8 @@ from typing import TypeAlias, TypeVar, cast
 
 import structlog
 
-from dragoman.backends.claude_code.turn import Reader, Turn
+from dragoman.backends.claude_code.reader import Reader
+from dragoman.backends.claude_code.turn import Turn
 from dragoman.backends.processes import Process
 from dragoman.backends.runtime.command import SERVER_NAME
 from dragoman.backends.runtime.gate import Gate

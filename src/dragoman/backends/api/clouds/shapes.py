@@ -1,6 +1,6 @@
 """A question as each cloud takes it: the model in the path, the version in the body."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dragoman.backends.api.call import API_VERSION, Call, encoded, needed_betas
 from dragoman.backends.api.clouds.ids import bedrock_id, vertex_id
 from dragoman.backends.base import RunRequest
-from dragoman.messages import JSON, JSONObject, as_sent
+from dragoman.messages import JSONObject, as_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,31 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bedrock:
-    """Amazon Bedrock, by its InvokeModel API.
+class _Shape:
+    """What the clouds have in common.
 
     Attributes:
         model_ids: What it calls models, where that is not what it usually is.
+        version: Its own version of the API.
     """
 
     model_ids: Mapping[str, str]
+    version: ClassVar[str]
+
+    def _named(self, request: RunRequest, usual: Callable[[str], str]) -> str:
+        return self.model_ids.get(request.model.id) or usual(request.model.id)
+
+    def _versioned(self, request: RunRequest, body: JSONObject) -> JSONObject:
+        """The body with the cloud's own version, or the newer one of the API that a client speaks."""
+        asked = request.terms.version
+        version = self.version if asked is None or asked == API_VERSION else asked
+        return {"anthropic_version": version, **body}
+
+
+class Bedrock(_Shape):
+    """Amazon Bedrock, by its InvokeModel API."""
+
+    __slots__ = ()
     title: ClassVar[str] = "Bedrock"
     version: ClassVar[str] = "bedrock-2023-05-31"
     kind: ClassVar[Literal["bedrock"]] = "bedrock"
@@ -40,9 +57,9 @@ class Bedrock:
 
     def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:  # noqa: ARG002 - its address says it
         """The call that asks a question; the answer is streamed."""
-        model = self.model_ids.get(request.model.id) or bedrock_id(request.model.id)
+        model = self._named(request, bedrock_id)
         betas = needed_betas(request)
-        made: JSONObject = {"anthropic_version": _version(request, self.version), **_bare(body)}
+        made = self._versioned(request, _bare(body))
         if betas:
             made["anthropic_beta"] = [*betas]
         # A model may be named by its ARN, whose slashes are part of the name.
@@ -50,15 +67,10 @@ class Bedrock:
         return Call(target.encode(), API_VERSION, (), encoded(made))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vertex:
-    """Google Cloud's Vertex AI.
+class Vertex(_Shape):
+    """Google Cloud's Vertex AI."""
 
-    Attributes:
-        model_ids: What it calls models, where that is not what it usually is.
-    """
-
-    model_ids: Mapping[str, str]
+    __slots__ = ()
     title: ClassVar[str] = "Vertex"
     version: ClassVar[str] = "vertex-2023-10-16"
     kind: ClassVar[Literal["vertex"]] = "vertex"
@@ -66,21 +78,14 @@ class Vertex:
 
     def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:
         """The call that asks a question; the answer is streamed."""
-        model = quote(self._model(request), safe="@:")
-        made: JSONObject = {"anthropic_version": _version(request, self.version), **_bare(body), "stream": True}
+        model = quote(self._named(request, vertex_id), safe="@:")
+        made = self._versioned(request, {**_bare(body), "stream": True})
         return self._at(f"{model}:streamRawPredict", request, made, where)
 
     def count_call(self, request: RunRequest, where: Where) -> Call:
         """The call that has a question's tokens counted."""
-        made = {
-            "anthropic_version": _version(request, self.version),
-            **as_sent(request.body),
-            "model": self._model(request),
-        }
+        made = self._versioned(request, {**as_sent(request.body), "model": self._named(request, vertex_id)})
         return self._at("count-tokens:rawPredict", request, made, where)
-
-    def _model(self, request: RunRequest) -> str:
-        return self.model_ids.get(request.model.id) or vertex_id(request.model.id)
 
     def _at(self, what: str, request: RunRequest, body: JSONObject, where: Where) -> Call:
         place = f"/projects/{quote(where.project or '', safe='')}/locations/{quote(where.region, safe='')}"
@@ -90,9 +95,3 @@ class Vertex:
 
 def _bare(body: JSONObject) -> JSONObject:
     return {key: value for key, value in body.items() if key not in {"model", "stream"}}
-
-
-def _version(request: RunRequest, usual: str) -> JSON:
-    """The cloud's own version, or the newer one of the API that a client speaks."""
-    asked = request.terms.version
-    return usual if asked is None or asked == API_VERSION else asked

@@ -9,21 +9,6 @@ from dragoman.backends.runtime.agent.rules import AgentRules, Permitted
 from dragoman.backends.runtime.agent.workshop import Workshop
 from dragoman.backends.runtime.options import RuntimeOptions
 
-_FLAGS = (
-    "--output-format",
-    "stream-json",
-    "--input-format",
-    "stream-json",
-    "--verbose",
-    "--include-partial-messages",
-    # No settings of the machine's or the directory's: they could allow more than the owner did, or run commands.
-    "--setting-sources=",
-    "--strict-mcp-config",
-    "--no-session-persistence",
-    "--disable-slash-commands",
-    "--permission-prompt-tool",
-    "stdio",
-)
 _NOT_OF_AGENTS = ("CLAUDE_CODE_SIMPLE", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT")
 _LEAST = 0.000001
 """In dollars. Less than any call costs, and the least that is written without an exponent."""
@@ -34,7 +19,14 @@ _SANDBOX = "IS_SANDBOX"
 
 def arguments(permitted: Permitted, rules: AgentRules, workshop: Workshop) -> list[str]:
     """The command line behind the executable."""
-    made = [*_FLAGS, "--permission-mode", permitted.mode, f"--tools={','.join(permitted.tools)}"]
+    made = [
+        *command.SHARED,
+        "--permission-prompt-tool",
+        "stdio",
+        "--permission-mode",
+        permitted.mode,
+        f"--tools={','.join(permitted.tools)}",
+    ]
     if not permitted.anything:
         # The tools that read and write files stay in the directories, whatever a rule or a mode would allow.
         made.append("--restricted")

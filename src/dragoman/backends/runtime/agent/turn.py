@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import cast
 
 from dragoman.backends.claude_code.failures import result_error
-from dragoman.backends.claude_code.turn import Outcome, text_of
+from dragoman.backends.claude_code.reader import Reader
+from dragoman.backends.claude_code.turn import text_of
 from dragoman.backends.runtime.agent.activity import called, came_of_it
-from dragoman.errors import GatewayError, UpstreamFailed
+from dragoman.errors import UpstreamFailed
 from dragoman.events import (
     BlockDelta,
     BlockStart,
@@ -36,24 +37,11 @@ _COUNTED = {
 }
 
 
-class AgentTurn:
-    """Reads frames from the moment of asking to the end of the work; a `dragoman.backends.claude_code.turn.Reader`.
-
-    Attributes:
-        outcome: Where it stands.
-        error: Why it failed.
-        asks_again: Always false: nothing has to be done before the runtime asks again.
-        astray: Always false: it may ask as often as it wants.
-        said: Always 0: the answer has no limit of its own.
-    """
-
-    asks_again = False
-    astray = False
-    said = 0
+class AgentTurn(Reader):
+    """The reader of a whole work. The runtime may ask the API as often as it wants, and the answer has no limit."""
 
     def __init__(self) -> None:
-        self.outcome: Outcome = "open"
-        self.error: GatewayError | None = None
+        super().__init__()
         self._at_work: set[str] = set()
         self._open: dict[int, int] = {}
         self._held: dict[int, JSONObject] = {}
@@ -91,12 +79,6 @@ class AgentTurn:
             case _:
                 pass
 
-    def broke(self, reason: str) -> None:
-        """The process ended, or was silent for too long."""
-        if self.outcome == "open":
-            words = f"The Claude Code process failed: {reason}. `dragoman doctor` tries it."
-            self._fail(UpstreamFailed(words, code="runtime_failed"))
-
     def _stream(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
@@ -118,7 +100,7 @@ class AgentTurn:
     def _start(self, event: JSONObject) -> Iterator[Event]:
         if self._midway:
             # It would say again what the client has read already.
-            self._fail(UpstreamFailed("Claude's answer broke off in the middle. Ask again."))
+            self.fail(UpstreamFailed("Claude's answer broke off in the middle. Ask again."))
             return
         # After a message that was cut, the next one goes on in mid-sentence.
         self._gap = "\n\n" if self._spoke and self._reason != "max_tokens" else ""
@@ -200,7 +182,7 @@ class AgentTurn:
     def _result(self, frame: JSONObject) -> Iterator[Event]:
         limit = _LIMITS.get(str(frame.get("subtype")))
         if not self._begun or self._failure or (frame.get("is_error") and limit is None):
-            self._fail(result_error(frame, self._failure))
+            self.fail(result_error(frame, self._failure))
             return
         if limit is not None:
             yield from self._note(limit)
@@ -210,10 +192,6 @@ class AgentTurn:
         yield MessageDelta({"type": "message_delta", "delta": delta, "usage": _usage(frame)})
         yield MessageStop({"type": "message_stop"})
         self.outcome = "whole"
-
-    def _fail(self, error: GatewayError) -> None:
-        self.error = error
-        self.outcome = "failed"
 
 
 def _delta(place: int, delta: JSONObject) -> BlockDelta:
