@@ -1,9 +1,11 @@
 """Slow sites, and requests that end early. No connection stays behind: every site waits for that."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fetch_site import PATIENCE, Page, allowed, image, png, refused, site
+from fetch_site import PATIENCE, Page, allowed, fetcher, image, png, refused, site
 
 from dragoman.errors import InvalidRequest
 
@@ -43,6 +45,34 @@ async def test_more_files_than_connections() -> None:
         media = [image(place.url(path)) for path in place.pages]
         await allowed(place)(media)
     assert len(place.asked) == 20
+
+
+async def test_slow_names_hold_up_nothing_else() -> None:
+    """Names have threads of their own: those that everything else takes from are left alone, and may be taken."""
+    loop, go_on = asyncio.get_running_loop(), threading.Event()
+    with ThreadPoolExecutor(1) as others:
+        loop.set_default_executor(others)
+        taken = loop.run_in_executor(None, go_on.wait)
+        try:
+            assert await refused(fetcher(), image("http://localhost/a")) == ("url_not_allowed", "p")
+        finally:
+            go_on.set()
+        assert await taken
+
+
+async def test_many_urls_take_no_more_tasks_than_connections() -> None:
+    """A request may hold half a million of them."""
+    async with site() as place:
+        place.pages["/0"] = Page(b"x", length=100, held=True)
+        before = len(asyncio.all_tasks())
+        media = [image(place.url(f"/{number}")) for number in range(5000)]
+        place.pages |= {f"/{number}": place.pages["/0"] for number in range(1, 5000)}
+        fetching = asyncio.create_task(allowed(place)(media))
+        await asyncio.wait_for(place.pages["/0"].entered.wait(), PATIENCE)
+        assert len(asyncio.all_tasks()) - before < 100
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
 
 
 async def test_many_images_are_held_to_a_smaller_size() -> None:

@@ -73,8 +73,9 @@ async def build(
     settings = with_secrets(settings)
     check_exposure(settings)
     check_agents(settings)
-    catalog, fill_media, holders = catalog_of(settings), fill_media_for(settings), holders_of(settings)
+    catalog, holders = catalog_of(settings), holders_of(settings)
     async with AsyncExitStack() as stack:
+        fill_media = fill_media_for(settings, stack)
         simulator = await _simulator(stack) if settings.simulate else None
         keep = _keep(stack, settings)
         claude = backend or _claude(stack, settings, simulator, keep)

@@ -1,7 +1,8 @@
 """Fetching all URLs of a request."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiohttp import ClientSession
@@ -11,11 +12,14 @@ from dragoman.fetch.base import FetchFailed
 from dragoman.fetch.content import source_of
 from dragoman.fetch.download import Allowance, download
 from dragoman.fetch.rules import Rules
-from dragoman.fetch.session import open_session
+from dragoman.fetch.session import PARALLEL, open_session
 from dragoman.media import Placed, check_sizes, url_of
 
 TOGETHER = 24 * 2**20
 """Bytes of all files of a request: the API takes 32 MB a request, and base64 makes a third more of them."""
+
+_THREADS = 16
+"""Names looked up at once, by all requests: a look-up cannot be ended, and a name server may take its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,18 @@ class FetchOptions:
 
 
 class Fetcher:
-    """A `FillMedia` that fetches; shared between requests. It holds nothing between them."""
+    """A `FillMedia` that fetches; shared between requests. Between them it holds idle threads alone.
+
+    They are its own, so that slow names hold up nothing but what is fetched.
+    """
 
     def __init__(self, options: FetchOptions) -> None:
         self._options = options
+        self._threads = ThreadPoolExecutor(_THREADS, "fetch-names")
+
+    def close(self) -> None:
+        """Let go of the threads. Idempotent; nothing may be fetched after it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, media: Sequence[Placed], /) -> None:
         """Put the bytes in the place of the URLs, each URL fetched once.
@@ -57,14 +69,22 @@ class Fetcher:
         allowance = Allowance(TOGETHER, self._options.max_bytes)
         deadline = asyncio.get_running_loop().time() + self._options.timeout
         try:
-            async with open_session(self._options.rules) as session, asyncio.TaskGroup() as group:
-                for url, wanted in places.items():
-                    group.create_task(self._fetch(session, url, wanted, allowance, deadline))
+            async with open_session(self._options.rules, self._threads) as session, asyncio.TaskGroup() as group:
+                left = iter(places.items())
+                for _ in range(min(PARALLEL, len(places))):
+                    group.create_task(self._fetch_some(session, left, allowance, deadline))
         except ExceptionGroup as failed:
             # The first ended the others. Whatever else came with it says nothing more to the client.
             raise next(
                 (e for e in failed.exceptions if not isinstance(e, GatewayError)), failed.exceptions[0]
             ) from None
+
+    async def _fetch_some(
+        self, session: ClientSession, left: Iterator[tuple[str, list[Placed]]], allowance: Allowance, deadline: float
+    ) -> None:
+        """Fetch one after the other of those that are left to all: a task for each could be half a million."""
+        for url, wanted in left:
+            await self._fetch(session, url, wanted, allowance, deadline)
 
     async def _fetch(
         self, session: ClientSession, url: str, wanted: list[Placed], allowance: Allowance, deadline: float

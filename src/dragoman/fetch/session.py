@@ -1,9 +1,12 @@
 """An HTTP client that connects to admitted addresses only."""
 
+import asyncio
 import socket
+from concurrent.futures import Executor
+from functools import partial
 from importlib.metadata import version
 
-from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, ThreadedResolver
+from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from dragoman.fetch.base import FetchFailed
@@ -13,10 +16,14 @@ PARALLEL = 8
 """Connections at once for one request."""
 
 
-def open_session(rules: Rules) -> ClientSession:
+def open_session(rules: Rules, threads: Executor) -> ClientSession:
     """Make a client for one request; whoever makes it closes it.
 
     It knows no proxy, cookie or password, follows no redirect by itself, and has no time limit of its own.
+
+    Args:
+        rules: Where it may connect to.
+        threads: Look names up.
     """
 
     def checked_socket(info: AddrInfoType) -> socket.socket:
@@ -27,7 +34,7 @@ def open_session(rules: Rules) -> ClientSession:
         return socket.socket(family, kind, proto)
 
     connector = TCPConnector(
-        resolver=_CheckedResolver(rules),
+        resolver=_CheckedResolver(rules, threads),
         socket_factory=checked_socket,
         limit=PARALLEL,
         use_dns_cache=False,
@@ -46,24 +53,32 @@ def open_session(rules: Rules) -> ClientSession:
 class _CheckedResolver(AbstractResolver):
     """Looks names up, and refuses those of which any address is not admitted: such a name was made to deceive."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, threads: Executor) -> None:
         self._rules = rules
-        self._resolver = ThreadedResolver()
+        self._threads = threads
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Look a name up."""
         try:
-            found = await self._resolver.resolve(host, port, family)
+            look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         except (OSError, UnicodeError):
             raise _not_public() from None
-        if not found or not all(self._rules.admits(result["host"], result["port"]) for result in found):
+        if not found or not all(self._rules.admits(str(address[0]), int(address[1])) for *_, address in found):
             raise _not_public()
-        return found
+        return [_result(host, info) for info in found]
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _result(name: str, info: AddrInfoType) -> ResolveResult:
+    family, _, proto, _, address = info
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    host, port = str(address[0]), int(address[1])
+    return ResolveResult(hostname=name, host=host, port=port, family=family, proto=proto, flags=flags)
 
 
 def _not_public() -> FetchFailed:
