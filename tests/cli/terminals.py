@@ -28,7 +28,7 @@ class Terminal:
 
     def __init__(self, process: Process, ours: int) -> None:
         self.process = process
-        self._ours = ours
+        self._ours: int | None = ours
         self._read = b""
 
     @property
@@ -48,6 +48,7 @@ class Terminal:
 
     def type(self, keys: bytes) -> None:
         """Press keys."""
+        assert self._ours is not None
         os.write(self._ours, keys)
 
     async def code(self) -> int:
@@ -56,8 +57,15 @@ class Terminal:
             pass
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
+
     async def _more(self) -> bool:
         """Wait for more, and say whether there was any."""
+        assert self._ours is not None
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_reader(self._ours, ready.set)
@@ -82,28 +90,27 @@ async def terminal(
     given = {**environment(home), "TERM": "xterm-256color", **(added or {})}
     given.pop("COLUMNS", None)
     ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, _SIZE.pack(40, columns, 0, 0))
     try:
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, _SIZE.pack(40, columns, 0, 0))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _OWN_THE_TERMINAL, INSTALLED, *arguments),
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                cwd=home,
-                env=given,
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs)
-        try:
-            yield Terminal(process, ours)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await asyncio.wait_for(process.wait(), PATIENCE)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _OWN_THE_TERMINAL, INSTALLED, *arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=home,
+            env=given,
+            start_new_session=True,
+        )
     finally:
-        os.close(ours)
+        os.close(theirs)
+    begun = Terminal(process, ours)
+    try:
+        yield begun
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        begun.hang_up()
 
 
 async def in_terminal(
