@@ -145,12 +145,16 @@ async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
 
 
 async def test_several(tmp_path: Path) -> None:
-    """Where several run, a command wants to know which; `stop --all` ends them all."""
+    """Where several run, a command wants to know which, by a flag or a setting; `stop --all` ends them all."""
     async with behind(tmp_path, "--simulate") as first, behind(tmp_path, "--simulate") as second:
         unclear = await run(tmp_path, "stop")
+        named = await run(tmp_path, "status", added={"DRAGOMAN_PORT": second.url.rpartition(":")[2]})
+        absent = await run(tmp_path, "status", "--port", "9")
         one = await run(tmp_path, "stop", "--now", "--port", first.url.rpartition(":")[2])
         every = await run(tmp_path, "stop", "--all")
     assert unclear.code == 1
+    assert named.out.startswith(f"Dragoman 0.1.0 at {second.url}: ready\n")
+    assert "No gateway answers at http://127.0.0.1:9 " in absent.err
     assert f"{first.url} (pid {first.pid})" in unclear.err
     assert "--port" in unclear.err
     assert one.out == f"Stopped the gateway at {first.url} (pid {first.pid}).\n"

@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from terminals import INTERRUPT, Terminal, terminal
 
 QUICK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
+SHORT: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 20\nSimulate: pace 0.1"}]
 LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 900\nSimulate: pace 0.1"}]
 
 
@@ -59,15 +60,20 @@ async def test_ctrl_c(tmp_path: Path) -> None:
 
 
 async def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
-    """It stops as by Ctrl-C, and leaves nothing behind."""
-    async with terminal(tmp_path, "serve", "--simulate", "--port", "0", "--spares", "1") as serving:
-        await address(serving)
-        [record] = registry(tmp_path).running()
-        children: list[psutil.Process] = []
-        while not children:
-            await run(tmp_path, "status")  # once this is answered, signals are heard
+    """It stops as by Ctrl-C, though its log has nowhere to go: what is being answered is answered."""
+    arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600", "--debug")
+    async with terminal(tmp_path, *arguments) as serving:
+        url = await address(serving)
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+            stream = await client.chat.completions.create(model="haiku", messages=SHORT, stream=True)
+            await anext(aiter(stream))
+            [record] = registry(tmp_path).running()
             children = psutil.Process(record.pid).children(recursive=True)
-        serving.hang_up()
+            serving.hang_up()
+            chunks = [chunk async for chunk in stream]
         assert await asyncio.wait_for(serving.process.wait(), PATIENCE) == 0
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert children
     assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
     assert registry(tmp_path).running() == []
+    assert (await run(tmp_path, "runs", "--json", "--status", "succeeded")).out.count('"succeeded"') == 1

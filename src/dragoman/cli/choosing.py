@@ -22,7 +22,7 @@ def gateway_options(command: _Decorated) -> _Decorated:
 
 
 def chosen(settings: Settings, flags: Mapping[str, object]) -> Record | None:
-    """The running gateway that is meant: the only one, or the one at the address that the flags name.
+    """The running gateway that is meant: the only one, or the one at the address that is named.
 
     Raises:
         ClickException: There are several, and nothing says which.
@@ -31,7 +31,7 @@ def chosen(settings: Settings, flags: Mapping[str, object]) -> Record | None:
     if flags.get("port") or flags.get("host"):
         running = [one for one in running if one.port == settings.port and _is_there(one, settings, flags)]
         return running[0] if running else None
-    if len(running) > 1:
+    if len(running) > 1 and settings.model_fields_set & {"host", "port"}:  # by a variable or a file
         running = [one for one in running if (one.host, one.port) == (settings.host, settings.port)] or running
     if len(running) > 1:
         told = ", ".join(f"{one.address} (pid {one.pid})" for one in running)

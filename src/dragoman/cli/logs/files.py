@@ -6,10 +6,11 @@ import fcntl
 import itertools
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from dragoman.cli.logs.stderr import to_stderr
 
 _OWNER_ONLY = 0o600
 
@@ -48,9 +49,8 @@ class LogFile:
                 self._broken = False
             except OSError as error:
                 if not self._broken:
-                    sys.stderr.write(
-                        f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost.\n"
-                    )
+                    told = f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost."
+                    to_stderr(told.encode())
                 self._broken = True
 
     def _add(self, line: bytes) -> None:

@@ -13,6 +13,7 @@ from dragoman.cli.logs.crashes import guard_tracebacks
 from dragoman.cli.logs.files import LogFile
 from dragoman.cli.logs.looks import in_full, in_short, rendered
 from dragoman.cli.logs.outlet import RANKS, Outlet, Place
+from dragoman.cli.logs.stderr import to_stderr
 from dragoman.redaction import Redactor
 from dragoman.settings import BadSettings, Settings, named
 
@@ -59,11 +60,11 @@ def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place
     if settings.log_file:
         yield Place(rank, _file("log_file", settings.log_file, settings).write)
     elif quiet:
-        yield Place(max(rank, RANKS["error"]), _to_stderr, rendered(in_full) if sys.stderr.isatty() else None)
+        yield Place(max(rank, RANKS["error"]), to_stderr, rendered(in_full) if sys.stderr.isatty() else None)
     elif sys.stderr.isatty():
-        yield Place(rank, _to_stderr, rendered(in_short if minimal else in_full), requests_alone=minimal)
+        yield Place(rank, to_stderr, rendered(in_short if minimal else in_full), requests_alone=minimal)
     else:
-        yield Place(rank, _to_stderr, requests_alone=minimal)
+        yield Place(rank, to_stderr, requests_alone=minimal)
     if settings.trace_file:
         yield Place(RANKS["trace"], _file("trace_file", settings.trace_file, settings).write)
 
@@ -73,11 +74,6 @@ def _file(name: str, path: Path, settings: Settings) -> LogFile:
         return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
     except OSError as error:
         raise BadSettings(f"{named(name)}: {path} cannot be written: {error.strerror}. Name another.") from None
-
-
-def _to_stderr(line: bytes) -> None:
-    sys.stderr.buffer.write(line + b"\n")
-    sys.stderr.buffer.flush()
 
 
 def _secrets(value: object) -> Iterator[str]:
