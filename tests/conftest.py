@@ -1,6 +1,11 @@
 """What all tests stand on: no account of anybody's, and a dummy token where a sign-in is wanted."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine takes its time: no example fails, and no strategy is called slow, because of that.
+settings.register_profile("whenever", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whenever")
 
 pytest_plugins = ["simulator_fixtures"]
 

@@ -97,7 +97,7 @@ blocks: SearchStrategy[JSONObject] = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)  # the descriptions are large
+@settings(max_examples=60)  # the descriptions are large
 @given(
     st.lists(blocks, max_size=5),
     st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal"]),
