@@ -8,6 +8,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("example
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
 _FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHOWN = re.compile(r"^\$ (?:.*\\\n)*.*$", re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`(?P<code>[^`]+)`(?!`)")
 
 
@@ -24,6 +25,13 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def spans(page: Path) -> list[str]:
     """The pieces of code in running text, each on one line."""
     return [" ".join(found["code"].split()) for found in _SPAN.finditer(_FENCED.sub("", read(page)))]
+
+
+def curls(page: Path) -> list[str]:
+    """The questions that a reader is told to ask with curl, whole, without what they print."""
+    whole = [block for block in blocks(page, "sh") if block.startswith("curl ")]
+    shown = [_SHOWN.findall(block) for block in blocks(page, "console")]
+    return [*whole, *(command[2:] for commands in shown for command in commands if command.startswith("$ curl "))]
 
 
 def typed(page: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from commands import PATIENCE, environment, line, started
-from pages import PAGE_IDS, PAGES, ROOT, blocks, read
+from pages import PAGE_IDS, PAGES, ROOT, blocks, curls, read
 
 PROGRAMS = [(page, text) for page in PAGES for text in blocks(page, "python")]
 PROGRAM_IDS = [page.stem for page, _ in PROGRAMS]
@@ -73,6 +73,23 @@ async def test_curl_example(address: str, tmp_path: Path) -> None:
     said = await run(tmp_path, f"{address}/v1", "sh", str(ROOT / "examples" / "curl.sh"))
     assert '"content":"PONG"' in said
     assert said.rstrip().endswith("data: [DONE]")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+@pytest.mark.parametrize("page", [page for page in PAGES if curls(page)], ids=lambda page: str(page.name))
+async def test_curl_of_the_pages(page: Path, tmp_path: Path) -> None:
+    """Each command is answered as it stands, but for the port and the directory; one shows how an error looks."""
+    app = tmp_path / "app"
+    app.mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "dragoman_api_key").write_text("none")
+    flags = ("--port", "0", "--minimal", "--spares", "1", "--allow-dir", str(app))
+    async with started(tmp_path, "serve", "--simulate", *flags) as process:
+        address = await line(process, "http")
+        for command in curls(page):
+            asked = command.replace("http://127.0.0.1:8787", address).replace("/home/ann/projects/app", str(app))
+            said = await run(tmp_path, f"{address}/v1", "sh", "-c", asked.replace("curl ", "curl -sS ", 1))
+            assert said.startswith('{"error"') == (page.name == "simulator.md"), said
 
 
 async def test_metrics_and_events_of_the_operators_page(address: str) -> None:

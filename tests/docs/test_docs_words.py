@@ -18,6 +18,7 @@ from dragoman.simulator import fault
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
+ASSIGNED = re.compile(r"^(?:[A-Z_]+=(?:'[^']*'|\S+) )+")
 MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
 ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
 FOREIGN_FLAGS = {"--no-buffer", "-H", "--log", "--help", "-h"}
@@ -102,6 +103,16 @@ def test_links(page: Path) -> None:
     assert missing == []
 
 
+@every_page
+def test_tables(page: Path) -> None:
+    """Each table has its head, and rows of as many cells: with a blank line in between, its rest would be no table."""
+    text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        assert re.fullmatch(r"\|(---\|)+", table.splitlines()[1]), table
+        assert set(rows) == {rows[0]}, table
+
+
 def test_every_page_can_be_found() -> None:
     """The index leads to every page of the docs."""
     linked = {found["target"] for found in LINK.finditer(read(ROOT / "docs" / "index.md"))}
@@ -112,7 +123,7 @@ def test_every_page_can_be_found() -> None:
 def test_commands(page: Path) -> None:
     """Every `dragoman …` that a reader may type is understood, with all its flags."""
     for line in typed(page):
-        before, found, after = line.partition("dragoman ")
+        before, found, after = ASSIGNED.sub("", line).partition("dragoman ")
         if found and before.strip() in {"", ".venv/bin/", "uvx --from ."} and "…" not in after:
             parse(shlex.split(after))
 
