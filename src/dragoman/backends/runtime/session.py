@@ -200,7 +200,9 @@ class Session:
             case "control_request":
                 self._asked(str(frame["request_id"]), cast("JSONObject", frame["request"]))
             case "result" if self._results:
-                self._results.popleft().set_result(frame)
+                taken = self._results.popleft()
+                if not taken.done():  # a run that is being cancelled waits no longer, but has not discarded us yet
+                    taken.set_result(frame)
             case _ if self._turn is not None:
                 self._advance(self._turn, frame)
             case _:

@@ -1,0 +1,23 @@
+"""What a session does with frames that nobody waits for any more."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dragoman.backends.processes import Process
+from dragoman.backends.runtime.session import Session
+
+
+async def test_a_message_that_is_taken_while_its_run_is_cancelled_does_no_harm(tmp_path: Path) -> None:
+    """The process may answer between the cancellation and the end of the run."""
+    process = await Process.spawn(["/bin/sh", "-c", "read line; read another"], env={}, cwd=tmp_path)
+    session = Session(process, silence=10)
+    appending = asyncio.create_task(session.append([[{"type": "user"}]]))
+    await asyncio.sleep(0)
+    appending.cancel()
+    session._take({"type": "result"})
+    with pytest.raises(asyncio.CancelledError):
+        await appending
+    session.discard()
+    await session.exited
