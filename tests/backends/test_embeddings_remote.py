@@ -53,6 +53,34 @@ async def test_batches_come_back_in_order() -> None:
     assert "truncation" not in body
 
 
+@pytest.mark.parametrize("direct", ["", "embeddings.invalid"])
+async def test_a_proxy_leads_there(direct: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the environment says, `NO_PROXY` included; the name itself is known to the proxy alone."""
+    async with endpoint() as served:
+        monkeypatch.setenv("http_proxy", served.url.removesuffix("/v1"))
+        monkeypatch.setenv("no_proxy", direct)
+        embedder = RemoteEmbedder(RemoteOptions("http://embeddings.invalid/v1", "big", KEY))
+        try:
+            if direct:
+                with pytest.raises(UpstreamFailed, match="cannot be reached"):
+                    await embedder.embed(["a"])
+                assert served.asked == []
+            else:
+                await embedder.embed(["a"])
+                assert served.asked[0][1]["Host"] == "embeddings.invalid"
+        finally:
+            await embedder.aclose()
+
+
+async def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model server beside the gateway is asked itself, whatever the environment says of the world outside."""
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with remote() as (embedder, _):
+        assert len((await embedder.embed(["a"])).vectors) == 1
+
+
 async def test_without_a_key_none_is_sent() -> None:
     """Many endpoints in one's own house have none. `/embeddings` may stand in the URL already."""
     async with endpoint() as served:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
+from urllib.request import getproxies, proxy_bypass
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
@@ -15,6 +16,7 @@ from dragoman.backends.embedders.remote_errors import refusal
 from dragoman.errors import ShuttingDown, TimedOut, UnsupportedFeature, UpstreamFailed
 
 _VOYAGE = "voyageai.com"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _PARALLEL = 4
 _LARGEST = 128 * 2**20
 """Bytes of one answer: over it no batch of vectors can be."""
@@ -112,7 +114,8 @@ class RemoteEmbedder:
         body = request_body(self.model, inputs, voyage=self._voyage, truncate=self._options.truncate)
         async with places:
             try:
-                async with self._opened().post(self._url, data=body, allow_redirects=False) as response:
+                proxy = _proxy_for(self._url)
+                async with self._opened().post(self._url, data=body, allow_redirects=False, proxy=proxy) as response:
                     return await self._understood(response, len(inputs))
             except ClientError as error:
                 said = type(error).__name__
@@ -144,6 +147,17 @@ class RemoteEmbedder:
             if not isinstance(given, str):
                 param = f"input[{place}]"
                 raise UnsupportedFeature(f"`{param}`: Voyage takes text, and no lists of tokens.", param=param)
+
+
+def _proxy_for(url: URL) -> str | None:
+    """The proxy that the environment names, for what is not on this machine.
+
+    The HTTP library's own way to find it would look for passwords in the owner's home as well.
+    """
+    if url.host in _THIS_MACHINE or proxy_bypass(url.authority):
+        return None
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
 
 
 async def _read(response: ClientResponse) -> bytes:
