@@ -52,7 +52,7 @@ async def test_ctrl_c(tmp_path: Path) -> None:
             with pytest.raises(openai.APIError) as caught:
                 [_ async for _ in stream]
         assert await serving.code() == 0
-    assert "in a terminal" in status.out
+    assert "in the foreground" in status.out
     assert caught.value.code == "shutting_down"
     assert children
     assert psutil.wait_procs(children, timeout=60)[1] == []

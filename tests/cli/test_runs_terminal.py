@@ -35,6 +35,12 @@ async def ids(home: Path, *statuses: str) -> list[str]:
     return [found["id"] for found in json.loads((await run(home, "runs", "--json", *filters)).out)["runs"]]
 
 
+def log_of(home: Path) -> list[dict[str, str]]:
+    """The lines of a gateway's log."""
+    log = home / "state" / "dragoman" / "gateway-0.log"
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
 async def test_every_status(tmp_path: Path) -> None:
     """Queued, running, succeeded, failed and cancelled, as they come about, each in its colour; filters find each."""
     async with behind(tmp_path, "--simulate", "--max-concurrency", "1") as gateway, client_of(gateway) as client:
@@ -62,6 +68,11 @@ async def test_every_status(tmp_path: Path) -> None:
         await waiting
         assert await ids(tmp_path, "cancelled") == [running]
         assert await ids(tmp_path, "queued", "running") == []
+        ends = {line["run"]: line["status"] for line in log_of(tmp_path) if line["event"] == "run.end"}
+    # Under the same id in header, log and records, whatever became of it.
+    assert ends[ids_now["succeeded"][0]] == "succeeded"
+    assert ends[ids_now["failed"][0]] == "failed"
+    assert ends[running] == "cancelled"
     colours = {"succeeded": 32, "failed": 31, "running": 36, "queued": 34}
     for status, colour in colours.items():
         assert f"\x1b[{colour}m{status}\x1b[0m" in table.shown
@@ -154,3 +165,29 @@ async def test_what_was_said_is_not_kept_by_itself(tmp_path: Path) -> None:
     assert answer.choices[0].message.content == "PLANTED-WORD"
     assert "[What was said is not kept: `dragoman serve --runs-content` keeps it.]\nsucceeded  in " in told
     assert b"PLANTED" not in kept
+
+
+async def test_pages_and_clients(tmp_path: Path) -> None:
+    """A page names the next one; each client's runs are found by its name, by whoever holds the gateway's own key."""
+    (tmp_path / "dragoman.toml").write_text(
+        'api_key = "of-the-owner"\n\n[keys.ann]\napi_key = "of-ann"\n\n[keys.bob]\napi_key = "of-bob"\n'
+    )
+    owner = {"DRAGOMAN_API_KEY": "of-the-owner"}
+    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
+        ids_of: dict[str, list[str]] = {"ann": [], "bob": []}
+        for name in ("ann", "bob", "ann"):
+            async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=f"of-{name}", max_retries=0) as client:
+                answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
+            ids_of[name].insert(0, answer.headers["x-dragoman-run-id"])
+        for name, expected in ids_of.items():
+            listed = json.loads((await run(tmp_path, "runs", "--json", "--client", name, added=owner)).out)["runs"]
+            assert [one["id"] for one in listed] == expected
+        first = await run(tmp_path, "runs", "--limit", "1", "--client", "ann", added=owner)
+        _, after = first.err.strip().split("--after ")
+        second = await run(tmp_path, "runs", "--after", after, "--client", "ann", added=owner)
+        stranger = await run(tmp_path, "runs", "--api-key", "of-ann")
+    assert [line.split()[0] for line in (first.out + second.out).splitlines() if not line.startswith("RUN")] == ids_of[
+        "ann"
+    ]
+    assert second.err == ""
+    assert (stranger.code, "This is for the gateway's own key (--api-key)." in stranger.err) == (1, True)

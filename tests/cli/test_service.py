@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import sys
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from pathlib import Path
 
 import pytest
 from commands import PATIENCE, run
+from commands import line as said
 
 UNIT = Path("config", "systemd", "user", "dragoman.service")
 SECRETS = Path("config", "dragoman", "service.env")
@@ -54,6 +56,25 @@ async def test_words_with_a_meaning_to_systemd(tmp_path: Path) -> None:
     shown = await run(tmp_path, "service", "show", "--embeddings-model", 'a "b" $c %d \\')
     assert '"--embeddings-model=a \\"b\\" $$c %%d \\\\"' in shown.out
     assert f"WorkingDirectory={tmp_path}\n" in shown.out
+
+
+async def test_the_command_of_the_unit(tmp_path: Path) -> None:
+    """It runs with no more of an environment than systemd gives it, tells of itself, and stops at its signal."""
+    await run(tmp_path, "service", "install", "--port", "0", "--simulate", "--spares", "0")
+    [line] = [line for line in (tmp_path / UNIT).read_text().splitlines() if line.startswith("ExecStart=")]
+    bare = {name: os.environ[name] for name in os.environ.keys() & {"PATH", "LANG"}} | {"HOME": str(tmp_path)}
+    command = shlex.split(line.removeprefix("ExecStart="))
+    service = await asyncio.create_subprocess_exec(*command, env=bare, cwd=tmp_path, stdout=PIPE, stderr=DEVNULL)
+    try:
+        await said(service, "Clients")
+        status = await run(tmp_path, "status", added={"XDG_STATE_HOME": str(tmp_path / ".local" / "state")})
+    finally:
+        service.terminate()
+        await asyncio.wait_for(service.communicate(), PATIENCE)
+    assert status.code == 0, status.err
+    assert f"pid {service.pid}, up " in status.out
+    assert ", in the foreground" in status.out
+    assert service.returncode == 0
 
 
 async def test_bad_settings(tmp_path: Path) -> None:

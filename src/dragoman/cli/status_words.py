@@ -56,7 +56,7 @@ def status_lines(address: str, told: _Told, record: Record | None) -> Iterator[s
 def _process(told: _Told, record: Record | None) -> str:
     parts = [f"pid {told['pid']}", f"up {_span(cast('float', told['uptime']))}"]
     if record is not None and record.pid == told["pid"]:
-        parts += ["in background" if record.background else "in a terminal"]
+        parts += ["in background" if record.background else "in the foreground"]
         parts += [f"log {record.log}"] if record.log else []
     return ", ".join(parts)
 

@@ -18,6 +18,8 @@ EnvironmentFile=-{secrets}
 WorkingDirectory={directory}
 Restart=on-failure
 RestartSec=2
+# Another gateway has the port: to try again would not help.
+RestartPreventExitStatus=3
 # The gateway ends its own processes; whatever is left after its grace is ended with it.
 KillMode=mixed
 TimeoutStopSec={patience}
