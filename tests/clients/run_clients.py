@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from connect_clients import Clients
+from connect_clients import PACKAGES, Clients
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _INSTALLED = _REPOSITORY / ".clients"
@@ -71,6 +71,9 @@ def main(
     wanted = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
     for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
         _install(folder, client)
+    if not (quick or runners):
+        for client, package in PACKAGES.items():
+            _install_package(client, package)
     failed: list[str] = []
     for backend in backends or _BACKENDS:
         with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
@@ -102,6 +105,19 @@ def _install(folder: Path, client: str) -> None:
         (_INSTALLED / "runners").symlink_to(folder)
     env = {**_environment(), "CLIENTS_ROOT": str(_INSTALLED), "UV": _uv()}
     _call(["bash", str(folder / "install.sh"), client], env)
+
+
+def _install_package(client: str, package: str) -> None:
+    """One of the npm registry, that no runner of the checks needs."""
+    folder = _INSTALLED / "npm" / client
+    if (folder / "node_modules").is_dir():
+        return
+    click.echo(f"Installing {package} in {folder}...")
+    folder.mkdir(parents=True, exist_ok=True)
+    _call(
+        ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder), package],
+        _environment(),
+    )
 
 
 def _uv() -> str:

@@ -61,7 +61,12 @@ def _cline(target: Target) -> tuple[Part, ...]:
         "API Key": target.key,
         "Model ID": target.model,
     }
-    return (Part("Cline > Settings > API Configuration", "text", _fields(told)),)
+    key = f'"${KEY_VARIABLE}"' if target.keyed else "none"
+    shell = f"cline auth openai --apikey {key} --baseurl {target.base_url} --modelid {target.model}"
+    return (
+        Part("Cline > Settings > API Configuration", "text", _fields(told)),
+        Part("the shell, for its command line", "sh", shell),
+    )
 
 
 def _open_webui(target: Target) -> tuple[Part, ...]:
