@@ -185,6 +185,16 @@ def test_error_codes() -> None:
     assert explained == codes()
 
 
+def test_words_of_a_failed_start() -> None:
+    """What is said to be printed where the gateway does not start stands in the code, to the letter."""
+    section = read(ROOT / "docs" / "troubleshooting.md").partition("## It does not start")[2].partition("\n## ")[0]
+    quoted = [row["first"].strip("`.").strip() for row in ROW.finditer(section)]
+    sources = [*(ROOT / "src").rglob("*.py"), ROOT / "Makefile"]
+    said = "\n".join(re.sub(r'"\s*f?"', "", read(path)) for path in sources)
+    assert quoted
+    assert [words for words in quoted if words not in said] == []
+
+
 def test_simulated_faults() -> None:
     """Each row of the simulator's own table stands in its page, word for word."""
     assert fault.__doc__ is not None
