@@ -154,6 +154,22 @@ def test_settings_that_would_not_be_safe(tmp_path: Path, place: Path, given: dic
         runtime_options(settings)
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"signed_in": True, "claude_config_dir": "{place}/.claude"}, "your sign-in"),
+        ({"api_key_file": "{place}/key"}, "the gateway's key"),
+    ],
+)
+def test_agents_do_not_work_where_secrets_are(place: Path, given: dict[str, object], why: str) -> None:
+    """They could read them, and tell them to whoever asks."""
+    (place / "key").write_text("a-key")
+    files = {name: value.format(place=place) if isinstance(value, str) else value for name, value in given.items()}
+    ours = {"allow_dir": (place,), "state_dir": place.parent / "state", **files}
+    with pytest.raises(BadSettings, match=why):
+        runtime_options(load(ours, env_file=None))
+
+
 def test_only_claude_code_has_agents(place: Path) -> None:
     """Another backend is refused, unless one of several upstreams is it."""
     given: dict[str, object] = {"allow_dir": (place,), "backend": "api"}

@@ -1,6 +1,7 @@
 """What agents may do, by the settings."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.backends.runtime.agent.rules import AgentRules
@@ -17,7 +18,7 @@ def agent_rules(settings: Settings) -> AgentRules:
         return AgentRules()
     _check_root(settings)
     return AgentRules(
-        directories=tuple(_directory(path, settings.state_dir.expanduser()) for path in settings.allow_dir),
+        directories=tuple(_directory(path, settings) for path in settings.allow_dir),
         modes=frozenset(settings.allow_permission_mode),
         without_asking=settings.allow_tool,
         max_budget_usd=settings.agent_max_budget_usd or None,
@@ -37,16 +38,27 @@ def check_agents(settings: Settings) -> None:
         )
 
 
-def _directory(named: Path, state_dir: Path) -> Path:
+def _directory(named: Path, settings: Settings) -> Path:
     path = Path(os.path.realpath(named.expanduser()))
     if not path.is_dir():
         raise BadSettings(f"allow_dir (--allow-dir): {named} is no directory. Make it, or name another.")
-    if Path(os.path.realpath(state_dir)).is_relative_to(path):
-        raise BadSettings(
-            f"allow_dir (--allow-dir): {named} holds the gateway's own files ({state_dir}), which agents must not "
-            "reach. Name a directory below it, or put the files elsewhere with --state-dir."
-        )
+    for kept, what, instead in _kept_from_agents(settings):
+        if Path(os.path.realpath(kept)).is_relative_to(path):
+            raise BadSettings(
+                f"allow_dir (--allow-dir): {named} holds {what} ({kept}), which agents must not reach. Name a "
+                f"directory below it, or {instead}."
+            )
     return path
+
+
+def _kept_from_agents(settings: Settings) -> Iterator[tuple[Path, str, str]]:
+    """Where secrets are, what they are, and what to do where agents could read them."""
+    yield settings.state_dir.expanduser(), "the gateway's own files", "put the files elsewhere with --state-dir"
+    if settings.signed_in:
+        sign_in = settings.claude_config_dir or Path("~/.claude")
+        yield sign_in.expanduser(), "your sign-in", "ask with an API key instead"
+    if settings.api_key_file:
+        yield settings.api_key_file.expanduser(), "the gateway's key", "put the file elsewhere"
 
 
 def _check_root(settings: Settings) -> None:

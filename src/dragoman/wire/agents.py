@@ -98,7 +98,11 @@ def check_beside(terms: Terms, beside: Mapping[str, object], body: MessagesReque
         return
     for name, value in beside.items():
         if value:
-            raise UnsupportedFeature(f"`{name}` does not go with an agent, which has tools of its own.", param=name)
+            raise UnsupportedFeature(
+                f"`{name}` does not go with an agent, which has tools of its own and answers once, in its own words. "
+                "Leave it out.",
+                param=name,
+            )
     if body["messages"][-1]["role"] == "assistant":
         raise UnsupportedFeature(
             "An agent cannot continue an assistant message; the last message must be the user's.",

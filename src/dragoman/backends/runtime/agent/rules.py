@@ -138,8 +138,8 @@ class AgentRules:
     def _check_mode(self, task: AgentTask) -> None:
         if task.permission_mode not in self.modes:
             raise Forbidden(
-                f"The permission mode `{task.permission_mode}` is not allowed here, but {_listed(self.modes)}. The "
-                "gateway's owner names those that are: `--allow-permission-mode MODE`.",
+                f"The permission mode `{task.permission_mode}` is not allowed here; allowed: {_listed(self.modes)}. "
+                "The gateway's owner names those that are: `--allow-permission-mode MODE`.",
                 code="permission_mode_not_allowed",
                 param="claude.permission_mode",
             )
@@ -161,7 +161,9 @@ def _tools(task: AgentTask) -> tuple[str, ...]:
         return TOOLS
     for place, name in enumerate(task.tools):
         if name not in TOOLS:
-            raise InvalidRequest(f"There is no tool `{name}`, but {_listed(TOOLS)}.", param=f"claude.tools[{place}]")
+            raise InvalidRequest(
+                f"There is no tool `{name}`. There are {_listed(TOOLS)}.", param=f"claude.tools[{place}]"
+            )
     return task.tools
 
 
