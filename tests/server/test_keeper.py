@@ -1,16 +1,22 @@
 """What is kept of an answer whose making is cut off within a write: nothing is lost, and nothing stays open."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from chat_support import IDENTITY
 from responses_support import codec, raw
+from scripted import ScriptedBackend, says
 
+from dragoman.runs import Engine, Limits
+from dragoman.server.answering.choices import Choices
+from dragoman.server.keeping.job import Job, Order
 from dragoman.server.keeping.keeper import Hands, Keeper
 from dragoman.stores.base import Entry
 from dragoman.stores.sqlite import SQLiteArchive
+from dragoman.wire.base import Identity
 
 HANDS = Hands("ann", "holder")
 
@@ -80,3 +86,42 @@ async def test_a_cancelled_answers_events_have_no_gap(archive: Stuck) -> None:
     await cut(archive, asyncio.create_task(made.events([b"one", b"two"])))
     await made.events([b"three"])
     assert await archive.events(made.id, 0) == [b"one", b"two", b"three"]
+
+
+class Slow(SQLiteArchive):
+    """An archive that takes the end of an answer only when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def settle(self, id_: str, body: bytes) -> bool:
+        """In its own time."""
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().settle(id_, body)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Path, *, stream: bool) -> None:
+    """The response is completed, as its stream says already."""
+    archive, dialect = Slow(tmp_path / "answers.db"), codec(keeps=True)
+    decoded = dialect.decode(raw(background=True, stream=stream))
+    engine = Engine(ScriptedBackend(says("Hello")), Limits())
+    [run] = engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
+    choices = Choices()
+    choices.add(run)
+    keeper = Keeper(archive, dialect.documents, decoded, Identity(run.id, run.created), HANDS)
+    await keeper.begin()
+    job = Job(Order(dialect, decoded, lambda _: []), choices, keeper, lasting=True)
+    job.driven_by(asyncio.create_task(job.run()))
+    await archive.asked.wait()
+    cancelling = asyncio.create_task(job.cancel())
+    await asyncio.sleep(0)  # it has cancelled now whatever it cancels
+    archive.go_on.set()
+    await cancelling
+    found, events = await archive.get(HANDS.owner, job.id), await archive.events(job.id, 0)
+    await archive.aclose()
+    assert found is not None
+    assert json.loads(dialect.documents.shown(found.entry.body))["status"] == "completed"
+    assert not stream or b"event: response.completed" in events[-1]

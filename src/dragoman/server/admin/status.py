@@ -20,7 +20,7 @@ class Status:
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._engine = engine
         self._operations = operations
-        self._since = time.time()
+        self._since = time.monotonic()
 
     async def answer(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
         """Answer `GET /admin/status`. It takes a moment: the official command is asked for the sign-in."""
@@ -32,7 +32,7 @@ class Status:
             "version": __version__,
             "python": platform.python_version(),
             "pid": os.getpid(),
-            "uptime": round(time.time() - self._since, 1),
+            "uptime": round(time.monotonic() - self._since, 1),
             "runs": self._runs(),
             "last": self._engine.journal.last(),
             "simulator": self._operations.simulator,

@@ -63,6 +63,7 @@ class Job:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unwanted = False
+        self._made = False
         self._whole = Whole(order.codec, order.decoded, choices, order.submit)
         self.id = keeper.id
         self.choices = choices
@@ -98,9 +99,12 @@ class Job:
         self._task = task
 
     async def cancel(self) -> None:
-        """End it now. Idempotent; returns when everything is over."""
+        """End it now. Idempotent; returns when everything is over.
+
+        What is made and has only to be kept is not ended any more: its stream and its document would not agree.
+        """
         if self._task is not None:
-            if not (self.ended or self._unwanted):
+            if not (self.ended or self._unwanted or self._made):
                 self._unwanted = True
                 self._task.cancel()
             await asyncio.wait([self._task])
@@ -148,6 +152,7 @@ class Job:
     async def _make(self) -> None:
         body = await self._whole.make()
         self._require_wanted()
+        self._made = True
         await self._keeper.whole(self._whole.answers, body)
         self.body = body
 
@@ -170,6 +175,7 @@ class Job:
         if encoder.failure:
             await self._tell(last, encoder)
             raise encoder.failure
+        self._made = True
         answers = [run.said() for run in self.choices.runs]
         await self._keeper.events(writes(last, encoder))
         await self._keeper.whole(answers, order.codec.encode(order.decoded, self._identity, answers))
