@@ -18,7 +18,7 @@ from dragoman.settings.values import (
     Given,
     key_in,
     many_names,
-    names,
+    many_rules,
     pairs,
     state_dir,
     switch_or_names,
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         ("default", "plan", "acceptEdits"),
         description="Permission modes that clients may ask for; `bypassPermissions` lets them run any command.",
     )
-    allow_tool: Annotated[tuple[str, ...], BeforeValidator(names), Given(_AGENTS)] = Field(
+    allow_tool: Annotated[tuple[str, ...], BeforeValidator(many_rules), Given(_AGENTS)] = Field(
         (), description="What agents may do without asking, as Claude Code writes such rules (`Bash(pytest *)`)."
     )
     agent_max_budget_usd: Annotated[float, Given(_AGENTS)] = Field(

@@ -1,6 +1,7 @@
 """Values of settings, as people write them."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -9,6 +10,8 @@ from pydantic import BeforeValidator
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 """What people may call an upstream, or a client's key."""
+
+_OUTER_COMMA = re.compile(r",(?![^(]*\))")
 
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
@@ -54,6 +57,14 @@ def many_names(value: object) -> object:
     if not isinstance(value, list | tuple):
         return names(value)
     return tuple(part.strip() for item in value for part in str(item).split(",") if part.strip())
+
+
+def many_rules(value: object) -> object:
+    """The same for rules of tools, whose commas inside of brackets are their own."""
+    if not isinstance(value, str | list | tuple):
+        return value
+    items = [value] if isinstance(value, str) else value
+    return tuple(part.strip() for item in items for part in _OUTER_COMMA.split(str(item)) if part.strip())
 
 
 def switch_or_names(value: object) -> object:

@@ -1,0 +1,74 @@
+"""A value of each setting."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+VALUES: Mapping[str, tuple[str, object]] = {
+    "host": ("::1", "::1"),
+    "port": ("9000", 9000),
+    "api_key": ("secret-1", "secret-1"),
+    "allow_host": ("a.example,b.example", ("a.example", "b.example")),
+    "allow_origin": ("https://a.example", ("https://a.example",)),
+    "backend": ("sdk", "runtime"),
+    "claude_command": ("/opt/claude", Path("/opt/claude")),
+    "anthropic_api_key": ("secret-2", "secret-2"),
+    "anthropic_base_url": ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+    "anthropic_auth_token": ("secret-4", "secret-4"),
+    "claude_config_dir": ("/opt/config", Path("/opt/config")),
+    "cloud": ("bedrock", "bedrock"),
+    "upstreams": ("[]", ()),
+    "keys": ("[]", ()),
+    "retries": ("5", 5),
+    "cache_ttl": ("1h", "1h"),
+    "keep_output": ("all", "all"),
+    "output_ttl": ("60", 60.0),
+    "default_model": ("haiku", "haiku"),
+    "models": ("haiku, opus", ("haiku", "opus")),
+    "model_aliases": ("fast=haiku,gpt-4o=sonnet", {"fast": "haiku", "gpt-4o": "sonnet"}),
+    "max_concurrency": ("3", 3),
+    "max_queue_size": ("0", 0),
+    "requests_per_minute": ("30", 30),
+    "run_timeout": ("1.5", 1.5),
+    "silence_timeout": ("2.5", 2.5),
+    "max_request_bytes": ("1MiB", 2**20),
+    "spares": ("0", 0),
+    "max_live": ("4", 4),
+    "live_ttl": ("9", 9.0),
+    "parked_ttl": ("8", 8.0),
+    "max_memory": ("1GiB", 2**30),
+    "thinking_ttl": ("7", 7.0),
+    "store_ttl": ("9", 9.0),
+    "store_max_entries": ("12", 12),
+    "store_max_bytes": ("2MiB", 2 * 2**20),
+    "embeddings_model": ("voyage-3.5", "voyage-3.5"),
+    "embeddings_url": ("https://api.example/v1", "https://api.example/v1"),
+    "embeddings_api_key": ("secret-3", "secret-3"),
+    "embeddings_batch": ("8", 8),
+    "embeddings_timeout": ("2.5", 2.5),
+    "allow_dir": ("/srv/a,/srv/b", (Path("/srv/a"), Path("/srv/b"))),
+    "allow_permission_mode": ("plan, dontAsk", ("plan", "dontAsk")),
+    "allow_tool": ("Bash(git *),WebFetch", ("Bash(git *)", "WebFetch")),
+    "agent_max_budget_usd": ("2.5", 2.5),
+    "fetch_urls": ("a.example, *.b.example:8443", ("a.example", "*.b.example:8443")),
+    "fetch_timeout": ("1.5", 1.5),
+    "fetch_max_bytes": ("1MiB", 2**20),
+    "heartbeat": ("0.5", 0.5),
+    "shutdown_grace": ("0", 0.0),
+    "runs_kept": ("5", 5),
+    "runs_ttl": ("60", 60.0),
+    "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made
+    "log_level": ("trace", "trace"),
+    "trace_file": ("/tmp/trace", Path("/tmp/trace")),  # noqa: S108 - never made
+    "log_max_bytes": ("1MiB", 2**20),
+    "log_keep": ("0", 0),
+    "log_file": ("/tmp/log", Path("/tmp/log")),  # noqa: S108 - never made
+}
+"""For each setting a value as people write it, and what becomes of it; for a switch, that it is on."""
+
+FROM_FILES = {"config", "api_key_file"}
+"""What names files, which have to be there."""
+
+
+def written(name: str) -> tuple[str, object]:
+    """A value of a setting, as written and as read."""
+    return VALUES.get(name, ("true", True))
