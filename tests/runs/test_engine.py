@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.catalog import MODELS
-from dragoman.errors import InternalError, Overloaded, QueueFull, RateLimited, ShuttingDown, TimedOut
+from dragoman.errors import InternalError, InvalidRequest, Overloaded, QueueFull, RateLimited, ShuttingDown, TimedOut
 from dragoman.events import Event, MessageStart, MessageStop, Started
 from dragoman.messages import MessagesRequest
 from dragoman.runs import Engine, Limits, Run
@@ -140,6 +140,20 @@ async def test_an_error_comes_after_the_events_before_it() -> None:
     run = engine.submit(BODY, MODELS[0], client="me")
     with pytest.raises(Overloaded, match="too much"):
         await finish(run)
+    assert run.status == "failed"
+
+
+async def test_what_is_nested_without_end_is_the_requests_own_fault() -> None:
+    """JSON that could just be read may be too deep for a backend that walks through it."""
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        raise RecursionError
+
+    engine, _ = engine_on(script)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        await run.over()
     assert run.status == "failed"
 
 

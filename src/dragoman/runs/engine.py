@@ -8,7 +8,7 @@ import structlog
 
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.catalog import Model
-from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature
+from dragoman.errors import GatewayError, InvalidRequest, ShuttingDown, TimedOut, UnsupportedFeature
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 from dragoman.runs.account import Account, Asks
 from dragoman.runs.admission import Admission, RateLimit, Ticket
@@ -186,6 +186,9 @@ class Engine:
                 limit.cancel()
         except GatewayError as error:
             run.failed(error)
+        except RecursionError:
+            # JSON within JSON that could just be read; nothing else recurses.
+            run.failed(InvalidRequest("The request is nested too deeply.", code="invalid_json"))
         except Exception as error:
             log.exception("run.broke", run=run.id)
             run.failed(error)
