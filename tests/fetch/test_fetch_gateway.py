@@ -58,6 +58,19 @@ async def test_a_refused_url_never_runs(setting: str) -> None:
     assert place.asked == []
 
 
+@pytest.mark.parametrize("store", [True, False])
+async def test_nothing_is_fetched_for_what_is_turned_away(*, store: bool) -> None:
+    """Whoever asks too much does not get the gateway to fetch for him."""
+    async with site() as place:
+        place.pages["/a"] = Page(png())
+        where = f"127.0.0.1:{place.port}"
+        async with served(says("A square"), fetch_urls=where, requests_per_minute=1) as gateway:
+            body = {"messages": _looking_at(place.url("/a")), "store": store}
+            answers = [await gateway.http.post("/v1/chat/completions", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert len(place.asked) == 1
+
+
 async def test_a_client_that_leaves_ends_the_fetching() -> None:
     """Nothing is fetched for nobody, and nothing runs."""
     async with site() as place, served(says("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:

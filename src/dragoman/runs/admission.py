@@ -124,6 +124,16 @@ class RateLimit:
         Raises:
             RateLimited: The bucket is empty; `retry_after` says until when.
         """
+        if self.per_minute is not None:
+            self.require(now, count)
+            self._tokens -= min(count, self.per_minute)
+
+    def require(self, now: float, count: int = 1) -> None:
+        """Make sure that so many could be counted.
+
+        Raises:
+            RateLimited: As `take` does.
+        """
         if self.per_minute is None:
             return
         rate = self.per_minute / 60
@@ -134,7 +144,6 @@ class RateLimit:
         if self._tokens < wanted:
             wait = (wanted - self._tokens) / rate
             raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=wait)
-        self._tokens -= wanted
 
     @property
     def remaining(self) -> int | None:

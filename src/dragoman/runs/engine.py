@@ -106,6 +106,16 @@ class Engine:
         self._rate.take(asyncio.get_running_loop().time(), len(bodies))
         return [self._begin(body, model, client, terms) for body in bodies]
 
+    def require(self, count: int) -> None:
+        """Make sure that so many runs could begin now: before anything is done for them that takes time and memory.
+
+        Raises:
+            GatewayError: As `submit` does.
+        """
+        self._check_open()
+        self._admission.require(count)
+        self._rate.require(asyncio.get_running_loop().time(), count)
+
     async def count_tokens(self, body: MessagesRequest, model: Model, terms: Terms, *, client: str) -> JSONObject:
         """The provider's own count of a prompt's tokens. It takes no place, but counts as a request.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from starlette.types import Receive, Scope, Send
 
 from dragoman.errors import Forbidden, GatewayError, NotFound
-from dragoman.media import Placed
 from dragoman.notices import Notice
 from dragoman.runs import Engine, Run
 from dragoman.server.answering.choices import Choices
@@ -79,7 +78,7 @@ class Complete:
         try:
             async with UntilGone(receive):
                 if decoded.media:
-                    await self._fill(exchange, decoded.media)
+                    await self._fill(exchange, decoded)
                 for run in submit(range(decoded.choices)):
                     choices.add(run)
                 if decoded.stream:
@@ -94,10 +93,11 @@ class Complete:
             if self._options.payloads:
                 log_answers(exchange)
 
-    async def _fill(self, exchange: Exchange, media: Sequence[Placed]) -> None:
+    async def _fill(self, exchange: Exchange, decoded: Decoded) -> None:
+        self._engine.require(decoded.choices)
         began = time.perf_counter()
         try:
-            await self._options.fill_media(media)
+            await self._options.fill_media(decoded.media)
         finally:
             exchange.stages["fetch"] = time.perf_counter() - began
 

@@ -44,7 +44,7 @@ class KeepingComplete(Complete):
         try:
             async with UntilGone(receive):
                 if decoded.media:
-                    await self._fill(exchange, decoded.media)
+                    await self._fill(exchange, decoded)
                 job = await self._begin(exchange, decoded, keeping, shelf)
                 await self._show(exchange, decoded, keeping, job)
         except ClientGone:
