@@ -1,6 +1,8 @@
 """Servers of further tools: which are taken, that they come up, and what is said of one that does not."""
 
+import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from typing import Any, cast
 import pytest
 from agent_harness import AgentHost, agents, call, did
 from aiohttp import web
+from gateways import Watched, soon
 
 from dragoman.backends.runtime.agent.remains import MARK
 from dragoman.backends.runtime.agent.servers import check
@@ -62,6 +65,23 @@ async def test_a_program(tmp_path: Path) -> None:
         assert "run_test" in mark
         assert "mcp__keys__show" in did(answer)
         assert working.left == []
+
+
+async def test_a_program_ends_with_its_run(tmp_path: Path) -> None:
+    """Also one that neither minds the end of its input nor stays in the session that it was started in."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    async with host(tmp_path) as working:
+        server = program(tmp_path)
+        begins, stays = (
+            f"import os\nos.setsid()\nopen({str(fifo)!r}, 'w').write(str(os.getpid()))\n",
+            "time.sleep(3600)",
+        )
+        (tmp_path / "server.py").write_text(f"{begins}{PROGRAM}\nimport time\n{stays}\n")
+        asking = asyncio.create_task(working.ask("Reply with exactly: PONG", mcp_servers={"keys": server}))
+        watched = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
+        assert (await soon(asking)).said == "PONG"
+        await watched.gone()
 
 
 @asynccontextmanager
