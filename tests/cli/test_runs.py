@@ -141,3 +141,23 @@ async def test_ids_that_name_no_run(tmp_path: Path) -> None:
     assert "There are no runs yet." in nothing.err
     assert "Several runs begin with `run_`" in several.err
     assert "There is no run" in unknown.err
+
+
+async def test_a_run_of_another_gateway(tmp_path: Path) -> None:
+    """Two that share a state directory list each other's runs; following and cancelling is for the one that has it."""
+    async with behind(tmp_path, "--simulate") as first, behind(tmp_path, "--simulate") as second:
+        elsewhere, here = (("--port", gateway.url.rpartition(":")[2]) for gateway in (second, first))
+        async with openai.AsyncOpenAI(base_url=f"{first.url}/v1", api_key="none", max_retries=0) as client:
+            raw = await client.chat.completions.with_raw_response.create(model="haiku", messages=LONG, stream=True)
+            id_ = raw.headers["x-dragoman-run-id"]
+            await run(tmp_path, "runs", *here)  # what it shows is written
+            listed = json.loads((await run(tmp_path, "runs", "--json", *elsewhere)).out)["runs"]
+            refused = [await run(tmp_path, command, id_, *elsewhere) for command in ("tail", "cancel")]
+            cancelled = await run(tmp_path, "cancel", id_, *here)
+            shown = await run(tmp_path, "tail", id_, *elsewhere)
+    assert [(one["id"], one["status"]) for one in listed] == [(id_, "running")]
+    for ended in refused:
+        assert (ended.code, ended.out) == (1, "")
+        assert "Another gateway has this run: ask that one. `--port` names it." in ended.err
+    assert cancelled.out == f"Cancelled {id_}.\n"
+    assert "cancelled  run_cancelled" in shown.out

@@ -29,7 +29,7 @@ class PastRuns:
 
     def events(self, id_: str) -> Iterator[tuple[str, dict[str, object]]]:
         """See `dragoman.cli.run_sources.RunSource.events`."""
-        record = self._asked(lambda journal: journal.get(id_))
+        record = self._asked(lambda journal: journal.over(id_))
         return iter([(name, cast("dict[str, object]", data)) for name, data in told_of(record)])
 
     def _asked(self, ask: Callable[[Journal], Awaitable[_T]]) -> _T:

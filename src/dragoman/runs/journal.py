@@ -63,6 +63,19 @@ class Journal:
             raise NotFound(f"There is no run `{id_[:80]}`, or its record is gone. `dragoman runs` lists what there is.")
         return record
 
+    async def over(self, id_: str) -> RunRecord:
+        """A run that goes on nowhere.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: Another gateway is at it.
+            StoreFailed: The records cannot be used.
+        """
+        record = await self.get(id_)
+        if record.status in OPEN:
+            raise Conflict("Another gateway has this run: ask that one. `--port` names it.")
+        return record
+
     async def page(self, query: RunQuery) -> RunPage:
         """Runs, those that go on as they stand now.
 
@@ -88,12 +101,7 @@ class Journal:
         """
         run = self.live(id_)
         if run is None:
-            status = (await self.get(id_)).status
-            raise Conflict(
-                "Another gateway has this run: ask that one."
-                if status in OPEN
-                else f"This run is over already: {status}."
-            )
+            raise Conflict(f"This run is over already: {(await self.over(id_)).status}.")
         await run.cancel("cancelled by the operator", RunCancelled("The operator of the gateway cancelled this run."))
         return self.record(run)
 

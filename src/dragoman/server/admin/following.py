@@ -42,7 +42,7 @@ class Following:
         """Answer `GET /admin/runs/{id}/events`."""
         id_ = request.path_params["id"]
         run = self._journal.live(id_)
-        events = self._of(run) if run else _of_record(await self._journal.get(id_))
+        events = self._of(run) if run else _of_record(await self._journal.over(id_))
         return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
     async def _of(self, run: Run) -> AsyncIterator[bytes]:
