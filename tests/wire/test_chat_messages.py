@@ -256,6 +256,23 @@ def test_arguments_as_models_write_them(written: str | None, read: JSON) -> None
     assert said(request) == []
 
 
+def test_calls_without_ids_get_their_results_in_order() -> None:
+    """Some clients leave the id empty; it is said that the API got others."""
+    calling: JSON = {"role": "assistant", "tool_calls": [call("", "f"), call("", "g")]}
+    messages: list[JSON] = [USER, calling, _tool("", "of f"), _tool("", "of g")]
+    request = decode(messages)
+    calls, results = (message["content"] for message in request.body["messages"][1:])
+    assert [block["name"] for block in calls] == ["f", "g"]
+    assert [block["tool_use_id"] for block in results] == [block["id"] for block in calls]
+    assert [block["content"] for block in results] == [
+        [{"type": "text", "text": "of f"}],
+        [{"type": "text", "text": "of g"}],
+    ]
+    assert {code for code, _ in said(request)} == {"renamed"}
+    with pytest.raises(InvalidRequest, match="without an id, number 2"):
+        decode(messages[:3])
+
+
 def test_a_blank_message_is_left_out_and_said() -> None:
     """The API refuses blank text."""
     request = decode([USER, {"role": "user", "content": " \n"}])

@@ -11,6 +11,9 @@ from dragoman.errors import InvalidRequest
 from dragoman.messages import Block, JSONObject
 from dragoman.notices import Notice
 
+_NAMELESS = "without an id, number "
+"""How calls are known whose id is empty, as some clients write it. No id has a space."""
+
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -43,6 +46,8 @@ class Calls:
         Raises:
             InvalidRequest: A call with that key waits already.
         """
+        if not key:
+            key = f"{_NAMELESS}{len(self.open) + 1}"
         if key in self.open:
             raise InvalidRequest(f"The id `{key}` stands for two calls.", param=path)
         self.open[key] = plain = self._id(id_, path)
@@ -50,11 +55,13 @@ class Calls:
         return {"type": "tool_use", "id": plain, "name": name, "input": input_}
 
     def answered(self, key: str, param: str) -> str:
-        """Settle a call and give the API's id of it.
+        """Settle a call and give the API's id of it. Results without an id belong to the calls without one, in order.
 
         Raises:
             InvalidRequest: No call with this id waits.
         """
+        if not key:
+            key = next((one for one in self.open if one.startswith(_NAMELESS)), key)
         if key not in self.open:
             raise InvalidRequest(
                 f"`{param}` is `{key}`, but no tool call with that id waits for a result here. A result must follow "
