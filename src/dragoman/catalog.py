@@ -12,6 +12,7 @@ from datetime import date
 from typing import Literal
 
 from dragoman.errors import NotFound
+from dragoman.values import unchanging
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
@@ -208,7 +209,7 @@ ASKED_FOR = "`GET /v1/models`"
 """How a client asks what models there are."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Resolved:
     """A model, and how the name that was asked for led to it.
 
@@ -238,6 +239,10 @@ class Catalog:
     aliases: Mapping[str, str] = field(default_factory=dict)
     default: str = "sonnet"
     map_retired: bool = False
+    _known: Mapping[str, Model] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", {model.id: model for model in self.models})
 
     def resolve(self, asked: str | None) -> Resolved:
         """Find the model a client means.
@@ -279,11 +284,10 @@ class Catalog:
         return replace(self, models=tuple(self.resolve(id_).model for id_ in ids))
 
     def _by_id(self, id_: str) -> Model | None:
-        known = {model.id: model for model in self.models}
-        if model := known.get(id_):
+        if model := self._known.get(id_):
             return model
         dated = _DATED.fullmatch(id_)
-        undated = known.get(dated["id"]) if dated else None
+        undated = self._known.get(dated["id"]) if dated else None
         return undated if undated is None or id_.endswith("-latest") else replace(undated, id=id_)
 
     def _unknown(self, name: str) -> str:

@@ -8,18 +8,19 @@ nothing was, and another account is asked instead. A failure is a raised `Gatewa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from dragoman.messages import JSONObject
 from dragoman.notices import Notice
+from dragoman.values import unchanging
 
 Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api", "agent", "cli"]
 """How the answer was had: a live process, a spare one, a newly started one, a resumed session, the API itself, an
 agent, which asks the API any number of times, or one run of the command `claude -p`."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Started:
     """The backend has what it needs and is about to ask the model.
 
@@ -34,7 +35,7 @@ class Started:
     notices: tuple[Notice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Retrying:
     """The model could not be asked and is asked again.
 
@@ -49,7 +50,7 @@ class Retrying:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Restarted:
     """The answer broke off and is given anew from its `MessageStart`: what was said so far is void.
 
@@ -57,14 +58,14 @@ class Restarted:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class MessageStart:
     """`message_start`."""
 
     raw: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class BlockStart:
     """`content_block_start`."""
 
@@ -72,7 +73,7 @@ class BlockStart:
     raw: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class BlockDelta:
     """`content_block_delta`."""
 
@@ -80,7 +81,7 @@ class BlockDelta:
     raw: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class BlockStop:
     """`content_block_stop`."""
 
@@ -88,14 +89,14 @@ class BlockStop:
     raw: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class MessageDelta:
     """`message_delta`: stop reason and final usage."""
 
     raw: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class MessageStop:
     """`message_stop`."""
 

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from dragoman.arguments import parsed
 from dragoman.errors import UpstreamFailed
 from dragoman.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart, Restarted
 from dragoman.messages import JSON, Block, FinalMessage, JSONObject, Usage
+from dragoman.values import unchanging
 
 _TEXT_OF_DELTA: Mapping[object, str] = {
     "text_delta": "text",
@@ -19,7 +20,7 @@ _TEXT_OF_DELTA: Mapping[object, str] = {
 _BESIDE_THE_MESSAGE = frozenset({"type", "delta", "usage"})
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Folded:
     """A whole answer.
 

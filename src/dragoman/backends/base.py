@@ -8,9 +8,10 @@ from dragoman.catalog import Model
 from dragoman.events import Event
 from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
 from dragoman.model_list import ListedModel
+from dragoman.values import unchanging
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class RunRequest:
     """One question to a backend: exactly one API call, the backend's retries apart.
 

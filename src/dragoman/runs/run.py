@@ -118,14 +118,15 @@ class Run:
         return None if self.ended else []
 
     async def over(self) -> None:
-        """Wait until the run is settled, for a reader who wants no events, but only what was `said` in the end.
+        """Wait until the run has ended, for a reader who wants no events, but only what was `said` in the end.
 
         Raises:
             GatewayError: The run failed.
         """
         self._collects = False
         self._events.clear()
-        await self._settled.wait()
+        while not self.ended:
+            await self._news(None)
         if self.error is not None:
             raise self.error
 
@@ -150,7 +151,7 @@ class Run:
             reason: A few words for the log.
             told: What its reader is told, where he did not ask for it himself.
         """
-        if self.reason is None:
+        if self.reason is None and not self.ended:
             self.reason = reason
         if told is not None and not self.ended and self.error is None:
             self.error = told

@@ -21,6 +21,7 @@ from dragoman.notices import Notice
 from dragoman.prefix import THINKING, Prefix, fixed_parts
 from dragoman.runs.skeleton import Skeleton, filled, skeleton_of
 from dragoman.stores.base import Keep
+from dragoman.values import unchanging
 
 _FORM = 2
 """Of what is kept. It counts in the names, so that what an older gateway kept is not found."""
@@ -49,7 +50,7 @@ class _Kept:
         return cls(*msgspec.json.decode(value))
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Restored:
     """A request with its thinking put back.
 

@@ -25,7 +25,8 @@ def answer_headers(exchange: Exchange, runs: Sequence[Run]) -> RawHeaders:
             headers.append((b"x-dragoman-path", first.path.encode()))
         if first.upstream is not None:
             headers.append((b"x-dragoman-upstream", first.upstream.encode()))
-        notices = tuple(dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]))
+        if notices or any(run.notices for run in runs):
+            notices = tuple(dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]))
         stages = {**stages, **first.stages}
     headers.append((b"x-dragoman-warnings", _warnings(notices)))
     if stages:

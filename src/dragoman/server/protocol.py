@@ -9,9 +9,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 class Protocol(HttpToolsProtocol):
     """One connection of a client."""
 
+    _gathering: "Gathering"
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """The client is there."""
-        super().connection_made(cast("asyncio.Transport", Gathering(transport)))
+        self._gathering = Gathering(transport)
+        super().connection_made(cast("asyncio.Transport", self._gathering))
+
+    def on_response_complete(self) -> None:
+        """The answer is whole. Where no other is in the making it goes out before anything is written down about it.
+
+        Of many it would be slower: then the answers of one turn go out one behind the other.
+        """
+        if len(self.tasks) == 1:
+            self._gathering.flush()
+        super().on_response_complete()
 
 
 class Gathering:
@@ -28,18 +40,19 @@ class Gathering:
     def write(self, data: bytes) -> None:
         """Write it at the end of this turn."""
         if not self._pieces:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._pieces.append(data)
 
     def close(self) -> None:
         """Close, once all is written."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write it now."""
         pieces, self._pieces = self._pieces, []
         if pieces and not self._transport.is_closing():
             self._transport.write(b"".join(pieces))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)

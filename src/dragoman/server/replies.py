@@ -1,13 +1,14 @@
 """Whole replies in two messages, and errors as replies."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import structlog
 from starlette.types import Send
 
 from dragoman.errors import GatewayError, InternalError, QuotaExceeded, Unauthenticated
 from dragoman.server.exchange import Exchange, RawHeaders
+from dragoman.values import unchanging
 from dragoman.wire.base import ErrorReply
 
 log = structlog.get_logger("dragoman.server")
@@ -15,7 +16,7 @@ log = structlog.get_logger("dragoman.server")
 _JSON = (b"content-type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Reply:
     """A whole answer."""
 

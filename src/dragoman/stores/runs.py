@@ -6,6 +6,7 @@ from typing import Protocol
 
 from dragoman.messages import JSON, JSONObject
 from dragoman.prices import cost_of
+from dragoman.values import unchanging
 
 OPEN = ("queued", "running")
 """The statuses of runs that have not ended."""
@@ -14,7 +15,7 @@ INTERRUPTED = "interrupted"
 """The error code of runs whose gateway ended without a word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class RunRecord:
     """One run, as it stands or as it ended. It is cheap to make: the cost is reckoned where somebody asks for it.
 

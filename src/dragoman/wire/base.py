@@ -16,6 +16,7 @@ from dragoman.fold import Folded
 from dragoman.media import Placed
 from dragoman.messages import NO_TERMS, MessagesRequest, Terms
 from dragoman.notices import Notice
+from dragoman.values import unchanging
 
 Headers: TypeAlias = Mapping[bytes, bytes]
 """The headers of a request, by lower-case name."""
@@ -40,7 +41,7 @@ class Keeping:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class Decoded:
     """A client's request, understood. Dialects add what they need to encode the answer.
 
@@ -69,7 +70,7 @@ class Decoded:
         return self.body
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Identity:
     """What names an answer.
 

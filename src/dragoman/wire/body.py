@@ -1,13 +1,14 @@
 """The canonical body, from what the dialects have read of a request."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
 from dragoman.media import check_count, check_sizes
 from dragoman.messages import MessagesRequest, OutputConfig
 from dragoman.notices import Notice
+from dragoman.values import unchanging
 from dragoman.wire import formats, sampling, thinking
 from dragoman.wire.formats import AnswerFormat
 from dragoman.wire.sampling import Sampling
@@ -16,7 +17,7 @@ from dragoman.wire.tools import Toolbox, set_tools, soften
 from dragoman.wire.turns import Turns, text_blocks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class Asked:
     """What a client asks for beside its conversation and its tools.
 

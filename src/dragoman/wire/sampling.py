@@ -1,14 +1,14 @@
 """Limits and sampling of a request, by the rules of the model."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from dragoman.catalog import Model
 from dragoman.messages import MessagesRequest
 from dragoman.notices import Notice
+from dragoman.values import unchanging
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Sampling:
     """What a client asks for.
 

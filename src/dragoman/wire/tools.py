@@ -8,6 +8,7 @@ from dragoman.catalog import Model
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSONObject, MessagesRequest
 from dragoman.notices import Notice
+from dragoman.values import unchanging
 from dragoman.wire.json_schemas import UNIONS, closed, not_enforced, tool_input
 
 WEB_SEARCH = "web_search"
@@ -35,7 +36,7 @@ class Function:
     mark: JSONObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Wanted:
     """Which tools the model may or must use.
 
@@ -57,7 +58,7 @@ class Wanted:
         return self.kind in ("any", "tool")
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Toolbox:
     """The tools of a request, ready for the body.
 

@@ -1,12 +1,12 @@
 """Token counts, from the API's own figures."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from dragoman.messages import JSONObject
+from dragoman.values import unchanging
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Counts:
     """The tokens of one request.
 

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TypeVar, cast
 
 import msgspec
+import msgspec.inspect
 
 from dragoman.errors import InvalidRequest
 from dragoman.messages import JSON, JSONObject
@@ -62,13 +63,13 @@ def unknown_fields(data: JSON, known: msgspec.Struct) -> list[str]:
 
 
 def _look(data: JSONObject, known: msgspec.Struct, prefix: str, found: list[str]) -> None:
-    fields = _fields(type(known))
+    fields, parents = _fields(type(known))
     for name, value in data.items():
-        if name not in fields:
-            if value is not None:
-                found.append(prefix + name)
-        elif type(value) is dict or type(value) is list:
-            _look_into(value, getattr(known, name, None), prefix + name, found)
+        if name in parents:
+            if type(value) is dict or type(value) is list:
+                _look_into(value, getattr(known, name), prefix + name, found)
+        elif name not in fields and value is not None:
+            found.append(prefix + name)
 
 
 def _look_into(data: JSONObject | list[JSON], known: object, path: str, found: list[str]) -> None:
@@ -81,8 +82,25 @@ def _look_into(data: JSONObject | list[JSON], known: object, path: str, found: l
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> frozenset[str | None]:
-    return frozenset((*kind.__struct_fields__, kind.__struct_config__.tag_field))
+def _fields(kind: type[msgspec.Struct]) -> tuple[frozenset[str | None], frozenset[str]]:
+    """The names of all fields, and of those that may hold fields themselves."""
+    told = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(kind))
+    parents = frozenset(field.name for field in told.fields if _holds_fields(field.type))
+    return frozenset((*kind.__struct_fields__, kind.__struct_config__.tag_field)), parents
+
+
+def _holds_fields(kind: msgspec.inspect.Type) -> bool:
+    match kind:
+        case msgspec.inspect.StructType():
+            return True
+        case msgspec.inspect.ListType(item_type=item):
+            return _holds_fields(item)
+        case msgspec.inspect.UnionType(types=kinds):
+            return any(map(_holds_fields, kinds))
+        case msgspec.inspect.Metadata(type=inner):
+            return _holds_fields(inner)
+        case _:
+            return False
 
 
 def _named(said: str) -> InvalidRequest:

@@ -56,8 +56,9 @@ def _needed(body: JSONObject) -> Iterator[str]:
     for message in cast("MessagesRequest", body)["messages"]:
         if "output_config" in message:
             yield _MESSAGE_EFFORT
-        if any(block.get("type") in _STORED and _is_stored_file(block) for block in message["content"]):
-            yield _FILES
+        for block in message["content"]:
+            if block.get("type") in _STORED and _is_stored_file(block):
+                yield _FILES
 
 
 def _of_fields(body: JSONObject) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A request as it is sent: the body in bytes, and the header lines that depend on it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import version
 from typing import cast
 
@@ -11,6 +12,7 @@ from dragoman.backends.api.caching import CacheTtl, marked
 from dragoman.backends.base import RunRequest
 from dragoman.catalog import Model
 from dragoman.messages import JSONObject, MessagesRequest, as_sent
+from dragoman.values import unchanging
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is spoken where the client does not name another."""
@@ -30,7 +32,7 @@ encoded = msgspec.json.Encoder().encode
 """JSON in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Call:
     """A request, all but its signature.
 
@@ -53,10 +55,14 @@ class Call:
             signature: The line with the key or token.
             betas: Those that it needs.
         """
-        named = ",".join(dict.fromkeys((*self.betas, *betas)))
-        beta = f"anthropic-beta: {named}\r\n" if named else ""
-        lines = f"content-type: application/json\r\nanthropic-version: {self.version}\r\n{beta}"
-        return lines.encode("latin-1") + signature
+        return _lines(self.version, (*self.betas, *betas)) + signature
+
+
+@lru_cache(maxsize=256)
+def _lines(version: str, betas: tuple[str, ...]) -> bytes:
+    named = ",".join(dict.fromkeys(betas))
+    beta = f"anthropic-beta: {named}\r\n" if named else ""
+    return f"content-type: application/json\r\nanthropic-version: {version}\r\n{beta}".encode("latin-1")
 
 
 def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:

@@ -83,6 +83,9 @@ class Choices:
         """End the runs that still go on. Idempotent; returns when all they held is gone."""
         if not self._waits and all(run.settled for run in self.runs):
             return
+        if len(self.runs) == 1 and not self._waits:
+            await self.runs[0].cancel(reason)
+            return
         waits = list(self._waits)
         for wait in waits:
             wait.cancel()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,8 +40,11 @@ _MIGRATIONS = (
         "CREATE INDEX runs_created ON runs (created)",
     ),
 )
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROWS = 100
+"""Records that one statement writes. With one for each, the thread would wait for the interpreter's lock as often."""
 _SAVE = """
-INSERT INTO runs (id, status, model, client, created, error, owner, rest, said) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs (id, status, model, client, created, error, owner, rest, said) VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error, owner = excluded.owner,
     rest = excluded.rest, said = excluded.said
 """
@@ -114,7 +118,10 @@ class SQLiteRuns:
     # In the thread.
 
     def _save(self, db: sqlite3.Connection, records: Sequence[RunRecord]) -> None:
-        db.executemany(_SAVE, map(self._row, records)).close()
+        for first in range(0, len(records), _ROWS):
+            rows = [self._row(record) for record in records[first : first + _ROWS]]
+            saving = _SAVE.format(rows=", ".join([_ROW] * len(rows)))
+            db.execute(saving, list(chain.from_iterable(rows))).close()
         db.execute("DELETE FROM runs WHERE created < ?", (self._clock() - self._ttl,)).close()
         newest = "(SELECT max(place) FROM runs)"
         db.execute(f"DELETE FROM runs WHERE place <= {newest} - ?", (self._entries,)).close()  # noqa: S608 - constant

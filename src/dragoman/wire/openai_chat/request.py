@@ -1,14 +1,15 @@
 """What the chat dialect remembers of a request until its answer is encoded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dragoman.messages import JSON, JSONObject
+from dragoman.values import unchanging
 from dragoman.wire.base import Decoded
 from dragoman.wire.formats import AnswerFormat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class ChatRequest(Decoded):
     """A chat completions request, understood.
 

@@ -1,12 +1,11 @@
 """What the text completions dialect remembers of a request until its answer is encoded."""
 
-from dataclasses import dataclass
-
 from dragoman.messages import MessagesRequest
+from dragoman.values import unchanging
 from dragoman.wire.base import Decoded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class CompletionRequest(Decoded):
     """A text completions request, understood.
 

@@ -1,15 +1,16 @@
 """What the responses dialect remembers of a request until its answer is encoded."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dragoman.messages import JSON, Block, JSONObject
+from dragoman.values import unchanging
 from dragoman.wire.base import Decoded
 from dragoman.wire.formats import AnswerFormat
 from dragoman.wire.openai_responses.turn import PastTurn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@unchanging(kw_only=True)
 class ResponsesRequest(Decoded):
     """A responses request, understood.
 
