@@ -50,9 +50,9 @@ class Fold:
         """Take the next event."""
         self._result = None
         match event:
-            case BlockDelta(index, raw):
-                if block := self._blocks.get(index):
-                    block.extend(cast("JSONObject", raw["delta"]))
+            case BlockDelta():  # most are: a pattern that takes it apart costs as much as all the rest
+                if block := self._blocks.get(event.index):
+                    block.extend(cast("JSONObject", event.raw["delta"]))
             case BlockStart(index, raw):
                 self._blocks[index] = _Growing(cast("Block", raw["content_block"]))
             case MessageStart(raw):

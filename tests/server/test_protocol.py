@@ -67,3 +67,14 @@ async def test_nothing_is_written_to_a_client_that_has_gone() -> None:
     written.close()
     await asyncio.sleep(0)
     assert written.writes == []
+
+
+async def test_what_is_whole_need_not_wait_for_the_turns_end() -> None:
+    """It goes out at once where that is asked for, and nothing is left for later."""
+    written, transport = gathering()
+    transport.write(b"head ")
+    transport.write(b"body")
+    transport.flush()
+    assert written.writes == [b"head body"]
+    await asyncio.sleep(0)
+    assert written.writes == [b"head body"]

@@ -73,6 +73,8 @@ class _Joined:
     def shown(self, event: Event) -> Event | None:
         """What is shown of an event of the current part."""
         match event:
+            case BlockDelta() if self._first:  # most are
+                return event
             case MessageStart(raw):
                 self._usage = _counted(cast("JSONObject", raw["message"]))
             case MessageDelta(raw):

@@ -195,6 +195,10 @@ class Run:
     def happened(self, event: Event) -> None:
         """Take note of an event and hand it to the reader."""
         match event:
+            case BlockDelta():  # most are
+                if self._asked is not None:
+                    self.stages["first_token"] = time.perf_counter() - self._asked
+                    self._asked = None
             case Started(path, stages, notices):
                 self.path = path
                 self.noted(notices)
@@ -203,10 +207,6 @@ class Run:
             case MessageStart(raw):
                 self.begun = True
                 self._count(cast("JSONObject", raw["message"]).get("usage"))
-            case BlockDelta():
-                if self._asked is not None:
-                    self.stages["first_token"] = time.perf_counter() - self._asked
-                    self._asked = None
             case MessageDelta(raw):
                 self._count(raw.get("usage"))
             case _:

@@ -128,6 +128,17 @@ class RunStoreSuite:
             await store.save([record("run_new", created=clock.now)])
             assert await ids(store) == ["run_new"]
 
+    async def test_many_in_one_call(self, tmp_path: Path) -> None:
+        """However many there are, in the order in which they came; those that were there before, in their new form."""
+        async with self.opened(tmp_path, Clock(), ttl=_DAY, entries=1000) as store:
+            many = [record(f"run_{number}") for number in range(250)]
+            await store.save([record("run_249", status="running"), *many[:249]])
+            await store.save(many)
+            page = await store.page(RunQuery(limit=1000))
+            assert page is not None
+            assert {one.status for one in page.runs} == {many[0].status}
+            assert [one.id for one in page.runs] == [*(f"run_{number}" for number in range(248, -1, -1)), "run_249"]
+
     async def test_many_at_once(self, tmp_path: Path) -> None:
         """From two that share a store, nothing is lost."""
         async with self.usual(tmp_path) as store, self.usual(tmp_path) as other:

@@ -101,8 +101,8 @@ class _Choice:
 
     def feed(self, event: MessageEvent) -> bytes:
         match event:
-            case BlockDelta(raw=raw):
-                return self._delta(cast("JSONObject", raw["delta"]))
+            case BlockDelta():
+                return self._delta(cast("JSONObject", event.raw["delta"]))
             case BlockStart(raw=raw):
                 return self._start(cast("Block", raw["content_block"]))
             case BlockStop():

@@ -42,8 +42,8 @@ class CompletionStream:
         if self._ended:
             return b""
         match event:
-            case BlockDelta(raw=raw):
-                delta = cast("JSONObject", raw["delta"])
+            case BlockDelta():
+                delta = cast("JSONObject", event.raw["delta"])
                 return self._say(delta["text"], choice) if delta["type"] == "text_delta" else b""
             case BlockStart(raw=raw):
                 block = cast("JSONObject", raw["content_block"])

@@ -90,8 +90,8 @@ class ResponseStream:
 
     def _events(self, event: MessageEvent) -> Iterable[JSONObject]:
         match event:
-            case BlockDelta(raw=raw):
-                return self._delta(cast("JSONObject", raw["delta"]))
+            case BlockDelta():
+                return self._delta(cast("JSONObject", event.raw["delta"]))
             case BlockStart(raw=raw):
                 return self._start(cast("Block", raw["content_block"]))
             case BlockStop():
