@@ -103,6 +103,7 @@ async def test_what_it_says_before_anybody_listens_is_kept_for_them(tmp_path: Pa
     assert process.complaints == "why"
     process.send({})
     await soon(heard.end)
+    await soon(process.exited)
 
 
 async def test_one_that_is_gone_before_anybody_listens(tmp_path: Path) -> None:
