@@ -1,18 +1,19 @@
 """The image, built from its Dockerfile and run by a container engine, and the compose file."""
 
+import json
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
-from engine import IMAGE, PATIENCE, Engine, engine, obstacle
+from engine import IMAGE, Engine, engine, obstacle
 from image import ROOT, USER
 from pages import blocks
 
 REASON = obstacle()
-QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
+QUESTION = '{"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}'
 COMPOSE = (sys.executable, "-m", "podman_compose", "--project-name", "dragoman-test")
 KEY = "the-key"
+CURL = ("curl", "-sS", "--fail-with-body", "--header", f"authorization: Bearer {KEY}")
 SIMULATED = """
 services:
   dragoman:
@@ -64,9 +65,10 @@ def address(podman: Engine, name: str) -> str:
 def looked_into(podman: Engine, name: str) -> None:
     """Ask it, try what it may do, and stop it."""
     inside = ("exec", name)
-    with httpx.Client(base_url=address(podman, name), timeout=PATIENCE) as http:
-        assert http.post("/v1/chat/completions", json=QUESTION).status_code == 401
-        assert answer(http) == "PONG"
+    where = address(podman, name)
+    asked = ("curl", "-sS", "--output", "/dev/null", "--write-out", "%{http_code}", "--data", QUESTION)
+    assert podman.run(*asked, f"{where}/v1/chat/completions") == "401"
+    assert answer(podman, where) == "PONG"
     podman("healthcheck", "run", name)
     assert podman(*inside, "id", "-u").strip() == str(USER)
     podman(*inside, "sh", "-c", "echo > /state/x && echo > /sign-in/x && echo > /workspace/x && echo > /tmp/x")
@@ -80,14 +82,14 @@ def looked_into(podman: Engine, name: str) -> None:
 def signed_in(podman: Engine, name: str) -> None:
     """It asks with the sign-in of the variable, as the page says, and tells so."""
     podman("exec", "--detach", name, "dragoman", "simulate")
-    with httpx.Client(base_url=address(podman, name), timeout=PATIENCE) as http:
-        assert answer(http) == "PONG"
-        told = http.get("/admin/status", headers={"x-api-key": KEY}).json()
+    where = address(podman, name)
+    assert answer(podman, where) == "PONG"
+    told = json.loads(podman.run(*CURL, f"{where}/admin/status"))
     assert told["backend"]["authentication"] == "signed_in"
 
 
-def answer(http: httpx.Client) -> str:
+def answer(podman: Engine, where: str) -> str:
     """What the question is answered with."""
-    said = http.post("/v1/chat/completions", json=QUESTION, headers={"x-api-key": KEY}).json()
+    said = json.loads(podman.run(*CURL, "--data", QUESTION, f"{where}/v1/chat/completions"))
     text: str = said["choices"][0]["message"]["content"]
     return text
