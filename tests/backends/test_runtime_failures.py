@@ -185,6 +185,18 @@ async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
         assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
 
 
+async def test_an_idle_process_whose_end_nobody_noticed_costs_nothing(tmp_path: Path) -> None:
+    """It is found dead before Claude is asked, so another is asked."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([user("One")])
+        [session] = harness.backend._sessions
+        os.kill(session.pid, signal.SIGKILL)
+        assert session.alive, "as far as anybody knows"
+        second = await harness.ask([user("One"), first.message, user("Reply with exactly: PONG")], temperature=0.5)
+        assert (second.path, second.said) == ("cold", "PONG")
+        assert len(harness.calls) == 2
+
+
 async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
     """A model that says nothing for too long is given up."""
     async with runtime(tmp_path, silence=0.2) as harness:

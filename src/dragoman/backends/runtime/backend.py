@@ -35,7 +35,7 @@ from dragoman.backends.runtime.session import Session
 from dragoman.backends.runtime.sign_in import SignIn
 from dragoman.backends.runtime.tracing import log_start, trace_process
 from dragoman.catalog import Catalog
-from dragoman.errors import NotFound, NotSignedIn
+from dragoman.errors import NotFound, NotSignedIn, UpstreamFailed
 from dragoman.events import Event, Path, Started
 from dragoman.fold import Fold
 from dragoman.messages import FinalMessage, JSONObject
@@ -161,13 +161,10 @@ class RuntimeBackend:
 
     async def _answer(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         todo = plan(request)
-        began = time.perf_counter()
-        session, path = await self._session_for(todo)
+        session, conversation, started = await self._ready(todo)
         kept = False
         try:
-            conversation = Conversation(todo, session, live=path == "live")
-            waited = time.perf_counter() - began
-            yield Started(path, {"process": waited, **await conversation.prepare()}, todo.notices)
+            yield started
             folder = Fold()
             async with aclosing(conversation.answer()) as events:
                 async for event in events:
@@ -180,6 +177,29 @@ class RuntimeBackend:
         finally:
             if not kept:
                 await self._end(session)
+
+    async def _ready(self, todo: Plan) -> tuple[Session, Conversation, Started]:
+        """A process that lacks the question alone.
+
+        Claude was not asked yet, so where one died in its idleness and nobody had noticed, another takes its place.
+        """
+        while True:
+            began = time.perf_counter()
+            session, path = await self._session_for(todo)
+            waited = time.perf_counter() - began
+            conversation = Conversation(todo, session, live=path == "live")
+            try:
+                stages = {"process": waited, **await conversation.prepare()}
+            except UpstreamFailed:
+                died = not session.alive
+                await self._end(session)
+                if path == "cold" or not died:
+                    raise
+            except BaseException:
+                await self._end(session)
+                raise
+            else:
+                return session, conversation, Started(path, stages, todo.notices)
 
     async def _session_for(self, todo: Plan) -> tuple[Session, Path]:
         self._pool.touch()
