@@ -38,7 +38,7 @@ pytest: $(VENV)/.dev $(EMBEDDINGS)
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.dev ## Write the generated pages of docs/ anew
-	$(BIN)/python -m dragoman.cli.pages.reference
+	$(BIN)/python -m tools.docs.reference
 
 docs-site: $(VENV)/.docs ## Build the documentation as a site, in site/; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d site/.doctrees . site/html

@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from dragoman.backends.embedders.places import DEFAULT_MODEL, installed, place_of
+from dragoman.backends.embeddings.library import DEFAULT_MODEL, installed, locate_model
 from servers import Served, children_of, gateway, simulator
 
 _SIZE = 1000
@@ -107,7 +107,7 @@ def direct() -> Iterator[Direct]:
 
 def be_the_library() -> None:
     """Answer lines, as `Direct` asks them."""
-    model: Any = import_module("sentence_transformers").SentenceTransformer(place_of(DEFAULT_MODEL).path)
+    model: Any = import_module("sentence_transformers").SentenceTransformer(locate_model(DEFAULT_MODEL).path)
     texts = sentences()
     for line in sys.stdin:
         began = time.perf_counter()

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from dragoman.catalog import ALIASES, MODELS, RETIRED, Catalog, Model
-from dragoman.errors import NotFound
+from dragoman.core.catalog import ALIASES, MODELS, RETIRED, Catalog, Model
+from dragoman.core.errors import NotFound
 
 CATALOG = Catalog()
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from dragoman import errors
-from dragoman.errors import GatewayError
+from dragoman.core import errors
+from dragoman.core.errors import GatewayError
 
 CAUSES = [cause for cause in vars(errors).values() if isinstance(cause, type) and issubclass(cause, GatewayError)]
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.errors import UpstreamFailed
-from dragoman.events import (
+from dragoman.core.accumulate import MessageAccumulator, accumulate, counting
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.events import (
     BlockDelta,
     BlockStart,
     BlockStop,
@@ -20,8 +21,7 @@ from dragoman.events import (
     Retrying,
     Started,
 )
-from dragoman.fold import Fold, counting, fold
-from dragoman.messages import JSONObject
+from dragoman.core.messages import JSONObject
 
 START = MessageStart(
     {
@@ -43,7 +43,7 @@ def _block(index: int, start: JSONObject, *deltas: JSONObject, stop: bool = True
 
 
 def _content(*events: Event) -> Sequence[JSONObject]:
-    return fold([START, *events]).message["content"]
+    return accumulate([START, *events]).message["content"]
 
 
 def test_a_whole_answer() -> None:
@@ -58,7 +58,7 @@ def test_a_whole_answer() -> None:
         0, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "e"}, {"type": "text_delta", "text": "y"}
     )
     events: list[Event] = [Started("api"), Retrying(1, 0.5, "overloaded_error"), START, *text, MessageDelta(end)]
-    assert fold([*events, MessageStop({})]).message == {
+    assert accumulate([*events, MessageStop({})]).message == {
         "id": "msg_1",
         "content": [{"type": "text", "text": "Hey"}],
         "stop_reason": "end_turn",
@@ -100,7 +100,7 @@ def test_citations_are_added_to_those_of_the_start() -> None:
 
 def test_arguments_are_parsed_and_kept_as_written() -> None:
     """By the block's place in the content, wherever its index stands."""
-    folded = fold(
+    folded = accumulate(
         [
             START,
             *_block(0, {"type": "text", "text": "a"}),
@@ -129,7 +129,7 @@ def test_half_a_character_becomes_the_sign_for_what_is_lost() -> None:
     """As an escape it is JSON, but no answer with it could be sent; what the model wrote stays as it was."""
     start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
     delta: JSONObject = {"type": "input_json_delta", "partial_json": r'{"\ud83e": ["a\uDD8A", 1, "\ud83e\udd8a"]}'}
-    folded = fold([START, *_block(0, start, delta)])
+    folded = accumulate([START, *_block(0, start, delta)])
     lost = "\N{REPLACEMENT CHARACTER}"
     assert folded.message["content"][0]["input"] == {lost: [f"a{lost}", 1, "\N{FOX FACE}"]}
     assert folded.arguments == {0: delta["partial_json"]}
@@ -137,7 +137,7 @@ def test_half_a_character_becomes_the_sign_for_what_is_lost() -> None:
 
 def test_no_arguments_are_what_the_start_said() -> None:
     """An empty object mostly."""
-    folded = fold([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])
+    folded = accumulate([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])
     assert folded.message["content"] == [{"type": "tool_use", "id": "t", "input": {"x": 1}}]
     assert folded.arguments == {}
 
@@ -158,7 +158,7 @@ def test_a_broken_answer_gives_what_there_is() -> None:
     """At any time, and the same again: nothing that came in is changed."""
     start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
     events = [START, *_block(0, start, {"type": "input_json_delta", "partial_json": '{"a":1}'}, stop=False)]
-    folder = Fold()
+    folder = MessageAccumulator()
     for event in events:
         folder.add(event)
     first = folder.result()
@@ -176,30 +176,30 @@ def test_an_answer_that_starts_over_is_told_once() -> None:
         *_block(1, {"type": "text", "text": "too"}),
         Restarted(),
     ]
-    assert fold([*broken, START, *_block(0, {"type": "text", "text": "kept"})]).message["content"] == [
+    assert accumulate([*broken, START, *_block(0, {"type": "text", "text": "kept"})]).message["content"] == [
         {"type": "text", "text": "kept"}
     ]
     with pytest.raises(UpstreamFailed):
-        fold(broken)
+        accumulate(broken)
 
 
 @pytest.mark.parametrize("events", [[], [Started("warm")], [MessageDelta({"delta": {}})], [MessageStop({})]])
 def test_an_answer_that_never_began_is_an_error(events: list[Event]) -> None:
     """Never an empty answer."""
     with pytest.raises(UpstreamFailed):
-        fold(events)
+        accumulate(events)
 
 
 def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
     """Figures are added up at any depth; the rest is the answer's own."""
-    earlier = fold(
+    earlier = accumulate(
         [START, MessageDelta({"usage": {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}})]
     )
     details: JSONObject = {
         "output_tokens_details": {"thinking_tokens": 2},
         "server_tool_use": {"web_search_requests": 1},
     }
-    answer = fold([START, MessageDelta({"usage": {"service_tier": "batch", **details}})])
+    answer = accumulate([START, MessageDelta({"usage": {"service_tier": "batch", **details}})])
     counted = counting(answer, earlier)
     assert counted.message["usage"] == {
         "input_tokens": 10,
@@ -209,7 +209,7 @@ def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
         "server_tool_use": {"web_search_requests": 1},
     }
     assert answer.message["usage"]["input_tokens"] == 5
-    assert counting(answer, fold([MessageStart({"message": {}})])) == answer
+    assert counting(answer, accumulate([MessageStart({"message": {}})])) == answer
 
 
 @given(st.lists(st.text(max_size=5)), st.text(max_size=3))

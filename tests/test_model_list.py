@@ -2,9 +2,9 @@
 
 import pytest
 
-from dragoman.catalog import MODELS, Catalog, Model
-from dragoman.messages import JSONObject
-from dragoman.model_list import ListedModel, entry_of, with_list
+from dragoman.core.catalog import MODELS, Catalog, Model
+from dragoman.core.messages import JSONObject
+from dragoman.core.model_list import ListedModel, entry_of, with_list
 
 YES: JSONObject = {"supported": True}
 NO: JSONObject = {"supported": False}

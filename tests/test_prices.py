@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from dragoman.catalog import MODELS
-from dragoman.prices import PRICES, cost_of, price_of
+from dragoman.core.catalog import MODELS
+from dragoman.core.pricing import PRICES, cost_of, price_of
 
 MILLION = 1_000_000
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.redaction import REDACTED, Redactor, tells
+from dragoman.core.redaction import REDACTED, Redactor, tells
 
 HELD = 'held-"secret"-1'
 REDACTOR = Redactor([HELD, "k", ""])

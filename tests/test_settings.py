@@ -7,8 +7,9 @@ import pytest
 from setting_values import FROM_FILES, written
 
 from dragoman.cli.options import default_of
-from dragoman.cli.pages.reference import env_example, settings_page, write
-from dragoman.settings import BadSettings, Settings, flag, given, load, variables
+from dragoman.config.loading import BadSettings, flag, given, load, variables
+from dragoman.config.settings import Settings
+from tools.docs.reference import env_example, settings_page, write
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "settings.md"
@@ -193,7 +194,7 @@ def test_secrets_do_not_show() -> None:
 
 
 def test_files_are_current(tmp_path: Path) -> None:
-    """`docs/settings.md` and `.env.example` are what the settings say: `python -m dragoman.cli.pages.reference`."""
+    """`docs/settings.md` and `.env.example` are what the settings say: `make docs`."""
     assert DOCS.read_text(encoding="utf-8") == settings_page()
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example()
     write(tmp_path)

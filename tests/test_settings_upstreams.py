@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.bootstrap.exposure import check_exposure
-from dragoman.bootstrap.upstreams import router_for, settings_of
-from dragoman.settings import BadSettings, Settings, load, with_secrets
-from dragoman.stores.sqlite import SQLiteLedger
+from dragoman.config.loading import BadSettings, load
+from dragoman.config.secrets import resolve_secrets
+from dragoman.config.settings import Settings
+from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
+from dragoman.wiring.backends import build_router, settings_of
+from dragoman.wiring.checks import check_exposure
 
 LIST = """
 fallback = true
@@ -56,7 +58,7 @@ def from_toml(folder: Path, text: str) -> Settings:
 def refused(folder: Path, text: str) -> str:
     """What is said of settings that cannot be used, then or when the gateway is put together."""
     with pytest.raises(BadSettings) as caught:
-        router_for(with_secrets(from_toml(folder, text)), None, None, SQLiteLedger(folder / "budgets.db"))
+        build_router(resolve_secrets(from_toml(folder, text)), None, None, SQLiteSpendingLedger(folder / "budgets.db"))
     return str(caught.value)
 
 
@@ -98,14 +100,14 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
     api_key_file = "{tmp_path / "key"}"
     [upstreams.shared]
     """
-    settings = with_secrets(from_toml(tmp_path, text))
+    settings = resolve_secrets(from_toml(tmp_path, text))
     found = [settings_of(settings, upstream) for upstream in settings.upstreams]
     keys = [(one.anthropic_api_key, one.anthropic_auth_token) for one in found]
     plain = [tuple(value.get_secret_value() if value else None for value in pair) for pair in keys]
     expected = [("a", None), ("b", None), (None, "c"), ("d", None), ("shared", None)]
     assert plain == [tuple(f"sk-ant-{part}" if part else None for part in pair) for pair in expected]
     assert "sk-ant" not in repr(settings)
-    assert with_secrets(settings) == settings
+    assert resolve_secrets(settings) == settings
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.values import unchanging
+from dragoman.core.value_object import value_object
 
 
-@unchanging
+@value_object
 class Place:
     """Somewhere."""
 
@@ -15,7 +15,7 @@ class Place:
     floor: int = 0
 
 
-@unchanging(kw_only=True)
+@value_object(kw_only=True)
 class Named:
     """What is made by names alone."""
 

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 from runtime_harness import Answer, Runtime, runtime, user
 
-from dragoman.agents import AgentTask
 from dragoman.backends.base import RunRequest
-from dragoman.backends.runtime.agent.rules import AgentRules
-from dragoman.events import Event
-from dragoman.fold import fold
-from dragoman.messages import Block, JSONObject, Message, Terms
+from dragoman.backends.claude_code.agent.rules import AgentRules
+from dragoman.core.accumulate import accumulate
+from dragoman.core.events import Event
+from dragoman.core.messages import AgentTask, Block, JSONObject, Message, RequestOptions
 
 
 def call(tool: str, **given: object) -> str:
@@ -58,7 +57,7 @@ class AgentHost:
         """A request for an agent."""
         messages = [user(words)] if isinstance(words, str) else words
         made = self.runtime.request(messages, **(body or {}))
-        return replace(made, terms=Terms(agent=AgentTask(**task)))  # type: ignore[arg-type]
+        return replace(made, terms=RequestOptions(agent=AgentTask(**task)))  # type: ignore[arg-type]
 
     async def ask(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> Answer:
         """Let an agent work, to the end."""
@@ -66,7 +65,7 @@ class AgentHost:
         async with aclosing(self.runtime.backend.run(self.request(words, body, **task))) as running:
             async for event in running:
                 events += [event]
-        return Answer(events, fold(events))
+        return Answer(events, accumulate(events))
 
     @property
     def result(self) -> Block:

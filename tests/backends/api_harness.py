@@ -8,11 +8,12 @@ from typing import TypeAlias, cast
 
 from runtime_harness import Harness
 
-from dragoman.backends.api import ApiBackend, ApiOptions
+from dragoman.backends.anthropic.backend import AnthropicBackend
+from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.base import RunRequest
-from dragoman.catalog import Catalog
-from dragoman.messages import JSONObject, MessagesRequest
-from dragoman.simulator import Simulator
+from dragoman.core.catalog import Catalog
+from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.simulator.server import Simulator
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -33,7 +34,7 @@ STOP = (
 WHOLE = START + SAID + STOP
 
 
-class Api(Harness[ApiBackend]):
+class Api(Harness[AnthropicBackend]):
     """The direct backend."""
 
     @property
@@ -48,16 +49,16 @@ def pong() -> RunRequest:
     return RunRequest("run_test", Catalog().resolve("claude-sonnet-4-5").model, body)
 
 
-def connections(backend: ApiBackend) -> JSONObject:
+def connections(backend: AnthropicBackend) -> JSONObject:
     """A backend's count of its connections."""
     return cast("JSONObject", backend.status()["connections"])
 
 
 @asynccontextmanager
-async def backend_at(base_url: str | None, **options: object) -> AsyncIterator[ApiBackend]:
+async def backend_at(base_url: str | None, **options: object) -> AsyncIterator[AnthropicBackend]:
     """A backend that does not wait between its tries."""
     given = {"api_key": "sk-ant-dummy", "backoff": 0.0, **options}
-    backend = ApiBackend(ApiOptions(base_url=base_url, **given))  # type: ignore[arg-type]
+    backend = AnthropicBackend(AnthropicOptions(base_url=base_url, **given))  # type: ignore[arg-type]
     await backend.start()
     try:
         yield backend

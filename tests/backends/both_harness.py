@@ -10,7 +10,7 @@ from api_harness import Api, api
 from cli_harness import Cli, command_line
 from runtime_harness import Runtime, runtime, without_marks
 
-from dragoman.messages import Block, Message
+from dragoman.core.messages import Block, Message
 
 Either: TypeAlias = Api | Runtime | Cli
 

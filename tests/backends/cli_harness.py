@@ -7,8 +7,9 @@ from pathlib import Path
 
 from runtime_harness import Harness
 
-from dragoman.backends.claude_cli import ClaudeCliBackend, ClaudeCliOptions
-from dragoman.simulator import Simulator
+from dragoman.backends.claude_cli.backend import ClaudeCliBackend
+from dragoman.backends.claude_cli.options import ClaudeCliOptions
+from dragoman.simulator.server import Simulator
 
 
 @dataclass

@@ -18,10 +18,10 @@ from api_harness import raw_server, read_request
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from dragoman.backends.api import ApiOptions
-from dragoman.backends.api.clouds import CloudBackend, CloudOptions
-from dragoman.messages import JSONObject
-from dragoman.simulator import Simulator
+from dragoman.backends.anthropic.clouds.backend import CloudBackend, CloudOptions
+from dragoman.backends.anthropic.options import AnthropicOptions
+from dragoman.core.messages import JSONObject
+from dragoman.simulator.server import Simulator
 
 ACCESS, SECRET, REGION = "AKIADUMMYDUMMYDUMMY1", "dummy/secret+of/nobody", "us-east-1"
 _HEADERS = {"x-api-key": "sk-ant-dummy", "anthropic-version": "2023-06-01"}
@@ -213,7 +213,7 @@ def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
 
 @asynccontextmanager
 async def _backend(base_url: str, place: CloudOptions) -> AsyncIterator[CloudBackend]:
-    backend = CloudBackend(ApiOptions(base_url=base_url, retries=1, backoff=0.0), place)
+    backend = CloudBackend(AnthropicOptions(base_url=base_url, retries=1, backoff=0.0), place)
     await backend.start()
     try:
         yield backend

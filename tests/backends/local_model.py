@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from dragoman.backends.embedders.places import DEFAULT_MODEL, installed, place_of
+from dragoman.backends.embeddings.library import DEFAULT_MODEL, installed, locate_model
 
 wants_model = pytest.mark.skipif(
-    not installed() or not place_of(DEFAULT_MODEL).offline,
+    not installed() or not locate_model(DEFAULT_MODEL).offline,
     reason="the `embeddings` extra is not installed: `make test` installs it",
 )
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from dragoman.backends.base import Backend, RunRequest
-from dragoman.backends.runtime import RuntimeBackend, RuntimeOptions
-from dragoman.catalog import Catalog
-from dragoman.events import Event, MessageEvent, Started
-from dragoman.fold import Folded, fold
-from dragoman.messages import Block, JSONObject, Message, MessagesRequest
-from dragoman.simulator import Received, Simulator
+from dragoman.backends.claude_code.backend import ClaudeCodeBackend
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.core.accumulate import AccumulatedMessage, accumulate
+from dragoman.core.catalog import Catalog
+from dragoman.core.events import Event, MessageEvent, Started
+from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
+from dragoman.simulator.server import Simulator
+from dragoman.simulator.state import Received
 
 MODELS = ("claude-sonnet-4-5", "claude-sonnet-5", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5")
 ONE_OF_EACH = ("claude-sonnet-4-5", "claude-opus-5", "claude-opus-5-5")
@@ -41,7 +43,7 @@ class Answer:
     """What one run gave."""
 
     events: list[Event]
-    folded: Folded
+    folded: AccumulatedMessage
 
     @property
     def started(self) -> Started:
@@ -72,7 +74,7 @@ async def ask(backend: Backend, request: RunRequest, into: list[Event] | None = 
     async with aclosing(backend.run(request)) as running:
         async for event in running:
             events += [event]  # one by one: they are kept also where the run fails
-    return Answer(events, fold(events))
+    return Answer(events, accumulate(events))
 
 
 @dataclass
@@ -104,10 +106,10 @@ class Harness(Generic[Tested]):
 
 
 @dataclass
-class Runtime(Harness[RuntimeBackend]):
+class Runtime(Harness[ClaudeCodeBackend]):
     """The runtime backend."""
 
-    options: RuntimeOptions
+    options: ClaudeCodeOptions
 
     async def until(self, running: AsyncIterator[Event], wanted: Callable[[Event], bool]) -> Event:
         """Read events up to one that is wanted."""
@@ -127,14 +129,14 @@ async def runtime(folder: Path, *, signed_in: bool = False, **options: object) -
     """A backend on a simulator of its own. With `signed_in` the dummy token of the environment stands for a sign-in."""
     async with Simulator() as simulator:
         given = {"spares": 0, "retries": 0, "config_dir": folder / "owner" if signed_in else None, **options}
-        made = RuntimeOptions(
+        made = ClaudeCodeOptions(
             state_dir=folder / "state",
             base_url=simulator.url,
             api_key=None if signed_in else "sk-ant-dummy",
             signed_in=signed_in,
             **given,  # type: ignore[arg-type]
         )
-        backend = RuntimeBackend(made)
+        backend = ClaudeCodeBackend(made)
         await backend.start()
         try:
             yield Runtime(backend, simulator, made)

@@ -10,11 +10,12 @@ import psutil
 from agent_harness import AgentHost, agents, bash, did
 from gateways import Watched, soon
 
-from dragoman.backends.claude_code.leftovers import remove_leftovers
-from dragoman.backends.processes import Guard, Process
-from dragoman.backends.runtime.agent.remains import MARK, end_remains
-from dragoman.backends.runtime.agent.workshop import FOLDER, Workshop
-from dragoman.events import Event
+from dragoman.backends.claude_code.agent.process_cleanup import MARK, end_descendants
+from dragoman.backends.claude_code.agent.workspace import FOLDER, AgentWorkspace
+from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.installation import remove_stale_files
+from dragoman.backends.shared.process_guard import Guard
+from dragoman.core.events import Event
 
 ENDLESS = "perl -e 'sleep 3600'"
 LEAVES_ITS_SESSION = f"(setsid sh -c 'echo $$ > {{fifo}}; exec {ENDLESS}' &) "
@@ -109,7 +110,7 @@ async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
         )
         for mark in ("here/a", "here/ab")
     ]
-    await asyncio.to_thread(end_remains, "here/a", [])
+    await asyncio.to_thread(end_descendants, "here/a", [])
     await soon(ours.exited)
     assert theirs.alive
     for process in (ours, theirs):
@@ -119,11 +120,11 @@ async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
 
 def test_files_of_killed_gateways_are_removed(tmp_path: Path) -> None:
     """At the next start; those of one that lives are left alone."""
-    of_ours = Workshop(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}}, "mark")
+    of_ours = AgentWorkspace(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}}, "mark")
     assert of_ours.servers
     assert of_ours.servers.stat().st_mode & 0o777 == 0o600
     assert of_ours.config.parent.stat().st_mode & 0o777 == 0o700
     of_living = tmp_path / "agents" / f"{os.getppid()}-run"
     of_living.mkdir()
-    remove_leftovers(tmp_path / FOLDER)
+    remove_stale_files(tmp_path / FOLDER)
     assert list((tmp_path / "agents").iterdir()) == [of_living]

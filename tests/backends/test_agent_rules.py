@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from agent_harness import agents, agents_under, call
 
-from dragoman.agents import AgentTask
-from dragoman.backends.runtime.agent.rules import TOOLS, AgentRules, Permitted
-from dragoman.errors import Forbidden, GatewayError, InvalidRequest
+from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, Permitted
+from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest
+from dragoman.core.messages import AgentTask
 
 
 @pytest.fixture

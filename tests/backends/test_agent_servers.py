@@ -14,10 +14,10 @@ from agent_harness import AgentHost, agents, call, did
 from aiohttp import web
 from gateways import Watched, soon
 
-from dragoman.backends.runtime.agent.remains import MARK
-from dragoman.backends.runtime.agent.servers import check
-from dragoman.errors import InvalidRequest
-from dragoman.messages import JSONObject
+from dragoman.backends.claude_code.agent.process_cleanup import MARK
+from dragoman.backends.claude_code.agent.servers import check
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.messages import JSONObject
 
 ANYTHING = frozenset({"default", "bypassPermissions"})
 PROGRAM = """

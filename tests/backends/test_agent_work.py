@@ -9,9 +9,9 @@ import pytest
 from agent_harness import AgentHost, agents, bash, call, did
 from runtime_harness import Answer, assistant, message_events, text, user
 
-from dragoman.errors import GatewayError, InvalidRequest, QuotaExceeded, UpstreamFailed
-from dragoman.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop
-from dragoman.messages import JSONObject
+from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, UpstreamFailed
+from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop
+from dragoman.core.messages import JSONObject
 
 _FIGURES = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 

@@ -6,9 +6,9 @@ import pytest
 from api_harness import api
 from runtime_harness import MODELS, ask, assistant, message_events, user
 
-from dragoman.events import MessageStart, MessageStop, Started
-from dragoman.messages import Terms
-from dragoman.simulator import Fault
+from dragoman.core.events import MessageStart, MessageStop, Started
+from dragoman.core.messages import RequestOptions
+from dragoman.simulator.faults import Fault
 
 
 async def test_an_answer_is_the_events_of_the_api() -> None:
@@ -65,7 +65,7 @@ async def test_connections_are_kept() -> None:
 async def test_a_clients_version_and_betas_are_passed_on() -> None:
     """Who speaks the Messages API itself says how; from 2026-10-21 on the key is a bearer token."""
     async with api() as harness:
-        terms = Terms(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
+        terms = RequestOptions(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
         await ask(harness.backend, replace(harness.request([user("One")], max_tokens=9), terms=terms))
         headers = harness.calls[0].headers
         assert headers["anthropic-version"] == "2026-10-21"
@@ -77,7 +77,7 @@ async def test_a_clients_version_and_betas_are_passed_on() -> None:
 async def test_a_header_of_a_client_stays_one_line() -> None:
     """Line ends in a beta's name do not begin a header of the client's own."""
     async with api() as harness:
-        terms = Terms(betas=("a-1\r\nx-evil: 1",))
+        terms = RequestOptions(betas=("a-1\r\nx-evil: 1",))
         await ask(harness.backend, replace(harness.request([user("One")]), terms=terms))
         assert "x-evil" not in harness.calls[0].headers
 

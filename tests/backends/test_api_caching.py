@@ -7,10 +7,10 @@ import httpx
 import msgspec
 import pytest
 
-from dragoman.backends.api.caching import CacheTtl, marked
-from dragoman.catalog import Catalog
-from dragoman.messages import JSON, Block, JSONObject, Message, MessagesRequest
-from dragoman.simulator import Simulator
+from dragoman.backends.anthropic.cache_control import CacheTtl, marked
+from dragoman.core.catalog import Catalog
+from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
+from dragoman.simulator.server import Simulator
 
 LONG = "The rules of the house are long and must be read in full. " * 120
 TOOLS: list[JSONObject] = [{"name": "look", "description": LONG, "input_schema": {"type": "object"}}]

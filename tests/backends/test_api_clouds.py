@@ -9,14 +9,14 @@ import pytest
 from cloud_harness import aws_environment, bedrock, chunk, frame, vertex
 from runtime_harness import ask, user
 
-from dragoman import errors
-from dragoman.backends.api import ApiOptions
-from dragoman.backends.api.clouds import CloudBackend, CloudOptions
-from dragoman.backends.api.clouds.ids import bedrock_id, vertex_id
+from dragoman.backends.anthropic.clouds.backend import CloudBackend, CloudOptions
+from dragoman.backends.anthropic.clouds.request import bedrock_id, vertex_id
+from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.base import RunRequest
-from dragoman.catalog import MODELS, Catalog
-from dragoman.events import Event, Retrying
-from dragoman.messages import MessagesRequest, Terms
+from dragoman.core import errors
+from dragoman.core.catalog import MODELS, Catalog
+from dragoman.core.events import Event, Retrying
+from dragoman.core.messages import MessagesRequest, RequestOptions
 
 PONG = "Reply with exactly: PONG"
 EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}
@@ -75,7 +75,7 @@ async def test_betas_and_versions_go_where_the_cloud_reads_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In the body on Bedrock, in a header on Vertex; a newer version of the API that a client speaks is passed on."""
-    terms = Terms(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
+    terms = RequestOptions(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
     question = replace(request(max_tokens=100), terms=terms)
     async with bedrock(monkeypatch, tmp_path) as (backend, aws):
         assert (await ask(backend, question)).said == "PONG"
@@ -267,13 +267,13 @@ async def test_vertex_searches_the_web(monkeypatch: pytest.MonkeyPatch, tmp_path
 async def test_without_credentials_the_gateway_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For each run, and to the operator."""
     aws_environment(monkeypatch, tmp_path)
-    backend = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="bedrock", region="eu-west-3"))
+    backend = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="bedrock", region="eu-west-3"))
     await backend.start()
     with pytest.raises(errors.NotSignedIn, match="AWS_ACCESS_KEY_ID"):
         await ask(backend, request())
     assert "No credentials were found for Claude on Bedrock" in (backend.ready() or "")
     await backend.aclose()
-    nowhere = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="bedrock"))
+    nowhere = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="bedrock"))
     with pytest.raises(errors.NotSignedIn, match=r"No region was named.*AWS_REGION"):
         await ask(nowhere, request())
     await nowhere.aclose()
@@ -283,7 +283,7 @@ async def test_vertex_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_p
     """The same."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     monkeypatch.delenv("CLOUD_ML_REGION", raising=False)
-    backend = CloudBackend(ApiOptions(retries=0), CloudOptions(kind="vertex", region="us-east5", project="p"))
+    backend = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="vertex", region="us-east5", project="p"))
     with pytest.raises(errors.NotSignedIn, match="gcloud auth application-default login"):
         await ask(backend, request())
     await backend.aclose()

@@ -11,11 +11,11 @@ import pytest
 from api_harness import HEAD, WHOLE, Serve, backend_at, pong, raw_server, read_request
 from runtime_harness import ask
 
-from dragoman import errors
-from dragoman.bootstrap import build
-from dragoman.events import Retrying
-from dragoman.messages import JSONObject
-from dragoman.settings import BadSettings, load
+from dragoman.config.loading import BadSettings, load
+from dragoman.core import errors
+from dragoman.core.events import Retrying
+from dragoman.core.messages import JSONObject
+from dragoman.wiring.gateway import build
 
 ANSWER = HEAD + b"content-length: %d\r\n\r\n" % len(WHOLE) + WHOLE
 

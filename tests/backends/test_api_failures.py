@@ -8,9 +8,9 @@ import pytest
 from api_harness import HEAD, SAID, START, WHOLE, api, backend_at, connections, pong, raw_server, read_request
 from runtime_harness import ask, user
 
-from dragoman import errors
-from dragoman.events import BlockDelta, Event, MessageStart, Retrying
-from dragoman.simulator import Fault
+from dragoman.core import errors
+from dragoman.core.events import BlockDelta, Event, MessageStart, Retrying
+from dragoman.simulator.faults import Fault
 
 
 def retries(events: list[Event]) -> list[tuple[int, str]]:

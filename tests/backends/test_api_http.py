@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from runtime_harness import ask
 
-from dragoman import errors
-from dragoman.backends.api.http.errors import Unreachable
-from dragoman.backends.api.http.proxies import origin_of, proxy_for
+from dragoman.core import errors
+from dragoman.http.errors import ConnectFailed
+from dragoman.http.proxy import origin_of, proxy_for
 
 ANSWER = HEAD + b"content-length: %d\r\n\r\n" % len(WHOLE) + WHOLE
 
@@ -334,5 +334,5 @@ def test_a_network_without_proxy() -> None:
 
 def test_socks_is_refused_by_name() -> None:
     """It is not passed by silently: the traffic would leave by another door."""
-    with pytest.raises(Unreachable, match="socks5"):
+    with pytest.raises(ConnectFailed, match="socks5"):
         proxy_for(origin_of("https://api.example"), {"all_proxy": "socks5://proxy.example"})

@@ -9,14 +9,13 @@ from api_harness import WHOLE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.backends.api.betas import betas_of
-from dragoman.backends.api.call import usual_limit
-from dragoman.backends.api.failures import retry_after
-from dragoman.backends.api.reader import Reader
-from dragoman.backends.api.sse import Frames
-from dragoman.catalog import MODELS
-from dragoman.fold import fold
-from dragoman.messages import MessagesRequest
+from dragoman.backends.anthropic.errors import retry_after
+from dragoman.backends.anthropic.reader import Reader
+from dragoman.backends.anthropic.request import betas_of, usual_limit
+from dragoman.core.accumulate import accumulate
+from dragoman.core.catalog import MODELS
+from dragoman.core.messages import MessagesRequest
+from dragoman.http.sse import SseDecoder
 
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
@@ -36,7 +35,7 @@ def test_frames_survive_any_cut(values: list[dict[str, str]], end: bytes, cuts: 
     """Whatever the network does to them, with whichever line ends."""
     lines = [[b"event: x", b"data: " + json.dumps(value).encode(), b""] for value in values]
     data = b"".join(line + end for frame in lines for line in frame) + b": the end" + end
-    frames = Frames()
+    frames = SseDecoder()
     found = [frame for piece in pieces(data, cuts) for frame in frames.feed(piece)]
     assert [json.loads(frame) for frame in found] == values
 
@@ -57,8 +56,8 @@ def test_frames_survive_any_cut(values: list[dict[str, str]], end: bytes, cuts: 
 )
 def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
     """Comments, several lines, none, and words that look like fields; whole and byte after byte."""
-    assert Frames().feed(data) == expected
-    frames = Frames()
+    assert SseDecoder().feed(data) == expected
+    frames = SseDecoder()
     assert [frame for at in range(len(data)) for frame in frames.feed(data[at : at + 1])] == expected
 
 
@@ -67,7 +66,7 @@ def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
 def test_an_event_is_told_of_with_its_last_byte(end: bytes, size: int) -> None:
     """Also where carriage returns come alone: the last event of an answer has nothing behind it."""
     data = end.join([b"event: x", b"data: 1", b"", b""])
-    frames = Frames()
+    frames = SseDecoder()
     found = [frame for at in range(0, len(data), size) for frame in frames.feed(data[at : at + size])]
     assert found == [b"1"]
 
@@ -78,7 +77,7 @@ def test_an_answer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
     reader = Reader()
     events = [event for piece in pieces(WHOLE, cuts) for event in reader.feed(piece)]
     assert reader.whole
-    assert fold(events) == fold(Reader().feed(WHOLE))
+    assert accumulate(events) == accumulate(Reader().feed(WHOLE))
 
 
 def test_kinds_that_are_not_known_are_passed_over() -> None:

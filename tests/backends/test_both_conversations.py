@@ -6,8 +6,8 @@ import pytest
 from both_harness import BACKENDS, WITH_TEXT, either, spoken
 from runtime_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
 
-from dragoman.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
-from dragoman.messages import Block, JSONObject, Message
+from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
+from dragoman.core.messages import Block, JSONObject, Message
 
 TOOL: JSONObject = {
     "name": "get_weather",

@@ -6,9 +6,9 @@ import pytest
 from both_harness import WITH_TEXT, either
 from runtime_harness import user
 
-from dragoman import errors
-from dragoman.events import Event, MessageStop, Retrying
-from dragoman.simulator import Fault
+from dragoman.core import errors
+from dragoman.core.events import Event, MessageStop, Retrying
+from dragoman.simulator.faults import Fault
 
 FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
     (Fault(status=400, message="something is off"), errors.InvalidRequest),

@@ -6,8 +6,8 @@ import pytest
 from both_harness import BACKENDS, either
 from runtime_harness import assistant, user
 
-from dragoman.errors import InvalidRequest
-from dragoman.messages import Block, JSONObject, Message
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.messages import Block, JSONObject, Message
 
 TOOL: JSONObject = {"name": "look", "input_schema": {"type": "object"}}
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.backends.claude_code import official
-from dragoman.backends.claude_code.installation import environment as environment_of
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.messages import JSONObject
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared import official_command
+from dragoman.backends.shared.installation import environment as environment_of
+from dragoman.core.messages import JSONObject
 
 
-def claude(tmp_path: Path, said: str) -> RuntimeOptions:
+def claude(tmp_path: Path, said: str) -> ClaudeCodeOptions:
     """Options with a command that says something, whatever it is asked."""
     path = tmp_path / "claude"
     path.write_text(f"#!{sys.executable}\nimport sys\nassert sys.argv[1:] == ['auth', 'status']\nprint({said!r})\n")
     path.chmod(0o755)
-    return RuntimeOptions(state_dir=tmp_path, command=path, signed_in=True)
+    return ClaudeCodeOptions(state_dir=tmp_path, command=path, signed_in=True)
 
 
-async def state(options: RuntimeOptions) -> JSONObject:
+async def state(options: ClaudeCodeOptions) -> JSONObject:
     """How its sign-in stands."""
-    return await official.sign_in(options, {}, options.state_dir)
+    return await official_command.sign_in(options, {}, options.state_dir)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ async def test_what_does_not_say(tmp_path: Path) -> None:
     """Older versions, and commands that are not there."""
     assert await state(claude(tmp_path, "unknown command")) == {"state": "unknown"}
     assert await state(claude(tmp_path, "[]")) == {"state": "unknown"}
-    gone = RuntimeOptions(state_dir=tmp_path, command=tmp_path / "gone")
+    gone = ClaudeCodeOptions(state_dir=tmp_path, command=tmp_path / "gone")
     assert await state(gone) == {"state": "unknown"}
-    assert await official.version(gone, {}, tmp_path) is None
+    assert await official_command.version(gone, {}, tmp_path) is None
 
 
 async def test_the_real_one(tmp_path: Path) -> None:
     """With a dummy token, in a home of its own."""
-    options = RuntimeOptions(state_dir=tmp_path, signed_in=True, config_dir=tmp_path, base_url="http://127.0.0.1:9")
+    options = ClaudeCodeOptions(state_dir=tmp_path, signed_in=True, config_dir=tmp_path, base_url="http://127.0.0.1:9")
     environment = environment_of(options, {"HOME": str(tmp_path), "CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"})
-    assert await official.sign_in(options, environment, tmp_path) == {
+    assert await official_command.sign_in(options, environment, tmp_path) == {
         "state": "signed_in",
         "method": "oauth_token",
         "expires": None,
     }
-    assert (await official.version(options, environment, tmp_path) or "").startswith("2.")
+    assert (await official_command.version(options, environment, tmp_path) or "").startswith("2.")

@@ -13,12 +13,11 @@ from cli_harness import command_line, stand_in
 from gateways import Watched, soon
 from runtime_harness import assistant, text, user, without_marks
 
-from dragoman.agents import AgentTask
-from dragoman.backends.claude_cli.abilities import flags_in
 from dragoman.backends.claude_cli.output import Outputs
-from dragoman.errors import Forbidden, GatewayError, TimedOut, UnsupportedFeature, UpstreamFailed
-from dragoman.messages import Block, Message, Terms
-from dragoman.redaction import Redactor
+from dragoman.backends.claude_cli.process import flags_in
+from dragoman.core.errors import Forbidden, GatewayError, TimedOut, UnsupportedFeature, UpstreamFailed
+from dragoman.core.messages import AgentTask, Block, Message, RequestOptions
+from dragoman.core.redaction import Redactor
 
 RESULT = {
     "type": "result",
@@ -100,7 +99,7 @@ async def test_no_agents(tmp_path: Path) -> None:
     """They are the runtime's."""
     async with command_line(tmp_path) as harness:
         request = harness.request([user("Hi")])
-        wish = type(request)(request.id, request.model, request.body, Terms(agent=AgentTask()))
+        wish = type(request)(request.id, request.model, request.body, RequestOptions(agent=AgentTask()))
         with pytest.raises(Forbidden):
             await anext(harness.backend.run(wish))
 

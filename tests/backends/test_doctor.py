@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.backends.runtime.doctor import TRIED_VERSION, Finding
-from dragoman.bootstrap import diagnose
-from dragoman.settings import load
+from dragoman.backends.claude_code.doctor.report import TRIED_VERSION, Finding
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
+from dragoman.config.loading import load
+from dragoman.wiring.backends import diagnose
 
 NAMES = [
     "command",
@@ -80,7 +80,7 @@ async def test_the_real_runtime_does_what_the_gateway_builds_on(tmp_path: Path) 
 
 async def test_a_runtime_that_differs_is_found_out(tmp_path: Path) -> None:
     """Another version is named, and exactly the fact that does not hold for it, with what follows from that."""
-    real = str(locate(RuntimeOptions(state_dir=tmp_path)))
+    real = str(locate(ClaudeCodeOptions(state_dir=tmp_path)))
     found = await findings(program(tmp_path, OTHER.format(real=real)))
     wrong = [finding for finding in found.values() if not finding.ok]
     assert [finding.name for finding in wrong] == ["version", "plain text"]

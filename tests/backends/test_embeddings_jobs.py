@@ -1,8 +1,8 @@
 """Requests in the queue for vectors: turns, batches, endings."""
 
-from dragoman.backends.embedders.frames import Vector
-from dragoman.backends.embedders.jobs import Job, Jobs
-from dragoman.errors import UpstreamFailed
+from dragoman.backends.embeddings.frames import Vector
+from dragoman.backends.embeddings.local import Job, Jobs
+from dragoman.core.errors import UpstreamFailed
 
 
 def job(jobs: Jobs, size: int) -> Job:

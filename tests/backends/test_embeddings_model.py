@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from local_model import likeness, numbers, wants_model
 
-from dragoman.backends.embedders.local import LocalEmbedder
-from dragoman.backends.embedders.places import DEFAULT_MODEL, place_of
-from dragoman.errors import ContextTooLong, InvalidRequest
+from dragoman.backends.embeddings.library import DEFAULT_MODEL, locate_model
+from dragoman.backends.embeddings.local import LocalEmbedder
+from dragoman.core.errors import ContextTooLong, InvalidRequest
 
 NEAR = [
     ("A cat sleeps on the sofa.", "A kitten naps on the couch."),
@@ -25,7 +25,7 @@ async def test_the_model_that_the_extra_brings() -> None:
 
     All in one test, since the model takes seconds to load.
     """
-    embedder = LocalEmbedder(place_of(DEFAULT_MODEL))
+    embedder = LocalEmbedder(locate_model(DEFAULT_MODEL))
     try:
         await _near_sentences_are_nearer(embedder)
         await _the_company_of_a_text_changes_nothing(embedder)

@@ -5,22 +5,21 @@ from pathlib import Path
 import pytest
 from local_model import wants_model
 
-from dragoman.backends.embedders.absent import AbsentEmbedder
-from dragoman.backends.embedders.places import place_of
-from dragoman.backends.embedders.vocabulary import UnknownToken, Vocabulary
-from dragoman.errors import NotInstalled
+from dragoman.backends.embeddings.library import AbsentEmbedder, locate_model
+from dragoman.backends.embeddings.model import UnknownToken, Vocabulary
+from dragoman.core.errors import NotInstalled
 
 
 def test_a_directory_is_called_by_its_last_name(tmp_path: Path) -> None:
     """Its path is nobody's business."""
     (tmp_path / "bge-small").mkdir()
-    place = place_of(str(tmp_path / "bge-small"))
+    place = locate_model(str(tmp_path / "bge-small"))
     assert (place.name, place.path, place.offline) == ("bge-small", str(tmp_path / "bge-small"), True)
 
 
 def test_other_names_are_the_hubs() -> None:
     """The library finds them, over the network if it has to."""
-    place = place_of("BAAI/bge-small-en-v1.5")
+    place = locate_model("BAAI/bge-small-en-v1.5")
     assert (place.name, place.path, place.offline) == ("BAAI/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5", False)
 
 
@@ -28,7 +27,7 @@ def test_other_names_are_the_hubs() -> None:
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
 def test_the_packaged_model_needs_no_network(name: str) -> None:
     """By either of its names."""
-    place = place_of(name)
+    place = locate_model(name)
     assert place.offline
     assert (Path(place.path) / "model.safetensors").exists()
 

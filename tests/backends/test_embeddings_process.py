@@ -9,9 +9,9 @@ import psutil
 import pytest
 from local_model import numbers
 
-from dragoman.backends.embedders.local import LocalEmbedder, LocalOptions
-from dragoman.backends.embedders.places import Place
-from dragoman.errors import ContextTooLong, GatewayError, QueueFull, ShuttingDown, TimedOut, UpstreamFailed
+from dragoman.backends.embeddings.library import ModelLocation
+from dragoman.backends.embeddings.local import LocalEmbedder, LocalOptions
+from dragoman.core.errors import ContextTooLong, GatewayError, QueueFull, ShuttingDown, TimedOut, UpstreamFailed
 
 LIBRARY = Path(__file__).parent / "fake_library"
 
@@ -25,7 +25,7 @@ def _library(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def model(path: str = "good", options: LocalOptions | None = None) -> AsyncIterator[LocalEmbedder]:
     """A model that leaves no process behind."""
-    embedder = LocalEmbedder(Place("mini", path, offline=True), options)
+    embedder = LocalEmbedder(ModelLocation("mini", path, offline=True), options)
     try:
         yield embedder
     finally:

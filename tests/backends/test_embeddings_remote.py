@@ -12,9 +12,9 @@ from aiohttp import web
 from embedding_endpoint import Endpoint, Respond, counted, endpoint, says, vectors
 from local_model import numbers
 
-from dragoman import errors
-from dragoman.backends.embedders.remote import RemoteEmbedder, RemoteOptions
-from dragoman.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature, UpstreamFailed
+from dragoman.backends.embeddings.remote import RemoteEmbedder, RemoteOptions
+from dragoman.core import errors
+from dragoman.core.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature, UpstreamFailed
 
 KEY = "sk-planted-0123"
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from runtime_harness import runtime, user
 
-from dragoman.messages import JSON, JSONObject, Message
+from dragoman.core.messages import JSON, JSONObject, Message
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 CASES = [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from dragoman.backends.processes import Guard, Process
+from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.process_guard import Guard
 
 
 async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> None:

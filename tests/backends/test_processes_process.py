@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from gateways import soon
 
-from dragoman.backends.processes import Process
-from dragoman.messages import JSONObject
+from dragoman.backends.shared.child_process import Process
+from dragoman.core.messages import JSONObject
 
 
 class Heard:

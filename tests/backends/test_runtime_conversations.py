@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from runtime_harness import MODELS, ONE_OF_EACH, Runtime, assistant, is_alive, runtime, user, without_marks
 
-from dragoman.messages import Block, JSONObject, Message
+from dragoman.core.messages import Block, JSONObject, Message
 
 AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from runtime_harness import Runtime, assistant, is_alive, message_events, runtime, user
 
-from dragoman import errors
-from dragoman.events import BlockDelta, Event, MessageStop, Restarted, Retrying
-from dragoman.simulator import Fault
-from dragoman.simulator.fault import StopReason
+from dragoman.core import errors
+from dragoman.core.events import BlockDelta, Event, MessageStop, Restarted, Retrying
+from dragoman.simulator.faults import Fault, StopReason
 
 _TRIES = 3
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from runtime_harness import runtime, user
 
-from dragoman.backends.runtime.notes import Notes
-from dragoman.events import MessageEvent
+from dragoman.backends.claude_code.transcript import Transcripts
+from dragoman.core.events import MessageEvent
 
 TOOLS = [{"name": "look_up", "description": "", "input_schema": {"type": "object"}}]
 
@@ -41,13 +41,13 @@ def test_notes_of_a_gateway_that_was_killed(tmp_path: Path) -> None:
     kept = {folder / f"{os.getpid()}.json", folder / "other.json", folder / str(gone.pid)}
     for note in [*kept, folder / f"{gone.pid}.json", folder / f"{gone.pid}.0a1b.key"]:
         note.touch()
-    Notes({"CLAUDE_CONFIG_DIR": str(tmp_path)}, ours=True).sweep()
+    Transcripts({"CLAUDE_CONFIG_DIR": str(tmp_path)}, ours=True).sweep()
     assert set(folder.iterdir()) == kept
 
 
 def test_notes_in_the_home(tmp_path: Path) -> None:
     """Where no directory is named they lie in the home; there need be none."""
-    notes = Notes({"HOME": str(tmp_path)}, ours=False)
+    notes = Transcripts({"HOME": str(tmp_path)}, ours=False)
     notes.remove(1)
     notes.sweep()
     folder = tmp_path / ".claude" / "sessions"
@@ -70,5 +70,5 @@ def test_drafts_of_killed_processes(tmp_path: Path, ours: bool) -> None:  # noqa
     old.touch()
     os.utime(old, (0, 0))
     new.touch()
-    Notes({"CLAUDE_CONFIG_DIR": str(tmp_path)}, ours=ours).remove(1)
+    Transcripts({"CLAUDE_CONFIG_DIR": str(tmp_path)}, ours=ours).remove(1)
     assert {path.name for path in store.iterdir()} == {new.name} | (set() if ours else {old.name})

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from runtime_harness import ONE_OF_EACH, runtime, user
 
-from dragoman.errors import UpstreamFailed
-from dragoman.messages import Block, JSONObject
-from dragoman.runs import Run
-from dragoman.runs.pauses import whole
-from dragoman.simulator import Fault
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.messages import Block, JSONObject
+from dragoman.runs.executor import run_with_continuations
+from dragoman.runs.run import Run
+from dragoman.simulator.faults import Fault
 
 SEARCH: JSONObject = {"type": "web_search_20250305", "name": "web_search"}
 PAUSED: Block = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": {"query": "tea"}}
@@ -34,7 +34,7 @@ async def test_a_search_that_pauses_is_an_error_by_name(tmp_path: Path, model: s
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
         request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
         with pytest.raises(UpstreamFailed, match="paused") as caught:
-            await whole(harness.backend.run, request, Run("me", model))
+            await run_with_continuations(harness.backend.run, request, Run("me", model))
         assert caught.value.code == "turn_paused"
         assert len(harness.calls) == 1
 
@@ -45,7 +45,7 @@ async def test_an_answer_that_pauses_after_its_results_is_asked_on(tmp_path: Pat
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[{"type": "text", "text": "Well:"}]))
         request = harness.request([user("Reply with exactly: PONG")])
         run = Run("me", request.model.id)
-        await whole(harness.backend.run, request, run)
+        await run_with_continuations(harness.backend.run, request, run)
         message = run.said().message
         assert [block["text"] for block in message["content"]] == ["Well:", "PONG"]
         assert message["stop_reason"] == "end_turn"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.backends.processes import Process
-from dragoman.backends.runtime.session import Session
+from dragoman.backends.claude_code.session import Session
+from dragoman.backends.shared.child_process import Process
 
 
 async def test_a_message_that_is_taken_while_its_run_is_cancelled_does_no_harm(tmp_path: Path) -> None:

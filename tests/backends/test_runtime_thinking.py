@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from runtime_harness import Answer, Runtime, assistant, runtime, user, without_marks
 
-from dragoman.catalog import Catalog
-from dragoman.messages import Block, JSONObject, Message
-from dragoman.runs.thinking import Thinking
-from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.core.catalog import Catalog
+from dragoman.core.messages import Block, JSONObject, Message
+from dragoman.runs.reasoning_store import ReasoningStore
+from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
 
 AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
 TOOL: JSONObject = {"name": "look", "description": "Look", "input_schema": {"type": "object"}}
@@ -22,14 +22,14 @@ CONFIG: dict[str, JSONObject] = {
 
 
 @pytest.fixture
-async def thinking(tmp_path: Path) -> AsyncIterator[Thinking]:
+async def thinking(tmp_path: Path) -> AsyncIterator[ReasoningStore]:
     """An empty keep."""
-    keep = SQLiteKeep(tmp_path / "thinking.db", ttl=60, entries=100)
-    yield Thinking(keep, "me")
+    keep = SQLiteKeyValueStore(tmp_path / "thinking.db", ttl=60, entries=100)
+    yield ReasoningStore(keep, "me")
     await keep.aclose()
 
 
-async def ask(harness: Runtime, thinking: Thinking, messages: list[Message], model: str) -> Answer:
+async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message], model: str) -> Answer:
     """Ask as the engine does."""
     body = harness.request(messages, model, tools=[TOOL], thinking=CONFIG[model]).body
     restored = await thinking.restore(body, Catalog().resolve(model).model)
@@ -54,7 +54,7 @@ def calls(answer: Answer) -> list[Block]:
 @AUTH
 @pytest.mark.parametrize("model", CONFIG)
 async def test_thinking_is_put_back_where_the_process_is_gone(
-    tmp_path: Path, thinking: Thinking, model: str, *, signed_in: bool
+    tmp_path: Path, thinking: ReasoningStore, model: str, *, signed_in: bool
 ) -> None:
     """The replayed request is the one that the live process would have sent, thinking and signatures included."""
     async with runtime(tmp_path, signed_in=signed_in) as harness:
@@ -76,7 +76,7 @@ async def test_thinking_is_put_back_where_the_process_is_gone(
         assert len(thought) == 2
 
 
-async def test_thinking_streams_with_its_signature(tmp_path: Path, thinking: Thinking) -> None:
+async def test_thinking_streams_with_its_signature(tmp_path: Path, thinking: ReasoningStore) -> None:
     """What the model thought comes as blocks of its own."""
     async with runtime(tmp_path) as harness:
         answer = await ask(harness, thinking, [user("Think: hello")], "claude-sonnet-4-5")

@@ -9,8 +9,8 @@ import pytest
 from both_harness import spoken
 from runtime_harness import ONE_OF_EACH, Answer, assistant, runtime, user
 
-from dragoman.messages import JSON, Block, JSONObject, Message
-from dragoman.simulator import Fault
+from dragoman.core.messages import JSON, Block, JSONObject, Message
+from dragoman.simulator.faults import Fault
 
 AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
 WEATHER: JSONObject = {

@@ -3,28 +3,28 @@
 import pytest
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.runtime.plan import plan
-from dragoman.catalog import Catalog
-from dragoman.errors import InvalidRequest, UpstreamFailed
-from dragoman.messages import BareText, Block, Message, MessagesRequest, Terms
+from dragoman.backends.claude_code.translate import translate_request
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import InvalidRequest, UpstreamFailed
+from dragoman.core.messages import BareText, Block, Message, MessagesRequest, RequestOptions
 
 ASK = Message(role="user", content=BareText("Hello"))
 
 
-def request(*messages: Message, terms: Terms, **body: object) -> RunRequest:
+def request(*messages: Message, terms: RequestOptions, **body: object) -> RunRequest:
     """A request as the Messages dialect makes it."""
     whole: MessagesRequest = {"model": "claude-opus-5", "messages": list(messages), **body}  # type: ignore[typeddict-item]
     return RunRequest("run_test", Catalog().resolve("claude-opus-5").model, whole, terms)
 
 
-SPOKEN = Terms("2023-06-01", ("one", "two"), verbatim=True)
+SPOKEN = RequestOptions("2023-06-01", ("one", "two"), verbatim=True)
 
 
 def test_betas_belong_to_the_conversation() -> None:
     """A process keeps those that it first asked with, so one with others will not do."""
     answer = Message(role="assistant", content=BareText("Hi"))
-    with_them = plan(request(ASK, answer, ASK, terms=SPOKEN))
-    without = plan(request(ASK, answer, ASK, terms=Terms(verbatim=True)))
+    with_them = translate_request(request(ASK, answer, ASK, terms=SPOKEN))
+    without = translate_request(request(ASK, answer, ASK, terms=RequestOptions(verbatim=True)))
     assert with_them.settings["env"]["ANTHROPIC_BETAS"] == "one,two"  # type: ignore[index, call-overload]
     assert with_them.held != without.held
 
@@ -32,20 +32,20 @@ def test_betas_belong_to_the_conversation() -> None:
 def test_what_is_left_behind() -> None:
     """Each by the name that the client knows it by."""
     message: Message = {"role": "system", "content": BareText("Go on."), "output_config": {}}  # type: ignore[typeddict-unknown-key]
-    planned = plan(request(ASK, message, terms=Terms("2026-10-21", verbatim=True), metadata={}))
+    planned = translate_request(request(ASK, message, terms=RequestOptions("2026-10-21", verbatim=True), metadata={}))
     assert [(notice.code, notice.param) for notice in planned.notices] == [
         ("moved", "messages"),
         ("ignored", "metadata"),
         ("ignored", "anthropic-version"),
         ("ignored", "messages[1].output_config"),
     ]
-    assert plan(request(ASK, terms=SPOKEN)).notices == ()
+    assert translate_request(request(ASK, terms=SPOKEN)).notices == ()
 
 
 def test_an_empty_beginning() -> None:
     """An assistant message without content at the end begins nothing."""
     for empty in (BareText(""), list[Block]()):
-        planned = plan(request(ASK, Message(role="assistant", content=empty), terms=SPOKEN))
+        planned = translate_request(request(ASK, Message(role="assistant", content=empty), terms=SPOKEN))
         assert planned.messages == [ASK]
 
 
@@ -53,7 +53,7 @@ def test_empty_messages() -> None:
     """Any other message without content is refused by name."""
     empty = Message(role="assistant", content=[])
     with pytest.raises(InvalidRequest) as refused:
-        plan(request(ASK, empty, ASK, terms=SPOKEN))
+        translate_request(request(ASK, empty, ASK, terms=SPOKEN))
     assert refused.value.param == "messages[1].content"
 
 
@@ -61,5 +61,5 @@ def test_a_pause_sent_back() -> None:
     """The runtime cannot go on inside a search, and says so."""
     paused = Message(role="assistant", content=[{"type": "server_tool_use", "id": "s", "name": "web_search"}])
     with pytest.raises(UpstreamFailed) as refused:
-        plan(request(ASK, paused, terms=SPOKEN))
+        translate_request(request(ASK, paused, terms=SPOKEN))
     assert refused.value.code == "turn_paused"

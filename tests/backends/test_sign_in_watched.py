@@ -3,8 +3,8 @@
 import asyncio
 from collections import deque
 
-from dragoman.backends.runtime.sign_in import SignIn
-from dragoman.messages import JSONObject
+from dragoman.backends.claude_code.sign_in import SignIn
+from dragoman.core.messages import JSONObject
 
 OLD: JSONObject = {"state": "signed_in", "method": "claude.ai", "expires": "2026-01-01T00:00:00+00:00"}
 NEW: JSONObject = {**OLD, "expires": "2027-01-01T00:00:00+00:00"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from commands import Ended, run
 
-from dragoman.cli.instances import Registry
+from dragoman.cli.instances import InstanceRegistry
 
 _SAID = re.compile(r"OpenAI base URL +(?P<url>http://[^ ]+)/v1\n.*pid (?P<pid>[0-9]+)", re.DOTALL)
 
@@ -38,9 +38,9 @@ class Behind:
         return found[part]
 
 
-def registry(home: Path) -> Registry:
+def registry(home: Path) -> InstanceRegistry:
     """What runs with a home's state directory."""
-    return Registry(home / "state" / "dragoman")
+    return InstanceRegistry(home / "state" / "dragoman")
 
 
 @asynccontextmanager

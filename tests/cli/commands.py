@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dragoman.settings import Settings, variables
+from dragoman.config.loading import variables
+from dragoman.config.settings import Settings
 
 PATIENCE = 60
 COMMAND = str(Path(sys.executable).with_name("dragoman"))

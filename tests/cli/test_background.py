@@ -11,7 +11,7 @@ import psutil
 from behind import behind, end_all, registry, start
 from commands import run
 
-from dragoman.cli.instances import Record
+from dragoman.cli.instances import InstanceRecord
 
 KEY = "gateway-secret"
 
@@ -133,7 +133,7 @@ async def test_after_a_kill(tmp_path: Path) -> None:
 
 async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
     """A stale file is no gateway; and where one seems to live, no process but its own gets the signal."""
-    other = Record(host="127.0.0.1", port=9, grace=0, arguments=(), pid=os.getpid(), began=1.0)
+    other = InstanceRecord(host="127.0.0.1", port=9, grace=0, arguments=(), pid=os.getpid(), began=1.0)
     with registry(tmp_path).entered(other):
         refused = await run(tmp_path, "stop")
     assert refused.code == 1

@@ -4,12 +4,10 @@ from pathlib import Path
 
 from openai_spec import properties
 
-from dragoman.catalog import MODELS
-from dragoman.cli.pages.fields import PROBES, chat_fields_page
-from dragoman.cli.pages.fields.effects import effect
-from dragoman.cli.pages.fields.page import FAMILIES
-from dragoman.cli.pages.fields.probes import Probe
-from dragoman.wire.openai_chat.schema import ChatCompletionRequest
+from dragoman.core.catalog import MODELS
+from dragoman.dialects.chat.schema import ChatCompletionRequest
+from tools.docs.chat_field_probes import PROBES, Probe
+from tools.docs.chat_fields import FAMILIES, chat_fields_page, effect
 
 PAGE = Path(__file__).parents[2] / "docs" / "chat-fields.md"
 OPENAI = {probe.name for probe in PROBES if not probe.own}
@@ -18,7 +16,7 @@ NEW = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
 
 
 def test_the_page_is_current() -> None:
-    """It is what the decoder does: `python -m dragoman.cli.pages.reference`."""
+    """It is what the decoder does: `make docs`."""
     assert PAGE.read_text(encoding="utf-8") == chat_fields_page()
 
 

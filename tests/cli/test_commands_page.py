@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from dragoman.cli.main import SUMMARIES, cli
-from dragoman.cli.pages.commands import commands_page
-from dragoman.settings import Settings
+from dragoman.config.settings import Settings
+from tools.docs.commands import commands_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 SETTINGS = Settings.model_fields

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import PATIENCE, line, run, started
 
-from dragoman.settings import Settings
+from dragoman.config.settings import Settings
 
 SECRET = "hush-0123456789"
 

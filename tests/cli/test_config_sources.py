@@ -8,7 +8,8 @@ import pytest
 from commands import run
 from setting_values import FROM_FILES, written
 
-from dragoman.settings import Settings, all_given, flag, is_secret, variables
+from dragoman.config.loading import all_given, flag, is_secret, variables
+from dragoman.config.settings import Settings
 
 PLAIN = [name for name in Settings.model_fields if name not in FROM_FILES]
 BY_FLAG = [name for name in PLAIN if flag(name)]

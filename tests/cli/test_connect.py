@@ -16,9 +16,11 @@ import pytest
 import yaml
 from commands import PATIENCE, environment, line, run, started
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.cli.commands.connect import CLIENTS, Client, Part, Target, clients_page
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
+from dragoman.cli.connect.client import Client, Part, Target
+from dragoman.cli.connect.libraries import CLIENTS
+from tools.docs.clients import clients_page
 
 KEY = "hush-0123456789"
 KEYED = Target("http://10.1.2.3:9000", "haiku", keyed=True, context=200_000, output=64_000)
@@ -125,7 +127,7 @@ async def test_claude_code_reads_it(tmp_path: Path) -> None:
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()
     settings.write_text(told.out)
-    program = str(locate(RuntimeOptions(state_dir=tmp_path)))
+    program = str(locate(ClaudeCodeOptions(state_dir=tmp_path)))
     arguments = ("-p", "Reply with exactly: PONG", "--output-format", "text")
     secrets = {"ANTHROPIC_AUTH_TOKEN": KEY, "CLAUDE_CODE_OAUTH_TOKEN": ""}
     said = await call(tmp_path, program, *arguments, **secrets, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1")
@@ -168,7 +170,7 @@ async def test_the_list(tmp_path: Path) -> None:
 
 
 def test_page() -> None:
-    """`docs/clients.md` is what is printed: `python -m dragoman.cli.pages.reference`."""
+    """`docs/clients.md` is what is printed: `make docs`."""
     assert (ROOT / "docs" / "clients.md").read_text(encoding="utf-8") == clients_page()
 
 

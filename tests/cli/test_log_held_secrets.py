@@ -13,9 +13,9 @@ import psutil
 import pytest
 from commands import PATIENCE, line, started
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.simulator import Simulator
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
+from dragoman.simulator.server import Simulator
 
 MARK = "Pl4nted"
 """A part of every secret, so that a piece of one is found, too."""
@@ -59,7 +59,7 @@ def planted(home: Path, simulator: Simulator) -> dict[str, str]:
     (home / "dragoman.toml").write_text(TOML.format(ann=json.dumps(SECRETS["ann"]), simulator=simulator.url))
     (home / ".env").write_text(f"KEY_OF_BOB={json.dumps(SECRETS['bob'])}\n")
     wrapper = home / "claude"
-    wrapper.write_text(LEAKY_WRAPPER.format(claude=locate(RuntimeOptions(state_dir=home))))
+    wrapper.write_text(LEAKY_WRAPPER.format(claude=locate(ClaudeCodeOptions(state_dir=home))))
     wrapper.chmod(0o755)
     return {"KEY_OF_ONE": SECRETS["api"], "AWS_SECRET_ACCESS_KEY": SECRETS["aws"]}
 

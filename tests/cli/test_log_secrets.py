@@ -16,9 +16,9 @@ import psutil
 import pytest
 from commands import PATIENCE, environment, line, started
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.simulator import Simulator
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
+from dragoman.simulator.server import Simulator
 
 MARK = "Pl4nted"
 """A part of every secret, so that a piece of one is found, too."""
@@ -42,7 +42,7 @@ LOOKUP = {
 def claude(tmp_path: Path) -> Path:
     """The runtime, which says a secret on its stderr."""
     wrapper = tmp_path / "claude"
-    wrapper.write_text(LEAKY_WRAPPER.format(complaint=COMPLAINT, claude=locate(RuntimeOptions(state_dir=tmp_path))))
+    wrapper.write_text(LEAKY_WRAPPER.format(complaint=COMPLAINT, claude=locate(ClaudeCodeOptions(state_dir=tmp_path))))
     wrapper.chmod(0o755)
     return wrapper
 

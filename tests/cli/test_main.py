@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from dragoman import __version__
 from dragoman.cli.main import ALIASES, SUMMARIES, cli, module_of
-from dragoman.settings import Settings, flag, variables
+from dragoman.config.loading import flag, variables
+from dragoman.config.settings import Settings
 
 
 @pytest.fixture

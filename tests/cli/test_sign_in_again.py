@@ -10,9 +10,9 @@ from behind import behind
 from commands import run
 from terminals import in_terminal
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime import RuntimeOptions
-from dragoman.simulator import Simulator
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
+from dragoman.simulator.server import Simulator
 
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 CLAUDE = """\
@@ -37,7 +37,7 @@ def claude_with_expired_sign_in(folder: Path) -> Path:
     token, expires, script = folder / "token", folder / "expires", folder / "claude"
     token.write_text("invalid-token")
     expires.write_text("1767225600000")
-    claude = shlex.quote(str(locate(RuntimeOptions(state_dir=folder))))
+    claude = shlex.quote(str(locate(ClaudeCodeOptions(state_dir=folder))))
     script.write_text(CLAUDE.format(token=token, expires=expires, claude=claude))
     script.chmod(0o755)
     return script

@@ -11,8 +11,8 @@ from commands import run
 from scripted import QUESTION
 from terminals import in_terminal
 
-from dragoman.cli.status_words import status_lines
-from dragoman.simulator import Simulator
+from dragoman.cli.status_report import status_lines
+from dragoman.simulator.server import Simulator
 
 REPLY = (
     "HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"

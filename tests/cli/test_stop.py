@@ -11,7 +11,7 @@ from behind import behind, registry
 from commands import PATIENCE, run, started
 from openai.types.chat import ChatCompletionMessageParam
 
-from dragoman.simulator import Simulator
+from dragoman.simulator.server import Simulator
 
 
 def question(words: str) -> list[ChatCompletionMessageParam]:

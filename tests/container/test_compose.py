@@ -3,7 +3,8 @@
 import yaml
 from image import ROOT, environment, said
 
-from dragoman.settings import Settings, variables
+from dragoman.config.loading import variables
+from dragoman.config.settings import Settings
 
 FILE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICE = FILE["services"]["dragoman"]

@@ -11,7 +11,8 @@ from pages import ROOT, read
 
 from dragoman.cli.main import cli
 from dragoman.cli.options import default_of, plain, told
-from dragoman.settings import Settings, flag, given, load, variables
+from dragoman.config.loading import flag, given, load, variables
+from dragoman.config.settings import Settings
 
 PAGE = ROOT / "docs" / "coming-from.md"
 ROW = re.compile(r"^\| (?P<known>.+?) \| (?P<here>.+?) \| (?P<last>.*?) ?\|$", re.MULTILINE)

@@ -12,9 +12,10 @@ import pytest
 from pages import PAGE_IDS, PAGES, ROOT, read, spans, typed
 
 from dragoman.cli.main import ALIASES, SUMMARIES, cli
-from dragoman.errors import GatewayError
-from dragoman.settings import Settings, variables
-from dragoman.simulator import fault
+from dragoman.config.loading import variables
+from dragoman.config.settings import Settings
+from dragoman.core.errors import GatewayError
+from dragoman.simulator import faults
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
@@ -197,7 +198,7 @@ def test_words_of_a_failed_start() -> None:
 
 def test_simulated_faults() -> None:
     """Each row of the simulator's own table stands in its page, word for word."""
-    assert fault.__doc__ is not None
-    rows = [line for line in fault.__doc__.splitlines() if line.startswith("| `Simulate")]
+    assert faults.__doc__ is not None
+    rows = [line for line in faults.__doc__.splitlines() if line.startswith("| `Simulate")]
     assert rows
     assert [row for row in rows if row not in read(ROOT / "docs" / "simulator.md").splitlines()] == []

@@ -14,13 +14,14 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.runtime import RuntimeBackend
-from dragoman.backends.runtime.session import Session
-from dragoman.bootstrap import build, runtime_options
-from dragoman.events import Event
-from dragoman.server.serving import Server, listen
-from dragoman.settings import load
-from dragoman.simulator import Simulator
+from dragoman.backends.claude_code.backend import ClaudeCodeBackend
+from dragoman.backends.claude_code.session import Session
+from dragoman.config.loading import load
+from dragoman.core.events import Event
+from dragoman.server.uvicorn_server import Server, listen
+from dragoman.simulator.server import Simulator
+from dragoman.wiring.backends import runtime_options
+from dragoman.wiring.gateway import build
 
 PATIENCE = 60
 OLD, NEW = "claude-sonnet-4-5", "sonnet"
@@ -28,7 +29,7 @@ OLD, NEW = "claude-sonnet-4-5", "sonnet"
 _Value = TypeVar("_Value")
 
 
-class Counting(RuntimeBackend):
+class Counting(ClaudeCodeBackend):
     """The runtime backend, and the most runs that were in it at once."""
 
     busy = 0

@@ -12,7 +12,7 @@ from commands import environment, line
 from gateways import PATIENCE, soon
 from openai import AsyncOpenAI
 
-from dragoman.simulator import Simulator
+from dragoman.simulator.server import Simulator
 
 
 @dataclass

@@ -11,10 +11,10 @@ from gateways import NEW, OLD, Running, Watched, body, gateway, question, soon
 from openai import PermissionDeniedError
 from scripted import clean
 
-from dragoman.bootstrap import runtime_options
-from dragoman.bootstrap.agents import check_agents
-from dragoman.messages import JSONObject
-from dragoman.settings import BadSettings, load
+from dragoman.config.loading import BadSettings, load
+from dragoman.core.messages import JSONObject
+from dragoman.wiring.backends import runtime_options
+from dragoman.wiring.checks import check_agents
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 place = pytest.fixture(a_place)

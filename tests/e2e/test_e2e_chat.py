@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from runtime_harness import without_marks
 from scripted import clean
 
-from dragoman.messages import JSONObject
+from dragoman.core.messages import JSONObject
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from gateways import PATIENCE, Running, gateway
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.backends.runtime.options import RuntimeOptions
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.shared.installation import locate
 
 MODELS = ("claude-opus-5", "claude-sonnet-5-5")
 
@@ -20,7 +20,7 @@ async def ask(folder: Path, running: Running, model: str, prompt: str) -> dict[s
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir(exist_ok=True)
-    program = locate(RuntimeOptions(state_dir=folder))
+    program = locate(ClaudeCodeOptions(state_dir=folder))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

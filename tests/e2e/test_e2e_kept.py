@@ -9,10 +9,10 @@ import httpx
 import pytest
 from gateways import PATIENCE
 
-from dragoman.bootstrap import build
-from dragoman.messages import JSONObject
-from dragoman.settings import load
-from dragoman.simulator import Simulator
+from dragoman.config.loading import load
+from dragoman.core.messages import JSONObject
+from dragoman.simulator.server import Simulator
+from dragoman.wiring.gateway import build
 
 TURNS = 10
 TOOL: JSONObject = {

@@ -14,7 +14,7 @@ from anthropic.types import MessageParam, TextBlockParam, ToolParam
 from anthropic.types.beta import BetaMessageParam
 from gateways import PATIENCE, Running, gateway
 
-from dragoman.simulator import Fault
+from dragoman.simulator.faults import Fault
 
 PLAIN, NEW = "claude-opus-5", "claude-sonnet-5-5"
 BETA_ASK: list[BetaMessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]

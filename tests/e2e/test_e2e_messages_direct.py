@@ -12,11 +12,12 @@ from anthropic import AsyncAnthropic
 from anthropic.types import MessageParam
 from gateways import PATIENCE
 
-from dragoman.bootstrap import build
-from dragoman.messages import JSON, JSONObject
-from dragoman.server.serving import Server, listen
-from dragoman.settings import load
-from dragoman.simulator import Fault, Simulator
+from dragoman.config.loading import load
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.server.uvicorn_server import Server, listen
+from dragoman.simulator.faults import Fault
+from dragoman.simulator.server import Simulator
+from dragoman.wiring.gateway import build
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
 MARK: JSONObject = {"cache_control": {"type": "ephemeral"}}

@@ -13,9 +13,9 @@ from cloud_harness import bedrock
 from structlog.testing import capture_logs
 from upstream_gateways import upstreams
 
-from dragoman.messages import Message
-from dragoman.simulator import Fault, Simulator
-from dragoman.simulator.fault import Action
+from dragoman.core.messages import Message
+from dragoman.simulator.faults import Action, Fault
+from dragoman.simulator.server import Simulator
 
 PONG = "Reply with exactly: PONG"
 ONE: dict[str, object] = {"name": "one"}

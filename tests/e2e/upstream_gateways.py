@@ -10,10 +10,10 @@ import httpx
 from gateways import PATIENCE
 from openai import AsyncOpenAI
 
-from dragoman.bootstrap import build
-from dragoman.server.serving import Server, listen
-from dragoman.settings import load
-from dragoman.simulator import Simulator
+from dragoman.config.loading import load
+from dragoman.server.uvicorn_server import Server, listen
+from dragoman.simulator.server import Simulator
+from dragoman.wiring.gateway import build
 
 
 @dataclass

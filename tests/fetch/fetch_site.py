@@ -10,11 +10,11 @@ from ssl import SSLContext
 
 import pytest
 
-from dragoman.errors import InvalidRequest
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.media import Placed
+from dragoman.core.messages import Block
 from dragoman.fetch.fetcher import Fetcher, FetchOptions
 from dragoman.fetch.rules import Rules
-from dragoman.media import Placed
-from dragoman.messages import Block
 
 PATIENCE = 20
 """Seconds after which a test that waits is broken."""

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dragoman.fetch.addresses import is_public, parsed
+from dragoman.fetch.rules import is_public, parsed
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "203.0.114.1", "2606:4700:4700::1111", "2a00:1450:4001::8a"])

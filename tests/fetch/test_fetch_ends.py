@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fetch_site import PATIENCE, Page, allowed, fetcher, image, png, refused, site
 
-from dragoman.errors import InvalidRequest
+from dragoman.core.errors import InvalidRequest
 
 
 @pytest.mark.parametrize("page", [Page(b"", length=100, held=True), Page(png(), length=None, held=True)])

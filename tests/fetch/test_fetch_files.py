@@ -6,7 +6,7 @@ import gzip
 import pytest
 from fetch_site import GIF, JPEG, PDF, WEBP, Page, allowed, document, image, moved, png, refused, site, source
 
-from dragoman.messages import Block
+from dragoman.core.messages import Block
 
 
 @pytest.mark.parametrize(

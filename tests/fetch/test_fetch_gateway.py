@@ -8,8 +8,8 @@ from openai import BadRequestError
 from openai.types.chat import ChatCompletionMessageParam
 from scripted import ScriptedBackend, clean, says, served
 
-from dragoman.bootstrap import build
-from dragoman.settings import BadSettings, load
+from dragoman.config.loading import BadSettings, load
+from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -3,19 +3,19 @@
 import pytest
 from fetch_site import document, image, source
 
-from dragoman.errors import UnsupportedFeature
-from dragoman.fetch import leave_to_api
+from dragoman.core.errors import UnsupportedFeature
+from dragoman.fetch.base import leave_urls_to_api
 
 
 async def test_https_is_left_to_the_api() -> None:
     """It fetches that itself."""
     media = [image("https://x.test/a.png"), document("HTTPS://x.test/a.pdf")]
-    await leave_to_api(media)
+    await leave_urls_to_api(media)
     assert [source(placed)["url"] for placed in media] == ["https://x.test/a.png", "HTTPS://x.test/a.pdf"]
 
 
 async def test_http_is_refused_by_name() -> None:
     """With the setting that helps."""
     with pytest.raises(UnsupportedFeature, match="--fetch-urls on") as caught:
-        await leave_to_api([image("https://x.test/a.png"), image("http://x.test/a.png", "messages[0].content[1]")])
+        await leave_urls_to_api([image("https://x.test/a.png"), image("http://x.test/a.png", "messages[0].content[1]")])
     assert (caught.value.code, caught.value.param) == ("url_not_allowed", "messages[0].content[1]")

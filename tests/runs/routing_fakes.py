@@ -6,16 +6,27 @@ from decimal import Decimal
 from typing import cast
 
 from dragoman.backends.base import RunRequest
-from dragoman.catalog import MODELS, Catalog
-from dragoman.errors import GatewayError, NotSignedIn
-from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
-from dragoman.messages import Block, JSONObject, Message, MessagesRequest
-from dragoman.model_list import ListedModel
-from dragoman.runs.account import Account
-from dragoman.runs.routing import Budget, Metered, Router, Upstream
-from dragoman.runs.routing.cooldown import CoolDown
+from dragoman.core.catalog import MODELS, Catalog
+from dragoman.core.errors import GatewayError, NotSignedIn
+from dragoman.core.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Started,
+)
+from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
+from dragoman.core.model_list import ListedModel
+from dragoman.routing.budget import Budget
+from dragoman.routing.circuit_breaker import CircuitBreaker
+from dragoman.routing.router import Router
+from dragoman.routing.upstream import BudgetedBackend, Upstream
+from dragoman.runs.executor import RunExecutor
 from dragoman.runs.run import Run
-from dragoman.stores.base import Ledger
+from dragoman.stores.base import SpendingLedger
 
 MODEL = "claude-opus-5-5"
 USAGE: JSONObject = {"input_tokens": 1000, "output_tokens": 1}
@@ -126,7 +137,9 @@ class Memory:
 class Routed:
     """A router before fakes, with a clock of its own."""
 
-    def __init__(self, fakes: Mapping[str, Fake], *, fallback: bool = True, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, fakes: Mapping[str, Fake], *, fallback: bool = True, ledger: SpendingLedger | None = None
+    ) -> None:
         self.fakes = dict(fakes)
         self.clock = Clock()
         self.ledger = ledger or Memory()
@@ -149,13 +162,13 @@ class Routed:
         budget = Budget(name, Decimal(daily), self.ledger, self.clock) if daily else None
         self.upstreams[name] = Upstream(
             name,
-            Account(Metered(fake, budget) if budget else fake),
+            RunExecutor(BudgetedBackend(fake, budget) if budget else fake),
             order=len(self.upstreams) + 1 if order is None else order,
             models=models,
             clients=clients,
             places=places,
             budget=budget,
-            rest=CoolDown(self.clock),
+            rest=CircuitBreaker(self.clock),
             agents=agents,
         )
         return self

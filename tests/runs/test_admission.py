@@ -2,7 +2,7 @@
 
 import pytest
 
-from dragoman.errors import QueueFull, RateLimited
+from dragoman.core.errors import QueueFull, RateLimited
 from dragoman.runs.admission import Admission, RateLimit
 
 

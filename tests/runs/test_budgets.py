@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from routing_fakes import Clock, Fake, Memory, Routed, ask, assistant, request, user
 
-from dragoman.errors import QuotaExceeded, UpstreamFailed
-from dragoman.runs.routing import Budget, Metered
-from dragoman.stores.sqlite import SQLiteLedger
+from dragoman.core.errors import QuotaExceeded, UpstreamFailed
+from dragoman.routing.budget import Budget
+from dragoman.routing.upstream import BudgetedBackend
+from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
 
 ONE = Decimal("0.006")
 """1000 tokens read and 100 written by the fake, at $4 and $20 a million."""
@@ -20,7 +21,7 @@ ONE = Decimal("0.006")
 async def test_what_a_run_costs_is_written_down_to_the_last_one_and_survives_a_restart(tmp_path: Path) -> None:
     """The sum is exact, whoever counts on."""
     for before in range(3):
-        ledger = SQLiteLedger(tmp_path / "budgets.db")
+        ledger = SQLiteSpendingLedger(tmp_path / "budgets.db")
         routed = Routed({"one": Fake()}, ledger=ledger).add("one", daily="1.00")
         router = await routed.router()
         budget = routed.upstreams["one"].budget
@@ -29,7 +30,7 @@ async def test_what_a_run_costs_is_written_down_to_the_last_one_and_survives_a_r
         await ask(router)
         assert budget.spent == (before + 1) * ONE
         # No closing in between: what a process that is killed here would leave is what the next one reads.
-        other = SQLiteLedger(tmp_path / "budgets.db")
+        other = SQLiteSpendingLedger(tmp_path / "budgets.db")
         assert await other.spent("one", "2026-09-21") == int((before + 1) * ONE * 10**12)
         await other.aclose()
         await router.aclose()
@@ -106,7 +107,7 @@ async def test_a_client_that_leaves_pays_for_what_was_read() -> None:
     """The cost is written down also where the run is closed in the middle."""
     ledger, clock = Memory(), Clock()
     budget = Budget("one", Decimal(1), ledger, clock)
-    async with aclosing(Metered(Fake(), budget).run(request())) as events:
+    async with aclosing(BudgetedBackend(Fake(), budget).run(request())) as events:
         for _ in range(3):
             await anext(events)
     await budget.aclose()

@@ -2,13 +2,13 @@
 
 from routing_fakes import Clock
 
-from dragoman.runs.routing.cooldown import CoolDown
+from dragoman.routing.circuit_breaker import CircuitBreaker
 
 
 def test_it_grows_with_each_failure_in_a_row_up_to_ten_minutes() -> None:
     """5 seconds, doubled each time; a success ends it."""
     clock = Clock()
-    rest = CoolDown(clock)
+    rest = CircuitBreaker(clock)
     seen = []
     for _ in range(9):
         rest.failed(rest.now(), "overloaded", None)
@@ -25,7 +25,7 @@ def test_it_grows_with_each_failure_in_a_row_up_to_ten_minutes() -> None:
 def test_it_is_as_long_as_the_account_asks() -> None:
     """Never shorter, and a shorter wish does not shorten it."""
     clock = Clock()
-    rest = CoolDown(clock)
+    rest = CircuitBreaker(clock)
     rest.failed(clock.now, "rate_limit_exceeded", 900)
     assert rest.left == 900
     clock.now += 1
@@ -36,7 +36,7 @@ def test_it_is_as_long_as_the_account_asks() -> None:
 def test_runs_that_fail_together_count_as_one() -> None:
     """They were under way when the first failed, and say nothing new; nor does one that succeeds."""
     clock = Clock()
-    rest = CoolDown(clock)
+    rest = CircuitBreaker(clock)
     began = rest.now()
     clock.now += 2
     for _ in range(16):

@@ -7,11 +7,20 @@ from typing import cast
 import pytest
 
 from dragoman.backends.base import Backend, RunRequest
-from dragoman.catalog import MODELS
-from dragoman.errors import InternalError, InvalidRequest, Overloaded, QueueFull, RateLimited, ShuttingDown, TimedOut
-from dragoman.events import Event, MessageStart, MessageStop, Started
-from dragoman.messages import MessagesRequest
-from dragoman.runs import Engine, Limits, Run
+from dragoman.core.catalog import MODELS
+from dragoman.core.errors import (
+    InternalError,
+    InvalidRequest,
+    Overloaded,
+    QueueFull,
+    RateLimited,
+    ShuttingDown,
+    TimedOut,
+)
+from dragoman.core.events import Event, MessageStart, MessageStop, Started
+from dragoman.core.messages import MessagesRequest
+from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.run import Run
 
 BODY = cast("MessagesRequest", {"model": MODELS[0].id, "messages": []})
 STARTED = Started("api")

@@ -6,12 +6,15 @@ from typing import cast
 
 import pytest
 
-from dragoman.backends.api import ApiBackend, ApiOptions
-from dragoman.catalog import Catalog
-from dragoman.errors import InvalidRequest
-from dragoman.messages import FinalMessage, Message, MessagesRequest
-from dragoman.runs import Engine, Limits, Run
-from dragoman.simulator import Fault, Simulator
+from dragoman.backends.anthropic.backend import AnthropicBackend
+from dragoman.backends.anthropic.options import AnthropicOptions
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.messages import FinalMessage, Message, MessagesRequest
+from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.run import Run
+from dragoman.simulator.faults import Fault
+from dragoman.simulator.server import Simulator
 
 MODEL = Catalog().resolve("claude-opus-5-5").model
 
@@ -20,7 +23,7 @@ MODEL = Catalog().resolve("claude-opus-5-5").model
 async def gateway() -> AsyncIterator[tuple[Engine, Simulator]]:
     """An engine that keeps no thinking, on a simulated API."""
     async with Simulator() as simulator:
-        backend = ApiBackend(ApiOptions(api_key="sk-ant-dummy", base_url=simulator.url, retries=0))
+        backend = AnthropicBackend(AnthropicOptions(api_key="sk-ant-dummy", base_url=simulator.url, retries=0))
         engine = Engine(backend, Limits())
         try:
             yield engine, simulator

@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 from scripted import ScriptedBackend, by_turn, fails, hangs, opening, says, text
 
-from dragoman.catalog import MODELS
-from dragoman.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
-from dragoman.events import Event
-from dragoman.messages import MessagesRequest
-from dragoman.runs import Engine, Limits, Run
-from dragoman.runs.journal import Journal
-from dragoman.stores.runs import RunPage, RunQuery, RunRecord
+from dragoman.core.catalog import MODELS
+from dragoman.core.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
+from dragoman.core.events import Event
+from dragoman.core.messages import MessagesRequest
+from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.records import RunRegistry
+from dragoman.runs.run import Run
+from dragoman.stores.run_records import RunPage, RunQuery, RunRecord
 
 MODEL = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
 BODY: MessagesRequest = {"model": MODEL.id, "max_tokens": 9, "messages": []}
@@ -64,7 +65,7 @@ def made(
     """An engine whose runs are recorded."""
     store = Memory()
     limits = Limits(max_concurrency=places)
-    return Engine(ScriptedBackend(script), limits, journal=Journal(store, content=content)), store
+    return Engine(ScriptedBackend(script), limits, journal=RunRegistry(store, content=content)), store
 
 
 async def ended(run: Run) -> None:

@@ -7,11 +7,11 @@ from typing import cast
 import httpx
 import pytest
 
-from dragoman.catalog import Catalog, Model
-from dragoman.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
-from dragoman.runs.thinking import Thinking, settled
-from dragoman.simulator import Simulator
-from dragoman.stores.sqlite import SQLiteKeep
+from dragoman.core.catalog import Catalog, Model
+from dragoman.core.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
+from dragoman.runs.reasoning_store import ReasoningStore, without_orphan_thinking
+from dragoman.simulator.server import Simulator
+from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
 
 TOOL: JSONObject = {"name": "look", "description": "Look", "input_schema": {"type": "object"}}
 BOUND = "claude-opus-5-5"
@@ -22,7 +22,7 @@ HEADERS = {"x-api-key": "sk-ant-dummy", "anthropic-version": "2023-06-01"}
 class Api:
     """The simulated API with thinking kept in front of it."""
 
-    def __init__(self, url: str, thinking: Thinking) -> None:
+    def __init__(self, url: str, thinking: ReasoningStore) -> None:
         self._client = httpx.AsyncClient(base_url=url, headers=HEADERS)
         self.thinking = thinking
         self.notices: tuple[str, ...] = ()
@@ -54,9 +54,9 @@ def _model(name: str) -> Model:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """An API with an empty keep."""
-    keep = SQLiteKeep(tmp_path / "thinking.db", ttl=60, entries=100)
+    keep = SQLiteKeyValueStore(tmp_path / "thinking.db", ttl=60, entries=100)
     async with Simulator() as simulator:
-        made = Api(simulator.url, Thinking(keep, "me"))
+        made = Api(simulator.url, ReasoningStore(keep, "me"))
         yield made
         await made.aclose()
     await keep.aclose()
@@ -123,7 +123,7 @@ async def test_a_changed_conversation_loses_all_its_thinking_with_a_notice(api: 
     first = await api.ask(messages, BOUND)
     messages += [as_clients_send(first), user("Think, then call look with {}")]
     second = await api.ask(messages, BOUND)
-    other = Thinking(_Forgetful(api.thinking._keep, 0), "me")  # type: ignore[arg-type]
+    other = ReasoningStore(_Forgetful(api.thinking._keep, 0), "me")  # type: ignore[arg-type]
     api.thinking = other
     await api.ask([*messages, as_clients_send(second), results(second)], BOUND)
     assert api.notices == ("left_out",)
@@ -151,7 +151,7 @@ async def test_another_system_prompt_or_tools_are_another_conversation(api: Api,
 async def test_a_lost_thought_turns_manual_thinking_off_with_a_notice(api: Api) -> None:
     """The API refuses a result whose call comes without its thinking."""
     first = await api.ask([user("Think, then call look with {}")], MANUAL)
-    api.thinking = Thinking(api.thinking._keep, "somebody else")
+    api.thinking = ReasoningStore(api.thinking._keep, "somebody else")
     await api.ask([user("Think, then call look with {}"), as_clients_send(first), results(first)], MANUAL)
     assert api.notices == ("ignored",)
 
@@ -167,7 +167,7 @@ async def test_what_a_client_sends_back_itself_stays(api: Api) -> None:
 class _Forgetful:
     """A keep that has forgotten one of the values."""
 
-    def __init__(self, keep: SQLiteKeep, lost: int) -> None:
+    def __init__(self, keep: SQLiteKeyValueStore, lost: int) -> None:
         self._keep = keep
         self._lost = lost
 
@@ -198,7 +198,9 @@ def _turn(role: str, *kinds: str) -> Message:
 def test_manual_thinking_is_off_in_a_loop_without_its_thinking(messages: list[Message], refused: bool) -> None:  # noqa: FBT001
     """The API would refuse it; adaptive thinking is not touched."""
     manual: MessagesRequest = {"messages": messages, "thinking": {"type": "enabled", "budget_tokens": 2000}}
-    assert settled(manual).body["thinking"]["type"] == ("disabled" if refused else "enabled")
-    assert [notice.param for notice in settled(manual).notices] == (["reasoning_effort"] if refused else [])
+    assert without_orphan_thinking(manual).body["thinking"]["type"] == ("disabled" if refused else "enabled")
+    assert [notice.param for notice in without_orphan_thinking(manual).notices] == (
+        ["reasoning_effort"] if refused else []
+    )
     adaptive: MessagesRequest = {"messages": messages, "thinking": {"type": "adaptive"}}
-    assert settled(adaptive).body is adaptive
+    assert without_orphan_thinking(adaptive).body is adaptive

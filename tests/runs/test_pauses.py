@@ -6,13 +6,22 @@ from typing import cast
 import pytest
 
 from dragoman.backends.base import RunRequest
-from dragoman.catalog import MODELS
-from dragoman.errors import UpstreamFailed
-from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
-from dragoman.fold import fold
-from dragoman.messages import JSONObject, MessagesRequest
-from dragoman.runs import Run
-from dragoman.runs.pauses import whole
+from dragoman.core.accumulate import accumulate
+from dragoman.core.catalog import MODELS
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Started,
+)
+from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.runs.executor import run_with_continuations
+from dragoman.runs.run import Run
 
 REQUEST = RunRequest(
     "run_x",
@@ -53,7 +62,7 @@ class Asked:
 async def read(asked: Asked) -> list[Event]:
     """All events of the whole answer."""
     run = Run("me", "m")
-    await whole(asked.run, REQUEST, run)
+    await run_with_continuations(asked.run, REQUEST, run)
     return await run.next(0) or []
 
 
@@ -63,7 +72,7 @@ async def test_parts_are_one_answer() -> None:
     events = await read(asked)
     assert [type(event) for event in events].count(Started) == 1
     assert [event.index for event in events if isinstance(event, BlockStart)] == [0, 1, 2]
-    message = fold(events).message
+    message = accumulate(events).message
     assert [block["text"] for block in message["content"]] == ["one", "two", "three"]
     assert message["stop_reason"] == "end_turn"
     assert message["usage"]["input_tokens"] == 15

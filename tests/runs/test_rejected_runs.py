@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dragoman.errors import UpstreamFailed
-from dragoman.runs import Run
+from dragoman.core.errors import UpstreamFailed
+from dragoman.runs.run import Run
 
 FAULT = UpstreamFailed("Not what was asked for.", code="schema_mismatch")
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 from routing_fakes import Counting, Fake, Routed, ask, assistant, request, user
 
-from dragoman.agents import AgentTask
-from dragoman.errors import (
+from dragoman.core.errors import (
     Forbidden,
     GatewayError,
     InvalidRequest,
@@ -22,8 +21,8 @@ from dragoman.errors import (
     UnsupportedFeature,
     UpstreamFailed,
 )
-from dragoman.messages import Terms
-from dragoman.runs.routing import Upstream, serves
+from dragoman.core.messages import AgentTask, RequestOptions
+from dragoman.routing.upstream import Upstream, serves
 from dragoman.runs.run import Run
 
 OF_THE_ACCOUNT = [
@@ -334,7 +333,7 @@ async def test_all_accounts_are_started_and_closed() -> None:
 
 async def test_agents_are_asked_of_those_that_have_them() -> None:
     """Whatever the order; where nobody has any, the first one says so itself."""
-    wish = replace(request(), terms=Terms(agent=AgentTask()))
+    wish = replace(request(), terms=RequestOptions(agent=AgentTask()))
     routed = Routed(two()).add("one").add("two", agents=True)
     assert (await ask(await routed.router(), wish)).upstream == "two"
     without = Routed(two())

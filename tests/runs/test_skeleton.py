@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.messages import Block
-from dragoman.runs.skeleton import filled, skeleton_of
+from dragoman.core.messages import Block
+from dragoman.runs.reasoning_store import restore_layout, thinking_layout
 
 CALL: Block = {"type": "tool_use", "id": "t", "name": "look", "input": {}}
 
@@ -41,22 +41,22 @@ _blocks = st.one_of(
 @given(st.lists(_blocks, max_size=8))
 def test_an_answer_is_whole_again(content: list[Block]) -> None:
     """Block for block, wherever the model thought."""
-    bones = skeleton_of(content)
+    bones = thinking_layout(content)
     if not any(block["type"] == "thinking" for block in content):
         assert bones is None
         return
     assert bones is not None
-    assert filled(bones, as_chat_clients_send(content)) == content
+    assert restore_layout(bones, as_chat_clients_send(content)) == content
 
 
 def test_a_text_that_the_client_has_cut_is_one_again() -> None:
     """With the mark that it has set at its end."""
-    bones = skeleton_of([thought("1"), said("ab"), thought("2"), said("cd")])
+    bones = thinking_layout([thought("1"), said("ab"), thought("2"), said("cd")])
     assert bones is not None
     mark: Block = {"type": "ephemeral"}
     sent: list[Block] = [said("a"), said("bc"), {**said("d"), "cache_control": mark}]
     last: Block = {**said("cd"), "cache_control": mark}
-    assert filled(bones, sent) == [thought("1"), said("ab"), thought("2"), last]
+    assert restore_layout(bones, sent) == [thought("1"), said("ab"), thought("2"), last]
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_text_that_the_client_has_cut_is_one_again() -> None:
 )
 def test_what_does_not_fit_is_not_forced_together(sent: list[Block]) -> None:
     """Too little, too much, something else, or a piece that could not be sent."""
-    bones = skeleton_of([thought("1"), said("ab"), thought("2"), said("cd")])
+    bones = thinking_layout([thought("1"), said("ab"), thought("2"), said("cd")])
     assert bones is not None
-    assert filled(bones, sent) is None
+    assert restore_layout(bones, sent) is None
 
 
 def test_a_text_without_words_is_left_out() -> None:
     """As some answers have, and no request may."""
-    bones = skeleton_of([thought("1"), said(""), CALL])
+    bones = thinking_layout([thought("1"), said(""), CALL])
     assert bones is not None
-    assert filled(bones, [CALL]) == [thought("1"), CALL]
+    assert restore_layout(bones, [CALL]) == [thought("1"), CALL]

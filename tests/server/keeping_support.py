@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from scripted import Script, Served, served
 
-from dragoman.messages import JSONObject
+from dragoman.core.messages import JSONObject
 
 WEATHER: JSONObject = {
     "type": "function",

@@ -13,12 +13,22 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from dragoman.backends.base import Embedder, RunRequest
-from dragoman.bootstrap import build
-from dragoman.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop, Started
-from dragoman.messages import JSONObject
-from dragoman.model_list import ListedModel
-from dragoman.server.serving import Server, listen
-from dragoman.settings import Settings, load, variables
+from dragoman.config.loading import load, variables
+from dragoman.config.settings import Settings
+from dragoman.core.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Started,
+)
+from dragoman.core.messages import JSONObject
+from dragoman.core.model_list import ListedModel
+from dragoman.server.uvicorn_server import Server, listen
+from dragoman.wiring.gateway import build
 
 KEY = "gateway-key"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say it"}]

@@ -9,8 +9,8 @@ import openai
 import pytest
 from scripted import KEY, QUESTION, Served, clean, ending, fails, hangs, opening, says, served, text
 
-from dragoman.errors import Overloaded
-from dragoman.events import Event, Restarted, Retrying
+from dragoman.core.errors import Overloaded
+from dragoman.core.events import Event, Restarted, Retrying
 
 BODY = {"model": "sonnet", "messages": QUESTION}
 

@@ -8,12 +8,12 @@ import pytest
 from openai import APIStatusError
 from scripted import QUESTION, clean, ending, fails, hangs, opening, says, served
 
-from dragoman import errors
 from dragoman.backends.base import RunRequest
-from dragoman.errors import GatewayError
-from dragoman.events import Event, Started
-from dragoman.model_list import ListedModel
-from dragoman.notices import Notice
+from dragoman.core import errors
+from dragoman.core.errors import GatewayError
+from dragoman.core.events import Event, Started
+from dragoman.core.model_list import ListedModel
+from dragoman.core.warnings import RequestWarning
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -138,7 +138,7 @@ async def test_warnings_header() -> None:
     """What was ignored, here or in the backend, is told in short."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
-        for event in (Started("live", {}, (Notice("moved", "messages[3]", "…"),)), *opening()[1:], *ending()):
+        for event in (Started("live", {}, (RequestWarning("moved", "messages[3]", "…"),)), *opening()[1:], *ending()):
             yield event
 
     async with served(script) as gateway:

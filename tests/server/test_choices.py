@@ -9,7 +9,7 @@ from chat_support import chunks
 from scripted import QUESTION, Script, clean, ending, hangs, opening, served, text
 
 from dragoman.backends.base import RunRequest
-from dragoman.events import Event
+from dragoman.core.events import Event
 
 _clean = pytest.fixture(autouse=True)(clean)
 

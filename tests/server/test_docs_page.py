@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from scripted import clean, says, served
 
-from dragoman.backends.embedders.absent import AbsentEmbedder
-from dragoman.messages import JSONObject
-from dragoman.server.docs.examples import EXAMPLES
+from dragoman.backends.embeddings.library import AbsentEmbedder
+from dragoman.core.messages import JSONObject
+from dragoman.server.docs.openapi import EXAMPLES
 from dragoman.server.docs.page import page_of
 
 _clean = pytest.fixture(autouse=True)(clean)

@@ -10,9 +10,10 @@ import pytest
 from pages import ROOT, read
 from scripted import KEY, QUESTION, clean, says, served
 
-from dragoman.bootstrap import build, check_exposure
-from dragoman.server.gates.hosts import hostname, is_loopback
-from dragoman.settings import BadSettings, load
+from dragoman.config.loading import BadSettings, load
+from dragoman.server.middleware import hostname, is_loopback
+from dragoman.wiring.checks import check_exposure
+from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -18,11 +18,11 @@ from openai_spec import assert_valid
 from scripted import KEY, ScriptedBackend, clean, says
 
 from dragoman.backends.base import Embedded, Embedder
-from dragoman.backends.embedders.absent import AbsentEmbedder
-from dragoman.bootstrap import build
-from dragoman.errors import ContextTooLong
-from dragoman.server.serving import Server, listen
-from dragoman.settings import BadSettings, load
+from dragoman.backends.embeddings.library import AbsentEmbedder
+from dragoman.config.loading import BadSettings, load
+from dragoman.core.errors import ContextTooLong
+from dragoman.server.uvicorn_server import Server, listen
+from dragoman.wiring.gateway import build
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import structlog
 from scripted import clean, hangs, says, served
 from starlette.types import Message, Receive, Scope, Send
 
-from dragoman.server.exchange import Exchange
-from dragoman.server.front import Front
-from dragoman.wire.statuses import openai_reply
+from dragoman.dialects.shared.errors import openai_error_response
+from dragoman.server.context import RequestContext
+from dragoman.server.middleware import Middleware
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -23,8 +23,8 @@ async def breaks(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: A
 
 async def test_unexpected_failure() -> None:
     """The client gets the request's id and nothing of the inside; the log gets all."""
-    seen: list[Exchange] = []
-    front = Front(breaks, (), (seen.append,), lambda error, _: openai_reply(error))
+    seen: list[RequestContext] = []
+    front = Middleware(breaks, (), (seen.append,), lambda error, _: openai_error_response(error))
     transport = httpx.ASGITransport(front)
     with structlog.testing.capture_logs() as log:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -47,7 +47,7 @@ async def test_nothing_but_http() -> None:
     async def send(_message: Message) -> None:
         raise AssertionError
 
-    await Front(breaks, (), (), lambda error, _: openai_reply(error))({"type": "lifespan"}, receive, send)
+    await Middleware(breaks, (), (), lambda error, _: openai_error_response(error))({"type": "lifespan"}, receive, send)
 
 
 async def test_trace() -> None:

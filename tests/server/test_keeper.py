@@ -10,25 +10,25 @@ from chat_support import IDENTITY
 from responses_support import codec, raw
 from scripted import ScriptedBackend, says
 
-from dragoman.runs import Engine, Limits
-from dragoman.server.answering.choices import Choices
-from dragoman.server.keeping.job import Job, Order
-from dragoman.server.keeping.keeper import Hands, Keeper
-from dragoman.stores.base import Entry
-from dragoman.stores.sqlite import SQLiteArchive
-from dragoman.wire.base import Identity
+from dragoman.dialects.base import ResponseIdentity
+from dragoman.runs.engine import Engine, Limits
+from dragoman.server.collect import RunGroup
+from dragoman.server.responses.job import Job, JobSpec
+from dragoman.server.responses.store import Lease, ResponseWriter
+from dragoman.stores.base import StoredEntry
+from dragoman.stores.sqlite.responses import SQLiteResponseArchive
 
-HANDS = Hands("ann", "holder")
+HANDS = Lease("ann", "holder")
 
 
-class Stuck(SQLiteArchive):
+class Stuck(SQLiteResponseArchive):
     """An archive whose first write never comes back: what is appended was not done then, what is added was."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.stuck = asyncio.Event()
 
-    async def add(self, entry: Entry, holder: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
         """Done, but nobody is told."""
         await super().add(entry, holder)
         await self._never()
@@ -52,10 +52,10 @@ async def archive(tmp_path: Path) -> AsyncIterator[Stuck]:
     await made.aclose()
 
 
-def keeper(archive: Stuck) -> Keeper:
+def keeper(archive: Stuck) -> ResponseWriter:
     """Keeps a response in the background."""
     dialect = codec(keeps=True)
-    return Keeper(archive, dialect.documents, dialect.decode(raw(background=True)), IDENTITY, HANDS)
+    return ResponseWriter(archive, dialect.documents, dialect.decode(raw(background=True)), IDENTITY, HANDS)
 
 
 async def cut(archive: Stuck, task: "asyncio.Task[None]") -> None:
@@ -88,7 +88,7 @@ async def test_a_cancelled_answers_events_have_no_gap(archive: Stuck) -> None:
     assert await archive.events(made.id, 0) == [b"one", b"two", b"three"]
 
 
-class Slow(SQLiteArchive):
+class Slow(SQLiteResponseArchive):
     """An archive that takes the end of an answer only when it is told to."""
 
     def __init__(self, path: Path) -> None:
@@ -109,11 +109,11 @@ async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Pat
     decoded = dialect.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(says("Hello")), Limits())
     [run] = engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
-    choices = Choices()
+    choices = RunGroup()
     choices.add(run)
-    keeper = Keeper(archive, dialect.documents, decoded, Identity(run.id, run.created), HANDS)
+    keeper = ResponseWriter(archive, dialect.documents, decoded, ResponseIdentity(run.id, run.created), HANDS)
     await keeper.begin()
-    job = Job(Order(dialect, decoded, lambda _: []), choices, keeper, lasting=True)
+    job = Job(JobSpec(dialect, decoded, lambda _: []), choices, keeper, lasting=True)
     job.driven_by(asyncio.create_task(job.run()))
     await archive.asked.wait()
     cancelling = asyncio.create_task(job.cancel())

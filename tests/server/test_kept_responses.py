@@ -14,10 +14,10 @@ from responses_spec import assert_response
 from responses_support import told
 from scripted import by_turn, clean, ending, fails, hangs, opening, says, tells, text
 
-from dragoman import errors
 from dragoman.backends.base import RunRequest
-from dragoman.events import BlockDelta, BlockStart, BlockStop, Event
-from dragoman.messages import JSONObject
+from dragoman.core import errors
+from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event
+from dragoman.core.messages import JSONObject
 
 _clean = pytest.fixture(autouse=True)(clean)
 

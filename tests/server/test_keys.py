@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from scripted import KEY, QUESTION, clean, says, served
 
-from dragoman.bootstrap import check_exposure
-from dragoman.bootstrap.holders import holders_of
-from dragoman.settings import BadSettings, load, with_secrets
+from dragoman.config.loading import BadSettings, load
+from dragoman.config.secrets import resolve_secrets
+from dragoman.wiring.checks import check_exposure
+from dragoman.wiring.gateway import client_keys
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -56,9 +57,9 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
         {"name": "c", "api_key_file": str(tmp_path / "key")},
     ]
     monkeypatch.setenv("DRAGOMAN_KEYS", json.dumps(tables))
-    settings = with_secrets(load({"host": "0.0.0.0"}, env_file=None))  # noqa: S104 - what is tried
+    settings = resolve_secrets(load({"host": "0.0.0.0"}, env_file=None))  # noqa: S104 - what is tried
     check_exposure(settings)
-    assert [(one.name, one.key) for one in holders_of(settings)] == [(n, f"secret-{n}".encode()) for n in "abc"]
+    assert [(one.name, one.key) for one in client_keys(settings)] == [(n, f"secret-{n}".encode()) for n in "abc"]
     assert "secret-" not in repr(settings)
 
 
@@ -77,5 +78,5 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
 def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], says: str) -> None:
     """Before anything runs."""
     with pytest.raises(BadSettings) as caught:
-        holders_of(with_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
+        client_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
     assert says in str(caught.value)

@@ -12,9 +12,9 @@ from anthropic.types import MessageParam
 from anthropic.types.beta import BetaMessageParam
 from scripted import KEY, Script, Served, clean, ending, fails, hangs, in_turn, opening, says, served, tells, text
 
-from dragoman import errors
-from dragoman.events import BlockDelta, BlockStart, MessageDelta, Restarted, Retrying
-from dragoman.messages import JSONObject, as_sent
+from dragoman.core import errors
+from dragoman.core.events import BlockDelta, BlockStart, MessageDelta, Restarted, Retrying
+from dragoman.core.messages import JSONObject, as_sent
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Say it"}]
 BODY = {"model": "claude-opus-5", "max_tokens": 100, "messages": ASK}

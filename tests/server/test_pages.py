@@ -8,11 +8,12 @@ import pytest
 from openai import APIStatusError
 from scripted import QUESTION, clean, fails, says, served
 
-from dragoman import __version__, errors
-from dragoman.catalog import Catalog
-from dragoman.errors import UpstreamFailed
-from dragoman.model_list import ListedModel
-from dragoman.server import LiveCatalog
+from dragoman import __version__
+from dragoman.core import errors
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.model_list import ListedModel
+from dragoman.server.catalog import LiveCatalog
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from dragoman.server.protocol import Gathering
+from dragoman.server.uvicorn_protocol import BufferedTransport
 
 
 class Written:
@@ -31,10 +31,10 @@ class Written:
         return self.closed
 
 
-def gathering() -> tuple[Written, Gathering]:
+def gathering() -> tuple[Written, BufferedTransport]:
     """Both sides of it."""
     written = Written()
-    return written, Gathering(cast("asyncio.Transport", written))
+    return written, BufferedTransport(cast("asyncio.Transport", written))
 
 
 async def test_a_turn_of_the_loop_is_one_write() -> None:

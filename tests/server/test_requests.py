@@ -6,11 +6,11 @@ import pytest
 from chat_support import WEATHER, call
 from scripted import QUESTION, clean, opening, says, served, tells, text
 
-from dragoman.catalog import Catalog
-from dragoman.events import BlockStop, Event, MessageDelta, MessageStop
-from dragoman.messages import JSON
-from dragoman.simulator.call import Call
-from dragoman.simulator.rules import check
+from dragoman.core.catalog import Catalog
+from dragoman.core.events import BlockStop, Event, MessageDelta, MessageStop
+from dragoman.core.messages import JSON
+from dragoman.simulator.request import Call
+from dragoman.simulator.rules.table import check
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -7,7 +7,7 @@ from openai import APIError, AsyncStream
 from openai.types.responses import ResponseStreamEvent
 from scripted import clean, fails, opening, says, served, text
 
-from dragoman import errors
+from dragoman.core import errors
 
 _clean = pytest.fixture(autouse=True)(clean)
 

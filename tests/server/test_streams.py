@@ -9,9 +9,9 @@ from openai import APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 from scripted import QUESTION, clean, ending, fails, hangs, opening, served, text
 
-from dragoman import errors
 from dragoman.backends.base import RunRequest
-from dragoman.events import Event, Restarted, Started
+from dragoman.core import errors
+from dragoman.core.events import Event, Restarted, Started
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -10,9 +10,9 @@ from chat_support import script as answer
 from chat_support import text as block
 from scripted import QUESTION, by_turn, clean, fails, hangs, in_turn, opening, served
 
-from dragoman.errors import Overloaded
-from dragoman.events import Event, Started
-from dragoman.messages import JSONObject
+from dragoman.core.errors import Overloaded
+from dragoman.core.events import Event, Started
+from dragoman.core.messages import JSONObject
 
 _clean = pytest.fixture(autouse=True)(clean)
 

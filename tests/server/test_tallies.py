@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from dragoman.server.metrics.tallies import Counts, Durations
+from dragoman.server.metrics import Counts, Durations
 
 
 def test_counts_by_their_labels() -> None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from dragoman.messages import JSONObject
+from dragoman.core.messages import JSONObject
 
 HEADERS = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from simulator_asking import HEADERS, Ask
 
-from dragoman.messages import JSON, JSONObject
-from dragoman.simulator import Simulator
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.simulator.server import Simulator
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from simulator_asking import HEADERS, Ask
 
-from dragoman.simulator import Fault, Simulator
-from dragoman.simulator.fault import fault_in
+from dragoman.simulator.faults import Fault, fault_in
+from dragoman.simulator.server import Simulator
 
 
 def body(text: str, *, stream: bool = True) -> dict[str, Any]:

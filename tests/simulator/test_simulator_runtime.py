@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.simulator import Simulator
+from dragoman.simulator.server import Simulator
 
 FLAGS = (
     *("--output-format", "stream-json", "--input-format", "stream-json", "--verbose", "--include-partial-messages"),

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import anthropic
 import pytest
 
-from dragoman.simulator import Fault, Simulator
+from dragoman.simulator.faults import Fault
+from dragoman.simulator.server import Simulator
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from simulator_asking import Ask
 
-from dragoman.catalog import MODELS
-from dragoman.events import BlockDelta, BlockStart, BlockStop, MessageDelta, MessageEvent, MessageStart
-from dragoman.fold import fold
-from dragoman.simulator import Simulator
+from dragoman.core.accumulate import accumulate
+from dragoman.core.catalog import MODELS
+from dragoman.core.events import BlockDelta, BlockStart, BlockStop, MessageDelta, MessageEvent, MessageStart
+from dragoman.simulator.server import Simulator
 
 TOOLS = [{"name": "look", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]
 
@@ -62,7 +62,7 @@ async def test_the_stream_folds_into_the_plain_answer(client: httpx.AsyncClient,
     raw = events_in((await client.post("/v1/messages", json={**body, "stream": True})).text)
     kinds = [event["type"] for event in raw]
     assert (kinds[0], kinds[1], kinds[-2], kinds[-1]) == ("message_start", "ping", "message_delta", "message_stop")
-    folded = fold([event for one in raw for event in event_of(one)]).message
+    folded = accumulate([event for one in raw for event in event_of(one)]).message
     assert {**folded, "id": None} == {**plain, "id": None}
 
 

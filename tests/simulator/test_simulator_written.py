@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from simulator_asking import Ask
 
-from dragoman.messages import Block
+from dragoman.core.messages import Block
 
 SCHEMA = '{"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}'
 

@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.errors import StoreFailed
-from dragoman.stores.base import Archive, ArchiveLimits
-from dragoman.stores.sqlite import SQLiteArchive
-from dragoman.testing import ArchiveSuite, Clock
-from dragoman.testing.archives import entry
+from dragoman.core.errors import StoreFailed
+from dragoman.stores.base import ArchiveLimits, ResponseArchive
+from dragoman.stores.sqlite.responses import SQLiteResponseArchive
+from dragoman.testing.key_values import Clock
+from dragoman.testing.stored_responses import ResponseArchiveSuite, entry
 
 
 @asynccontextmanager
-async def opened(where: Path, limits: ArchiveLimits, clock: Clock) -> AsyncIterator[SQLiteArchive]:
+async def opened(where: Path, limits: ArchiveLimits, clock: Clock) -> AsyncIterator[SQLiteResponseArchive]:
     """An archive that is closed at the end."""
-    archive = SQLiteArchive(where / "sub" / "archive.db", limits, clock=clock)
+    archive = SQLiteResponseArchive(where / "sub" / "archive.db", limits, clock=clock)
     try:
         yield archive
     finally:
         await archive.aclose()
 
 
-class TestSQLiteArchive(ArchiveSuite):
+class TestSQLiteArchive(ResponseArchiveSuite):
     """The suite."""
 
-    def opened(self, where: Path, limits: ArchiveLimits, clock: Clock) -> AbstractAsyncContextManager[Archive]:
+    def opened(self, where: Path, limits: ArchiveLimits, clock: Clock) -> AbstractAsyncContextManager[ResponseArchive]:
         """A file in the folder."""
         return opened(where, limits, clock)
 

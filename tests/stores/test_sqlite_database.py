@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.stores.sqlite import Database
+from dragoman.stores.sqlite.database import Database
 
 FIRST = ("CREATE TABLE words (word TEXT PRIMARY KEY) STRICT", "INSERT INTO words VALUES ('made')")
 SECOND = ("ALTER TABLE words ADD COLUMN count INTEGER NOT NULL DEFAULT 1",)

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.stores.sqlite import SQLiteLedger
+from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
 
 DAY = "2026-11-24"
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[SQLiteLedger]:
+async def ledger(tmp_path: Path) -> AsyncIterator[SQLiteSpendingLedger]:
     """An empty one."""
-    made = SQLiteLedger(tmp_path / "budgets.db")
+    made = SQLiteSpendingLedger(tmp_path / "budgets.db")
     yield made
     await made.aclose()
 
 
-async def test_sums_are_by_name_and_day(ledger: SQLiteLedger) -> None:
+async def test_sums_are_by_name_and_day(ledger: SQLiteSpendingLedger) -> None:
     """Exact, also where floats would not be."""
     assert await ledger.spent("one", DAY) == 0
     assert await ledger.add("one", DAY, 10**15 + 1) == 10**15 + 1
@@ -29,9 +29,9 @@ async def test_sums_are_by_name_and_day(ledger: SQLiteLedger) -> None:
     assert await ledger.spent("one", DAY) == 10**15 + 2
 
 
-async def test_two_processes_add_to_one_file(ledger: SQLiteLedger, tmp_path: Path) -> None:
+async def test_two_processes_add_to_one_file(ledger: SQLiteSpendingLedger, tmp_path: Path) -> None:
     """Nothing of either is lost, and each is told the sum of both."""
-    other = SQLiteLedger(tmp_path / "budgets.db")
+    other = SQLiteSpendingLedger(tmp_path / "budgets.db")
     await asyncio.gather(*(book.add("one", DAY, 3) for book in (ledger, other) for _ in range(20)))
     assert await ledger.spent("one", DAY) == await other.spent("one", DAY) == 120
     await other.aclose()
@@ -41,7 +41,7 @@ async def test_a_file_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
     """By its name."""
     path = tmp_path / "budgets.db"
     path.write_bytes(b"this is no database, and long enough to be seen as none" * 10)
-    broken = SQLiteLedger(path)
+    broken = SQLiteSpendingLedger(path)
     with pytest.raises(OSError, match=r"budgets\.db"):
         await broken.add("one", DAY, 1)
     with pytest.raises(OSError, match=r"budgets\.db"):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.errors import StoreFailed
-from dragoman.stores.runs import RunStore
-from dragoman.stores.sqlite import SQLiteRuns
-from dragoman.testing import Clock, RunStoreSuite
-from dragoman.testing.run_stores import ids, record
+from dragoman.core.errors import StoreFailed
+from dragoman.stores.run_records import RunStore
+from dragoman.stores.sqlite.run_records import SQLiteRunStore
+from dragoman.testing.key_values import Clock
+from dragoman.testing.run_records import RunStoreSuite, ids, record
 
 LEAVE = """
 import asyncio, os, sys
@@ -35,9 +35,9 @@ asyncio.run(main())
 @asynccontextmanager
 async def opened(
     where: Path, clock: Clock | None = None, *, ttl: float = 1e6, entries: int = 100
-) -> AsyncIterator[SQLiteRuns]:
+) -> AsyncIterator[SQLiteRunStore]:
     """A store that is closed at the end."""
-    store = SQLiteRuns(where / "sub" / "runs.db", ttl=ttl, entries=entries, clock=clock or Clock())
+    store = SQLiteRunStore(where / "sub" / "runs.db", ttl=ttl, entries=entries, clock=clock or Clock())
     try:
         yield store
     finally:

@@ -1,1 +1,1 @@
-"""Ways to ask Claude."""
+"""Ways to reach Claude, and embedding models. `base` says what each promises."""

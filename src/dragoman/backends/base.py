@@ -4,14 +4,14 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from dragoman.catalog import Model
-from dragoman.events import Event
-from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
-from dragoman.model_list import ListedModel
-from dragoman.values import unchanging
+from dragoman.core.catalog import Model
+from dragoman.core.events import Event
+from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
+from dragoman.core.model_list import ListedModel
+from dragoman.core.value_object import value_object
 
 
-@unchanging
+@value_object
 class RunRequest:
     """One question to a backend: exactly one API call, the backend's retries apart.
 
@@ -26,11 +26,11 @@ class RunRequest:
     id: str
     model: Model
     body: MessagesRequest
-    terms: Terms = NO_TERMS
+    terms: RequestOptions = DEFAULT_REQUEST_OPTIONS
     client: str = "local"
 
 
-class Operated(Protocol):
+class ManagedBackend(Protocol):
     """What is started, watched and closed: a way to ask Claude, or several of them."""
 
     name: str
@@ -61,7 +61,7 @@ class Operated(Protocol):
 
 
 @runtime_checkable
-class Inquires(Protocol):
+class ReportsStatus(Protocol):
     """What some offer besides that has more to tell its operator, which takes a moment to find out."""
 
     async def inquire(self) -> JSONObject:
@@ -69,7 +69,7 @@ class Inquires(Protocol):
         ...
 
 
-class Backend(Operated, Protocol):
+class Backend(ManagedBackend, Protocol):
     """A way to ask Claude."""
 
     def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:

@@ -1,1 +1,1 @@
-"""The `dragoman` command."""
+"""The command line."""

@@ -5,10 +5,10 @@ import subprocess
 
 import click
 
-from dragoman.backends.claude_code.installation import locate
-from dragoman.bootstrap import runtime_options
+from dragoman.backends.shared.installation import locate
 from dragoman.cli.options import settings_from
-from dragoman.errors import GatewayError
+from dragoman.core.errors import GatewayError
+from dragoman.wiring.backends import runtime_options
 
 
 def run_auth(action: str, flags: dict[str, object]) -> None:

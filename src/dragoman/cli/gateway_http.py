@@ -12,11 +12,10 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from dragoman.cli.choosing import WHICH, chosen
-from dragoman.cli.instances import Record
-from dragoman.cli.instances.record import reachable
-from dragoman.settings import Settings
-from dragoman.settings.values import key_in
+from dragoman.cli.instances import InstanceRecord, reachable
+from dragoman.cli.select_instance import WHICH, chosen
+from dragoman.config.settings import Settings
+from dragoman.config.values import key_in
 
 ASKING = (*WHICH, "api_key", "api_key_file")
 """The settings that a command needs which asks a gateway."""
@@ -132,7 +131,7 @@ class GatewayHttp:
         )
 
 
-def answers(record: Record) -> bool:
+def answers(record: InstanceRecord) -> bool:
     """Whether a gateway answers there by now."""
     with closing(http.client.HTTPConnection(reachable(record.host), record.port, timeout=_SECONDS)) as connection:
         try:
@@ -199,7 +198,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str,
             yield name, json.loads(value)
 
 
-def _key_of(record: Record) -> str | None:
+def _key_of(record: InstanceRecord) -> str | None:
     try:
         return key_in(Path(record.key_file)) if record.key_file else None
     except ValueError as error:

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dragoman import __version__
-from dragoman.cli.terminal.colours import wanted
+from dragoman.cli.terminal import wanted
 
 SUMMARIES: Mapping[str, str] = {
     "serve": "Run the gateway.",

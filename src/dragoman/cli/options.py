@@ -8,7 +8,8 @@ import click
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
-from dragoman.settings import BadSettings, Settings, flag, given, load, variables
+from dragoman.config.loading import BadSettings, flag, given, load, variables
+from dragoman.config.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 

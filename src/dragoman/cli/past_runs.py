@@ -7,11 +7,12 @@ from typing import TypeVar, cast
 import click
 from starlette.datastructures import QueryParams
 
-from dragoman.bootstrap import journal_for
-from dragoman.errors import GatewayError
-from dragoman.runs.journal import Journal
-from dragoman.server.admin import page_of, told_of
-from dragoman.settings import Settings
+from dragoman.config.settings import Settings
+from dragoman.core.errors import GatewayError
+from dragoman.runs.records import RunRegistry
+from dragoman.server.admin.endpoints import page_of
+from dragoman.server.admin.follow import told_of
+from dragoman.wiring.gateway import build_run_registry
 
 _T = TypeVar("_T")
 
@@ -32,9 +33,9 @@ class PastRuns:
         record = self._asked(lambda journal: journal.over(id_))
         return iter([(name, cast("dict[str, object]", data)) for name, data in told_of(record)])
 
-    def _asked(self, ask: Callable[[Journal], Awaitable[_T]]) -> _T:
+    def _asked(self, ask: Callable[[RunRegistry], Awaitable[_T]]) -> _T:
         async def once() -> _T:
-            journal = journal_for(self._settings)
+            journal = build_run_registry(self._settings)
             try:
                 return await ask(journal)
             finally:

@@ -6,7 +6,7 @@ from typing import Protocol
 import click
 
 from dragoman.cli.gateway_http import GatewayHttp, segment, succeeded
-from dragoman.settings import Settings
+from dragoman.config.settings import Settings
 
 
 class RunSource(Protocol):

@@ -1,9 +1,13 @@
-"""What filling a request's media is, and how fetching fails."""
+"""What filling a request's media is, and how fetching fails.
+
+Fetching nothing: the API fetches https URLs by itself.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from dragoman.media import Placed
+from dragoman.core.errors import UnsupportedFeature
+from dragoman.core.media import Placed, url_of
 
 
 class FillMedia(Protocol):
@@ -34,3 +38,20 @@ class FetchFailed(Exception):  # noqa: N818 - reads as a sentence where it is ra
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+async def leave_urls_to_api(media: Sequence[Placed]) -> None:
+    """Leave URLs as they are; the `FillMedia` of a gateway that may not fetch.
+
+    Raises:
+        UnsupportedFeature: The API does not fetch this URL.
+    """
+    for placed in media:
+        url = url_of(placed.block)
+        if url and not url.lower().startswith("https:"):
+            raise UnsupportedFeature(
+                "Claude fetches https URLs only. Use one, or send the bytes as a data URL; the gateway itself fetches "
+                "http URLs where its owner starts it with `--fetch-urls on`.",
+                code="url_not_allowed",
+                param=placed.param,
+            )

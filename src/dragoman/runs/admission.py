@@ -3,12 +3,12 @@
 import asyncio
 from collections import deque
 
-from dragoman.errors import QueueFull, RateLimited
+from dragoman.core.errors import QueueFull, RateLimited
 
 _SMOOTHING = 0.2
 
 
-class Ticket:
+class Slot:
     """A run's claim to a place, from the moment it is admitted to the queue until it leaves.
 
     The claim belongs to the run: whoever ends the run calls `leave`, also while it still waits.
@@ -40,8 +40,8 @@ class Admission:
     def __init__(self, places: int, queue_size: int) -> None:
         self.places = places
         self.queue_size = queue_size
-        self._holding: set[Ticket] = set()
-        self._waiting: deque[Ticket] = deque()
+        self._holding: set[Slot] = set()
+        self._waiting: deque[Slot] = deque()
         self._usual_seconds = 1.0
 
     @property
@@ -54,14 +54,14 @@ class Admission:
         """How many wait."""
         return len(self._waiting)
 
-    def enter(self) -> Ticket:
+    def enter(self) -> Slot:
         """Take a place, or one in the queue.
 
         Raises:
             QueueFull: Both are full; `retry_after` says when a place should be free.
         """
         self.require(1)
-        ticket = Ticket(self)
+        ticket = Slot(self)
         if len(self._holding) < self.places:
             self._grant(ticket)
         else:
@@ -82,7 +82,7 @@ class Admission:
                 retry_after=self._usual_seconds * (self.queued + missing) / self.places,
             )
 
-    def release(self, ticket: Ticket) -> None:
+    def release(self, ticket: Slot) -> None:
         """End a ticket, whatever its state, and let the next in."""
         if ticket in self._holding:
             self._holding.remove(ticket)
@@ -92,12 +92,12 @@ class Admission:
         while self._waiting and len(self._holding) < self.places:
             self._grant(self._waiting.popleft())
 
-    def _grant(self, ticket: Ticket) -> None:
+    def _grant(self, ticket: Slot) -> None:
         self._holding.add(ticket)
         ticket.since = asyncio.get_running_loop().time()
         ticket.granted.set_result(None)
 
-    def _learn(self, ticket: Ticket) -> None:
+    def _learn(self, ticket: Slot) -> None:
         """Remember how long a place is usually kept, for `retry_after`."""
         if ticket.since is not None:
             seconds = asyncio.get_running_loop().time() - ticket.since

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import structlog
 
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
-from dragoman.catalog import Model
-from dragoman.errors import GatewayError, InvalidRequest, ShuttingDown, TimedOut, UnsupportedFeature
-from dragoman.messages import NO_TERMS, JSONObject, MessagesRequest, Terms
-from dragoman.runs.account import Account, Asks
-from dragoman.runs.admission import Admission, RateLimit, Ticket
-from dragoman.runs.journal import Journal
+from dragoman.core.catalog import Model
+from dragoman.core.errors import GatewayError, InvalidRequest, ShuttingDown, TimedOut, UnsupportedFeature
+from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
+from dragoman.runs.admission import Admission, RateLimit, Slot
+from dragoman.runs.executor import Dispatcher, RunExecutor
+from dragoman.runs.reasoning_store import ReasoningStore
+from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
-from dragoman.runs.thinking import Thinking
 
 log = structlog.get_logger("dragoman.runs")
 
@@ -52,14 +52,14 @@ class Engine:
 
     def __init__(
         self,
-        backend: Backend | Asks,
+        backend: Backend | Dispatcher,
         limits: Limits,
-        thinking: Thinking | None = None,
-        journal: Journal | None = None,
+        thinking: ReasoningStore | None = None,
+        journal: RunRegistry | None = None,
     ) -> None:
-        self.journal = journal or Journal()
+        self.journal = journal or RunRegistry()
         self._backend = backend
-        self._asked = backend if isinstance(backend, Asks) else Account(backend, thinking, alone=True)
+        self._asked = backend if isinstance(backend, Dispatcher) else RunExecutor(backend, thinking, alone=True)
         self.limits = limits
         self._admission = Admission(limits.max_concurrency, limits.max_queue_size)
         self._rate = RateLimit(limits.requests_per_minute)
@@ -92,7 +92,12 @@ class Engine:
         return self.submit_all([body], model, client=client)[0]
 
     def submit_all(
-        self, bodies: Sequence[MessagesRequest], model: Model, *, client: str, terms: Terms = NO_TERMS
+        self,
+        bodies: Sequence[MessagesRequest],
+        model: Model,
+        *,
+        client: str,
+        terms: RequestOptions = DEFAULT_REQUEST_OPTIONS,
     ) -> list[Run]:
         """Begin a run for each body of one request: all of them or, where it raises, none.
 
@@ -116,7 +121,9 @@ class Engine:
         self._admission.require(count)
         self._rate.require(asyncio.get_running_loop().time(), count)
 
-    async def count_tokens(self, body: MessagesRequest, model: Model, terms: Terms, *, client: str) -> JSONObject:
+    async def count_tokens(
+        self, body: MessagesRequest, model: Model, terms: RequestOptions, *, client: str
+    ) -> JSONObject:
         """The provider's own count of a prompt's tokens. It takes no place, but counts as a request.
 
         Raises:
@@ -147,7 +154,7 @@ class Engine:
         if self._closing:
             raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
 
-    def _begin(self, body: MessagesRequest, model: Model, client: str, terms: Terms) -> Run:
+    def _begin(self, body: MessagesRequest, model: Model, client: str, terms: RequestOptions) -> Run:
         ticket = self._admission.enter()
         run = Run(client, model.id, self.journal.note)
         if self.journal.content:
@@ -161,7 +168,7 @@ class Engine:
         task.add_done_callback(lambda done: self._ended(done, ticket))
         return run
 
-    def _ended(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
+    def _ended(self, task: "asyncio.Task[None]", ticket: Slot) -> None:
         ticket.leave()
         run = self._tasks.pop(task)
         if not run.ended:
@@ -185,7 +192,7 @@ class Engine:
         seconds = f"{self.limits.run_timeout:g}"
         run.ended_by(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
 
-    async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
+    async def _drive(self, run: Run, ticket: Slot, request: RunRequest) -> None:
         try:
             await ticket.wait()
             run.admitted()

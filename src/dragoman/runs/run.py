@@ -1,4 +1,7 @@
-"""One run: queued, then running, then succeeded, failed or cancelled."""
+"""Looking on while a run goes on, without being its reader.
+
+One run: queued, then running, then succeeded, failed or cancelled.
+"""
 
 import asyncio
 import secrets
@@ -7,12 +10,53 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, cast
 
-from dragoman.errors import GatewayError, InternalError, RunCancelled
-from dragoman.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
-from dragoman.fold import Fold, Folded
-from dragoman.messages import JSONObject, MessagesRequest, Usage
-from dragoman.notices import Notice
-from dragoman.runs.watching import Watcher
+from dragoman.core.accumulate import AccumulatedMessage, MessageAccumulator
+from dragoman.core.errors import GatewayError, InternalError, RunCancelled
+from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
+from dragoman.core.messages import JSONObject, MessagesRequest, Usage
+from dragoman.core.warnings import RequestWarning
+
+_MOST_WAITING = 1000
+
+
+class Subscriber:
+    """Collects what happens in a run, for one who looks on.
+
+    One who comes late, or is slow, has what was said before to be told as a whole, so nothing grows without end.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._news = asyncio.Event()
+        self._missed = True
+
+    def add(self, event: Event) -> None:
+        """Something happened."""
+        if len(self._events) < _MOST_WAITING:
+            self._events.append(event)
+        else:
+            self._missed = True
+        self._news.set()
+
+    def wake(self) -> None:
+        """The run stands differently, or is over."""
+        self._news.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return when there is something new, or after so long; and say whether there is."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._news.wait()
+        except TimeoutError:
+            return False
+
+    def taken(self) -> list[Event] | None:
+        """What has come since the last call; None where some of it was missed: what the run has said holds all."""
+        self._news.clear()
+        events, self._events = self._events, []
+        missed, self._missed = self._missed, False
+        return None if missed else events
+
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -62,7 +106,7 @@ class Run:
         self.path: Path | None = None
         self.upstream: str | None = None
         self.begun = False
-        self.notices: tuple[Notice, ...] = ()
+        self.notices: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
         self.error: GatewayError | None = None
@@ -70,8 +114,8 @@ class Run:
         self._began = time.perf_counter()
         self._asked: float | None = None
         self._changed = changed
-        self._watchers: list[Watcher] = []
-        self._answer = Fold()
+        self._watchers: list[Subscriber] = []
+        self._answer = MessageAccumulator()
         self._events: list[Event] = []
         self._collects = True
         self._reader: asyncio.Future[None] | None = None
@@ -88,7 +132,7 @@ class Run:
         """Whether it has ended and given back all that it held."""
         return self._settled.is_set()
 
-    def said(self) -> Folded:
+    def said(self) -> AccumulatedMessage:
         """What has been said so far, as one message.
 
         Raises:
@@ -135,9 +179,9 @@ class Run:
         self.request, self.endpoint = request, endpoint
 
     @contextmanager
-    def watched(self) -> Iterator[Watcher]:
+    def watched(self) -> Iterator[Subscriber]:
         """Look on, beside its reader."""
-        watcher = Watcher()
+        watcher = Subscriber()
         self._watchers.append(watcher)
         try:
             yield watcher
@@ -188,7 +232,7 @@ class Run:
         """An account is asked, the first one or another; what could not be done at one before does not count."""
         self.upstream, self.notices = upstream, ()
 
-    def noted(self, notices: tuple[Notice, ...]) -> None:
+    def noted(self, notices: tuple[RequestWarning, ...]) -> None:
         """Something could not be done as asked."""
         self.notices += notices
 

@@ -6,31 +6,33 @@ from dataclasses import dataclass
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dragoman.errors import GatewayError
-from dragoman.runs import Engine
-from dragoman.server.access_log import log_exchange
-from dragoman.server.admin import ADMIN, admin_routes, encode_admin_error
-from dragoman.server.anthropic import name_request, speaks_anthropic
+from dragoman.core.errors import GatewayError
+from dragoman.dialects.base import Dialect, ErrorResponse
+from dragoman.dialects.chat.dialect import ChatDialect
+from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
+from dragoman.runs.engine import Engine
+from dragoman.server.admin.endpoints import ADMIN, admin_routes, encode_admin_error
+from dragoman.server.auth import OPEN_PATHS, KeyCheck
 from dragoman.server.catalog import LiveCatalog
-from dragoman.server.chat import Complete
-from dragoman.server.counting import CountTokens
-from dragoman.server.docs import Docs
-from dragoman.server.embeddings import Embed
-from dragoman.server.exchange import Exchange
-from dragoman.server.front import Front, Gate
-from dragoman.server.gates import OPEN_PATHS, HostGate, KeyGate, OriginGate
+from dragoman.server.context import RequestContext
+from dragoman.server.docs.endpoints import Docs
+from dragoman.server.embeddings import EmbeddingsHandler
+from dragoman.server.generate import CountTokens, GenerateHandler
 from dragoman.server.health import Health
-from dragoman.server.keeping.chats import Chats
-from dragoman.server.keeping.keep import KeepingComplete
-from dragoman.server.keeping.recall import CountInput, Respond
-from dragoman.server.keeping.responses import Responses
-from dragoman.server.keeping.routes import kept_routes
 from dragoman.server.metrics import Metrics
+from dragoman.server.middleware import (
+    HostCheck,
+    Middleware,
+    OriginCheck,
+    RequestCheck,
+    log_access,
+    name_request,
+    speaks_anthropic,
+)
 from dragoman.server.models import Models
-from dragoman.server.options import Operations, Options
-from dragoman.wire.base import Codec, ErrorReply
-from dragoman.wire.openai_chat import OpenAIChat
-from dragoman.wire.openai_responses import Compacted, Counted, OpenAIResponses
+from dragoman.server.options import Operations, ServerOptions
+from dragoman.server.responses.endpoints import StoredChatEndpoints, StoredResponseEndpoints, stored_routes
+from dragoman.server.responses.generate import InputTokensHandler, ResponsesHandler, StoringHandler
 
 _MODELS = frozenset({"/v1/models", "/models"})
 _PREFIXES = ("/v1", "")
@@ -50,34 +52,39 @@ class Dialects:
         messages: `/v1/messages`; errors are said in this one to whoever speaks Anthropic's API.
     """
 
-    chat: OpenAIChat
-    completions: Codec
-    responses: OpenAIResponses
-    counted: Counted
-    compacted: Compacted
-    messages: Codec
+    chat: ChatDialect
+    completions: Dialect
+    responses: ResponsesDialect
+    counted: InputTokensDialect
+    compacted: CompactDialect
+    messages: Dialect
 
 
 def build_app(
-    dialects: Dialects, engine: Engine, catalog: LiveCatalog, embed: Embed, operations: Operations, options: Options
+    dialects: Dialects,
+    engine: Engine,
+    catalog: LiveCatalog,
+    embed: EmbeddingsHandler,
+    operations: Operations,
+    options: ServerOptions,
 ) -> ASGIApp:
     """Put the server together. It owns nothing that needs closing."""
     metrics = Metrics(engine, operations)
     if shelf := options.shelf:
         shelf.jobs.counted_by(metrics.count)
     questions: dict[str, ASGIApp] = {
-        "/chat/completions": KeepingComplete(dialects.chat, engine, catalog, options),
-        "/completions": Complete(dialects.completions, engine, catalog, options),
-        "/responses": Respond(dialects.responses, engine, catalog, options),
-        "/responses/input_tokens": CountInput(dialects.counted, engine, catalog, options),
-        "/responses/compact": Respond(dialects.compacted, engine, catalog, options),
+        "/chat/completions": StoringHandler(dialects.chat, engine, catalog, options),
+        "/completions": GenerateHandler(dialects.completions, engine, catalog, options),
+        "/responses": ResponsesHandler(dialects.responses, engine, catalog, options),
+        "/responses/input_tokens": InputTokensHandler(dialects.counted, engine, catalog, options),
+        "/responses/compact": ResponsesHandler(dialects.compacted, engine, catalog, options),
         "/embeddings": embed,
-        "/messages": Complete(dialects.messages, engine, catalog, options),
+        "/messages": GenerateHandler(dialects.messages, engine, catalog, options),
         "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
     }
-    kept = kept_routes(
-        Chats(dialects.chat.documents, shelf),
-        Responses(dialects.responses.documents, shelf, options.heartbeat),
+    kept = stored_routes(
+        StoredChatEndpoints(dialects.chat.documents, shelf),
+        StoredResponseEndpoints(dialects.responses.documents, shelf, options.heartbeat),
         dialects.chat.encode_error,
     )
     routes = [
@@ -88,15 +95,15 @@ def build_app(
     ]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
 
-    def count(exchange: Exchange) -> None:
+    def count(exchange: RequestContext) -> None:
         metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
 
-    def encode_error(error: GatewayError, exchange: Exchange) -> ErrorReply:
+    def encode_error(error: GatewayError, exchange: RequestContext) -> ErrorResponse:
         if exchange.path.startswith(ADMIN):
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(exchange) else dialects.chat).encode_error(error)
 
-    return Front(_App(routes, questions), _gates(options), (log_exchange, count), encode_error)
+    return Middleware(_App(routes, questions), _gates(options), (log_access, count), encode_error)
 
 
 def _api(questions: Mapping[str, ASGIApp], models: Models) -> list[Route]:
@@ -123,14 +130,14 @@ def _pages(health: Health, metrics: Metrics, docs: Docs) -> list[Route]:
     ]
 
 
-def _gates(options: Options) -> list[Gate]:
+def _gates(options: ServerOptions) -> list[RequestCheck]:
     """The order matters: an origin is compared with a `Host` that was checked before."""
     open_paths = OPEN_PATHS | _MODELS if options.open_models else OPEN_PATHS
     return [
         name_request,
-        HostGate(options.host, options.allow_hosts),
-        OriginGate(options.allow_origins),
-        KeyGate(options.holders, open_paths, ADMIN, agents=options.agents),
+        HostCheck(options.host, options.allow_hosts),
+        OriginCheck(options.allow_origins),
+        KeyCheck(options.holders, open_paths, ADMIN, agents=options.agents),
     ]
 
 

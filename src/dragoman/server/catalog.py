@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import structlog
 
-from dragoman.catalog import Catalog
-from dragoman.errors import GatewayError
-from dragoman.model_list import ListedModel, with_list
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import GatewayError
+from dragoman.core.model_list import ListedModel, with_list
 
 Serves: TypeAlias = Callable[[str, str], bool]
 

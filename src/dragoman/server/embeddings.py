@@ -7,15 +7,14 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from dragoman.backends.base import Embedder
-from dragoman.errors import GatewayError
-from dragoman.runs import Engine
-from dragoman.server.disconnect import ClientGone, UntilGone
-from dragoman.server.exchange import CLIENT_GONE, Exchange, exchange_of
-from dragoman.server.headers import rate_headers, warning_headers
-from dragoman.server.limits import read_body
-from dragoman.server.options import Options
-from dragoman.server.replies import error_reply, gateway_error, json_reply
-from dragoman.wire.openai_embeddings import EmbeddingsRequest, OpenAIEmbeddings
+from dragoman.core.errors import GatewayError
+from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
+from dragoman.dialects.embeddings.request import EmbeddingsRequest
+from dragoman.runs.engine import Engine
+from dragoman.server.context import CLIENT_GONE, RequestContext, get_context
+from dragoman.server.disconnect import CancelOnDisconnect, ClientGone, read_body
+from dragoman.server.options import ServerOptions
+from dragoman.server.replies import error_reply, gateway_error, json_reply, rate_headers, warning_headers
 
 log = structlog.get_logger("dragoman.server")
 
@@ -23,7 +22,7 @@ _AT_ONCE = 32
 """Vectors written between two chances for other requests: a millisecond or two."""
 
 
-class Embed:
+class EmbeddingsHandler:
     """An ASGI endpoint that answers with vectors. They are no runs: Claude has no part in them.
 
     Args:
@@ -33,7 +32,7 @@ class Embed:
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: OpenAIEmbeddings, embedder: Embedder, engine: Engine, options: Options) -> None:
+    def __init__(self, codec: EmbeddingsDialect, embedder: Embedder, engine: Engine, options: ServerOptions) -> None:
         self._codec = codec
         self._embedder = embedder
         self._engine = engine
@@ -41,7 +40,7 @@ class Embed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
         """Answer one request."""
-        exchange = exchange_of(scope)
+        exchange = get_context(scope)
         try:
             await self._answer(exchange, receive)
         except ClientGone:
@@ -50,12 +49,12 @@ class Embed:
             if not exchange.status:
                 await self._refuse(exchange, gateway_error(error, exchange))
 
-    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+    async def _answer(self, exchange: RequestContext, receive: Receive) -> None:
         declared = exchange.headers.get(b"content-length")
         request = self._codec.decode(await read_body(receive, declared, self._options.max_request_bytes))
         self._note(exchange, request)
         self._engine.rate.take(asyncio.get_running_loop().time())
-        async with UntilGone(receive):
+        async with CancelOnDisconnect(receive):
             made = await self._embedder.embed(request.inputs)
             body = await _joined(self._codec.encode(request, made.vectors, made.tokens))
         notices = (*request.notices, *self._codec.warn(made.truncated, made.tokens))
@@ -63,11 +62,11 @@ class Embed:
         headers = [*warning_headers(notices), *rate_headers(self._engine)]
         await json_reply(200, body, headers).send(exchange.send)
 
-    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+    async def _refuse(self, exchange: RequestContext, error: GatewayError) -> None:
         exchange.error = error
         await error_reply(error, self._codec.encode_error(error), rate_headers(self._engine)).send(exchange.send)
 
-    def _note(self, exchange: Exchange, request: EmbeddingsRequest) -> None:
+    def _note(self, exchange: RequestContext, request: EmbeddingsRequest) -> None:
         """Leave for the log what was asked; what people write goes there only where the owner wants it."""
         exchange.asked = {"model": request.asked, "inputs": len(request.inputs)}
         if self._options.payloads:

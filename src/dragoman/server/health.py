@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dragoman import __version__
-from dragoman.messages import JSONObject
-from dragoman.runs import Engine
-from dragoman.server.exchange import exchange_of
+from dragoman.core.messages import JSONObject
+from dragoman.runs.engine import Engine
+from dragoman.server.context import get_context
 from dragoman.server.options import Operations
 
 _NOT_READY = 503
@@ -67,7 +67,7 @@ class Health:
         """Say whether a question would be answered, and more to those who hold the key."""
         reason = self._operations.ready()
         answer: JSONObject = {"status": "ready" if reason is None else "not_ready"}
-        if exchange_of(request.scope).known:
+        if get_context(request.scope).known:
             answer |= self._details(reason)
         return JSONResponse(answer, status_code=_NOT_READY if reason else 200)
 

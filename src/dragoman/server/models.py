@@ -5,13 +5,13 @@ from datetime import UTC, datetime, time
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dragoman.catalog import ALIASES, Catalog, Model
-from dragoman.errors import NotFound
-from dragoman.messages import JSONObject
-from dragoman.server.anthropic import VERSION
+from dragoman.core.catalog import ALIASES, Catalog, Model
+from dragoman.core.errors import NotFound
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.messages.response import model_info, model_page
 from dragoman.server.catalog import LiveCatalog
-from dragoman.server.exchange import Exchange, exchange_of
-from dragoman.wire.anthropic_messages import model_info, model_page
+from dragoman.server.context import RequestContext, get_context
+from dragoman.server.middleware import VERSION
 
 
 class Models:
@@ -27,7 +27,7 @@ class Models:
             InvalidRequest: A page was asked for that there cannot be.
         """
         await self._catalog.refresh()
-        exchange = exchange_of(request.scope)
+        exchange = get_context(request.scope)
         catalog = self._for(exchange)
         if VERSION in exchange.headers:
             query = request.query_params
@@ -43,11 +43,11 @@ class Models:
             NotFound: There is no such model or alias.
         """
         await self._catalog.refresh()
-        exchange, name = exchange_of(request.scope), request.path_params["id"]
+        exchange, name = get_context(request.scope), request.path_params["id"]
         model = self._for(exchange).resolve(name).model
         return JSONResponse(model_info(model) if VERSION in exchange.headers else _entry(name, model))
 
-    def _for(self, exchange: Exchange) -> Catalog:
+    def _for(self, exchange: RequestContext) -> Catalog:
         """What its client is served; one whom nobody knows, where the list needs no key, is told of all."""
         return self._catalog.of(exchange.client) if exchange.known else self._catalog()
 

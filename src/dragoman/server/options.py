@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dragoman.fetch import FillMedia, leave_to_api
-from dragoman.messages import JSONObject
-from dragoman.server.gates import Holder
-from dragoman.server.keeping import Shelf
+from dragoman.core.messages import JSONObject
+from dragoman.fetch.base import FillMedia, leave_urls_to_api
+from dragoman.server.auth import ApiKey
+from dragoman.server.responses.shelf import StoredResponseService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ServerOptions:
     """The server's part of the settings.
 
     Attributes:
@@ -29,7 +29,7 @@ class Options:
     """
 
     host: str = "127.0.0.1"
-    holders: tuple[Holder, ...] = ()
+    holders: tuple[ApiKey, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     open_models: bool = False
@@ -38,8 +38,8 @@ class Options:
     payloads: bool = False
     trace: bool = False
     agents: bool = True
-    fill_media: FillMedia = leave_to_api
-    shelf: Shelf | None = None
+    fill_media: FillMedia = leave_urls_to_api
+    shelf: StoredResponseService | None = None
 
 
 @dataclass(frozen=True, slots=True)

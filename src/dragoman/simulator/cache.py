@@ -4,9 +4,9 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from dragoman.messages import JSONObject
-from dragoman.simulator.call import Call
-from dragoman.simulator.prefix import Point
+from dragoman.core.messages import JSONObject
+from dragoman.simulator.cache_prefix import Point
+from dragoman.simulator.request import Call
 
 _LOOKBACK = 20
 _MOST = 10_000

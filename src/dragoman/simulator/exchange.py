@@ -8,7 +8,7 @@ from typing import Self
 
 from starlette.types import Message, Receive, Scope, Send
 
-from dragoman.simulator.problem import ApiProblem
+from dragoman.simulator.faults import ApiProblem
 
 MAX_BODY = 32 * 1024 * 1024
 """The API's limit of a request, in bytes."""

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dragoman.messages import Block
-from dragoman.simulator.shapes import object_of, text_of
+from dragoman.core.messages import Block
+from dragoman.simulator.json_values import object_of, text_of
 
 IMAGE_MAGIC: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
     {

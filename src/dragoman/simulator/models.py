@@ -3,11 +3,11 @@
 Source: https://platform.claude.com/docs/en/api/models-list
 """
 
-from dragoman.catalog import MODELS, Catalog, Model
-from dragoman.errors import NotFound
-from dragoman.messages import JSONObject
-from dragoman.model_list import entry_of
-from dragoman.simulator.problem import ApiProblem, refuse
+from dragoman.core.catalog import MODELS, Catalog, Model
+from dragoman.core.errors import NotFound
+from dragoman.core.messages import JSONObject
+from dragoman.core.model_list import entry_of
+from dragoman.simulator.faults import ApiProblem, refuse
 
 _MOST = 1000
 

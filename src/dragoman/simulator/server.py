@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import Scope
 
 from dragoman.simulator.app import create_app
-from dragoman.simulator.fault import Fault
+from dragoman.simulator.faults import Fault
 from dragoman.simulator.state import Received, State
 
 _KEEP_ALIVE = 120

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from dragoman.catalog import Model
+from dragoman.core.catalog import Model
 from dragoman.simulator.media import decoded
 
 _KEY = b"dragoman simulator"

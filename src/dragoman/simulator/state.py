@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dragoman.messages import JSONObject
+from dragoman.core.messages import JSONObject
 from dragoman.simulator.cache import PromptCache
-from dragoman.simulator.fault import Fault
-from dragoman.simulator.shapes import objects_of, plain_text
+from dragoman.simulator.faults import Fault
+from dragoman.simulator.json_values import objects_of, plain_text
 
 MESSAGES_PATH = "/v1/messages"
 _PROBES = frozenset({"hi", "test", "quota", "count"})

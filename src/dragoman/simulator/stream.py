@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dragoman.events import BlockDelta, MessageDelta, MessageEvent, MessageStart
-from dragoman.messages import JSONObject
-from dragoman.simulator.draft import Draft
+from dragoman.core.events import BlockDelta, MessageDelta, MessageEvent, MessageStart
+from dragoman.core.messages import JSONObject
 from dragoman.simulator.exchange import Exchange
-from dragoman.simulator.fault import NO_FAULT, Fault
+from dragoman.simulator.faults import NO_FAULT, Fault
+from dragoman.simulator.message import Draft
 from dragoman.simulator.state import State
 
 _FLUSH = 4096

@@ -8,8 +8,8 @@ import re
 
 import msgspec
 
-from dragoman.messages import JSON, Block, JSONObject
-from dragoman.simulator.shapes import blocks_of, list_of, object_of, objects_of, text_of
+from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.simulator.json_values import blocks_of, list_of, object_of, objects_of, text_of
 
 _PIECE = re.compile(r"\s*\S{1,12}|\s+$")
 _IMAGE_TOKENS = 1_600

@@ -1,1 +1,1 @@
-"""What outlives a request, behind protocols: one laptop has SQLite, many machines have something shared."""
+"""State that outlives a request: protocols in `base`, one package per engine."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
-class Keep(Protocol):
+class KeyValueStore(Protocol):
     """Small values kept for a time, by name. A cache: what is not found was forgotten, and nobody is surprised.
 
     Safe to use from many tasks, and where the implementation says so from many processes. A value is there for `get`
@@ -27,7 +27,7 @@ class Keep(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class StoredEntry:
     """An answer that is kept, with what was asked.
 
     Attributes:
@@ -52,7 +52,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntry:
     """An entry as it was found.
 
     Attributes:
@@ -61,13 +61,13 @@ class Found:
         abandoned: Whether somebody was, and has not been heard of for too long: nobody will finish it.
     """
 
-    entry: Entry
+    entry: StoredEntry
     pending: bool = False
     abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class EntryQuery:
     """What part of a list is wanted.
 
     Attributes:
@@ -88,7 +88,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EntryPage:
     """A part of a list.
 
     Attributes:
@@ -96,7 +96,7 @@ class Page:
         more: Whether there is more behind it.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[StoredEntry]
     more: bool
 
 
@@ -117,7 +117,7 @@ class ArchiveLimits:
     lease: float = 30.0
 
 
-class Archive(Protocol):
+class ResponseArchive(Protocol):
     """Answers kept for their owners, for a time and within limits.
 
     Safe to use from many tasks, and where the implementation says so from many processes and machines. Whatever a call
@@ -131,7 +131,7 @@ class Archive(Protocol):
     Every method but `aclose` raises `StoreFailed` where the storage cannot be used.
     """
 
-    async def add(self, entry: Entry, holder: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
         """Keep an entry; nothing happens where its id is there already.
 
         What is too old goes then, and where there is too much, the conversation that was longest left alone, from its
@@ -143,19 +143,19 @@ class Archive(Protocol):
         """
         ...
 
-    async def get(self, owner: str, id_: str) -> Found | None:
+    async def get(self, owner: str, id_: str) -> FoundEntry | None:
         """An entry by its id."""
         ...
 
-    async def chain(self, owner: str, id_: str) -> Sequence[Entry]:
+    async def chain(self, owner: str, id_: str) -> Sequence[StoredEntry]:
         """An entry and all that it goes on from, the oldest first; nothing where there is no such entry."""
         ...
 
-    async def page(self, owner: str, query: Query) -> Page | None:
+    async def page(self, owner: str, query: EntryQuery) -> EntryPage | None:
         """Entries that nobody is at work on, in the order in which they were added; None where `after` is none."""
         ...
 
-    async def change(self, entry: Entry) -> bool:
+    async def change(self, entry: StoredEntry) -> bool:
         """Put another body and other labels in the place of those of the entry with its id and owner.
 
         Returns:
@@ -200,7 +200,7 @@ class Archive(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class SpendingLedger(Protocol):
     """What was spent, by name and day. Sums are exact: amounts are whole trillionths of a dollar.
 
     Several processes may add to one: each is told the sum of all. Cancelling a call leaves it whole.

@@ -1,16 +1,14 @@
-"""Suites that every implementation of a store has to pass, for stores of others as well as for our own.
+"""Test suites that every store must pass, also stores written by others.
 
-A suite is a class to inherit from. It imports no pytest but is made to be run by it, with pytest-asyncio in its mode
-`auto`:
+A suite is a class to inherit from. It imports no pytest, but is run by pytest with pytest-asyncio in `auto` mode:
 
-    class TestMyArchive(ArchiveSuite):
+    class TestMyArchive(ResponseArchiveSuite):
         def opened(self, where, limits, clock):
             return contextlib.aclosing(MyArchive(where, limits, clock))
 """
 
-from dragoman.testing.archives import ArchiveSuite
-from dragoman.testing.clock import Clock
-from dragoman.testing.keeps import KeepSuite
-from dragoman.testing.run_stores import RunStoreSuite
+from dragoman.testing.key_values import Clock, KeyValueStoreSuite
+from dragoman.testing.run_records import RunStoreSuite
+from dragoman.testing.stored_responses import ResponseArchiveSuite
 
-__all__ = ["ArchiveSuite", "Clock", "KeepSuite", "RunStoreSuite"]
+__all__ = ["Clock", "KeyValueStoreSuite", "ResponseArchiveSuite", "RunStoreSuite"]

@@ -8,24 +8,20 @@ from contextlib import aclosing
 from pathlib import Path
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.claude_cli.abilities import flags_of
-from dragoman.backends.claude_cli.command import STREAMED, arguments, environment_for
 from dragoman.backends.claude_cli.options import ClaudeCliOptions
-from dragoman.backends.claude_cli.output import Output, Outputs
-from dragoman.backends.claude_cli.question import Question, question
-from dragoman.backends.claude_cli.run import CliRun
-from dragoman.backends.claude_cli.whole import WholeAnswer
-from dragoman.backends.claude_code import leftovers, official
-from dragoman.backends.claude_code.installation import environment, locate, prepare
-from dragoman.backends.claude_code.launch import launch
-from dragoman.backends.claude_code.turn import Turn
-from dragoman.backends.failures import SIGN_IN_ADVICE, refuse_agent
-from dragoman.backends.processes import Guard
-from dragoman.errors import NotSignedIn
-from dragoman.events import Event, Started
-from dragoman.messages import JSONObject
-from dragoman.model_list import ListedModel
-from dragoman.redaction import Redactor
+from dragoman.backends.claude_cli.output import Output, Outputs, WholeAnswer
+from dragoman.backends.claude_cli.process import STREAMED, CliRun, arguments, environment_for, supported_flags
+from dragoman.backends.claude_cli.request import CliRequest, build_request
+from dragoman.backends.shared import installation, official_command
+from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE, refuse_agent
+from dragoman.backends.shared.installation import environment, launch, locate, prepare
+from dragoman.backends.shared.message_reader import MessageReader
+from dragoman.backends.shared.process_guard import Guard
+from dragoman.core.errors import NotSignedIn
+from dragoman.core.events import Event, Started
+from dragoman.core.messages import JSONObject
+from dragoman.core.model_list import ListedModel
+from dragoman.core.redaction import Redactor
 
 
 class ClaudeCliBackend:
@@ -50,7 +46,7 @@ class ClaudeCliBackend:
         self._work = prepare(self._options)
         self._outputs.prepare()
         self._prompts.mkdir(mode=0o700, exist_ok=True)
-        leftovers.remove_leftovers(self._prompts)
+        installation.remove_stale_files(self._prompts)
         if self._account_missing() is None:
             await self._guard.start()
 
@@ -66,7 +62,7 @@ class ClaudeCliBackend:
             raise NotSignedIn(missing)
         began = time.perf_counter()
         flags = await self._abilities()
-        asked = question(request, flags)
+        asked = build_request(request, flags)
         name = f"{request.id}-{secrets.token_hex(4)}"
         system_file = self._system_file(name, asked, flags)
         output = None if self._options.keep == "off" else self._outputs.begin(name)
@@ -103,11 +99,11 @@ class ClaudeCliBackend:
         return {"authentication": account, "processes": {"all": len(self._runs)}}
 
     async def inquire(self) -> JSONObject:
-        """The command's version, and how a sign-in stands; see `dragoman.backends.base.Inquires`."""
+        """The command's version, and how a sign-in stands; see `dragoman.backends.base.ReportsStatus`."""
         where = self._options, environment(self._options), self._work
-        told: JSONObject = {"claude_code": await official.version(*where)}
+        told: JSONObject = {"claude_code": await official_command.version(*where)}
         if self._options.signed_in:
-            told["sign_in"] = await official.sign_in(*where)
+            told["sign_in"] = await official_command.sign_in(*where)
         return told
 
     def _account_missing(self) -> str | None:
@@ -118,23 +114,23 @@ class ClaudeCliBackend:
     async def _abilities(self) -> frozenset[str]:
         async with self._asking:
             if self._flags is None:
-                self._flags = await flags_of(locate(self._options), environment(self._options), self._work)
+                self._flags = await supported_flags(locate(self._options), environment(self._options), self._work)
             return self._flags
 
-    def _system_file(self, name: str, asked: Question, flags: frozenset[str]) -> Path | None:
+    def _system_file(self, name: str, asked: CliRequest, flags: frozenset[str]) -> Path | None:
         """Also where there is nothing to say: the command would say something of its own."""
         if "--system-prompt-file" not in flags:
             return None
-        path = leftovers.named(self._prompts, name)
-        leftovers.write(path, asked.system)
+        path = installation.named(self._prompts, name)
+        installation.write(path, asked.system)
         return path
 
     async def _begin(
-        self, asked: Question, flags: frozenset[str], system_file: Path | None, output: Output | None
+        self, asked: CliRequest, flags: frozenset[str], system_file: Path | None, output: Output | None
     ) -> CliRun:
         argv = arguments(asked, flags, system_file)
         process = await launch(self._options, argv, environment_for(self._options, asked), self._work)
-        reader = Turn() if STREAMED in flags else WholeAnswer(asked.model)
+        reader = MessageReader() if STREAMED in flags else WholeAnswer(asked.model)
         run = CliRun(process, reader, output, self._options.silence)
         self._runs.add(run)
         self._guard.add(run.pid)

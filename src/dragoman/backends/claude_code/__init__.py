@@ -1,1 +1,1 @@
-"""What every backend knows of Claude Code: where it is, how it is started, what it says and what went wrong."""
+"""The Claude Code runtime: warm processes, live conversations, replay."""

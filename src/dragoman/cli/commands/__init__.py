@@ -1,1 +1,1 @@
-"""The subcommands of `dragoman`, each loaded only when it is asked for."""
+"""One module per subcommand. Each has a `command`, loaded only when it is called."""

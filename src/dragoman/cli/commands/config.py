@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import click
 
-from dragoman.cli.in_force import InForce, Row, in_force, table
+from dragoman.cli.effective_config import EffectiveConfig, Row, effective_config, table
 from dragoman.cli.options import plain, serve_options, told
-from dragoman.settings import BadSettings
+from dragoman.config.loading import BadSettings
 
 
 @click.command("config")
@@ -21,7 +21,7 @@ def command(*, given_alone: bool, as_json: bool, **flags: object) -> None:
     code 1: they cannot be used; what was given is shown all the same.
     """
     try:
-        found = in_force(told(plain(flags)))
+        found = effective_config(told(plain(flags)))
     except BadSettings as error:
         raise click.ClickException(str(error)) from None
     rows = [row for row in found.rows if not given_alone or row.origin.kind != "default"]
@@ -32,7 +32,7 @@ def command(*, given_alone: bool, as_json: bool, **flags: object) -> None:
         raise click.ClickException(f"{found.problem}\n`dragoman serve --help` lists all settings.")
 
 
-def _json(found: InForce, rows: Iterable[Row]) -> str:
+def _json(found: EffectiveConfig, rows: Iterable[Row]) -> str:
     settings = {
         row.name: {"value": row.value, "secret": row.secret, "source": row.origin.kind, "named": row.origin.named}
         for row in rows

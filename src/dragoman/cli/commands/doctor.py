@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import click
 
-from dragoman.backends.runtime.doctor import Finding
-from dragoman.bootstrap import diagnose
+from dragoman.backends.claude_code.doctor.report import Finding
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.terminal.progress import progress
-from dragoman.settings import Settings
+from dragoman.cli.terminal import progress
+from dragoman.config.settings import Settings
+from dragoman.wiring.backends import diagnose
 
 
 @click.command("doctor")

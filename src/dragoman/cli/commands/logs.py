@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.choosing import WHICH, chosen
-from dragoman.cli.logs.looks import in_full
+from dragoman.cli.logs.processor import in_full
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.settings import Settings
+from dragoman.cli.select_instance import WHICH, chosen
+from dragoman.config.settings import Settings
 
 _PAUSE = 0.1
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from dragoman.catalog import ALIASES, Catalog
 from dragoman.cli.gateway_http import ASKING, GatewayHttp, succeeded
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.errors import NotFound
-from dragoman.settings import Settings
+from dragoman.config.settings import Settings
+from dragoman.core.catalog import ALIASES, Catalog
+from dragoman.core.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.choosing import gateway_options, required
 from dragoman.cli.commands.stop import send
-from dragoman.cli.instances import Record, Registry
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry
 from dragoman.cli.options import settings_from
+from dragoman.cli.select_instance import gateway_options, required
 from dragoman.cli.serving.background import await_answer, last_words
-from dragoman.cli.terminal.waiting import wait_for
-from dragoman.server.serving import RESTART
+from dragoman.cli.terminal import wait_for
+from dragoman.server.uvicorn_server import RESTART
 
 _MARGIN = 60.0
 
@@ -23,23 +23,23 @@ def command(**flags: object) -> None:
     Its flags, its environment, its directory and its port stay; `.env`, settings files and the code are read anew.
     """
     settings = settings_from(flags)
-    registry = Registry(settings.state_dir)
+    registry = InstanceRegistry(settings.state_dir)
     before = required(settings, flags)
     send(before, RESTART)
     after = wait_for(lambda: _look(registry, before), "Restarting: running answers may end", before.grace + _MARGIN)
-    if not isinstance(after, Record):
+    if not isinstance(after, InstanceRecord):
         raise click.ClickException(_not_back(before))
     click.echo(f"Restarted the gateway at {after.address} (pid {after.pid}).")
 
 
-def _look(registry: Registry, before: Record) -> Record | bool | None:
+def _look(registry: InstanceRegistry, before: InstanceRecord) -> InstanceRecord | bool | None:
     """Its new record, once it answers; False when its process has ended."""
     if before.process() is None:
         return False
     return await_answer(registry, before.pid, unlike=before)
 
 
-def _not_back(before: Record) -> str:
+def _not_back(before: InstanceRecord) -> str:
     words = f"The gateway at {before.address} did not come back."
     if before.output and Path(before.output).exists():
         return f"{words} It said:\n{last_words(before.output)}"

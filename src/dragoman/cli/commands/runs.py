@@ -10,7 +10,7 @@ import click
 from dragoman.cli.gateway_http import ASKING, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.run_sources import LiveRuns, RunSource, runs_of
-from dragoman.cli.terminal.run_table import RunTable
+from dragoman.cli.run_table import RunTable
 
 _PAUSE = 0.5
 _OVERLAP = 600

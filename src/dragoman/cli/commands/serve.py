@@ -2,11 +2,13 @@
 
 import click
 
-from dragoman.bootstrap import check_exposure, make_state_dir
-from dragoman.cli.in_force import in_force, table
+from dragoman.cli.effective_config import effective_config, table
 from dragoman.cli.options import plain, serve_options, settings_from, told
 from dragoman.cli.serving.invocation import Invocation
-from dragoman.settings import BadSettings, Settings, with_secrets
+from dragoman.config.loading import BadSettings
+from dragoman.config.secrets import resolve_secrets
+from dragoman.config.settings import Settings
+from dragoman.wiring.checks import check_exposure, make_state_dir
 
 
 @click.command("serve")
@@ -33,19 +35,19 @@ def command(
     given = settings_from(flags)
     invocation = Invocation.of(flags, *([f"--{words}"] if words else ()))
     try:
-        settings = with_secrets(given)
+        settings = resolve_secrets(given)
         check_exposure(settings)
         make_state_dir(settings)
         if background:
             _behind(settings, invocation, words)
         elif settings.reload:
-            from dragoman.cli.serving.reload import run_reloading  # noqa: PLC0415 - for development
+            from dragoman.cli.serving.foreground import run_reloading  # noqa: PLC0415 - for development
 
             run_reloading(settings)
         else:
             from dragoman.cli.serving.foreground import serve  # noqa: PLC0415 - all that serves, where something is to serve
 
-            shown = "\n".join(table(in_force(told(flags)).rows)) if words == "verbose" else ""
+            shown = "\n".join(table(effective_config(told(flags)).rows)) if words == "verbose" else ""
             serve(settings, invocation, words, shown, output)
     except BadSettings as error:
         raise click.ClickException(str(error)) from None

@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.serving.invocation import Invocation
-from dragoman.cli.serving.unit import unit_text
-from dragoman.settings.sources import usual_file
+from dragoman.cli.serving.invocation import Invocation, unit_text
+from dragoman.config.sources import usual_file
 
 _SECRETS = """\
 # Read by the gateway's service. Secrets stand here, where only you can read them, and not on a command line:

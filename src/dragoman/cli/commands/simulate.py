@@ -32,7 +32,7 @@ def command(host: str, port: int) -> None:
 
 
 async def _simulate(host: str, port: int) -> None:
-    from dragoman.simulator import Simulator  # noqa: PLC0415 - after the arguments are known to be good
+    from dragoman.simulator.server import Simulator  # noqa: PLC0415 - after the arguments are known to be good
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 import click
 
-from dragoman.cli.choosing import chosen
 from dragoman.cli.gateway_http import ASKING, GatewayHttp, succeeded
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.status_words import status_lines
+from dragoman.cli.select_instance import chosen
+from dragoman.cli.status_report import status_lines
 
 
 @click.command("status")

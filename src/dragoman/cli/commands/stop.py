@@ -4,12 +4,12 @@ import signal
 
 import click
 
-from dragoman.cli.choosing import gateway_options, required
 from dragoman.cli.gateway_http import answers
-from dragoman.cli.instances import Record, Registry
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry
 from dragoman.cli.options import settings_from
-from dragoman.cli.terminal.waiting import wait_for
-from dragoman.settings import Settings
+from dragoman.cli.select_instance import gateway_options, required
+from dragoman.cli.terminal import wait_for
+from dragoman.config.settings import Settings
 
 _MARGIN = 30.0
 _HEARD = 5.0
@@ -26,11 +26,11 @@ def command(*, now: bool, every: bool, **flags: object) -> None:
     """
     settings = settings_from(flags)
     for record in _meant(settings, flags, every=every):
-        stop(record, Registry(settings.state_dir), now=now)
+        stop(record, InstanceRegistry(settings.state_dir), now=now)
         click.echo(f"Stopped the gateway at {record.address} (pid {record.pid}).")
 
 
-def stop(record: Record, registry: Registry, *, now: bool) -> None:
+def stop(record: InstanceRecord, registry: InstanceRegistry, *, now: bool) -> None:
     """Stop a gateway.
 
     Raises:
@@ -50,7 +50,7 @@ def stop(record: Record, registry: Registry, *, now: bool) -> None:
         )
 
 
-def send(record: Record, number: signal.Signals) -> None:
+def send(record: InstanceRecord, number: signal.Signals) -> None:
     """Send its process a signal, and no other process.
 
     Raises:
@@ -69,7 +69,7 @@ def send(record: Record, number: signal.Signals) -> None:
         )
 
 
-def _meant(settings: Settings, flags: dict[str, object], *, every: bool) -> list[Record]:
-    if every and (running := Registry(settings.state_dir).running()):
+def _meant(settings: Settings, flags: dict[str, object], *, every: bool) -> list[InstanceRecord]:
+    if every and (running := InstanceRegistry(settings.state_dir).running()):
         return running
     return [required(settings, flags)]

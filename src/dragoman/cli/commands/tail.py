@@ -9,8 +9,8 @@ import click
 from dragoman.cli.gateway_http import ASKING
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.run_sources import RunSource, runs_of
-from dragoman.cli.terminal.figures import dollars, tokens, took
-from dragoman.cli.terminal.run_table import coloured
+from dragoman.cli.run_table import coloured
+from dragoman.cli.terminal import dollars, tokens, took
 
 _WHOLE_ID = len("run_") + 32
 _NEWEST = "last"

@@ -1,4 +1,7 @@
-"""A log file that does not grow without end."""
+"""Standard error, which may be gone before the gateway is: a terminal is closed, a pipe has lost its reader.
+
+A log file that does not grow without end.
+"""
 
 import contextlib
 import errno
@@ -6,11 +9,30 @@ import fcntl
 import itertools
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.cli.logs.stderr import to_stderr
+_GONE = (errno.EIO, errno.EPIPE)
+
+
+def to_stderr(line: bytes) -> None:
+    """Write a line. What cannot be written is lost: no answer ends for it, and no end of the gateway waits for it."""
+    try:
+        sys.stderr.buffer.write(line + b"\n")
+        sys.stderr.buffer.flush()
+    except OSError as error:
+        if error.errno in _GONE:
+            _lead_nowhere()
+
+
+def _lead_nowhere() -> None:
+    """Have all that is written from here on, and what is still to be written, go where it does no harm."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stderr.fileno())
+    os.close(nothing)
+
 
 _OWNER_ONLY = 0o600
 

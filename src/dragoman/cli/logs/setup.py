@@ -1,21 +1,43 @@
-"""Setting the log up, once, for the whole process."""
+"""What is written when our own code breaks where nothing catches it: the traceback, without secrets.
+
+Setting the log up, once, for the whole process.
+"""
 
 import logging
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import structlog
 from pydantic import BaseModel, SecretStr
 
-from dragoman.cli.logs.crashes import guard_tracebacks
-from dragoman.cli.logs.files import LogFile
-from dragoman.cli.logs.looks import in_full, in_short, rendered
-from dragoman.cli.logs.outlet import RANKS, Outlet, Place
-from dragoman.cli.logs.stderr import to_stderr
-from dragoman.redaction import Redactor
-from dragoman.settings import BadSettings, Settings, named
+from dragoman.cli.logs.files import LogFile, to_stderr
+from dragoman.cli.logs.processor import RANKS, LogProcessor, Place, in_full, in_short, rendered
+from dragoman.config.loading import BadSettings, named
+from dragoman.config.settings import Settings
+from dragoman.core.redaction import Redactor
+
+
+def guard_tracebacks(redactor: Redactor) -> None:
+    """Have Python's last words redacted, too. For the whole process."""
+
+    def tell(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+        sys.stderr.write(redactor.text("".join(traceback.format_exception(kind, error, where))))
+
+    def tell_of_thread(args: threading.ExceptHookArgs) -> None:
+        tell(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def tell_of_ignored(args: "sys.UnraisableHookArgs") -> None:
+        tell(args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = tell
+    threading.excepthook = tell_of_thread
+    sys.unraisablehook = tell_of_ignored
+
 
 _NOTHING = 100
 _OF_CLOUDS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
@@ -39,7 +61,7 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     places = list(_places(settings, quiet=quiet, minimal=minimal))
     least = min(max(min(place.rank for place in places), logging.DEBUG), logging.CRITICAL)
     structlog.configure(
-        processors=[Outlet(redactor, places)],
+        processors=[LogProcessor(redactor, places)],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.ReturnLoggerFactory(),
         cache_logger_on_first_use=True,

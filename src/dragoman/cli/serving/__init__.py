@@ -1,1 +1,1 @@
-"""Running the gateway: in this process, in the background, under systemd, and again after a change."""
+"""What `serve` does: in the foreground, in the background, under systemd."""

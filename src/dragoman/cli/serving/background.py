@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from dragoman.cli.gateway_http import answers
-from dragoman.cli.instances import Record, Registry
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry
 from dragoman.cli.serving.foreground import RunsAlready, refuse
 from dragoman.cli.serving.invocation import Invocation
-from dragoman.cli.terminal.waiting import wait_for
-from dragoman.settings import Settings
+from dragoman.cli.terminal import wait_for
+from dragoman.config.settings import Settings
 
 _PATIENCE = 60.0
 _LAST_LINES = 20
@@ -23,7 +23,7 @@ def start(settings: Settings, invocation: Invocation, words: str | None) -> None
     Raises:
         ClickException: It did not start; the text holds what it said last.
     """
-    registry = Registry(settings.state_dir)
+    registry = InstanceRegistry(settings.state_dir)
     if settings.port and (other := registry.at(settings.host, settings.port)):
         refuse(other)
     output = registry.output()
@@ -42,12 +42,12 @@ def start(settings: Settings, invocation: Invocation, words: str | None) -> None
     except BaseException:
         child.terminate()
         raise
-    if not isinstance(record, Record):
+    if not isinstance(record, InstanceRecord):
         raise _did_not_start(child, output)
     _tell(record, output, words)
 
 
-def await_answer(registry: Registry, pid: int, unlike: Record | None = None) -> Record | None:
+def await_answer(registry: InstanceRegistry, pid: int, unlike: InstanceRecord | None = None) -> InstanceRecord | None:
     """The gateway that runs as this process and answers, if there is one by now.
 
     Args:
@@ -71,7 +71,7 @@ def _log(settings: Settings) -> list[str]:
     return [f"--log-file={settings.state_dir.expanduser().absolute() / f'gateway-{settings.port}.log'}"]
 
 
-def _look(child: "subprocess.Popen[bytes]", registry: Registry) -> Record | int | None:
+def _look(child: "subprocess.Popen[bytes]", registry: InstanceRegistry) -> InstanceRecord | int | None:
     """Its record, once it answers, or its exit code."""
     code = child.poll()
     return await_answer(registry, child.pid) if code is None else code
@@ -95,7 +95,7 @@ def _plain(said: str) -> str:
     return said.removeprefix(_ERROR)
 
 
-def _tell(record: Record, output: Path, words: str | None) -> None:
+def _tell(record: InstanceRecord, output: Path, words: str | None) -> None:
     if words == "quiet":
         return
     click.echo(output.read_text(encoding="utf-8").rstrip())

@@ -1,9 +1,10 @@
 """What `serve` says when it starts."""
 
 from dragoman import __version__
-from dragoman.bootstrap import Gateway
-from dragoman.cli.logs import holds_payloads
-from dragoman.settings import Settings, flag, variables
+from dragoman.cli.logs.setup import holds_payloads
+from dragoman.config.loading import flag, variables
+from dragoman.config.settings import Settings
+from dragoman.wiring.gateway import Gateway
 
 _PAYLOADS = "holds what people write, without secrets: --debug, --trace or --trace-file is set"
 

@@ -1,28 +1,58 @@
-"""Serving in this process: the port, the record by which others find it, the gateway, and at the end perhaps anew."""
+"""`serve --reload`: a parent that watches and a child that serves.
+
+Serving in this process: the port, the record by which others find it, the gateway, and at the end perhaps anew.
+"""
 
 import errno
 import gc
+import logging
 import os
+import shlex
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
 import structlog
 import uvloop
+import watchfiles
 
+import dragoman
 from dragoman import __version__
-from dragoman.bootstrap import build
-from dragoman.cli.in_force import unknown_warnings
-from dragoman.cli.instances import Record, Registry
-from dragoman.cli.logs import configure
+from dragoman.cli.effective_config import unknown_warnings
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry
+from dragoman.cli.logs.setup import configure
 from dragoman.cli.serving.banner import banner
 from dragoman.cli.serving.invocation import Invocation
-from dragoman.cli.terminal.progress import progress
-from dragoman.server.serving import RESTART, Server, listen
-from dragoman.settings import Settings
+from dragoman.cli.terminal import progress
+from dragoman.config.settings import Settings
+from dragoman.config.sources import usual_file
+from dragoman.server.uvicorn_server import RESTART, Server, listen
+from dragoman.wiring.gateway import build
+
+_PATIENCE = 15
+
+
+def run_reloading(settings: Settings) -> None:
+    """Serve in a child, and start it again whenever the code, `.env` or the settings file changes."""
+    paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or usual_file())
+    watched = [path for path in paths if path.exists()]
+    logging.getLogger("watchfiles").setLevel(logging.ERROR)  # it would tell of Ctrl-C
+    arguments = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]
+    click.echo(f"Watching {', '.join(map(str, watched))}")
+    watchfiles.run_process(
+        *watched, target=shlex.join(arguments), target_type="command", sigint_timeout=_PATIENCE, callback=_tell
+    )
+
+
+def _tell(changes: set[tuple[watchfiles.Change, str]]) -> None:
+    names = sorted({Path(path).name for _, path in changes})
+    click.echo(f"Changed: {', '.join(names)}. Starting again.")
+
 
 log = structlog.get_logger("dragoman.server")
 
@@ -87,9 +117,9 @@ def _not_yet(*_signal: object) -> None:
 @contextmanager
 def _listening(
     settings: Settings, invocation: Invocation, output: str | None
-) -> Iterator[tuple[socket.socket, Record]]:
+) -> Iterator[tuple[socket.socket, InstanceRecord]]:
     """Have the port, and be found by others, until the end."""
-    registry = Registry(settings.state_dir)
+    registry = InstanceRegistry(settings.state_dir)
     with ExitStack() as stack:
         with registry.starting():
             sock = stack.enter_context(_listen(settings, registry))
@@ -98,8 +128,8 @@ def _listening(
         yield sock, record
 
 
-def _record(settings: Settings, invocation: Invocation, sock: socket.socket, output: str | None) -> Record:
-    return Record(
+def _record(settings: Settings, invocation: Invocation, sock: socket.socket, output: str | None) -> InstanceRecord:
+    return InstanceRecord(
         host=settings.host,
         port=sock.getsockname()[1],
         grace=settings.shutdown_grace,
@@ -110,7 +140,7 @@ def _record(settings: Settings, invocation: Invocation, sock: socket.socket, out
     )
 
 
-def _listen(settings: Settings, registry: Registry) -> socket.socket:
+def _listen(settings: Settings, registry: InstanceRegistry) -> socket.socket:
     try:
         return listen(settings.host, settings.port)
     except OSError as error:
@@ -119,7 +149,7 @@ def _listen(settings: Settings, registry: Registry) -> socket.socket:
         raise click.ClickException(_no_port(settings, error)) from None
 
 
-def refuse(other: Record) -> NoReturn:
+def refuse(other: InstanceRecord) -> NoReturn:
     """Say which gateway has the port, and end.
 
     Raises:

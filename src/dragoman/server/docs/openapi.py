@@ -1,18 +1,41 @@
-"""The OpenAPI document: paths by hand, the requests from the very types that read them."""
+"""A request for each endpoint that takes one, which works as it stands.
+
+The OpenAPI document: paths by hand, the requests from the very types that read them.
+"""
 
 from typing import cast
 
 import msgspec
 
 from dragoman import __version__
-from dragoman.messages import JSON, JSONObject
-from dragoman.server.admin.description import SCHEMAS, admin_paths
-from dragoman.server.docs.examples import with_examples
-from dragoman.server.keeping.openapi import kept_schemas, with_kept
-from dragoman.wire.openai_chat.schema import ChatCompletionRequest
-from dragoman.wire.openai_completions.schema import TextCompletionRequest
-from dragoman.wire.openai_embeddings.schema import EmbeddingCreateRequest
-from dragoman.wire.openai_responses.schema import CreateResponse
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.dialects.chat.schema import ChatCompletionRequest
+from dragoman.dialects.completions.schema import TextCompletionRequest
+from dragoman.dialects.embeddings.request import EmbeddingCreateRequest
+from dragoman.dialects.responses.schema import CreateResponse
+from dragoman.server.docs.openapi_admin import SCHEMAS, admin_paths
+from dragoman.server.docs.openapi_stored import kept_schemas, with_kept
+
+_QUESTION: JSON = [{"role": "user", "content": "Reply with exactly: PONG"}]
+
+EXAMPLES: dict[str, JSONObject] = {
+    "/v1/chat/completions": {"model": "sonnet", "messages": _QUESTION, "stream": True},
+    "/v1/completions": {"model": "sonnet", "prompt": "Count to 5", "max_tokens": 100},
+    "/v1/responses": {"model": "sonnet", "input": "Reply with exactly: PONG"},
+    "/v1/embeddings": {"model": "all-MiniLM-L6-v2", "input": ["The word comes from Arabic."]},
+    "/v1/messages": {"model": "claude-sonnet-5-5", "max_tokens": 1000, "messages": _QUESTION},
+    "/v1/messages/count_tokens": {"model": "claude-sonnet-5-5", "messages": _QUESTION},
+}
+
+
+def with_examples(document: JSONObject) -> JSONObject:
+    """Put each example where its path describes the body."""
+    paths = cast("dict[str, dict[str, JSONObject]]", document["paths"])
+    for path, example in EXAMPLES.items():
+        content = cast("dict[str, dict[str, JSONObject]]", paths[path]["post"]["requestBody"])["content"]
+        content["application/json"]["example"] = example
+    return document
+
 
 _COMPONENTS = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}

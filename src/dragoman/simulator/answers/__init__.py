@@ -20,7 +20,3 @@ named `StructuredOutput` are answered by an object that fits the schema. Tool re
 `The tool said: …`. The input of a forced call and the values of a schema come from the prompt's quoted strings and
 numbers, in order.
 """
-
-from dragoman.simulator.answers.compose import compose
-
-__all__ = ["compose"]

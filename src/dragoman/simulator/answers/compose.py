@@ -4,15 +4,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from dragoman.messages import Block, JSONObject
+from dragoman.core.messages import Block, JSONObject
 from dragoman.simulator.answers.schema import Filler
-from dragoman.simulator.answers.texts import say
-from dragoman.simulator.answers.tools import forced_calls, requested_calls, structured_call
-from dragoman.simulator.answers.web import search
-from dragoman.simulator.answers.written import described_json, edit
-from dragoman.simulator.call import Call
-from dragoman.simulator.prompts import Prompt
-from dragoman.simulator.shapes import object_of
+from dragoman.simulator.answers.text import say, search
+from dragoman.simulator.answers.tools import described_json, edit, forced_calls, requested_calls, structured_call
+from dragoman.simulator.json_values import object_of
+from dragoman.simulator.request import Call, Prompt
 
 Answer = Callable[[Call, Prompt], list[Block]]
 """The content blocks of an answer, thinking apart; none where it does not fit."""

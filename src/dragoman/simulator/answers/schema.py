@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dragoman.messages import JSON, JSONObject
-from dragoman.simulator.shapes import list_of, number_of, object_of, objects_of, text_of
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.simulator.json_values import list_of, number_of, object_of, objects_of, text_of
 
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from dragoman.messages import Block, JSONObject
-from dragoman.simulator.call import Call
+from dragoman.core.messages import Block, JSONObject
+from dragoman.simulator.faults import refuse
+from dragoman.simulator.json_values import object_of, objects_of, text_of
 from dragoman.simulator.media import IMAGE_MAGIC, PDF_MAGIC, decoded, image_type
-from dragoman.simulator.problem import refuse
-from dragoman.simulator.rules.blocks import placed_blocks
-from dragoman.simulator.shapes import object_of, objects_of, text_of
+from dragoman.simulator.request import Call
+from dragoman.simulator.rules.messages import placed_blocks
 
 _IMAGE_SOURCES = frozenset({"base64", "url", "file"})
 _DOCUMENT_SOURCES = frozenset({"base64", "text", "content", "url", "file"})

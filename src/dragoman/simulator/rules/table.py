@@ -2,28 +2,18 @@
 
 from collections.abc import Callable
 
-from dragoman.simulator.call import Call
-from dragoman.simulator.rules import (
-    blocks,
-    caching,
-    fields,
-    media,
-    messages,
-    sampling,
-    schemas,
-    signatures,
-    size,
-    structure,
-    thinking,
-    toolloop,
-    tools,
-)
+from dragoman.simulator.request import Call
+from dragoman.simulator.rules import media, messages, parameters, thinking, tools
+from dragoman.simulator.rules import messages as blocks
+from dragoman.simulator.rules import messages as structure
+from dragoman.simulator.rules import thinking as signatures
+from dragoman.simulator.rules import tools as toolloop
 
 Rule = Callable[[Call], None]
 
 _PROMPT: tuple[Rule, ...] = (
-    fields.known_fields,
-    fields.messages_given,
+    parameters.known_fields,
+    parameters.messages_given,
     structure.roles,
     structure.shapes,
     structure.first_message,
@@ -43,8 +33,8 @@ _PROMPT: tuple[Rule, ...] = (
     tools.definitions,
     tools.unique_names,
     tools.choice,
-    caching.marks,
-    caching.order,
+    parameters.marks,
+    parameters.order,
     thinking.type_taken,
     thinking.budget,
     thinking.forced_tools,
@@ -54,18 +44,18 @@ _PROMPT: tuple[Rule, ...] = (
 )
 
 _WHOLE: tuple[Rule, ...] = (
-    fields.max_tokens,
+    parameters.max_tokens,
     *_PROMPT,
-    fields.stop_sequences,
-    fields.effort,
-    fields.output_format,
-    schemas.circular,
-    sampling.ranges,
-    sampling.taken,
-    sampling.with_thinking,
+    parameters.stop_sequences,
+    parameters.effort,
+    parameters.output_format,
+    parameters.circular,
+    parameters.ranges,
+    parameters.taken,
+    parameters.with_thinking,
 )
 
-_LAST: tuple[Rule, ...] = (size.context,)
+_LAST: tuple[Rule, ...] = (parameters.context,)
 
 
 def check(call: Call) -> None:

@@ -1,0 +1,1 @@
+"""The Messages API on Bedrock and Vertex."""

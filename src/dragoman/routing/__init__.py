@@ -1,0 +1,1 @@
+"""Several upstreams: selection, circuit breakers, budgets."""

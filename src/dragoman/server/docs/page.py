@@ -1,0 +1,256 @@
+"""JSON schemas as HTML: a table of fields, and each type in words that link to where it is explained.
+
+The OpenAPI document as one HTML page, with its style and its program inside.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from typing import cast
+
+from dragoman.core.messages import JSON, JSONObject
+
+_NULL: JSONObject = {"type": "null"}
+_LIMITS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+}
+
+
+def components(schemas: JSONObject) -> str:
+    """Every named schema, each under a heading that others link to."""
+    return "".join(_component(name, cast("JSONObject", schema)) for name, schema in sorted(_by_short(schemas)))
+
+
+def fields(schema: JSONObject) -> str:
+    """A table of an object's fields; nothing where none are named."""
+    properties = cast("dict[str, JSONObject]", schema.get("properties") or {})
+    required = cast("list[str]", schema.get("required") or [])
+    rows = "".join(_row(name, field, required=name in required) for name, field in properties.items())
+    return f'<table class="fields">{rows}</table>' if rows else ""
+
+
+def words(schema: JSONObject) -> str:
+    """A type, on one line."""
+    match schema:
+        case {"$ref": str(target)}:
+            name = escape(short(target))
+            said = [f'<a href="#schema-{name}">{name}</a>']
+        case {"anyOf": [*kinds]}:
+            said = [words(kind) for kind in cast("list[JSONObject]", kinds) if kind != _NULL]
+        case {"enum": [*values]}:
+            said = list(map(_code, values))
+        case {"const": value}:
+            said = [_code(value)]
+        case {"type": "array", "items": dict(items)}:
+            said = [f"list of {words(items)}"]
+        case {"type": [*kinds]}:
+            said = [escape(str(kind)) for kind in kinds]
+        case _:
+            said = [escape(str(schema.get("type", "anything")))]
+    return " or ".join(said)
+
+
+def prose(text: str) -> str:
+    """A sentence of the document, with what stands in backquotes as code."""
+    return "".join(f"<code>{part}</code>" if odd else part for part, odd in _alternating(escape(text).split("`")))
+
+
+def _alternating(parts: list[str]) -> Iterator[tuple[str, bool]]:
+    return ((part, bool(place % 2)) for place, part in enumerate(parts))
+
+
+def short(target: str) -> str:
+    """A schema's name without where it is kept; those of two dialects keep the dialect's name."""
+    *path, name = target.rpartition("/")[2].split(".")
+    dialect = next((part for part in path if part.startswith("openai_")), "")
+    return f"{dialect.removeprefix('openai_').capitalize()}{name}"
+
+
+def _by_short(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
+    return ((short(name), schema) for name, schema in schemas.items())
+
+
+def _component(name: str, schema: JSONObject) -> str:
+    told = _text(schema.get("description")) or _only_type(schema)
+    return f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3>{told}{fields(schema)}</section>'
+
+
+def _only_type(schema: JSONObject) -> str:
+    return "" if "properties" in schema else f"<p>{words(schema)}</p>"
+
+
+def _row(name: str, schema: JSONObject, *, required: bool) -> str:
+    mark = ' <span class="required">required</span>' if required else ""
+    notes = "".join(f"<p>{note}</p>" for note in _notes(schema))
+    kind = f'<span class="type">{words(schema)}</span>'
+    return f"<tr><th>{escape(name)}{mark}</th><td>{kind}{notes}{fields(_inner(schema))}</td></tr>"
+
+
+def _notes(schema: JSONObject) -> Iterator[str]:
+    """What stands beside a type, of whichever of its kinds says it."""
+    kinds = [schema, *cast("list[JSONObject]", schema.get("anyOf") or [])]
+    yield from (prose(str(kind["description"])) for kind in kinds if "description" in kind)
+    limits = [form.format(kind[key]) for kind in kinds for key, form in _LIMITS.items() if key in kind]
+    if limits:
+        yield escape(", ".join(dict.fromkeys(limits)))
+    if schema.get("default") is not None:
+        yield f"Default: {_code(schema['default'])}"
+
+
+def _inner(schema: JSONObject) -> JSONObject:
+    """The object that a field is, or a list of, where it has no name of its own."""
+    items = schema.get("items")
+    return items if isinstance(items, dict) else schema
+
+
+def _text(value: JSON) -> str:
+    return f"<p>{prose(value)}</p>" if isinstance(value, str) else ""
+
+
+def _code(value: JSON) -> str:
+    return f"<code>{escape(json.dumps(value))}</code>"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, and what it may do.
+
+    Attributes:
+        html: The page.
+        policy: Its content security policy: its own style and program, and requests to where it came from.
+    """
+
+    html: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    method: str
+    path: str
+    told: JSONObject
+
+    @property
+    def anchor(self) -> str:
+        words = self.path.replace("{", "").replace("}", "").replace("/", "-")
+        return f"{self.method}{words}"
+
+
+def page_of(document: JSONObject) -> Page:
+    """Show an OpenAPI document."""
+    style, script = _part("page.css"), _part("page.js")
+    info = cast("dict[str, str]", document["info"])
+    operations = list(_operations(document))
+    known = cast("dict[str, JSONObject]", document["components"])["schemas"]
+    html = _part("page.html").format(
+        title=escape(info["title"]),
+        version=escape(info["version"]),
+        about=prose(info["description"]),
+        links=_links(operations),
+        operations="".join(_section(part, known) for part in operations),
+        schemas=components(known),
+        style=style,
+        script=script,
+    )
+    return Page(html, _policy(style, script))
+
+
+def _operations(document: JSONObject) -> Iterator[_Operation]:
+    for path, methods in cast("dict[str, JSONObject]", document["paths"]).items():
+        for method, told in methods.items():
+            if isinstance(told, dict) and "responses" in told:
+                yield _Operation(method, path, told)
+
+
+def _links(operations: list[_Operation]) -> str:
+    rows = (f'<li><a href="#{part.anchor}">{_name(part)}</a></li>' for part in operations)
+    return f"<ul>{''.join(rows)}</ul>"
+
+
+def _name(operation: _Operation) -> str:
+    return f'<b class="{operation.method}">{operation.method}</b> {escape(operation.path)}'
+
+
+def _section(operation: _Operation, known: JSONObject) -> str:
+    told = operation.told
+    summary = f"<p>{prose(str(told.get('summary', '')))}{_elsewhere(told)}</p>"
+    return (
+        f'<section id="{operation.anchor}"><h2>{_name(operation)}</h2>{summary}'
+        f"{_request(told, known)}{_responses(told)}{_try(operation)}</section>"
+    )
+
+
+def _elsewhere(told: JSONObject) -> str:
+    docs = cast("dict[str, str]", told.get("externalDocs") or {})
+    return f' <a href="{escape(docs["url"])}" rel="noreferrer">Its own documentation</a>' if docs else ""
+
+
+def _request(told: JSONObject, known: JSONObject) -> str:
+    """The fields of the body."""
+    content = cast("dict[str, dict[str, dict[str, JSONObject]]]", told.get("requestBody") or {}).get("content", {})
+    found = []
+    for part in content.values():
+        name = str(part["schema"]["$ref"]).rpartition("/")[2]
+        summary = f"<summary>Fields of the {words(part['schema'])}</summary>"
+        found.append(f"<details>{summary}{fields(cast('JSONObject', known[name]))}</details>")
+    return "".join(found)
+
+
+def _responses(told: JSONObject) -> str:
+    rows = []
+    for status, response in cast("dict[str, JSONObject]", told["responses"]).items():
+        kinds = "".join(f'<p class="type">{words}, as {kind}</p>' for kind, words in _content(response))
+        rows.append(f"<tr><th>{status}</th><td>{prose(str(response['description']))}{kinds}</td></tr>")
+    return f"<details><summary>Answers</summary><table>{''.join(rows)}</table></details>"
+
+
+def _content(body: object) -> Iterator[tuple[str, str]]:
+    """What a body may be: its media type, and its schema in words."""
+    content = body.get("content", {}) if isinstance(body, dict) else {}
+    return ((escape(kind), words(part["schema"])) for kind, part in content.items())
+
+
+def _try(operation: _Operation) -> str:
+    """A form that sends the request. Without a program in the page it could do nothing, and is not shown."""
+    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.told.get("parameters") or [])]
+    inputs = "".join(f'<label>{escape(name)} <input name="{escape(name)}" required></label>' for name in names)
+    asked = cast("dict[str, dict[str, JSONObject]]", operation.told.get("requestBody") or {})
+    body = ""
+    if asked:
+        example = json.dumps(asked["content"]["application/json"].get("example", {}), indent=2, ensure_ascii=False)
+        body = f'<textarea name="body" spellcheck="false" aria-label="Body">{escape(example)}</textarea>'
+    where = f'data-method="{operation.method}" data-path="{escape(operation.path)}"'
+    buttons = '<button>Send</button> <button type="button" class="stop" disabled>Stop</button> <output></output>'
+    return f"<form {where} hidden>{inputs}{body}<p>{buttons}</p><pre hidden></pre></form>"
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing but the style and the program that stand in the page, and requests to the gateway it came from."""
+    rules = (
+        "default-src 'none'",
+        f"style-src '{_hash(style)}'",
+        f"script-src '{_hash(script)}'",
+        "img-src data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+    return "; ".join(rules)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,5 +1,0 @@
-"""Figures for Prometheus."""
-
-from dragoman.server.metrics.endpoint import Metrics
-
-__all__ = ["Metrics"]

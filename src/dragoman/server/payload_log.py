@@ -1,0 +1,67 @@
+"""What people write and what they are answered, for the log at debug and trace: only where its owner wants it."""
+
+import json
+from collections.abc import Sequence
+from typing import cast
+
+import structlog
+
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.events import BlockDelta, Event
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.base import DecodedRequest
+from dragoman.runs.run import Run
+from dragoman.server.context import RequestContext
+
+log = structlog.get_logger("dragoman.payloads")
+
+
+def log_request(exchange: RequestContext, raw: bytes) -> None:
+    """Write a request as it came."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
+    log.debug("request.body", request=exchange.id, headers=headers, body=_readable(raw))
+
+
+def log_understood(exchange: RequestContext, decoded: DecodedRequest) -> None:
+    """Write what was understood of it: what Claude is asked."""
+    warnings = [{"code": notice.code, "param": notice.param, "detail": notice.detail} for notice in decoded.notices]
+    log.debug("request.understood", request=exchange.id, body=decoded.body, warnings=warnings or None)
+
+
+def log_event(run: Run, event: Event) -> None:
+    """Write what happened in a run, at trace."""
+    log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_shown(event))
+
+
+def log_answers(exchange: RequestContext) -> None:
+    """Write what was said in all runs of a request, each answer once."""
+    for run in exchange.runs:
+        try:
+            message = run.said().message
+        except UpstreamFailed:  # it failed before its first word: `http.error` and `run.end` say so
+            continue
+        log.debug("answer.message", request=exchange.id, run=run.id, message=message)
+        if calls := _calls(cast("Sequence[JSONObject]", message["content"])):
+            log.debug("answer.tool_calls", request=exchange.id, run=run.id, calls=calls)
+
+
+def _readable(raw: bytes) -> object:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _shown(event: Event) -> object:
+    """An event; a piece of an answer by its length alone, since half a secret would not be known for one."""
+    if not isinstance(event, BlockDelta):
+        return event
+    delta = cast("JSONObject", event.raw["delta"])
+    lengths = {key: len(value) for key, value in delta.items() if isinstance(value, str) and key != "type"}
+    return {"index": event.index, "type": delta.get("type"), "characters": lengths}
+
+
+def _calls(content: Sequence[JSONObject]) -> list[JSONObject]:
+    return [
+        {key: block.get(key) for key in ("id", "name", "input")} for block in content if block.get("type") == "tool_use"
+    ]

@@ -1,0 +1,1 @@
+"""Stored responses: jobs that create them, and the endpoints that read them."""

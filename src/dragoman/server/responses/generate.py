@@ -1,0 +1,158 @@
+"""Questions whose answers are kept.
+
+Requests that go on from a kept response.
+"""
+
+from functools import partial
+
+from starlette.types import Receive
+
+from dragoman.core.errors import InvalidRequest
+from dragoman.dialects.base import DecodedRequest, ResponseIdentity, StorageOptions, StoringDialect
+from dragoman.dialects.responses.continuation import Past, previous_response_id
+from dragoman.dialects.responses.dialect import InputTokensDialect, ResponsesDialect
+from dragoman.runs.engine import Engine
+from dragoman.server.catalog import LiveCatalog
+from dragoman.server.collect import RunGroup
+from dragoman.server.context import RequestContext
+from dragoman.server.disconnect import CancelOnDisconnect, ClientGone
+from dragoman.server.generate import GenerateHandler, short
+from dragoman.server.options import ServerOptions
+from dragoman.server.payload_log import log_answers
+from dragoman.server.replies import json_reply, rate_headers, warning_headers
+from dragoman.server.responses.follow import StreamFollower
+from dragoman.server.responses.job import Job, JobSpec
+from dragoman.server.responses.shelf import StoredResponseService
+from dragoman.server.responses.store import Lease, ResponseWriter
+
+
+class StoringHandler(GenerateHandler):
+    """An ASGI endpoint that answers questions in one dialect, and keeps those answers that are to be kept.
+
+    Args:
+        codec: The dialect.
+        engine: Runs them.
+        catalog: The models.
+        options: The server's part of the settings.
+    """
+
+    def __init__(self, codec: StoringDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        super().__init__(codec, engine, catalog, options)
+        self._keeping_codec = codec
+        self._shelf = options.shelf
+
+    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+        shelf, keeping = self._shelf, decoded.keeping
+        if shelf is None or keeping is None:
+            await super()._serve(exchange, receive, decoded)
+            return
+        job: Job | None = None
+        try:
+            async with CancelOnDisconnect(receive):
+                if decoded.media:
+                    await self._fill(exchange, decoded)
+                job = await self._begin(exchange, decoded, keeping, shelf)
+                await self._show(exchange, decoded, keeping, job)
+        except ClientGone:
+            if job is not None and keeping.asked:
+                exchange.runs = ()  # they are counted when they end
+                await job.outlive()
+            raise
+        finally:
+            if job is not None and not job.lasting:
+                await job.cancel()
+            if self._options.payloads:
+                log_answers(exchange)
+
+    async def _begin(
+        self, exchange: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, shelf: StoredResponseService
+    ) -> Job:
+        submit = self._submission(exchange, decoded)
+        choices = RunGroup(trace=self._options.trace)
+        for run in submit(range(decoded.choices)):
+            choices.add(run)
+        first = choices.runs[0]
+        identity, hands = ResponseIdentity(first.id, first.created), Lease(exchange.client, shelf.jobs.holder)
+        keeper = ResponseWriter(shelf.archive, self._keeping_codec.documents, decoded, identity, hands)
+        try:
+            if keeping.background:
+                await keeper.begin()
+            else:
+                exchange.runs = choices.every
+        except BaseException:
+            await choices.cancel("cannot be kept")
+            raise
+        job = Job(JobSpec(self._keeping_codec, decoded, submit), choices, keeper, lasting=keeping.background)
+        shelf.jobs.start(job)
+        return job
+
+    async def _show(self, exchange: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, job: Job) -> None:
+        if decoded.stream:
+            exchange.notices = job.notices
+            headers = partial(self._headers, exchange, job.choices.runs)
+            await StreamFollower(exchange, self._options.heartbeat, headers).job(job)
+            return
+        body = self._keeping_codec.documents.shown(job.begun) if keeping.background and job.begun else await job.made()
+        exchange.notices = job.notices
+        exchange.asked["warnings"] = short(exchange.notices)
+        await json_reply(200, body, self._headers(exchange, job.choices.runs)).send(exchange.send)
+
+
+class ResponsesHandler(StoringHandler):
+    """An ASGI endpoint of `/v1/responses`.
+
+    Args:
+        codec: The dialect.
+        engine: Runs them.
+        catalog: The models.
+        options: The server's part of the settings.
+    """
+
+    def __init__(self, codec: ResponsesDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        super().__init__(codec, engine, catalog, options)
+        self._responses = codec
+
+    async def _decode(self, raw: bytes, exchange: RequestContext) -> DecodedRequest:
+        previous = previous_response_id(raw) if self._shelf else None
+        if self._shelf is None or previous is None:
+            return await super()._decode(raw, exchange)
+        past = await self._past(self._shelf, exchange.client, previous)
+        return await self._known(lambda: self._responses.decode_after(raw, past))
+
+    async def _past(self, shelf: StoredResponseService, owner: str, id_: str) -> Past:
+        documents = self._responses.documents
+        await shelf.entry(owner, id_, documents)  # one that was abandoned is found to have failed
+        chain = await shelf.archive.chain(owner, id_)
+        if not chain or chain[0].parent is not None or chain[-1].kind != documents.kind:
+            raise InvalidRequest(
+                f"There is no response `{id_[:80]}` to go on from, or not all of its conversation is kept any more. "
+                "Send the earlier items in `input`.",
+                code="previous_response_not_found",
+                param="previous_response_id",
+            )
+        return documents.past([entry.body for entry in chain])
+
+
+class InputTokensHandler(ResponsesHandler):
+    """An ASGI endpoint that reads a request for a response, and has its prompt counted instead.
+
+    Args:
+        codec: The dialect.
+        engine: Has it counted.
+        catalog: The models.
+        options: The server's part of the settings.
+    """
+
+    def __init__(self, codec: InputTokensDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        super().__init__(codec, engine, catalog, options)
+        self._counting = codec
+
+    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+        async with CancelOnDisconnect(receive):
+            await self._options.fill_media(decoded.media)
+            counted = await self._engine.count_tokens(
+                decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client
+            )
+        headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]
+        body = self._counting.counted(counted.get("input_tokens"))
+        await json_reply(200, body, headers).send(exchange.send)

@@ -1,0 +1,264 @@
+"""The tables of an archive, and what keeps them within their limits.
+
+An archive in a file: SQLite.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import structlog
+
+from dragoman.core.errors import StoreFailed
+from dragoman.stores.base import ArchiveLimits, EntryPage, EntryQuery, FoundEntry, StoredEntry
+from dragoman.stores.sqlite.database import Database
+
+ARCHIVE = (
+    (
+        """
+        CREATE TABLE entries (
+            place INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            owner TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            model TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            parent TEXT,
+            labels TEXT NOT NULL,
+            until REAL NOT NULL,
+            holder TEXT,
+            lease REAL,
+            body BLOB NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX entries_until ON entries (until)",
+        "CREATE INDEX entries_parent ON entries (parent) WHERE parent IS NOT NULL",
+        "CREATE INDEX entries_holder ON entries (holder) WHERE holder IS NOT NULL",
+        "CREATE INDEX entries_list ON entries (owner, kind, place)",
+        """
+        CREATE TABLE events (
+            id TEXT NOT NULL REFERENCES entries (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            data BLOB NOT NULL,
+            PRIMARY KEY (id, number)
+        ) STRICT, WITHOUT ROWID
+        """,
+        # Counted as they come and go: a sum over all entries with each new one would be slow.
+        "CREATE TABLE totals (entries INTEGER NOT NULL, size INTEGER NOT NULL) STRICT",
+        "INSERT INTO totals VALUES (0, 0)",
+        """
+        CREATE TRIGGER entries_added AFTER INSERT ON entries
+        BEGIN UPDATE totals SET entries = entries + 1, size = size + length(new.body); END
+        """,
+        """
+        CREATE TRIGGER entries_changed AFTER UPDATE OF body ON entries
+        BEGIN UPDATE totals SET size = size + length(new.body) - length(old.body); END
+        """,
+        """
+        CREATE TRIGGER entries_gone AFTER DELETE ON entries
+        BEGIN UPDATE totals SET entries = entries - 1, size = size - length(old.body); END
+        """,
+        """
+        CREATE TRIGGER events_added AFTER INSERT ON events
+        BEGIN UPDATE totals SET size = size + length(new.data); END
+        """,
+        """
+        CREATE TRIGGER events_gone AFTER DELETE ON events
+        BEGIN UPDATE totals SET size = size - length(old.data); END
+        """,
+    ),
+)
+"""The versions of the file."""
+
+_LEAF = "NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.parent = entries.id)"
+_IDLE = "(lease IS NULL OR lease <= :now)"
+
+
+def expire(db: sqlite3.Connection, now: float) -> None:
+    """Delete what is too old or was deleted, as far as nothing goes on from it."""
+    asked = f"DELETE FROM entries WHERE until <= :now AND {_IDLE} AND {_LEAF}"  # noqa: S608 - constants
+    while db.execute(asked, {"now": now}).rowcount:
+        pass  # what it went on from may be free now
+
+
+def shrink(db: sqlite3.Connection, now: float, entries: int, size: int, newest: str) -> None:
+    """Delete until there is not too much, the longest untouched conversation first, from its end."""
+    oldest = f"SELECT id FROM entries WHERE id != :newest AND {_IDLE} AND {_LEAF} ORDER BY place LIMIT 1"  # noqa: S608 - constants
+    while True:
+        count, held = db.execute("SELECT entries, size FROM totals").fetchone()
+        if count <= entries and held <= size:
+            return
+        asked = f"DELETE FROM entries WHERE id = ({oldest})"  # noqa: S608 - constants
+        if not db.execute(asked, {"now": now, "newest": newest}).rowcount:
+            return
+
+
+_FIELDS = "id, owner, kind, model, created, parent, labels, body"
+_CHAIN = f"""
+WITH RECURSIVE chain(id, depth) AS (
+    SELECT id, 0 FROM entries WHERE id = ? AND owner = ? AND until > ?
+    UNION ALL
+    SELECT entries.parent, depth + 1 FROM chain JOIN entries USING (id) WHERE entries.parent IS NOT NULL
+)
+SELECT {_FIELDS} FROM chain JOIN entries USING (id) ORDER BY depth DESC
+"""  # noqa: S608 - constants
+
+_Row: TypeAlias = tuple[str, str, str, str, int, str | None, str, bytes]
+_T = TypeVar("_T")
+
+log = structlog.get_logger("dragoman.stores")
+
+
+class SQLiteResponseArchive:
+    """An archive of one machine; several processes may share its file, which is readable by its owner alone.
+
+    Args:
+        path: The file.
+        limits: How much is kept.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self, path: Path, limits: ArchiveLimits | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = Database(path, ARCHIVE)
+        self._limits = limits or ArchiveLimits()
+        self._clock = clock
+
+    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
+        """See `Archive.add`."""
+        await self._write(lambda db: self._add(db, entry, holder))
+
+    async def get(self, owner: str, id_: str) -> FoundEntry | None:
+        """See `Archive.get`."""
+        return await self._read(lambda db: self._get(db, owner, id_))
+
+    async def chain(self, owner: str, id_: str) -> Sequence[StoredEntry]:
+        """See `Archive.chain`."""
+        asked = (id_, owner, self._clock())
+        return await self._read(lambda db: [_entry(row) for row in db.execute(_CHAIN, asked).fetchall()])
+
+    async def page(self, owner: str, query: EntryQuery) -> EntryPage | None:
+        """See `Archive.page`."""
+        return await self._read(lambda db: self._page(db, owner, query))
+
+    async def change(self, entry: StoredEntry) -> bool:
+        """See `Archive.change`."""
+        asked = "UPDATE entries SET labels = ?, body = ? WHERE id = ? AND owner = ? AND until > ?"
+        values = (json.dumps(dict(entry.labels)), entry.body, entry.id, entry.owner, self._clock())
+        return bool(await self._write(lambda db: db.execute(asked, values).rowcount))
+
+    async def delete(self, owner: str, id_: str) -> bool:
+        """See `Archive.delete`."""
+        return await self._write(lambda db: self._delete(db, owner, id_))
+
+    async def renew(self, holder: str) -> frozenset[str]:
+        """See `Archive.renew`."""
+        asked = "UPDATE entries SET lease = ? WHERE holder = ? RETURNING id"
+        values = (self._clock() + self._limits.lease, holder)
+        return await self._write(lambda db: frozenset(id_ for (id_,) in db.execute(asked, values).fetchall()))
+
+    async def settle(self, id_: str, body: bytes) -> bool:
+        """See `Archive.settle`."""
+        asked = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
+        return bool(await self._write(lambda db: db.execute(asked, (body, id_)).rowcount))
+
+    async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
+        """See `Archive.append`."""
+        asked = "INSERT OR IGNORE INTO events SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM entries WHERE id = ?)"
+        rows = [(id_, number, data, id_) for number, data in enumerate(events, first)]
+        await self._write(lambda db: db.executemany(asked, rows).close())
+
+    async def events(self, id_: str, first: int) -> Sequence[bytes]:
+        """See `Archive.events`."""
+        asked = "SELECT data FROM events WHERE id = ? AND number >= ? ORDER BY number"
+        return await self._read(lambda db: [data for (data,) in db.execute(asked, (id_, first)).fetchall()])
+
+    async def aclose(self) -> None:
+        """See `Archive.aclose`."""
+        await self._database.aclose()
+
+    async def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._failures():
+            return await self._database.read(work)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._failures():
+            return await self._database.write(work)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            log.error("archive.broke", path=str(self._database.path), error=str(error))  # noqa: TRY400 - said to clients
+            raise StoreFailed(
+                "What is kept cannot be read or written now; the gateway's log says why. Ask with `store: false` to "
+                "go without.",
+            ) from error
+
+    # In the thread.
+
+    def _add(self, db: sqlite3.Connection, entry: StoredEntry, holder: str | None) -> None:
+        now = self._clock()
+        row = (entry.id, entry.owner, entry.kind, entry.model, entry.created, entry.parent)
+        lease = now + self._limits.lease if holder else None
+        more = (json.dumps(dict(entry.labels)), now + self._limits.ttl, holder, lease, entry.body)
+        db.execute("INSERT OR IGNORE INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *more))
+        expire(db, now)
+        shrink(db, now, self._limits.entries, self._limits.size, entry.id)
+
+    def _get(self, db: sqlite3.Connection, owner: str, id_: str) -> FoundEntry | None:
+        now = self._clock()
+        asked = f"SELECT {_FIELDS}, lease FROM entries WHERE id = ? AND owner = ? AND until > ?"  # noqa: S608 - constant
+        row = db.execute(asked, (id_, owner, now)).fetchone()
+        if row is None:
+            return None
+        *fields, lease = row
+        held = lease is not None
+        return FoundEntry(_entry(tuple(fields)), pending=held and lease > now, abandoned=held and lease <= now)
+
+    def _page(self, db: sqlite3.Connection, owner: str, query: EntryQuery) -> EntryPage | None:
+        now = self._clock()
+        where, values = ["owner = ?", "kind = ?", "until > ?", "holder IS NULL"], [owner, query.kind, now]
+        if query.after is not None:
+            place = "SELECT place FROM entries WHERE id = ? AND owner = ? AND kind = ? AND until > ?"
+            found = db.execute(place, (query.after, owner, query.kind, now)).fetchone()
+            if found is None:
+                return None
+            where.append("place > ?" if query.order == "asc" else "place < ?")
+            values.append(found[0])
+        if query.model is not None:
+            where.append("model = ?")
+            values.append(query.model)
+        for key, value in query.labels.items():
+            where.append("EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)")
+            values += [key, value]
+        asked = f"SELECT {_FIELDS} FROM entries WHERE {' AND '.join(where)} ORDER BY place {query.order} LIMIT ?"  # noqa: S608 - constants
+        rows = db.execute(asked, (*values, query.limit + 1)).fetchall()
+        return EntryPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
+
+    def _delete(self, db: sqlite3.Connection, owner: str, id_: str) -> bool:
+        now = self._clock()
+        asked = "UPDATE entries SET until = 0, holder = NULL, lease = NULL WHERE id = ? AND owner = ? AND until > ?"
+        done = db.execute(asked, (id_, owner, now)).rowcount
+        expire(db, now)
+        return bool(done)
+
+
+def _entry(row: _Row) -> StoredEntry:
+    id_, owner, kind, model, created, parent, labels, body = row
+    return StoredEntry(
+        id=id_,
+        owner=owner,
+        kind=kind,
+        model=model,
+        created=created,
+        parent=parent,
+        labels=json.loads(labels),
+        body=body,
+    )

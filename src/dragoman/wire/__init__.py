@@ -1,1 +1,0 @@
-"""Dialects of clients, to and from the conversation and events of the core. Pure: no I/O, no framework."""

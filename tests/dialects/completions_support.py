@@ -1,0 +1,47 @@
+"""What the tests of the text completions dialect share."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from chat_support import IDENTITY, OLD
+
+from dragoman.core.accumulate import AccumulatedMessage
+from dragoman.core.catalog import Catalog
+from dragoman.core.events import MessageEvent
+from dragoman.core.messages import JSON
+from dragoman.dialects.base import DialectOptions
+from dragoman.dialects.completions.dialect import CompletionsDialect
+from dragoman.dialects.completions.request import CompletionRequest
+
+
+def codec(**options: Any) -> CompletionsDialect:
+    """The codec, with the operator's options."""
+    return CompletionsDialect(Catalog, DialectOptions(**options))
+
+
+def raw(prompt: JSON, *, model: str = OLD, **fields: JSON) -> bytes:
+    """A request's body."""
+    return json.dumps({"model": model, "prompt": prompt, **fields}).encode()
+
+
+def decode(prompt: JSON, *, model: str = OLD, **fields: JSON) -> CompletionRequest:
+    """Decode a request with the default options."""
+    return codec().decode(raw(prompt, model=model, **fields))
+
+
+def said(request: CompletionRequest) -> list[tuple[str, str]]:
+    """The code and field of each notice."""
+    return [(notice.code, notice.param) for notice in request.notices]
+
+
+def plain(request: CompletionRequest, *answers: AccumulatedMessage) -> Any:
+    """The plain answer's body, parsed."""
+    return json.loads(codec().encode(request, IDENTITY, answers))
+
+
+def streamed(request: CompletionRequest, *runs: Sequence[MessageEvent]) -> bytes:
+    """The whole stream, one run after the other."""
+    stream = codec().encode_stream(request, IDENTITY)
+    out = [stream.feed(event, choice) for choice, run in enumerate(runs) for event in run]
+    return b"".join([*out, stream.finish()])

@@ -1,0 +1,227 @@
+"""A wish for an agent, as clients of every dialect of conversations write it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import InvalidRequest, NotFound, UnsupportedFeature
+from dragoman.core.messages import AgentTask
+from dragoman.dialects.base import DecodedRequest
+from dragoman.dialects.chat.dialect import ChatDialect
+from dragoman.dialects.completions.dialect import CompletionsDialect
+from dragoman.dialects.messages.dialect import MessagesDialect
+from dragoman.dialects.responses.dialect import ResponsesDialect
+
+OLD = "claude-sonnet-4-5"
+Decode = Callable[..., DecodedRequest]
+
+
+def chat(**fields: object) -> DecodedRequest:
+    """Decode a chat request."""
+    body = {"model": OLD, "messages": [{"role": "user", "content": "ping"}], **fields}
+    return ChatDialect(Catalog()).decode(json.dumps(body).encode())
+
+
+def responses(**fields: object) -> DecodedRequest:
+    """Decode a responses request."""
+    return ResponsesDialect(Catalog).decode(json.dumps({"model": OLD, "input": "ping", **fields}).encode())
+
+
+def messages(**fields: object) -> DecodedRequest:
+    """Decode a request of Anthropic's own dialect."""
+    body = {"model": OLD, "max_tokens": 50, "messages": [{"role": "user", "content": "ping"}], **fields}
+    return MessagesDialect(Catalog).decode(json.dumps(body).encode())
+
+
+EACH = pytest.mark.parametrize("decode", [chat, responses, messages], ids=["chat", "responses", "messages"])
+
+WHOLE: dict[str, Any] = {
+    "mode": "agent",
+    "working_directory": "/srv/app",
+    "permission_mode": "acceptEdits",
+    "tools": ["Read", "Bash"],
+    "add_dirs": ["/srv/lib"],
+    "mcp_servers": {"docs": {"type": "http", "url": "https://docs.example", "headers": {"X-Api-Key": "k"}}},
+    "max_turns": 7,
+    "max_budget_usd": 0.5,
+}
+TASK = AgentTask(
+    working_directory="/srv/app",
+    permission_mode="acceptEdits",
+    tools=("Read", "Bash"),
+    add_dirs=("/srv/lib",),
+    mcp_servers=WHOLE["mcp_servers"],
+    max_turns=7,
+    max_budget_usd=0.5,
+)
+
+
+def camel(name: str) -> str:
+    """`max_turns` as `maxTurns`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+@EACH
+@pytest.mark.parametrize("write", [str, camel], ids=["snake", "camel"])
+def test_every_field(decode: Decode, write: Callable[[str], str]) -> None:
+    """In snake case and in camel case; what stands in servers is left as it is, and nothing of it is sent."""
+    decoded = decode(claude={write(key): value for key, value in WHOLE.items()})
+    assert decoded.terms.agent == TASK
+    assert decoded.body == decode().body
+    assert decoded.notices == ()
+
+
+@EACH
+def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
+    """With or without the field."""
+    decoded = decode(model="sonnet:agent")
+    assert decoded.terms.agent == AgentTask()
+    assert decoded.resolved.model.id == "claude-sonnet-5-5"
+    assert decode(model="sonnet:agent", claude={"max_turns": 3}).terms.agent == AgentTask(max_turns=3)
+    with pytest.raises(NotFound):
+        decode(model="sonet:agent")
+
+
+@EACH
+def test_no_agent(decode: Decode) -> None:
+    """Nothing, and what says so, asks for none."""
+    for field in (None, {}, {"mode": "chat"}, {"mode": None, "tools": None}):
+        decoded = decode(claude=field)
+        assert decoded.terms.agent is None
+        assert decoded.notices == ()
+    ignored = decode(claude={"mode": "chat", "max_turns": 3})
+    assert [(notice.code, notice.param) for notice in ignored.notices] == [("ignored", "claude.max_turns")]
+
+
+@EACH
+def test_the_fields_mean_nothing_else(decode: Decode) -> None:
+    """So a directory alone asks for an agent too."""
+    assert decode(claude={"workingDirectory": "/srv"}).terms.agent == AgentTask(working_directory="/srv")
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("field", "code", "param"),
+    [
+        ({"mode": "agent", "sudo": True}, "unknown_parameter", "claude.sudo"),
+        ({"mode": "god"}, "invalid_value", "claude.mode"),
+        ({"permission_mode": "yolo"}, "invalid_value", "claude.permission_mode"),
+        ({"max_turns": 0}, "invalid_value", "claude.max_turns"),
+        ({"maxBudgetUsd": 0}, "invalid_value", "claude.max_budget_usd"),
+        ({"tools": ["--dangerously-skip-permissions"]}, "invalid_value", "claude.tools[0]"),
+        ({"tools": ["Read", "Bash(rm *)"]}, "invalid_value", "claude.tools[1]"),
+        ({"tools": ["Read,Bash"]}, "invalid_value", "claude.tools[0]"),
+        ({"tools": ["Bash\n"]}, "invalid_value", "claude.tools[0]"),
+        ({"max_turns": 1, "maxTurns": 9}, "invalid_value", "claude.max_turns"),
+        ({"env": {"PATH": "/x"}}, "unknown_parameter", "claude.env"),
+        ({"settings": {}}, "unknown_parameter", "claude.settings"),
+        ({"tools": "Bash"}, "invalid_type", "claude.tools"),
+        ({"add_dirs": [1]}, "invalid_type", "claude.add_dirs[0]"),
+        ({"mcp_servers": {"a b": {}}}, "invalid_value", "claude.mcp_servers"),
+        ({"mcp_servers": {"ab\n": {}}}, "invalid_value", "claude.mcp_servers"),
+    ],
+)
+def test_what_makes_no_sense(decode: Decode, field: dict[str, Any], code: str, param: str) -> None:
+    """Is refused by its name; nothing that bears on what an agent may do is ignored."""
+    with pytest.raises(InvalidRequest) as caught:
+        decode(claude=field)
+    assert caught.value.code == code
+    assert (caught.value.param or "").startswith(param)
+
+
+FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [FUNCTION]),
+        ("functions", [FUNCTION["function"]]),
+        ("n", 2),
+        ("response_format", {"type": "json_object"}),
+        ("web_search_options", {}),
+    ],
+)
+def test_what_does_not_go_with_one_in_chat(field: str, value: object) -> None:
+    """Tools of the client's, several answers, a format."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        chat(claude={"mode": "agent"}, **{field: value})
+    assert caught.value.param == field
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("tools", [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]),
+        ("text.format", {"format": {"type": "json_object"}}),
+    ],
+)
+def test_what_does_not_go_with_one_in_responses(param: str, value: object) -> None:
+    """The same."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        responses(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("tools", [{"name": "weather", "input_schema": {"type": "object"}}]),
+        ("tool_choice", {"type": "any"}),
+        ("mcp_servers", [{"type": "url", "url": "https://a.example", "name": "a"}]),
+        ("output_config.format", {"format": {"type": "json_schema", "schema": {}}}),
+    ],
+)
+def test_what_does_not_go_with_one_in_messages(param: str, value: object) -> None:
+    """The same."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        messages(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
+    assert caught.value.param == param
+
+
+def test_a_rule_in_the_place_of_a_tools_name() -> None:
+    """Whoever writes one is told who may."""
+    with pytest.raises(InvalidRequest, match="--allow-tool"):
+        chat(claude={"tools": ["Bash(git *)"]})
+
+
+def test_no_agent_for_a_text_to_go_on_from() -> None:
+    """Text completions are no conversation: said so, and not that there is no such model."""
+    body = json.dumps({"model": "sonnet:agent", "prompt": "Once"}).encode()
+    with pytest.raises(UnsupportedFeature, match="/v1/chat/completions"):
+        CompletionsDialect(Catalog).decode(body)
+
+
+def test_what_an_agent_did_is_not_sent_to_claude() -> None:
+    """It comes back as thinking that nobody signed, which Claude would refuse: left out, and said so."""
+    done = {"type": "thinking", "thinking": "Bash {}", "signature": ""}
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "signed"}
+    said = {"type": "text", "text": "There."}
+    ask = {"role": "user", "content": "ping"}
+    decoded = messages(
+        messages=[
+            ask,
+            {"role": "assistant", "content": [done, thought, said]},
+            ask,
+            {"role": "assistant", "content": [done]},
+            ask,
+        ]
+    )
+    assert [message["role"] for message in decoded.body["messages"]] == ["user", "assistant", "user", "user"]
+    assert decoded.body["messages"][1]["content"] == [thought, said]
+    assert [(notice.code, notice.param) for notice in decoded.notices] == [
+        ("ignored", "messages[1].content"),
+        ("ignored", "messages[3].content"),
+    ]
+
+
+def test_no_prefill() -> None:
+    """An agent begins its own answer."""
+    messages = [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "po"}]
+    with pytest.raises(UnsupportedFeature) as caught:
+        chat(messages=messages, claude={"mode": "agent"})
+    assert caught.value.code == "unsupported_prefill"

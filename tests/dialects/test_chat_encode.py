@@ -1,0 +1,211 @@
+"""Whole answers as chat completions."""
+
+from collections.abc import Sequence
+
+import pytest
+from chat_answers import ANSWERS, CITED, CUT, NOW, PARIS, REDACTED, TEXT, THINKING
+from chat_support import (
+    IDENTITY,
+    WEATHER,
+    both,
+    codec,
+    decode,
+    plain,
+    script,
+    text,
+)
+from openai_spec import assert_valid
+
+from dragoman.core.accumulate import accumulate
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.chat.request import ChatRequest
+
+JSON_MODE: JSONObject = {"type": "json_object"}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_every_answer_is_valid_by_the_published_description(case: str) -> None:
+    """Whatever the model says."""
+    blocks, stop_reason = ANSWERS[case]
+    assert_valid("CreateChatCompletionResponse", plain(decode(), accumulate(script(blocks, stop_reason))))
+
+
+def test_the_frame() -> None:
+    """Ids of the run, the model that answered, and a fingerprint that changes only with it."""
+    body = plain(decode(model="sonnet"), accumulate(script([TEXT])))
+    assert body["id"] == "chatcmpl-0123456789abcdef0123456789abcdef"
+    assert (body["object"], body["created"], body["model"]) == (
+        "chat.completion",
+        IDENTITY.created,
+        "claude-sonnet-5-5",
+    )
+    assert body["system_fingerprint"].startswith("fp_")
+    assert body["system_fingerprint"] != plain(decode(model="opus"), accumulate(script([TEXT])))["system_fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("text", "stop"),
+        ("stopped", "stop"),
+        ("cut", "length"),
+        ("window", "length"),
+        ("called", "tool_calls"),
+        ("call_cut", "length"),
+        ("refused", "content_filter"),
+        ("of_tomorrow", "stop"),
+    ],
+)
+def test_finish_reasons(case: str, reason: str) -> None:
+    """Each reason of the API, and one that does not exist yet."""
+    assert both(decode(), *ANSWERS[case])["finish_reason"] == reason
+
+
+def test_text() -> None:
+    """All keys of a message are there, and no others."""
+    assert both(decode(), [TEXT]) == {
+        "index": 0,
+        "message": {"role": "assistant", "content": TEXT["text"], "refusal": None, "annotations": []},
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+
+
+def test_no_text_is_null() -> None:
+    """As OpenAI says it."""
+    assert both(decode(), [PARIS], "tool_use")["message"]["content"] is None
+    assert both(decode(), [])["message"]["content"] is None
+
+
+def test_thinking() -> None:
+    """Readable, and with the signatures that let it come back."""
+    message = both(decode(), [THINKING, REDACTED, TEXT])["message"]
+    assert message["reasoning_content"] == "Let me see."
+    assert message["reasoning_details"] == [
+        {
+            "type": "reasoning.text",
+            "text": "Let me see.",
+            "signature": "sig==",
+            "format": "anthropic-claude-v1",
+            "index": 0,
+        },
+        {"type": "reasoning.encrypted", "data": "b64==", "format": "anthropic-claude-v1", "index": 1},
+    ]
+
+
+def test_thinking_that_is_kept_back_has_details_only() -> None:
+    """There is nothing to read, but something to send back."""
+    message = both(decode(), [{**THINKING, "thinking": ""}, TEXT])["message"]
+    assert "reasoning_content" not in message
+    assert message["reasoning_details"][0]["signature"] == "sig=="
+
+
+def test_thinking_survives_the_round_trip() -> None:
+    """What is sent back is what the API said."""
+    message = both(decode(), [THINKING, REDACTED, TEXT, PARIS], "tool_use")["message"]
+    result: JSONObject = {"role": "tool", "tool_call_id": "toolu_1", "content": "21"}
+    turns = decode([{"role": "user", "content": "hi"}, message, result]).body["messages"]
+    assert turns[1]["content"] == [THINKING, REDACTED, TEXT, PARIS]
+
+
+def test_calls() -> None:
+    """Ids are the model's own, arguments as it wrote them; without any they are an empty object."""
+    assert both(decode(), [PARIS, NOW], "tool_use")["message"]["tool_calls"] == [
+        {
+            "id": "toolu_1",
+            "type": "function",
+            "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+        },
+        {"id": "toolu_2", "type": "function", "function": {"name": "get_time", "arguments": "{}"}},
+    ]
+
+
+def test_arguments_that_were_cut_stay_as_they_are() -> None:
+    """The client sees what there is."""
+    call = both(decode(), [CUT], "max_tokens")["message"]["tool_calls"][0]
+    assert call["function"]["arguments"] == '{"city": "Pa'
+
+
+def test_legacy_functions_are_answered_in_their_own_form() -> None:
+    """One call, without an id."""
+    choice = both(decode(functions=[{"name": "get_weather"}]), [PARIS, NOW], "tool_use")
+    assert choice["finish_reason"] == "function_call"
+    assert choice["message"]["function_call"] == {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+    assert "tool_calls" not in choice["message"]
+
+
+def test_citations_name_their_part_of_the_text() -> None:
+    """Each page once a passage; what is no page is no annotation."""
+    message = both(decode(), [text("🦊 So: "), CITED, CITED])["message"]
+    assert message["content"] == "🦊 So: It rains.It rains."
+    found = [note["url_citation"] for note in message["annotations"]]
+    assert [(note["url"], note["title"]) for note in found] == [
+        ("https://a.test/", "A"),
+        ("https://b.test/", "https://b.test/"),
+    ] * 2
+    assert [message["content"][note["start_index"] : note["end_index"]] for note in found] == ["It rains."] * 4
+    assert (found[0]["start_index"], found[2]["start_index"]) == (6, 15)
+
+
+def test_a_refusal_is_explained() -> None:
+    """By the API's words, or by ours where it has none."""
+    details: JSONObject = {"type": "refusal", "category": "cyber", "explanation": "This could do harm."}
+    message = both(decode(), [TEXT], "refusal", stop_details=details)["message"]
+    assert (message["content"], message["refusal"]) == (TEXT["text"], "This could do harm.")
+    for nothing in (None, {**details, "explanation": None}):
+        assert "declined" in both(decode(), [], "refusal", stop_details=nothing)["message"]["refusal"]
+
+
+def test_usage_counts_all_of_the_prompt_and_only_the_cached_as_cached() -> None:
+    """From the API's figures."""
+    assert plain(decode(), accumulate(script([TEXT])))["usage"] == {
+        "prompt_tokens": 30,
+        "completion_tokens": 11,
+        "total_tokens": 41,
+        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 3, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 4,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def test_choices_have_their_index_and_their_usage_is_added_up() -> None:
+    """`n` answers are `n` calls of the API."""
+    body = plain(decode(n=2), accumulate(script([text("a")])), accumulate(script([text("b")])))
+    assert [(choice["index"], choice["message"]["content"]) for choice in body["choices"]] == [(0, "a"), (1, "b")]
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (60, 22)
+
+
+def _faults(request: ChatRequest, *answers: Sequence[JSONObject]) -> dict[int, str | None]:
+    found = codec().faults(request, [accumulate(script(blocks)) for blocks in answers])
+    return {choice: fault.code for choice, fault in found.items()}
+
+
+def test_a_structured_answer_that_does_not_fit_is_at_fault() -> None:
+    """By its place, and exactly: words around it or a code fence make it another answer."""
+    request = decode(response_format=JSON_MODE, n=4)
+    fenced = text("```json\n{}\n```")
+    wrong = _faults(request, [text("{"), text("}")], [text("Sure! {}")], [THINKING, text("{}")], [fenced])
+    assert wrong == {1: "schema_mismatch", 3: "schema_mismatch"}
+    assert _faults(decode(), [text("Sure! {}")]) == {}
+
+
+def test_a_call_beside_a_format_is_not_held_to_it() -> None:
+    """The text comes in a later turn."""
+    request = decode(response_format=JSON_MODE, tools=[WEATHER])
+    assert _faults(request, [text("I look."), PARIS]) == {}
+    assert both(request, [text("I look."), PARIS], "tool_use")["finish_reason"] == "tool_calls"
+
+
+def test_arguments_that_do_not_fit_are_a_warning_with_its_place() -> None:
+    """The client gets them all the same."""
+    wrong: JSONObject = {**PARIS, "input": {"town": "Paris"}}
+    request = decode(tools=[WEATHER], n=2)
+    found = codec().review(request, [accumulate(script([PARIS])), accumulate(script([TEXT, NOW, wrong, CUT]))])
+    assert [(notice.code, notice.param) for notice in found] == [
+        ("schema_mismatch", "choices[1].message.tool_calls[1].function.arguments"),
+        ("schema_mismatch", "choices[1].message.tool_calls[2].function.arguments"),
+    ]

@@ -1,0 +1,86 @@
+"""Vectors as OpenAI sends them."""
+
+import base64
+import json
+import math
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai_spec import assert_valid
+
+from dragoman.core.errors import InvalidRequest
+from dragoman.dialects.base import DialectOptions
+from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
+from dragoman.dialects.embeddings.request import EmbeddingsRequest
+from dragoman.dialects.embeddings.response import shortened
+
+CODEC = EmbeddingsDialect("mini", {}, DialectOptions())
+FLOATS = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40)
+
+
+def packed(*numbers: float) -> bytes:
+    """A vector as the model gives it."""
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def answer(*vectors: bytes, **asked: Any) -> Any:
+    """The answer to a request."""
+    request = EmbeddingsRequest(inputs=("a",) * len(vectors), asked="x", **asked)
+    return json.loads(b"".join(CODEC.encode(request, vectors, 7)))
+
+
+def test_the_whole_answer() -> None:
+    """In order, with the model that answered and what it read; valid by the published description."""
+    body = answer(packed(1, 0), packed(0, 0.5))
+    assert body == {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": 0, "embedding": [1, 0]},
+            {"object": "embedding", "index": 1, "embedding": [0, 0.5]},
+        ],
+        "model": "mini",
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+    }
+    assert_valid("CreateEmbeddingResponse", body)
+
+
+@given(FLOATS)
+def test_both_formats_hold_the_very_same_numbers(numbers: list[float]) -> None:
+    """What the model made, to the last bit."""
+    vector = packed(*numbers)
+    assert packed(*answer(vector)["data"][0]["embedding"]) == vector
+    assert base64.b64decode(answer(vector, base64=True)["data"][0]["embedding"]) == vector
+
+
+@given(FLOATS, st.data())
+def test_shortened_vectors_are_of_length_one(numbers: list[float], data: st.DataObject) -> None:
+    """The same direction in fewer dimensions; where nothing is left, nothing is made up."""
+    size = data.draw(st.integers(1, len(numbers)))
+    short = struct.unpack(f"<{size}f", shortened(packed(*numbers), size))
+    length = math.hypot(*numbers[:size])
+    if length:
+        assert short == pytest.approx([number / length for number in numbers[:size]], abs=1e-6)
+    else:
+        assert short == tuple(numbers[:size])
+
+
+def test_dimensions() -> None:
+    """Fewer are cut off; as many as there are change nothing; more are refused by name."""
+    assert answer(packed(3, 4, 12), dimensions=2)["data"][0]["embedding"] == pytest.approx([0.6, 0.8])
+    assert answer(packed(3, 4, 12), dimensions=3)["data"][0]["embedding"] == [3, 4, 12]
+    with pytest.raises(InvalidRequest, match="3 at most") as caught:
+        answer(packed(3, 4, 12), dimensions=4)
+    assert caught.value.param == "dimensions"
+
+
+def test_warnings_of_what_was_made() -> None:
+    """Cut inputs, each by its place, and figures that nobody gave."""
+    assert [(n.code, n.param) for n in CODEC.warn([0, 5], None)] == [
+        ("truncated", "input[0]"),
+        ("truncated", "input[5]"),
+        ("unknown", "usage"),
+    ]
+    assert CODEC.warn([], 7) == ()

@@ -1,0 +1,118 @@
+"""Images and documents."""
+
+import base64
+
+import pytest
+from chat_support import PNG
+
+from dragoman.core.errors import InvalidRequest, UnsupportedFeature
+from dragoman.dialects.shared.conversation import document, image
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (b"\x89PNG\r\n\x1a\n....", "image/png"),
+        (b"\xff\xd8\xff\xe0....", "image/jpeg"),
+        (b"GIF87a....", "image/gif"),
+        (b"GIF89a....", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_an_images_type_is_read_from_its_bytes(data: bytes, media_type: str) -> None:
+    """Whatever the data URL calls it."""
+    block = image(f"data:image/x-wrong;name=a;base64,{_b64(data)}", "p")
+    assert block == {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": _b64(data)}}
+
+
+def test_line_breaks_and_missing_padding_are_mended() -> None:
+    """As lenient as OpenAI; the API is not."""
+    broken = PNG[:20] + "\r\n" + PNG[20:].rstrip("=")
+    source = image(f"data:image/png;base64,{broken}", "p")["source"]
+    assert isinstance(source, dict)
+    assert source["data"] == PNG
+
+
+@pytest.mark.parametrize("url", ["https://x.test/a.png", "http://x.test/a.png", "HTTPS://x.test/a.png"])
+def test_urls_are_left_for_others_to_fetch(url: str) -> None:
+    """A dialect does no I/O; whether http will do is not its affair."""
+    source = {"type": "url", "url": url}
+    assert image(url, "p") == {"type": "image", "source": source}
+    assert document(url, "a.pdf", "p") == {"type": "document", "source": source, "title": "a.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("ftp://x.test/a.png", "unsupported_image_url"),
+        ("file:///etc/passwd", "unsupported_image_url"),
+        ("no address", "invalid_image_url"),
+        ("", "invalid_image_url"),
+        ("data:image/png,abc", "invalid_data_url"),
+        ("data:image/png;base64,!!!!", "invalid_base64"),
+        (f"data:image/png;base64,{_b64(b'BM bitmap')}", "unsupported_image"),
+        ("data:image/png;base64,", "unsupported_image"),
+    ],
+)
+def test_other_images_are_refused_by_name(url: str, code: str) -> None:
+    """The field and the reason are said."""
+    with pytest.raises(InvalidRequest) as caught:
+        image(url, "messages[0].content[1].image_url.url")
+    assert (caught.value.code, caught.value.param) == (code, "messages[0].content[1].image_url.url")
+
+
+@pytest.mark.parametrize("prefix", ["", "data:application/octet-stream;base64,"])
+def test_a_pdf_is_known_by_its_bytes(prefix: str) -> None:
+    """As data URL or bare, with its name as title."""
+    data = _b64(b"%PDF-1.1\n%%EOF")
+    assert document(prefix + data, "a.pdf", "p") == {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": data},
+        "title": "a.pdf",
+    }
+
+
+def test_plain_text_becomes_a_text_document() -> None:
+    """Decoded: the API wants text as text."""
+    assert document(_b64("héllo".encode()), None, "p") == {
+        "type": "document",
+        "source": {"type": "text", "media_type": "text/plain", "data": "héllo"},
+    }
+
+
+def test_a_mark_of_byte_order_is_no_text() -> None:
+    """Some editors of Windows put one in front."""
+    assert document(_b64("\ufeffhéllo".encode()), None, "p")["source"] == {
+        "type": "text",
+        "media_type": "text/plain",
+        "data": "héllo",
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\xff\xfe\x00", "unsupported_file"),
+        (b"PK\x03\x04\x00\x00", "unsupported_file"),
+        (b"  ", "invalid_file"),
+        (b"", "invalid_file"),
+    ],
+)
+def test_other_files_are_refused(data: bytes, code: str) -> None:
+    """By name."""
+    with pytest.raises(InvalidRequest) as caught:
+        document(_b64(data), "a.bin", "p")
+    assert (caught.value.code, caught.value.param) == (code, "p")
+
+
+def test_an_unsupported_image_is_an_unsupported_feature() -> None:
+    """The cause is ours, not a fault of the request's form."""
+    with pytest.raises(UnsupportedFeature):
+        image("ftp://x.test/a.png", "p")
+    with pytest.raises(UnsupportedFeature) as caught:
+        document("file:///etc/passwd", None, "p")
+    assert caught.value.code == "unsupported_file_url"

@@ -1,0 +1,97 @@
+"""The API's limits on images, and their sizes by their headers."""
+
+import base64
+import struct
+
+import pytest
+from chat_support import NEWEST, OLD, PNG, decode
+
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.media import image_size, size_of
+from dragoman.core.messages import JSON
+
+SOF = b"\xff\xc2\x00\x11\x08" + struct.pack(">HH", 300, 400)
+
+
+def _png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        _png(400, 300),
+        b"GIF87a" + struct.pack("<HH", 400, 300),
+        b"\xff\xd8" + SOF,
+        b"\xff\xd8\xff\xe1\x00\x06....\xff\xff\xc4\x00\x02" + SOF,
+        b"RIFF....WEBPVP8 " + bytes(10) + struct.pack("<HH", 400 | 0x4000, 300),
+        b"RIFF....WEBPVP8L...." + b"\x2f" + struct.pack("<I", 399 | 299 << 14),
+        b"RIFF....WEBPVP8X" + bytes(8) + struct.pack("<HBHB", 399, 0, 299, 0),
+    ],
+)
+def test_sizes(head: bytes) -> None:
+    """Each format's own way to say it; cut anywhere before, it says nothing."""
+    assert image_size(head) == (400, 300)
+    assert image_size(head + bytes(8)) == (400, 300)
+    for end in range(len(head)):
+        assert image_size(head[:end]) is None
+
+
+@pytest.mark.parametrize("head", [b"", b"BM", b"\xff\xd8\xff\xd9", b"RIFF....WEBPXXXX" + bytes(20), b"\xff\xd8rubbish"])
+def test_no_sizes(head: bytes) -> None:
+    """What cannot be read has none."""
+    assert image_size(head) is None
+
+
+def _image(data: bytes) -> JSON:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(data).decode()}"}}
+
+
+def _parts(*sizes: tuple[int, int]) -> list[JSON]:
+    return [_image(_png(*size)) for size in sizes]
+
+
+def test_a_size_that_stands_far_behind() -> None:
+    """Cameras put more into a JPEG than anyone expects; decoders skip what stands between its parts, and so do we."""
+    segment = b"\xff\xe1\xff\xff" + bytes(0xFFFD)
+    far = b"\xff\xd8" + 4 * segment + b"rubbish" + SOF
+    [placed] = decode([{"role": "user", "content": [_image(far)]}]).media
+    assert size_of(placed.block) == (400, 300)
+
+
+@pytest.mark.parametrize(
+    ("parts", "where", "code"),
+    [
+        (_parts((8000, 1), (1, 8001)), 1, "image_too_large"),
+        (_parts(*[(2000, 2000)] * 20, (2001, 1)), 20, "image_too_large"),
+        (_parts((5, 5), (0, 5)), 1, "invalid_image"),
+        ([_image(_png(5, 5)[:-1])], 0, "invalid_image"),
+    ],
+)
+def test_images_that_are_too_large_or_damaged(parts: list[JSON], where: int, code: str) -> None:
+    """The first one is named. Sent on, a damaged one would be put in words by some backends, and refused by others."""
+    with pytest.raises(InvalidRequest) as caught:
+        decode([{"role": "user", "content": parts}])
+    assert (caught.value.code, caught.value.param) == (code, f"messages[0].content[{where}].image_url.url")
+
+
+@pytest.mark.parametrize("sizes", [[(8000, 8000)] * 20, [(2000, 2000)] * 21])
+def test_images_that_are_just_right(sizes: list[tuple[int, int]]) -> None:
+    """The limits themselves are within them, and all images are told of."""
+    assert len(decode([{"role": "user", "content": _parts(*sizes)}]).media) == len(sizes)
+
+
+@pytest.mark.parametrize(("model", "most"), [(OLD, 100), (NEWEST, 600)])
+def test_more_images_than_the_model_takes(model: str, most: int) -> None:
+    """By URL or not; files do not count."""
+    inline: JSON = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    linked: JSON = {"type": "image_url", "image_url": "https://x.test/a.png"}
+    file: JSON = {"type": "file", "file": {"file_data": "aGk="}}
+    parts = [file, inline, *[linked] * (most - 1)]
+    assert len(decode([{"role": "user", "content": parts}], model=model).media) == most + 1
+    with pytest.raises(InvalidRequest, match=str(most)) as caught:
+        decode([{"role": "user", "content": [*parts, inline]}], model=model)
+    assert (caught.value.code, caught.value.param) == (
+        "too_many_images",
+        f"messages[0].content[{most + 1}].image_url.url",
+    )

@@ -1,0 +1,61 @@
+"""The list of models in Anthropic's form."""
+
+import pytest
+
+from dragoman.core.catalog import MODELS
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.messages.response import model_info, model_page
+
+IDS = [model.id for model in MODELS]
+
+
+def ids(page: JSONObject) -> list[str]:
+    """The ids on a page."""
+    data = page["data"]
+    assert isinstance(data, list)
+    return [str(entry["id"]) for entry in data if isinstance(entry, dict)]
+
+
+def test_whole_list() -> None:
+    """Without a limit it is one page."""
+    page = model_page(MODELS, None, None, None)
+    assert ids(page) == IDS
+    assert (page["has_more"], page["first_id"], page["last_id"]) == (False, IDS[0], IDS[-1])
+
+
+def test_forwards() -> None:
+    """Page by page, each after the last id of the one before."""
+    first = model_page(MODELS, "5", None, None)
+    second = model_page(MODELS, "5", str(first["last_id"]), None)
+    assert ids(first) + ids(second) == IDS[:10]
+    assert first["has_more"] is True
+
+
+def test_backwards() -> None:
+    """The page that ends before an id, and whether there is more before it."""
+    page = model_page(MODELS, "2", None, IDS[5])
+    assert ids(page) == IDS[3:5]
+    assert page["has_more"] is True
+    assert model_page(MODELS, "5", None, IDS[5])["has_more"] is False
+
+
+def test_nothing_left() -> None:
+    """A page behind the last model is empty."""
+    page = model_page(MODELS, None, IDS[-1], None)
+    assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "²"])
+def test_bad_limit(limit: str) -> None:
+    """A limit that is none is refused."""
+    with pytest.raises(InvalidRequest):
+        model_page(MODELS, limit, None, None)
+
+
+def test_one_model() -> None:
+    """An entry tells what the catalog knows."""
+    info = model_info(MODELS[0])
+    assert info["display_name"] == "Claude Opus 5.5"
+    assert info["created_at"] == "2026-09-08T00:00:00Z"
+    assert info["max_input_tokens"] == 1_000_000

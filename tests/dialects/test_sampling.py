@@ -1,0 +1,75 @@
+"""Limits and sampling, by the rules of each model."""
+
+import pytest
+from chat_support import NEWEST, OLD
+
+from dragoman.core.catalog import Catalog
+from dragoman.core.messages import MessagesRequest
+from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.shared.request_body import Sampling, set_max_tokens, set_sampling, set_stop
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "sent", "codes"),
+    [
+        (OLD, Sampling(), {}, []),
+        (OLD, Sampling(temperature=0.5), {"temperature": 0.5}, []),
+        (OLD, Sampling(temperature=1.7), {"temperature": 1}, [("clamped", "temperature")]),
+        (OLD, Sampling(top_p=0.9, top_k=5), {"top_p": 0.9, "top_k": 5}, []),
+        (OLD, Sampling(temperature=0, top_p=0.9), {"temperature": 0}, [("ignored", "top_p")]),
+        (OLD, Sampling(temperature=0, top_p=1), {"temperature": 0}, []),
+        (OLD, Sampling(temperature=1, top_p=0.9), {"top_p": 0.9}, []),
+        (NEWEST, Sampling(temperature=1, top_p=1), {}, []),
+        (NEWEST, Sampling(temperature=0), {}, [("ignored", "temperature")]),
+        (NEWEST, Sampling(top_p=0.5, top_k=1), {}, [("ignored", "top_p"), ("ignored", "top_k")]),
+    ],
+)
+def test_sampling(model: str, asked: Sampling, sent: dict[str, float], codes: list[tuple[str, str]]) -> None:
+    """What is sent, and what is said of what is not."""
+    body: MessagesRequest = {}
+    notices: list[RequestWarning] = []
+    set_sampling(body, asked, Catalog().resolve(model).model, notices)
+    assert body == sent
+    assert [(notice.code, notice.param) for notice in notices] == codes
+
+
+@pytest.mark.parametrize(
+    ("asked", "varied"),
+    [(Sampling(), False), (Sampling(1, 1), False), (Sampling(0.5), True), (Sampling(top_k=1), True)],
+)
+def test_varied(asked: Sampling, varied: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Defaults that are written out are still defaults."""
+    assert asked.varied is varied
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "said"),
+    [(None, None, False), (5, 5, False), (64_000, 64_000, False), (64_001, 64_000, True)],
+)
+def test_max_tokens(asked: int | None, sent: int | None, said: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Clamped to what the model writes at most; left out where the client gave none."""
+    body: MessagesRequest = {}
+    notices: list[RequestWarning] = []
+    set_max_tokens(body, asked, "max_tokens", Catalog().resolve(OLD).model, notices)
+    assert body.get("max_tokens") == sent
+    assert [(notice.code, notice.param) for notice in notices] == ([("clamped", "max_tokens")] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "said"),
+    [
+        (None, None, False),
+        ("END", ["END"], False),
+        (["a", "b", "a"], ["a", "b"], False),
+        (["a", " \n", "b"], ["a", "b"], True),
+        ("\n\n\n", None, True),
+        (["", "a", "b", "c", "d", "e"], ["a", "b", "c", "d", "e"], True),
+    ],
+)
+def test_stop(asked: str | list[str] | None, sent: list[str] | None, said: bool) -> None:  # noqa: FBT001 - a column
+    """Blank sequences are left out, and that is said."""
+    body: MessagesRequest = {}
+    notices: list[RequestWarning] = []
+    set_stop(body, asked, notices)
+    assert body.get("stop_sequences") == sent
+    assert [(notice.code, notice.param) for notice in notices] == ([("ignored", "stop")] if said else [])

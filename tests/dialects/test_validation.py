@@ -1,0 +1,63 @@
+"""Faults in a request name the field as the client writes it."""
+
+import pytest
+from msgspec import Struct
+
+from dragoman.core.errors import InvalidRequest
+from dragoman.dialects.shared.validation import parse, typed, unknown_fields
+
+
+class Part(Struct, tag_field="type", tag="part"):
+    """A part."""
+
+    text: str
+
+
+class Other(Struct, tag_field="type", tag="other"):
+    """Another part."""
+
+
+class Item(Struct):
+    """An item."""
+
+    content: str | list[Part | Other]
+    number: int | None = None
+
+
+class Body(Struct):
+    """A body."""
+
+    items: list[Item]
+    free: dict[str, int] | None = None
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "param", "words"),
+    [
+        (b"{", "invalid_json", None, "not valid JSON"),
+        (b"\xff", "invalid_json", None, "not valid JSON"),
+        (b'{"a": "\\ud800"}', "invalid_json", None, "not valid JSON"),
+        (b"[" * 100_000, "invalid_json", None, "nested too deeply"),
+        (b"[]", "invalid_type", None, "Invalid request body: expected `object`, got `array`"),
+        (b"{}", "missing_required_parameter", "items", "Missing required parameter: `items`"),
+        (b'{"items":"x"}', "invalid_type", "items", "expected `array`, got `string`"),
+        (b'{"items":[{}]}', "missing_required_parameter", "items[0].content", "`items[0].content`"),
+        (b'{"items":[{"content":[{"type":"x"}]}]}', "invalid_value", "items[0].content[0].type", "'x'"),
+        (b'{"items":[{"content":"", "number":"1"}]}', "invalid_type", "items[0].number", "`integer | null`"),
+    ],
+)
+def test_faults_are_named(raw: bytes, code: str, param: str | None, words: str) -> None:
+    """Each kind of fault has its code, its field and a plain sentence."""
+    with pytest.raises(InvalidRequest) as caught:
+        typed(parse(raw), Body)
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert words in caught.value.message
+    assert "$" not in caught.value.message
+
+
+def test_unknown_fields_are_found_at_any_depth() -> None:
+    """But not in free objects, and nothing is lost with a null."""
+    data = parse(
+        b'{"items":[{"content":"","b":2},{"content":[{"type":"part","text":"","c":3}]}],"a":1,"z":null,"free":{"x":1}}'
+    )
+    assert sorted(unknown_fields(data, typed(data, Body))) == ["a", "items[0].b", "items[1].content[0].c"]

@@ -1,0 +1,1 @@
+"""Programs that maintain the project. They are not part of the wheel."""
