@@ -57,7 +57,7 @@ class AgentHost:
         """A request for an agent."""
         messages = [user(words)] if isinstance(words, str) else words
         made = self.runtime.request(messages, **(body or {}))
-        return replace(made, terms=RequestOptions(agent=AgentTask(**task)))  # type: ignore[arg-type]
+        return replace(made, request_options=RequestOptions(agent=AgentTask(**task)))  # type: ignore[arg-type]
 
     async def ask(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> Answer:
         """Let an agent work, to the end."""

@@ -74,7 +74,7 @@ async def test_what_bounds_a_single_call_is_said_to_be_ignored(tmp_path: Path) -
     """`max_tokens` is; the rest of what was asked reaches every call."""
     async with agents(tmp_path) as host:
         answer = await host.ask(bash("cat inside.txt"), {"max_tokens": 50, "temperature": 0.25})
-        assert [(notice.code, notice.param) for notice in answer.started.notices] == [("ignored", "max_tokens")]
+        assert [(warning.code, warning.param) for warning in answer.started.warnings] == [("ignored", "max_tokens")]
         assert [call.body["temperature"] for call in host.runtime.calls] == [0.25, 0.25]
         assert {call.body["max_tokens"] for call in host.runtime.calls} != {50}
 

@@ -65,8 +65,10 @@ async def test_connections_are_kept() -> None:
 async def test_a_clients_version_and_betas_are_passed_on() -> None:
     """Who speaks the Messages API itself says how; from 2026-10-21 on the key is a bearer token."""
     async with api() as harness:
-        terms = RequestOptions(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
-        await ask(harness.backend, replace(harness.request([user("One")], max_tokens=9), terms=terms))
+        request_options = RequestOptions(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
+        await ask(
+            harness.backend, replace(harness.request([user("One")], max_tokens=9), request_options=request_options)
+        )
         headers = harness.calls[0].headers
         assert headers["anthropic-version"] == "2026-10-21"
         assert headers["anthropic-beta"] == "a-1,b-2"
@@ -77,8 +79,8 @@ async def test_a_clients_version_and_betas_are_passed_on() -> None:
 async def test_a_header_of_a_client_stays_one_line() -> None:
     """Line ends in a beta's name do not begin a header of the client's own."""
     async with api() as harness:
-        terms = RequestOptions(betas=("a-1\r\nx-evil: 1",))
-        await ask(harness.backend, replace(harness.request([user("One")]), terms=terms))
+        request_options = RequestOptions(betas=("a-1\r\nx-evil: 1",))
+        await ask(harness.backend, replace(harness.request([user("One")]), request_options=request_options))
         assert "x-evil" not in harness.calls[0].headers
 
 

@@ -75,8 +75,8 @@ async def test_betas_and_versions_go_where_the_cloud_reads_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In the body on Bedrock, in a header on Vertex; a newer version of the API that a client speaks is passed on."""
-    terms = RequestOptions(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
-    question = replace(request(max_tokens=100), terms=terms)
+    request_options = RequestOptions(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
+    question = replace(request(max_tokens=100), request_options=request_options)
     async with bedrock(monkeypatch, tmp_path) as (backend, aws):
         assert (await ask(backend, question)).said == "PONG"
         assert aws.asked[0].body["anthropic_beta"] == ["one-2026-01-01", "two-2026-01-01"]

@@ -113,7 +113,7 @@ async def test_an_older_installation_answers_whole(tmp_path: Path) -> None:
         assert answer.said == "PONG"
         assert answer.folded.message["stop_reason"] == "end_turn"
         assert answer.folded.message["usage"]["output_tokens"] == 2
-        assert [notice.param for notice in answer.started.notices] == ["max_tokens"]
+        assert [warning.param for warning in answer.started.warnings] == ["max_tokens"]
         told = arguments.read_text().splitlines()
         assert told[:3] == ["--print", "--model", "claude-sonnet-4-5"]
         assert "--tools" not in told

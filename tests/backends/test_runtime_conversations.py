@@ -104,7 +104,7 @@ async def test_images_at_the_runtimes_limits_arrive_as_they_are(tmp_path: Path) 
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages, tools=[{"name": "look", "input_schema": {"type": "object"}}])
         assert sent(harness) == messages
-        assert answer.started.notices == ()
+        assert answer.started.warnings == ()
 
 
 @pytest.mark.parametrize(("width", "length"), [(2001, 0), (9, 512_001)])
@@ -114,8 +114,8 @@ async def test_larger_images_are_warned_of(tmp_path: Path, width: int, length: i
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages)
         assert sent(harness) != messages
-        [notice] = answer.started.notices
-        assert (notice.code, notice.param) == ("resized", "messages")
+        [warning] = answer.started.warnings
+        assert (warning.code, warning.param) == ("resized", "messages")
 
 
 @AUTH
@@ -197,7 +197,7 @@ async def test_later_system_messages_join_the_system_prompt_with_a_notice(tmp_pa
     later = Message(role="system", content=[{"type": "text", "text": "Be kind."}])
     async with runtime(tmp_path) as harness:
         answer = await harness.ask([user("One"), assistant("Two"), later, user("Three")], "claude-opus-5-5")
-        assert [notice.code for notice in answer.started.notices] == ["moved"]
+        assert [warning.code for warning in answer.started.warnings] == ["moved"]
         assert sent(harness) == [user("One"), assistant("Two"), user("Three")]
         assert "Be kind." in str(harness.calls[-1].body["system"])
 

@@ -46,7 +46,7 @@ async def test_an_answer_that_pauses_after_its_results_is_asked_on(tmp_path: Pat
         request = harness.request([user("Reply with exactly: PONG")])
         run = Run("me", request.model.id)
         await run_with_continuations(harness.backend.run, request, run)
-        message = run.said().message
+        message = run.result().message
         assert [block["text"] for block in message["content"]] == ["Well:", "PONG"]
         assert message["stop_reason"] == "end_turn"
         assert len(harness.calls) == 2

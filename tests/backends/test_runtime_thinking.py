@@ -33,7 +33,7 @@ async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message
     """Ask as the engine does."""
     body = harness.request(messages, model, tools=[TOOL], thinking=CONFIG[model]).body
     restored = await thinking.restore(body, Catalog().resolve(model).model)
-    assert restored.notices == ()
+    assert restored.warnings == ()
     rest = {key: value for key, value in restored.body.items() if key not in {"messages", "model"}}
     answer = await harness.ask(restored.body["messages"], model, **rest)
     await thinking.remember(restored.body, answer.folded.message)

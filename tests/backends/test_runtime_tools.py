@@ -219,8 +219,8 @@ async def test_results_of_calls_whose_ids_look_like_copies_arrive(tmp_path: Path
         answer = await harness.ask(messages, tools=TOOLS)
         assert "third" in answer.said
         assert spoken(harness) == _renamed(messages, {"c_1": "c_1", "c_1_2": "c_1-2-", "c_1-2": "c_1-2"})
-        [notice] = answer.started.notices
-        assert (notice.code, notice.param) == ("renamed", "messages")
+        [warning] = answer.started.warnings
+        assert (warning.code, warning.param) == ("renamed", "messages")
 
 
 def _use(id_: str) -> Block:

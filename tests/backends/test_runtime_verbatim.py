@@ -11,10 +11,10 @@ from dragoman.core.messages import BareText, Block, Message, MessagesRequest, Re
 ASK = Message(role="user", content=BareText("Hello"))
 
 
-def request(*messages: Message, terms: RequestOptions, **body: object) -> RunRequest:
+def request(*messages: Message, request_options: RequestOptions, **body: object) -> RunRequest:
     """A request as the Messages dialect makes it."""
     whole: MessagesRequest = {"model": "claude-opus-5", "messages": list(messages), **body}  # type: ignore[typeddict-item]
-    return RunRequest("run_test", Catalog().resolve("claude-opus-5").model, whole, terms)
+    return RunRequest("run_test", Catalog().resolve("claude-opus-5").model, whole, request_options)
 
 
 SPOKEN = RequestOptions("2023-06-01", ("one", "two"), verbatim=True)
@@ -23,8 +23,8 @@ SPOKEN = RequestOptions("2023-06-01", ("one", "two"), verbatim=True)
 def test_betas_belong_to_the_conversation() -> None:
     """A process keeps those that it first asked with, so one with others will not do."""
     answer = Message(role="assistant", content=BareText("Hi"))
-    with_them = translate_request(request(ASK, answer, ASK, terms=SPOKEN))
-    without = translate_request(request(ASK, answer, ASK, terms=RequestOptions(verbatim=True)))
+    with_them = translate_request(request(ASK, answer, ASK, request_options=SPOKEN))
+    without = translate_request(request(ASK, answer, ASK, request_options=RequestOptions(verbatim=True)))
     assert with_them.settings["env"]["ANTHROPIC_BETAS"] == "one,two"  # type: ignore[index, call-overload]
     assert with_them.held != without.held
 
@@ -32,20 +32,22 @@ def test_betas_belong_to_the_conversation() -> None:
 def test_what_is_left_behind() -> None:
     """Each by the name that the client knows it by."""
     message: Message = {"role": "system", "content": BareText("Go on."), "output_config": {}}  # type: ignore[typeddict-unknown-key]
-    planned = translate_request(request(ASK, message, terms=RequestOptions("2026-10-21", verbatim=True), metadata={}))
-    assert [(notice.code, notice.param) for notice in planned.notices] == [
+    planned = translate_request(
+        request(ASK, message, request_options=RequestOptions("2026-10-21", verbatim=True), metadata={})
+    )
+    assert [(warning.code, warning.param) for warning in planned.warnings] == [
         ("moved", "messages"),
         ("ignored", "metadata"),
         ("ignored", "anthropic-version"),
         ("ignored", "messages[1].output_config"),
     ]
-    assert translate_request(request(ASK, terms=SPOKEN)).notices == ()
+    assert translate_request(request(ASK, request_options=SPOKEN)).warnings == ()
 
 
 def test_an_empty_beginning() -> None:
     """An assistant message without content at the end begins nothing."""
     for empty in (BareText(""), list[Block]()):
-        planned = translate_request(request(ASK, Message(role="assistant", content=empty), terms=SPOKEN))
+        planned = translate_request(request(ASK, Message(role="assistant", content=empty), request_options=SPOKEN))
         assert planned.messages == [ASK]
 
 
@@ -53,7 +55,7 @@ def test_empty_messages() -> None:
     """Any other message without content is refused by name."""
     empty = Message(role="assistant", content=[])
     with pytest.raises(InvalidRequest) as refused:
-        translate_request(request(ASK, empty, ASK, terms=SPOKEN))
+        translate_request(request(ASK, empty, ASK, request_options=SPOKEN))
     assert refused.value.param == "messages[1].content"
 
 
@@ -61,5 +63,5 @@ def test_a_pause_sent_back() -> None:
     """The runtime cannot go on inside a search, and says so."""
     paused = Message(role="assistant", content=[{"type": "server_tool_use", "id": "s", "name": "web_search"}])
     with pytest.raises(UpstreamFailed) as refused:
-        translate_request(request(ASK, paused, terms=SPOKEN))
+        translate_request(request(ASK, paused, request_options=SPOKEN))
     assert refused.value.code == "turn_paused"

@@ -37,7 +37,7 @@ WEATHER: JSONObject = {"type": "function", "function": {"name": "get_weather", "
 USAGE: JSONObject = {"input_tokens": 7, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 3}
 
 
-def codec(**options: Any) -> ChatDialect:
+def dialect(**options: Any) -> ChatDialect:
     """The codec, with the operator's options."""
     return ChatDialect(Catalog(), DialectOptions(**options))
 
@@ -49,7 +49,7 @@ def raw(messages: Sequence[JSON] = PING, *, model: str | None = OLD, **fields: J
 
 def decode(messages: Sequence[JSON] = PING, *, model: str = OLD, **fields: JSON) -> ChatRequest:
     """Decode a request with the default options."""
-    return codec().decode(raw(messages, model=model, **fields))
+    return dialect().decode(raw(messages, model=model, **fields))
 
 
 def call(id_: str = "c1", name: str = "get_weather", arguments: str | None = '{"city":"Paris"}') -> JSONObject:
@@ -64,7 +64,7 @@ def text(value: str) -> JSONObject:
 
 def said(request: ChatRequest) -> list[tuple[str, str]]:
     """The code and field of each notice."""
-    return [(notice.code, notice.param) for notice in request.notices]
+    return [(warning.code, warning.param) for warning in request.warnings]
 
 
 def script(
@@ -86,12 +86,12 @@ def script(
 
 def plain(request: ChatRequest, *answers: AccumulatedMessage) -> Any:
     """The plain answer's body, parsed."""
-    return json.loads(codec().encode(request, IDENTITY, answers))
+    return json.loads(dialect().encode(request, IDENTITY, answers))
 
 
 def streamed(request: ChatRequest, *runs: Sequence[MessageEvent]) -> bytes:
     """The whole stream, the choices one event each in turn."""
-    stream = codec().encode_stream(request, IDENTITY)
+    stream = dialect().encode_stream(request, IDENTITY)
     out = []
     for place in range(max(map(len, runs))):
         out += [stream.feed(run[place], choice) for choice, run in enumerate(runs) if place < len(run)]

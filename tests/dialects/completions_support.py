@@ -15,7 +15,7 @@ from dragoman.dialects.completions.dialect import CompletionsDialect
 from dragoman.dialects.completions.request import CompletionRequest
 
 
-def codec(**options: Any) -> CompletionsDialect:
+def dialect(**options: Any) -> CompletionsDialect:
     """The codec, with the operator's options."""
     return CompletionsDialect(Catalog, DialectOptions(**options))
 
@@ -27,21 +27,21 @@ def raw(prompt: JSON, *, model: str = OLD, **fields: JSON) -> bytes:
 
 def decode(prompt: JSON, *, model: str = OLD, **fields: JSON) -> CompletionRequest:
     """Decode a request with the default options."""
-    return codec().decode(raw(prompt, model=model, **fields))
+    return dialect().decode(raw(prompt, model=model, **fields))
 
 
 def said(request: CompletionRequest) -> list[tuple[str, str]]:
     """The code and field of each notice."""
-    return [(notice.code, notice.param) for notice in request.notices]
+    return [(warning.code, warning.param) for warning in request.warnings]
 
 
 def plain(request: CompletionRequest, *answers: AccumulatedMessage) -> Any:
     """The plain answer's body, parsed."""
-    return json.loads(codec().encode(request, IDENTITY, answers))
+    return json.loads(dialect().encode(request, IDENTITY, answers))
 
 
 def streamed(request: CompletionRequest, *runs: Sequence[MessageEvent]) -> bytes:
     """The whole stream, one run after the other."""
-    stream = codec().encode_stream(request, IDENTITY)
+    stream = dialect().encode_stream(request, IDENTITY)
     out = [stream.feed(event, choice) for choice, run in enumerate(runs) for event in run]
     return b"".join([*out, stream.finish()])

@@ -14,7 +14,7 @@ NAMES = ("sonnet", "claude-sonnet-4-5", "claude-opus-5-5", "claude-haiku-4-5-202
 ASK: list[JSON] = [{"role": "user", "content": "Hello"}]
 
 
-def codec() -> MessagesDialect:
+def dialect() -> MessagesDialect:
     """The dialect with the built-in models."""
     return MessagesDialect(Catalog)
 
@@ -23,7 +23,7 @@ def decode(headers: dict[bytes, bytes] | None = None, /, **fields: JSON) -> Deco
     """Decode a request with these fields beside a question; null takes one away."""
     whole: JSONObject = {"model": "sonnet", "max_tokens": 100, "messages": ASK, **fields}
     given = {name: value for name, value in whole.items() if value is not None}
-    return codec().decode(json.dumps(given).encode(), headers or {})
+    return dialect().decode(json.dumps(given).encode(), headers or {})
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)

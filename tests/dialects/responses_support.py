@@ -32,22 +32,22 @@ PATCHED: JSONObject = {"type": "tool_use", "id": "toolu_9", "name": "apply_patch
 class Closing:
     """Closes the same bytes in the same way each time, so that answers can be compared."""
 
-    def closed(self, value: bytes, name: str) -> bytes:
+    def encrypt(self, value: bytes, name: str) -> bytes:
         """With a hash in front."""
         return hashlib.sha256(name.encode() + value).digest() + value
 
-    def opened(self, sealed: bytes, name: str) -> bytes | None:
+    def decrypt(self, sealed: bytes, name: str) -> bytes | None:
         """If the hash fits."""
         value = sealed[32:]
-        return value if self.closed(value, name) == sealed else None
+        return value if self.encrypt(value, name) == sealed else None
 
 
 VAULT = ReasoningCipher(Closing())
 
 
-def codec(**options: Any) -> ResponsesDialect:
+def dialect(**options: Any) -> ResponsesDialect:
     """The codec, with the operator's options."""
-    return ResponsesDialect(Catalog, DialectOptions(vault=VAULT, **options), lambda: NOW + 0.5)
+    return ResponsesDialect(Catalog, DialectOptions(cipher=VAULT, **options), lambda: NOW + 0.5)
 
 
 def raw(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> bytes:
@@ -57,7 +57,7 @@ def raw(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> bytes:
 
 def decode(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> ResponsesRequest:
     """Decode a request with the default options."""
-    return codec().decode(raw(given, model=model, **fields))
+    return dialect().decode(raw(given, model=model, **fields))
 
 
 def refused(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> tuple[str | None, str | None]:
@@ -71,7 +71,7 @@ def refused(given: JSON = "ping", *, model: str = OLD, **fields: Any) -> tuple[s
 
 def said(request: ResponsesRequest) -> list[tuple[str, str]]:
     """The code and field of each notice."""
-    return [(notice.code, notice.param) for notice in request.notices]
+    return [(warning.code, warning.param) for warning in request.warnings]
 
 
 def user(*parts: JSON) -> JSONObject:
@@ -96,12 +96,12 @@ def turns(request: ResponsesRequest) -> list[tuple[str, list[str]]]:
 
 def plain(request: ResponsesRequest, blocks: Sequence[JSONObject], stop_reason: str = "end_turn", **delta: Any) -> Any:
     """The plain answer's body, parsed."""
-    return json.loads(codec().encode(request, IDENTITY, [accumulate(script(blocks, stop_reason, **delta))]))
+    return json.loads(dialect().encode(request, IDENTITY, [accumulate(script(blocks, stop_reason, **delta))]))
 
 
 def streamed(request: ResponsesRequest, events: Sequence[MessageEvent]) -> bytes:
     """The whole stream."""
-    stream = codec().encode_stream(request, IDENTITY)
+    stream = dialect().encode_stream(request, IDENTITY)
     return b"".join([*map(stream.feed, events), stream.finish()])
 
 

@@ -70,18 +70,18 @@ def camel(name: str) -> str:
 def test_every_field(decode: Decode, write: Callable[[str], str]) -> None:
     """In snake case and in camel case; what stands in servers is left as it is, and nothing of it is sent."""
     decoded = decode(claude={write(key): value for key, value in WHOLE.items()})
-    assert decoded.terms.agent == TASK
+    assert decoded.request_options.agent == TASK
     assert decoded.body == decode().body
-    assert decoded.notices == ()
+    assert decoded.warnings == ()
 
 
 @EACH
 def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
     """With or without the field."""
     decoded = decode(model="sonnet:agent")
-    assert decoded.terms.agent == AgentTask()
+    assert decoded.request_options.agent == AgentTask()
     assert decoded.resolved.model.id == "claude-sonnet-5-5"
-    assert decode(model="sonnet:agent", claude={"max_turns": 3}).terms.agent == AgentTask(max_turns=3)
+    assert decode(model="sonnet:agent", claude={"max_turns": 3}).request_options.agent == AgentTask(max_turns=3)
     with pytest.raises(NotFound):
         decode(model="sonet:agent")
 
@@ -91,16 +91,16 @@ def test_no_agent(decode: Decode) -> None:
     """Nothing, and what says so, asks for none."""
     for field in (None, {}, {"mode": "chat"}, {"mode": None, "tools": None}):
         decoded = decode(claude=field)
-        assert decoded.terms.agent is None
-        assert decoded.notices == ()
+        assert decoded.request_options.agent is None
+        assert decoded.warnings == ()
     ignored = decode(claude={"mode": "chat", "max_turns": 3})
-    assert [(notice.code, notice.param) for notice in ignored.notices] == [("ignored", "claude.max_turns")]
+    assert [(warning.code, warning.param) for warning in ignored.warnings] == [("ignored", "claude.max_turns")]
 
 
 @EACH
 def test_the_fields_mean_nothing_else(decode: Decode) -> None:
     """So a directory alone asks for an agent too."""
-    assert decode(claude={"workingDirectory": "/srv"}).terms.agent == AgentTask(working_directory="/srv")
+    assert decode(claude={"workingDirectory": "/srv"}).request_options.agent == AgentTask(working_directory="/srv")
 
 
 @EACH
@@ -213,7 +213,7 @@ def test_what_an_agent_did_is_not_sent_to_claude() -> None:
     )
     assert [message["role"] for message in decoded.body["messages"]] == ["user", "assistant", "user", "user"]
     assert decoded.body["messages"][1]["content"] == [thought, said]
-    assert [(notice.code, notice.param) for notice in decoded.notices] == [
+    assert [(warning.code, warning.param) for warning in decoded.warnings] == [
         ("ignored", "messages[1].content"),
         ("ignored", "messages[3].content"),
     ]

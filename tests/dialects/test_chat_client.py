@@ -7,7 +7,7 @@ import httpx2 as httpx  # what the client itself speaks through
 import openai
 import pytest
 from chat_answers import ANSWERS, PARIS
-from chat_support import IDENTITY, PNG, WEATHER, codec, raw, script, streamed, text
+from chat_support import IDENTITY, PNG, WEATHER, dialect, raw, script, streamed, text
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
@@ -27,7 +27,7 @@ def _client(answer: Callable[[bytes], httpx.Response]) -> openai.OpenAI:
 
 def _answering(blocks: Sequence[JSONObject], stop_reason: str = "end_turn") -> openai.OpenAI:
     """A client of a gateway whose model says just this."""
-    ours = codec()
+    ours = dialect()
 
     def answer(body: bytes) -> httpx.Response:
         request = ours.decode(body)
@@ -42,7 +42,7 @@ def _answering(blocks: Sequence[JSONObject], stop_reason: str = "end_turn") -> o
 
 
 def _failing(error: GatewayError) -> openai.OpenAI:
-    reply = codec().encode_error(error)
+    reply = dialect().encode_error(error)
     return _client(lambda _: httpx.Response(reply.status, content=reply.body))
 
 
@@ -135,7 +135,7 @@ def test_errors_raise_the_clients_exceptions(error: GatewayError, raised: type[o
 
 def test_an_error_in_the_stream_raises() -> None:
     """After what came before it."""
-    ours = codec()
+    ours = dialect()
     stream = ours.encode_stream(ours.decode(raw(stream=True)), IDENTITY)
     content = b"".join(stream.feed(event) for event in script([text("abc")])[:3])
     content += stream.heartbeat + stream.fail(Overloaded("Claude is overloaded."))
@@ -154,7 +154,7 @@ def test_what_the_client_sends_is_understood_without_a_warning() -> None:
 
     def take(body: bytes) -> httpx.Response:
         seen.append(body)
-        ours = codec()
+        ours = dialect()
         request = ours.decode(body)
         return httpx.Response(200, content=ours.encode(request, IDENTITY, [accumulate(script([text("a")]))]))
 
@@ -180,4 +180,4 @@ def test_what_the_client_sends_is_understood_without_a_warning() -> None:
         service_tier="auto",
         n=1,
     )
-    assert codec().decode(seen[0]).notices == ()
+    assert dialect().decode(seen[0]).warnings == ()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, WEATHER, call, codec, decode, raw, said
+from chat_support import NEWEST, OLD, PING, WEATHER, call, decode, dialect, raw, said
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import InvalidRequest, NotFound
@@ -30,8 +30,8 @@ def test_a_bare_request() -> None:
     """Nothing is sent that was not asked for: `max_tokens` and `thinking` are the backend's to decide."""
     request = decode()
     assert request.body == {"model": OLD, "messages": [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]}
-    assert (request.stream, request.choices, request.notices, request.include_usage) == (False, 1, (), False)
-    assert (request.answer_format, request.keeping, request.terms.agent) == (None, None, None)
+    assert (request.stream, request.choices, request.warnings, request.include_usage) == (False, 1, (), False)
+    assert (request.answer_format, request.keeping, request.request_options.agent) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in ChatCompletionRequest.__struct_fields__ if name != "messages"])
@@ -40,13 +40,13 @@ def test_null_is_not_given(name: str) -> None:
     nothing: dict[str, Any] = {name: None}
     request = decode(**nothing)
     assert request.body == decode(model=request.resolved.asked).body
-    assert request.notices == ()
+    assert request.warnings == ()
 
 
 def test_models() -> None:
     """Aliases, the default and dated ids; the API's id is what goes out."""
     assert decode(model="opus").body["model"] == "claude-opus-5-5"
-    assert codec().decode(raw(model=None)).resolved.model.id == NEWEST
+    assert dialect().decode(raw(model=None)).resolved.model.id == NEWEST
     assert decode(model="claude-sonnet-4-5-20250929").body["model"] == "claude-sonnet-4-5-20250929"
 
 
@@ -233,7 +233,7 @@ def test_four_cache_marks_are_kept_the_last_ones() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": [part]},
     ]
     few = decode(messages, tools=[WEATHER])
-    assert few.notices == ()
+    assert few.warnings == ()
     many = decode([*messages, {"role": "user", "content": [part]}], tools=[tool])
     assert said(many) == [("clamped", "cache_control")]
     assert "cache_control" not in many.body["tools"][0]
@@ -245,5 +245,5 @@ def test_four_cache_marks_are_kept_the_last_ones() -> None:
 def test_missing_messages() -> None:
     """The one field that must be there."""
     with pytest.raises(InvalidRequest) as caught:
-        codec().decode(b'{"model":"sonnet"}')
+        dialect().decode(b'{"model":"sonnet"}')
     assert (caught.value.code, caught.value.param) == ("missing_required_parameter", "messages")

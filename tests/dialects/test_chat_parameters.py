@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, PNG, codec, decode, raw, said
+from chat_support import NEWEST, OLD, PING, PNG, decode, dialect, raw, said
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import JSON, JSONObject
@@ -37,8 +37,8 @@ def test_what_chunks_and_images_cannot_be_told() -> None:
 
 def test_what_is_kept_with_the_run() -> None:
     """Labels, and the wish to read it back; none of it is sent."""
-    kept = codec(keeps=True).decode(raw(store=True, metadata={"run": "1"}))
-    assert (kept.keeping, kept.messages, kept.notices) == (StorageOptions(asked=True, labels={"run": "1"}), PING, ())
+    kept = dialect(keeps=True).decode(raw(store=True, metadata={"run": "1"}))
+    assert (kept.keeping, kept.messages, kept.warnings) == (StorageOptions(asked=True, labels={"run": "1"}), PING, ())
     passing = decode(metadata={"run": "1"})
     assert (passing.keeping, passing.messages) == (None, None)
     assert said(passing) == [("ignored", "metadata")]
@@ -95,13 +95,13 @@ def test_fields_without_an_equivalent_are_ignored_and_said(name: str) -> None:
     assert request.body == decode().body
     assert said(request) == [("ignored", name)]
     neutral: list[dict[str, Any]] = [{name: value} for value in IGNORED[name]]
-    assert all(decode(**fields).notices == () for fields in neutral)
+    assert all(decode(**fields).warnings == () for fields in neutral)
 
 
 def test_neutral_values_say_nothing() -> None:
     """What OpenAI's clients send of themselves."""
     request = decode(logprobs=False, top_logprobs=0, modalities=["text"], n=1, store=False, stream=False, top_p=1)
-    assert request.notices == ()
+    assert request.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_neutral_values_say_nothing() -> None:
 def test_what_an_answer_without_would_be_wrong_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     """As `unsupported_parameter`."""
     with pytest.raises(UnsupportedFeature) as caught:
-        codec().decode(raw(**fields))
+        dialect().decode(raw(**fields))
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", param)
 
 
 def test_more_choices_where_the_operator_allows_them() -> None:
     """`max_choices` is the bound."""
-    assert codec(max_choices=9).decode(raw(n=9)).choices == 9
+    assert dialect(max_choices=9).decode(raw(n=9)).choices == 9
 
 
 def test_unknown_fields_are_ignored_and_said_once_a_name() -> None:
@@ -135,5 +135,5 @@ def test_unknown_fields_are_ignored_and_said_once_a_name() -> None:
 def test_unknown_fields_are_refused_where_the_operator_wants_it() -> None:
     """By their path."""
     with pytest.raises(InvalidRequest) as caught:
-        codec(strict_parameters=True).decode(raw(speed="fast"))
+        dialect(strict_parameters=True).decode(raw(speed="fast"))
     assert (caught.value.code, caught.value.param) == ("unknown_parameter", "speed")

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from chat_strategies import blocks, chats, fields, tool_fields
-from chat_support import IDENTITY, chunks, codec, raw, script, streamed
+from chat_support import IDENTITY, chunks, dialect, raw, script, streamed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -28,7 +28,7 @@ def test_any_chat_becomes_a_body_that_the_api_takes(
     """Or is refused by name: an empty chat, or an assistant last where its message cannot be continued."""
     messages = _without_bound_thinking(messages) if model.bound_thinking else messages
     try:
-        request = codec().decode(raw(messages, model=model.id, **given_fields, **tools))
+        request = dialect().decode(raw(messages, model=model.id, **given_fields, **tools))
     except (InvalidRequest, UnsupportedFeature) as error:
         _assert_refused(error, messages, given_fields)
         return
@@ -123,14 +123,14 @@ shapes: SearchStrategy[dict[str, Any]] = st.sampled_from(
 def test_the_chunks_put_together_are_the_plain_answer(said: list[Any], shape: dict[str, Any]) -> None:
     """Messages, reasons and usage, in any mix of blocks and choices and however the text is cut; or both are faulty."""
     asked = {"stream": True, "stream_options": {"include_usage": True}, "n": len(said), **shape}
-    request = codec().decode(raw(**asked))
+    request = dialect().decode(raw(**asked))
     runs = [script(*one) for one in said]
     folded = [accumulate(events) for events in runs]
     found = chunks(streamed(request, *runs))
-    if faults := codec().faults(request, folded):
+    if faults := dialect().faults(request, folded):
         assert found[-1]["error"]["code"] in {fault.code for fault in faults.values()}
         return
-    whole = json.loads(codec().encode(request, IDENTITY, folded))
+    whole = json.loads(dialect().encode(request, IDENTITY, folded))
     assert [_put_together(found[:-1], index) for index in range(len(said))] == whole["choices"]
     assert (found[-1]["choices"], found[-1]["usage"]) == ([], whole["usage"])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chat_answers import ANSWERS, CITED, NOW, PARIS, TEXT, THINKING
-from chat_support import IDENTITY, WEATHER, chunks, codec, decode, script, streamed, text
+from chat_support import IDENTITY, WEATHER, chunks, decode, dialect, script, streamed, text
 from openai_spec import assert_valid
 
 from dragoman.core.errors import Overloaded
@@ -132,7 +132,7 @@ def test_choices_stream_side_by_side() -> None:
 
 def test_each_feed_gives_whole_events() -> None:
     """Or nothing: a heartbeat may come between any two."""
-    stream = codec().encode_stream(COUNTED, IDENTITY)
+    stream = dialect().encode_stream(COUNTED, IDENTITY)
     out = [stream.feed(event) for event in script([THINKING, TEXT, PARIS, NOW], "tool_use")]
     assert all(not part or (part.startswith(b"data: ") and part.endswith(b"\n\n")) for part in out)
     assert stream.heartbeat.startswith(b":")
@@ -140,7 +140,7 @@ def test_each_feed_gives_whole_events() -> None:
 
 def test_a_finished_stream_says_nothing_more() -> None:
     """Neither a late event nor a second end."""
-    stream = codec().encode_stream(REQUEST, IDENTITY)
+    stream = dialect().encode_stream(REQUEST, IDENTITY)
     events = script([TEXT])
     assert b"".join(map(stream.feed, events)) + stream.finish() == streamed(REQUEST, events)
     assert (stream.feed(events[2]), stream.finish()) == (b"", b"")
@@ -148,7 +148,7 @@ def test_a_finished_stream_says_nothing_more() -> None:
 
 def test_an_error_ends_the_stream_without_an_end_mark() -> None:
     """OpenAI's clients raise on it; nothing comes after."""
-    stream = codec().encode_stream(REQUEST, IDENTITY)
+    stream = dialect().encode_stream(REQUEST, IDENTITY)
     events = script([TEXT])
     begun = b"".join(stream.feed(event) for event in events[:3])
     failed = stream.fail(Overloaded("Claude is overloaded."))
@@ -163,7 +163,7 @@ def test_an_error_ends_the_stream_without_an_end_mark() -> None:
 def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
     """Instead of a reason to stop."""
     request = decode(stream=True, response_format={"type": "json_object"})
-    stream = codec().encode_stream(request, IDENTITY)
+    stream = dialect().encode_stream(request, IDENTITY)
     out = b"".join(stream.feed(event) for event in script([text("Sure!")])) + stream.finish()
     assert chunks(out)[-1]["error"]["code"] == "schema_mismatch"
     assert b"[DONE]" not in out

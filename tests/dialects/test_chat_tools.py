@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, codec, decode, raw, said, text
+from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, decode, dialect, raw, said, text
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -132,13 +132,13 @@ def test_a_model_that_cannot_be_forced_is_told_in_words(choice: JSON, words: str
     assert said(request) == [("mapped", "tool_choice")]
     body = raw(model=NEWEST, tools=[WEATHER, CLOCK], tool_choice=choice)
     with pytest.raises(UnsupportedFeature) as caught:
-        codec(strict_mapping=True).decode(body)
+        dialect(strict_mapping=True).decode(body)
     assert caught.value.param == "tool_choice"
 
 
 def test_strict_mapping_lets_pass_what_is_exact() -> None:
     """Forced tools are exact on an older model."""
-    assert codec(strict_mapping=True).decode(raw(model=OLD, tools=[WEATHER], tool_choice="required")).notices == ()
+    assert dialect(strict_mapping=True).decode(raw(model=OLD, tools=[WEATHER], tool_choice="required")).warnings == ()
 
 
 def test_a_retired_model_is_no_approximation_to_refuse() -> None:

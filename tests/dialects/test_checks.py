@@ -42,10 +42,10 @@ def test_an_answer_that_was_cut_or_declined_is_not_held_to_its_format(stop_reaso
 
 def test_arguments() -> None:
     """A mismatch is a warning with its place; an unknown tool or an empty schema says nothing."""
-    notice = check_arguments("f", {"n": 1}, {"f": CITY}, "p")
-    assert notice is not None
-    assert (notice.code, notice.param) == ("schema_mismatch", "p")
-    assert "minimum of 3" in notice.detail
+    warning = check_arguments("f", {"n": 1}, {"f": CITY}, "p")
+    assert warning is not None
+    assert (warning.code, warning.param) == ("schema_mismatch", "p")
+    assert "minimum of 3" in warning.detail
     assert check_arguments("f", {"n": 3}, {"f": CITY}, "p") is None
     assert check_arguments("f", "cut {", {"f": CITY}, "p") is not None
     assert check_arguments("g", {}, {"f": CITY}, "p") is None

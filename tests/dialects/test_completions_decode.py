@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from completions_support import codec, decode, raw, said
+from completions_support import decode, dialect, raw, said
 
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import GatewayError, NotFound
@@ -20,7 +20,7 @@ def test_a_prompt_is_a_users_message_with_the_order_to_go_on() -> None:
     assert request.body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Once upon a time "}]}]
     assert request.body["system"] == [{"type": "text", "text": INSTRUCTION}]
     assert request.body["thinking"] == {"type": "disabled"}
-    assert request.notices == ()
+    assert request.warnings == ()
 
 
 def test_each_prompt_of_a_list_is_a_request_of_its_own() -> None:
@@ -62,7 +62,7 @@ def test_a_suffix_is_told_in_words() -> None:
     )
     assert said(request) == [("mapped", "suffix")]
     with pytest.raises(GatewayError) as caught:
-        codec(strict_mapping=True).decode(raw("a", suffix="b"))
+        dialect(strict_mapping=True).decode(raw("a", suffix="b"))
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "suffix")
 
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_had_is_refused_by_name(prompt: JSON, fields: dict[str, A
 def test_a_prompt_must_be_there() -> None:
     """OpenAI's own mark of a text's beginning means nothing to Claude."""
     with pytest.raises(GatewayError) as caught:
-        codec().decode(b'{"model": "sonnet"}')
+        dialect().decode(b'{"model": "sonnet"}')
     assert (caught.value.code, caught.value.param) == ("missing_required_parameter", "prompt")
 
 
@@ -111,7 +111,7 @@ def test_what_does_nothing_is_said() -> None:
         ("ignored", "novelty"),
     }
     with pytest.raises(GatewayError, match="novelty"):
-        codec(strict_parameters=True).decode(raw("a", novelty=1))
+        dialect(strict_parameters=True).decode(raw("a", novelty=1))
 
 
 def test_notices_come_once_for_all_prompts() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chat_answers import ANSWERS, TEXT, THINKING
 from chat_support import IDENTITY, chunks, script, text
-from completions_support import codec, decode, plain, streamed
+from completions_support import decode, dialect, plain, streamed
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_spec import assert_valid
@@ -93,7 +93,7 @@ def test_usage_comes_only_where_it_is_asked_for() -> None:
 
 def test_an_error_ends_the_stream_without_an_end_mark() -> None:
     """OpenAI's clients raise on it; nothing comes after."""
-    stream = codec().encode_stream(ECHOED, IDENTITY)
+    stream = dialect().encode_stream(ECHOED, IDENTITY)
     events = script([TEXT])
     failed = stream.fail(Overloaded("Claude is overloaded."))
     assert json.loads(failed.removeprefix(b"data: "))["error"]["code"] == "overloaded"
@@ -105,6 +105,6 @@ def test_any_text_is_an_answer() -> None:
     """There is nothing to find fault with, and errors before it are OpenAI's."""
     request = decode("a")
     answers = [accumulate(script([TEXT]))]
-    assert codec().faults(request, answers) == {}
-    assert codec().review(request, answers) == ()
-    assert codec().encode_error(Overloaded("Busy")).status == 503
+    assert dialect().faults(request, answers) == {}
+    assert dialect().review(request, answers) == ()
+    assert dialect().encode_error(Overloaded("Busy")).status == 503

@@ -13,15 +13,15 @@ from dragoman.dialects.embeddings.request import EmbeddingsRequest
 CODEC = EmbeddingsDialect("org/mini", {"mine": "text-embedding-3-large", "fast": "haiku"}, DialectOptions())
 
 
-def read(codec: EmbeddingsDialect = CODEC, **body: Any) -> EmbeddingsRequest:
+def read(dialect: EmbeddingsDialect = CODEC, **body: Any) -> EmbeddingsRequest:
     """A request, understood."""
-    return codec.decode(json.dumps(body).encode())
+    return dialect.decode(json.dumps(body).encode())
 
 
-def refused(codec: EmbeddingsDialect = CODEC, **body: Any) -> GatewayError:
+def refused(dialect: EmbeddingsDialect = CODEC, **body: Any) -> GatewayError:
     """Why a request is not taken."""
     with pytest.raises(GatewayError) as caught:
-        read(codec, **body)
+        read(dialect, **body)
     return caught.value
 
 
@@ -108,7 +108,7 @@ def test_wrong_fields_are_refused_by_name(body: dict[str, Any], param: str) -> N
 
 def test_what_is_ignored_is_said() -> None:
     """A field that does nothing is a warning, or an error where the operator wants it so."""
-    notices = read(input="a", user="u", colour="red").notices
-    assert [(notice.code, notice.param) for notice in notices] == [("ignored", "colour"), ("ignored", "user")]
+    warnings = read(input="a", user="u", colour="red").warnings
+    assert [(warning.code, warning.param) for warning in warnings] == [("ignored", "colour"), ("ignored", "user")]
     strict = EmbeddingsDialect("mini", {}, DialectOptions(strict_parameters=True))
     assert refused(strict, input="a", colour="red").code == "unknown_parameter"

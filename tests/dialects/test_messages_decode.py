@@ -4,7 +4,7 @@ import json
 
 import pytest
 from hypothesis import given
-from messages_support import ASK, NAMES, bodies, codec, decode
+from messages_support import ASK, NAMES, bodies, decode, dialect
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.conversation import fingerprint
@@ -16,7 +16,7 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 @given(bodies)
 def test_what_reaches_the_api_is_what_was_sent(body: JSONObject) -> None:
     """Equal JSON, unknown fields and blocks included; only the model's alias is resolved."""
-    request = codec().decode(json.dumps(body).encode())
+    request = dialect().decode(json.dumps(body).encode())
     sent = json.loads(json.dumps(as_sent(request.body)))
     assert sent == {**body, "model": Catalog().resolve(str(body["model"])).model.id}
 
@@ -24,7 +24,7 @@ def test_what_reaches_the_api_is_what_was_sent(body: JSONObject) -> None:
 @given(bodies)
 def test_inside_there_are_lists_only(body: JSONObject) -> None:
     """Whoever reads the canonical request need not know bare strings, and can name every conversation."""
-    request = codec().decode(json.dumps(body).encode()).body
+    request = dialect().decode(json.dumps(body).encode()).body
     assert all(isinstance(message["content"], list) for message in request["messages"])
     assert isinstance(request.get("system", []), list)
     assert fingerprint({}, request["messages"])
@@ -47,14 +47,18 @@ def test_retired_model() -> None:
     retired = MessagesDialect(lambda: Catalog(map_retired=True))
     request = retired.decode(json.dumps({"model": "claude-3-opus-20240229", "messages": ASK}).encode())
     assert request.body["model"] == "claude-opus-5-5"
-    assert [notice.code for notice in request.notices] == ["mapped"]
+    assert [warning.code for warning in request.warnings] == ["mapped"]
 
 
 def test_version_and_betas() -> None:
     """They come in headers, betas perhaps several in one."""
-    terms = decode({b"anthropic-version": b"2026-10-21", b"anthropic-beta": b"a-1, b-2,,"}).terms
-    assert (terms.version, terms.betas, terms.verbatim) == ("2026-10-21", ("a-1", "b-2"), True)
-    assert decode().terms.version is None
+    request_options = decode({b"anthropic-version": b"2026-10-21", b"anthropic-beta": b"a-1, b-2,,"}).request_options
+    assert (request_options.version, request_options.betas, request_options.verbatim) == (
+        "2026-10-21",
+        ("a-1", "b-2"),
+        True,
+    )
+    assert decode().request_options.version is None
 
 
 @pytest.mark.parametrize(("value", "streams"), [(True, True), (False, False), (None, False)])
@@ -113,5 +117,5 @@ def test_refused(field: str, value: JSON, param: str) -> None:
 def test_no_request(raw: bytes, code: str) -> None:
     """A body that is no JSON object."""
     with pytest.raises(InvalidRequest) as refused:
-        codec().decode(raw)
+        dialect().decode(raw)
     assert refused.value.code == code

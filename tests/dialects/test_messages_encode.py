@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from messages_support import codec, decode
+from messages_support import decode, dialect
 
 from dragoman.core import errors
 from dragoman.core.accumulate import AccumulatedMessage
@@ -43,14 +43,14 @@ def test_whole_answer() -> None:
     """The message itself, with whatever is in it."""
     message: FinalMessage = {"id": "msg_1", "content": [{"type": "of_tomorrow", "inside": [1]}], "stop_reason": None}
     answer = [AccumulatedMessage(message, {})]
-    assert json.loads(codec().encode(decode(), SOMEONE, answer)) == message
-    assert codec().faults(decode(), answer) == {}
-    assert codec().review(decode(), answer) == ()
+    assert json.loads(dialect().encode(decode(), SOMEONE, answer)) == message
+    assert dialect().faults(decode(), answer) == {}
+    assert dialect().review(decode(), answer) == ()
 
 
 def test_stream() -> None:
     """Each event as it came, under its own name; nothing after the last."""
-    stream = codec().encode_stream(decode(stream=True), SOMEONE)
+    stream = dialect().encode_stream(decode(stream=True), SOMEONE)
     start: JSONObject = {"type": "message_start", "message": {"content": []}, "of_tomorrow": "\n"}
     events: list[MessageEvent] = [MessageStart(start), MessageStop({"type": "message_stop"})]
     said = b"".join(map(stream.feed, events)) + stream.finish()
@@ -64,7 +64,7 @@ def test_stream() -> None:
 
 def test_failed_stream() -> None:
     """An error is an event of its own, and the last."""
-    stream = codec().encode_stream(decode(stream=True), SOMEONE)
+    stream = dialect().encode_stream(decode(stream=True), SOMEONE)
     error = errors.Overloaded("Later.")
     error.request_id = "req_1"
     said = stream.fail(error)
@@ -85,7 +85,7 @@ def test_failed_stream() -> None:
 @pytest.mark.parametrize("cause", list(causes(GatewayError)), ids=lambda cause: cause.__name__)
 def test_every_cause(cause: type[GatewayError]) -> None:
     """Every cause has a type of the API's own, with a status that goes with it."""
-    reply = codec().encode_error(cause("Something happened.", param="messages"))
+    reply = dialect().encode_error(cause("Something happened.", param="messages"))
     error = json.loads(reply.body)["error"]
     assert reply.status in API_TYPES[error["type"]]
     assert error["details"]["param"] == "messages"

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 from chat_support import NEWEST, OLD, WEATHER_SCHEMA
-from responses_support import PATCH, WEATHER, codec, decode, plain, raw, refused, said
+from responses_support import PATCH, WEATHER, decode, dialect, plain, raw, refused, said
 
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
@@ -20,7 +20,7 @@ def test_a_text_is_a_users_message() -> None:
     assert request.body["max_tokens"] == 64
     assert request.body["temperature"] == 0.5
     assert "me" not in str(request.body["metadata"])
-    assert (request.stream, request.choices, request.notices) == (False, 1, ())
+    assert (request.stream, request.choices, request.warnings) == (False, 1, ())
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_neutral_values_are_not_worth_a_word() -> None:
 def test_a_strict_operator_has_the_rest_refused() -> None:
     """Unknown fields, and what could only be mapped."""
     with pytest.raises(GatewayError, match="novelty"):
-        codec(strict_parameters=True).decode(raw(novelty=1))
+        dialect(strict_parameters=True).decode(raw(novelty=1))
     with pytest.raises(GatewayError, match="told to in words"):
-        codec(strict_mapping=True).decode(raw(model=NEWEST, tools=[WEATHER], tool_choice="required"))
+        dialect(strict_mapping=True).decode(raw(model=NEWEST, tools=[WEATHER], tool_choice="required"))
 
 
 def test_tools() -> None:
@@ -205,4 +205,4 @@ def test_no_request_at_all() -> None:
     """Neither JSON that is none nor a list is one."""
     for body in (b"{", b"[]", json.dumps({"model": OLD}).encode()):
         with pytest.raises(GatewayError):
-            codec().decode(body)
+            dialect().decode(body)

@@ -8,7 +8,7 @@ from chat_answers import ANSWERS, CITED, CUT, FOUND, PARIS, REDACTED, SEARCH, TE
 from chat_support import IDENTITY, script, text
 from openai.types.responses import Response
 from responses_spec import assert_event, assert_response
-from responses_support import NOW, PATCH, PATCHED, WEATHER, codec, decode, plain, streamed, told
+from responses_support import NOW, PATCH, PATCHED, WEATHER, decode, dialect, plain, streamed, told
 
 from dragoman.core import errors
 from dragoman.core.accumulate import accumulate
@@ -151,7 +151,7 @@ def test_what_was_thought_comes_back_as_it_was() -> None:
         ]
     )
     assert again.body["messages"][1]["content"] == [THINKING, REDACTED, PARIS]
-    assert again.notices == ()
+    assert again.warnings == ()
 
 
 def test_custom_tools_take_text() -> None:
@@ -175,22 +175,22 @@ def test_custom_tools_take_text() -> None:
 def test_arguments_that_do_not_fit_are_warned_of() -> None:
     """Functions only: a custom tool's text is its own affair."""
     answer = accumulate(script([{**PARIS, "input": {"town": "Paris"}}, PATCHED], "tool_use"))
-    assert [notice.code for notice in codec().review(ASKING, [answer])] == ["schema_mismatch"]
-    assert codec().review(ASKING, [accumulate(script([PARIS], "tool_use"))]) == ()
+    assert [warning.code for warning in dialect().review(ASKING, [answer])] == ["schema_mismatch"]
+    assert dialect().review(ASKING, [accumulate(script([PARIS], "tool_use"))]) == ()
 
 
 def test_a_structured_answer_is_held_to_its_format() -> None:
     """Calls are not."""
     request = decode(text={"format": {"type": "json_object"}}, tools=[WEATHER])
-    faults = codec().faults(request, [accumulate(script([text("Sure!")]))])
+    faults = dialect().faults(request, [accumulate(script([text("Sure!")]))])
     assert (faults[0].code, faults[0].param) == ("schema_mismatch", "text.format")
-    assert codec().faults(request, [accumulate(script([text("{}")]))]) == {}
-    assert codec().faults(request, [accumulate(script([text("I look."), PARIS], "tool_use"))]) == {}
-    assert codec().faults(PLAIN, [accumulate(script([text("Sure!")]))]) == {}
+    assert dialect().faults(request, [accumulate(script([text("{}")]))]) == {}
+    assert dialect().faults(request, [accumulate(script([text("I look."), PARIS], "tool_use"))]) == {}
+    assert dialect().faults(PLAIN, [accumulate(script([text("Sure!")]))]) == {}
 
 
 def test_errors_before_the_answer_are_openais() -> None:
     """In its own form."""
-    reply = codec().encode_error(errors.Overloaded("Busy"))
+    reply = dialect().encode_error(errors.Overloaded("Busy"))
     assert reply.status == 503
     assert json.loads(reply.body)["error"]["code"] == "overloaded"

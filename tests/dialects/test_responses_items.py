@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from chat_support import NEWEST, PNG
 from responses_support import call, decode, raw, refused, result, said, turns, user
-from responses_support import codec as codec_of
+from responses_support import dialect as codec_of
 
 from dragoman.core.messages import JSON, JSONObject
 
@@ -40,7 +40,7 @@ def test_roles() -> None:
     )
     assert [block["text"] for block in request.body["system"]] == ["You are a pirate.", "Be terse.", "Be kind."]
     assert turns(request) == [("user", ["text"]), ("assistant", ["text", "text"]), ("user", ["text"])]
-    assert request.notices == ()
+    assert request.warnings == ()
 
 
 def test_media() -> None:
@@ -175,7 +175,7 @@ def test_arguments_that_are_no_object_are_shown_in_one() -> None:
     """The model was cut while it wrote them, and its client goes on."""
     request = codec_of().decode(raw([ASKED, call(arguments='{"city": "Os'), result()]))
     assert request.body["messages"][1]["content"][0]["input"] == {"arguments": '{"city": "Os'}
-    assert [(notice.code, notice.param) for notice in request.notices] == [("mapped", "input[1].arguments")]
+    assert [(warning.code, warning.param) for warning in request.warnings] == [("mapped", "input[1].arguments")]
 
 
 def test_cache_marks_are_claudes() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chat_support import IDENTITY, NEWEST, OLD, PNG, WEATHER_SCHEMA, script
 from openai_spec import assert_valid
-from responses_support import PATCH, PATCHED, VAULT, WEATHER, codec, raw, result, said, turns, user
+from responses_support import PATCH, PATCHED, VAULT, WEATHER, dialect, raw, result, said, turns, user
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import Catalog
@@ -17,7 +17,7 @@ from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect
 from dragoman.dialects.responses.request import ResponsesRequest
 
-KEEPING = codec(keeps=True)
+KEEPING = dialect(keeps=True)
 THOUGHT: JSONObject = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
 PARIS: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
 SEARCHED: list[JSONObject] = [
@@ -54,7 +54,7 @@ def test_what_is_kept_goes_on_as_if_it_had_been_sent() -> None:
     assert third.body["messages"][1]["content"] == SEARCHED
     assert third.body["messages"][3]["content"] == [PATCHED]
     assert third.body["messages"][:3] == second.body["messages"]
-    assert third.notices == ()
+    assert third.warnings == ()
 
 
 def test_tools_may_be_other_ones() -> None:

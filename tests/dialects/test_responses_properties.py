@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from responses_spec import assert_event, assert_response
-from responses_support import PATCH, WEATHER, call, codec, decode, raw, result, streamed, told, user
+from responses_support import PATCH, WEATHER, call, decode, dialect, raw, result, streamed, told, user
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import MODELS
@@ -63,7 +63,7 @@ fields: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 def test_any_input_becomes_a_body_that_the_api_takes(items: list[JSON], given_: dict[str, Any], model: Any) -> None:
     """Or is refused by name: an empty input, or a prefill where there is none."""
     try:
-        request = codec().decode(raw(items, model=model.id, **given_))
+        request = dialect().decode(raw(items, model=model.id, **given_))
     except InvalidRequest as error:
         assert error.code in {"empty_messages", "unsupported_prefill"}  # noqa: PT017 - most inputs are fine
         return
@@ -109,7 +109,7 @@ def test_the_events_put_together_are_the_plain_response(
 ) -> None:
     """In any mix of blocks and however the text is cut; and all of it is valid."""
     events = script(said, stop_reason, piece)
-    whole = json.loads(codec().encode(request, IDENTITY, [accumulate(events)]))
+    whole = json.loads(dialect().encode(request, IDENTITY, [accumulate(events)]))
     found = told(streamed(request, events))
     assert_response(whole)
     for event in found:

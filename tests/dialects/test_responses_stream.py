@@ -6,7 +6,7 @@ import pytest
 from chat_answers import CITED, FOUND, NOW, PARIS, SEARCH, THINKING
 from chat_support import IDENTITY, script, text
 from responses_spec import assert_event
-from responses_support import PATCH, PATCHED, WEATHER, codec, decode, streamed, told
+from responses_support import PATCH, PATCHED, WEATHER, decode, dialect, streamed, told
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, MessageEvent
@@ -128,7 +128,7 @@ def test_a_refusal() -> None:
 def test_an_error_closes_what_is_open_and_is_said_at_the_top(error: errors.GatewayError, code: str, after: int) -> None:
     """Whenever it comes; OpenAI's clients raise on the last event, and nothing follows."""
     events = script([text("abcd")])
-    stream = codec().encode_stream(REQUEST, IDENTITY)
+    stream = dialect().encode_stream(REQUEST, IDENTITY)
     found = told(b"".join(map(stream.feed, events[:after])) + stream.fail(error))
     for event in found:
         assert_event(event)
@@ -148,7 +148,7 @@ def test_an_error_closes_what_is_open_and_is_said_at_the_top(error: errors.Gatew
 def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
     """Instead of being completed; one that fits, or that calls, is."""
     request = decode(stream=True, text={"format": {"type": "json_object"}}, tools=[WEATHER])
-    stream = codec().encode_stream(request, IDENTITY)
+    stream = dialect().encode_stream(request, IDENTITY)
     out = told(b"".join(map(stream.feed, script([text("Sure!")]))) + stream.finish())
     assert _kinds(out)[-2:] == ["failed", "error"]
     assert out[-1]["code"] == "schema_mismatch"
@@ -160,7 +160,7 @@ def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
 
 def test_each_feed_gives_whole_events() -> None:
     """A heartbeat may come between any two, and each gets a write of its own."""
-    stream = codec().encode_stream(SUMMED, IDENTITY)
+    stream = dialect().encode_stream(SUMMED, IDENTITY)
     for event in script([THINKING, text("abcd"), PARIS], "tool_use"):
         out = stream.feed(event)
         assert b"".join(sse.events(out)) == out

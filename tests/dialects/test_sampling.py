@@ -27,10 +27,10 @@ from dragoman.dialects.shared.request_body import Sampling, set_max_tokens, set_
 def test_sampling(model: str, asked: Sampling, sent: dict[str, float], codes: list[tuple[str, str]]) -> None:
     """What is sent, and what is said of what is not."""
     body: MessagesRequest = {}
-    notices: list[RequestWarning] = []
-    set_sampling(body, asked, Catalog().resolve(model).model, notices)
+    warnings: list[RequestWarning] = []
+    set_sampling(body, asked, Catalog().resolve(model).model, warnings)
     assert body == sent
-    assert [(notice.code, notice.param) for notice in notices] == codes
+    assert [(warning.code, warning.param) for warning in warnings] == codes
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_varied(asked: Sampling, varied: bool) -> None:  # noqa: FBT001 - a colu
 def test_max_tokens(asked: int | None, sent: int | None, said: bool) -> None:  # noqa: FBT001 - a column of the table
     """Clamped to what the model writes at most; left out where the client gave none."""
     body: MessagesRequest = {}
-    notices: list[RequestWarning] = []
-    set_max_tokens(body, asked, "max_tokens", Catalog().resolve(OLD).model, notices)
+    warnings: list[RequestWarning] = []
+    set_max_tokens(body, asked, "max_tokens", Catalog().resolve(OLD).model, warnings)
     assert body.get("max_tokens") == sent
-    assert [(notice.code, notice.param) for notice in notices] == ([("clamped", "max_tokens")] if said else [])
+    assert [(warning.code, warning.param) for warning in warnings] == ([("clamped", "max_tokens")] if said else [])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_max_tokens(asked: int | None, sent: int | None, said: bool) -> None:  #
 def test_stop(asked: str | list[str] | None, sent: list[str] | None, said: bool) -> None:  # noqa: FBT001 - a column
     """Blank sequences are left out, and that is said."""
     body: MessagesRequest = {}
-    notices: list[RequestWarning] = []
-    set_stop(body, asked, notices)
+    warnings: list[RequestWarning] = []
+    set_stop(body, asked, warnings)
     assert body.get("stop_sequences") == sent
-    assert [(notice.code, notice.param) for notice in notices] == ([("ignored", "stop")] if said else [])
+    assert [(warning.code, warning.param) for warning in warnings] == ([("ignored", "stop")] if said else [])

@@ -17,16 +17,16 @@ IGNORED, MAPPED, CLAMPED = (("ignored",), ("mapped",), ("clamped",))
 
 
 def _plan(model: str, asked: ReasoningEffort | None, **around: object) -> tuple[object, object, tuple[str, ...]]:
-    notices: list[RequestWarning] = []
+    warnings: list[RequestWarning] = []
     found: Thinking = plan(
         asked,
         Catalog().resolve(model).model,
         Surroundings(**around),  # type: ignore[arg-type]
-        notices,
+        warnings,
         "reasoning_effort",
     )
-    assert all(notice.param == "reasoning_effort" for notice in notices)
-    return found.config, found.effort, tuple(notice.code for notice in notices)
+    assert all(warning.param == "reasoning_effort" for warning in warnings)
+    return found.config, found.effort, tuple(warning.code for warning in warnings)
 
 
 def _budget(tokens: int) -> dict[str, object]:

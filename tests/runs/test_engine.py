@@ -162,7 +162,7 @@ async def test_what_is_nested_without_end_is_the_requests_own_fault() -> None:
     engine, _ = engine_on(script)
     run = engine.submit(BODY, MODELS[0], client="me")
     with pytest.raises(InvalidRequest, match="nested too deeply"):
-        await run.over()
+        await run.wait()
     assert run.status == "failed"
 
 

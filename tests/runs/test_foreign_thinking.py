@@ -41,8 +41,8 @@ async def ask(engine: Engine, *messages: Message) -> tuple[FinalMessage, Run]:
     """The answer, and the run that gave it."""
     body = cast("MessagesRequest", {"model": MODEL.id, "messages": [*messages]})
     run = engine.submit(body, MODEL, client="me")
-    await run.over()
-    return run.said().message, run
+    await run.wait()
+    return run.result().message, run
 
 
 async def test_thinking_of_a_changed_conversation_is_left_out_and_said() -> None:
@@ -52,7 +52,7 @@ async def test_thinking_of_a_changed_conversation_is_left_out_and_said() -> None
         assert any(block["type"] == "thinking" for block in first["content"])
         whole = Message(role="assistant", content=first["content"])
         _, run = await ask(engine, user("Think: good morning"), whole, user("And now?"))
-        assert [notice.code for notice in run.notices] == ["left_out"]
+        assert [warning.code for warning in run.warnings] == ["left_out"]
         *_, refused, taken = [call.body for call in simulator.calls]
         assert "thinking" in str(refused["messages"])
         assert "signature" not in str(taken["messages"])
@@ -64,7 +64,7 @@ async def test_thinking_in_its_place_stays() -> None:
         first, _ = await ask(engine, user("Think: hello"))
         whole = Message(role="assistant", content=first["content"])
         _, run = await ask(engine, user("Think: hello"), whole, user("And now?"))
-        assert run.notices == ()
+        assert run.warnings == ()
         assert len(simulator.calls) == 2
 
 

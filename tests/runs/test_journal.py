@@ -82,7 +82,7 @@ async def test_a_run_that_succeeds() -> None:
     """All that is known of it stands in its record: who, where, how long, what it used and what that cost."""
     engine, store = made(says("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
-    run.came_by("req_1", "/v1/messages")
+    run.set_origin("req_1", "/v1/messages")
     await ended(run)
     await engine.journal.aclose()
     record = store.records[run.id]
@@ -282,7 +282,7 @@ async def test_looking_on() -> None:
     engine, _ = made(script)
     run = engine.submit(BODY, MODEL, client="me")
     assert await run.next(None)
-    with run.watched() as watcher:
+    with run.subscribe() as watcher:
         assert watcher.taken() is None
         assert watcher.taken() == []
         assert not await watcher.wait(0)
@@ -290,5 +290,5 @@ async def test_looking_on() -> None:
         assert await watcher.wait(60)
         await said.wait()
         assert watcher.taken() is None
-        assert run.said().message["content"] == [{"type": "text", "text": "Hel" + "x" * 1001}]
+        assert run.result().message["content"] == [{"type": "text", "text": "Hel" + "x" * 1001}]
     await engine.journal.cancel(run.id)

@@ -25,7 +25,7 @@ class Api:
     def __init__(self, url: str, thinking: ReasoningStore) -> None:
         self._client = httpx.AsyncClient(base_url=url, headers=HEADERS)
         self.thinking = thinking
-        self.notices: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.sent: list[Message] = []
 
     async def ask(self, messages: list[Message], model: str, **fields: object) -> FinalMessage:
@@ -34,7 +34,7 @@ class Api:
         if model == MANUAL:
             body["thinking"] = {"type": "enabled", "budget_tokens": 2000}
         restored = await self.thinking.restore(cast("MessagesRequest", {**body, **fields}), _model(model))
-        self.notices = tuple(notice.code for notice in restored.notices)
+        self.warnings = tuple(warning.code for warning in restored.warnings)
         self.sent = restored.body["messages"]
         answer = await self._client.post("/v1/messages", json=restored.body)
         assert answer.status_code == 200, answer.text
@@ -96,7 +96,7 @@ async def test_a_conversation_that_returns_without_thinking_gets_it_back(api: Ap
     second = await api.ask(messages, model)
     messages += [as_clients_send(second), results(second)]
     await api.ask(messages, model)
-    assert api.notices == ()
+    assert api.warnings == ()
     assert api.sent[1]["content"] == first["content"]
     assert api.sent[3]["content"] == second["content"]
 
@@ -126,7 +126,7 @@ async def test_a_changed_conversation_loses_all_its_thinking_with_a_notice(api: 
     other = ReasoningStore(_Forgetful(api.thinking._keep, 0), "me")  # type: ignore[arg-type]
     api.thinking = other
     await api.ask([*messages, as_clients_send(second), results(second)], BOUND)
-    assert api.notices == ("left_out",)
+    assert api.warnings == ("left_out",)
     assert all(block["type"] != "thinking" for message in api.sent for block in message["content"])
 
 
@@ -153,7 +153,7 @@ async def test_a_lost_thought_turns_manual_thinking_off_with_a_notice(api: Api) 
     first = await api.ask([user("Think, then call look with {}")], MANUAL)
     api.thinking = ReasoningStore(api.thinking._keep, "somebody else")
     await api.ask([user("Think, then call look with {}"), as_clients_send(first), results(first)], MANUAL)
-    assert api.notices == ("ignored",)
+    assert api.warnings == ("ignored",)
 
 
 async def test_what_a_client_sends_back_itself_stays(api: Api) -> None:
@@ -199,7 +199,7 @@ def test_manual_thinking_is_off_in_a_loop_without_its_thinking(messages: list[Me
     """The API would refuse it; adaptive thinking is not touched."""
     manual: MessagesRequest = {"messages": messages, "thinking": {"type": "enabled", "budget_tokens": 2000}}
     assert without_orphan_thinking(manual).body["thinking"]["type"] == ("disabled" if refused else "enabled")
-    assert [notice.param for notice in without_orphan_thinking(manual).notices] == (
+    assert [warning.param for warning in without_orphan_thinking(manual).warnings] == (
         ["reasoning_effort"] if refused else []
     )
     adaptive: MessagesRequest = {"messages": messages, "thinking": {"type": "adaptive"}}

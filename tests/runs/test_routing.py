@@ -70,7 +70,7 @@ async def test_the_next_is_asked_where_the_first_cannot_answer(failure: GatewayE
     routed = Routed(two(failure=failure))
     run = await ask(await routed.router())
     assert run.upstream == "two"
-    assert run.said().message["content"] == [{"type": "text", "text": "Hi"}]
+    assert run.result().message["content"] == [{"type": "text", "text": "Hi"}]
 
 
 @pytest.mark.parametrize("failure", OF_THE_ACCOUNT, ids=lambda failure: type(failure).__name__)
@@ -235,7 +235,7 @@ async def test_thinking_does_not_go_along_to_another_account() -> None:
         run = await ask(router, question)
         assert run.upstream == "two"
         assert routed.fakes["two"].asked[-1].body["messages"][1] == assistant()
-        assert [notice.code for notice in run.notices] == ["left_out"]
+        assert [warning.code for warning in run.warnings] == ["left_out"]
     assert question.body["messages"][1] == thought
 
 
@@ -248,7 +248,7 @@ async def test_thinking_that_turns_out_to_be_anothers_is_left_out_and_asked_agai
     question = request(user("a"), thought, user("more"))
     for tries in (2, 1):
         run = await ask(router, question)
-        assert (run.upstream, [notice.code for notice in run.notices]) == ("one", ["left_out"])
+        assert (run.upstream, [warning.code for warning in run.warnings]) == ("one", ["left_out"])
         assert len(routed.fakes["one"].asked) == tries
         routed.fakes["one"].asked.clear()
     routed.fakes["one"].refuses_thinking = InvalidRequest("something else")
@@ -262,14 +262,14 @@ async def test_unbound_thinking_goes_along() -> None:
     routed = Routed(two(failure=Overloaded("busy")))
     run = await ask(await routed.router(), request(user("a"), thought, user("more"), model="claude-sonnet-4-5"))
     assert routed.fakes["two"].asked[-1].body["messages"][1] == thought
-    assert run.notices == ()
+    assert run.warnings == ()
 
 
 async def test_clients_of_the_messages_api_are_routed_alike() -> None:
     """What they sent goes on as it is."""
     routed = Routed(two(failure=Overloaded("busy")))
     question = request()
-    verbatim = replace(question, terms=replace(question.terms, verbatim=True))
+    verbatim = replace(question, request_options=replace(question.request_options, verbatim=True))
     assert (await ask(await routed.router(), verbatim)).upstream == "two"
     assert routed.fakes["two"].asked == [verbatim]
 
@@ -333,7 +333,7 @@ async def test_all_accounts_are_started_and_closed() -> None:
 
 async def test_agents_are_asked_of_those_that_have_them() -> None:
     """Whatever the order; where nobody has any, the first one says so itself."""
-    wish = replace(request(), terms=RequestOptions(agent=AgentTask()))
+    wish = replace(request(), request_options=RequestOptions(agent=AgentTask()))
     routed = Routed(two()).add("one").add("two", agents=True)
     assert (await ask(await routed.router(), wish)).upstream == "two"
     without = Routed(two())

@@ -20,7 +20,7 @@ from dragoman.core import errors
 from dragoman.core.events import Event
 from dragoman.dialects.shared import sse
 from dragoman.stores.base import StoredEntry
-from dragoman.stores.sqlite.responses import SQLiteResponseArchive
+from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -211,13 +211,13 @@ async def test_one_whose_gateway_crashed_is_found_as_failed(tmp_path: Path) -> N
 
 async def crashed(folder: Path, like: str, id_: str, events: list[Any]) -> None:
     """Leave an answer behind as a gateway does that is killed: held by somebody who was last heard of long ago."""
-    now = SQLiteResponseArchive(folder / "kept" / "answers.db")
+    now = SQLiteResponseStore(folder / "kept" / "answers.db")
     found = await now.get("local", like)
     assert found is not None
     body = found.entry.body.replace(b'"cancelled"', b'"in_progress"')
     entry = StoredEntry(id=id_, owner="local", kind="response", model="m", created=1, body=body)
     await now.aclose()
-    before = SQLiteResponseArchive(folder / "kept" / "answers.db", clock=lambda: time.time() - 3600)
+    before = SQLiteResponseStore(folder / "kept" / "answers.db", clock=lambda: time.time() - 3600)
     await before.add(entry, holder="killed")
     await before.append(id_, 0, [sse.event(json.dumps(event).encode(), event["type"]) for event in events])
     await before.aclose()

@@ -34,7 +34,7 @@ async def test_unexpected_failure() -> None:
     assert "mine" in early.json()["error"]["message"]
     assert "secret" not in early.text
     assert (late.status_code, late.text) == (200, "x")
-    assert [exchange.status for exchange in seen] == [500, 200]
+    assert [context.status for context in seen] == [500, 200]
     assert [str(line["exc_info"]) for line in log] == ["/secret/path"] * 2
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chat_support import IDENTITY
-from responses_support import codec, raw
+from responses_support import dialect, raw
 from scripted import ScriptedBackend, says
 
 from dragoman.dialects.base import ResponseIdentity
@@ -16,12 +16,12 @@ from dragoman.server.collect import RunGroup
 from dragoman.server.responses.job import Job, JobSpec
 from dragoman.server.responses.store import Lease, ResponseWriter
 from dragoman.stores.base import StoredEntry
-from dragoman.stores.sqlite.responses import SQLiteResponseArchive
+from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
 HANDS = Lease("ann", "holder")
 
 
-class Stuck(SQLiteResponseArchive):
+class Stuck(SQLiteResponseStore):
     """An archive whose first write never comes back: what is appended was not done then, what is added was."""
 
     def __init__(self, path: Path) -> None:
@@ -54,8 +54,8 @@ async def archive(tmp_path: Path) -> AsyncIterator[Stuck]:
 
 def keeper(archive: Stuck) -> ResponseWriter:
     """Keeps a response in the background."""
-    dialect = codec(keeps=True)
-    return ResponseWriter(archive, dialect.documents, dialect.decode(raw(background=True)), IDENTITY, HANDS)
+    responses = dialect(keeps=True)
+    return ResponseWriter(archive, responses.documents, responses.decode(raw(background=True)), IDENTITY, HANDS)
 
 
 async def cut(archive: Stuck, task: "asyncio.Task[None]") -> None:
@@ -88,7 +88,7 @@ async def test_a_cancelled_answers_events_have_no_gap(archive: Stuck) -> None:
     assert await archive.events(made.id, 0) == [b"one", b"two", b"three"]
 
 
-class Slow(SQLiteResponseArchive):
+class Slow(SQLiteResponseStore):
     """An archive that takes the end of an answer only when it is told to."""
 
     def __init__(self, path: Path) -> None:
@@ -105,15 +105,15 @@ class Slow(SQLiteResponseArchive):
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Path, *, stream: bool) -> None:
     """The response is completed, as its stream says already."""
-    archive, dialect = Slow(tmp_path / "answers.db"), codec(keeps=True)
-    decoded = dialect.decode(raw(background=True, stream=stream))
+    archive, responses = Slow(tmp_path / "answers.db"), dialect(keeps=True)
+    decoded = responses.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(says("Hello")), Limits())
     [run] = engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
     choices = RunGroup()
     choices.add(run)
-    keeper = ResponseWriter(archive, dialect.documents, decoded, ResponseIdentity(run.id, run.created), HANDS)
+    keeper = ResponseWriter(archive, responses.documents, decoded, ResponseIdentity(run.id, run.created), HANDS)
     await keeper.begin()
-    job = Job(JobSpec(dialect, decoded, lambda _: []), choices, keeper, lasting=True)
+    job = Job(JobSpec(responses, decoded, lambda _: []), choices, keeper, lasting=True)
     job.driven_by(asyncio.create_task(job.run()))
     await archive.asked.wait()
     cancelling = asyncio.create_task(job.cancel())
@@ -123,5 +123,5 @@ async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Pat
     found, events = await archive.get(HANDS.owner, job.id), await archive.events(job.id, 0)
     await archive.aclose()
     assert found is not None
-    assert json.loads(dialect.documents.shown(found.entry.body))["status"] == "completed"
+    assert json.loads(responses.documents.shown(found.entry.body))["status"] == "completed"
     assert not stream or b"event: response.completed" in events[-1]

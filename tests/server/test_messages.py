@@ -82,8 +82,8 @@ async def test_terms_reach_the_backend() -> None:
             model="opus", max_tokens=100, messages=beta, betas=["a-1", "b-2"], extra_body={"field_of_tomorrow": 1}
         )
         [request] = gateway.backend.asked
-    assert request.terms.betas == ("a-1", "b-2")
-    assert request.terms.version == "2026-10-21"
+    assert request.request_options.betas == ("a-1", "b-2")
+    assert request.request_options.version == "2026-10-21"
     assert request.body["field_of_tomorrow"] == 1  # type: ignore[typeddict-item]
     assert request.body["model"] == "claude-opus-5-5"
 

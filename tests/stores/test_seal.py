@@ -14,7 +14,7 @@ def test_what_a_crash_left_of_another_key_is_in_nobodys_way(tmp_path: Path) -> N
     """A container's process has the same number at each start, and so would a draft that is named by it."""
     (tmp_path / f"some.{os.getpid()}.draft").write_bytes(b"")
     seal = Cipher.of_file(tmp_path / "some.key")
-    assert Cipher.of_file(tmp_path / "some.key").opened(seal.closed(b"x", "a"), "a") == b"x"
+    assert Cipher.of_file(tmp_path / "some.key").decrypt(seal.encrypt(b"x", "a"), "a") == b"x"
     assert stat.S_IMODE((tmp_path / "some.key").stat().st_mode) == 0o600
 
 

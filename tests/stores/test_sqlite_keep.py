@@ -73,8 +73,8 @@ async def test_a_lost_key_is_forgetting(keep: SQLiteKeyValueStore, tmp_path: Pat
 def test_a_sealed_value_belongs_to_its_name(tmp_path: Path) -> None:
     """One cannot be passed off as another, and a changed one is none."""
     seal = Cipher.of_file(tmp_path / "key")
-    assert Cipher.of_file(tmp_path / "key").opened(seal.closed(b"x", "a"), "a") == b"x"
-    assert seal.opened(seal.closed(b"x", "a"), "b") is None
-    changed = bytearray(seal.closed(b"x", "a"))
+    assert Cipher.of_file(tmp_path / "key").decrypt(seal.encrypt(b"x", "a"), "a") == b"x"
+    assert seal.decrypt(seal.encrypt(b"x", "a"), "b") is None
+    changed = bytearray(seal.encrypt(b"x", "a"))
     changed[-1] ^= 1
-    assert seal.opened(bytes(changed), "a") is None
+    assert seal.decrypt(bytes(changed), "a") is None

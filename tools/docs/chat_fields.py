@@ -39,7 +39,7 @@ def effect(probe: Probe, model: Model) -> str:
         return f"{status_of(error).http} `{error.code}`"
     plain = _decoded(probe, model, {})
     before = None if probe.name in ("model", "messages") else plain
-    said = [f"`{notice.code}`" for notice in after.notices if before is None or notice not in before.notices]
+    said = [f"`{warning.code}`" for warning in after.warnings if before is None or warning not in before.warnings]
     done = [*_sends(probe, before, after), *_by_the_gateway(plain, after)]
     if said:
         done.append(f"warning {', '.join(dict.fromkeys(said))}")

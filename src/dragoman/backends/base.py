@@ -19,14 +19,14 @@ class RunRequest:
         id: The run's id, for the log.
         model: Whose rules hold. `body["model"]` is its id.
         body: The canonical request, already within the model's rules unless the terms are `verbatim`.
-        terms: What the client said beside it. A backend says in a notice which of it it cannot pass on.
+        request_options: What the client said beside it. A backend says in a notice which of it it cannot pass on.
         client: Who asks.
     """
 
     id: str
     model: Model
     body: MessagesRequest
-    terms: RequestOptions = DEFAULT_REQUEST_OPTIONS
+    request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS
     client: str = "local"
 
 

@@ -27,12 +27,12 @@ class Started:
     Attributes:
         path: How the answer is had.
         stages: Seconds each stage before this took (`process`, `replay`).
-        notices: What could not be done as asked, beside what the dialect knows.
+        warnings: What could not be done as asked, beside what the dialect knows.
     """
 
     path: Path
     stages: Mapping[str, float] = field(default_factory=dict)
-    notices: tuple[RequestWarning, ...] = ()
+    warnings: tuple[RequestWarning, ...] = ()
 
 
 @value_object

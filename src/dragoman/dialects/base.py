@@ -31,14 +31,14 @@ class DialectOptions:
         max_choices: The largest `n`.
         strict_mapping: Refuse what could only be mapped to something near it.
         keeps: Whether answers can be kept.
-        vault: Closes what clients carry for us; without it they are given nothing to carry.
+        cipher: Closes what clients carry for us; without it they are given nothing to carry.
     """
 
     strict_parameters: bool = False
     max_choices: int = 8
     strict_mapping: bool = False
     keeps: bool = False
-    vault: ReasoningCipher | None = None
+    cipher: ReasoningCipher | None = None
 
 
 Headers: TypeAlias = Mapping[bytes, bytes]
@@ -73,9 +73,9 @@ class DecodedRequest:
         resolved: The model that will answer, and the name it was asked for by.
         stream: Whether the client wants server-sent events.
         choices: How many answers it wants.
-        notices: What was ignored, clamped or mapped on the way.
+        warnings: What was ignored, clamped or mapped on the way.
         media: The images and documents in the body. Those with a `url` source may still have to be fetched.
-        terms: What the client says beside the body.
+        request_options: What the client says beside the body.
         keeping: How the answer is to be kept; none where it is not.
     """
 
@@ -83,9 +83,9 @@ class DecodedRequest:
     resolved: Resolved
     stream: bool = False
     choices: int = 1
-    notices: tuple[RequestWarning, ...] = ()
+    warnings: tuple[RequestWarning, ...] = ()
     media: tuple[Placed, ...] = ()
-    terms: RequestOptions = DEFAULT_REQUEST_OPTIONS
+    request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS
     keeping: StorageOptions | None = None
 
     def body_of(self, choice: int) -> MessagesRequest:  # noqa: ARG002 - one question for all, in most dialects

@@ -10,7 +10,7 @@ from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.media import Placed, url_of
 
 
-class FillMedia(Protocol):
+class FetchMedia(Protocol):
     """Makes the images and documents of a request ready for the API.
 
     Sources that are URLs may be replaced in the blocks themselves, so the body must be the request's own. Call it once,

@@ -125,7 +125,7 @@ class Router:
     async def _ask_at(self, upstream: Upstream, choice: Candidate, request: RunRequest, run: Run) -> None:
         """Ask at one account, and learn how it does."""
         began = upstream.rest.now()
-        run.asked_at(upstream.name)
+        run.set_upstream(upstream.name)
         try:
             await self._ask_fitly(upstream, choice, request, run)
         except _OF_THE_ACCOUNT as error:
@@ -156,7 +156,7 @@ def _without_thinking(request: RunRequest, run: Run) -> RunRequest:
     if not request.model.bound_thinking:
         return request
     bare = without_foreign_thinking(request.body)
-    run.noted(bare.notices)
+    run.add_warnings(bare.warnings)
     return replace(request, body=bare.body)
 
 

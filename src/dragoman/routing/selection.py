@@ -97,7 +97,7 @@ class UpstreamSelector:
         if not serving:
             whom = "" if len(allowed) == len(self._upstreams) else f" to the key `{request.client}`"
             raise NotFound(f"No upstream here serves the model `{model}`{whom}.", code="model_not_found", param="model")
-        if request.terms.agent:
+        if request.request_options.agent:
             # Where nobody has agents, whoever is asked says so.
             serving = [upstream for upstream in serving if upstream.agents] or serving
         if len(serving) > 1:

@@ -97,7 +97,7 @@ class Engine:
         model: Model,
         *,
         client: str,
-        terms: RequestOptions = DEFAULT_REQUEST_OPTIONS,
+        request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS,
     ) -> list[Run]:
         """Begin a run for each body of one request: all of them or, where it raises, none.
 
@@ -109,7 +109,7 @@ class Engine:
         self._check_open()
         self._admission.require(len(bodies))
         self._rate.take(asyncio.get_running_loop().time(), len(bodies))
-        return [self._begin(body, model, client, terms) for body in bodies]
+        return [self._begin(body, model, client, request_options) for body in bodies]
 
     def require(self, count: int) -> None:
         """Make sure that so many runs could begin now: before anything is done for them that takes time and memory.
@@ -122,7 +122,7 @@ class Engine:
         self._rate.require(asyncio.get_running_loop().time(), count)
 
     async def count_tokens(
-        self, body: MessagesRequest, model: Model, terms: RequestOptions, *, client: str
+        self, body: MessagesRequest, model: Model, request_options: RequestOptions, *, client: str
     ) -> JSONObject:
         """The provider's own count of a prompt's tokens. It takes no place, but counts as a request.
 
@@ -134,7 +134,7 @@ class Engine:
         if not isinstance(self._backend, CountsTokens):
             raise UnsupportedFeature(f"The backend `{self._backend.name}` cannot count tokens.", code="cannot_count")
         self._rate.take(asyncio.get_running_loop().time(), 1)
-        return await self._backend.count_tokens(RunRequest("count", model, body, terms, client))
+        return await self._backend.count_tokens(RunRequest("count", model, body, request_options, client))
 
     async def aclose(self, grace: float) -> None:
         """Take nothing new, let runs finish, then end what is left.
@@ -146,7 +146,7 @@ class Engine:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=grace)
         for run in list(self._tasks.values()):
-            run.ended_by(ShuttingDown("The gateway stopped before the answer was whole.", retry_after=5))
+            run.abort(ShuttingDown("The gateway stopped before the answer was whole.", retry_after=5))
         if self._tasks:
             await asyncio.wait(list(self._tasks))
 
@@ -154,13 +154,13 @@ class Engine:
         if self._closing:
             raise ShuttingDown("The gateway is stopping. Try again in a moment.", retry_after=5)
 
-    def _begin(self, body: MessagesRequest, model: Model, client: str, terms: RequestOptions) -> Run:
+    def _begin(self, body: MessagesRequest, model: Model, client: str, request_options: RequestOptions) -> Run:
         ticket = self._admission.enter()
         run = Run(client, model.id, self.journal.note)
         if self.journal.content:
             run.asked = body
         self.journal.note(run)
-        request = RunRequest(run.id, model, body, terms, client)
+        request = RunRequest(run.id, model, body, request_options, client)
         task = asyncio.create_task(self._drive(run, ticket, request), name=run.id)
         run.driven_by(task)
         self._tasks[task] = run
@@ -186,16 +186,16 @@ class Engine:
             stages={name: round(seconds, 4) for name, seconds in run.stages.items()},
             usage=run.usage,
         )
-        run.gave_back()
+        run.mark_released()
 
     def _expire(self, run: Run) -> None:
         seconds = f"{self.limits.run_timeout:g}"
-        run.ended_by(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
+        run.abort(TimedOut(f"The run took longer than {seconds} seconds and was ended (--run-timeout)."))
 
     async def _drive(self, run: Run, ticket: Slot, request: RunRequest) -> None:
         try:
             await ticket.wait()
-            run.admitted()
+            run.mark_running()
             limit = asyncio.get_running_loop().call_later(self.limits.run_timeout, self._expire, run)
             try:
                 await self._asked.ask(request, run)

@@ -56,7 +56,7 @@ async def run_with_continuations(ask: Ask, request: RunRequest, run: Run) -> Non
             async for event in events:
                 shown = joined.shown(event)
                 if shown is not None:
-                    run.happened(shown)
+                    run.on_event(shown)
         if not joined.paused:
             return
         request = replace(request, body=joined.go_on(request.body))
@@ -99,7 +99,7 @@ class _Joined:
     def go_on(self, body: MessagesRequest) -> MessagesRequest:
         """The request for the next part."""
         self._spent = _sum(self._usage, self._spent)
-        content = self._run.said().message["content"][self._blocks :]
+        content = self._run.result().message["content"][self._blocks :]
         self._blocks += len(content)
         self._first, self.paused = False, False
         messages = list(body["messages"])
@@ -176,21 +176,21 @@ class RunExecutor:
 
     async def ask(self, request: RunRequest, run: Run) -> None:
         """See `Asks.ask`."""
-        if request.terms.verbatim or request.terms.agent:
+        if request.request_options.verbatim or request.request_options.agent:
             async with aclosing(self.backend.run(request)) as events:
                 async for event in events:
-                    run.happened(event)
+                    run.on_event(event)
             return
         thinking = self._thinking
         restored = (
             await thinking.restore(request.body, request.model) if thinking else without_orphan_thinking(request.body)
         )
-        run.noted(restored.notices)
+        run.add_warnings(restored.warnings)
         if restored.body is not request.body:
             request = replace(request, body=restored.body)
         request = await self._asked(request, run)
         if thinking:
-            await thinking.remember(request.body, run.said().message)
+            await thinking.remember(request.body, run.result().message)
 
     async def _asked(self, request: RunRequest, run: Run) -> RunRequest:
         """Ask, and return what was asked in the end."""
@@ -200,7 +200,7 @@ class RunExecutor:
             if not self._alone or run.begun or not is_thinking_rejected(error):
                 raise
             bare = without_rejected_thinking(request.body)
-            run.noted(bare.notices)
+            run.add_warnings(bare.warnings)
             request = replace(request, body=bare.body)
             await run_with_continuations(self.backend.run, request, run)
         return request

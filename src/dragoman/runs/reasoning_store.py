@@ -118,11 +118,11 @@ class Restored:
 
     Attributes:
         body: The request.
-        notices: What the client is to know of it.
+        warnings: What the client is to know of it.
     """
 
     body: MessagesRequest
-    notices: tuple[RequestWarning, ...] = ()
+    warnings: tuple[RequestWarning, ...] = ()
 
 
 class ReasoningStore:
@@ -233,18 +233,18 @@ def is_thinking_rejected(error: GatewayError) -> bool:
     return bool(_FOREIGN.search(error.message))
 
 
-def without_orphan_thinking(body: MessagesRequest, *notices: RequestWarning) -> Restored:
+def without_orphan_thinking(body: MessagesRequest, *warnings: RequestWarning) -> Restored:
     """A request that the API takes: without manual thinking where a tool's result comes without its call's thinking.
 
     Args:
         body: The request, with what thinking is known.
-        notices: What the client is to know of it already.
+        warnings: What the client is to know of it already.
     """
     if (body.get("thinking") or {}).get("type") != "enabled" or not _loop_without_thinking(body["messages"]):
-        return Restored(body, notices)
+        return Restored(body, warnings)
     detail = "The thinking that led to the last tool call is not known any more; the model answers without thinking."
     off = cast("MessagesRequest", {**body, "thinking": {"type": "disabled"}})
-    return Restored(off, (*notices, RequestWarning("ignored", "reasoning_effort", detail)))
+    return Restored(off, (*warnings, RequestWarning("ignored", "reasoning_effort", detail)))
 
 
 def _bare(body: MessagesRequest, detail: str) -> Restored:

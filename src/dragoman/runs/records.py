@@ -52,7 +52,7 @@ def record_of(run: Run, *, content: bool) -> RunRecord:
 
 def _said(run: Run) -> JSONObject | None:
     try:
-        return cast("JSONObject", run.said().message)
+        return cast("JSONObject", run.result().message)
     except UpstreamFailed:
         return None
 

@@ -80,7 +80,7 @@ class Run:
         path: How the answer is had, once that is known.
         upstream: The account that is asked, where there are several.
         begun: Whether the model has said anything.
-        notices: What could not be done as asked, beside what the dialect knows.
+        warnings: What could not be done as asked, beside what the dialect knows.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as it got.
         usage: Token counts, as far as the API has told them.
         error: Why it failed.
@@ -106,7 +106,7 @@ class Run:
         self.path: Path | None = None
         self.upstream: str | None = None
         self.begun = False
-        self.notices: tuple[RequestWarning, ...] = ()
+        self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
         self.error: GatewayError | None = None
@@ -132,7 +132,7 @@ class Run:
         """Whether it has ended and given back all that it held."""
         return self._settled.is_set()
 
-    def said(self) -> AccumulatedMessage:
+    def result(self) -> AccumulatedMessage:
         """What has been said so far, as one message.
 
         Raises:
@@ -161,7 +161,7 @@ class Run:
             raise self.error
         return None if self.ended else []
 
-    async def over(self) -> None:
+    async def wait(self) -> None:
         """Wait until the run has ended, for a reader who wants no events, but only what was `said` in the end.
 
         Raises:
@@ -174,12 +174,12 @@ class Run:
         if self.error is not None:
             raise self.error
 
-    def came_by(self, request: str, endpoint: str) -> None:
+    def set_origin(self, request: str, endpoint: str) -> None:
         """Note which request it answers, and at which path that was asked."""
         self.request, self.endpoint = request, endpoint
 
     @contextmanager
-    def watched(self) -> Iterator[Subscriber]:
+    def subscribe(self) -> Iterator[Subscriber]:
         """Look on, beside its reader."""
         watcher = Subscriber()
         self._watchers.append(watcher)
@@ -220,7 +220,7 @@ class Run:
         """Name the task that `cancel` ends."""
         self._task = task
 
-    def admitted(self) -> None:
+    def mark_running(self) -> None:
         """The run left the queue."""
         self.status = "running"
         self.stages["queue"] = time.perf_counter() - self._began
@@ -228,24 +228,24 @@ class Run:
         for watcher in self._watchers:
             watcher.wake()
 
-    def asked_at(self, upstream: str) -> None:
+    def set_upstream(self, upstream: str) -> None:
         """An account is asked, the first one or another; what could not be done at one before does not count."""
-        self.upstream, self.notices = upstream, ()
+        self.upstream, self.warnings = upstream, ()
 
-    def noted(self, notices: tuple[RequestWarning, ...]) -> None:
+    def add_warnings(self, warnings: tuple[RequestWarning, ...]) -> None:
         """Something could not be done as asked."""
-        self.notices += notices
+        self.warnings += warnings
 
-    def happened(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event and hand it to the reader."""
         match event:
             case BlockDelta():  # most are
                 if self._asked is not None:
                     self.stages["first_token"] = time.perf_counter() - self._asked
                     self._asked = None
-            case Started(path, stages, notices):
+            case Started(path, stages, warnings):
                 self.path = path
-                self.noted(notices)
+                self.add_warnings(warnings)
                 self.stages.update(stages)
                 self._asked = time.perf_counter()
             case MessageStart(raw):
@@ -273,7 +273,7 @@ class Run:
             self.error = told
             self._end("failed")
 
-    def ended_by(self, error: GatewayError) -> None:
+    def abort(self, error: GatewayError) -> None:
         """The run goes on no longer, though it could: its reader is told at once, and then its task ends."""
         self.failed(error)
         if self._task is not None:
@@ -283,7 +283,7 @@ class Run:
         """The run was ended from outside."""
         self._end("cancelled")
 
-    def gave_back(self) -> None:
+    def mark_released(self) -> None:
         """Its place is free again, and what it did is written down."""
         self._settled.set()
 

@@ -95,13 +95,13 @@ def build_app(
     ]
     paths = {route.endpoint: route.path_format for route in reversed(routes)}
 
-    def count(exchange: RequestContext) -> None:
-        metrics.observe(exchange, paths.get(exchange.scope["endpoint"]) if "endpoint" in exchange.scope else None)
+    def count(context: RequestContext) -> None:
+        metrics.observe(context, paths.get(context.scope["endpoint"]) if "endpoint" in context.scope else None)
 
-    def encode_error(error: GatewayError, exchange: RequestContext) -> ErrorResponse:
-        if exchange.path.startswith(ADMIN):
+    def encode_error(error: GatewayError, context: RequestContext) -> ErrorResponse:
+        if context.path.startswith(ADMIN):
             return encode_admin_error(error)
-        return (dialects.messages if speaks_anthropic(exchange) else dialects.chat).encode_error(error)
+        return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
     return Middleware(_App(routes, questions), _gates(options), (log_access, count), encode_error)
 

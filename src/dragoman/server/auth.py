@@ -47,7 +47,7 @@ class KeyCheck:
         self._open = open_paths
         self._operated = operated
 
-    def __call__(self, exchange: RequestContext) -> Reply | None:
+    def __call__(self, context: RequestContext) -> Reply | None:
         """Check one request.
 
         Raises:
@@ -55,15 +55,15 @@ class KeyCheck:
             Forbidden: The key is not for this.
         """
         if not self._holders:
-            exchange.known, exchange.agents = True, self._agents
+            context.known, context.agents = True, self._agents
             return None
-        sent = list(_sent_keys(exchange))
+        sent = list(_sent_keys(context))
         holder = self._holder(sent)
         if holder is not None:
-            if not holder.operator and exchange.path.startswith(self._operated):
+            if not holder.operator and context.path.startswith(self._operated):
                 raise _not_operator(holder)
-            exchange.known, exchange.client, exchange.agents = True, holder.name, holder.agents
-        elif exchange.path not in self._open:
+            context.known, context.client, context.agents = True, holder.name, holder.agents
+        elif context.path not in self._open:
             raise _refusal(wrong=bool(sent))
         return None
 
@@ -77,11 +77,11 @@ class KeyCheck:
         return found
 
 
-def _sent_keys(exchange: RequestContext) -> Iterator[bytes]:
-    if authorization := exchange.headers.get(b"authorization", b"").strip():
+def _sent_keys(context: RequestContext) -> Iterator[bytes]:
+    if authorization := context.headers.get(b"authorization", b"").strip():
         scheme, _, key = authorization.partition(b" ")
         yield key.strip() if scheme.lower() == b"bearer" else authorization
-    if key := exchange.headers.get(b"x-api-key", b"").strip():
+    if key := context.headers.get(b"x-api-key", b"").strip():
         yield key
 
 

@@ -82,7 +82,7 @@ class RunGroup:
             GatewayError: One of them failed.
         """
         if len(self.runs) == 1 and not self._trace:
-            await self.runs[0].over()
+            await self.runs[0].wait()
             return
         while await self.next(None) is not None:
             pass
@@ -128,16 +128,16 @@ class CollectedResponse:
     """Makes one plain answer of all choices.
 
     Attributes:
-        notices: What the client is to be warned of in the answer, once it is made.
+        warnings: What the client is to be warned of in the answer, once it is made.
         answers: What it is made of.
     """
 
-    def __init__(self, codec: Dialect, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
-        self._codec = codec
+    def __init__(self, dialect: Dialect, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
+        self._codec = dialect
         self._decoded = decoded
         self._choices = choices
         self._submit = submit
-        self.notices: tuple[RequestWarning, ...] = ()
+        self.warnings: tuple[RequestWarning, ...] = ()
         self.answers: list[AccumulatedMessage] = []
 
     async def make(self) -> bytes:
@@ -150,14 +150,14 @@ class CollectedResponse:
         if faults := self._codec.faults(self._decoded, answers):
             answers = await self._ask_again(answers, faults)
         self.answers = answers
-        self.notices += self._codec.review(self._decoded, answers)
+        self.warnings += self._codec.review(self._decoded, answers)
         first = self._choices.runs[0]
         return self._codec.encode(self._decoded, ResponseIdentity(first.id, first.created), answers)
 
     async def _told(self, awaited: Iterable[int]) -> dict[int, AccumulatedMessage]:
         """The whole answers of the choices that are awaited."""
         await self._choices.finish()
-        return {choice: self._choices.runs[choice].said() for choice in awaited}
+        return {choice: self._choices.runs[choice].result() for choice in awaited}
 
     async def _ask_again(
         self, answers: list[AccumulatedMessage], faults: Mapping[int, GatewayError]
@@ -176,7 +176,7 @@ class CollectedResponse:
         if still := self._codec.faults(self._decoded, answers):
             self._reject(still)
             raise next(iter(still.values()))
-        self.notices += tuple(RequestWarning("retried", fault.param or "", fault.message) for fault in faults.values())
+        self.warnings += tuple(RequestWarning("retried", fault.param or "", fault.message) for fault in faults.values())
         return answers
 
     def _reject(self, faults: Mapping[int, GatewayError]) -> None:

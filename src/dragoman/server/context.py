@@ -38,7 +38,7 @@ class RequestContext:
         runs: The runs that answer.
         error: What it was refused for, or what ended its answer.
         asked: What was asked for, as far as it may be logged.
-        notices: What the client is warned of, beside what the runs know.
+        warnings: What the client is warned of, beside what the runs know.
         stages: Seconds spent on the request before its runs.
         began: When it came, on the clock of `time.perf_counter`.
     """
@@ -55,12 +55,12 @@ class RequestContext:
         "id",
         "known",
         "method",
-        "notices",
         "path",
         "runs",
         "scope",
         "stages",
         "status",
+        "warnings",
     )
 
     runs: Sequence[Run]
@@ -80,7 +80,7 @@ class RequestContext:
         self.runs = ()
         self.error: GatewayError | None = None
         self.asked: dict[str, object] = {}
-        self.notices: tuple[RequestWarning, ...] = ()
+        self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.began = time.perf_counter()
         scope[_KEY] = self

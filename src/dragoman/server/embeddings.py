@@ -26,51 +26,51 @@ class EmbeddingsHandler:
     """An ASGI endpoint that answers with vectors. They are no runs: Claude has no part in them.
 
     Args:
-        codec: The dialect.
+        dialect: The dialect.
         embedder: What makes the vectors.
         engine: Whose limit of requests a minute holds here, too.
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: EmbeddingsDialect, embedder: Embedder, engine: Engine, options: ServerOptions) -> None:
-        self._codec = codec
+    def __init__(self, dialect: EmbeddingsDialect, embedder: Embedder, engine: Engine, options: ServerOptions) -> None:
+        self._codec = dialect
         self._embedder = embedder
         self._engine = engine
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
         """Answer one request."""
-        exchange = get_context(scope)
+        context = get_context(scope)
         try:
-            await self._answer(exchange, receive)
+            await self._answer(context, receive)
         except ClientGone:
-            exchange.status = exchange.status or CLIENT_GONE
+            context.status = context.status or CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - every failure is said in the dialect
-            if not exchange.status:
-                await self._refuse(exchange, gateway_error(error, exchange))
+            if not context.status:
+                await self._refuse(context, gateway_error(error, context))
 
-    async def _answer(self, exchange: RequestContext, receive: Receive) -> None:
-        declared = exchange.headers.get(b"content-length")
+    async def _answer(self, context: RequestContext, receive: Receive) -> None:
+        declared = context.headers.get(b"content-length")
         request = self._codec.decode(await read_body(receive, declared, self._options.max_request_bytes))
-        self._note(exchange, request)
+        self._note(context, request)
         self._engine.rate.take(asyncio.get_running_loop().time())
         async with CancelOnDisconnect(receive):
             made = await self._embedder.embed(request.inputs)
             body = await _joined(self._codec.encode(request, made.vectors, made.tokens))
-        notices = (*request.notices, *self._codec.warn(made.truncated, made.tokens))
-        exchange.asked |= {"tokens": made.tokens, "warnings": [notice.code for notice in notices] or None}
-        headers = [*warning_headers(notices), *rate_headers(self._engine)]
-        await json_reply(200, body, headers).send(exchange.send)
+        warnings = (*request.warnings, *self._codec.warn(made.truncated, made.tokens))
+        context.asked |= {"tokens": made.tokens, "warnings": [warning.code for warning in warnings] or None}
+        headers = [*warning_headers(warnings), *rate_headers(self._engine)]
+        await json_reply(200, body, headers).send(context.send)
 
-    async def _refuse(self, exchange: RequestContext, error: GatewayError) -> None:
-        exchange.error = error
-        await error_reply(error, self._codec.encode_error(error), rate_headers(self._engine)).send(exchange.send)
+    async def _refuse(self, context: RequestContext, error: GatewayError) -> None:
+        context.error = error
+        await error_reply(error, self._codec.encode_error(error), rate_headers(self._engine)).send(context.send)
 
-    def _note(self, exchange: RequestContext, request: EmbeddingsRequest) -> None:
+    def _note(self, context: RequestContext, request: EmbeddingsRequest) -> None:
         """Leave for the log what was asked; what people write goes there only where the owner wants it."""
-        exchange.asked = {"model": request.asked, "inputs": len(request.inputs)}
+        context.asked = {"model": request.asked, "inputs": len(request.inputs)}
         if self._options.payloads:
-            log.debug("embeddings.body", request=exchange.id, inputs=request.inputs)
+            log.debug("embeddings.body", request=context.id, inputs=request.inputs)
 
 
 async def _joined(pieces: Iterator[bytes]) -> bytes:

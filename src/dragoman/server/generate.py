@@ -34,84 +34,84 @@ from dragoman.server.stream import StreamedResponse
 class GenerateHandler:
     """An ASGI endpoint that answers questions in one dialect."""
 
-    def __init__(self, codec: Dialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
-        self._codec = codec
+    def __init__(self, dialect: Dialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        self._codec = dialect
         self._engine = engine
         self._catalog = catalog
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
         """Answer one request."""
-        exchange = get_context(scope)
+        context = get_context(scope)
         try:
-            await self._answer(exchange, receive)
+            await self._answer(context, receive)
         except ClientGone:
-            exchange.status = exchange.status or CLIENT_GONE
+            context.status = context.status or CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - each dialect has its own body for every failure
-            if not exchange.status:
-                await self._refuse(exchange, gateway_error(error, exchange))
+            if not context.status:
+                await self._refuse(context, gateway_error(error, context))
 
-    async def _answer(self, exchange: RequestContext, receive: Receive) -> None:
-        await self._serve(exchange, receive, await self._read(exchange, receive))
+    async def _answer(self, context: RequestContext, receive: Receive) -> None:
+        await self._serve(context, receive, await self._read(context, receive))
 
-    async def _read(self, exchange: RequestContext, receive: Receive) -> DecodedRequest:
-        declared = exchange.headers.get(b"content-length")
+    async def _read(self, context: RequestContext, receive: Receive) -> DecodedRequest:
+        declared = context.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
         if self._options.payloads:
-            log_request(exchange, raw)
-        decoded = await self._decode(raw, exchange)
-        if decoded.terms.agent and not exchange.agents:
+            log_request(context, raw)
+        decoded = await self._decode(raw, context)
+        if decoded.request_options.agent and not context.agents:
             raise Forbidden(
                 "This key may not start agents (--agents, or `agents` of the key).",
                 code="agents_not_allowed",
                 param="claude",
             )
-        self._note(exchange, decoded)
+        self._note(context, decoded)
         return decoded
 
-    def _submission(self, exchange: RequestContext, decoded: DecodedRequest) -> Submit:
+    def _submission(self, context: RequestContext, decoded: DecodedRequest) -> Submit:
         def submit(wanted: Iterable[int]) -> list[Run]:
             bodies = [decoded.body_of(choice) for choice in wanted]
-            model, terms = decoded.resolved.model, decoded.terms
-            runs = self._engine.submit_all(bodies, model, client=exchange.client, terms=terms)
+            model, request_options = decoded.resolved.model, decoded.request_options
+            runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
             for run in runs:
-                run.came_by(exchange.id, exchange.path)
+                run.set_origin(context.id, context.path)
             return runs
 
         return submit
 
-    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
         choices = RunGroup(trace=self._options.trace)
-        exchange.runs = choices.every
-        submit = self._submission(exchange, decoded)
+        context.runs = choices.every
+        submit = self._submission(context, decoded)
         try:
             async with CancelOnDisconnect(receive):
                 if decoded.media:
-                    await self._fill(exchange, decoded)
+                    await self._fill(context, decoded)
                 for run in submit(range(decoded.choices)):
                     choices.add(run)
                 if decoded.stream:
-                    await self._stream(exchange, decoded, choices)
+                    await self._stream(context, decoded, choices)
                 else:
-                    await self._tell(exchange, decoded, choices, submit)
+                    await self._tell(context, decoded, choices, submit)
         except ClientGone:
             await choices.cancel("client gone")
             raise
         finally:
             await choices.cancel("request over")
             if self._options.payloads:
-                log_answers(exchange)
+                log_answers(context)
 
-    async def _fill(self, exchange: RequestContext, decoded: DecodedRequest) -> None:
+    async def _fill(self, context: RequestContext, decoded: DecodedRequest) -> None:
         self._engine.require(decoded.choices)
         began = time.perf_counter()
         try:
-            await self._options.fill_media(decoded.media)
+            await self._options.fetch_media(decoded.media)
         finally:
-            exchange.stages["fetch"] = time.perf_counter() - began
+            context.stages["fetch"] = time.perf_counter() - began
 
-    async def _decode(self, raw: bytes, exchange: RequestContext) -> DecodedRequest:
-        return await self._known(lambda: self._codec.decode(raw, exchange.headers))
+    async def _decode(self, raw: bytes, context: RequestContext) -> DecodedRequest:
+        return await self._known(lambda: self._codec.decode(raw, context.headers))
 
     async def _known(self, decode: Callable[[], DecodedRequest]) -> DecodedRequest:
         try:
@@ -122,58 +122,58 @@ class GenerateHandler:
                 raise
             return decode()
 
-    async def _stream(self, exchange: RequestContext, decoded: DecodedRequest, choices: RunGroup) -> None:
+    async def _stream(self, context: RequestContext, decoded: DecodedRequest, choices: RunGroup) -> None:
         first = choices.runs[0]
         encoder = self._codec.encode_stream(decoded, ResponseIdentity(first.id, first.created))
 
         def headers() -> RawHeaders:
-            return self._headers(exchange, choices.runs)
+            return self._headers(context, choices.runs)
 
-        await StreamedResponse(exchange, choices, encoder, self._options.heartbeat, headers).drive()
+        await StreamedResponse(context, choices, encoder, self._options.heartbeat, headers).drive()
 
-    async def _tell(self, exchange: RequestContext, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
+    async def _tell(self, context: RequestContext, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
         whole = CollectedResponse(self._codec, decoded, choices, submit)
         body = await whole.make()
-        exchange.notices += whole.notices
-        exchange.asked["warnings"] = short(exchange.notices)
-        await json_reply(200, body, self._headers(exchange, choices.runs)).send(exchange.send)
+        context.warnings += whole.warnings
+        context.asked["warnings"] = short(context.warnings)
+        await json_reply(200, body, self._headers(context, choices.runs)).send(context.send)
 
-    def _headers(self, exchange: RequestContext, runs: Sequence[Run]) -> RawHeaders:
-        return [*answer_headers(exchange, runs), *rate_headers(self._engine)]
+    def _headers(self, context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
+        return [*answer_headers(context, runs), *rate_headers(self._engine)]
 
-    async def _refuse(self, exchange: RequestContext, error: GatewayError) -> None:
-        exchange.error = error
-        headers = self._headers(exchange, exchange.runs)
-        await error_reply(error, self._codec.encode_error(error), headers).send(exchange.send)
+    async def _refuse(self, context: RequestContext, error: GatewayError) -> None:
+        context.error = error
+        headers = self._headers(context, context.runs)
+        await error_reply(error, self._codec.encode_error(error), headers).send(context.send)
 
-    def _note(self, exchange: RequestContext, decoded: DecodedRequest) -> None:
+    def _note(self, context: RequestContext, decoded: DecodedRequest) -> None:
         """Leave for headers and log what was asked; what people write goes there only where the owner wants it."""
-        exchange.notices = decoded.notices
-        exchange.asked = {
+        context.warnings = decoded.warnings
+        context.asked = {
             "model": decoded.resolved.asked,
             "stream": decoded.stream,
             "choices": decoded.choices,
             "messages": len(decoded.body["messages"]),
-            "warnings": short(decoded.notices),
+            "warnings": short(decoded.warnings),
         }
         if self._options.payloads:
-            log_understood(exchange, decoded)
+            log_understood(context, decoded)
 
 
-def short(notices: tuple[RequestWarning, ...]) -> list[str] | None:
+def short(warnings: tuple[RequestWarning, ...]) -> list[str] | None:
     """Notices, as the log has them."""
-    return [f"{notice.code}:{notice.param}" for notice in notices] or None
+    return [f"{warning.code}:{warning.param}" for warning in warnings] or None
 
 
 class CountTokens(GenerateHandler):
     """An ASGI endpoint that reads a question as it would be asked, and has it counted instead."""
 
-    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
-        if decoded.terms.agent:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+        if decoded.request_options.agent:
             raise UnsupportedFeature("An agent's tokens cannot be counted before it works.", param="claude")
         async with CancelOnDisconnect(receive):
             counted = await self._engine.count_tokens(
-                decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client
+                decoded.body, decoded.resolved.model, decoded.request_options, client=context.client
             )
-        headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]
-        await json_reply(200, msgspec.json.encode(counted), headers).send(exchange.send)
+        headers = [*warning_headers(decoded.warnings), *rate_headers(self._engine)]
+        await json_reply(200, msgspec.json.encode(counted), headers).send(context.send)

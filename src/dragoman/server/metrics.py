@@ -149,16 +149,16 @@ class Metrics:
         for counted in (self._requests, self._errors, self._duration, self._first_token, self._runs, self._tokens):
             registry.register(counted)
 
-    def observe(self, exchange: RequestContext, route: str | None) -> None:
+    def observe(self, context: RequestContext, route: str | None) -> None:
         """Count a request that is over; `route` is none where no route took it."""
         # Paths and methods that nothing here takes are the client's words, and no labels.
-        method = exchange.method if route and exchange.status != NO_SUCH_METHOD else "any"
+        method = context.method if route and context.status != NO_SUCH_METHOD else "any"
         route = route or "unmatched"
-        self._requests.of[route, method, exchange.status] += 1
-        self._duration.add(route, exchange.seconds)
-        if exchange.error:
-            self._errors.of[route, exchange.error.code or "none"] += 1
-        self.count(exchange.runs)
+        self._requests.of[route, method, context.status] += 1
+        self._duration.add(route, context.seconds)
+        if context.error:
+            self._errors.of[route, context.error.code or "none"] += 1
+        self.count(context.runs)
 
     def count(self, runs: Iterable[Run]) -> None:
         """Count runs that are over."""

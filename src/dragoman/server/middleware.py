@@ -27,39 +27,39 @@ from dragoman.server.replies import Reply, error_reply, gateway_error
 log = structlog.get_logger("dragoman.http")
 
 
-def log_access(exchange: RequestContext) -> None:
+def log_access(context: RequestContext) -> None:
     """Write the line of a request that is over."""
-    peer = exchange.scope.get("client")
+    peer = context.scope.get("client")
     log.info(
         "http.request",
-        request=exchange.id,
-        method=exchange.method,
-        path=exchange.path[:200],
-        status=exchange.status,
-        ms=round(exchange.seconds * 1000, 2),
+        request=context.id,
+        method=context.method,
+        path=context.path[:200],
+        status=context.status,
+        ms=round(context.seconds * 1000, 2),
         peer=peer[0] if peer else None,
-        error=exchange.error.code if exchange.error else None,
-        runs=[run.id for run in exchange.runs] or None,
-        **exchange.asked,
+        error=context.error.code if context.error else None,
+        runs=[run.id for run in context.runs] or None,
+        **context.asked,
     )
-    if exchange.error:  # its words may quote what people wrote
-        told = exchange.error
-        log.debug("http.error", request=exchange.id, code=told.code, param=told.param, message=told.message)
+    if context.error:  # its words may quote what people wrote
+        told = context.error
+        log.debug("http.error", request=context.id, code=told.code, param=told.param, message=told.message)
 
 
 VERSION = b"anthropic-version"
 _PATHS = ("/v1/messages", "/messages")
 
 
-def speaks_anthropic(exchange: RequestContext) -> bool:
+def speaks_anthropic(context: RequestContext) -> bool:
     """Whether the client reads Anthropic's form of errors."""
-    return VERSION in exchange.headers or exchange.path.startswith(_PATHS)
+    return VERSION in context.headers or context.path.startswith(_PATHS)
 
 
-def name_request(exchange: RequestContext) -> Reply | None:
+def name_request(context: RequestContext) -> Reply | None:
     """Let everything pass; Anthropic's clients find their request's id under the name that the API gives it."""
-    if speaks_anthropic(exchange):
-        exchange.extra.append((b"request-id", exchange.id.encode()))
+    if speaks_anthropic(context):
+        context.extra.append((b"request-id", context.id.encode()))
     return None
 
 
@@ -86,14 +86,14 @@ class HostCheck:
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
         self._any = "*" in names
 
-    def __call__(self, exchange: RequestContext) -> Reply | None:
+    def __call__(self, context: RequestContext) -> Reply | None:
         """Check one request.
 
         Raises:
             Forbidden: Its `Host` is foreign.
         """
-        host = hostname(exchange.headers.get(b"host", b"").decode("latin-1"))
-        if self._any or host in self._names or (host and host == _local_address(exchange)):
+        host = hostname(context.headers.get(b"host", b"").decode("latin-1"))
+        if self._any or host in self._names or (host and host == _local_address(context)):
             return None
         if self._suffixes and host.endswith(self._suffixes):
             return None
@@ -110,8 +110,8 @@ def hostname(netloc: str) -> str:
     return netloc.partition(":")[0].lower()
 
 
-def _local_address(exchange: RequestContext) -> str | None:
-    server = exchange.scope.get("server")
+def _local_address(context: RequestContext) -> str | None:
+    server = context.scope.get("server")
     return str(server[0]) if server else None
 
 
@@ -143,21 +143,21 @@ class OriginCheck:
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self._allowed = frozenset(origin.rstrip("/").lower() for origin in allowed)
 
-    def __call__(self, exchange: RequestContext) -> Reply | None:
+    def __call__(self, context: RequestContext) -> Reply | None:
         """Check one request.
 
         Raises:
             Forbidden: A page asks whose origin is not allowed.
         """
-        origin = exchange.headers.get(b"origin")
+        origin = context.headers.get(b"origin")
         if origin is None:
-            if exchange.headers.get(b"sec-fetch-site") == b"cross-site":
+            if context.headers.get(b"sec-fetch-site") == b"cross-site":
                 raise _refusal("another site")
             return None
         if self._is_allowed(origin):
-            exchange.extra += _cors(origin)
-            return _preflight(exchange) if exchange.method == "OPTIONS" else None
-        if _is_same(origin, exchange.headers.get(b"host", b"")):
+            context.extra += _cors(origin)
+            return _preflight(context) if context.method == "OPTIONS" else None
+        if _is_same(origin, context.headers.get(b"host", b"")):
             return None
         raise _refusal(origin.decode("latin-1")[:100])
 
@@ -179,8 +179,8 @@ def _cors(origin: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _preflight(exchange: RequestContext) -> Reply:
-    wanted = exchange.headers.get(b"access-control-request-headers", b"authorization, content-type, x-api-key")
+def _preflight(context: RequestContext) -> Reply:
+    wanted = context.headers.get(b"access-control-request-headers", b"authorization, content-type, x-api-key")
     return Reply(
         204,
         headers=[
@@ -201,7 +201,7 @@ def _refusal(who: str) -> Forbidden:
 class RequestCheck(Protocol):
     """Decides whether a request may come in. Does no I/O."""
 
-    def __call__(self, exchange: RequestContext) -> Reply | None:
+    def __call__(self, context: RequestContext) -> Reply | None:
         """Let it pass (None), or answer it here.
 
         Raises:
@@ -229,37 +229,37 @@ class Middleware:
         """Take one request from its first byte to its line in the log."""
         if scope["type"] != "http":  # no websockets here, and the composition root owns the life of all parts
             return
-        exchange = RequestContext(scope, send)
+        context = RequestContext(scope, send)
         try:
-            await self._admit(exchange, receive)
+            await self._admit(context, receive)
         except Exception as error:  # noqa: BLE001 - the last place where one can still be answered
-            await self._apologise(exchange, error)
+            await self._apologise(context, error)
         finally:
             for observe in self._observers:
-                observe(exchange)
+                observe(context)
 
-    async def _admit(self, exchange: RequestContext, receive: Receive) -> None:
+    async def _admit(self, context: RequestContext, receive: Receive) -> None:
         for gate in self._gates:
-            if reply := gate(exchange):
-                await reply.send(exchange.send)
+            if reply := gate(context):
+                await reply.send(context.send)
                 return
-        await self._app(exchange.scope, receive, exchange.send)
+        await self._app(context.scope, receive, context.send)
 
-    async def _apologise(self, exchange: RequestContext, error: Exception) -> None:
+    async def _apologise(self, context: RequestContext, error: Exception) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
-        told = _routing_error(error, exchange) if isinstance(error, HTTPException) else gateway_error(error, exchange)
-        exchange.error = told
-        told.request_id = exchange.id
-        if exchange.status:  # headers are out, and whoever sent them ends what he began
+        told = _routing_error(error, context) if isinstance(error, HTTPException) else gateway_error(error, context)
+        context.error = told
+        told.request_id = context.id
+        if context.status:  # headers are out, and whoever sent them ends what he began
             return
-        encoded = self._encode_error(told, exchange)
+        encoded = self._encode_error(told, context)
         allow = (error.headers or {}).get("Allow") if isinstance(error, HTTPException) else None
         headers = [(b"allow", allow.encode())] if allow else []
-        await error_reply(told, ErrorResponse(status or encoded.status, encoded.body), headers).send(exchange.send)
+        await error_reply(told, ErrorResponse(status or encoded.status, encoded.body), headers).send(context.send)
 
 
-def _routing_error(error: HTTPException, exchange: RequestContext) -> GatewayError:
-    method, path = exchange.method, exchange.path
+def _routing_error(error: HTTPException, context: RequestContext) -> GatewayError:
+    method, path = context.method, context.path
     if error.status_code == NO_SUCH_METHOD:
         return InvalidRequest(f"{path} does not take {method}.", code="method_not_allowed")
     return NotFound(f"There is no {method} {path}. `GET /` lists what there is.", code="unknown_url")

@@ -27,9 +27,9 @@ class Models:
             InvalidRequest: A page was asked for that there cannot be.
         """
         await self._catalog.refresh()
-        exchange = get_context(request.scope)
-        catalog = self._for(exchange)
-        if VERSION in exchange.headers:
+        context = get_context(request.scope)
+        catalog = self._for(context)
+        if VERSION in context.headers:
             query = request.query_params
             page = model_page(catalog.models, query.get("limit"), query.get("after_id"), query.get("before_id"))
             return JSONResponse(page)
@@ -43,13 +43,13 @@ class Models:
             NotFound: There is no such model or alias.
         """
         await self._catalog.refresh()
-        exchange, name = get_context(request.scope), request.path_params["id"]
-        model = self._for(exchange).resolve(name).model
-        return JSONResponse(model_info(model) if VERSION in exchange.headers else _entry(name, model))
+        context, name = get_context(request.scope), request.path_params["id"]
+        model = self._for(context).resolve(name).model
+        return JSONResponse(model_info(model) if VERSION in context.headers else _entry(name, model))
 
-    def _for(self, exchange: RequestContext) -> Catalog:
+    def _for(self, context: RequestContext) -> Catalog:
         """What its client is served; one whom nobody knows, where the list needs no key, is told of all."""
-        return self._catalog.of(exchange.client) if exchange.known else self._catalog()
+        return self._catalog.of(context.client) if context.known else self._catalog()
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dragoman.core.messages import JSONObject
-from dragoman.fetch.base import FillMedia, leave_urls_to_api
+from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.server.auth import ApiKey
 from dragoman.server.responses.shelf import StoredResponseService
 
@@ -38,7 +38,7 @@ class ServerOptions:
     payloads: bool = False
     trace: bool = False
     agents: bool = True
-    fill_media: FillMedia = leave_urls_to_api
+    fetch_media: FetchMedia = leave_urls_to_api
     shelf: StoredResponseService | None = None
 
 

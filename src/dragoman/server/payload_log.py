@@ -16,16 +16,18 @@ from dragoman.server.context import RequestContext
 log = structlog.get_logger("dragoman.payloads")
 
 
-def log_request(exchange: RequestContext, raw: bytes) -> None:
+def log_request(context: RequestContext, raw: bytes) -> None:
     """Write a request as it came."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
-    log.debug("request.body", request=exchange.id, headers=headers, body=_readable(raw))
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in context.headers.items()}
+    log.debug("request.body", request=context.id, headers=headers, body=_readable(raw))
 
 
-def log_understood(exchange: RequestContext, decoded: DecodedRequest) -> None:
+def log_understood(context: RequestContext, decoded: DecodedRequest) -> None:
     """Write what was understood of it: what Claude is asked."""
-    warnings = [{"code": notice.code, "param": notice.param, "detail": notice.detail} for notice in decoded.notices]
-    log.debug("request.understood", request=exchange.id, body=decoded.body, warnings=warnings or None)
+    warnings = [
+        {"code": warning.code, "param": warning.param, "detail": warning.detail} for warning in decoded.warnings
+    ]
+    log.debug("request.understood", request=context.id, body=decoded.body, warnings=warnings or None)
 
 
 def log_event(run: Run, event: Event) -> None:
@@ -33,16 +35,16 @@ def log_event(run: Run, event: Event) -> None:
     log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_shown(event))
 
 
-def log_answers(exchange: RequestContext) -> None:
+def log_answers(context: RequestContext) -> None:
     """Write what was said in all runs of a request, each answer once."""
-    for run in exchange.runs:
+    for run in context.runs:
         try:
-            message = run.said().message
+            message = run.result().message
         except UpstreamFailed:  # it failed before its first word: `http.error` and `run.end` say so
             continue
-        log.debug("answer.message", request=exchange.id, run=run.id, message=message)
+        log.debug("answer.message", request=context.id, run=run.id, message=message)
         if calls := _calls(cast("Sequence[JSONObject]", message["content"])):
-            log.debug("answer.tool_calls", request=exchange.id, run=run.id, calls=calls)
+            log.debug("answer.tool_calls", request=context.id, run=run.id, calls=calls)
 
 
 def _readable(raw: bytes) -> object:

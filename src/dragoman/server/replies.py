@@ -55,12 +55,12 @@ def error_reply(error: GatewayError, encoded: ErrorResponse, headers: RawHeaders
     return json_reply(encoded.status, encoded.body, [*(headers or ()), *_advice(error)])
 
 
-def gateway_error(error: Exception, exchange: RequestContext) -> GatewayError:
+def gateway_error(error: Exception, context: RequestContext) -> GatewayError:
     """What the client is told of any failure; the inside of an unexpected one goes to the log alone."""
     if not isinstance(error, GatewayError):
-        log.error("http.broke", request=exchange.id, path=exchange.path, exc_info=error)
-        error = InternalError(f"Internal error. The gateway's log has the details under request id {exchange.id}.")
-    error.request_id = exchange.id
+        log.error("http.broke", request=context.id, path=context.path, exc_info=error)
+        error = InternalError(f"Internal error. The gateway's log has the details under request id {context.id}.")
+    error.request_id = context.id
     return error
 
 
@@ -80,13 +80,13 @@ _MOST_WARNINGS = 20
 _LONGEST_PARAM = 60
 
 
-def answer_headers(exchange: RequestContext, runs: Sequence[Run]) -> RawHeaders:
+def answer_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
     """The headers that tell of the first run that answers, of the time before it, and the warnings of all.
 
     An error has them as well, as far as it got.
     """
     headers: RawHeaders = []
-    notices, stages = exchange.notices, exchange.stages
+    warnings, stages = context.warnings, context.stages
     if runs:
         first = runs[0]
         headers.append((b"x-dragoman-run-id", first.id.encode()))
@@ -94,18 +94,18 @@ def answer_headers(exchange: RequestContext, runs: Sequence[Run]) -> RawHeaders:
             headers.append((b"x-dragoman-path", first.path.encode()))
         if first.upstream is not None:
             headers.append((b"x-dragoman-upstream", first.upstream.encode()))
-        if notices or any(run.notices for run in runs):
-            notices = tuple(dict.fromkeys([*notices, *(notice for run in runs for notice in run.notices)]))
+        if warnings or any(run.warnings for run in runs):
+            warnings = tuple(dict.fromkeys([*warnings, *(warning for run in runs for warning in run.warnings)]))
         stages = {**stages, **first.stages}
-    headers.append((b"x-dragoman-warnings", _warnings(notices)))
+    headers.append((b"x-dragoman-warnings", _warnings(warnings)))
     if stages:
         headers.append((b"server-timing", _timing(stages)))
     return headers
 
 
-def warning_headers(notices: Collection[RequestWarning]) -> RawHeaders:
+def warning_headers(warnings: Collection[RequestWarning]) -> RawHeaders:
     """The header that names what was ignored, clamped or mapped: an empty list where nothing was."""
-    return [(b"x-dragoman-warnings", _warnings(notices))]
+    return [(b"x-dragoman-warnings", _warnings(warnings))]
 
 
 def rate_headers(engine: Engine) -> RawHeaders:
@@ -121,11 +121,11 @@ def rate_headers(engine: Engine) -> RawHeaders:
     ]
 
 
-def _warnings(notices: Collection[RequestWarning]) -> bytes:
+def _warnings(warnings: Collection[RequestWarning]) -> bytes:
     """Short, since proxies refuse long headers, and pure ASCII: names of fields are whatever the client wrote."""
-    if not notices:
+    if not warnings:
         return b"[]"
-    short = [{"code": notice.code, "param": notice.param[:_LONGEST_PARAM]} for notice in notices]
+    short = [{"code": warning.code, "param": warning.param[:_LONGEST_PARAM]} for warning in warnings]
     return json.dumps(short[:_MOST_WARNINGS], separators=(",", ":")).encode()
 
 
@@ -151,23 +151,23 @@ class PlainHandler:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
         """Answer one request."""
-        exchange = get_context(scope)
+        context = get_context(scope)
         try:
-            if reply := await self._handler(exchange, receive):
-                await reply.send(exchange.send)
+            if reply := await self._handler(context, receive):
+                await reply.send(context.send)
         except ClientGone:
-            exchange.status = exchange.status or CLIENT_GONE
+            context.status = context.status or CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - the last place where one can be answered
-            if not exchange.status:
-                exchange.error = gateway_error(error, exchange)
-                await error_reply(exchange.error, self._encode_error(exchange.error)).send(exchange.send)
+            if not context.status:
+                context.error = gateway_error(error, context)
+                await error_reply(context.error, self._encode_error(context.error)).send(context.send)
 
 
 class Query:
     """The parameters in a request's address. OpenAI's clients write lists as `name[]=value`, others as `name=value`."""
 
-    def __init__(self, exchange: RequestContext) -> None:
-        self._pairs = parse_qsl(exchange.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    def __init__(self, context: RequestContext) -> None:
+        self._pairs = parse_qsl(context.scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
     def text(self, name: str) -> str | None:
         """One value."""

@@ -64,13 +64,13 @@ class StreamedResponse:
 
     def __init__(
         self,
-        exchange: RequestContext,
+        context: RequestContext,
         choices: RunGroup,
         encoder: StreamEncoder,
         heartbeat: float,
         headers: Callable[[], RawHeaders],
     ) -> None:
-        self._exchange = exchange
+        self._exchange = context
         self._choices = choices
         self._encoder = encoder
         self._heartbeat = heartbeat

@@ -101,7 +101,7 @@ class EntryPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
+class ResponseStoreLimits:
     """How much an archive keeps.
 
     Attributes:
@@ -117,7 +117,7 @@ class ArchiveLimits:
     lease: float = 30.0
 
 
-class ResponseArchive(Protocol):
+class ResponseStore(Protocol):
     """Answers kept for their owners, for a time and within limits.
 
     Safe to use from many tasks, and where the implementation says so from many processes and machines. Whatever a call

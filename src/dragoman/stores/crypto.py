@@ -38,12 +38,12 @@ class Cipher:
             raise OSError(f"{path} is no key: move it away. What it closed cannot be opened without it")
         return cls(key)
 
-    def closed(self, value: bytes, name: str) -> bytes:
+    def encrypt(self, value: bytes, name: str) -> bytes:
         """Encrypt."""
         nonce = os.urandom(_NONCE)
         return nonce + self._cipher.encrypt(nonce, value, name.encode())
 
-    def opened(self, sealed: bytes, name: str) -> bytes | None:
+    def decrypt(self, sealed: bytes, name: str) -> bytes | None:
         """Decrypt; None for what another key closed, or what was tampered with."""
         if len(sealed) <= _NONCE:
             return None

@@ -4,11 +4,11 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from dragoman.stores.base import ArchiveLimits, EntryQuery, ResponseArchive, StoredEntry
+from dragoman.stores.base import EntryQuery, ResponseStore, ResponseStoreLimits, StoredEntry
 from dragoman.testing.key_values import Clock
 
 _HOUR = 3600.0
-LIMITS = ArchiveLimits(ttl=24 * _HOUR, entries=100, size=10_000, lease=30)
+LIMITS = ResponseStoreLimits(ttl=24 * _HOUR, entries=100, size=10_000, lease=30)
 
 
 def entry(id_: str, parent: str | None = None, body: bytes = b"{}", **labels: str) -> StoredEntry:
@@ -18,17 +18,19 @@ def entry(id_: str, parent: str | None = None, body: bytes = b"{}", **labels: st
     )
 
 
-async def ids(archive: ResponseArchive, owner: str = "ann", **query: object) -> list[str]:
+async def ids(archive: ResponseStore, owner: str = "ann", **query: object) -> list[str]:
     """The ids on a page."""
     page = await archive.page(owner, EntryQuery(kind="answer", **query))  # type: ignore[arg-type]
     assert page is not None
     return [one.id for one in page.entries]
 
 
-class ResponseArchiveSuite:
+class ResponseStoreSuite:
     """Inherit from it, and say how an archive is opened."""
 
-    def opened(self, where: Path, limits: ArchiveLimits, clock: Clock) -> AbstractAsyncContextManager[ResponseArchive]:
+    def opened(
+        self, where: Path, limits: ResponseStoreLimits, clock: Clock
+    ) -> AbstractAsyncContextManager[ResponseStore]:
         """Open an archive.
 
         Args:
@@ -101,7 +103,7 @@ class ResponseArchiveSuite:
 
     async def test_the_conversation_left_alone_longest_goes_first(self, tmp_path: Path) -> None:
         """From its end, so that none is ever without its beginning."""
-        limits = ArchiveLimits(entries=4, size=10_000)
+        limits = ResponseStoreLimits(entries=4, size=10_000)
         async with self.opened(tmp_path, limits, Clock()) as archive:
             for one in (entry("a"), entry("x"), entry("b", "a"), entry("y", "x"), entry("c", "b")):
                 await archive.add(one)
@@ -113,7 +115,7 @@ class ResponseArchiveSuite:
 
     async def test_bytes_are_limited_too(self, tmp_path: Path) -> None:
         """Those of bodies that were changed, and of events, as well."""
-        async with self.opened(tmp_path, ArchiveLimits(size=1000), Clock()) as archive:
+        async with self.opened(tmp_path, ResponseStoreLimits(size=1000), Clock()) as archive:
             for name in ("a", "b", "c"):
                 await archive.add(entry(name, None, bytes(300)))
             assert await ids(archive) == ["a", "b", "c"]
@@ -211,7 +213,7 @@ class ResponseArchiveSuite:
 
     async def test_what_somebody_is_at_work_on_stays(self, tmp_path: Path) -> None:
         """However full the archive is."""
-        async with self.opened(tmp_path, ArchiveLimits(entries=1), Clock()) as archive:
+        async with self.opened(tmp_path, ResponseStoreLimits(entries=1), Clock()) as archive:
             await archive.add(entry("a"), holder="one")
             await archive.add(entry("b"))
             assert await archive.settle("a", b"")

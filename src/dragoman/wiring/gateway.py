@@ -30,7 +30,7 @@ from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
 from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.dialects.shared.sealing import ReasoningCipher
-from dragoman.fetch.base import FillMedia, leave_urls_to_api
+from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
 from dragoman.runs.reasoning_store import ReasoningStore
@@ -42,9 +42,9 @@ from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.responses.job import Jobs
 from dragoman.server.responses.shelf import StoredResponseService
-from dragoman.stores.base import ArchiveLimits, KeyValueStore
+from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
-from dragoman.stores.sqlite.responses import SQLiteResponseArchive
+from dragoman.stores.sqlite.responses import SQLiteResponseStore
 from dragoman.stores.sqlite.run_records import SQLiteRunStore
 from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
 from dragoman.wiring.backends import (
@@ -84,7 +84,7 @@ def client_keys(settings: Settings) -> tuple[ApiKey, ...]:
     return (*owners, *clients)
 
 
-def build_media_filler(settings: Settings, stack: AsyncExitStack) -> FillMedia:
+def build_media_fetcher(settings: Settings, stack: AsyncExitStack) -> FetchMedia:
     """What the settings want done with them.
 
     Args:
@@ -120,8 +120,10 @@ def build_response_store(settings: Settings, stack: AsyncExitStack) -> StoredRes
     """
     if not settings.store:
         return None
-    limits = ArchiveLimits(ttl=settings.store_ttl, entries=settings.store_max_entries, size=settings.store_max_bytes)
-    archive = SQLiteResponseArchive(settings.state_dir.expanduser() / "answers.db", limits)
+    limits = ResponseStoreLimits(
+        ttl=settings.store_ttl, entries=settings.store_max_entries, size=settings.store_max_bytes
+    )
+    archive = SQLiteResponseStore(settings.state_dir.expanduser() / "answers.db", limits)
     stack.push_async_callback(archive.aclose)
     jobs = Jobs(archive)
     stack.push_async_callback(jobs.aclose)
@@ -179,7 +181,7 @@ async def build(
     check_agents(settings)
     catalog, holders = build_catalog(settings), client_keys(settings)
     async with AsyncExitStack() as stack:
-        fill_media = build_media_filler(settings, stack)
+        fetch_media = build_media_fetcher(settings, stack)
         simulator = await _simulator(stack) if settings.simulate else None
         keep = _keep(stack, settings)
         claude = backend or _claude(stack, settings, simulator, keep)
@@ -195,7 +197,7 @@ async def build(
         embedder = embedder or build_embedder(settings)
         stack.push_async_callback(embedder.aclose)
         operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator)
-        options = _options(settings, fill_media, shelf, holders)
+        options = _options(settings, fetch_media, shelf, holders)
         live = LiveCatalog(catalog, None if settings.models else claude.models, serves_of(claude))
         app = _app(options, operations, settings, live, engine, embedder)
 
@@ -252,7 +254,7 @@ def _app(
         strict_parameters=settings.strict_parameters,
         strict_mapping=settings.strict_mapping,
         keeps=settings.store,
-        vault=build_cipher(settings),
+        cipher=build_cipher(settings),
     )
     dialects = Dialects(
         ChatDialect(live, choices),
@@ -269,7 +271,7 @@ def _app(
 
 
 def _options(
-    settings: Settings, fill_media: FillMedia, shelf: StoredResponseService | None, holders: tuple[ApiKey, ...]
+    settings: Settings, fetch_media: FetchMedia, shelf: StoredResponseService | None, holders: tuple[ApiKey, ...]
 ) -> ServerOptions:
     traced = settings.trace_file is not None
     return ServerOptions(
@@ -283,6 +285,6 @@ def _options(
         payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,
         agents=settings.agents,
-        fill_media=fill_media,
+        fetch_media=fetch_media,
         shelf=shelf,
     )

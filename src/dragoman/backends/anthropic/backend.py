@@ -43,7 +43,7 @@ class AnthropicBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
-        refuse_agent(request.terms)
+        refuse_agent(request.request_options)
         call = self._call(request)
         retries = self._retries()
         yield Started("api")

@@ -159,7 +159,7 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
         cache_ttl: What is asked of the API's cache for clients that do not speak of it. Who speaks the Messages API
             itself does so itself.
     """
-    if request.terms.verbatim:
+    if request.request_options.verbatim:
         return _call(b"/v1/messages", request, {**as_sent(request.body), "stream": True})
     body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
     if body.get("max_tokens") is None:
@@ -173,7 +173,7 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> Call:
 
 def message_body(request: RunRequest, cache_ttl: CacheTtl) -> JSONObject:
     """The body of the call that asks a question, for those who make another call of it."""
-    if request.terms.verbatim:
+    if request.request_options.verbatim:
         return as_sent(request.body)
     body = cast("MessagesRequest", dict(request.body))
     if body.get("max_tokens") is None:
@@ -197,17 +197,17 @@ def usual_limit(model: Model) -> int:
 
 
 def _call(target: bytes, request: RunRequest, body: JSONObject) -> Call:
-    terms = request.terms
-    version = _header_value(terms.version) if terms.version else API_VERSION
+    request_options = request.request_options
+    version = _header_value(request_options.version) if request_options.version else API_VERSION
     return Call(target, version, needed_betas(request), encoded(body))
 
 
 def needed_betas(request: RunRequest) -> tuple[str, ...]:
     """The betas that the client names, and those that its request needs."""
-    terms = request.terms
-    named = [_header_value(beta) for beta in terms.betas]
+    request_options = request.request_options
+    named = [_header_value(beta) for beta in request_options.betas]
     # Who speaks the Messages API itself names its betas itself.
-    return tuple(named) if terms.verbatim else tuple(dict.fromkeys([*named, *betas_of(request.body)]))
+    return tuple(named) if request_options.verbatim else tuple(dict.fromkeys([*named, *betas_of(request.body)]))
 
 
 def _header_value(text: str) -> str:

@@ -57,7 +57,7 @@ class ClaudeCliBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
-        refuse_agent(request.terms)
+        refuse_agent(request.request_options)
         if (missing := self._account_missing()) is not None:
             raise NotSignedIn(missing)
         began = time.perf_counter()
@@ -70,7 +70,7 @@ class ClaudeCliBackend:
         whole = False
         try:
             run = await self._begin(asked, flags, system_file, output)
-            yield Started("cli", {"process": time.perf_counter() - began}, asked.notices)
+            yield Started("cli", {"process": time.perf_counter() - began}, asked.warnings)
             async with aclosing(run.answer(asked.text)) as events:
                 async for event in events:
                     yield event

@@ -31,7 +31,7 @@ class CliRequest:
         model: The model's id.
         effort: How hard it should think.
         max_tokens: Where the answer is cut.
-        notices: What could not be done as asked.
+        warnings: What could not be done as asked.
     """
 
     text: str
@@ -39,7 +39,7 @@ class CliRequest:
     model: str
     effort: str | None
     max_tokens: int | None
-    notices: tuple[RequestWarning, ...]
+    warnings: tuple[RequestWarning, ...]
 
 
 def build_request(request: RunRequest, flags: frozenset[str]) -> CliRequest:
@@ -70,7 +70,7 @@ def build_request(request: RunRequest, flags: frozenset[str]) -> CliRequest:
         model=request.model.id,
         effort=effort if "--effort" in flags else None,
         max_tokens=body.get("max_tokens"),
-        notices=tuple(_notices(request, last, flags)),
+        warnings=tuple(_notices(request, last, flags)),
     )
 
 
@@ -123,7 +123,7 @@ def _notices(request: RunRequest, message: Message, flags: frozenset[str]) -> It
         yield RequestWarning("ignored", "cache_control", "Claude Code marks the prompt for caching by itself.")
     if "metadata" in body:
         yield RequestWarning("ignored", "metadata", "Claude Code sends its own metadata.")
-    if request.terms.betas:
+    if request.request_options.betas:
         yield RequestWarning("ignored", "anthropic-beta", "Claude Code names its betas itself.")
     if cast("JSONObject", body.get("output_config") or {}).get("effort") and "--effort" not in flags:
         yield RequestWarning("ignored", "output_config.effort", "This Claude Code has no option for it.")

@@ -83,7 +83,7 @@ class ClaudeCodeBackend:
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Ask; see `dragoman.backends.base.Backend.run`."""
         self._check_account()
-        asked = self._agents.run(request) if request.terms.agent is not None else self._answer(request)
+        asked = self._agents.run(request) if request.request_options.agent is not None else self._answer(request)
         try:
             async with aclosing(asked) as events:
                 async for event in events:
@@ -194,7 +194,7 @@ class ClaudeCodeBackend:
                 await self._end(session)
                 raise
             else:
-                return session, conversation, Started(path, stages, todo.notices)
+                return session, conversation, Started(path, stages, todo.warnings)
 
     async def _session_for(self, todo: RuntimeRequest) -> tuple[Session, Path]:
         self._pool.touch()

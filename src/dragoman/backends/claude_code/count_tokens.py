@@ -49,14 +49,14 @@ async def count_tokens(request: RunRequest, options: ClaudeCodeOptions) -> JSONO
 
 
 def _headers(request: RunRequest, key: str) -> dict[str, str]:
-    version = request.terms.version or _KEY_IN_ITS_OWN_HEADER
+    version = request.request_options.version or _KEY_IN_ITS_OWN_HEADER
     headers = {"content-type": "application/json", "anthropic-version": version}
     if version == _KEY_IN_ITS_OWN_HEADER:
         headers["x-api-key"] = key
     else:
         headers["authorization"] = f"Bearer {key}"
-    if request.terms.betas:
-        headers["anthropic-beta"] = ",".join(request.terms.betas)
+    if request.request_options.betas:
+        headers["anthropic-beta"] = ",".join(request.request_options.betas)
     return headers
 
 

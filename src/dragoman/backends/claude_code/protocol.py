@@ -152,7 +152,9 @@ _VERSION = "2023-06-01"
 _OF_A_MESSAGE = frozenset({"role", "content"})
 
 
-def settings_for(body: MessagesRequest, model: Model, terms: RequestOptions = DEFAULT_REQUEST_OPTIONS) -> JSONObject:
+def settings_for(
+    body: MessagesRequest, model: Model, request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS
+) -> JSONObject:
     """A request's parameters for `apply_flag_settings`.
 
     Every value is always given: what is left out would keep what an earlier turn had set.
@@ -167,7 +169,7 @@ def settings_for(body: MessagesRequest, model: Model, terms: RequestOptions = DE
     settings: JSONObject = {
         "model": model.id,
         "env": {
-            "ANTHROPIC_BETAS": ",".join(terms.betas),
+            "ANTHROPIC_BETAS": ",".join(request_options.betas),
             "CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra).decode(),
         },
     }
@@ -179,9 +181,9 @@ def settings_for(body: MessagesRequest, model: Model, terms: RequestOptions = DE
 def unsupported_params(request: RunRequest) -> Iterator[RequestWarning]:
     """What the client said that does not reach the API, beside cache marks and the places of system messages."""
     if "metadata" in request.body:
-        name = "metadata" if request.terms.verbatim else "user"
+        name = "metadata" if request.request_options.verbatim else "user"
         yield RequestWarning("ignored", name, "The Claude Code runtime sends its own metadata.")
-    if request.terms.version not in {None, _VERSION}:
+    if request.request_options.version not in {None, _VERSION}:
         yield RequestWarning("ignored", "anthropic-version", f"The Claude Code runtime speaks {_VERSION}.")
     for place, message in enumerate(request.body["messages"]):
         for key in message.keys() - _OF_A_MESSAGE:

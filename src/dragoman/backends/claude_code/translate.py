@@ -177,7 +177,7 @@ class RuntimeRequest:
         limit: Tokens after which the answer is cut.
         one_call: Whether a process is wanted that makes a single API call.
         fixed: What names the conversation beside its messages.
-        notices: What could not be done as asked.
+        warnings: What could not be done as asked.
     """
 
     system: str
@@ -188,7 +188,7 @@ class RuntimeRequest:
     limit: int
     one_call: bool
     fixed: JSONObject
-    notices: tuple[RequestWarning, ...]
+    warnings: tuple[RequestWarning, ...]
 
     @property
     def held(self) -> str | None:
@@ -223,10 +223,10 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
         InvalidRequest: There is nothing to ask.
         UpstreamFailed: The runtime cannot go on from where the conversation stands.
     """
-    body, notices = _without_marks(request.body)
+    body, warnings = _without_marks(request.body)
     system, messages, moved = _without_system_messages(body)
     messages, renamed = dedupe_call_ids(messages)
-    notices += [*moved, *renamed, *downscaled_images(messages), *unsupported_params(request)]
+    warnings += [*moved, *renamed, *downscaled_images(messages), *unsupported_params(request)]
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
@@ -240,7 +240,7 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
     return RuntimeRequest(
         system=prompt,
         tools=names_of(body.get("tools") or ()),
-        settings=settings_for(body, request.model, request.terms),
+        settings=settings_for(body, request.model, request.request_options),
         messages=messages,
         model=request.model.id,
         limit=max_tokens or _RUNTIME_LIMIT,
@@ -248,11 +248,11 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
         # Betas too: a process asks with those of its first request for ever.
         fixed={
             "model": request.model.id,
-            "betas": [*request.terms.betas],
+            "betas": [*request.request_options.betas],
             "system": prompt,
             "tools": cast("JSON", body.get("tools")),
         },
-        notices=tuple(notices),
+        warnings=tuple(warnings),
     )
 
 
@@ -279,18 +279,18 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
     """The runtime takes no system message in mid-conversation: it joins the system prompt."""
     system = list(body.get("system") or [])
     messages: list[Message] = []
-    notices: list[RequestWarning] = []
+    warnings: list[RequestWarning] = []
     for message in _speaking(body["messages"]):
         if message["role"] == "system":
             system += message["content"]
-            notices = [RequestWarning("moved", "messages", "Later system messages were joined to the system prompt.")]
+            warnings = [RequestWarning("moved", "messages", "Later system messages were joined to the system prompt.")]
         elif messages and messages[-1]["role"] == message["role"]:
             joined = [*messages[-1]["content"], *message["content"]]
             messages[-1] = Message(role=message["role"], content=joined)
         else:
             messages.append(message)
     validate_messages(messages)
-    return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], notices
+    return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], warnings
 
 
 def _speaking(messages: list[Message]) -> Iterator[Message]:

@@ -109,13 +109,13 @@ def too_long(text: str) -> str:
     return f"The prompt is too long{how_long}."
 
 
-def refuse_agent(terms: RequestOptions) -> None:
+def refuse_agent(request_options: RequestOptions) -> None:
     """Refuse an agent, at a backend that has none.
 
     Raises:
         Forbidden: One is asked for.
     """
-    if terms.agent is not None:
+    if request_options.agent is not None:
         raise Forbidden(
             "Agents are off. The gateway's owner turns them on by `--backend runtime --allow-dir DIR`.",
             code="agents_off",

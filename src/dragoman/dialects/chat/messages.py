@@ -143,13 +143,13 @@ def _call(call: ToolCall, path: str, calls: ToolCallIds) -> Block:
                 param=f"{path}.function",
             )
         raise UnsupportedFeature("Only calls of functions are supported.", param=f"{path}.type")
-    input_ = arguments_of(call.function.arguments, f"{path}.function.arguments", calls.notices)
+    input_ = arguments_of(call.function.arguments, f"{path}.function.arguments", calls.warnings)
     return calls.made(call.id, call.function.name, input_, id_=call.id, path=f"{path}.id")
 
 
 def _legacy(call: FunctionCall, index: int, calls: ToolCallIds) -> Block:
     path = f"messages[{index}].function_call"
-    input_ = arguments_of(call.arguments, f"{path}.arguments", calls.notices)
+    input_ = arguments_of(call.arguments, f"{path}.arguments", calls.warnings)
     return calls.made(legacy_key(call.name), call.name, input_, id_=f"call_{index}", path=f"{path}.id")
 
 
@@ -180,14 +180,14 @@ def detail(block: Block, index: int) -> JSONObject | None:
     return None
 
 
-def thinking_blocks(message: AssistantMessage, path: str, notices: list[RequestWarning]) -> list[Block]:
+def thinking_blocks(message: AssistantMessage, path: str, warnings: list[RequestWarning]) -> list[Block]:
     """The thinking that a client sends back. Without its signature the API does not take it: left out, and said."""
     details = message.reasoning_details or []
     blocks = list(_signed(details))
     if len(blocks) < len(details):
-        notices.append(_left_out(f"{path}.reasoning_details"))
+        warnings.append(_left_out(f"{path}.reasoning_details"))
     elif message.reasoning_content and not details:
-        notices.append(_left_out(f"{path}.reasoning_content"))
+        warnings.append(_left_out(f"{path}.reasoning_content"))
     return blocks
 
 
@@ -204,21 +204,21 @@ def _left_out(param: str) -> RequestWarning:
     return RequestWarning("ignored", param, "Thinking without Claude's signature cannot be sent back to it.")
 
 
-def take(messages: list[ChatMessage], turns: ConversationBuilder, notices: list[RequestWarning]) -> None:
+def take(messages: list[ChatMessage], turns: ConversationBuilder, warnings: list[RequestWarning]) -> None:
     """Build the turns of a whole chat.
 
     Raises:
         InvalidRequest: A message cannot stand where it stands, or cannot be read; `param` names it.
     """
     for index, message in enumerate(messages):
-        _add(message, index, turns, notices)
+        _add(message, index, turns, warnings)
     turns.end(f"messages[{len(messages) - 1}]")
 
 
-def _add(message: ChatMessage, index: int, turns: ConversationBuilder, notices: list[RequestWarning]) -> None:
+def _add(message: ChatMessage, index: int, turns: ConversationBuilder, warnings: list[RequestWarning]) -> None:
     path = f"messages[{index}]"
     if message.name and not isinstance(message, (ToolMessage, FunctionMessage)):
-        notices.append(RequestWarning("ignored", f"{path}.name", "Claude knows no names of participants."))
+        warnings.append(RequestWarning("ignored", f"{path}.name", "Claude knows no names of participants."))
     match message:
         case SystemMessage() | DeveloperMessage():
             turns.instruct(system_blocks(message.content), path)
@@ -226,7 +226,7 @@ def _add(message: ChatMessage, index: int, turns: ConversationBuilder, notices: 
             turns.say(user_blocks(message.content, f"{path}.content", turns.media), path)
         case AssistantMessage():
             turns.begin_answer(path)
-            turns.answer(_assistant(message, index, turns, notices))
+            turns.answer(_assistant(message, index, turns, warnings))
         case ToolMessage():
             id_ = turns.calls.answered(message.tool_call_id, f"{path}.tool_call_id")
             turns.result(id_, user_blocks(message.content, f"{path}.content", turns.media))
@@ -238,8 +238,8 @@ def _add(message: ChatMessage, index: int, turns: ConversationBuilder, notices: 
 
 
 def _assistant(
-    message: AssistantMessage, index: int, turns: ConversationBuilder, notices: list[RequestWarning]
+    message: AssistantMessage, index: int, turns: ConversationBuilder, warnings: list[RequestWarning]
 ) -> list[Block]:
     said = assistant_blocks(message.content) or assistant_blocks(message.refusal)
-    thought = thinking_blocks(message, f"messages[{index}]", notices)
+    thought = thinking_blocks(message, f"messages[{index}]", warnings)
     return [*thought, *said, *calls_of(message, index, turns.calls)]

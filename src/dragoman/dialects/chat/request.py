@@ -113,31 +113,31 @@ def refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions) 
 
 
 def note_ignored(
-    request: ChatCompletionRequest, sent: Collection[str], notices: list[RequestWarning], *, kept: bool
+    request: ChatCompletionRequest, sent: Collection[str], warnings: list[RequestWarning], *, kept: bool
 ) -> None:
     """Say which fields do nothing here.
 
     Args:
         request: The request.
         sent: The names of the fields that are in it.
-        notices: Where to say so.
+        warnings: Where to say so.
         kept: Whether the completion is kept.
     """
     if not _WITHOUT_USE.isdisjoint(sent):
-        _note_fields(request, notices, kept=kept)
+        _note_fields(request, warnings, kept=kept)
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "Chunks are as long as what is in them."
-        notices.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
-    notices += _details(request.messages)
+        warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
+    warnings += _details(request.messages)
 
 
-def _note_fields(request: ChatCompletionRequest, notices: list[RequestWarning], *, kept: bool) -> None:
+def _note_fields(request: ChatCompletionRequest, warnings: list[RequestWarning], *, kept: bool) -> None:
     for name, neutral in IGNORED.items():
         value = getattr(request, name)
         if value is not None and value not in neutral:
-            notices.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
+            warnings.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
     if request.metadata and not kept:
-        notices.append(RequestWarning("ignored", "metadata", "It is kept with a completion that is kept: `store`."))
+        warnings.append(RequestWarning("ignored", "metadata", "It is kept with a completion that is kept: `store`."))
 
 
 def _details(messages: Iterable[ChatMessage]) -> Iterator[RequestWarning]:
@@ -160,35 +160,35 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest
     """
     data = validation.parse(raw)
     request = validation.typed(data, ChatCompletionRequest)
-    notices: list[RequestWarning] = []
-    warn_unknown_fields(data, request, options, notices)
+    warnings: list[RequestWarning] = []
+    warn_unknown_fields(data, request, options, warnings)
     refuse_unsupported(request, options)
     kept = bool(request.store)
-    note_ignored(request, cast("JSONObject", data), notices, kept=kept)
-    terms = agent_options.agent_terms(request.model, request.claude, notices)
-    resolved = resolve_model(agent_options.plain_model(request.model), catalog, notices)
-    box = toolbox(request, notices)
+    note_ignored(request, cast("JSONObject", data), warnings, kept=kept)
+    request_options = agent_options.agent_terms(request.model, request.claude, warnings)
+    resolved = resolve_model(agent_options.plain_model(request.model), catalog, warnings)
+    box = toolbox(request, warnings)
     asked = _asked(request)
-    turns = ConversationBuilder(resolved.model, notices)
-    take(request.messages, turns, notices)
-    body = build_body(asked, turns, box, resolved.model, notices)
-    if terms.agent is not None:
-        agent_options.check_beside(terms, _not_of_agents(request), body)
+    turns = ConversationBuilder(resolved.model, warnings)
+    take(request.messages, turns, warnings)
+    body = build_body(asked, turns, box, resolved.model, warnings)
+    if request_options.agent is not None:
+        agent_options.check_beside(request_options, _not_of_agents(request), body)
     if b"cache" in raw:
-        limit_cache_breakpoints(body, notices)
-    refuse_mapped_fields(options, notices)
+        limit_cache_breakpoints(body, warnings)
+    refuse_mapped_fields(options, warnings)
     return ChatRequest(
         body=body,
         resolved=resolved,
         stream=bool(request.stream),
         choices=request.n or 1,
-        notices=tuple(notices),
+        warnings=tuple(warnings),
         media=tuple(turns.media),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         legacy_functions=speaks_of_functions(request),
         answer_format=asked.answer_format,
         tool_schemas=box.schemas,
-        terms=terms,
+        request_options=request_options,
         keeping=StorageOptions(asked=True, labels=parse_metadata(request.metadata, "metadata")) if kept else None,
         messages=cast("JSONObject", data)["messages"] if kept else None,
     )

@@ -74,7 +74,7 @@ def review(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> tuple
         for place, block in enumerate(calls):
             param = f"choices[{choice}].message.tool_calls[{place}].function.arguments"
             found.append(check_arguments(str(block.get("name")), block.get("input"), request.tool_schemas, param))
-    return tuple(notice for notice in found if notice)
+    return tuple(warning for warning in found if warning)
 
 
 def faults(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> dict[int, GatewayError]:

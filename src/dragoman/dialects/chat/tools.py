@@ -33,7 +33,7 @@ def speaks_of_functions(request: ChatCompletionRequest) -> bool:
     return not request.tools and bool(request.functions)
 
 
-def toolbox(request: ChatCompletionRequest, notices: list[RequestWarning]) -> Toolbox:
+def toolbox(request: ChatCompletionRequest, warnings: list[RequestWarning]) -> Toolbox:
     """Read the tools of a request.
 
     Raises:
@@ -46,12 +46,12 @@ def toolbox(request: ChatCompletionRequest, notices: list[RequestWarning]) -> To
     legacy = speaks_of_functions(request)
     wanted = _legacy_choice(request) if legacy else _choice(request)
     functions = list(_legacy_functions(request) if legacy else _functions(request))
-    by_name = tools_by_name(functions, notices)
+    by_name = tools_by_name(functions, warnings)
     tools = offer_tools(by_name, wanted)
     if request.web_search_options is not None:
         if WEB_SEARCH in by_name:
             raise InvalidRequest("A tool may not be named `web_search` beside `web_search_options`.", param="tools")
-        tools.append(_web_search(request.web_search_options, notices))
+        tools.append(_web_search(request.web_search_options, warnings))
     schemas = {function.name: function.parameters or {} for function in functions}
     return Toolbox(tools, wanted, schemas, False if legacy else request.parallel_tool_calls)
 
@@ -102,7 +102,7 @@ def _legacy_choice(request: ChatCompletionRequest) -> ToolChoice:
     return ToolChoice(choice, param="function_call")
 
 
-def _web_search(options: WebSearchOptions, notices: list[RequestWarning]) -> JSONObject:
+def _web_search(options: WebSearchOptions, warnings: list[RequestWarning]) -> JSONObject:
     place = options.user_location.approximate if options.user_location else None
     known = {key: getattr(place, key) for key in ("city", "country", "region", "timezone")} if place else {}
-    return web_search(known, options.search_context_size, "web_search_options", notices)
+    return web_search(known, options.search_context_size, "web_search_options", warnings)

@@ -80,15 +80,15 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> CompletionR
     """
     data = validation.parse(raw)
     request = validation.typed(data, TextCompletionRequest)
-    notices: list[RequestWarning] = []
-    warn_unknown_fields(data, request, options, notices)
+    warnings: list[RequestWarning] = []
+    warn_unknown_fields(data, request, options, warnings)
     prompts = _prompts(request)
     _refuse_unsupported(request, len(prompts), options)
-    _note_ignored(request, notices)
+    _note_ignored(request, warnings)
     refuse_agent(request.model)
-    resolved = resolve_model(request.model, catalog, notices)
-    bodies = _bodies(request, prompts, resolved.model, notices)
-    refuse_mapped_fields(options, notices)
+    resolved = resolve_model(request.model, catalog, warnings)
+    bodies = _bodies(request, prompts, resolved.model, warnings)
+    refuse_mapped_fields(options, warnings)
     return CompletionRequest(
         body=bodies[0],
         bodies=bodies,
@@ -96,7 +96,7 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> CompletionR
         resolved=resolved,
         stream=bool(request.stream),
         choices=len(prompts) * (request.n or 1),
-        notices=tuple(notices),
+        warnings=tuple(warnings),
         echo=bool(request.echo),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
     )
@@ -132,35 +132,37 @@ def _refuse_unsupported(request: TextCompletionRequest, prompts: int, options: D
         )
 
 
-def _note_ignored(request: TextCompletionRequest, notices: list[RequestWarning]) -> None:
+def _note_ignored(request: TextCompletionRequest, warnings: list[RequestWarning]) -> None:
     for name, neutral in IGNORED.items():
         value = getattr(request, name)
         if value is not None and value not in neutral:
-            notices.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
+            warnings.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "Chunks are as long as what is in them."
-        notices.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
+        warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
     if request.suffix:
         detail = "Claude has no mode for filling in; it was told in words what follows."
-        notices.append(RequestWarning("mapped", "suffix", detail))
+        warnings.append(RequestWarning("mapped", "suffix", detail))
 
 
 def _bodies(
-    request: TextCompletionRequest, prompts: tuple[str, ...], model: Model, notices: list[RequestWarning]
+    request: TextCompletionRequest, prompts: tuple[str, ...], model: Model, warnings: list[RequestWarning]
 ) -> tuple[MessagesRequest, ...]:
-    asked = _asked(request, model, notices)
+    asked = _asked(request, model, warnings)
     # The rest would give the same notices again.
-    return tuple(_body(request, prompt, asked, model, [] if index else notices) for index, prompt in enumerate(prompts))
+    return tuple(
+        _body(request, prompt, asked, model, [] if index else warnings) for index, prompt in enumerate(prompts)
+    )
 
 
 def _body(
-    request: TextCompletionRequest, prompt: str, asked: GenerationParams, model: Model, notices: list[RequestWarning]
+    request: TextCompletionRequest, prompt: str, asked: GenerationParams, model: Model, warnings: list[RequestWarning]
 ) -> MessagesRequest:
-    turns = ConversationBuilder(model, notices, "prompt")
+    turns = ConversationBuilder(model, warnings, "prompt")
     turns.instruct(_instructions(request), "prompt")
     turns.say(text_blocks(prompt), "prompt")
     turns.end("prompt")
-    body = build_body(asked, turns, Toolbox(), model, notices)
+    body = build_body(asked, turns, Toolbox(), model, warnings)
     if "thinking" in body:
         body["thinking"].pop("display", None)  # there is no place to show it
     return body
@@ -171,10 +173,10 @@ def _instructions(request: TextCompletionRequest) -> list[Block]:
     return [*text_blocks(INSTRUCTION), *after]
 
 
-def _asked(request: TextCompletionRequest, model: Model, notices: list[RequestWarning]) -> GenerationParams:
+def _asked(request: TextCompletionRequest, model: Model, warnings: list[RequestWarning]) -> GenerationParams:
     """The models of this endpoint did not think, so Claude does not either, or as little as it can."""
     return GenerationParams(
-        max_tokens=_max_tokens(request, model, notices),
+        max_tokens=_max_tokens(request, model, warnings),
         sampling=Sampling(request.temperature, request.top_p),
         stop=request.stop,
         effort="low" if model.always_thinks else "none",
@@ -182,9 +184,9 @@ def _asked(request: TextCompletionRequest, model: Model, notices: list[RequestWa
     )
 
 
-def _max_tokens(request: TextCompletionRequest, model: Model, notices: list[RequestWarning]) -> int | None:
+def _max_tokens(request: TextCompletionRequest, model: Model, warnings: list[RequestWarning]) -> int | None:
     if request.max_tokens is not None or not model.always_thinks:
         return request.max_tokens or DEFAULT_MAX_TOKENS
     detail = f"OpenAI's default of {DEFAULT_MAX_TOKENS} would be used up by thinking, which {model.name} always does."
-    notices.append(RequestWarning("ignored", "max_tokens", detail))
+    warnings.append(RequestWarning("ignored", "max_tokens", detail))
     return None

@@ -35,10 +35,10 @@ class EmbeddingsDialect:
         """
         data = validation.parse(raw)
         request = validation.typed(data, EmbeddingCreateRequest)
-        notices: list[RequestWarning] = []
-        warn_unknown_fields(data, request, self._options, notices)
+        warnings: list[RequestWarning] = []
+        warn_unknown_fields(data, request, self._options, warnings)
         if request.user is not None:
-            notices.append(RequestWarning("ignored", "user", "Nothing is kept of embeddings."))
+            warnings.append(RequestWarning("ignored", "user", "Nothing is kept of embeddings."))
         asked = check_name(request.model, self._model, self._aliases)
         inputs = read_inputs(request.input)
         return EmbeddingsRequest(
@@ -46,7 +46,7 @@ class EmbeddingsDialect:
             asked=asked,
             dimensions=request.dimensions,
             base64=request.encoding_format == "base64",
-            notices=tuple(notices),
+            warnings=tuple(warnings),
         )
 
     def warn(self, truncated: Sequence[int], tokens: int | None) -> tuple[RequestWarning, ...]:

@@ -109,11 +109,11 @@ class EmbeddingsRequest:
         asked: The name that the client used for the model.
         dimensions: The size of vectors that it wants; none for the model's own.
         base64: Whether it wants them packed.
-        notices: What was ignored or mapped on the way.
+        warnings: What was ignored or mapped on the way.
     """
 
     inputs: tuple[str | list[int], ...]
     asked: str
     dimensions: int | None = None
     base64: bool = False
-    notices: tuple[RequestWarning, ...] = ()
+    warnings: tuple[RequestWarning, ...] = ()

@@ -33,12 +33,12 @@ def decode(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
         NotFound: The model does not exist.
     """
     data = schema.object_of(validation.parse(raw), "")
-    notices: list[RequestWarning] = []
+    warnings: list[RequestWarning] = []
     model = schema.text_of(data, "model", "")
     messages = schema.list_at(data, "messages", "")
     field = data.pop("claude", None)
     agent = agent_options.agent_terms(
-        model, None if field is None else schema.object_of(field, "claude"), notices
+        model, None if field is None else schema.object_of(field, "claude"), warnings
     ).agent
     stream = data.pop("stream", None)
     if not isinstance(stream, bool | None):
@@ -48,16 +48,18 @@ def decode(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
     body = cast("MessagesRequest", made)
     body["messages"] = [_message(message, place) for place, message in enumerate(messages)]
     if b"signature" in raw:
-        body["messages"] = _signed(body["messages"], notices)
+        body["messages"] = _signed(body["messages"], warnings)
     if not messages:
         raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
     if "system" in data:
         body["system"] = _content(data["system"], "system")
-    resolved = resolve_model(agent_options.plain_model(model), catalog, notices)
+    resolved = resolve_model(agent_options.plain_model(model), catalog, warnings)
     body["model"] = resolved.model.id
-    terms = _terms(headers, agent)
-    agent_options.check_beside(terms, _not_of_agents(data), body)
-    return DecodedRequest(body=body, resolved=resolved, stream=bool(stream), notices=tuple(notices), terms=terms)
+    request_options = _terms(headers, agent)
+    agent_options.check_beside(request_options, _not_of_agents(data), body)
+    return DecodedRequest(
+        body=body, resolved=resolved, stream=bool(stream), warnings=tuple(warnings), request_options=request_options
+    )
 
 
 def _not_of_agents(data: JSONObject) -> dict[str, object]:
@@ -70,7 +72,7 @@ def _not_of_agents(data: JSONObject) -> dict[str, object]:
     }
 
 
-def _signed(messages: list[Message], notices: list[RequestWarning]) -> list[Message]:
+def _signed(messages: list[Message], warnings: list[RequestWarning]) -> list[Message]:
     """The conversation without thinking that has an empty signature: what an agent did, which Claude did not think."""
     kept: list[Message] = []
     for place, message in enumerate(messages):
@@ -78,7 +80,7 @@ def _signed(messages: list[Message], notices: list[RequestWarning]) -> list[Mess
         if len(content) == len(message["content"]):
             kept.append(message)
             continue
-        notices.append(
+        warnings.append(
             RequestWarning("ignored", f"messages[{place}].content", "What an agent did is not sent to Claude.")
         )
         if content:

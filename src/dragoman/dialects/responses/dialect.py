@@ -47,7 +47,7 @@ class ResponsesDialect:
         self._catalog = catalog
         self._options = options or DialectOptions()
         self._clock = clock
-        self.documents = StoredResponses(self._options.vault)
+        self.documents = StoredResponses(self._options.cipher)
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.
@@ -147,13 +147,13 @@ class CompactDialect(ResponsesDialect):
         request, message = cast("ResponsesRequest", decoded), answers[0].message
         blocks = [block for block in message.get("content", []) if block.get("type") == "text"]
         summary = "".join(str(block.get("text") or "") for block in blocks)
-        if not summary.strip() or self._options.vault is None:
+        if not summary.strip() or self._options.cipher is None:
             raise InvalidRequest("Claude did not sum this conversation up.", code="not_compacted", param="input")
         digits = answer_id("", identity)
         stands: JSONObject = {
             "id": f"cmp_{digits}",
             "type": "compaction",
-            "encrypted_content": self._options.vault.summary(summary),
+            "encrypted_content": self._options.cipher.summary(summary),
         }
         body: JSONObject = {
             "id": answer_id(PREFIX, identity),

@@ -168,14 +168,14 @@ class Reader:
     Attributes:
         turns: The conversation.
         thoughts: The thinking in it.
-        vault: Opens what clients carry for us, if anything does.
-        notices: Where to say what could not stay as it was.
+        cipher: Opens what clients carry for us, if anything does.
+        warnings: Where to say what could not stay as it was.
     """
 
     turns: ConversationBuilder
     thoughts: Thoughts
-    vault: ReasoningCipher | None
-    notices: list[RequestWarning]
+    cipher: ReasoningCipher | None
+    warnings: list[RequestWarning]
 
     def take(self, given: str | list[InputItem]) -> None:
         """Build the turns of a whole input.
@@ -209,7 +209,7 @@ class Reader:
             case Message():
                 _say(item, path, turns)
             case FunctionCall():
-                _call(item, arguments_of(item.arguments, f"{path}.arguments", self.notices), path, turns)
+                _call(item, arguments_of(item.arguments, f"{path}.arguments", self.warnings), path, turns)
             case CustomToolCall():
                 _call(item, tools.as_input(item.input), path, turns)
             case FunctionCallOutput() | CustomToolCallOutput():
@@ -223,7 +223,7 @@ class Reader:
                 self._summary(item, path)
             case WebSearchCall():
                 detail = "What a search found is not in it; Claude searches again if it wants to."
-                self.notices.append(RequestWarning("ignored", path, detail))
+                self.warnings.append(RequestWarning("ignored", path, detail))
             case ItemReference():
                 raise UnsupportedFeature("Items are not kept by themselves; send the item itself.", param=f"{path}.id")
             case _:
@@ -232,17 +232,17 @@ class Reader:
     def _thinking(self, item: Reasoning, path: str) -> list[Block]:
         if not item.encrypted_content:
             detail = "Reasoning can be sent back as `encrypted_content` only, which `include` asks for."
-            self.notices.append(RequestWarning("ignored", path, detail))
+            self.warnings.append(RequestWarning("ignored", path, detail))
             return []
         param = f"{path}.encrypted_content"
-        if self.vault and (thought := self.vault.thought_in(item.encrypted_content)):
+        if self.cipher and (thought := self.cipher.thought_in(item.encrypted_content)):
             return self.thoughts.taken(thought, param)
         detail = "This was not made by this gateway, or was changed since; Claude could not read it."
-        self.notices.append(RequestWarning("left_out", param, detail))
+        self.warnings.append(RequestWarning("left_out", param, detail))
         return []
 
     def _summary(self, item: Compaction, path: str) -> None:
-        summary = self.vault.summary_in(item.encrypted_content) if self.vault else None
+        summary = self.cipher.summary_in(item.encrypted_content) if self.cipher else None
         if summary is None:
             detail = "This was not made by this gateway, or was changed since: there is no going on from it."
             raise InvalidRequest(detail, param=f"{path}.encrypted_content")

@@ -41,12 +41,12 @@ class Thoughts:
 
     Args:
         model: Who is asked.
-        notices: Where to say what was left out.
+        warnings: Where to say what was left out.
     """
 
-    def __init__(self, model: Model, notices: list[RequestWarning]) -> None:
+    def __init__(self, model: Model, warnings: list[RequestWarning]) -> None:
         self._model = model
-        self._notices = notices
+        self._notices = warnings
         self._before: dict[int, str] = {}
 
     def taken(self, thought: Thought, param: str) -> list[Block]:

@@ -123,23 +123,23 @@ def refuse_unsupported(request: CreateResponse, *, keeps: bool) -> None:
             raise UnsupportedFeature("Claude gives no log probabilities.", param=f"include[{index}]")
 
 
-def note_ignored(request: CreateResponse, notices: list[RequestWarning], *, kept: bool) -> None:
+def note_ignored(request: CreateResponse, warnings: list[RequestWarning], *, kept: bool) -> None:
     """Say which fields do nothing here.
 
     Args:
         request: The request.
-        notices: Where to say it.
+        warnings: Where to say it.
         kept: Whether the response is kept.
     """
     for name, neutral in IGNORED.items():
         value = getattr(request, name)
         if value is not None and value not in neutral:
-            notices.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
+            warnings.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
     if request.metadata and not kept:
         detail = "Nothing is done with it but to repeat it in the response."
-        notices.append(RequestWarning("ignored", "metadata", detail))
-    notices += _ignored(request)
-    notices += _details(request)
+        warnings.append(RequestWarning("ignored", "metadata", detail))
+    warnings += _ignored(request)
+    warnings += _details(request)
 
 
 def _ignored(request: CreateResponse) -> Iterator[RequestWarning]:
@@ -266,43 +266,43 @@ def read(
     """
     data = normal(sent)
     request = validation.typed(data, CreateResponse)
-    notices: list[RequestWarning] = []
-    warn_unknown_fields(data, request, options, notices)
+    warnings: list[RequestWarning] = []
+    warn_unknown_fields(data, request, options, warnings)
     refuse_unsupported(request, keeps=options.keeps)
     keeping = _keeping(request, options)
-    note_ignored(request, notices, kept=keeping is not None)
-    terms = agent_options.agent_terms(request.model, request.claude, notices)
-    resolved = resolve_model(agent_options.plain_model(request.model), catalog, notices)
-    model, vault = resolved.model, options.vault
-    box = toolbox(request, notices)
+    note_ignored(request, warnings, kept=keeping is not None)
+    request_options = agent_options.agent_terms(request.model, request.claude, warnings)
+    resolved = resolve_model(agent_options.plain_model(request.model), catalog, warnings)
+    model, cipher = resolved.model, options.cipher
+    box = toolbox(request, warnings)
     asked = _asked(request)
-    turns = ConversationBuilder(model, notices, "input")
+    turns = ConversationBuilder(model, warnings, "input")
     turns.instruct(text_blocks(request.instructions), "instructions")
-    reader = Reader(turns, Thoughts(model, notices), vault, notices)
+    reader = Reader(turns, Thoughts(model, warnings), cipher, warnings)
     restore_history(past, reader)
     reader.take(request.input)
-    body = build_body(asked, turns, box, model, notices)
-    agent_options.check_beside(terms, _not_of_agents(request, asked), body)
-    _set_display(body, request, model, notices)
+    body = build_body(asked, turns, box, model, warnings)
+    agent_options.check_beside(request_options, _not_of_agents(request, asked), body)
+    _set_display(body, request, model, warnings)
     if marked:
-        limit_cache_breakpoints(body, notices)
+        limit_cache_breakpoints(body, warnings)
     reader.thoughts.settle(body, PARAM if past else "input")
-    refuse_mapped_fields(options, notices)
+    refuse_mapped_fields(options, warnings)
     before = name_of(body, model, turns.media)
     return ResponsesRequest(
         body=body,
         resolved=resolved,
         stream=bool(request.stream),
-        notices=tuple(notices),
+        warnings=tuple(warnings),
         media=tuple(turns.media),
-        terms=terms,
+        request_options=request_options,
         keeping=keeping,
         echo=echo(cast("JSONObject", sent), kept=keeping is not None),
         custom=custom_names(request.tools),
         tool_schemas=box.schemas,
         answer_format=asked.answer_format,
         summary=_wants_summary(request),
-        seal=_seal(vault, model, before) if ENCRYPTED in (request.include or ()) else None,
+        seal=_seal(cipher, model, before) if ENCRYPTED in (request.include or ()) else None,
         sources=SOURCES in (request.include or ()),
         items=cast("JSONObject", data)["input"],
         tools=cast("JSONObject", sent).get("tools"),
@@ -331,11 +331,11 @@ def _keeping(request: CreateResponse, options: DialectOptions) -> StorageOptions
 
 
 def _seal(
-    vault: ReasoningCipher | None, model: Model, before: Callable[[], str]
+    cipher: ReasoningCipher | None, model: Model, before: Callable[[], str]
 ) -> Callable[[Block], str | None] | None:
-    if vault is None:
+    if cipher is None:
         return None
-    return lambda block: vault.thought(Thought(model.id, before(), block))
+    return lambda block: cipher.thought(Thought(model.id, before(), block))
 
 
 def _asked(request: CreateResponse) -> GenerationParams:
@@ -367,7 +367,7 @@ def _wants_summary(request: CreateResponse) -> bool:
     return bool(asked and (asked.summary or asked.generate_summary))
 
 
-def _set_display(body: MessagesRequest, request: CreateResponse, model: Model, notices: list[RequestWarning]) -> None:
+def _set_display(body: MessagesRequest, request: CreateResponse, model: Model, warnings: list[RequestWarning]) -> None:
     """Thinking is shown only to those who ask to see it: the rest need not wait until it is summed up."""
     config = body.get("thinking")
     if not _wants_summary(request):
@@ -377,4 +377,4 @@ def _set_display(body: MessagesRequest, request: CreateResponse, model: Model, n
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
     elif config is None or config["type"] == "disabled":
         detail = f"{model.name} does not think in this answer; `reasoning.effort` may ask it to."
-        notices.append(RequestWarning("ignored", "reasoning.summary", detail))
+        warnings.append(RequestWarning("ignored", "reasoning.summary", detail))

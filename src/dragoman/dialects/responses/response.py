@@ -144,7 +144,7 @@ def review(request: ResponsesRequest, answer: AccumulatedMessage) -> tuple[Reque
         for block in calls
         if block.get("name") not in request.custom
     )
-    return tuple(notice for notice in found if notice)
+    return tuple(warning for warning in found if warning)
 
 
 def fault(request: ResponsesRequest, answer: AccumulatedMessage) -> UpstreamFailed | None:

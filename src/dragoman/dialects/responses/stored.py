@@ -111,13 +111,13 @@ class StoredResponses:
     """The `Documents` of this dialect.
 
     Args:
-        vault: Closes thinking for those who ask for it later.
+        cipher: Closes thinking for those who ask for it later.
     """
 
     kind = "response"
 
-    def __init__(self, vault: ReasoningCipher | None) -> None:
-        self._vault = vault
+    def __init__(self, cipher: ReasoningCipher | None) -> None:
+        self._vault = cipher
 
     def id_of(self, identity: ResponseIdentity) -> str:
         """The response's id."""

@@ -83,16 +83,16 @@ def _readable(rest: str) -> str:
     return ""
 
 
-def toolbox(request: CreateResponse, notices: list[RequestWarning]) -> Toolbox:
+def toolbox(request: CreateResponse, warnings: list[RequestWarning]) -> Toolbox:
     """Read the tools of a request.
 
     Raises:
         InvalidRequest: A tool, or the choice of one, is not possible; `param` names it.
     """
     functions = list(_functions(request.tools or ()))
-    by_name = tools_by_name(functions, notices)
-    by_name.update(_searches(request, by_name, notices))
-    notices += _left_out(request.tools or ())
+    by_name = tools_by_name(functions, warnings)
+    by_name.update(_searches(request, by_name, warnings))
+    warnings += _left_out(request.tools or ())
     wanted = _choice(request.tool_choice)
     schemas = {function.name: function.parameters or {} for function in functions}
     return Toolbox(offer_tools(by_name, wanted), wanted, schemas, request.parallel_tool_calls)
@@ -113,20 +113,20 @@ def _functions(tools: Iterable[Tool]) -> Iterator[Function]:
 
 
 def _searches(
-    request: CreateResponse, others: dict[str, JSONObject], notices: list[RequestWarning]
+    request: CreateResponse, others: dict[str, JSONObject], warnings: list[RequestWarning]
 ) -> Iterator[tuple[str, JSONObject]]:
     for index, tool in enumerate(request.tools or ()):
         if isinstance(tool, WebSearchTool):
             path = f"tools[{index}]"
             if WEB_SEARCH in others:
                 raise InvalidRequest("A tool may not be named `web_search` beside OpenAI's own.", param=path)
-            yield WEB_SEARCH, _search(tool, request.max_tool_calls, path, notices)
+            yield WEB_SEARCH, _search(tool, request.max_tool_calls, path, warnings)
 
 
-def _search(tool: WebSearchTool, most: int | None, path: str, notices: list[RequestWarning]) -> JSONObject:
+def _search(tool: WebSearchTool, most: int | None, path: str, warnings: list[RequestWarning]) -> JSONObject:
     place = tool.user_location
     known = {key: getattr(place, key) for key in ("city", "country", "region", "timezone")} if place else {}
-    made = web_search(known, tool.search_context_size, path, notices)
+    made = web_search(known, tool.search_context_size, path, warnings)
     if tool.filters and tool.filters.allowed_domains:
         made["allowed_domains"] = cast("JSON", tool.filters.allowed_domains)
     if most is not None:

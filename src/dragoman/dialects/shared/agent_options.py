@@ -41,7 +41,7 @@ def plain_model(asked: str | None) -> str | None:
     return (asked.removesuffix(SUFFIX) or None) if asked else asked
 
 
-def agent_terms(asked: str | None, field: JSONObject | None, notices: list[RequestWarning]) -> RequestOptions:
+def agent_terms(asked: str | None, field: JSONObject | None, warnings: list[RequestWarning]) -> RequestOptions:
     """What a request says of an agent.
 
     Without `mode` the other fields ask for one, too: they mean nothing else.
@@ -49,7 +49,7 @@ def agent_terms(asked: str | None, field: JSONObject | None, notices: list[Reque
     Args:
         asked: The model's name, as the client wrote it.
         field: The field `claude`.
-        notices: Where to say what does nothing.
+        warnings: Where to say what does nothing.
 
     Raises:
         InvalidRequest: A field of it is unknown or makes no sense.
@@ -62,7 +62,7 @@ def agent_terms(asked: str | None, field: JSONObject | None, notices: list[Reque
     if fields.mode == "chat" and named:
         raise InvalidRequest(f"A model's name that ends in `{SUFFIX}` asks for an agent.", param="claude.mode")
     if fields.mode == "chat":
-        notices += [RequestWarning("ignored", f"claude.{key}", "It is for agents alone.") for key in given]
+        warnings += [RequestWarning("ignored", f"claude.{key}", "It is for agents alone.") for key in given]
         return DEFAULT_REQUEST_OPTIONS
     if not (named or fields.mode or given):
         return DEFAULT_REQUEST_OPTIONS
@@ -82,18 +82,18 @@ def refuse_agent(asked: str | None) -> None:
         )
 
 
-def check_beside(terms: RequestOptions, beside: Mapping[str, object], body: MessagesRequest) -> None:
+def check_beside(request_options: RequestOptions, beside: Mapping[str, object], body: MessagesRequest) -> None:
     """Refuse what cannot be had of an agent.
 
     Args:
-        terms: What was asked for.
+        request_options: What was asked for.
         beside: Fields of the request that do not go with an agent, by name, and what came in them.
         body: The canonical request.
 
     Raises:
         UnsupportedFeature: Names the field.
     """
-    if terms.agent is None:
+    if request_options.agent is None:
         return
     for name, value in beside.items():
         if value:

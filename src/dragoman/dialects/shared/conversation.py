@@ -89,7 +89,7 @@ class ConversationBuilder:
 
     Args:
         model: Whose rules hold.
-        notices: Where to say what could not stay as it was.
+        warnings: Where to say what could not stay as it was.
         field: The request's field that holds the conversation.
 
     Attributes:
@@ -100,14 +100,14 @@ class ConversationBuilder:
         field: As given.
     """
 
-    def __init__(self, model: Model, notices: list[RequestWarning], field: str = "messages") -> None:
+    def __init__(self, model: Model, warnings: list[RequestWarning], field: str = "messages") -> None:
         self.system: list[Block] = []
         self.messages: list[Message] = []
         self.media: list[Placed] = []
-        self.calls = ToolCallIds(notices)
+        self.calls = ToolCallIds(warnings)
         self.field = field
         self._model = model
-        self._notices = notices
+        self._notices = warnings
         self._begun = False
         self._held: list[tuple[str, Block]] = []
 

@@ -53,7 +53,7 @@ class Thinking:
 
 
 def plan(
-    asked: ReasoningEffort | None, model: Model, around: Surroundings, notices: list[RequestWarning], param: str
+    asked: ReasoningEffort | None, model: Model, around: Surroundings, warnings: list[RequestWarning], param: str
 ) -> Thinking:
     """How to think.
 
@@ -61,25 +61,25 @@ def plan(
         asked: The client's word; none leaves everything to the API's defaults.
         model: Whose rules hold.
         around: The rest of the request.
-        notices: Where to say what could not be done as asked.
+        warnings: Where to say what could not be done as asked.
         param: The client's name for the field.
     """
     if asked is None:
         return Thinking()
     if asked == "none":
-        return _none(model, notices, param)
-    effort = _effort(asked, model, notices, param)
+        return _none(model, warnings, param)
+    effort = _effort(asked, model, warnings, param)
     if around.conflict and "disabled" in model.thinking and ("enabled" in model.thinking):
         detail = f"{model.name} cannot think together with `{around.conflict}`; it answers without thinking."
-        notices.append(RequestWarning("ignored", param, detail))
+        warnings.append(RequestWarning("ignored", param, detail))
         return Thinking({"type": "disabled"}, effort)
     if "adaptive" in model.thinking:
         return Thinking({"type": "adaptive", "display": "summarized"}, effort)
-    return Thinking(_budgeted(asked, around.max_tokens, notices, param), effort)
+    return Thinking(_budgeted(asked, around.max_tokens, warnings, param), effort)
 
 
 def effort_of(
-    verbosity: Verbosity | None, asked: ReasoningEffort | None, model: Model, notices: list[RequestWarning], param: str
+    verbosity: Verbosity | None, asked: ReasoningEffort | None, model: Model, warnings: list[RequestWarning], param: str
 ) -> Effort | None:
     """The effort that is nearest to a verbosity, where the client asked for no effort: it governs all that is written.
 
@@ -87,41 +87,41 @@ def effort_of(
         verbosity: How much to say.
         asked: The effort that the client asked for.
         model: Whose rules hold.
-        notices: Where to say what could not be done as asked.
+        warnings: Where to say what could not be done as asked.
         param: The client's name for the field.
     """
     if verbosity in (None, "medium"):
         return None
     if asked is not None or verbosity not in model.efforts:
         detail = "Claude has nothing like `verbosity` beside its effort."
-        notices.append(RequestWarning("ignored", param, detail))
+        warnings.append(RequestWarning("ignored", param, detail))
         return None
     detail = f"Claude has nothing like `verbosity`; it was asked for {verbosity} effort, which thinking follows, too."
-    notices.append(RequestWarning("mapped", param, detail))
+    warnings.append(RequestWarning("mapped", param, detail))
     return "low" if verbosity == "low" else "high"
 
 
-def _none(model: Model, notices: list[RequestWarning], param: str) -> Thinking:
+def _none(model: Model, warnings: list[RequestWarning], param: str) -> Thinking:
     if not model.always_thinks:
         return Thinking({"type": "disabled"})
-    notices.append(RequestWarning("mapped", param, f"{model.name} always thinks; it was asked for its lowest effort."))
+    warnings.append(RequestWarning("mapped", param, f"{model.name} always thinks; it was asked for its lowest effort."))
     return Thinking(effort=model.efforts[0])
 
 
-def _effort(asked: ReasoningEffort, model: Model, notices: list[RequestWarning], param: str) -> Effort | None:
+def _effort(asked: ReasoningEffort, model: Model, warnings: list[RequestWarning], param: str) -> Effort | None:
     if not model.efforts:
         return None
     wanted: Effort = "low" if asked in ("minimal", "none") else asked  # type: ignore[assignment]
     if wanted in model.efforts:
         return wanted
-    notices.append(
+    warnings.append(
         RequestWarning("clamped", param, f"{model.name}'s effort ends at `{model.efforts[-1]}`; that was sent.")
     )
     return min(model.efforts[-1], wanted, key=EFFORTS.index)
 
 
 def _budgeted(
-    asked: ReasoningEffort, max_tokens: int | None, notices: list[RequestWarning], param: str
+    asked: ReasoningEffort, max_tokens: int | None, warnings: list[RequestWarning], param: str
 ) -> ThinkingConfig:
     budget = BUDGETS[asked]
     if max_tokens is not None:
@@ -129,6 +129,6 @@ def _budgeted(
         budget = min(budget, max_tokens * 3 // 4)
     if budget < SMALLEST_BUDGET:
         detail = f"A limit of {max_tokens} tokens leaves no room for thinking, which takes {SMALLEST_BUDGET} at least."
-        notices.append(RequestWarning("ignored", param, detail))
+        warnings.append(RequestWarning("ignored", param, detail))
         return {"type": "disabled"}
     return {"type": "enabled", "budget_tokens": budget}

@@ -25,14 +25,14 @@ from dragoman.dialects.shared.tools import Toolbox, set_tools, soften
 MOST = 4
 
 
-def limit_cache_breakpoints(body: MessagesRequest, notices: list[RequestWarning]) -> None:
+def limit_cache_breakpoints(body: MessagesRequest, warnings: list[RequestWarning]) -> None:
     """Keep the last marks: each of them covers everything before it."""
     marked = list(_marked(body))
     if len(marked) <= MOST:
         return
     for block in marked[:-MOST]:
         del block["cache_control"]
-    notices.append(
+    warnings.append(
         RequestWarning("clamped", "cache_control", f"Claude takes {MOST} cache marks; the last ones were sent.")
     )
 
@@ -71,20 +71,20 @@ class Sampling:
         return self.temperature not in (None, 1) or self.top_p not in (None, 1) or self.top_k is not None
 
 
-def set_sampling(body: MessagesRequest, asked: Sampling, model: Model, notices: list[RequestWarning]) -> None:
+def set_sampling(body: MessagesRequest, asked: Sampling, model: Model, warnings: list[RequestWarning]) -> None:
     """Put temperature, `top_p` and `top_k` into the body, as far as the model takes them."""
     if not model.sampling:
-        _leave_out(asked, model, notices)
+        _leave_out(asked, model, warnings)
         return
     if asked.temperature is not None and asked.temperature > 1:
-        notices.append(RequestWarning("clamped", "temperature", "Claude's temperature ends at 1; 1 was sent."))
+        warnings.append(RequestWarning("clamped", "temperature", "Claude's temperature ends at 1; 1 was sent."))
     temperature = None if asked.temperature is None else min(asked.temperature, 1)
     if temperature is not None and asked.top_p is not None:
         # Refused together by the API, even where one of them is at its default.
         if temperature == 1:
             temperature = None
         elif asked.top_p != 1:
-            notices.append(
+            warnings.append(
                 RequestWarning("ignored", "top_p", "Claude takes `temperature` or `top_p`; the first was sent.")
             )
     if temperature is not None:
@@ -96,21 +96,21 @@ def set_sampling(body: MessagesRequest, asked: Sampling, model: Model, notices: 
 
 
 def set_max_tokens(
-    body: MessagesRequest, asked: int | None, param: str, model: Model, notices: list[RequestWarning]
+    body: MessagesRequest, asked: int | None, param: str, model: Model, warnings: list[RequestWarning]
 ) -> None:
     """Put the limit into the body. Where the client gave none, the backend decides."""
     if asked is None:
         return
     body["max_tokens"] = min(asked, model.output_tokens)
     if asked > model.output_tokens:
-        notices.append(
+        warnings.append(
             RequestWarning(
                 "clamped", param, f"{model.name} writes at most {model.output_tokens} tokens; that was sent."
             )
         )
 
 
-def set_stop(body: MessagesRequest, asked: str | list[str] | None, notices: list[RequestWarning]) -> None:
+def set_stop(body: MessagesRequest, asked: str | list[str] | None, warnings: list[RequestWarning]) -> None:
     """Put the stop sequences into the body, without the blank ones, which the API refuses."""
     if asked is None:
         return
@@ -119,10 +119,10 @@ def set_stop(body: MessagesRequest, asked: str | list[str] | None, notices: list
     if usable:
         body["stop_sequences"] = usable
     if any(not sequence or sequence.isspace() for sequence in given):
-        notices.append(RequestWarning("ignored", "stop", "Claude takes no stop sequence of white space only."))
+        warnings.append(RequestWarning("ignored", "stop", "Claude takes no stop sequence of white space only."))
 
 
-def _leave_out(asked: Sampling, model: Model, notices: list[RequestWarning]) -> None:
+def _leave_out(asked: Sampling, model: Model, warnings: list[RequestWarning]) -> None:
     fields: tuple[tuple[Literal["temperature", "top_p", "top_k"], float | None], ...] = (
         ("temperature", asked.temperature),
         ("top_p", asked.top_p),
@@ -130,7 +130,7 @@ def _leave_out(asked: Sampling, model: Model, notices: list[RequestWarning]) -> 
     )
     for name, value in fields:
         if value is not None and not (value == 1 and name != "top_k"):
-            notices.append(RequestWarning("ignored", name, f"{model.name} takes only the default `{name}`."))
+            warnings.append(RequestWarning("ignored", name, f"{model.name} takes only the default `{name}`."))
 
 
 @value_object(kw_only=True)
@@ -163,7 +163,7 @@ class GenerationParams:
 
 
 def build_body(
-    asked: GenerationParams, turns: ConversationBuilder, box: Toolbox, model: Model, notices: list[RequestWarning]
+    asked: GenerationParams, turns: ConversationBuilder, box: Toolbox, model: Model, warnings: list[RequestWarning]
 ) -> MessagesRequest:
     """Put a request together, by the rules of the model.
 
@@ -173,22 +173,22 @@ def build_body(
     check_count(turns.media, model.max_images)
     check_sizes(turns.media)
     body: MessagesRequest = {"model": model.id, "messages": turns.messages}
-    set_max_tokens(body, asked.max_tokens, asked.limit_param, model, notices)
-    set_sampling(body, asked.sampling, model, notices)
-    set_stop(body, asked.stop, notices)
-    choice, order = soften(box.wanted, model, notices)
+    set_max_tokens(body, asked.max_tokens, asked.limit_param, model, warnings)
+    set_sampling(body, asked.sampling, model, warnings)
+    set_stop(body, asked.stop, warnings)
+    choice, order = soften(box.wanted, model, warnings)
     if choice is not box.wanted:
         box = replace(box, wanted=choice)
     set_tools(body, box, turns.calls.names)
     added = [
         block
-        for words in (order, structured_output.instruction(asked.answer_format, notices))
+        for words in (order, structured_output.instruction(asked.answer_format, warnings))
         for block in text_blocks(words)
     ]
     if system := [*turns.system, *added]:
         body["system"] = system
     if asked.effort is not None or asked.verbosity is not None:
-        _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, notices)
+        _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, warnings)
     _set_format(body, asked.answer_format)
     if asked.user:
         body["metadata"] = {"user_id": hashlib.sha256(asked.user.encode()).hexdigest()}
@@ -196,13 +196,13 @@ def build_body(
 
 
 def _set_thinking(
-    body: MessagesRequest, asked: GenerationParams, conflict: str | None, model: Model, notices: list[RequestWarning]
+    body: MessagesRequest, asked: GenerationParams, conflict: str | None, model: Model, warnings: list[RequestWarning]
 ) -> None:
     around = Surroundings(body.get("max_tokens"), conflict)
-    planned = reasoning.plan(asked.effort, model, around, notices, asked.effort_param)
+    planned = reasoning.plan(asked.effort, model, around, warnings, asked.effort_param)
     if planned.config is not None:
         body["thinking"] = planned.config
-    wordy = reasoning.effort_of(asked.verbosity, asked.effort, model, notices, asked.verbosity_param)
+    wordy = reasoning.effort_of(asked.verbosity, asked.effort, model, warnings, asked.verbosity_param)
     if (effort := planned.effort or wordy) is not None:
         body["output_config"] = {"effort": effort}
 

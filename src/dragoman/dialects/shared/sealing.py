@@ -16,11 +16,11 @@ _THOUGHT, _SUMMARY = "thought", "summary"
 class Sealer(Protocol):
     """Closes and opens bytes; each is bound to the name that it was closed under."""
 
-    def closed(self, value: bytes, name: str) -> bytes:
+    def encrypt(self, value: bytes, name: str) -> bytes:
         """Encrypt."""
         ...
 
-    def opened(self, sealed: bytes, name: str) -> bytes | None:
+    def decrypt(self, sealed: bytes, name: str) -> bytes | None:
         """Decrypt; None for what another closed, or what was tampered with."""
         ...
 
@@ -74,12 +74,12 @@ class ReasoningCipher:
         return found if isinstance(found, str) else None
 
     def _closed(self, value: JSON, name: str) -> str:
-        return base64.b64encode(_VERSION + self._sealer.closed(msgspec.json.encode(value), name)).decode()
+        return base64.b64encode(_VERSION + self._sealer.encrypt(msgspec.json.encode(value), name)).decode()
 
     def _opened(self, text: str, name: str) -> JSON:
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             return None
-        opened = self._sealer.opened(raw[1:], name) if raw.startswith(_VERSION) else None
+        opened = self._sealer.decrypt(raw[1:], name) if raw.startswith(_VERSION) else None
         return None if opened is None else cast("JSON", msgspec.json.decode(opened))

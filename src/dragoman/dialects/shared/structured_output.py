@@ -75,7 +75,7 @@ def api_format(wanted: AnswerFormat) -> JSONObject | None:
     return {"type": "json_schema", "schema": closed(wanted.schema)}
 
 
-def instruction(wanted: AnswerFormat | None, notices: list[RequestWarning]) -> str | None:
+def instruction(wanted: AnswerFormat | None, warnings: list[RequestWarning]) -> str | None:
     """What the model is told where the API has no mode for it: for just any object, or a schema that it refuses."""
     if wanted is None:
         return None
@@ -84,7 +84,7 @@ def instruction(wanted: AnswerFormat | None, notices: list[RequestWarning]) -> s
     if (reason := not_enforced(wanted.schema)) is None:
         return None
     detail = f"Claude's structured output takes no {reason}; it was told the schema in words."
-    notices.append(RequestWarning("mapped", wanted.param, detail))
+    warnings.append(RequestWarning("mapped", wanted.param, detail))
     return SCHEMA_INSTRUCTION.format(schema=msgspec.json.encode(wanted.schema).decode())
 
 

@@ -26,7 +26,7 @@ class ToolCallIds:
         names: The tools that were called, in order.
     """
 
-    notices: list[RequestWarning]
+    warnings: list[RequestWarning]
     open: dict[str, str] = field(default_factory=dict)
     path: str = ""
     names: dict[str, None] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class ToolCallIds:
             number += 1
         self._used.add(id_)
         if id_ != wanted:
-            self.notices.append(
+            self.warnings.append(
                 RequestWarning("renamed", path, f"Sent as `{id_}`: the API wants ids unique and plain.")
             )
         return id_
@@ -111,7 +111,7 @@ def arguments_in(written: str | None) -> JSONObject | None:
     return cast("JSONObject", found) if isinstance(found, dict) else None
 
 
-def arguments_of(written: str | None, param: str, notices: list[RequestWarning]) -> JSONObject:
+def arguments_of(written: str | None, param: str, warnings: list[RequestWarning]) -> JSONObject:
     """A call's arguments as the API takes them: an object in any case.
 
     OpenAI takes any text, and clients send back what a model wrote also where it was cut.
@@ -119,11 +119,11 @@ def arguments_of(written: str | None, param: str, notices: list[RequestWarning])
     Args:
         written: The text.
         param: Where it stands.
-        notices: Where to say that it is not what Claude takes.
+        warnings: Where to say that it is not what Claude takes.
     """
     found = arguments_in(written)
     if found is not None:
         return found
     detail = "These arguments are no JSON object, which is all that Claude takes; it was shown their text in one."
-    notices.append(RequestWarning("mapped", param, detail))
+    warnings.append(RequestWarning("mapped", param, detail))
     return {"arguments": written}

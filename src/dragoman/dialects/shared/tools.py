@@ -75,7 +75,7 @@ class Toolbox:
     parallel: bool | None = None
 
 
-def tools_by_name(functions: Iterable[Function], notices: list[RequestWarning]) -> dict[str, JSONObject]:
+def tools_by_name(functions: Iterable[Function], warnings: list[RequestWarning]) -> dict[str, JSONObject]:
     """The functions as the API takes them.
 
     Raises:
@@ -85,7 +85,7 @@ def tools_by_name(functions: Iterable[Function], notices: list[RequestWarning]) 
     for function in functions:
         if function.name in found:
             raise InvalidRequest(f"Two tools are named `{function.name}`.", param=f"{function.path}.name")
-        found[function.name] = _tool(function, notices)
+        found[function.name] = _tool(function, warnings)
     return found
 
 
@@ -121,7 +121,7 @@ def set_tools(body: MessagesRequest, box: Toolbox, called: Iterable[str]) -> Non
         body["tool_choice"] = {"type": "none"}
 
 
-def soften(wanted: ToolChoice, model: Model, notices: list[RequestWarning]) -> tuple[ToolChoice, str | None]:
+def soften(wanted: ToolChoice, model: Model, warnings: list[RequestWarning]) -> tuple[ToolChoice, str | None]:
     """What to send where a model refuses to be forced: the choice is its own, and an instruction asks for the tool.
 
     Returns:
@@ -129,7 +129,7 @@ def soften(wanted: ToolChoice, model: Model, notices: list[RequestWarning]) -> t
     """
     if not wanted.forced or model.forced_tools:
         return wanted, None
-    notices.append(
+    warnings.append(
         RequestWarning(
             "mapped", wanted.param, f"{model.name} cannot be forced to call a tool; it was told to in words."
         )
@@ -140,7 +140,7 @@ def soften(wanted: ToolChoice, model: Model, notices: list[RequestWarning]) -> t
 
 
 def web_search(
-    place: Mapping[str, str | None], context_size: str | None, path: str, notices: list[RequestWarning]
+    place: Mapping[str, str | None], context_size: str | None, path: str, warnings: list[RequestWarning]
 ) -> JSONObject:
     """The web search server tool.
 
@@ -148,18 +148,18 @@ def web_search(
         place: Roughly where the user is: `city`, `country`, `region`, `timezone`.
         context_size: How much of the web the client wants to be read.
         path: Where the client asked for it.
-        notices: Where to say what Claude decides itself.
+        warnings: Where to say what Claude decides itself.
     """
     tool: JSONObject = {"type": "web_search_20250305", "name": WEB_SEARCH}
     if context_size not in (None, "medium"):
         detail = "Claude decides itself how much of the web it reads."
-        notices.append(RequestWarning("ignored", f"{path}.search_context_size", detail))
+        warnings.append(RequestWarning("ignored", f"{path}.search_context_size", detail))
     if known := {key: value for key, value in place.items() if value}:
         tool["user_location"] = {"type": "approximate", **known}
     return tool
 
 
-def _tool(function: Function, notices: list[RequestWarning]) -> JSONObject:
+def _tool(function: Function, warnings: list[RequestWarning]) -> JSONObject:
     if not _NAME.fullmatch(function.name):
         raise InvalidRequest(
             f"`{function.name[:80]}` is no name for a tool: letters, digits, `_` and `-`, 1 to 64 of them.",
@@ -168,7 +168,7 @@ def _tool(function: Function, notices: list[RequestWarning]) -> JSONObject:
     schema = tool_input(function.parameters, f"{function.path}.parameters")
     if function.parameters and not UNIONS.isdisjoint(function.parameters):
         detail = "Alternatives at the top of a tool's schema were merged into one object."
-        notices.append(RequestWarning("mapped", f"{function.path}.parameters", detail))
+        warnings.append(RequestWarning("mapped", f"{function.path}.parameters", detail))
     reason = not_enforced(schema) if function.strict else None
     strict = function.strict and reason is None
     tool: JSONObject = {"name": function.name, "input_schema": closed(schema) if strict else schema}
@@ -178,7 +178,7 @@ def _tool(function: Function, notices: list[RequestWarning]) -> JSONObject:
         tool["strict"] = True
     elif function.strict:
         detail = f"Strict tools of Claude take no {reason}; the tool was sent as it is."
-        notices.append(RequestWarning("ignored", f"{function.path}.strict", detail))
+        warnings.append(RequestWarning("ignored", f"{function.path}.strict", detail))
     if function.mark is not None:
         tool["cache_control"] = function.mark
     return tool

@@ -131,7 +131,7 @@ def _in_json_words(fault: str) -> str:
 
 
 def warn_unknown_fields(
-    data: JSON, request: msgspec.Struct, options: DialectOptions, notices: list[RequestWarning]
+    data: JSON, request: msgspec.Struct, options: DialectOptions, warnings: list[RequestWarning]
 ) -> None:
     """Say which fields nothing is known of, each name once.
 
@@ -144,11 +144,11 @@ def warn_unknown_fields(
         if options.strict_parameters:
             raise InvalidRequest(f"Unknown parameter: `{path}`.", code="unknown_parameter", param=path)
         if name not in said:
-            notices.append(RequestWarning("ignored", path, "The gateway does not know this field."))
+            warnings.append(RequestWarning("ignored", path, "The gateway does not know this field."))
         said.add(name)
 
 
-def resolve_model(asked: str | None, catalog: Catalog, notices: list[RequestWarning]) -> Resolved:
+def resolve_model(asked: str | None, catalog: Catalog, warnings: list[RequestWarning]) -> Resolved:
     """Find the model.
 
     Raises:
@@ -157,11 +157,11 @@ def resolve_model(asked: str | None, catalog: Catalog, notices: list[RequestWarn
     resolved = catalog.resolve(asked)
     if resolved.successor_of:
         detail = f"`{resolved.successor_of}` was retired; `{resolved.model.id}` answers in its place."
-        notices.append(RequestWarning("mapped", "model", detail))
+        warnings.append(RequestWarning("mapped", "model", detail))
     return resolved
 
 
-def refuse_mapped_fields(options: DialectOptions, notices: list[RequestWarning]) -> None:
+def refuse_mapped_fields(options: DialectOptions, warnings: list[RequestWarning]) -> None:
     """Refuse approximations where the operator wants none. A retired model is mapped only where they said so.
 
     Raises:
@@ -169,9 +169,9 @@ def refuse_mapped_fields(options: DialectOptions, notices: list[RequestWarning])
     """
     if not options.strict_mapping:
         return
-    for notice in notices:
-        if notice.code == "mapped" and notice.param != "model":
-            raise UnsupportedFeature(notice.detail, param=notice.param)
+    for warning in warnings:
+        if warning.code == "mapped" and warning.param != "model":
+            raise UnsupportedFeature(warning.detail, param=warning.param)
 
 
 _MOST = 16

@@ -38,7 +38,7 @@ class Following:
         return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
     async def _of(self, run: Run) -> AsyncIterator[bytes]:
-        with run.watched() as watcher:
+        with run.subscribe() as watcher:
             record = self._journal.record(run)
             yield _said("run", record.told())
             status = record.status
@@ -71,7 +71,7 @@ def _told(run: Run, events: list[Event] | None) -> Iterator[bytes]:
     """The events; or, where some were missed, all that was said."""
     if events is None:
         try:
-            yield _said("message", run.said().message)
+            yield _said("message", run.result().message)
         except UpstreamFailed:
             return  # nothing was said yet
     for event in events or ():

@@ -84,9 +84,9 @@ class StoredChatEndpoints:
         self._documents = documents
         self._shelf = shelf
 
-    async def all(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def all(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """A page of them."""
-        query, shelf = Query(exchange), require_store(self._shelf)
+        query, shelf = Query(context), require_store(self._shelf)
         order: Literal["asc", "desc"] = "desc" if query.descending("asc") else "asc"
         wanted = base.EntryQuery(
             kind=self._documents.kind,
@@ -96,39 +96,39 @@ class StoredChatEndpoints:
             limit=query.number("limit", USUAL, most=MOST),
             order=order,
         )
-        page = await shelf.archive.page(exchange.client, wanted)
+        page = await shelf.archive.page(context.client, wanted)
         if page is None:
             raise NotFound(f"There is no completion `{(wanted.after or '')[:80]}`.", param="after")
         return listed([self._shown(entry) for entry in page.entries], more=page.more)
 
-    async def get(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def get(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """One of them."""
-        return json_reply(200, self._documents.shown((await self._entry(exchange)).body))
+        return json_reply(200, self._documents.shown((await self._entry(context)).body))
 
-    async def messages(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def messages(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """The messages that it answers."""
-        entry = await self._entry(exchange)
-        return paged(self._documents.messages(entry.body, entry.id), Query(exchange), "asc")
+        entry = await self._entry(context)
+        return paged(self._documents.messages(entry.body, entry.id), Query(context), "asc")
 
-    async def label(self, exchange: RequestContext, receive: Receive) -> Reply:
+    async def label(self, context: RequestContext, receive: Receive) -> Reply:
         """Change its metadata."""
-        raw = await read_body(receive, exchange.headers.get(b"content-length"), _LONGEST_BODY)
-        entry, given = await self._entry(exchange), _metadata(validation.parse(raw))
+        raw = await read_body(receive, context.headers.get(b"content-length"), _LONGEST_BODY)
+        entry, given = await self._entry(context), _metadata(validation.parse(raw))
         entry = replace(entry, labels=given, body=self._documents.labelled(entry.body, given))
         if not await require_store(self._shelf).archive.change(entry):
             raise _no_completion(entry.id)
         return json_reply(200, self._documents.shown(entry.body))
 
-    async def delete(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def delete(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """Delete it."""
-        entry = await self._entry(exchange)
-        await require_store(self._shelf).archive.delete(exchange.client, entry.id)
+        entry = await self._entry(context)
+        await require_store(self._shelf).archive.delete(context.client, entry.id)
         body = {"object": "chat.completion.deleted", "id": entry.id, "deleted": True}
         return json_reply(200, msgspec.json.encode(body))
 
-    async def _entry(self, exchange: RequestContext) -> StoredEntry:
-        shelf, id_ = require_store(self._shelf), str(exchange.scope["path_params"]["id"])
-        found = await shelf.archive.get(exchange.client, id_)
+    async def _entry(self, context: RequestContext) -> StoredEntry:
+        shelf, id_ = require_store(self._shelf), str(context.scope["path_params"]["id"])
+        found = await shelf.archive.get(context.client, id_)
         if found is None or found.entry.kind != self._documents.kind:
             raise _no_completion(id_)
         return found.entry
@@ -163,30 +163,30 @@ class StoredResponseEndpoints:
         self._shelf = shelf
         self._heartbeat = heartbeat
 
-    async def get(self, exchange: RequestContext, receive: Receive) -> Reply | None:
+    async def get(self, context: RequestContext, receive: Receive) -> Reply | None:
         """A response as it stands now, or its stream from some event on."""
-        query, shelf = Query(exchange), require_store(self._shelf)
-        entry = await self._entry(exchange, shelf)
+        query, shelf = Query(context), require_store(self._shelf)
+        entry = await self._entry(context, shelf)
         if query.flag("stream"):
             first = query.number("starting_after", -1) + 1
             async with CancelOnDisconnect(receive):
-                await self._stream(exchange, shelf, entry, first)
+                await self._stream(context, shelf, entry, first)
             return None
         return json_reply(200, self._documents.shown(entry.body, query.texts("include")))
 
-    async def delete(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def delete(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """Delete a response; one that is still being made is ended."""
         shelf = require_store(self._shelf)
-        entry = await self._entry(exchange, shelf)
+        entry = await self._entry(context, shelf)
         if job := shelf.jobs.get(entry.id):
             await job.cancel()
-        await shelf.archive.delete(exchange.client, entry.id)
+        await shelf.archive.delete(context.client, entry.id)
         return json_reply(200, msgspec.json.encode({"id": entry.id, "object": "response", "deleted": True}))
 
-    async def cancel(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def cancel(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """End a response in the background; one that has ended stays as it is."""
         shelf = require_store(self._shelf)
-        entry = await self._entry(exchange, shelf)
+        entry = await self._entry(context, shelf)
         if not self._documents.in_background(entry.body):
             raise InvalidRequest("Only a response in the background can be cancelled: `background` was not asked for.")
         if job := shelf.jobs.get(entry.id):
@@ -194,31 +194,31 @@ class StoredResponseEndpoints:
         else:
             # Made by another gateway, if at all: it learns of this when it next tells that it is still at work.
             await shelf.archive.settle(entry.id, self._documents.cancelled(entry.body))
-        return json_reply(200, self._documents.shown((await self._entry(exchange, shelf)).body))
+        return json_reply(200, self._documents.shown((await self._entry(context, shelf)).body))
 
-    async def items(self, exchange: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
+    async def items(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """What the model was given, item by item."""
-        query, shelf = Query(exchange), require_store(self._shelf)
-        chain = await shelf.archive.chain(exchange.client, _id(exchange))
+        query, shelf = Query(context), require_store(self._shelf)
+        chain = await shelf.archive.chain(context.client, _id(context))
         if not chain or chain[-1].kind != self._documents.kind:
-            raise _no_response(_id(exchange))
+            raise _no_response(_id(context))
         return paged(self._documents.items([entry.body for entry in chain], query.texts("include")), query, "desc")
 
-    async def _entry(self, exchange: RequestContext, shelf: StoredResponseService) -> StoredEntry:
-        entry = await shelf.entry(exchange.client, _id(exchange), self._documents)
+    async def _entry(self, context: RequestContext, shelf: StoredResponseService) -> StoredEntry:
+        entry = await shelf.entry(context.client, _id(context), self._documents)
         if entry is None:
-            raise _no_response(_id(exchange))
+            raise _no_response(_id(context))
         return entry
 
     async def _stream(
-        self, exchange: RequestContext, shelf: StoredResponseService, entry: StoredEntry, first: int
+        self, context: RequestContext, shelf: StoredResponseService, entry: StoredEntry, first: int
     ) -> None:
-        following = StreamFollower(exchange, self._heartbeat, _no_headers, first)
+        following = StreamFollower(context, self._heartbeat, _no_headers, first)
         job = shelf.jobs.get(entry.id)
         if job and job.told:
             await following.job(job)
         elif await shelf.archive.events(entry.id, 0):
-            await following.archive(shelf.archive, exchange.client, entry.id)
+            await following.archive(shelf.archive, context.client, entry.id)
         else:
             raise InvalidRequest(
                 "Only a response that was asked for with `background` and `stream` has a stream to ask for again.",
@@ -226,8 +226,8 @@ class StoredResponseEndpoints:
             )
 
 
-def _id(exchange: RequestContext) -> str:
-    return str(exchange.scope["path_params"]["id"])
+def _id(context: RequestContext) -> str:
+    return str(context.scope["path_params"]["id"])
 
 
 def _no_response(id_: str) -> NotFound:

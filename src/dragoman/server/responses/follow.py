@@ -7,7 +7,7 @@ from dragoman.dialects.shared import sse
 from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.responses.job import Job
 from dragoman.server.stream import STREAM
-from dragoman.stores.base import ResponseArchive
+from dragoman.stores.base import ResponseStore
 
 _POLL = 1.0
 """Seconds between two looks at an answer that is made by somebody else."""
@@ -20,16 +20,16 @@ class StreamFollower:
     time of silence it is sent all the same, as for all streams.
 
     Args:
-        exchange: Whose client follows.
+        context: Whose client follows.
         heartbeat: Seconds of silence after which the stream gets a comment line.
         headers: What is to be told beside it, once it begins.
         first: The number of the first event that is wanted.
     """
 
     def __init__(
-        self, exchange: RequestContext, heartbeat: float, headers: Callable[[], RawHeaders], first: int = 0
+        self, context: RequestContext, heartbeat: float, headers: Callable[[], RawHeaders], first: int = 0
     ) -> None:
-        self._exchange = exchange
+        self._exchange = context
         self._heartbeat = heartbeat
         self._headers = headers
         self._next = first
@@ -54,7 +54,7 @@ class StreamFollower:
         self._exchange.error = job.error
         await self._end()
 
-    async def archive(self, archive: ResponseArchive, owner: str, id_: str) -> None:
+    async def archive(self, archive: ResponseStore, owner: str, id_: str) -> None:
         """Follow an answer that is kept, and perhaps made by another gateway, to its end."""
         while True:
             found = await archive.get(owner, id_)

@@ -30,55 +30,55 @@ class StoringHandler(GenerateHandler):
     """An ASGI endpoint that answers questions in one dialect, and keeps those answers that are to be kept.
 
     Args:
-        codec: The dialect.
+        dialect: The dialect.
         engine: Runs them.
         catalog: The models.
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: StoringDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
-        super().__init__(codec, engine, catalog, options)
-        self._keeping_codec = codec
+    def __init__(self, dialect: StoringDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        super().__init__(dialect, engine, catalog, options)
+        self._keeping_codec = dialect
         self._shelf = options.shelf
 
-    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
         shelf, keeping = self._shelf, decoded.keeping
         if shelf is None or keeping is None:
-            await super()._serve(exchange, receive, decoded)
+            await super()._serve(context, receive, decoded)
             return
         job: Job | None = None
         try:
             async with CancelOnDisconnect(receive):
                 if decoded.media:
-                    await self._fill(exchange, decoded)
-                job = await self._begin(exchange, decoded, keeping, shelf)
-                await self._show(exchange, decoded, keeping, job)
+                    await self._fill(context, decoded)
+                job = await self._begin(context, decoded, keeping, shelf)
+                await self._show(context, decoded, keeping, job)
         except ClientGone:
             if job is not None and keeping.asked:
-                exchange.runs = ()  # they are counted when they end
+                context.runs = ()  # they are counted when they end
                 await job.outlive()
             raise
         finally:
             if job is not None and not job.lasting:
                 await job.cancel()
             if self._options.payloads:
-                log_answers(exchange)
+                log_answers(context)
 
     async def _begin(
-        self, exchange: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, shelf: StoredResponseService
+        self, context: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, shelf: StoredResponseService
     ) -> Job:
-        submit = self._submission(exchange, decoded)
+        submit = self._submission(context, decoded)
         choices = RunGroup(trace=self._options.trace)
         for run in submit(range(decoded.choices)):
             choices.add(run)
         first = choices.runs[0]
-        identity, hands = ResponseIdentity(first.id, first.created), Lease(exchange.client, shelf.jobs.holder)
+        identity, hands = ResponseIdentity(first.id, first.created), Lease(context.client, shelf.jobs.holder)
         keeper = ResponseWriter(shelf.archive, self._keeping_codec.documents, decoded, identity, hands)
         try:
             if keeping.background:
                 await keeper.begin()
             else:
-                exchange.runs = choices.every
+                context.runs = choices.every
         except BaseException:
             await choices.cancel("cannot be kept")
             raise
@@ -86,37 +86,37 @@ class StoringHandler(GenerateHandler):
         shelf.jobs.start(job)
         return job
 
-    async def _show(self, exchange: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, job: Job) -> None:
+    async def _show(self, context: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, job: Job) -> None:
         if decoded.stream:
-            exchange.notices = job.notices
-            headers = partial(self._headers, exchange, job.choices.runs)
-            await StreamFollower(exchange, self._options.heartbeat, headers).job(job)
+            context.warnings = job.warnings
+            headers = partial(self._headers, context, job.choices.runs)
+            await StreamFollower(context, self._options.heartbeat, headers).job(job)
             return
         body = self._keeping_codec.documents.shown(job.begun) if keeping.background and job.begun else await job.made()
-        exchange.notices = job.notices
-        exchange.asked["warnings"] = short(exchange.notices)
-        await json_reply(200, body, self._headers(exchange, job.choices.runs)).send(exchange.send)
+        context.warnings = job.warnings
+        context.asked["warnings"] = short(context.warnings)
+        await json_reply(200, body, self._headers(context, job.choices.runs)).send(context.send)
 
 
 class ResponsesHandler(StoringHandler):
     """An ASGI endpoint of `/v1/responses`.
 
     Args:
-        codec: The dialect.
+        dialect: The dialect.
         engine: Runs them.
         catalog: The models.
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: ResponsesDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
-        super().__init__(codec, engine, catalog, options)
-        self._responses = codec
+    def __init__(self, dialect: ResponsesDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+        super().__init__(dialect, engine, catalog, options)
+        self._responses = dialect
 
-    async def _decode(self, raw: bytes, exchange: RequestContext) -> DecodedRequest:
+    async def _decode(self, raw: bytes, context: RequestContext) -> DecodedRequest:
         previous = previous_response_id(raw) if self._shelf else None
         if self._shelf is None or previous is None:
-            return await super()._decode(raw, exchange)
-        past = await self._past(self._shelf, exchange.client, previous)
+            return await super()._decode(raw, context)
+        past = await self._past(self._shelf, context.client, previous)
         return await self._known(lambda: self._responses.decode_after(raw, past))
 
     async def _past(self, shelf: StoredResponseService, owner: str, id_: str) -> Past:
@@ -137,22 +137,24 @@ class InputTokensHandler(ResponsesHandler):
     """An ASGI endpoint that reads a request for a response, and has its prompt counted instead.
 
     Args:
-        codec: The dialect.
+        dialect: The dialect.
         engine: Has it counted.
         catalog: The models.
         options: The server's part of the settings.
     """
 
-    def __init__(self, codec: InputTokensDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
-        super().__init__(codec, engine, catalog, options)
-        self._counting = codec
+    def __init__(
+        self, dialect: InputTokensDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions
+    ) -> None:
+        super().__init__(dialect, engine, catalog, options)
+        self._counting = dialect
 
-    async def _serve(self, exchange: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
         async with CancelOnDisconnect(receive):
-            await self._options.fill_media(decoded.media)
+            await self._options.fetch_media(decoded.media)
             counted = await self._engine.count_tokens(
-                decoded.body, decoded.resolved.model, decoded.terms, client=exchange.client
+                decoded.body, decoded.resolved.model, decoded.request_options, client=context.client
             )
-        headers = [*warning_headers(decoded.notices), *rate_headers(self._engine)]
+        headers = [*warning_headers(decoded.warnings), *rate_headers(self._engine)]
         body = self._counting.counted(counted.get("input_tokens"))
-        await json_reply(200, body, headers).send(exchange.send)
+        await json_reply(200, body, headers).send(context.send)

@@ -25,7 +25,7 @@ from dragoman.runs.run import Run
 from dragoman.server.collect import CollectedResponse, RunGroup, Submit
 from dragoman.server.responses.store import ResponseWriter
 from dragoman.server.stream import EventFilter, writes
-from dragoman.stores.base import ResponseArchive
+from dragoman.stores.base import ResponseStore
 
 log = structlog.get_logger("dragoman.server")
 
@@ -35,12 +35,12 @@ class JobSpec:
     """What a job is to make.
 
     Attributes:
-        codec: The dialect.
+        dialect: The dialect.
         decoded: The request.
         submit: Begins runs for choices of the request.
     """
 
-    codec: StoringDialect
+    dialect: StoringDialect
     decoded: DecodedRequest
     submit: Submit
 
@@ -76,7 +76,7 @@ class Job:
         self._task: asyncio.Task[None] | None = None
         self._unwanted = False
         self._made = False
-        self._whole = CollectedResponse(order.codec, order.decoded, choices, order.submit)
+        self._whole = CollectedResponse(order.dialect, order.decoded, choices, order.submit)
         self.id = keeper.id
         self.choices = choices
         self.lasting = lasting
@@ -102,9 +102,9 @@ class Job:
         return all(run.status == "queued" for run in self.choices.runs)
 
     @property
-    def notices(self) -> tuple[RequestWarning, ...]:
+    def warnings(self) -> tuple[RequestWarning, ...]:
         """What its client is to be warned of, as far as that is known."""
-        return self._order.decoded.notices + self._whole.notices + self._keeper.notices
+        return self._order.decoded.warnings + self._whole.warnings + self._keeper.warnings
 
     def driven_by(self, task: "asyncio.Task[None]") -> None:
         """Name the task that `cancel` ends."""
@@ -170,7 +170,7 @@ class Job:
 
     async def _stream(self) -> None:
         order = self._order
-        encoder = order.codec.encode_stream(order.decoded, self._identity)
+        encoder = order.dialect.encode_stream(order.decoded, self._identity)
         try:
             if self._keeper.begun and isinstance(encoder, BackgroundStreamEncoder):
                 await self._tell(encoder.queue(), encoder)
@@ -188,9 +188,9 @@ class Job:
             await self._tell(last, encoder)
             raise encoder.failure
         self._made = True
-        answers = [run.said() for run in self.choices.runs]
+        answers = [run.result() for run in self.choices.runs]
         await self._keeper.events(writes(last, encoder))
-        await self._keeper.whole(answers, order.codec.encode(order.decoded, self._identity, answers))
+        await self._keeper.whole(answers, order.dialect.encode(order.decoded, self._identity, answers))
         self._say(last, encoder)
 
     async def _pass_on(self, encoder: StreamEncoder) -> bytes:
@@ -249,7 +249,7 @@ class Jobs:
         holder: Who this is, as the archive knows him.
     """
 
-    def __init__(self, archive: ResponseArchive, renewal: float = RENEWAL) -> None:
+    def __init__(self, archive: ResponseStore, renewal: float = RENEWAL) -> None:
         self._archive = archive
         self._renewal = renewal
         self._jobs: dict[str, Job] = {}

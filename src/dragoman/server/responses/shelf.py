@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from dragoman.core.errors import UnsupportedFeature, UpstreamFailed
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.server.responses.job import Jobs
-from dragoman.stores.base import ResponseArchive, StoredEntry
+from dragoman.stores.base import ResponseStore, StoredEntry
 
 ABANDONED = UpstreamFailed("The gateway stopped before this answer was whole. Ask again.")
 
@@ -19,7 +19,7 @@ class StoredResponseService:
         jobs: Who makes them.
     """
 
-    archive: ResponseArchive
+    archive: ResponseStore
     jobs: Jobs
 
     async def entry(self, owner: str, id_: str, documents: BackgroundFormat) -> StoredEntry | None:

@@ -10,7 +10,7 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, StoreFailed
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundFormat, DecodedRequest, ResponseIdentity, StorageOptions, StoredFormat
-from dragoman.stores.base import ResponseArchive, StoredEntry
+from dragoman.stores.base import ResponseStore, StoredEntry
 
 log = structlog.get_logger("dragoman.server")
 
@@ -41,12 +41,12 @@ class ResponseWriter:
     Attributes:
         id: The answer's id.
         begun: The document of what has begun, where the answer can be found while it is made.
-        notices: What its client is to be warned of.
+        warnings: What its client is to be warned of.
     """
 
     def __init__(
         self,
-        archive: ResponseArchive,
+        archive: ResponseStore,
         documents: StoredFormat,
         decoded: DecodedRequest,
         identity: ResponseIdentity,
@@ -63,7 +63,7 @@ class ResponseWriter:
         self._events = 0
         self.id = documents.id_of(identity)
         self.begun: bytes | None = None
-        self.notices: tuple[RequestWarning, ...] = ()
+        self.warnings: tuple[RequestWarning, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -131,7 +131,7 @@ class ResponseWriter:
             await write
         except StoreFailed as error:
             log.warning("answer.not_kept", id=self.id)
-            self.notices += (RequestWarning("not_kept", "store", error.message),)
+            self.warnings += (RequestWarning("not_kept", "store", error.message),)
 
     def _entry(self, document: bytes) -> StoredEntry:
         return StoredEntry(

@@ -67,12 +67,12 @@ class SQLiteKeyValueStore:
         query = f"SELECT name, value FROM kept WHERE until > ? AND name IN ({marks})"  # noqa: S608 - question marks
         rows = connection.execute(query, (self._clock(), *names)).fetchall()
         seal = self._seal()
-        opened = ((name, seal.opened(value, name)) for name, value in rows)
+        opened = ((name, seal.decrypt(value, name)) for name, value in rows)
         return {name: value for name, value in opened if value is not None}
 
     def _put(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
         now = self._clock()
-        row = (name, self._seal().closed(value, name), now + self._ttl)
+        row = (name, self._seal().encrypt(value, name), now + self._ttl)
         connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", row)
         connection.execute("DELETE FROM kept WHERE until <= ?", (now,))
         excess = "SELECT name FROM kept ORDER BY until DESC, rowid DESC LIMIT -1 OFFSET ?"

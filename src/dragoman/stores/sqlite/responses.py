@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import structlog
 
 from dragoman.core.errors import StoreFailed
-from dragoman.stores.base import ArchiveLimits, EntryPage, EntryQuery, FoundEntry, StoredEntry
+from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, ResponseStoreLimits, StoredEntry
 from dragoman.stores.sqlite.database import Database
 
 ARCHIVE = (
@@ -113,7 +113,7 @@ _T = TypeVar("_T")
 log = structlog.get_logger("dragoman.stores")
 
 
-class SQLiteResponseArchive:
+class SQLiteResponseStore:
     """An archive of one machine; several processes may share its file, which is readable by its owner alone.
 
     Args:
@@ -123,10 +123,10 @@ class SQLiteResponseArchive:
     """
 
     def __init__(
-        self, path: Path, limits: ArchiveLimits | None = None, *, clock: Callable[[], float] = time.time
+        self, path: Path, limits: ResponseStoreLimits | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._database = Database(path, ARCHIVE)
-        self._limits = limits or ArchiveLimits()
+        self._limits = limits or ResponseStoreLimits()
         self._clock = clock
 
     async def add(self, entry: StoredEntry, holder: str | None = None) -> None:

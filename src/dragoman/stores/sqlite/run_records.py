@@ -165,10 +165,10 @@ class SQLiteRunStore:
         if record.asked is None and record.answered is None:
             return None
         said = msgspec.json.encode([_within(record.asked), _within(record.answered)])
-        return self._seal().closed(said, record.id)
+        return self._seal().encrypt(said, record.id)
 
     def _opened(self, id_: str, sealed: bytes | None) -> tuple[JSONObject | None, JSONObject | None]:
-        said = self._seal().opened(sealed, id_) if sealed else None
+        said = self._seal().decrypt(sealed, id_) if sealed else None
         asked, answered = msgspec.json.decode(said) if said else (None, None)
         return asked, answered
 

@@ -80,7 +80,7 @@ class _Shape:
 
     def _versioned(self, request: RunRequest, body: JSONObject) -> JSONObject:
         """The body with the cloud's own version, or the newer one of the API that a client speaks."""
-        asked = request.terms.version
+        asked = request.request_options.version
         version = self.version if asked is None or asked == API_VERSION else asked
         return {"anthropic_version": version, **body}
 

@@ -51,7 +51,7 @@ def agent_plan(request: RunRequest) -> RuntimeRequest:
     if "max_tokens" not in request.body:
         return made
     detail = "An agent's work is bounded by `claude.max_turns` and `claude.max_budget_usd` instead."
-    return replace(made, notices=(*made.notices, RequestWarning("ignored", "max_tokens", detail)))
+    return replace(made, warnings=(*made.warnings, RequestWarning("ignored", "max_tokens", detail)))
 
 
 def _without_thinking(message: Message) -> Message:
@@ -110,9 +110,9 @@ class Agents:
             Forbidden: The owner does not allow what is asked for.
             GatewayError: It cannot be done, or failed.
         """
-        if request.terms.agent is None:
+        if request.request_options.agent is None:
             raise ValueError("no agent is asked for")
-        permitted, todo = self._options.agents.permit(request.terms.agent), agent_plan(request)
+        permitted, todo = self._options.agents.permit(request.request_options.agent), agent_plan(request)
         work = self._begin(request.id, permitted)
         began = time.perf_counter()
         try:
@@ -124,7 +124,7 @@ class Agents:
             *earlier, asking = protocol.replay(todo.messages, todo.model)
             await session.append(earlier)
             stages = {"process": booted - began, "configure": configured - booted}
-            yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, todo.notices)
+            yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, todo.warnings)
             async with aclosing(session.ask(asking, sys.maxsize, AgentReader())) as events:
                 async for event in events:
                     yield event
