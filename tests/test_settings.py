@@ -7,7 +7,7 @@ import pytest
 from setting_values import FROM_FILES, written
 
 from dragoman.cli.options import default_of
-from dragoman.config.loading import BadSettings, flag, given, load, variables
+from dragoman.config.loading import BadSettings, flag, load, setting_info, variables
 from dragoman.config.settings import Settings
 from tools.docs.reference import env_example, settings_page, write
 
@@ -46,7 +46,7 @@ def test_the_table_is_whole() -> None:
 def test_the_table_is_true(row: dict[str, str]) -> None:
     """Flags, variables and defaults are those that the program knows."""
     name = row["name"]
-    assert re.findall("`([^`]+)`", row["flags"]) == [part for part in (flag(name), given(name).short) if part]
+    assert re.findall("`([^`]+)`", row["flags"]) == [part for part in (flag(name), setting_info(name).short) if part]
     assert tuple(re.findall("`([^`]+)`", row["variables"])) == variables(name)
     assert row["default"].strip("`") in {default_of(name), default_of(name).strip("`")}
 

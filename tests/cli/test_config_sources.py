@@ -8,7 +8,7 @@ import pytest
 from commands import run
 from setting_values import FROM_FILES, written
 
-from dragoman.config.loading import all_given, flag, is_secret, variables
+from dragoman.config.loading import all_setting_info, flag, is_secret, variables
 from dragoman.config.settings import Settings
 
 PLAIN = [name for name in Settings.model_fields if name not in FROM_FILES]
@@ -60,7 +60,9 @@ async def test_switches_can_be_turned_off(tmp_path: Path) -> None:
 
 async def test_every_other_name_of_a_flag(tmp_path: Path) -> None:
     """Short ones, and those by which other gateways know a setting."""
-    others = [(name, other) for name, given in all_given().items() for other in (given.short, *given.aliases) if other]
+    others = [
+        (name, other) for name, given in all_setting_info().items() for other in (given.short, *given.aliases) if other
+    ]
     words = [part for name, other in others for part in (other, written(name)[0])]
     assert {other for _, other in others} >= {"-p", "--allowed-working-directory-prefixes"}
     assert await found(tmp_path, *words) == expected("flag", {name: str(flag(name)) for name, _ in others})

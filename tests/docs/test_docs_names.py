@@ -11,7 +11,7 @@ from pages import ROOT, read
 
 from dragoman.cli.main import cli
 from dragoman.cli.options import default_of, plain, told
-from dragoman.config.loading import flag, given, load, variables
+from dragoman.config.loading import flag, load, setting_info, variables
 from dragoman.config.settings import Settings
 
 PAGE = ROOT / "docs" / "coming-from.md"
@@ -22,7 +22,10 @@ SETTINGS, EVENTS = (
     for part in read(PAGE).split("\n## Events of the log")
 )
 BY_FLAG = {flag(name): name for name in Settings.model_fields if flag(name)} | {
-    other: name for name in Settings.model_fields for other in (given(name).short, *given(name).aliases) if other
+    other: name
+    for name in Settings.model_fields
+    for other in (setting_info(name).short, *setting_info(name).aliases)
+    if other
 }
 BY_VARIABLE = {variable: name for name in Settings.model_fields for variable in variables(name)}
 SERVE = cli.get_command(click.Context(cli), "serve")

@@ -52,7 +52,7 @@ class Memory:
         """All that are wanted."""
         if query.after:
             return None
-        return RunPage([record for record in reversed(self.records.values()) if query.wants(record)], more=False)
+        return RunPage([record for record in reversed(self.records.values()) if query.matches(record)], more=False)
 
     async def aclose(self) -> None:
         """Remember it."""
@@ -96,7 +96,7 @@ async def test_a_run_that_succeeds() -> None:
     assert record.cost == pytest.approx(5 * 2e-6 + 7 * 10e-6)
     assert {"queue", "process", "first_token", "total"} <= set(record.stages)
     assert record.ended == pytest.approx(record.created + record.stages["total"])
-    assert (record.asked, record.answered, record.error) == (None, None, None)
+    assert (record.prompt, record.response, record.error) == (None, None, None)
     assert store.closed
 
 
@@ -106,9 +106,9 @@ async def test_prompts_and_answers_where_they_are_wanted() -> None:
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     record = await engine.journal.get(run.id)
-    assert record.asked == BODY
-    assert record.answered is not None
-    assert record.answered["content"] == [{"type": "text", "text": "Hello"}]
+    assert record.prompt == BODY
+    assert record.response is not None
+    assert record.response["content"] == [{"type": "text", "text": "Hello"}]
 
 
 async def test_a_run_that_fails() -> None:
@@ -210,7 +210,7 @@ async def test_a_store_that_fails_for_a_time() -> None:
         first.id: "cancelled",
         second.id: "succeeded",
     }
-    assert [store.records[run.id].answered is None for run in (first, second)] == [True, False]
+    assert [store.records[run.id].response is None for run in (first, second)] == [True, False]
     with pytest.raises(NotFound, match="go on from"):
         await engine.journal.page(RunQuery(after="run_none"))
 

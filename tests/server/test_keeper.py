@@ -95,11 +95,11 @@ class Slow(SQLiteResponseStore):
         super().__init__(path)
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def settle(self, id_: str, body: bytes) -> bool:
+    async def finish(self, id_: str, body: bytes) -> bool:
         """In its own time."""
         self.asked.set()
         await self.go_on.wait()
-        return await super().settle(id_, body)
+        return await super().finish(id_, body)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -70,12 +70,12 @@ async def test_runs_of_a_process_that_is_gone(tmp_path: Path) -> None:
 async def test_what_was_said_is_sealed(tmp_path: Path) -> None:
     """Nothing of it can be read in the files, which are their owner's alone; and too much of it is left out."""
     async with opened(tmp_path) as store:
-        small = record("run_a", asked={"words": "private words"}, answered={"words": "private answer"})
-        await store.save([small, replace(small, id="run_b", answered={"words": "x" * 2**21})])
+        small = record("run_a", prompt={"words": "private words"}, response={"words": "private answer"})
+        await store.save([small, replace(small, id="run_b", response={"words": "x" * 2**21})])
         assert await store.get("run_a") == small
         large = await store.get("run_b")
         assert large is not None
-        assert large.answered == {"omitted_bytes": 2**21 + 12}
+        assert large.response == {"omitted_bytes": 2**21 + 12}
         files = list((tmp_path / "sub").iterdir())
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
         assert all(b"private" not in file.read_bytes() for file in files)

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dragoman.cli.options import default_of
-from dragoman.config.loading import flag, given, variables
+from dragoman.config.loading import flag, setting_info, variables
 from dragoman.config.settings import Settings
 from tools.docs.chat_fields import chat_fields_page
 from tools.docs.clients import clients_page
@@ -73,7 +73,7 @@ def write(root: Path) -> None:
 
 
 def _groups() -> Iterator[tuple[str, list[str]]]:
-    for group, names in groupby(Settings.model_fields, lambda name: given(name).group):
+    for group, names in groupby(Settings.model_fields, lambda name: setting_info(name).group):
         yield group, list(names)
 
 
@@ -82,7 +82,7 @@ def _table(group: str, names: Iterable[str]) -> Iterator[str]:
     yield "| setting | flag | variable | default | what it does |"
     yield "|---|---|---|---|---|"
     for name in names:
-        flags = ", ".join(f"`{part}`" for part in (flag(name), given(name).short) if part) or "none"
+        flags = ", ".join(f"`{part}`" for part in (flag(name), setting_info(name).short) if part) or "none"
         named = ", ".join(f"`{variable}`" for variable in variables(name))
         yield f"| `{name}` | {flags} | {named} | {_code(name)} | {Settings.model_fields[name].description} |"
     yield ""
@@ -90,13 +90,13 @@ def _table(group: str, names: Iterable[str]) -> Iterator[str]:
 
 def _code(name: str) -> str:
     default = default_of(name)
-    return default if given(name).shown or default in {"none", "on", "off"} else f"`{default}`"
+    return default if setting_info(name).shown or default in {"none", "on", "off"} else f"`{default}`"
 
 
 def _variable(name: str) -> str:
     default = default_of(name)
     value = {"none": "", "on": "true", "off": "false"}.get(default, default)
-    known = given(name)
+    known = setting_info(name)
     comment = f"# {Settings.model_fields[name].description}"
     if known.shown and " " in known.shown:
         comment, value = f"{comment} Default: {known.shown}.", ""

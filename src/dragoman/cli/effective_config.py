@@ -8,7 +8,7 @@ import click
 from pydantic import ByteSize, SecretStr
 
 from dragoman.cli.options import default_of
-from dragoman.config.loading import ENV_FILE, BadSettings, all_given, given, is_secret, load, sources
+from dragoman.config.loading import ENV_FILE, BadSettings, all_setting_info, is_secret, load, setting_info, sources
 from dragoman.config.secrets import resolve_secrets
 from dragoman.config.settings import Settings
 from dragoman.config.sources import Origin, unknown_variables
@@ -108,7 +108,7 @@ def unknown_warnings() -> list[str]:
     """What is to be said of variables that look like ours and are none: typing errors, most of them."""
     return [
         f"{variable} is no setting" + (f": did you mean {meant}?" if meant else ".")
-        for variable, meant in unknown_variables(all_given(), ENV_FILE)
+        for variable, meant in unknown_variables(all_setting_info(), ENV_FILE)
     ]
 
 
@@ -119,7 +119,7 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
         yield "Nothing is set: all defaults. `dragoman config` shows them."
         return
     widths = max(len(row.name) for row in rows), min(_WIDEST, max(len(row.shown) for row in rows))
-    for group, members in groupby(rows, lambda row: given(row.name).group):
+    for group, members in groupby(rows, lambda row: setting_info(row.name).group):
         yield click.style(group, bold=True)
         for row in members:
             line = f"  {row.name:{widths[0]}}  {row.shown:{widths[1]}}"

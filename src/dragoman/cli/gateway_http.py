@@ -15,7 +15,7 @@ import click
 from dragoman.cli.instances import InstanceRecord, reachable
 from dragoman.cli.select_instance import WHICH, chosen
 from dragoman.config.settings import Settings
-from dragoman.config.values import key_in
+from dragoman.config.values import read_key_file
 
 ASKING = (*WHICH, "api_key", "api_key_file")
 """The settings that a command needs which asks a gateway."""
@@ -200,6 +200,6 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str,
 
 def _key_of(record: InstanceRecord) -> str | None:
     try:
-        return key_in(Path(record.key_file)) if record.key_file else None
+        return read_key_file(Path(record.key_file)) if record.key_file else None
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -8,7 +8,7 @@ import click
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
-from dragoman.config.loading import BadSettings, flag, given, load, variables
+from dragoman.config.loading import BadSettings, flag, load, setting_info, variables
 from dragoman.config.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -71,7 +71,7 @@ def settings_from(flags: Mapping[str, object]) -> Settings:
 def default_of(name: str) -> str:
     """A setting's default, as people are told of it."""
     field = Settings.model_fields[name]
-    if shown := given(name).shown:
+    if shown := setting_info(name).shown:
         return shown
     value = field.get_default(call_default_factory=True)
     match value:
@@ -86,7 +86,7 @@ def default_of(name: str) -> str:
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
-    names = [part for part in (given(name).short, flag(name)) if part]
+    names = [part for part in (setting_info(name).short, flag(name)) if part]
     told = f"{field.description} [{', '.join(variables(name))}; default: {default_of(name)}]"
     kind = field.annotation
     if kind is bool:
@@ -94,7 +94,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
     kinds = [part for part in get_args(kind) or (kind,) if part is not type(None)]
     return click.option(
         *names,
-        *given(name).aliases,
+        *setting_info(name).aliases,
         name,
         multiple=get_origin(kind) is tuple,
         default=None,

@@ -7,8 +7,8 @@ from typing import cast, get_args
 from pydantic import SecretStr, ValidationError
 
 from dragoman.config.settings import Settings
-from dragoman.config.sources import Source, all_sources, how_given, nearest
-from dragoman.config.values import Given
+from dragoman.config.sources import Source, all_sources, closest_match, info_of
+from dragoman.config.values import SettingInfo
 
 ENV_FILE = Path(".env")
 """Read from the working directory, if it is there."""
@@ -28,27 +28,27 @@ class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is ra
     """The settings cannot be used; the text names each setting and the ways to give it. Holds no secret."""
 
 
-def given(name: str) -> Given:
+def setting_info(name: str) -> SettingInfo:
     """How a setting can be given."""
-    return how_given(Settings.model_fields[name])
+    return info_of(Settings.model_fields[name])
 
 
-def all_given() -> dict[str, Given]:
+def all_setting_info() -> dict[str, SettingInfo]:
     """How each setting can be given."""
-    return {name: given(name) for name in Settings.model_fields}
+    return {name: setting_info(name) for name in Settings.model_fields}
 
 
 def variables(name: str) -> tuple[str, ...]:
     """The variables of a setting, the stronger one first."""
-    return given(name).variables_of(name)
+    return setting_info(name).variables_of(name)
 
 
 def flag(name: str) -> str | None:
     """The long flag of a setting."""
-    return given(name).flag_of(name)
+    return setting_info(name).flag_of(name)
 
 
-def named(name: str, inside: str = "") -> str:
+def describe_setting(name: str, inside: str = "") -> str:
     """A setting as errors name it: with the ways to give it.
 
     Args:
@@ -66,7 +66,7 @@ def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE)
         BadSettings: The settings file cannot be read.
     """
     try:
-        return all_sources(all_given(), flags, env_file)
+        return all_sources(all_setting_info(), flags, env_file)
     except ValueError as error:
         raise _bad_file(error) from None
 
@@ -101,10 +101,10 @@ def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Se
 def _problem(where: tuple[int | str, ...], message: str) -> str:
     name, message = str(where[0]) if where else "", message.removeprefix("Value error, ")
     if name and name not in Settings.model_fields:
-        meant = nearest(name, Settings.model_fields)
+        meant = closest_match(name, Settings.model_fields)
         return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
     inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where[1:])
-    return f"{named(name, inside)}: {message}" if name else message
+    return f"{describe_setting(name, inside)}: {message}" if name else message
 
 
 def _bad_file(error: ValueError) -> BadSettings:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.config.sources import secret_variable
-from dragoman.config.values import key_in
+from dragoman.config.values import read_key_file
 
 
 def resolve_secrets(settings: Settings) -> Settings:
@@ -45,7 +45,7 @@ def _held(named: BaseModel, whose: str, kind: str) -> SecretStr | None:
             raise BadSettings(f"{whose}: {kind}_env names {variable}, which is not set. Set it, or put it into .env.")
         return SecretStr(found)
     try:
-        return SecretStr(key_in(Path(str(path)), f"{whose}: {kind}_file"))
+        return SecretStr(read_key_file(Path(str(path)), f"{whose}: {kind}_file"))
     except ValueError as error:
         raise BadSettings(str(error)) from None
 

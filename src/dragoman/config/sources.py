@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from dragoman.config.values import Given
+from dragoman.config.values import SettingInfo
 
 Kind = Literal["flag", "variable", "env_file", "file", "default"]
 
@@ -61,13 +61,13 @@ class Layer(PydanticBaseSettingsSource):
         return self._values
 
 
-def how_given(field: FieldInfo) -> Given:
+def info_of(field: FieldInfo) -> SettingInfo:
     """How a setting can be given."""
-    return next(item for item in field.metadata if isinstance(item, Given))
+    return next(item for item in field.metadata if isinstance(item, SettingInfo))
 
 
 def all_sources(
-    known: Mapping[str, Given], flags: Mapping[str, object], env_file: Path | str | None
+    known: Mapping[str, SettingInfo], flags: Mapping[str, object], env_file: Path | str | None
 ) -> tuple[Source, ...]:
     """Every place that settings come from, the strongest first.
 
@@ -84,24 +84,24 @@ def all_sources(
     return (*found, _from_toml(known, str(named) if named else None))
 
 
-def _from_flags(known: Mapping[str, Given], flags: Mapping[str, object]) -> Source:
+def _from_flags(known: Mapping[str, SettingInfo], flags: Mapping[str, object]) -> Source:
     """What the command line says."""
     named = {name: known[name].flag_of(name) or name for name in flags if name in known}
     origins = {name: f"--no-{flag[2:]}" if flags[name] is False else flag for name, flag in named.items()}
     return Source(flags, {name: Origin("flag", flag) for name, flag in origins.items()})
 
 
-def _from_environment(known: Mapping[str, Given]) -> Source:
+def _from_environment(known: Mapping[str, SettingInfo]) -> Source:
     """What the environment of this process says."""
     return _from_variables(known, os.environ, "variable", "")
 
 
-def _from_env_file(known: Mapping[str, Given], path: Path | str | None) -> Source:
+def _from_env_file(known: Mapping[str, SettingInfo], path: Path | str | None) -> Source:
     """What a `.env` file says, if it is there."""
     return _from_variables(known, dotenv_values(path) if path else {}, "env_file", f"{path}: ")
 
 
-def _from_toml(known: Mapping[str, Given], named: str | None) -> Source:
+def _from_toml(known: Mapping[str, SettingInfo], named: str | None) -> Source:
     """What a TOML file says, by the settings' own names.
 
     Args:
@@ -111,7 +111,7 @@ def _from_toml(known: Mapping[str, Given], named: str | None) -> Source:
     Raises:
         ValueError: It cannot be read; the text says which and why.
     """
-    path = Path(named).expanduser() if named else usual_file()
+    path = Path(named).expanduser() if named else default_config_file()
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
     except (OSError, ValueError) as error:
@@ -120,7 +120,7 @@ def _from_toml(known: Mapping[str, Given], named: str | None) -> Source:
     return Source(values, {name: Origin("file", str(path)) for name in values if name in known})
 
 
-def usual_file() -> Path:
+def default_config_file() -> Path:
     """The TOML file that is read where none is named."""
     from platformdirs import user_config_path  # noqa: PLC0415 - only where it is asked for
 
@@ -132,22 +132,24 @@ def secret_variable(name: str, env_file: Path | str | None = ".env") -> str | No
     return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file else None)
 
 
-def unknown_variables(known: Mapping[str, Given], env_file: Path | str | None) -> Iterator[tuple[str, str | None]]:
+def unknown_variables(
+    known: Mapping[str, SettingInfo], env_file: Path | str | None
+) -> Iterator[tuple[str, str | None]]:
     """Variables that look like ours and are none, each with the name that was perhaps meant."""
     names = {variable for name, given in known.items() for variable in given.variables_of(name)}
     given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
     for variable in sorted(variable for variable in given if variable.startswith(_PREFIX)):
         if variable not in names:
-            yield variable, nearest(variable, names)
+            yield variable, closest_match(variable, names)
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
+def closest_match(word: str, words: Iterable[str]) -> str | None:
     """The word that was perhaps meant by a mistyped one."""
     return next(iter(difflib.get_close_matches(word, sorted(words), n=1, cutoff=0.75)), None)
 
 
 def _from_variables(
-    known: Mapping[str, Given], environment: Mapping[str, str | None], kind: Kind, where: str
+    known: Mapping[str, SettingInfo], environment: Mapping[str, str | None], kind: Kind, where: str
 ) -> Source:
     """An empty variable counts as not set, as compose files write it."""
     values: dict[str, object] = {}

@@ -17,7 +17,7 @@ _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", 
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SettingInfo:
     """How a setting can be given, beside its own name.
 
     Attributes:
@@ -131,7 +131,7 @@ def state_dir() -> Path:
     return user_state_path("dragoman")
 
 
-def key_in(path: Path, setting: str = "api_key_file (--api-key-file)") -> str:
+def read_key_file(path: Path, setting: str = "api_key_file (--api-key-file)") -> str:
     """The key that a file holds.
 
     Args:

@@ -20,7 +20,7 @@ import structlog
 from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled, UpstreamFailed
 from dragoman.core.messages import JSONObject
 from dragoman.runs.run import Run
-from dragoman.stores.run_records import OPEN, RunPage, RunQuery, RunRecord, RunStore
+from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore
 
 
 def record_of(run: Run, *, content: bool) -> RunRecord:
@@ -45,8 +45,8 @@ def record_of(run: Run, *, content: bool) -> RunRecord:
         usage=cast("JSONObject | None", run.usage),
         error=run.error.code if run.error else None,
         reason=run.reason,
-        asked=cast("JSONObject | None", run.asked),
-        answered=_said(run) if content else None,
+        prompt=cast("JSONObject | None", run.asked),
+        response=_said(run) if content else None,
     )
 
 
@@ -139,7 +139,7 @@ class RecordWriter:
 
 def _without_content(record: RunRecord) -> RunRecord:
     """It may be large, and many may wait."""
-    return replace(record, asked=None, answered=None)
+    return replace(record, prompt=None, response=None)
 
 
 class RunRegistry:
@@ -204,7 +204,7 @@ class RunRegistry:
             StoreFailed: The records cannot be used.
         """
         record = await self.get(id_)
-        if record.status in OPEN:
+        if record.status in OPEN_STATUSES:
             raise Conflict("Another gateway has this run: ask that one. `--port` names it.")
         return record
 
@@ -260,7 +260,7 @@ class RunRegistry:
             if query.after not in self._open:
                 raise _nowhere(query)
             ids = ids[ids.index(query.after) + 1 :]
-        found = [record for record in (self.record(self._open[id_]) for id_ in ids) if query.wants(record)]
+        found = [record for record in (self.record(self._open[id_]) for id_ in ids) if query.matches(record)]
         return RunPage(found[: query.limit], len(found) > query.limit)
 
     def _now(self, record: RunRecord) -> RunRecord:

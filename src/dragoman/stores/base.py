@@ -37,7 +37,7 @@ class StoredEntry:
         model: The model that answered.
         created: Seconds since 1970.
         parent: The entry that it goes on from, if it goes on from one.
-        labels: The client's own words about it.
+        metadata: The client's own words about it.
         body: All of it, in a form that is the owner's business.
     """
 
@@ -47,7 +47,7 @@ class StoredEntry:
     model: str
     created: int
     parent: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     body: bytes
 
 
@@ -73,7 +73,7 @@ class EntryQuery:
     Attributes:
         kind: The kind of entries.
         model: Only those of this model.
-        labels: Only those that have all of these.
+        metadata: Only those that have all of these.
         after: Those behind the entry of this id.
         limit: The most entries.
         order: Oldest first, or newest.
@@ -81,7 +81,7 @@ class EntryQuery:
 
     kind: str
     model: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
     limit: int = 20
     order: Literal["asc", "desc"] = "asc"
@@ -155,8 +155,8 @@ class ResponseStore(Protocol):
         """Entries that nobody is at work on, in the order in which they were added; None where `after` is none."""
         ...
 
-    async def change(self, entry: StoredEntry) -> bool:
-        """Put another body and other labels in the place of those of the entry with its id and owner.
+    async def update(self, entry: StoredEntry) -> bool:
+        """Put another body and other metadata in the place of those of the entry with its id and owner.
 
         Returns:
             Whether there is one.
@@ -179,7 +179,7 @@ class ResponseStore(Protocol):
         """
         ...
 
-    async def settle(self, id_: str, body: bytes) -> bool:
+    async def finish(self, id_: str, body: bytes) -> bool:
         """Put the final body in the place of that of an entry that somebody is at work on: the first to do so wins.
 
         Returns:

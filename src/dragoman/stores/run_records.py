@@ -8,7 +8,7 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.pricing import cost_of
 from dragoman.core.value_object import value_object
 
-OPEN = ("queued", "running")
+OPEN_STATUSES = ("queued", "running")
 """The statuses of runs that have not ended."""
 
 INTERRUPTED = "interrupted"
@@ -34,8 +34,8 @@ class RunRecord:
         usage: Tokens, as the API counts them.
         error: The code of what it failed for.
         reason: Why it was ended from outside.
-        asked: What the model was asked, where that is kept.
-        answered: What it said, where that is kept.
+        prompt: What the model was asked, where that is kept.
+        response: What it said, where that is kept.
     """
 
     id: str
@@ -52,15 +52,15 @@ class RunRecord:
     usage: Mapping[str, object] | None = None
     error: str | None = None
     reason: str | None = None
-    asked: JSONObject | None = None
-    answered: JSONObject | None = None
+    prompt: JSONObject | None = None
+    response: JSONObject | None = None
 
     @property
     def cost(self) -> float | None:
         """Dollars; None where the API has counted nothing."""
         return float(cost_of(self.usage, self.model)) if self.usage else None
 
-    def told(self) -> JSONObject:
+    def summary(self) -> JSONObject:
         """As JSON, without what was asked and answered."""
         return {
             "id": self.id,
@@ -101,7 +101,7 @@ class RunQuery:
     after: str | None = None
     limit: int = 50
 
-    def wants(self, record: RunRecord) -> bool:
+    def matches(self, record: RunRecord) -> bool:
         """Whether a run is one of these, wherever the page begins."""
         return (
             (not self.statuses or record.status in self.statuses)

@@ -62,8 +62,8 @@ class RunStoreSuite:
             usage={"input_tokens": 3, "server_tool_use": None},
             error="overloaded",
             reason="why",
-            asked={"messages": ["\u00fc"]},
-            answered={"content": []},
+            prompt={"messages": ["\u00fc"]},
+            response={"content": []},
         )
         async with self.usual(tmp_path) as store, self.usual(tmp_path) as other:
             await store.save([made])
@@ -71,7 +71,7 @@ class RunStoreSuite:
                 assert await one.get("run_a") == made
                 page = await one.page(RunQuery())
                 assert page is not None
-                assert page.runs == [replace(made, asked=None, answered=None)]
+                assert page.runs == [replace(made, prompt=None, response=None)]
             assert await store.get("run_b") is None
 
     async def test_a_later_record_takes_the_place_of_an_earlier_one(self, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ _HOUR = 3600.0
 LIMITS = ResponseStoreLimits(ttl=24 * _HOUR, entries=100, size=10_000, lease=30)
 
 
-def entry(id_: str, parent: str | None = None, body: bytes = b"{}", **labels: str) -> StoredEntry:
+def entry(id_: str, parent: str | None = None, body: bytes = b"{}", **metadata: str) -> StoredEntry:
     """An entry of `ann`."""
     return StoredEntry(
-        id=id_, owner="ann", kind="answer", model="m", created=1, parent=parent, labels=labels, body=body
+        id=id_, owner="ann", kind="answer", model="m", created=1, parent=parent, metadata=metadata, body=body
     )
 
 
@@ -83,7 +83,7 @@ class ResponseStoreSuite:
             assert await archive.get("ann", "a") is None
             assert await archive.chain("ann", "a") == []
             assert await ids(archive) == ["b"]
-            assert not await archive.change(entry("a", None, b"changed"))
+            assert not await archive.update(entry("a", None, b"changed"))
             assert [one.id for one in await archive.chain("ann", "b")] == ["a", "b"]
 
     async def test_an_entry_is_kept_for_its_time(self, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ class ResponseStoreSuite:
             for name in ("a", "b", "c"):
                 await archive.add(entry(name, None, bytes(300)))
             assert await ids(archive) == ["a", "b", "c"]
-            await archive.change(entry("c", None, bytes(350)))
+            await archive.update(entry("c", None, bytes(350)))
             await archive.add(entry("d", None, bytes(80)))
             assert await ids(archive) == ["b", "c", "d"]
             await archive.append("d", 0, [bytes(200)])
@@ -147,9 +147,9 @@ class ResponseStoreSuite:
         async with self.opened(tmp_path, LIMITS, Clock()) as archive:
             await archive.add(entry("a", None, b"", team='"x".y', stage="1"))
             await archive.add(entry("b", None, b"", team='"x".y'))
-            assert await ids(archive, labels={"team": '"x".y'}) == ["a", "b"]
-            assert await ids(archive, labels={"team": '"x".y', "stage": "1"}) == ["a"]
-            assert await ids(archive, labels={'"team"': '"x".y'}) == []
+            assert await ids(archive, metadata={"team": '"x".y'}) == ["a", "b"]
+            assert await ids(archive, metadata={"team": '"x".y', "stage": "1"}) == ["a"]
+            assert await ids(archive, metadata={'"team"': '"x".y'}) == []
             assert await ids(archive, model="m") == ["a", "b"]
             assert await ids(archive, model="other") == []
             other = await archive.page("ann", EntryQuery(kind="other"))
@@ -160,13 +160,13 @@ class ResponseStoreSuite:
         """Those of the owner's own entries alone."""
         async with self.opened(tmp_path, LIMITS, Clock()) as archive:
             await archive.add(entry("a", None, b"", stage="1"))
-            assert await archive.change(entry("a", None, b"new", stage="2"))
+            assert await archive.update(entry("a", None, b"new", stage="2"))
             found = await archive.get("ann", "a")
             assert found is not None
-            assert (found.entry.body, found.entry.labels) == (b"new", {"stage": "2"})
-            assert await ids(archive, labels={"stage": "2"}) == ["a"]
+            assert (found.entry.body, found.entry.metadata) == (b"new", {"stage": "2"})
+            assert await ids(archive, metadata={"stage": "2"}) == ["a"]
             strange = StoredEntry(id="a", owner="bob", kind="answer", model="m", created=1, body=b"stolen")
-            assert not await archive.change(strange)
+            assert not await archive.update(strange)
 
     async def test_the_first_to_settle_an_entry_wins(self, tmp_path: Path) -> None:
         """It is in no list before."""
@@ -176,13 +176,13 @@ class ResponseStoreSuite:
             assert found is not None
             assert (found.pending, found.abandoned) == (True, False)
             assert await ids(archive) == []
-            settled = await asyncio.gather(archive.settle("a", b"1"), archive.settle("a", b"2"))
+            settled = await asyncio.gather(archive.finish("a", b"1"), archive.finish("a", b"2"))
             assert sorted(settled) == [False, True]
             found = await archive.get("ann", "a")
             assert found is not None
             assert (found.entry.body, found.pending) == (b"1" if settled[0] else b"2", False)
             assert await ids(archive) == ["a"]
-            assert not await archive.settle("none", b"")
+            assert not await archive.finish("none", b"")
 
     async def test_a_holder_who_is_not_heard_of_has_abandoned_it(self, tmp_path: Path) -> None:
         """Whoever finds it so may settle it."""
@@ -197,7 +197,7 @@ class ResponseStoreSuite:
                 found = await archive.get("ann", id_)
                 assert found is not None
                 assert (found.pending, found.abandoned) == (not abandoned, abandoned)
-            assert await archive.settle("b", b"failed")
+            assert await archive.finish("b", b"failed")
             assert await archive.renew("two") == frozenset()
 
     async def test_a_holder_learns_that_his_entry_is_gone(self, tmp_path: Path) -> None:
@@ -206,9 +206,9 @@ class ResponseStoreSuite:
             for name in ("a", "b", "c"):
                 await archive.add(entry(name), holder="one")
             await archive.delete("ann", "a")
-            await archive.settle("b", b"")
+            await archive.finish("b", b"")
             assert await archive.renew("one") == {"c"}
-            assert not await archive.settle("a", b"late")
+            assert not await archive.finish("a", b"late")
             assert await archive.get("ann", "a") is None
 
     async def test_what_somebody_is_at_work_on_stays(self, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ class ResponseStoreSuite:
         async with self.opened(tmp_path, ResponseStoreLimits(entries=1), Clock()) as archive:
             await archive.add(entry("a"), holder="one")
             await archive.add(entry("b"))
-            assert await archive.settle("a", b"")
+            assert await archive.finish("a", b"")
             assert await ids(archive) == ["a", "b"]
             await archive.add(entry("c"))
             assert await ids(archive) == ["c"]

@@ -26,7 +26,7 @@ from dragoman.backends.claude_code.doctor.report import Finding, examine
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.embeddings.library import AbsentEmbedder, installed, locate_model
 from dragoman.backends.embeddings.local import LocalEmbedder, LocalOptions
-from dragoman.config.loading import BadSettings, named
+from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import OWNER, Cloud, UpstreamSettings
@@ -402,7 +402,9 @@ def _check(catalog: Catalog, setting: str, name: str) -> None:
     except NotFound as error:
         if setting == "default_model" and _may_be_newer(catalog, name):
             return
-        raise BadSettings(f"{named(setting)}: {error.message.replace(ASKED_FOR, '`dragoman models`')}") from None
+        raise BadSettings(
+            f"{describe_setting(setting)}: {error.message.replace(ASKED_FOR, '`dragoman models`')}"
+        ) from None
 
 
 def _may_be_newer(catalog: Catalog, name: str) -> bool:

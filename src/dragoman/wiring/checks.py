@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.backends.claude_code.agent.rules import AgentRules
-from dragoman.config.loading import BadSettings, named
+from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.settings import Settings
 from dragoman.server.middleware import is_loopback
 
@@ -135,7 +135,7 @@ def check_command(settings: Settings) -> None:
     """
     if (command := command_of(settings)) and not shutil.which(command):
         raise BadSettings(
-            f"{named('claude_command')}: {command} is no program that can be run. Name another, or leave it out: "
+            f"{describe_setting('claude_command')}: {command} is no program that can be run. Name another, or leave it out: "
             "Claude Code comes with Dragoman."
         )
 
@@ -152,4 +152,6 @@ def make_state_dir(settings: Settings) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise BadSettings(f"{named('state_dir')}: {folder} cannot be used: {error.strerror}. Name another.") from None
+        raise BadSettings(
+            f"{describe_setting('state_dir')}: {folder} cannot be used: {error.strerror}. Name another."
+        ) from None

@@ -12,7 +12,7 @@ from dragoman.cli.connect.libraries import CLIENTS
 from dragoman.cli.gateway_http import ASKING, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.config.settings import Settings
-from dragoman.config.sources import nearest
+from dragoman.config.sources import closest_match
 from dragoman.core.catalog import ASKED_FOR, Catalog
 from dragoman.core.errors import NotFound
 
@@ -59,7 +59,7 @@ def _client(name: str) -> Client:
     """
     if client := CLIENTS.get(name.lower()):
         return client
-    meant = nearest(name.lower(), CLIENTS)
+    meant = closest_match(name.lower(), CLIENTS)
     hint = f" Did you mean {meant}?" if meant else ""
     raise click.ClickException(f"There is no client {name!r} here.{hint} `dragoman connect` lists them.")
 

@@ -9,7 +9,7 @@ import click
 
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.serving.invocation import Invocation, unit_text
-from dragoman.config.sources import usual_file
+from dragoman.config.sources import default_config_file
 
 _SECRETS = """\
 # Read by the gateway's service. Secrets stand here, where only you can read them, and not on a command line:
@@ -86,7 +86,7 @@ def _unit_path() -> Path:
 
 
 def _secrets_path() -> Path:
-    return usual_file().with_name("service.env")
+    return default_config_file().with_name("service.env")
 
 
 def _make_private(path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from dragoman.cli.logs.files import LogFile, to_stderr
 from dragoman.cli.logs.processor import RANKS, LogProcessor, Place, in_full, in_short, rendered
-from dragoman.config.loading import BadSettings, named
+from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.settings import Settings
 from dragoman.core.redaction import Redactor
 
@@ -95,7 +95,9 @@ def _file(name: str, path: Path, settings: Settings) -> LogFile:
     try:
         return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
     except OSError as error:
-        raise BadSettings(f"{named(name)}: {path} cannot be written: {error.strerror}. Name another.") from None
+        raise BadSettings(
+            f"{describe_setting(name)}: {path} cannot be written: {error.strerror}. Name another."
+        ) from None
 
 
 def _secrets(value: object) -> Iterator[str]:

@@ -30,7 +30,7 @@ from dragoman.cli.serving.banner import banner
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.cli.terminal import progress
 from dragoman.config.settings import Settings
-from dragoman.config.sources import usual_file
+from dragoman.config.sources import default_config_file
 from dragoman.server.uvicorn_server import RESTART, Server, listen
 from dragoman.wiring.gateway import build
 
@@ -39,7 +39,7 @@ _PATIENCE = 15
 
 def run_reloading(settings: Settings) -> None:
     """Serve in a child, and start it again whenever the code, `.env` or the settings file changes."""
-    paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or usual_file())
+    paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or default_config_file())
     watched = [path for path in paths if path.exists()]
     logging.getLogger("watchfiles").setLevel(logging.ERROR)  # it would tell of Ctrl-C
     arguments = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]

@@ -109,7 +109,7 @@ async def page_of(journal: RunRegistry, params: QueryParams) -> JSONObject:
         GatewayError: One of the parameters makes no sense, or the records cannot be used.
     """
     page = await journal.page(query_of(params))
-    return {"runs": [record.told() for record in page.runs], "more": page.more}
+    return {"runs": [record.summary() for record in page.runs], "more": page.more}
 
 
 class Runs:
@@ -125,12 +125,12 @@ class Runs:
     async def one(self, request: Request) -> Response:
         """Answer `GET /admin/runs/{id}`, with what was asked and answered where that is kept."""
         record = await self._journal.get(request.path_params["id"])
-        said = {"asked": record.asked, "answered": record.answered}
-        return json_response(record.told() | {name: value for name, value in said.items() if value is not None})
+        said = {"asked": record.prompt, "answered": record.response}
+        return json_response(record.summary() | {name: value for name, value in said.items() if value is not None})
 
     async def cancel(self, request: Request) -> Response:
         """Answer `POST /admin/runs/{id}/cancel` once the run has ended."""
-        return json_response((await self._journal.cancel(request.path_params["id"])).told())
+        return json_response((await self._journal.cancel(request.path_params["id"])).summary())
 
 
 class Status:

@@ -40,7 +40,7 @@ class Following:
     async def _of(self, run: Run) -> AsyncIterator[bytes]:
         with run.subscribe() as watcher:
             record = self._journal.record(run)
-            yield _said("run", record.told())
+            yield _said("run", record.summary())
             status = record.status
             while True:
                 ended = run.ended  # asked before what came is taken, so that nothing is missed
@@ -53,13 +53,13 @@ class Following:
                     yield _said("status", {"status": status})
                 if not await watcher.wait(self._heartbeat):
                     yield _HEARTBEAT
-        yield _said("end", self._journal.record(run).told())
+        yield _said("end", self._journal.record(run).summary())
 
 
 def told_of(record: RunRecord) -> list[tuple[str, JSONObject]]:
     """What is told of a run that is over: events, each with its name."""
-    said = [] if record.answered is None else [("message", record.answered)]
-    return [("run", record.told()), *said, ("end", record.told())]
+    said = [] if record.response is None else [("message", record.response)]
+    return [("run", record.summary()), *said, ("end", record.summary())]
 
 
 async def _of_record(record: RunRecord) -> AsyncIterator[bytes]:

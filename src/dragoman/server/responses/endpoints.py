@@ -91,7 +91,7 @@ class StoredChatEndpoints:
         wanted = base.EntryQuery(
             kind=self._documents.kind,
             model=query.text("model"),
-            labels=parse_metadata(dict(query.inner("metadata")), "metadata"),
+            metadata=parse_metadata(dict(query.inner("metadata")), "metadata"),
             after=query.text("after"),
             limit=query.number("limit", USUAL, most=MOST),
             order=order,
@@ -114,8 +114,8 @@ class StoredChatEndpoints:
         """Change its metadata."""
         raw = await read_body(receive, context.headers.get(b"content-length"), _LONGEST_BODY)
         entry, given = await self._entry(context), _metadata(validation.parse(raw))
-        entry = replace(entry, labels=given, body=self._documents.labelled(entry.body, given))
-        if not await require_store(self._shelf).archive.change(entry):
+        entry = replace(entry, metadata=given, body=self._documents.labelled(entry.body, given))
+        if not await require_store(self._shelf).archive.update(entry):
             raise _no_completion(entry.id)
         return json_reply(200, self._documents.shown(entry.body))
 
@@ -193,7 +193,7 @@ class StoredResponseEndpoints:
             await job.cancel()
         else:
             # Made by another gateway, if at all: it learns of this when it next tells that it is still at work.
-            await shelf.archive.settle(entry.id, self._documents.cancelled(entry.body))
+            await shelf.archive.finish(entry.id, self._documents.cancelled(entry.body))
         return json_reply(200, self._documents.shown((await self._entry(context, shelf)).body))
 
     async def items(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body

@@ -49,7 +49,7 @@ class StoredResponseService:
         failed = documents.failed(entry.body, ABANDONED)
         if told := len(await self.archive.events(entry.id, 0)):
             await self.archive.append(entry.id, told, [documents.last_event(failed, told)])
-        if await self.archive.settle(entry.id, failed):
+        if await self.archive.finish(entry.id, failed):
             return replace(entry, body=failed)
         found = await self.archive.get(entry.owner, entry.id)
         return found.entry if found else entry

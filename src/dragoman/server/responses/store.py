@@ -83,7 +83,7 @@ class ResponseWriter:
                     await self._archive.add(self._entry(document), self._hands.holder)
                 except asyncio.CancelledError:
                     # It may be there all the same, and nobody would ever settle it.
-                    await self._tried(self._archive.settle(self.id, self._documents.cancelled(document)))
+                    await self._tried(self._archive.finish(self.id, self._documents.cancelled(document)))
                     raise
                 self.begun = document
 
@@ -122,7 +122,7 @@ class ResponseWriter:
         async with self._writing:
             self._over = True
             if self.begun:
-                await self._tried(self._archive.settle(self.id, document))
+                await self._tried(self._archive.finish(self.id, document))
             else:
                 await self._tried(self._archive.add(self._entry(document)))
 
@@ -141,6 +141,6 @@ class ResponseWriter:
             model=self._decoded.resolved.model.id,
             created=self._identity.created,
             parent=self._keeping.parent,
-            labels=self._keeping.labels,
+            metadata=self._keeping.labels,
             body=document,
         )

@@ -146,10 +146,10 @@ class SQLiteResponseStore:
         """See `Archive.page`."""
         return await self._read(lambda db: self._page(db, owner, query))
 
-    async def change(self, entry: StoredEntry) -> bool:
-        """See `Archive.change`."""
+    async def update(self, entry: StoredEntry) -> bool:
+        """See `Archive.update`."""
         asked = "UPDATE entries SET labels = ?, body = ? WHERE id = ? AND owner = ? AND until > ?"
-        values = (json.dumps(dict(entry.labels)), entry.body, entry.id, entry.owner, self._clock())
+        values = (json.dumps(dict(entry.metadata)), entry.body, entry.id, entry.owner, self._clock())
         return bool(await self._write(lambda db: db.execute(asked, values).rowcount))
 
     async def delete(self, owner: str, id_: str) -> bool:
@@ -162,8 +162,8 @@ class SQLiteResponseStore:
         values = (self._clock() + self._limits.lease, holder)
         return await self._write(lambda db: frozenset(id_ for (id_,) in db.execute(asked, values).fetchall()))
 
-    async def settle(self, id_: str, body: bytes) -> bool:
-        """See `Archive.settle`."""
+    async def finish(self, id_: str, body: bytes) -> bool:
+        """See `Archive.finish`."""
         asked = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
         return bool(await self._write(lambda db: db.execute(asked, (body, id_)).rowcount))
 
@@ -207,7 +207,7 @@ class SQLiteResponseStore:
         now = self._clock()
         row = (entry.id, entry.owner, entry.kind, entry.model, entry.created, entry.parent)
         lease = now + self._limits.lease if holder else None
-        more = (json.dumps(dict(entry.labels)), now + self._limits.ttl, holder, lease, entry.body)
+        more = (json.dumps(dict(entry.metadata)), now + self._limits.ttl, holder, lease, entry.body)
         db.execute("INSERT OR IGNORE INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *more))
         expire(db, now)
         shrink(db, now, self._limits.entries, self._limits.size, entry.id)
@@ -235,7 +235,7 @@ class SQLiteResponseStore:
         if query.model is not None:
             where.append("model = ?")
             values.append(query.model)
-        for key, value in query.labels.items():
+        for key, value in query.metadata.items():
             where.append("EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)")
             values += [key, value]
         asked = f"SELECT {_FIELDS} FROM entries WHERE {' AND '.join(where)} ORDER BY place {query.order} LIMIT ?"  # noqa: S608 - constants
@@ -259,6 +259,6 @@ def _entry(row: _Row) -> StoredEntry:
         model=model,
         created=created,
         parent=parent,
-        labels=json.loads(labels),
+        metadata=json.loads(labels),
         body=body,
     )

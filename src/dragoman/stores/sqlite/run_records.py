@@ -146,7 +146,7 @@ class SQLiteRunStore:
         if row is None:
             return None
         asked, answered = self._opened(id_, row[-1])
-        return replace(_record(row[:-1]), asked=asked, answered=answered)
+        return replace(_record(row[:-1]), prompt=asked, response=answered)
 
     def _page(self, db: sqlite3.Connection, query: RunQuery) -> RunPage | None:
         _interrupt(db, self._owner)
@@ -162,9 +162,9 @@ class SQLiteRunStore:
         return RunPage([_record(row) for row in rows[: query.limit]], len(rows) > query.limit)
 
     def _sealed(self, record: RunRecord) -> bytes | None:
-        if record.asked is None and record.answered is None:
+        if record.prompt is None and record.response is None:
             return None
-        said = msgspec.json.encode([_within(record.asked), _within(record.answered)])
+        said = msgspec.json.encode([_within(record.prompt), _within(record.response)])
         return self._seal().encrypt(said, record.id)
 
     def _opened(self, id_: str, sealed: bytes | None) -> tuple[JSONObject | None, JSONObject | None]:
