@@ -34,10 +34,10 @@ async def test_the_way_in() -> None:
     async with tab() as (page, _):
         await page.goto(DOOR.as_uri())
         await page.wait_for_url("**/docs/index.html")
-        await page.locator(".sidebar-tree").get_by_text("Running it", exact=True).click()
-        await expect(page.locator("h1")).to_contain_text("Running it")
+        await page.locator(".sidebar-tree").get_by_text("Operating the gateway", exact=True).click()
+        await expect(page.locator("h1")).to_contain_text("Operating the gateway")
         await page.goto(f"{(SITE / 'search.html').as_uri()}?q=papaya")
-        await expect(page.locator("#search-results a").first).to_have_text("Kept answers")
+        await expect(page.locator("#search-results a").first).to_have_text("Stored responses")
 
 
 async def links(page: Page) -> set[str]:
