@@ -176,7 +176,7 @@ async def test_preflight() -> None:
 
 async def test_headers_that_pages_can_read() -> None:
     """Every header of an answer that the page on connecting tells of; a browser hides the others."""
-    section = read(ROOT / "docs" / "connect.md").partition("## Headers of an answer")[2]
+    section = read(ROOT / "docs" / "connect.md").partition("## Headers of a response")[2]
     told = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
     async with served(says("Hello"), allow_origin=(APP,)) as gateway:
         answer = await gateway.http.get("/health", headers={"Origin": APP})
