@@ -1,4 +1,4 @@
-// An answer as it comes. Run it: node examples/chat.mjs (needs: npm install openai).
+// Print a streamed response. Run it: node examples/chat.mjs (needs: npm install openai).
 import OpenAI from "openai";
 
 const client = new OpenAI({

@@ -1,4 +1,4 @@
-"""A conversation of two turns. Run it: python examples/chat.py (needs: pip install openai)."""
+"""Hold a conversation of two turns. Run it: python examples/chat.py (needs: pip install openai)."""
 
 import os
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The models, one answer, and one answer as it comes. Run it: sh examples/curl.sh
+# List the models, then request one response and one streamed response. Run it: sh examples/curl.sh
 set -eu
 url=${OPENAI_BASE_URL:-http://127.0.0.1:8787/v1}
 key=${OPENAI_API_KEY:-none}

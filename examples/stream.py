@@ -1,4 +1,4 @@
-"""An answer as it comes, and what it cost. Run it: python examples/stream.py (needs: pip install openai)."""
+"""Print a streamed response and its usage. Run it: python examples/stream.py (needs: pip install openai)."""
 
 import os
 
