@@ -1,8 +1,8 @@
-# The gateway as an image: an ordinary user, nothing to write to but its volumes, and no build tools in what runs.
+# The gateway as an image: it runs as an unprivileged user, writes only to its volumes, and contains no build tools.
 #
 #   docker build -t dragoman .
 #
-# docs/container.md says how to run it. The steps themselves stand in container/install.sh.
+# docs/container.md explains how to run it. The build steps are in container/install.sh.
 
 ARG BASE=python:3.11-slim-bookworm
 
@@ -27,7 +27,7 @@ ENV CLAUDE_CONFIG_DIR=/sign-in
 
 VOLUME ["/state", "/sign-in"]
 WORKDIR /workspace
-# By its numbers, which a cluster can check before it starts anything.
+# Numeric ids, because a cluster can check them before it starts the container.
 USER ${USER_ID}:${GROUP_ID}
 EXPOSE 8787
 STOPSIGNAL SIGTERM

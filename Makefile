@@ -1,15 +1,16 @@
-# Every target does its own set-up; a fresh clone needs python3 (3.11 or newer), make and a package index.
+# Every target installs what it needs. A fresh clone needs python3 (3.11 or newer), make and a package index.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# What the tests of the local embedding model need, some 280 MB to download; `make test EMBEDDINGS=` leaves both out.
+# Dependencies of the local embedding model's tests, some 280 MB to download. `make test EMBEDDINGS=` skips the download
+# and these tests.
 EMBEDDINGS ?= $(VENV)/.embeddings
 
 .PHONY: help serve test check format lint types contracts pytest docs docs-site clients bench bench-api soak clean
 
-help: ## Show what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 serve: $(VENV)/.serve ## Start the gateway; flags in ARGS, as in: make serve ARGS=--simulate
@@ -37,25 +38,25 @@ contracts: $(VENV)/.dev
 pytest: $(VENV)/.dev $(EMBEDDINGS)
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
-docs: $(VENV)/.dev ## Write the generated pages of docs/ anew
+docs: $(VENV)/.dev ## Regenerate the generated pages of docs/
 	$(BIN)/python -m tools.docs.reference
 
-docs-site: $(VENV)/.docs ## Build the documentation as a site, in site/; a warning is an error
+docs-site: $(VENV)/.docs ## Build the documentation site in site/; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d site/.doctrees . site/html
 
-clients: $(VENV)/.dev ## Run real clients' checks against a simulated gateway; DRAGOMAN_CLIENTS names their folder
+clients: $(VENV)/.dev ## Run the checks with real clients against a simulated gateway; DRAGOMAN_CLIENTS names their folder
 	@$(BIN)/python tests/clients/run_clients.py $(ARGS)
 
-bench: $(VENV)/.dev ## Measure the runtime backend against cold processes
+bench: $(VENV)/.dev ## Compare the runtime backend with cold processes
 	$(BIN)/python benchmarks/runtime.py
 
-bench-api: $(VENV)/.dev ## Measure the api backend beside LiteLLM, which it installs (some 740 MB)
+bench-api: $(VENV)/.dev ## Compare the api backend with LiteLLM, which it installs (some 740 MB)
 	$(BIN)/python benchmarks/api.py $(ARGS)
 
-soak: $(VENV)/.dev ## Run two thousand requests, bad clients and killed processes among them, and look for what is left
+soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
-clean: ## Remove what was made
+clean: ## Remove all generated files
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/bin/python:
@@ -76,7 +77,7 @@ $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-# Torch first and by its version: on Linux a later choice of pip's own could be a build for graphics cards, several GB.
+# Install torch first and pinned: on Linux, pip could otherwise choose a build for GPUs, which is several GB.
 $(VENV)/.embeddings: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embeddings]'

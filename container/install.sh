@@ -1,11 +1,11 @@
 #!/bin/sh
-# The steps of the image, each of which the Dockerfile runs as root. They also run without a container engine, in a
-# root of their own: tests/container does that.
+# The build steps of the image. The Dockerfile runs each step as root. They also work without a container engine:
+# tests/container runs them in a separate root file system.
 #
 #   install.sh application SOURCE   installs the gateway from a source tree into /opt/dragoman, at the pinned versions
-#   install.sh account              makes the user that it runs as, and the directories that this user writes to
+#   install.sh account              creates the gateway's user, and the directories that this user writes to
 #
-# PYTHON names the interpreter, EXTRAS the optional parts (comma-separated), USER_ID and GROUP_ID the account.
+# Variables: PYTHON is the interpreter, EXTRAS the optional parts (comma-separated), USER_ID and GROUP_ID the user.
 set -eu
 
 prefix=/opt/dragoman
@@ -14,7 +14,7 @@ application() {
     "${PYTHON:-python3}" -m venv "$prefix"
     "$prefix/bin/python" -m pip install --disable-pip-version-check --quiet \
         --constraint "$1/constraints.txt" "$1${EXTRAS:+[$EXTRAS]}"
-    # What runs there installs nothing.
+    # The image needs no installer at run time.
     "$prefix/bin/python" -m pip uninstall --quiet --yes --root-user-action ignore pip setuptools
     "$prefix/bin/dragoman" --version
 }
