@@ -37,7 +37,7 @@ def kept(request: ResponsesRequest, blocks: Sequence[JSONObject], stop_reason: s
 def going_on(documents: Sequence[bytes], given: JSON = "And?", **fields: Any) -> ResponsesRequest:
     """A request that goes on from kept responses; its model is the last one's."""
     body = json.dumps({"input": given, "previous_response_id": "resp_1", **fields}).encode()
-    return KEEPING.decode_after(body, KEEPING.documents.past(documents))
+    return KEEPING.decode_continuation(body, KEEPING.documents.history(documents))
 
 
 def test_what_is_kept_goes_on_as_if_it_had_been_sent() -> None:
@@ -113,14 +113,14 @@ def test_input_is_listed_in_openais_form() -> None:
     ]
     request = KEEPING.decode(raw(items, tools=[WEATHER, PATCH]))
     document = kept(request, [THOUGHT, {"type": "text", "text": "21"}])
-    listed = KEEPING.documents.items([document], [])
+    listed = KEEPING.documents.input_items([document], [])
     assert [item["type"] for item in listed][:2] == ["message", "message"]
     assert len({item["id"] for item in listed}) == len(items)
     page: JSONObject = {"object": "list", "data": [*listed], "has_more": False, "first_id": "a", "last_id": "b"}
     assert_valid("ResponseItemList", page)
     again = going_on([document], "And?")
     assert turns(again)[: len(turns(request))] == turns(request)
-    longer = KEEPING.documents.items([document, document], ["reasoning.encrypted_content"])
+    longer = KEEPING.documents.input_items([document, document], ["reasoning.encrypted_content"])
     thought = next(item for item in longer[len(items) :] if item["type"] == "reasoning")
     assert thought["encrypted_content"]
 
@@ -141,10 +141,10 @@ def test_what_is_not_whole_says_so() -> None:
         assert_valid("Response", {key: value for key, value in response.items() if key != "usage"})
     for status in ("queued", "in_progress"):
         with pytest.raises(GatewayError) as refusal:
-            documents.past([states[status]])
+            documents.history([states[status]])
         assert refusal.value.code == "response_in_progress"
     assert turns(going_on([states["failed"]])) == [("user", ["text", "text"])]
-    assert documents.in_background(queued)
+    assert documents.is_background(queued)
 
 
 def test_without_a_key_nothing_is_sealed() -> None:
@@ -168,7 +168,7 @@ def test_a_prompt_is_read_as_it_would_be_asked() -> None:
     request = counted.decode(raw("ping", tools=[WEATHER], background=True))
     assert request.body == KEEPING.decode(raw("ping", tools=[WEATHER])).body
     assert request.keeping is None
-    answer = json.loads(counted.counted(7))
+    answer = json.loads(counted.encode_count(7))
     assert answer == {"object": "response.input_tokens", "input_tokens": 7}
     assert_valid("TokenCountsResource", answer)
     for body in (b"[]", b"{"):

@@ -18,7 +18,7 @@ PARAM = "previous_response_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class History:
     """An earlier conversation.
 
     Attributes:
@@ -49,7 +49,7 @@ def previous_response_id(raw: bytes) -> str | None:
         return None
 
 
-def going_on(sent: JSON, past: Past | None) -> JSON:
+def going_on(sent: JSON, past: History | None) -> JSON:
     """A request with what it takes over from the response before: its tools and its model, unless it names its own."""
     if past is None or not isinstance(sent, dict):
         return sent
@@ -57,7 +57,7 @@ def going_on(sent: JSON, past: Past | None) -> JSON:
     return {**sent, **{name: value for name, value in taken.items() if sent.get(name) is None}}
 
 
-def restore_history(past: Past | None, reader: Reader) -> None:
+def restore_history(past: History | None, reader: Reader) -> None:
     """Let everybody say again what they said.
 
     Raises:

@@ -17,7 +17,7 @@ from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, DialectOptions, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.responses import request, response
 from dragoman.dialects.responses import request as decode
-from dragoman.dialects.responses.continuation import Past, going_on
+from dragoman.dialects.responses.continuation import History, going_on
 from dragoman.dialects.responses.input import normal
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.responses.response import usage_of
@@ -58,7 +58,7 @@ class ResponsesDialect:
         """
         return request.decode(raw, self._catalog(), self._options)
 
-    def decode_after(self, raw: bytes, past: Past) -> ResponsesRequest:
+    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
         """Understand a request that goes on from a kept response; the rest as `decode`.
 
         Args:
@@ -109,15 +109,15 @@ class InputTokensDialect(ResponsesDialect):
         """See `OpenAIResponses.decode`."""
         return self._read(raw, None)
 
-    def decode_after(self, raw: bytes, past: Past) -> ResponsesRequest:
-        """See `OpenAIResponses.decode_after`."""
+    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
+        """See `OpenAIResponses.decode_continuation`."""
         return self._read(raw, past)
 
-    def counted(self, tokens: JSON) -> bytes:
+    def encode_count(self, tokens: JSON) -> bytes:
         """The answer."""
         return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
-    def _read(self, raw: bytes, past: Past | None) -> ResponsesRequest:
+    def _read(self, raw: bytes, past: History | None) -> ResponsesRequest:
         sent = {"input": [], **_object(raw), **_NOT_KEPT}
         return decode.read(going_on(sent, past), self._catalog(), self._options, past)
 
@@ -132,8 +132,8 @@ class CompactDialect(ResponsesDialect):
         """See `OpenAIResponses.decode`."""
         return self._read(raw, None)
 
-    def decode_after(self, raw: bytes, past: Past) -> ResponsesRequest:
-        """See `OpenAIResponses.decode_after`."""
+    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
+        """See `OpenAIResponses.decode_continuation`."""
         return self._read(raw, past)
 
     def encode(
@@ -164,7 +164,7 @@ class CompactDialect(ResponsesDialect):
         }
         return msgspec.json.encode(body)
 
-    def _read(self, raw: bytes, past: Past | None) -> ResponsesRequest:
+    def _read(self, raw: bytes, past: History | None) -> ResponsesRequest:
         sent = cast("JSONObject", normal(_object(raw)))
         given = resources(sent.get("input") or [], "0")
         last: JSONObject = {"type": "message", "role": "user", "content": _SUM_UP}

@@ -17,7 +17,7 @@ from dragoman.core.messages import JSON, Block, JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
-from dragoman.dialects.responses.continuation import PARAM, Past, going_on, restore_history
+from dragoman.dialects.responses.continuation import PARAM, History, going_on, restore_history
 from dragoman.dialects.responses.input import Reader, normal
 from dragoman.dialects.responses.reasoning import PastTurn, Thoughts, name_of
 from dragoman.dialects.responses.schema import (
@@ -235,7 +235,7 @@ def _object(value: JSON) -> JSONObject:
     return value if isinstance(value, dict) else {}
 
 
-def decode(raw: bytes, catalog: Catalog, options: DialectOptions, past: Past | None = None) -> ResponsesRequest:
+def decode(raw: bytes, catalog: Catalog, options: DialectOptions, past: History | None = None) -> ResponsesRequest:
     """Understand a request body.
 
     Args:
@@ -253,7 +253,7 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions, past: Past | N
 
 
 def read(
-    sent: JSON, catalog: Catalog, options: DialectOptions, past: Past | None = None, *, marked: bool = True
+    sent: JSON, catalog: Catalog, options: DialectOptions, past: History | None = None, *, marked: bool = True
 ) -> ResponsesRequest:
     """Understand a request that is plain data; the rest as `decode`.
 

@@ -15,7 +15,7 @@ from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import DecodedRequest, ResponseIdentity
-from dragoman.dialects.responses.continuation import PARAM, Past
+from dragoman.dialects.responses.continuation import PARAM, History
 from dragoman.dialects.responses.reasoning import PastTurn
 from dragoman.dialects.responses.request import ENCRYPTED, ResponsesRequest
 from dragoman.dialects.responses.response import Envelope, failure
@@ -164,11 +164,11 @@ class StoredResponses:
         event = {"type": "response.failed", "sequence_number": number, "response": _read(document).response}
         return sse.event(msgspec.json.encode(event), "response.failed")
 
-    def in_background(self, document: bytes) -> bool:
+    def is_background(self, document: bytes) -> bool:
         """Whether its client did not wait for it."""
         return bool(_response(_read(document))["background"])
 
-    def past(self, documents: Sequence[bytes]) -> Past:
+    def history(self, documents: Sequence[bytes]) -> History:
         """An earlier conversation.
 
         Args:
@@ -185,9 +185,9 @@ class StoredResponses:
                 code="response_in_progress",
                 param=PARAM,
             )
-        return Past([PastTurn(one.items, one.answer, one.model, one.before) for one in kept], kept[-1].tools)
+        return History([PastTurn(one.items, one.answer, one.model, one.before) for one in kept], kept[-1].tools)
 
-    def items(self, documents: Sequence[bytes], include: Sequence[str]) -> list[JSONObject]:
+    def input_items(self, documents: Sequence[bytes], include: Sequence[str]) -> list[JSONObject]:
         """All that the model was given for the last response, item by item, the oldest first.
 
         Args:

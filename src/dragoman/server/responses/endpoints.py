@@ -187,7 +187,7 @@ class StoredResponseEndpoints:
         """End a response in the background; one that has ended stays as it is."""
         shelf = require_store(self._shelf)
         entry = await self._entry(context, shelf)
-        if not self._documents.in_background(entry.body):
+        if not self._documents.is_background(entry.body):
             raise InvalidRequest("Only a response in the background can be cancelled: `background` was not asked for.")
         if job := shelf.jobs.get(entry.id):
             await job.cancel()
@@ -202,7 +202,9 @@ class StoredResponseEndpoints:
         chain = await shelf.archive.chain(context.client, _id(context))
         if not chain or chain[-1].kind != self._documents.kind:
             raise _no_response(_id(context))
-        return paged(self._documents.items([entry.body for entry in chain], query.texts("include")), query, "desc")
+        return paged(
+            self._documents.input_items([entry.body for entry in chain], query.texts("include")), query, "desc"
+        )
 
     async def _entry(self, context: RequestContext, shelf: StoredResponseService) -> StoredEntry:
         entry = await shelf.entry(context.client, _id(context), self._documents)

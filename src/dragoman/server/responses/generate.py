@@ -9,7 +9,7 @@ from starlette.types import Receive
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.dialects.base import DecodedRequest, ResponseIdentity, StorageOptions, StoringDialect
-from dragoman.dialects.responses.continuation import Past, previous_response_id
+from dragoman.dialects.responses.continuation import History, previous_response_id
 from dragoman.dialects.responses.dialect import InputTokensDialect, ResponsesDialect
 from dragoman.runs.engine import Engine
 from dragoman.server.catalog import LiveCatalog
@@ -117,9 +117,9 @@ class ResponsesHandler(StoringHandler):
         if self._shelf is None or previous is None:
             return await super()._decode(raw, context)
         past = await self._past(self._shelf, context.client, previous)
-        return await self._known(lambda: self._responses.decode_after(raw, past))
+        return await self._known(lambda: self._responses.decode_continuation(raw, past))
 
-    async def _past(self, shelf: StoredResponseService, owner: str, id_: str) -> Past:
+    async def _past(self, shelf: StoredResponseService, owner: str, id_: str) -> History:
         documents = self._responses.documents
         await shelf.entry(owner, id_, documents)  # one that was abandoned is found to have failed
         chain = await shelf.archive.chain(owner, id_)
@@ -130,7 +130,7 @@ class ResponsesHandler(StoringHandler):
                 code="previous_response_not_found",
                 param="previous_response_id",
             )
-        return documents.past([entry.body for entry in chain])
+        return documents.history([entry.body for entry in chain])
 
 
 class InputTokensHandler(ResponsesHandler):
@@ -156,5 +156,5 @@ class InputTokensHandler(ResponsesHandler):
                 decoded.body, decoded.resolved.model, decoded.request_options, client=context.client
             )
         headers = [*warning_headers(decoded.warnings), *rate_headers(self._engine)]
-        body = self._counting.counted(counted.get("input_tokens"))
+        body = self._counting.encode_count(counted.get("input_tokens"))
         await json_reply(200, body, headers).send(context.send)
