@@ -7,7 +7,7 @@ from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS, Catalog
-from dragoman.core.errors import GatewayError, NotSignedIn
+from dragoman.core.errors import GatewayError, NotSignedIn, StoreFailed
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -131,7 +131,7 @@ class Memory:
 
     def _check(self) -> None:
         if self.broken:
-            raise OSError("the disk is full")
+            raise StoreFailed("the disk is full")
 
 
 class Routed:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import structlog
 
+from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
 from dragoman.stores.base import SpendingLedger
 
@@ -46,7 +47,7 @@ class Budget:
         self._turn()
         try:
             self._spent = Decimal(await self._ledger.spent(self._name, self._day)) / _WHOLE
-        except OSError as error:
+        except StoreFailed as error:
             log.warning("budget.unknown", upstream=self._name, error=str(error))
 
     async def aclose(self) -> None:
@@ -98,7 +99,7 @@ class Budget:
     async def _write(self, day: str, dollars: Decimal) -> None:
         try:
             total = await self._ledger.add(self._name, day, int(dollars * _WHOLE))
-        except OSError as error:
+        except StoreFailed as error:
             log.warning("budget.unwritten", upstream=self._name, dollars=str(dollars), error=str(error))
             return
         if day == self._day:

@@ -1,1 +1,1 @@
-"""State that outlives a request: protocols in `base`, one package per engine."""
+"""State that outlives a request: protocols in `base` and `run_records`, one package for each engine."""

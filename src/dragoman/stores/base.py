@@ -1,4 +1,4 @@
-"""What stores promise. `dragoman.testing` holds the suites that every implementation has to pass."""
+"""The protocols of stores. `dragoman.testing` has the test suites that every implementation must pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,39 +6,39 @@ from typing import Literal, Protocol
 
 
 class KeyValueStore(Protocol):
-    """Small values kept for a time, by name. A cache: what is not found was forgotten, and nobody is surprised.
+    """Stores small values by name for a limited time. It is a cache: a value may be missing at any time.
 
-    Safe to use from many tasks, and where the implementation says so from many processes. A value is there for `get`
-    as soon as its `put` has returned. Trouble with the storage is logged and never raised: it forgets. Cancelling a
-    call leaves the store whole.
+    Safe to use from many tasks, and from many processes if the implementation says so. `get` sees a value as soon as
+    its `put` has returned. Errors of the storage are logged and not raised: the value is missing. Cancelling a call
+    leaves the store consistent.
     """
 
     async def get(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        """The values that are still there, by name."""
+        """Return the values that are stored, by name."""
         ...
 
     async def put(self, name: str, value: bytes) -> None:
-        """Keep a value, in place of one that had the name before. The oldest go where the store is full."""
+        """Store a value, and replace one of the same name. The oldest are deleted when the store is full."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of every file and connection. Idempotent; nothing may be called after it."""
+        """Close every file and connection. Idempotent. No call may follow."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """An answer that is kept, with what was asked.
+    """A stored response with its request.
 
     Attributes:
-        id: Its name, unique among all entries.
-        owner: Whose it is; nobody else gets to see it.
-        kind: What it is; entries are listed by kind.
-        model: The model that answered.
+        id: Unique among all entries.
+        owner: The name of the key that owns it. Other keys cannot see it.
+        kind: The kind of response. Entries are listed by kind.
+        model: The id of the model.
         created: Seconds since 1970.
-        parent: The entry that it goes on from, if it goes on from one.
-        metadata: The client's own words about it.
-        body: All of it, in a form that is the owner's business.
+        parent: The id of the entry that it continues.
+        metadata: Set by the client.
+        body: Request and response, in the format of the dialect.
     """
 
     id: str
@@ -53,12 +53,12 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry as it was found.
+    """An entry with the state of its lease.
 
     Attributes:
         entry: The entry.
-        pending: Whether somebody is still at work on it.
-        abandoned: Whether somebody was, and has not been heard of for too long: nobody will finish it.
+        pending: Whether a holder is still producing it.
+        abandoned: Whether its holder has not renewed the lease in time, so that no one will finish it.
     """
 
     entry: StoredEntry
@@ -68,15 +68,15 @@ class FoundEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryQuery:
-    """What part of a list is wanted.
+    """A filter and a position in a list of entries.
 
     Attributes:
         kind: The kind of entries.
-        model: Only those of this model.
-        metadata: Only those that have all of these.
-        after: Those behind the entry of this id.
-        limit: The most entries.
-        order: Oldest first, or newest.
+        model: Only entries of this model.
+        metadata: Only entries that have all of these.
+        after: Only entries behind the entry of this id.
+        limit: The maximum number of entries.
+        order: Oldest first (`asc`) or newest first (`desc`).
     """
 
     kind: str
@@ -89,11 +89,11 @@ class EntryQuery:
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """A part of a list.
+    """A part of a list of entries.
 
     Attributes:
-        entries: What is in it.
-        more: Whether there is more behind it.
+        entries: The entries.
+        more: Whether more entries follow.
     """
 
     entries: Sequence[StoredEntry]
@@ -102,13 +102,13 @@ class EntryPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseStoreLimits:
-    """How much an archive keeps.
+    """How much a response store holds.
 
     Attributes:
-        ttl: Seconds that an entry is kept.
-        entries: The most entries.
-        size: The most bytes of bodies and events.
-        lease: Seconds after which an entry that its holder has not renewed is abandoned.
+        ttl: Seconds that an entry is stored.
+        entries: The maximum number of entries.
+        size: The maximum number of bytes of bodies and events.
+        lease: Seconds after which an entry is abandoned if its holder has not renewed it.
     """
 
     ttl: float = 30 * 86_400.0
@@ -118,110 +118,110 @@ class ResponseStoreLimits:
 
 
 class ResponseStore(Protocol):
-    """Answers kept for their owners, for a time and within limits.
+    """Stores responses for their owners, for a limited time and within limits.
 
-    Safe to use from many tasks, and where the implementation says so from many processes and machines. Whatever a call
-    changed is there for every later call as soon as it has returned, and safe from a crash of the process. Each call is
-    done whole or not at all, also when it is cancelled, and may be made again after a failure: all of them are
-    idempotent.
+    Safe to use from many tasks, and from many processes and machines if the implementation says so. A later call sees
+    every change of a call that has returned, and a crash of the process does not lose it. Each call takes effect
+    completely or not at all, also when it is cancelled. All calls are idempotent, so a call may be repeated after a
+    failure.
 
-    An entry that goes on from another keeps that one's body alive: where the other is deleted or too old, nobody gets
-    to see it any more, but `chain` still holds it until the last that goes on from it is gone.
+    An entry that continues another one keeps the body of that one: if the parent is deleted or too old, it is no longer
+    visible, but `chain` returns it until the last entry that continues it is gone.
 
-    Every method but `aclose` raises `StoreFailed` where the storage cannot be used.
+    Every method but `aclose` raises `StoreFailed` if the storage cannot be used.
     """
 
     async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
-        """Keep an entry; nothing happens where its id is there already.
+        """Store an entry. Do nothing if its id is stored already.
 
-        What is too old goes then, and where there is too much, the conversation that was longest left alone, from its
-        end. The new entry itself, those it goes on from, and those somebody is at work on always stay.
+        Entries that are too old are deleted. If the store is over its limits, entries are deleted from the end of the
+        conversation that was unused for longest. The new entry, its ancestors and entries with a valid lease stay.
 
         Args:
             entry: The entry.
-            holder: Who is at work on it still, if somebody is. Unless he renews it, it is soon abandoned.
+            holder: Who is still producing it, if it is not finished. It is abandoned unless the holder renews it.
         """
         ...
 
     async def get(self, owner: str, id_: str) -> FoundEntry | None:
-        """An entry by its id."""
+        """Return an entry by its id."""
         ...
 
     async def chain(self, owner: str, id_: str) -> Sequence[StoredEntry]:
-        """An entry and all that it goes on from, the oldest first; nothing where there is no such entry."""
+        """Return an entry and all its ancestors, the oldest first; nothing if there is no such entry."""
         ...
 
     async def page(self, owner: str, query: EntryQuery) -> EntryPage | None:
-        """Entries that nobody is at work on, in the order in which they were added; None where `after` is none."""
+        """Return finished entries in the order in which they were added, or None if no entry has the id `after`."""
         ...
 
     async def update(self, entry: StoredEntry) -> bool:
-        """Put another body and other metadata in the place of those of the entry with its id and owner.
+        """Replace body and metadata of the entry with this id and owner.
 
         Returns:
-            Whether there is one.
+            Whether there is such an entry.
         """
         ...
 
     async def delete(self, owner: str, id_: str) -> bool:
-        """Let nobody see an entry any more, whether or not somebody is at work on it.
+        """Hide an entry from now on, also if its holder is still producing it.
 
         Returns:
-            Whether it could be seen before.
+            Whether it was visible before.
         """
         ...
 
     async def renew(self, holder: str) -> frozenset[str]:
-        """Tell that the holder is still at work.
+        """Extend the leases of a holder.
 
         Returns:
-            The ids that he still holds. Those that are not among them were settled or deleted by somebody else.
+            The ids of the entries that it still holds. The others were finished or deleted by someone else.
         """
         ...
 
     async def finish(self, id_: str, body: bytes) -> bool:
-        """Put the final body in the place of that of an entry that somebody is at work on: the first to do so wins.
+        """Replace the body of an entry that has a holder, and end its lease. Only the first call does so.
 
         Returns:
-            Whether it was this call that did.
+            Whether this call did.
         """
         ...
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
-        """Keep events beside an entry, numbered on from `first`. Those whose number is there stay as they are."""
+        """Store events of an entry, numbered from `first`. Events whose number is stored stay as they are."""
         ...
 
     async def events(self, id_: str, first: int) -> Sequence[bytes]:
-        """The events of an entry from a number on, in their order."""
+        """Return the events of an entry from a number on, in order."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of every file and connection. Idempotent; nothing may be called after it."""
+        """Close every file and connection. Idempotent. No call may follow."""
         ...
 
 
 class SpendingLedger(Protocol):
-    """What was spent, by name and day. Sums are exact: amounts are whole trillionths of a dollar.
+    """Records spending by name and day. Sums are exact: amounts are whole trillionths of a dollar.
 
-    Several processes may add to one: each is told the sum of all. Cancelling a call leaves it whole.
+    Several processes may add to one ledger. Each gets the sum of all. Cancelling a call leaves it consistent.
     """
 
     async def spent(self, name: str, day: str) -> int:
-        """What was spent so far.
+        """Return the sum of a day.
 
         Raises:
-            OSError: It cannot be known; the text says why.
+            StoreFailed: It cannot be read. The text has the path and the reason, for the log.
         """
         ...
 
     async def add(self, name: str, day: str, amount: int) -> int:
-        """Write down what was spent, and give the new sum. It is safe from a crash once this has returned.
+        """Add an amount and return the new sum. A crash does not lose it once this has returned.
 
         Raises:
-            OSError: It could not be written; the text says why.
+            StoreFailed: It cannot be written. The text has the path and the reason, for the log.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of every file and connection. Idempotent; nothing may be called after it."""
+        """Close every file and connection. Idempotent. No call may follow."""
         ...

@@ -1,4 +1,4 @@
-"""Encryption of what lies on disk: AES-256-GCM, with a key of the installation's own."""
+"""Encryption of data on disk: AES-256-GCM, with a key of this installation."""
 
 import os
 import tempfile
@@ -9,55 +9,56 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
-_NONCE = 12
+_NONCE_BYTES = 12
 
 
 class Cipher:
-    """Closes and opens values. Each is bound to its name: one cannot be passed off as another.
+    """Encrypts and decrypts values. Each is bound to its name: it cannot be used under another name.
 
     Args:
-        key: `KEY_BYTES` of them.
+        key: `KEY_BYTES` random bytes.
     """
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+        self._aes = AESGCM(key)
 
     @classmethod
     def of_file(cls, path: Path) -> "Cipher":
-        """The seal whose key is in a file, which is made with a new key where there is none.
+        """Return the cipher whose key is in a file. Create the file with a new key if it does not exist.
 
-        Two that make it at once agree on one: the file appears whole, and only once, also where the power fails.
+        Two processes that create it at the same time use the same key: the file appears complete and only once, also
+        when the power fails.
 
         Raises:
-            OSError: The file cannot be read or made, or holds no key.
+            OSError: The file cannot be read or created, or it holds no key.
         """
         if not path.exists():
-            _make_key(path)
+            _create_key(path)
         key = path.read_bytes()
         if len(key) != KEY_BYTES:
-            raise OSError(f"{path} is no key: move it away. What it closed cannot be opened without it")
+            raise OSError(f"{path} is not a key file: move it away. Data encrypted with its key cannot be read")
         return cls(key)
 
     def encrypt(self, value: bytes, name: str) -> bytes:
-        """Encrypt."""
-        nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, value, name.encode())
+        """Encrypt a value."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aes.encrypt(nonce, value, name.encode())
 
-    def decrypt(self, sealed: bytes, name: str) -> bytes | None:
-        """Decrypt; None for what another key closed, or what was tampered with."""
-        if len(sealed) <= _NONCE:
+    def decrypt(self, encrypted: bytes, name: str) -> bytes | None:
+        """Decrypt a value. Return None if it was encrypted with another key or name, or was changed."""
+        if len(encrypted) <= _NONCE_BYTES:
             return None
         try:
-            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
+            return self._aes.decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], name.encode())
         except InvalidTag:
             return None
 
 
-def _make_key(path: Path) -> None:
-    # A name of its own: what a crash leaves of another draft is in nobody's way.
+def _create_key(path: Path) -> None:
+    # A unique name: a draft that a crash left behind is not in the way.
     handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".draft", dir=path.parent)
     try:
-        with open(handle, "wb") as file:  # noqa: PTH123 - it is open already
+        with open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor
             file.write(os.urandom(KEY_BYTES))
             file.flush()
             os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What is kept of runs, and what a store of them promises."""
+"""Records of runs, and the protocol of a store for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,30 +12,30 @@ OPEN_STATUSES = ("queued", "running")
 """The statuses of runs that have not ended."""
 
 INTERRUPTED = "interrupted"
-"""The error code of runs whose gateway ended without a word."""
+"""The error code of runs whose gateway process ended without recording their end."""
 
 
 @value_object(kw_only=True)
 class RunRecord:
-    """One run, as it stands or as it ended. It is cheap to make: the cost is reckoned where somebody asks for it.
+    """One run: its current state, or how it ended. Cheap to create: the cost is computed when it is read.
 
     Attributes:
         id: `run_` and 32 hexadecimal digits.
-        request: The id of the request that it answers.
+        request: The id of the request that started it.
         status: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
-        model: The model's id.
-        path: How the answer is had.
-        upstream: The account that is asked.
-        client: Who asked.
-        endpoint: The path that was asked.
+        model: The id of the model.
+        path: How the response is produced, as in the header `x-dragoman-path`.
+        upstream: The name of the upstream.
+        client: The name of the client's key.
+        endpoint: The path of the request's URL.
         created: Seconds since 1970.
-        ended: The same; None while it goes on, and where nobody saw the end.
+        ended: Seconds since 1970. None while it is open, and if its process ended without recording its end.
         stages: Seconds of each stage.
         usage: Tokens, as the API counts them.
-        error: The code of what it failed for.
+        error: The error code, if it failed.
         reason: Why it was ended from outside.
-        prompt: What the model was asked, where that is kept.
-        response: What it said, where that is kept.
+        prompt: The request to the model, if content is stored.
+        response: The message of the model, if content is stored.
     """
 
     id: str
@@ -57,11 +57,12 @@ class RunRecord:
 
     @property
     def cost(self) -> float | None:
-        """Dollars; None where the API has counted nothing."""
+        """Dollars. None if the API has counted no tokens."""
         return float(cost_of(self.usage, self.model)) if self.usage else None
 
     def summary(self) -> JSONObject:
-        """As JSON, without what was asked and answered."""
+        """Return the record as JSON, without prompt and response."""
+        usage: JSON = None if self.usage is None else dict(self.usage)  # type: ignore[arg-type] # as the API sent it
         return {
             "id": self.id,
             "request_id": self.request,
@@ -74,7 +75,7 @@ class RunRecord:
             "created": self.created,
             "ended": self.ended,
             "stages": {name: round(seconds, 6) for name, seconds in self.stages.items()},
-            "usage": _plain(self.usage),
+            "usage": usage,
             "cost": self.cost,
             "error": self.error,
             "reason": self.reason,
@@ -83,15 +84,15 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs are wanted, the newest first.
+    """A filter and a position in the list of runs, the newest first.
 
     Attributes:
-        statuses: Those of these statuses; none: of any.
-        model: Those whose model's id holds this.
-        client: Those of this client.
-        since: Those that were created then or later, in seconds since 1970.
-        after: Those that come behind the run of this id.
-        limit: The most.
+        statuses: Only runs of these statuses. Empty: of any.
+        model: Only runs whose model id contains this.
+        client: Only runs of this client.
+        since: Only runs created at this time or later, in seconds since 1970.
+        after: Only runs behind the run of this id.
+        limit: The maximum number of runs.
     """
 
     statuses: tuple[str, ...] = ()
@@ -102,7 +103,7 @@ class RunQuery:
     limit: int = 50
 
     def matches(self, record: RunRecord) -> bool:
-        """Whether a run is one of these, wherever the page begins."""
+        """Return whether a run passes the filter, regardless of the position."""
         return (
             (not self.statuses or record.status in self.statuses)
             and (self.model is None or self.model in record.model)
@@ -113,11 +114,11 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, the newest first.
+    """A part of the list of runs.
 
     Attributes:
-        runs: They.
-        more: Whether there are more behind them.
+        runs: The runs, the newest first.
+        more: Whether more runs follow.
     """
 
     runs: Sequence[RunRecord]
@@ -125,30 +126,26 @@ class RunPage:
 
 
 class RunStore(Protocol):
-    """Keeps records of runs for a time and up to a number.
+    """Stores records of runs, for a limited time and up to a maximum number.
 
-    Safe to use from many tasks, and where the implementation says so from many processes. What was saved is there for
-    every later call. A run that is open and whose process is gone is given as failed, with the error `interrupted`.
+    Safe to use from many tasks, and from many processes if the implementation says so. A later call sees every record
+    that was saved. An open run whose process is gone is returned as failed, with the error `interrupted`.
 
-    Every method but `aclose` raises `StoreFailed` where the storage cannot be used.
+    Every method but `aclose` raises `StoreFailed` if the storage cannot be used.
     """
 
     async def save(self, records: Sequence[RunRecord]) -> None:
-        """Keep records, in place of those with the same ids. All or none; the oldest go where there are too many."""
+        """Store records, and replace those with the same ids. All or none. The oldest are deleted when it is full."""
         ...
 
     async def get(self, id_: str) -> RunRecord | None:
-        """A record by its id, with what was asked and answered where that is kept."""
+        """Return a record by its id, with prompt and response if they are stored."""
         ...
 
     async def page(self, query: RunQuery) -> RunPage | None:
-        """Records without what was asked and answered; None where there is no run of the id `after`."""
+        """Return records without prompt and response, or None if no run has the id `after`."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of every file and connection. Idempotent; nothing may be called after it."""
+        """Close every file and connection. Idempotent. No call may follow."""
         ...
-
-
-def _plain(usage: Mapping[str, object] | None) -> JSON:
-    return None if usage is None else dict(usage)  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
-"""Test suites that every store must pass, also stores written by others.
+"""Test suites that every store must pass, also stores of other projects.
 
-A suite is a class to inherit from. It imports no pytest, but is run by pytest with pytest-asyncio in `auto` mode:
+A suite is a class to inherit from. It imports no pytest, and pytest runs it with pytest-asyncio in `auto` mode:
 
-    class TestMyArchive(ResponseStoreSuite):
+    class TestMyResponseStore(ResponseStoreSuite):
         def opened(self, where, limits, clock):
-            return contextlib.aclosing(MyArchive(where, limits, clock))
+            return contextlib.aclosing(MyResponseStore(where, limits, clock))
 """
 
 from dragoman.testing.key_values import Clock, KeyValueStoreSuite

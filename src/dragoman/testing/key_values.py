@@ -1,7 +1,4 @@
-"""Time, as a test sets it.
-
-What every keep has to do.
-"""
+"""The test suite of every `KeyValueStore`, and a clock that tests set."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +8,7 @@ from dragoman.stores.base import KeyValueStore
 
 
 class Clock:
-    """Gives the time that it was set to.
+    """Returns the time that it was set to.
 
     Attributes:
         now: Seconds since 1970.
@@ -21,65 +18,65 @@ class Clock:
         self.now = 1_000_000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
 class KeyValueStoreSuite:
-    """Inherit from it, and say how a keep is opened."""
+    """Tests of a `KeyValueStore`. A subclass defines how a store is opened."""
 
     def opened(self, where: Path, ttl: float, entries: int, clock: Clock) -> AbstractAsyncContextManager[KeyValueStore]:
-        """Open a keep.
+        """Open a store.
 
         Args:
-            where: An empty folder of the test's own. What is opened for the same folder shares what is kept.
-            ttl: Seconds that a value is kept.
-            entries: The most values.
-            clock: The time.
+            where: An empty directory of the test. Stores opened for the same directory share their values.
+            ttl: Seconds that a value is stored.
+            entries: The maximum number of values.
+            clock: Seconds since 1970.
         """
         raise NotImplementedError
 
-    async def test_what_was_put_is_there_and_the_rest_is_not(self, tmp_path: Path) -> None:
-        """Also after it was put anew."""
-        async with self.opened(tmp_path, 10, 3, Clock()) as keep:
-            await keep.put("a", b"1")
-            await keep.put("a", b"2")
-            assert await keep.get(["a", "b"]) == {"a": b"2"}
-            assert await keep.get([]) == {}
+    async def test_get_returns_what_was_put(self, tmp_path: Path) -> None:
+        """The last value of each name, and nothing for other names."""
+        async with self.opened(tmp_path, 10, 3, Clock()) as store:
+            await store.put("a", b"1")
+            await store.put("a", b"2")
+            assert await store.get(["a", "b"]) == {"a": b"2"}
+            assert await store.get([]) == {}
 
-    async def test_a_value_is_kept_for_its_time(self, tmp_path: Path) -> None:
-        """To the second."""
+    async def test_values_expire(self, tmp_path: Path) -> None:
+        """Exactly after their time to live."""
         clock = Clock()
-        async with self.opened(tmp_path, 10, 3, clock) as keep:
-            await keep.put("a", b"1")
+        async with self.opened(tmp_path, 10, 3, clock) as store:
+            await store.put("a", b"1")
             clock.now += 9
-            assert await keep.get(["a"]) == {"a": b"1"}
+            assert await store.get(["a"]) == {"a": b"1"}
             clock.now += 1
-            assert await keep.get(["a"]) == {}
+            assert await store.get(["a"]) == {}
 
-    async def test_the_oldest_go_where_it_is_full(self, tmp_path: Path) -> None:
-        """Put anew is young again."""
+    async def test_the_oldest_values_are_deleted_when_it_is_full(self, tmp_path: Path) -> None:
+        """A value that is put again counts as new."""
         clock = Clock()
-        async with self.opened(tmp_path, 10, 3, clock) as keep:
+        async with self.opened(tmp_path, 10, 3, clock) as store:
             for name in ("a", "b", "c", "a", "d"):
                 clock.now += 1
-                await keep.put(name, b"1")
-            assert set(await keep.get(["a", "b", "c", "d"])) == {"a", "c", "d"}
+                await store.put(name, b"1")
+            assert set(await store.get(["a", "b", "c", "d"])) == {"a", "c", "d"}
 
-    async def test_many_share_it_and_survive_each_other(self, tmp_path: Path) -> None:
-        """As several gateways do."""
+    async def test_several_stores_share_values(self, tmp_path: Path) -> None:
+        """As several gateways do, and closing one does not affect the other."""
         clock = Clock()
-        async with self.opened(tmp_path, 10, 3, clock) as keep:
-            await keep.put("a", b"1")
+        async with self.opened(tmp_path, 10, 3, clock) as store:
+            await store.put("a", b"1")
             async with self.opened(tmp_path, 10, 3, clock) as other:
-                await asyncio.gather(other.put("b", b"2"), keep.put("c", b"3"))
+                await asyncio.gather(other.put("b", b"2"), store.put("c", b"3"))
                 assert await other.get(["a", "b", "c"]) == {"a": b"1", "b": b"2", "c": b"3"}
-            assert await keep.get(["b"]) == {"b": b"2"}
+            assert await store.get(["b"]) == {"b": b"2"}
 
-    async def test_closing_twice_is_closing(self, tmp_path: Path) -> None:
-        """And what was put is there for the next."""
-        async with self.opened(tmp_path, 10, 3, Clock()) as keep:
-            await keep.put("a", b"1")
-            await keep.aclose()
-        async with self.opened(tmp_path, 10, 3, Clock()) as keep:
-            assert await keep.get(["a"]) == {"a": b"1"}
+    async def test_close_is_idempotent(self, tmp_path: Path) -> None:
+        """The values are there when it is opened again."""
+        async with self.opened(tmp_path, 10, 3, Clock()) as store:
+            await store.put("a", b"1")
+            await store.aclose()
+        async with self.opened(tmp_path, 10, 3, Clock()) as store:
+            assert await store.get(["a"]) == {"a": b"1"}

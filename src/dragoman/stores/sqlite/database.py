@@ -1,4 +1,4 @@
-"""What every store in a file needs: one thread that owns the connection, transactions, migrations, modes."""
+"""An SQLite file: one connection in one thread, transactions, migrations and errors. Every store in a file uses it."""
 
 import asyncio
 import os
@@ -9,112 +9,154 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from dragoman.core.errors import StoreFailed
+
 Work: TypeAlias = "Callable[[sqlite3.Connection], _T]"
-"""What is done with the connection, in its thread; it keeps no cursor open when it returns."""
+"""Runs in the thread of the database, inside a transaction. It leaves no cursor open when it returns."""
 
 Migrations: TypeAlias = Sequence[Sequence[str]]
-"""The statements that lead from each version of a file to the next. Only ever added to."""
+"""The statements that lead from each version of a file to the next. Entries are only added, never changed."""
+
+MIN_SQLITE = (3, 37, 0)
+"""The first version with STRICT tables."""
 
 _BUSY_SECONDS = 10.0
 _OWNER_ONLY = 0o600
+_PROGRAMMING_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 _T = TypeVar("_T")
 
 
+def require_supported_sqlite() -> None:
+    """Check the version of the SQLite library that this Python uses.
+
+    Raises:
+        sqlite3.NotSupportedError: The library is too old. The text says what to do.
+    """
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        needed = ".".join(map(str, MIN_SQLITE[:2]))
+        raise sqlite3.NotSupportedError(
+            f"SQLite {sqlite3.sqlite_version} is too old: Dragoman needs {needed} or newer. Update the SQLite library "
+            "of this system, or use a Python that brings a newer one (python.org's, `uv python install`, or the image)"
+        )
+
+
 class Database:
-    """A file of SQLite. Nothing is touched before the first call; several processes may share it.
+    """An SQLite file. It is opened at the first call. Several processes may share it.
 
     One thread does all the work, in the order of the calls, so SQLite never blocks the event loop. A call that is
-    cancelled while it waits for its turn is not done; one that has begun is done whole. The file and what SQLite puts
-    beside it are readable by their owner alone.
+    cancelled before its turn is not run; a call that has started is finished. The file and the files that SQLite adds
+    to it are readable by their owner only.
+
+    Errors, for every store:
+
+    - SQLite waits up to 10 seconds for a lock that another process holds. Nothing else is retried. A later call
+      tries again, and opens the file again if it could not be opened.
+    - `OSError` and every `sqlite3.Error` that the file or the disk causes (locked, full, read-only, damaged, written by
+      a newer version of Dragoman, SQLite too old) become `StoreFailed`.
+    - `IntegrityError`, `ProgrammingError` and `InterfaceError` are faults of the statement. They are raised unchanged.
 
     Args:
-        path: The file; it is made, with its folder, where there is none.
-        migrations: They are run as far as the file has not seen them. One file belongs to one list.
+        path: The file. It is created, with its directory, if it does not exist.
+        migrations: Run as far as the file has not seen them. One file belongs to one list.
+        failed: Makes the `StoreFailed` of a call that failed, and logs the reason. By default its text is the path and
+            the reason, which must not reach a client.
     """
 
-    def __init__(self, path: Path, migrations: Migrations) -> None:
+    def __init__(
+        self, path: Path, migrations: Migrations, failed: Callable[[Path, Exception], StoreFailed] | None = None
+    ) -> None:
         self.path = path
         self._migrations = migrations
+        self._failed = failed or _plain_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._connection: sqlite3.Connection | None = None
         self._closing = False
 
     async def read(self, work: "Work[_T]") -> _T:
-        """Look something up, in one transaction: all that it sees is of one moment.
+        """Run a query in a transaction that takes no write lock. It sees one state of the file.
 
         Raises:
-            sqlite3.Error: The file cannot be used, or a newer version of Dragoman has written it.
-            OSError: The same.
+            StoreFailed: The file cannot be used.
         """
         return await self._run("DEFERRED", work)
 
     async def write(self, work: "Work[_T]") -> _T:
-        """Change something, in one transaction: all of it is done and safe from a crash of the process, or nothing.
+        """Change the file in one transaction: all of it is stored and survives a crash of the process, or nothing is.
 
         Raises:
-            sqlite3.Error: As `read` does.
-            OSError: The same.
+            StoreFailed: The file cannot be used.
         """
         return await self._run("IMMEDIATE", work)
 
     async def aclose(self) -> None:
-        """Finish what was begun and close the file. Idempotent; nothing may be called after it."""
+        """Finish the calls that were made, and close the file. Idempotent. No call may follow."""
         if not self._closing:
             self._closing = True
             self._thread.submit(self._disconnect)
-        # Shielded: a cancelled close would leave the thread and the file behind.
+        # Shielded: a cancelled close would leave the thread and the file open.
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown))
 
     async def _run(self, kind: str, work: "Work[_T]") -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, kind, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, kind, work)
+        except _PROGRAMMING_ERRORS:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(self.path, error) from error
 
-    # In the thread.
+    # The rest runs in the thread.
 
     def _transaction(self, kind: str, work: "Work[_T]") -> _T:
-        connection = self._opened()
-        with connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        with self._connection as connection:
             connection.execute(f"BEGIN {kind}")
             return work(connection)
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its own files beside this one the same mode.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+    def _connect(self) -> sqlite3.Connection:
+        require_supported_sqlite()
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives the files that it adds the same mode.
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            # In WAL mode a crash of the process loses nothing. A crash of the machine may lose the last transactions.
+            connection.execute("PRAGMA synchronous=NORMAL").close()
+            connection.execute("PRAGMA foreign_keys=ON").close()
+            # Checked without a lock first: opening a current file must not wait for another process that writes.
+            if self._version(connection) < len(self._migrations):
+                self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL").close()
-        # In this mode a crash of the process loses nothing; one of the machine, at most the last moments.
-        connection.execute("PRAGMA synchronous=NORMAL").close()
-        connection.execute("PRAGMA foreign_keys=ON").close()
-        with connection:
-            # At once, so that of two processes one migrates and the other sees it done.
-            connection.execute("BEGIN IMMEDIATE")
-            self._migrate(connection)
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
+    def _version(self, connection: sqlite3.Connection) -> int:
         with closing(connection.execute("PRAGMA user_version")) as cursor:
-            (version,) = cursor.fetchone()
+            version = int(cursor.fetchone()[0])
         if version > len(self._migrations):
             raise sqlite3.DatabaseError(
                 f"{self.path} was written by a newer version of Dragoman (its format {version}, known here: "
                 f"{len(self._migrations)}): run that version, or move the file away"
             )
-        for migration in self._migrations[version:]:
-            for statement in migration:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+        return version
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        with connection:
+            # With the write lock: of two processes one migrates, and the other sees the result.
+            connection.execute("BEGIN IMMEDIATE")
+            for migration in self._migrations[self._version(connection) :]:
+                for statement in migration:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _plain_failure(path: Path, error: Exception) -> StoreFailed:
+    return StoreFailed(f"{path}: {error}")

@@ -1,18 +1,20 @@
-"""A keep in a file: SQLite, values sealed."""
+"""A `KeyValueStore` in an SQLite file. Values are encrypted."""
 
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import structlog
 
+from dragoman.core.errors import StoreFailed
 from dragoman.stores.crypto import Cipher
 from dragoman.stores.sqlite.database import Database
 
 _MIGRATIONS = (
     (
-        # Files of before there were versions have both already.
+        # Files from before the version was recorded have both already.
         "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL) STRICT",
         "CREATE INDEX IF NOT EXISTS kept_until ON kept (until)",
     ),
@@ -22,63 +24,62 @@ log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteKeyValueStore:
-    """A keep of one machine; several processes may share its file.
+    """A `KeyValueStore` of one machine. Several processes may share its file.
 
     Args:
-        path: The file; its key lies beside it. Both are readable by their owner alone.
-        ttl: Seconds that a value is kept.
-        entries: The most values; past it the oldest go.
+        path: The file. Its key is in a file of the same name with the suffix `.key`. Both are readable by their owner
+            only.
+        ttl: Seconds that a value is stored.
+        entries: The maximum number of values. When it is exceeded, the oldest are deleted.
         clock: Seconds since 1970.
     """
 
     def __init__(self, path: Path, *, ttl: float, entries: int, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(path, _MIGRATIONS)
+        self._database = Database(path, _MIGRATIONS, _failed)
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
-        self._made_seal: Cipher | None = None
 
     async def get(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        """See `Keep.get`."""
+        """See `KeyValueStore.get`."""
         try:
-            return await self._database.read(lambda connection: self._get(connection, names)) if names else {}
-        except (sqlite3.Error, OSError) as error:
-            self._broke(error)
+            return await self._database.read(lambda db: self._get(db, names)) if names else {}
+        except StoreFailed:
             return {}
 
     async def put(self, name: str, value: bytes) -> None:
-        """See `Keep.put`."""
+        """See `KeyValueStore.put`."""
         try:
-            await self._database.write(lambda connection: self._put(connection, name, value))
-        except (sqlite3.Error, OSError) as error:
-            self._broke(error)
+            await self._database.write(lambda db: self._put(db, name, value))
+        except StoreFailed:
+            return
 
     async def aclose(self) -> None:
-        """See `Keep.aclose`."""
+        """See `KeyValueStore.aclose`."""
         await self._database.aclose()
 
-    def _broke(self, error: Exception) -> None:
-        log.warning("keep.broke", path=str(self._database.path), error=str(error))
+    # The rest runs in the thread of the database.
 
-    # In the thread.
+    @cached_property
+    def _cipher(self) -> Cipher:
+        return Cipher.of_file(self._database.path.with_suffix(".key"))
 
-    def _get(self, connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, bytes]:
+    def _get(self, db: sqlite3.Connection, names: Sequence[str]) -> dict[str, bytes]:
         marks = ",".join("?" * len(names))
         query = f"SELECT name, value FROM kept WHERE until > ? AND name IN ({marks})"  # noqa: S608 - question marks
-        rows = connection.execute(query, (self._clock(), *names)).fetchall()
-        seal = self._seal()
-        opened = ((name, seal.decrypt(value, name)) for name, value in rows)
-        return {name: value for name, value in opened if value is not None}
+        rows = db.execute(query, (self._clock(), *names)).fetchall()
+        decrypted = ((name, self._cipher.decrypt(value, name)) for name, value in rows)
+        return {name: value for name, value in decrypted if value is not None}
 
-    def _put(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
+    def _put(self, db: sqlite3.Connection, name: str, value: bytes) -> None:
         now = self._clock()
-        row = (name, self._seal().encrypt(value, name), now + self._ttl)
-        connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", row)
-        connection.execute("DELETE FROM kept WHERE until <= ?", (now,))
+        row = (name, self._cipher.encrypt(value, name), now + self._ttl)
+        db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", row)
+        db.execute("DELETE FROM kept WHERE until <= ?", (now,))
         excess = "SELECT name FROM kept ORDER BY until DESC, rowid DESC LIMIT -1 OFFSET ?"
-        connection.execute(f"DELETE FROM kept WHERE name IN ({excess})", (self._entries,))  # noqa: S608 - constant
+        db.execute(f"DELETE FROM kept WHERE name IN ({excess})", (self._entries,))  # noqa: S608 - constant
 
-    def _seal(self) -> Cipher:
-        if self._made_seal is None:
-            self._made_seal = Cipher.of_file(self._database.path.with_suffix(".key"))
-        return self._made_seal
+
+def _failed(path: Path, error: Exception) -> StoreFailed:
+    log.warning("keep.broke", path=str(path), error=str(error))
+    return StoreFailed("Stored values cannot be read or written now. The gateway's log has the reason.")

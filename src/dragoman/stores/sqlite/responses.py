@@ -1,15 +1,11 @@
-"""The tables of an archive, and what keeps them within their limits.
-
-An archive in a file: SQLite.
-"""
+"""A `ResponseStore` in an SQLite file."""
 
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import structlog
 
@@ -17,7 +13,7 @@ from dragoman.core.errors import StoreFailed
 from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, ResponseStoreLimits, StoredEntry
 from dragoman.stores.sqlite.database import Database
 
-ARCHIVE = (
+_MIGRATIONS = (
     (
         """
         CREATE TABLE entries (
@@ -47,7 +43,7 @@ ARCHIVE = (
             PRIMARY KEY (id, number)
         ) STRICT, WITHOUT ROWID
         """,
-        # Counted as they come and go: a sum over all entries with each new one would be slow.
+        # Counted by triggers: a sum over all entries for each new one would be slow.
         "CREATE TABLE totals (entries INTEGER NOT NULL, size INTEGER NOT NULL) STRICT",
         "INSERT INTO totals VALUES (0, 0)",
         """
@@ -72,30 +68,6 @@ ARCHIVE = (
         """,
     ),
 )
-"""The versions of the file."""
-
-_LEAF = "NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.parent = entries.id)"
-_IDLE = "(lease IS NULL OR lease <= :now)"
-
-
-def expire(db: sqlite3.Connection, now: float) -> None:
-    """Delete what is too old or was deleted, as far as nothing goes on from it."""
-    asked = f"DELETE FROM entries WHERE until <= :now AND {_IDLE} AND {_LEAF}"  # noqa: S608 - constants
-    while db.execute(asked, {"now": now}).rowcount:
-        pass  # what it went on from may be free now
-
-
-def shrink(db: sqlite3.Connection, now: float, entries: int, size: int, newest: str) -> None:
-    """Delete until there is not too much, the longest untouched conversation first, from its end."""
-    oldest = f"SELECT id FROM entries WHERE id != :newest AND {_IDLE} AND {_LEAF} ORDER BY place LIMIT 1"  # noqa: S608 - constants
-    while True:
-        count, held = db.execute("SELECT entries, size FROM totals").fetchone()
-        if count <= entries and held <= size:
-            return
-        asked = f"DELETE FROM entries WHERE id = ({oldest})"  # noqa: S608 - constants
-        if not db.execute(asked, {"now": now, "newest": newest}).rowcount:
-            return
-
 
 _FIELDS = "id, owner, kind, model, created, parent, labels, body"
 _CHAIN = f"""
@@ -106,102 +78,84 @@ WITH RECURSIVE chain(id, depth) AS (
 )
 SELECT {_FIELDS} FROM chain JOIN entries USING (id) ORDER BY depth DESC
 """  # noqa: S608 - constants
+_HAS_NO_CHILD = "NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.parent = entries.id)"
+_HAS_NO_LEASE = "(lease IS NULL OR lease <= :now)"
 
 _Row: TypeAlias = tuple[str, str, str, str, int, str | None, str, bytes]
-_T = TypeVar("_T")
 
 log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteResponseStore:
-    """An archive of one machine; several processes may share its file, which is readable by its owner alone.
+    """A `ResponseStore` of one machine. Several processes may share its file.
 
     Args:
-        path: The file.
-        limits: How much is kept.
+        path: The file, readable by its owner only.
+        limits: How much is stored, and for how long.
         clock: Seconds since 1970.
     """
 
     def __init__(
         self, path: Path, limits: ResponseStoreLimits | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database = Database(path, ARCHIVE)
+        self._database = Database(path, _MIGRATIONS, _failed)
         self._limits = limits or ResponseStoreLimits()
         self._clock = clock
 
     async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
-        """See `Archive.add`."""
-        await self._write(lambda db: self._add(db, entry, holder))
+        """See `ResponseStore.add`."""
+        await self._database.write(lambda db: self._add(db, entry, holder))
 
     async def get(self, owner: str, id_: str) -> FoundEntry | None:
-        """See `Archive.get`."""
-        return await self._read(lambda db: self._get(db, owner, id_))
+        """See `ResponseStore.get`."""
+        return await self._database.read(lambda db: self._get(db, owner, id_))
 
     async def chain(self, owner: str, id_: str) -> Sequence[StoredEntry]:
-        """See `Archive.chain`."""
-        asked = (id_, owner, self._clock())
-        return await self._read(lambda db: [_entry(row) for row in db.execute(_CHAIN, asked).fetchall()])
+        """See `ResponseStore.chain`."""
+        values = (id_, owner, self._clock())
+        return await self._database.read(lambda db: [_entry(row) for row in db.execute(_CHAIN, values).fetchall()])
 
     async def page(self, owner: str, query: EntryQuery) -> EntryPage | None:
-        """See `Archive.page`."""
-        return await self._read(lambda db: self._page(db, owner, query))
+        """See `ResponseStore.page`."""
+        return await self._database.read(lambda db: self._page(db, owner, query))
 
     async def update(self, entry: StoredEntry) -> bool:
-        """See `Archive.update`."""
-        asked = "UPDATE entries SET labels = ?, body = ? WHERE id = ? AND owner = ? AND until > ?"
+        """See `ResponseStore.update`."""
+        sql = "UPDATE entries SET labels = ?, body = ? WHERE id = ? AND owner = ? AND until > ?"
         values = (json.dumps(dict(entry.metadata)), entry.body, entry.id, entry.owner, self._clock())
-        return bool(await self._write(lambda db: db.execute(asked, values).rowcount))
+        return bool(await self._database.write(lambda db: db.execute(sql, values).rowcount))
 
     async def delete(self, owner: str, id_: str) -> bool:
-        """See `Archive.delete`."""
-        return await self._write(lambda db: self._delete(db, owner, id_))
+        """See `ResponseStore.delete`."""
+        return await self._database.write(lambda db: self._delete(db, owner, id_))
 
     async def renew(self, holder: str) -> frozenset[str]:
-        """See `Archive.renew`."""
-        asked = "UPDATE entries SET lease = ? WHERE holder = ? RETURNING id"
+        """See `ResponseStore.renew`."""
+        sql = "UPDATE entries SET lease = ? WHERE holder = ? RETURNING id"
         values = (self._clock() + self._limits.lease, holder)
-        return await self._write(lambda db: frozenset(id_ for (id_,) in db.execute(asked, values).fetchall()))
+        return await self._database.write(lambda db: frozenset(id_ for (id_,) in db.execute(sql, values).fetchall()))
 
     async def finish(self, id_: str, body: bytes) -> bool:
-        """See `Archive.finish`."""
-        asked = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
-        return bool(await self._write(lambda db: db.execute(asked, (body, id_)).rowcount))
+        """See `ResponseStore.finish`."""
+        sql = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
+        return bool(await self._database.write(lambda db: db.execute(sql, (body, id_)).rowcount))
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
-        """See `Archive.append`."""
-        asked = "INSERT OR IGNORE INTO events SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM entries WHERE id = ?)"
+        """See `ResponseStore.append`."""
+        sql = "INSERT OR IGNORE INTO events SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM entries WHERE id = ?)"
         rows = [(id_, number, data, id_) for number, data in enumerate(events, first)]
-        await self._write(lambda db: db.executemany(asked, rows).close())
+        await self._database.write(lambda db: db.executemany(sql, rows).close())
 
     async def events(self, id_: str, first: int) -> Sequence[bytes]:
-        """See `Archive.events`."""
-        asked = "SELECT data FROM events WHERE id = ? AND number >= ? ORDER BY number"
-        return await self._read(lambda db: [data for (data,) in db.execute(asked, (id_, first)).fetchall()])
+        """See `ResponseStore.events`."""
+        sql = "SELECT data FROM events WHERE id = ? AND number >= ? ORDER BY number"
+        return await self._database.read(lambda db: [data for (data,) in db.execute(sql, (id_, first)).fetchall()])
 
     async def aclose(self) -> None:
-        """See `Archive.aclose`."""
+        """See `ResponseStore.aclose`."""
         await self._database.aclose()
 
-    async def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with self._failures():
-            return await self._database.read(work)
-
-    async def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with self._failures():
-            return await self._database.write(work)
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            log.error("archive.broke", path=str(self._database.path), error=str(error))  # noqa: TRY400 - said to clients
-            raise StoreFailed(
-                "What is kept cannot be read or written now; the gateway's log says why. Ask with `store: false` to "
-                "go without.",
-            ) from error
-
-    # In the thread.
+    # The rest runs in the thread of the database.
 
     def _add(self, db: sqlite3.Connection, entry: StoredEntry, holder: str | None) -> None:
         now = self._clock()
@@ -209,25 +163,38 @@ class SQLiteResponseStore:
         lease = now + self._limits.lease if holder else None
         more = (json.dumps(dict(entry.metadata)), now + self._limits.ttl, holder, lease, entry.body)
         db.execute("INSERT OR IGNORE INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *more))
-        expire(db, now)
-        shrink(db, now, self._limits.entries, self._limits.size, entry.id)
+        _delete_expired(db, now)
+        self._delete_excess(db, now, entry.id)
+
+    def _delete_excess(self, db: sqlite3.Connection, now: float, newest: str) -> None:
+        """Delete entries until the store is within its limits: the end of the oldest conversation first."""
+        oldest = (
+            f"SELECT id FROM entries WHERE id != :newest AND {_HAS_NO_LEASE} AND {_HAS_NO_CHILD} ORDER BY place LIMIT 1"  # noqa: S608 - constants
+        )
+        while True:
+            count, size = db.execute("SELECT entries, size FROM totals").fetchone()
+            if count <= self._limits.entries and size <= self._limits.size:
+                return
+            sql = f"DELETE FROM entries WHERE id = ({oldest})"  # noqa: S608 - constants
+            if not db.execute(sql, {"now": now, "newest": newest}).rowcount:
+                return
 
     def _get(self, db: sqlite3.Connection, owner: str, id_: str) -> FoundEntry | None:
         now = self._clock()
-        asked = f"SELECT {_FIELDS}, lease FROM entries WHERE id = ? AND owner = ? AND until > ?"  # noqa: S608 - constant
-        row = db.execute(asked, (id_, owner, now)).fetchone()
+        sql = f"SELECT {_FIELDS}, lease FROM entries WHERE id = ? AND owner = ? AND until > ?"  # noqa: S608 - constant
+        row = db.execute(sql, (id_, owner, now)).fetchone()
         if row is None:
             return None
         *fields, lease = row
-        held = lease is not None
-        return FoundEntry(_entry(tuple(fields)), pending=held and lease > now, abandoned=held and lease <= now)
+        leased = lease is not None
+        return FoundEntry(_entry(tuple(fields)), pending=leased and lease > now, abandoned=leased and lease <= now)
 
     def _page(self, db: sqlite3.Connection, owner: str, query: EntryQuery) -> EntryPage | None:
         now = self._clock()
         where, values = ["owner = ?", "kind = ?", "until > ?", "holder IS NULL"], [owner, query.kind, now]
         if query.after is not None:
-            place = "SELECT place FROM entries WHERE id = ? AND owner = ? AND kind = ? AND until > ?"
-            found = db.execute(place, (query.after, owner, query.kind, now)).fetchone()
+            sql = "SELECT place FROM entries WHERE id = ? AND owner = ? AND kind = ? AND until > ?"
+            found = db.execute(sql, (query.after, owner, query.kind, now)).fetchone()
             if found is None:
                 return None
             where.append("place > ?" if query.order == "asc" else "place < ?")
@@ -238,16 +205,23 @@ class SQLiteResponseStore:
         for key, value in query.metadata.items():
             where.append("EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)")
             values += [key, value]
-        asked = f"SELECT {_FIELDS} FROM entries WHERE {' AND '.join(where)} ORDER BY place {query.order} LIMIT ?"  # noqa: S608 - constants
-        rows = db.execute(asked, (*values, query.limit + 1)).fetchall()
+        sql = f"SELECT {_FIELDS} FROM entries WHERE {' AND '.join(where)} ORDER BY place {query.order} LIMIT ?"  # noqa: S608 - constants
+        rows = db.execute(sql, (*values, query.limit + 1)).fetchall()
         return EntryPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
 
     def _delete(self, db: sqlite3.Connection, owner: str, id_: str) -> bool:
         now = self._clock()
-        asked = "UPDATE entries SET until = 0, holder = NULL, lease = NULL WHERE id = ? AND owner = ? AND until > ?"
-        done = db.execute(asked, (id_, owner, now)).rowcount
-        expire(db, now)
-        return bool(done)
+        sql = "UPDATE entries SET until = 0, holder = NULL, lease = NULL WHERE id = ? AND owner = ? AND until > ?"
+        deleted = db.execute(sql, (id_, owner, now)).rowcount
+        _delete_expired(db, now)
+        return bool(deleted)
+
+
+def _delete_expired(db: sqlite3.Connection, now: float) -> None:
+    """Delete entries that are too old or were deleted, unless a later entry continues them."""
+    sql = f"DELETE FROM entries WHERE until <= :now AND {_HAS_NO_LEASE} AND {_HAS_NO_CHILD}"  # noqa: S608 - constants
+    while db.execute(sql, {"now": now}).rowcount:
+        pass  # Their parents may have no child now.
 
 
 def _entry(row: _Row) -> StoredEntry:
@@ -261,4 +235,12 @@ def _entry(row: _Row) -> StoredEntry:
         parent=parent,
         metadata=json.loads(labels),
         body=body,
+    )
+
+
+def _failed(path: Path, error: Exception) -> StoreFailed:
+    log.error("archive.broke", path=str(path), error=str(error))
+    return StoreFailed(
+        "Stored responses cannot be read or written now. The gateway's log has the reason. Send `store: false` to go "
+        "without storage."
     )

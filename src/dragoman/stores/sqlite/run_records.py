@@ -1,10 +1,10 @@
-"""Records of runs in a file: SQLite. What was asked and answered is sealed."""
+"""A `RunStore` in an SQLite file. Prompts and responses are encrypted."""
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from dragoman.stores.sqlite.database import Database
 
 _MIGRATIONS = (
     (
-        # What is filtered by has a column; the rest is one value, which costs less to write.
+        # Fields that are filtered by have a column. The others are one value, which is cheaper to write.
         """
         CREATE TABLE runs (
             place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,8 +41,8 @@ _MIGRATIONS = (
     ),
 )
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ROWS = 100
-"""Records that one statement writes. With one for each, the thread would wait for the interpreter's lock as often."""
+_ROWS_PER_STATEMENT = 100
+"""With one statement for each row the thread would wait for the interpreter's lock that often."""
 _SAVE = """
 INSERT INTO runs (id, status, model, client, created, error, owner, rest, said) VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error, owner = excluded.owner,
@@ -50,7 +50,8 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
 """
 _IS_OPEN = "status IN ('queued', 'running')"
 _FIELDS = "id, status, model, client, created, error, rest"
-_MOST_SAID = 2**20
+_MAX_CONTENT_BYTES = 2**20
+"""Of a prompt or response that is stored with a record."""
 
 _Row: TypeAlias = tuple[str, str, str, str, float, str | None, bytes]
 
@@ -58,7 +59,7 @@ log = structlog.get_logger("dragoman.stores")
 
 
 class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What has no column."""
+    """The fields that have no column."""
 
     request: str | None = None
     path: str | None = None
@@ -71,57 +72,56 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SQLiteRunStore:
-    """Records of one machine's runs; several processes may share the file, which is readable by its owner alone.
+    """A `RunStore` of one machine. Several processes may share the file.
+
+    A row names the process that wrote it. An open run whose process is gone is read as failed, and the next `save`
+    stores that.
 
     Args:
-        path: The file; the key of what was said lies beside it.
-        ttl: Seconds that a record is kept.
-        entries: The most records; past it the oldest go.
+        path: The file, readable by its owner only. The key of prompts and responses is in a file of the same name with
+            the suffix `.key`.
+        ttl: Seconds that a record is stored.
+        entries: The maximum number of records. When it is exceeded, the oldest are deleted.
         clock: Seconds since 1970.
     """
 
     def __init__(self, path: Path, *, ttl: float, entries: int, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(path, _MIGRATIONS)
+        self._database = Database(path, _MIGRATIONS, _failed)
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
-        self._owner = str(ProcessIdentity.ours())
-        self._made_seal: Cipher | None = None
+        self._process = str(ProcessIdentity.ours())
 
     async def save(self, records: Sequence[RunRecord]) -> None:
         """See `RunStore.save`."""
-        with self._told():
-            await self._database.write(lambda db: self._save(db, records))
+        await self._database.write(lambda db: self._save(db, records))
 
     async def get(self, id_: str) -> RunRecord | None:
         """See `RunStore.get`."""
-        with self._told():
-            return await self._database.write(lambda db: self._get(db, id_))
+        return await self._database.read(lambda db: self._get(db, id_))
 
     async def page(self, query: RunQuery) -> RunPage | None:
         """See `RunStore.page`."""
-        with self._told():
-            return await self._database.write(lambda db: self._page(db, query))
+        return await self._database.read(lambda db: self._page(db, query))
 
     async def aclose(self) -> None:
         """See `RunStore.aclose`."""
         await self._database.aclose()
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            log.warning("runs.store_broke", path=str(self._database.path), error=str(error))
-            raise StoreFailed("The records of runs cannot be used now. The gateway's log says why.") from error
+    # The rest runs in the thread of the database.
 
-    # In the thread.
+    @cached_property
+    def _cipher(self) -> Cipher:
+        return Cipher.of_file(self._database.path.with_suffix(".key"))
 
     def _save(self, db: sqlite3.Connection, records: Sequence[RunRecord]) -> None:
-        for first in range(0, len(records), _ROWS):
-            rows = [self._row(record) for record in records[first : first + _ROWS]]
-            saving = _SAVE.format(rows=", ".join([_ROW] * len(rows)))
-            db.execute(saving, list(chain.from_iterable(rows))).close()
+        for first in range(0, len(records), _ROWS_PER_STATEMENT):
+            rows = [self._row(record) for record in records[first : first + _ROWS_PER_STATEMENT]]
+            sql = _SAVE.format(rows=", ".join([_ROW] * len(rows)))
+            db.execute(sql, list(chain.from_iterable(rows))).close()
+        for process in self._ended_processes(db):
+            sql = f"UPDATE runs SET status = 'failed', error = ? WHERE owner = ? AND {_IS_OPEN}"  # noqa: S608 - constant
+            db.execute(sql, (INTERRUPTED, process)).close()
         db.execute("DELETE FROM runs WHERE created < ?", (self._clock() - self._ttl,)).close()
         newest = "(SELECT max(place) FROM runs)"
         db.execute(f"DELETE FROM runs WHERE place <= {newest} - ?", (self._entries,)).close()  # noqa: S608 - constant
@@ -137,68 +137,64 @@ class SQLiteRunStore:
             record.usage,
             record.reason,
         )
-        fixed = (record.id, record.status, record.model, record.client, record.created, record.error, self._owner)
-        return (*fixed, msgspec.json.encode(rest), self._sealed(record))
+        columns = (record.id, record.status, record.model, record.client, record.created, record.error, self._process)
+        return (*columns, msgspec.json.encode(rest), self._encrypted_content(record))
+
+    def _encrypted_content(self, record: RunRecord) -> bytes | None:
+        if record.prompt is None and record.response is None:
+            return None
+        content = msgspec.json.encode([_limited(record.prompt), _limited(record.response)])
+        return self._cipher.encrypt(content, record.id)
 
     def _get(self, db: sqlite3.Connection, id_: str) -> RunRecord | None:
-        _interrupt(db, self._owner)
-        row = db.execute(f"SELECT {_FIELDS}, said FROM runs WHERE id = ?", (id_,)).fetchone()  # noqa: S608 - constant
+        table, values = _current_runs(self._ended_processes(db))
+        row = db.execute(f"SELECT {_FIELDS}, said FROM {table} WHERE id = ?", (*values, id_)).fetchone()  # noqa: S608 - constants
         if row is None:
             return None
-        asked, answered = self._opened(id_, row[-1])
-        return replace(_record(row[:-1]), prompt=asked, response=answered)
+        *columns, encrypted = row
+        content = self._cipher.decrypt(encrypted, id_) if encrypted else None
+        prompt, response = msgspec.json.decode(content) if content else (None, None)
+        return replace(_record(tuple(columns)), prompt=prompt, response=response)
 
     def _page(self, db: sqlite3.Connection, query: RunQuery) -> RunPage | None:
-        _interrupt(db, self._owner)
-        conditions, values = _conditions(query)
+        table, values = _current_runs(self._ended_processes(db))
+        conditions: list[str] = []
+        if query.statuses:
+            conditions.append(f"status IN ({','.join('?' * len(query.statuses))})")
+            values += query.statuses
+        filters = (("instr(model, ?) > 0", query.model), ("client = ?", query.client), ("created >= ?", query.since))
+        for condition, value in filters:
+            if value is not None:
+                conditions.append(condition)
+                values.append(value)
         if query.after is not None:
             place = db.execute("SELECT place FROM runs WHERE id = ?", (query.after,)).fetchone()
             if place is None:
                 return None
-            conditions, values = [*conditions, "place < ?"], [*values, *place]
-        wanted = " AND ".join(conditions) or "true"
-        asked = f"SELECT {_FIELDS} FROM runs WHERE {wanted} ORDER BY place DESC LIMIT ?"  # noqa: S608 - constants and question marks
-        rows: list[_Row] = db.execute(asked, (*values, query.limit + 1)).fetchall()
+            conditions.append("place < ?")
+            values += place
+        where = " AND ".join(conditions) or "true"
+        sql = f"SELECT {_FIELDS} FROM {table} WHERE {where} ORDER BY place DESC LIMIT ?"  # noqa: S608 - constants and question marks
+        rows: list[_Row] = db.execute(sql, (*values, query.limit + 1)).fetchall()
         return RunPage([_record(row) for row in rows[: query.limit]], len(rows) > query.limit)
 
-    def _sealed(self, record: RunRecord) -> bytes | None:
-        if record.prompt is None and record.response is None:
-            return None
-        said = msgspec.json.encode([_within(record.prompt), _within(record.response)])
-        return self._seal().encrypt(said, record.id)
-
-    def _opened(self, id_: str, sealed: bytes | None) -> tuple[JSONObject | None, JSONObject | None]:
-        said = self._seal().decrypt(sealed, id_) if sealed else None
-        asked, answered = msgspec.json.decode(said) if said else (None, None)
-        return asked, answered
-
-    def _seal(self) -> Cipher:
-        if self._made_seal is None:
-            self._made_seal = Cipher.of_file(self._database.path.with_suffix(".key"))
-        return self._made_seal
+    def _ended_processes(self, db: sqlite3.Connection) -> list[str]:
+        """Return the processes that are gone and left runs open."""
+        sql = f"SELECT DISTINCT owner FROM runs WHERE {_IS_OPEN} AND owner != ?"  # noqa: S608 - constant
+        rows = db.execute(sql, (self._process,)).fetchall()
+        return [process for (process,) in rows if ProcessIdentity.parsed(process).process() is None]
 
 
-def _conditions(query: RunQuery) -> tuple[list[str], list[object]]:
-    conditions: list[str] = []
-    values: list[object] = []
-    if query.statuses:
-        conditions.append(f"status IN ({','.join('?' * len(query.statuses))})")
-        values += query.statuses
-    wanted = (("instr(model, ?) > 0", query.model), ("client = ?", query.client), ("created >= ?", query.since))
-    for condition, value in wanted:
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
-    return conditions, values
-
-
-def _interrupt(db: sqlite3.Connection, owner: str) -> None:
-    """Let runs have failed that were open when their process ended; nobody else will say so."""
-    asked = f"SELECT DISTINCT owner FROM runs WHERE {_IS_OPEN} AND owner != ?"  # noqa: S608 - constant
-    for (other,) in db.execute(asked, (owner,)).fetchall():
-        if ProcessIdentity.parsed(other).process() is None:
-            change = f"UPDATE runs SET status = 'failed', error = ? WHERE owner = ? AND {_IS_OPEN}"  # noqa: S608 - constant
-            db.execute(change, (INTERRUPTED, other)).close()
+def _current_runs(ended: Sequence[str]) -> tuple[str, list[object]]:
+    """Return the runs as a table expression and its values. Open runs of ended processes are failed there."""
+    if not ended:
+        return "runs", []
+    interrupted = f"{_IS_OPEN} AND owner IN ({','.join('?' * len(ended))})"
+    table = (
+        f"(SELECT place, id, iif({interrupted}, 'failed', status) AS status, model, client, created,"  # noqa: S608 - constants and question marks
+        f" iif({interrupted}, ?, error) AS error, rest, said FROM runs)"
+    )
+    return table, [*ended, *ended, INTERRUPTED]
 
 
 def _record(row: _Row) -> RunRecord:
@@ -207,7 +203,12 @@ def _record(row: _Row) -> RunRecord:
     return RunRecord(id=id_, status=status, model=model, client=client, created=created, error=error, **others)
 
 
-def _within(said: JSONObject | None) -> object:
-    """What was said, if it is not too large to be kept beside a record."""
-    encoded = msgspec.json.encode(said)
-    return msgspec.Raw(encoded) if len(encoded) <= _MOST_SAID else {"omitted_bytes": len(encoded)}
+def _limited(content: JSONObject | None) -> object:
+    """Return the content as JSON, or only its size if it is too large to store."""
+    encoded = msgspec.json.encode(content)
+    return msgspec.Raw(encoded) if len(encoded) <= _MAX_CONTENT_BYTES else {"omitted_bytes": len(encoded)}
+
+
+def _failed(path: Path, error: Exception) -> StoreFailed:
+    log.warning("runs.store_broke", path=str(path), error=str(error))
+    return StoreFailed("Run records cannot be read or written now. The gateway's log has the reason.")

@@ -1,10 +1,10 @@
-"""A ledger in a file: SQLite."""
+"""A `SpendingLedger` in an SQLite file."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from dragoman.stores.sqlite.database import Database, Work
+from dragoman.stores.sqlite.database import Database
 
 _TABLE = """
 CREATE TABLE spent (name TEXT NOT NULL, day TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (name, day))
@@ -18,41 +18,35 @@ _ADD = (
 
 
 class SQLiteSpendingLedger:
-    """A ledger of one machine; several processes may share its file.
+    """A `SpendingLedger` of one machine. Several processes may share its file.
 
     Args:
-        path: The file, readable by its owner alone.
+        path: The file, readable by its owner only.
     """
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, _MIGRATIONS)
 
     async def spent(self, name: str, day: str) -> int:
-        """See `Ledger.spent`."""
+        """See `SpendingLedger.spent`."""
 
-        def look(connection: sqlite3.Connection) -> int:
+        def select(db: sqlite3.Connection) -> int:
             query = "SELECT amount FROM spent WHERE name = ? AND day = ?"
-            with closing(connection.execute(query, (name, day))) as cursor:
+            with closing(db.execute(query, (name, day))) as cursor:
                 row = cursor.fetchone()
             return int(row[0]) if row else 0
 
-        return await self._done(look, write=False)
+        return await self._database.read(select)
 
     async def add(self, name: str, day: str, amount: int) -> int:
-        """See `Ledger.add`."""
+        """See `SpendingLedger.add`."""
 
-        def add(connection: sqlite3.Connection) -> int:
-            with closing(connection.execute(_ADD, (name, day, amount))) as cursor:
+        def insert(db: sqlite3.Connection) -> int:
+            with closing(db.execute(_ADD, (name, day, amount))) as cursor:
                 return int(cursor.fetchone()[0])
 
-        return await self._done(add, write=True)
+        return await self._database.write(insert)
 
     async def aclose(self) -> None:
-        """See `Ledger.aclose`."""
+        """See `SpendingLedger.aclose`."""
         await self._database.aclose()
-
-    async def _done(self, work: "Work[int]", *, write: bool) -> int:
-        try:
-            return await (self._database.write(work) if write else self._database.read(work))
-        except sqlite3.Error as error:
-            raise OSError(f"{self._database.path}: {error}") from error

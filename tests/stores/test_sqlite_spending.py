@@ -1,4 +1,4 @@
-"""The ledger of what was spent, in a file."""
+"""The spending ledger in an SQLite file."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.core.errors import StoreFailed
 from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
 
 DAY = "2026-11-24"
@@ -13,14 +14,14 @@ DAY = "2026-11-24"
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[SQLiteSpendingLedger]:
-    """An empty one."""
+    """Open an empty ledger."""
     made = SQLiteSpendingLedger(tmp_path / "budgets.db")
     yield made
     await made.aclose()
 
 
 async def test_sums_are_by_name_and_day(ledger: SQLiteSpendingLedger) -> None:
-    """Exact, also where floats would not be."""
+    """Exact, also for amounts that a float cannot hold."""
     assert await ledger.spent("one", DAY) == 0
     assert await ledger.add("one", DAY, 10**15 + 1) == 10**15 + 1
     assert await ledger.add("one", DAY, 1) == 10**15 + 2
@@ -29,21 +30,21 @@ async def test_sums_are_by_name_and_day(ledger: SQLiteSpendingLedger) -> None:
     assert await ledger.spent("one", DAY) == 10**15 + 2
 
 
-async def test_two_processes_add_to_one_file(ledger: SQLiteSpendingLedger, tmp_path: Path) -> None:
-    """Nothing of either is lost, and each is told the sum of both."""
+async def test_two_ledgers_add_to_one_file(ledger: SQLiteSpendingLedger, tmp_path: Path) -> None:
+    """No amount is lost, and each ledger returns the sum of both."""
     other = SQLiteSpendingLedger(tmp_path / "budgets.db")
     await asyncio.gather(*(book.add("one", DAY, 3) for book in (ledger, other) for _ in range(20)))
     assert await ledger.spent("one", DAY) == await other.spent("one", DAY) == 120
     await other.aclose()
 
 
-async def test_a_file_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
-    """By its name."""
+async def test_a_damaged_file_raises_store_failed(tmp_path: Path) -> None:
+    """The text names the file: it is for the log."""
     path = tmp_path / "budgets.db"
-    path.write_bytes(b"this is no database, and long enough to be seen as none" * 10)
+    path.write_bytes(b"this is not a database, but long enough to be read as one" * 10)
     broken = SQLiteSpendingLedger(path)
-    with pytest.raises(OSError, match=r"budgets\.db"):
+    with pytest.raises(StoreFailed, match=r"budgets\.db"):
         await broken.add("one", DAY, 1)
-    with pytest.raises(OSError, match=r"budgets\.db"):
+    with pytest.raises(StoreFailed, match=r"budgets\.db"):
         await broken.spent("one", DAY)
     await broken.aclose()

@@ -1,4 +1,4 @@
-"""The archive in a file: the suite of all archives, and what is SQLite's own."""
+"""The response store in an SQLite file: the suite of all response stores, files and errors."""
 
 import stat
 from collections.abc import AsyncIterator
@@ -16,36 +16,36 @@ from dragoman.testing.stored_responses import ResponseStoreSuite, entry
 
 @asynccontextmanager
 async def opened(where: Path, limits: ResponseStoreLimits, clock: Clock) -> AsyncIterator[SQLiteResponseStore]:
-    """An archive that is closed at the end."""
-    archive = SQLiteResponseStore(where / "sub" / "archive.db", limits, clock=clock)
+    """Open a store, and close it at the end."""
+    store = SQLiteResponseStore(where / "sub" / "responses.db", limits, clock=clock)
     try:
-        yield archive
+        yield store
     finally:
-        await archive.aclose()
+        await store.aclose()
 
 
-class TestSQLiteArchive(ResponseStoreSuite):
+class TestSQLiteResponses(ResponseStoreSuite):
     """The suite."""
 
     def opened(
         self, where: Path, limits: ResponseStoreLimits, clock: Clock
     ) -> AbstractAsyncContextManager[ResponseStore]:
-        """A file in the folder."""
+        """Open a file in the directory."""
         return opened(where, limits, clock)
 
 
-async def test_its_files_are_the_owners_alone(tmp_path: Path) -> None:
-    """Whatever SQLite puts beside them."""
-    async with opened(tmp_path, ResponseStoreLimits(), Clock()) as archive:
-        await archive.add(entry("a"))
+async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    """Including the files that SQLite adds."""
+    async with opened(tmp_path, ResponseStoreLimits(), Clock()) as store:
+        await store.add(entry("a"))
         assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "sub").iterdir()} == {0o600}
 
 
-async def test_trouble_with_the_file_is_told(tmp_path: Path) -> None:
-    """With what to do meanwhile, and nothing of paths."""
+async def test_a_damaged_file_raises_store_failed(tmp_path: Path) -> None:
+    """The text says what to do meanwhile, and names no path."""
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "archive.db").write_bytes(b"this is no database, but long enough to be looked at as one" * 20)
-    async with opened(tmp_path, ResponseStoreLimits(), Clock()) as archive:
+    (tmp_path / "sub" / "responses.db").write_bytes(b"this is not a database, but long enough to be read as one" * 20)
+    async with opened(tmp_path, ResponseStoreLimits(), Clock()) as store:
         with pytest.raises(StoreFailed, match="store: false") as failure:
-            await archive.add(entry("a"))
+            await store.add(entry("a"))
     assert str(tmp_path) not in failure.value.message
