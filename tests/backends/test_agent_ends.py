@@ -12,7 +12,7 @@ from gateways import Watched, soon
 
 from dragoman.backends.claude_code.agent.process_cleanup import MARK, end_descendants
 from dragoman.backends.claude_code.agent.workspace import FOLDER, AgentWorkspace
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import remove_stale_files
 from dragoman.backends.shared.process_guard import Guard
 from dragoman.core.events import Event
@@ -87,7 +87,7 @@ async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None
     guard = Guard(f"{MARK}=here/")
     await guard.start()
     commands = [
-        await Process.spawn(
+        await ChildProcess.spawn(
             ["/bin/sh", "-c", "exec sleep 3600"], env={MARK: mark, "PATH": "/usr/bin:/bin"}, cwd=tmp_path
         )
         for mark in ("here/run", "elsewhere/run")
@@ -105,7 +105,7 @@ async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None
 async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
     """Those of another run go on."""
     ours, theirs = [
-        await Process.spawn(
+        await ChildProcess.spawn(
             ["/bin/sh", "-c", "exec sleep 3600"], env={MARK: mark, "PATH": "/usr/bin:/bin"}, cwd=tmp_path
         )
         for mark in ("here/a", "here/ab")

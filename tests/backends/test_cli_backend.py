@@ -12,6 +12,7 @@ import pytest
 from cli_harness import command_line, stand_in
 from gateways import Watched, soon
 from runtime_harness import assistant, text, user, without_marks
+from unexpected_frames import UNEXPECTED
 
 from dragoman.backends.claude_cli.output import Outputs
 from dragoman.backends.claude_cli.process import flags_in
@@ -146,6 +147,17 @@ async def test_what_goes_wrong_is_one_clear_error(
         out, err = sorted(harness.files, key=lambda path: path.suffix, reverse=True)
         assert (out.suffix, err.suffix) == (".stdout", ".stderr")
         assert out.stat().st_mode & 0o777 == 0o600
+
+
+@UNEXPECTED
+async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: object) -> None:
+    """The run does not wait for the silence limit, and the process is gone."""
+    program = f"echo {shlex.quote(json.dumps(frame))}; exec sleep 3600"
+    async with command_line(tmp_path, command=stand_in(tmp_path, program, STREAMED)) as harness:
+        with pytest.raises(UpstreamFailed, match="process failed") as caught:
+            await soon(harness.ask([user("Hi")]))
+        assert caught.value.code == "runtime_failed"
+        assert harness.backend.status()["processes"] == {"all": 0}
 
 
 @pytest.mark.parametrize("help_text", ["exit 1", "echo some other program", "exec sleep 0"])

@@ -9,7 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from gateways import soon
 from runtime_harness import Runtime, assistant, is_alive, message_events, runtime, user
+from unexpected_frames import UNEXPECTED, scripted_runtime
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, Event, MessageStop, Restarted, Retrying
@@ -224,6 +226,51 @@ async def test_a_program_that_is_no_runtime_is_a_clear_error(tmp_path: Path, pro
         with pytest.raises((errors.UpstreamFailed, errors.TimedOut), match=words):
             await harness.ask([user("One")])
         await asyncio.gather(*(session.exited for session in harness.backend._sessions))
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
+
+
+@UNEXPECTED
+async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: object) -> None:
+    """The run does not wait for the silence limit, and the process is discarded."""
+    async with runtime(tmp_path, command=scripted_runtime(tmp_path, frame)) as harness:
+        with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
+            await soon(harness.ask([user("One")]))
+        assert caught.value.code == "runtime_failed"
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "control_response"},
+        {"type": "control_response", "response": "yes"},
+        {"type": "control_request"},
+        {"type": "control_request", "request_id": "1", "request": {"subtype": "mcp_message"}},
+        {"type": "control_request", "request_id": "1", "request": {"subtype": "mcp_message", "message": []}},
+        {
+            "type": "control_request",
+            "request_id": "1",
+            "request": {"subtype": "mcp_message", "message": {"id": 1, "method": "tools/call", "params": {}}},
+        },
+    ],
+    ids=lambda frame: str(frame)[:70],
+)
+async def test_an_unexpected_control_frame_fails_the_run_at_once(tmp_path: Path, frame: object) -> None:
+    """The same for what the runtime asks of the gateway, and for what it answers."""
+    async with runtime(tmp_path, command=scripted_runtime(tmp_path, frame)) as harness:
+        with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
+            await soon(harness.ask([user("One")]))
+        assert caught.value.code == "runtime_failed"
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
+
+
+async def test_an_unexpected_frame_during_replay_fails_the_run_at_once(tmp_path: Path) -> None:
+    """Earlier messages are appended before the request is sent: a failure there does not wait for a timeout either."""
+    command = scripted_runtime(tmp_path, {"type": "control_response"})
+    async with runtime(tmp_path, command=command) as harness:
+        with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
+            await soon(harness.ask([user("One"), assistant("Two"), user("Three")]))
+        assert caught.value.code == "runtime_failed"
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from dragoman.backends.claude_code.session import Session
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 
 
 async def test_a_message_that_is_taken_while_its_run_is_cancelled_does_no_harm(tmp_path: Path) -> None:
     """The process may answer between the cancellation and the end of the run."""
-    process = await Process.spawn(["/bin/sh", "-c", "read line; read another"], env={}, cwd=tmp_path)
+    process = await ChildProcess.spawn(["/bin/sh", "-c", "read line; read another"], env={}, cwd=tmp_path)
     session = Session(process, silence=10)
     appending = asyncio.create_task(session.append([[{"type": "user"}]]))
     await asyncio.sleep(0)

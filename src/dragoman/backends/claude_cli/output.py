@@ -15,8 +15,8 @@ from typing import cast
 import msgspec
 
 from dragoman.backends.shared.claude_errors import result_error
-from dragoman.backends.shared.message_reader import OutputReader, without_pieces
-from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
+from dragoman.backends.shared.message_reader import OutputReader, block_delta, block_start, block_stop, without_deltas
+from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
 from dragoman.core.redaction import Redactor
 
@@ -56,7 +56,7 @@ class Output:
             frame = msgspec.json.decode(line)
         except msgspec.DecodeError:
             return self._redactor.text(line.decode(errors="replace")).encode()
-        return msgspec.json.encode(self._redactor.data(without_pieces(frame) if isinstance(frame, dict) else frame))
+        return msgspec.json.encode(self._redactor.data(without_deltas(frame) if isinstance(frame, dict) else frame))
 
 
 class Outputs:
@@ -130,7 +130,7 @@ class WholeAnswer(OutputReader):
             self.fail(result_error(frame, ""))
             return
         yield from self._answer(frame, text)
-        self.outcome = "whole"
+        self.outcome = "complete"
 
     def _answer(self, frame: JSONObject, text: str) -> Iterator[Event]:
         told = cast("JSONObject", frame.get("usage") or {})
@@ -146,11 +146,9 @@ class WholeAnswer(OutputReader):
             "usage": dict(usage),
         }
         yield MessageStart({"type": "message_start", "message": message})
-        block: JSONObject = {"type": "text", "text": ""}
-        yield BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": block})
-        delta: JSONObject = {"type": "text_delta", "text": text}
-        yield BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": delta})
-        yield BlockStop(0, {"type": "content_block_stop", "index": 0})
+        yield block_start(0, {"type": "text", "text": ""})
+        yield block_delta(0, {"type": "text_delta", "text": text})
+        yield block_stop(0)
         ending: JSONObject = {"stop_reason": frame.get("stop_reason") or "end_turn", "stop_sequence": None}
         yield MessageDelta({"type": "message_delta", "delta": ending, "usage": usage})
         yield MessageStop({"type": "message_stop"})

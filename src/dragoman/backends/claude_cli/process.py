@@ -17,7 +17,7 @@ import structlog
 from dragoman.backends.claude_cli.options import ClaudeCliOptions
 from dragoman.backends.claude_cli.output import Output
 from dragoman.backends.claude_cli.request import CliRequest
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import environment
 from dragoman.backends.shared.message_reader import OutputReader
 from dragoman.core.errors import TimedOut, UpstreamFailed
@@ -141,7 +141,7 @@ class CliRun:
         silence: Seconds without a sign of life after which it is given up.
     """
 
-    def __init__(self, process: Process, reader: OutputReader, output: Output | None, silence: float) -> None:
+    def __init__(self, process: ChildProcess, reader: OutputReader, output: Output | None, silence: float) -> None:
         self._process = process
         self._reader = reader
         self._silence = silence
@@ -195,6 +195,6 @@ class CliRun:
 
     def _end(self, reason: str) -> None:
         if self._reader.outcome == "open":
-            log.warning("cli.ended", pid=self.pid, reason=reason, stderr=self._process.complaints)
-        self._reader.broke(reason)
+            log.warning("cli.ended", pid=self.pid, reason=reason, stderr=self._process.stderr_tail)
+        self._reader.process_failed(reason)
         self._news.set()

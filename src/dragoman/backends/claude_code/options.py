@@ -9,8 +9,8 @@ from pathlib import Path
 import structlog
 
 from dragoman.backends.claude_code.agent.rules import AgentRules
-from dragoman.backends.shared.child_process import Process
-from dragoman.backends.shared.message_reader import without_pieces
+from dragoman.backends.shared.child_process import ChildProcess
+from dragoman.backends.shared.message_reader import without_deltas
 from dragoman.core.messages import JSONObject
 
 
@@ -61,18 +61,18 @@ class ClaudeCodeOptions:
 log = structlog.get_logger("dragoman.runtime")
 
 
-def trace_process(process: Process) -> None:
+def trace_process(process: ChildProcess) -> None:
     """Log all that it says from now on. Its reader must have been set before."""
     read = process.on_frame
 
     def read_aloud(frame: JSONObject) -> None:
-        log.debug("runtime.message", level="trace", pid=process.pid, frame=without_pieces(frame))
+        log.debug("runtime.message", level="trace", pid=process.pid, frame=without_deltas(frame))
         read(frame)
 
     process.on_frame = read_aloud
 
 
-def log_start(process: Process, argv: list[str]) -> None:
+def log_start(process: ChildProcess, argv: list[str]) -> None:
     """Log a start, and what the process will write to stderr. Its environment, which holds the key, is not logged."""
     log.debug("runtime.started", pid=process.pid, argv=argv)
-    process.on_complaint = lambda lines: log.debug("runtime.stderr", pid=process.pid, lines=lines)
+    process.on_stderr = lambda lines: log.debug("runtime.stderr", pid=process.pid, lines=lines)

@@ -11,7 +11,7 @@ import structlog
 from dragoman.backends.claude_code.egress_block import EgressBlock
 from dragoman.backends.claude_code.protocol import SERVER_NAME
 from dragoman.backends.claude_code.tools import ToolServer
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.message_reader import MessageReader, OutputReader
 from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.core.events import Event
@@ -37,7 +37,7 @@ class Session:
     """
 
     def __init__(
-        self, process: Process, *, silence: float, base_url: str | None = None, answers: Answers | None = None
+        self, process: ChildProcess, *, silence: float, base_url: str | None = None, answers: Answers | None = None
     ) -> None:
         self._process = process
         self._answers = answers or {}
@@ -163,7 +163,7 @@ class Session:
                 yield self._events.popleft()
             if turn.outcome != "open":
                 break
-            await self._news_or_silence(None if turn.working else self._silence)
+            await self._news_or_silence(None if turn.is_tool_running else self._silence)
         self._turn = None
         if turn.error is not None:
             raise turn.error
@@ -190,7 +190,7 @@ class Session:
 
     def _check(self) -> None:
         if not self.alive:
-            raise _gone(self._process.ended or "it was stopped")
+            raise _gone(self._process.end_reason or "it was stopped")
 
     # Called by the process, in the event loop's own callback.
 
@@ -214,9 +214,9 @@ class Session:
         if turn.outcome == "spent":
             # Before the runtime's next call leaves, some 9 ms from here.
             self._process.kill()
-        elif turn.asks_again:
+        elif turn.is_retrying:
             self._gate.open(self.settings)
-        elif turn.said >= self._limit or turn.astray:
+        elif turn.byte_count >= self._limit or turn.must_not_continue:
             self._gate.close(self.settings)
         if self._events or turn.outcome != "open":
             self._news.set()
@@ -246,7 +246,7 @@ class Session:
         self._process.send({"type": "control_response", "response": {**response, "request_id": number}})
 
     def _end(self, reason: str) -> None:
-        log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.complaints)
+        log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.stderr_tail)
         self._fail(reason)
         self.on_end()
 
@@ -256,7 +256,7 @@ class Session:
                 future.set_exception(_gone(reason))
         self._results.clear()
         if self._turn is not None:
-            self._turn.broke(reason)
+            self._turn.process_failed(reason)
             self._news.set()
 
 

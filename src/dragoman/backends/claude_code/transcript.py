@@ -27,7 +27,7 @@ import psutil
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import locate
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.messages import JSONObject
@@ -139,7 +139,7 @@ class TranscriptSeeds:
         options = replace(self._options, base_url=base_url, config_dir=Path(scratch), retries=0)
         env = protocol.environment(options) | {"CLAUDE_CODE_OAUTH_TOKEN": "none", "HOME": scratch}
         argv = [a for a in protocol.arguments() if a != "--no-session-persistence"]
-        process = await Process.spawn([str(locate(options)), *argv], env=env, cwd=self._work)
+        process = await ChildProcess.spawn([str(locate(options)), *argv], env=env, cwd=self._work)
         session = Session(process, silence=self._options.boot_timeout)
         try:
             await session.begin({"systemPrompt": ""}, [], {"model": model})

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import psutil
 
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.core.errors import UpstreamFailed
 
 
@@ -166,14 +166,14 @@ def prepare(options: Installation) -> Path:
     return work
 
 
-async def launch(options: Installation, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> Process:
+async def launch(options: Installation, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> ChildProcess:
     """Start a process of it.
 
     Raises:
         UpstreamFailed: There is no runtime, or it cannot be started.
     """
     try:
-        return await Process.spawn([str(locate(options)), *arguments], env=env, cwd=cwd)
+        return await ChildProcess.spawn([str(locate(options)), *arguments], env=env, cwd=cwd)
     except OSError as error:
         words = f"The Claude Code runtime cannot be started: {error.strerror}."
         raise UpstreamFailed(words, code="runtime_missing") from error

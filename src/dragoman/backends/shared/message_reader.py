@@ -1,15 +1,18 @@
-"""What the runtime says, as it may be written down.
+"""Readers: from the frames of a Claude Code process to the events of a run. No I/O here.
 
-What all readers of the runtime's frames have in common. No I/O here.
+`OutputReader` is the base of all readers. `MessageReader` reads one API call. Agents and the command that prints one
+`result` have readers of their own.
 
-One turn of the runtime: its frames to the run's events. No I/O here.
+The raw Messages API events inside the `stream_event` frames are the source. The runtime's own `assistant` frames lose
+content, so `MessageReader` reads only failures from them: the runtime reports a failure as a message of the model
+`<synthetic>`.
 
-The raw stream events inside the frames are the source; the runtime's own digest of them (`assistant` frames) is read
-only for failures, which it reports as messages of the model `<synthetic>`.
+A frame with a missing key or a wrong type makes `feed` raise. `ChildProcess` then ends the process, so the run fails.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
 
 from dragoman.backends.shared.claude_errors import result_error
@@ -25,68 +28,68 @@ from dragoman.core.events import (
     Restarted,
     Retrying,
 )
-from dragoman.core.messages import JSONObject
+from dragoman.core.messages import Block, JSONObject
 
+Outcome: TypeAlias = Literal["open", "complete", "parked", "spent", "failed"]
+"""The state of a turn.
 
-def without_pieces(frame: JSONObject) -> JSONObject:
-    """A frame; a piece of an answer by its kind alone, since half a secret would not be known for one."""
-    event = frame.get("event")
-    if not isinstance(event, dict) or event.get("type") != "content_block_delta":
-        return frame
-    delta = cast("JSONObject", event.get("delta") or {})
-    return {"type": frame.get("type"), "event": {**event, "delta": {"type": delta.get("type")}}}
+`complete`: the process can take another turn. `parked`: the process waits for the results of the calls in the response.
+`spent`: the response is complete, but the process must be killed at once.
+"""
 
+_CONTINUED_BY_RUNTIME = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+"""Stop reasons after which the runtime adds a text of its own and calls the API again."""
 
-Outcome: TypeAlias = Literal["open", "whole", "parked", "spent", "failed"]
-"""`whole`: the process may be asked again. `parked`: it waits for the results of the calls in the answer. `spent`: the
-answer is whole, but the process must be killed at once."""
+_TEXT_KEYS: Mapping[object, str] = MappingProxyType(
+    {
+        "text_delta": "text",
+        "thinking_delta": "thinking",
+        "signature_delta": "signature",
+        "input_json_delta": "partial_json",
+    }
+)
 
 
 class OutputReader:
-    """Reads frames from the moment of asking to the end.
+    """Reads the frames of one turn, from the request to the end.
 
     Attributes:
-        outcome: Where it stands.
+        outcome: The state of the turn.
         error: Why it failed.
-        asks_again: Whether the runtime waits to ask the API once more, after a failure that it told of.
-        astray: Whether the runtime will ask the API once more of itself, which it must not.
-        said: Bytes of the answer so far; a token has at least one.
+        is_retrying: Whether the runtime reported a failed API call and is about to call again.
+        must_not_continue: Whether the runtime is about to call the API again when it should not.
+        byte_count: Bytes of the current response so far. A token has at least one byte.
     """
 
     def __init__(self) -> None:
         self.outcome: Outcome = "open"
         self.error: GatewayError | None = None
-        self.asks_again = False
-        self.astray = False
-        self.said = 0
+        self.is_retrying = False
+        self.must_not_continue = False
+        self.byte_count = 0
 
     @property
-    def working(self) -> bool:
-        """Whether the model itself has nothing to do, so that its silence means nothing."""
+    def is_tool_running(self) -> bool:
+        """Whether a tool of the runtime runs, so that silence does not mean a failure."""
         return False
 
     @abstractmethod
     def feed(self, frame: JSONObject) -> Iterator[Event]:
-        """Take the next frame, and yield what it means."""
+        """Take the next frame, and yield its events."""
 
-    def broke(self, reason: str) -> None:
-        """Take note that the process ended, or was silent for too long."""
+    def process_failed(self, reason: str) -> None:
+        """Fail the turn, if it is open: the process ended."""
         if self.outcome == "open":
-            words = f"The Claude Code process failed: {reason}. `dragoman doctor` tries it."
-            self.fail(UpstreamFailed(words, code="runtime_failed"))
+            self.fail(runtime_failed(reason))
 
     def fail(self, error: GatewayError) -> None:
-        """There is no answer, or only the beginning of one."""
+        """End the turn with an error. Events so far remain valid."""
         self.error = error
         self.outcome = "failed"
 
 
-# After these the runtime adds words of its own and calls the API again.
-_RUNTIME_GOES_ON = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
-
-
 class MessageReader(OutputReader):
-    """The reader of one call of the API. It goes astray where the model calls a tool that was not offered.
+    """The reader of one API call.
 
     Args:
         tools: Names of the client's tools, which the client runs.
@@ -95,52 +98,56 @@ class MessageReader(OutputReader):
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
         super().__init__()
         self._tools = tools
-        self._parks = False
         self._start: MessageStart | None = None
-        self._said_something = False
-        self._complete = False
+        self._has_begun = False
+        self._calls_tools = False
+        self._has_stop_reason = False
         self._failure = ""
         self._retry_after: float | None = None
 
     def feed(self, frame: JSONObject) -> Iterator[Event]:
-        """Take the next frame, and yield what it means."""
+        """Take the next frame, and yield its events."""
         if self.outcome != "open":
             return
         match frame.get("type"):
             case "stream_event" if frame.get("parent_tool_use_id") is None:
-                yield from self._stream(cast("JSONObject", frame["event"]))
-            case "assistant":
-                self._listen_for_failure(cast("JSONObject", frame["message"]))
+                yield from self._read_event(cast("JSONObject", frame["event"]))
+            case "assistant" if not self._has_stop_reason:
+                self._failure = failure_in(_object(frame, "message")) or self._failure
             case "system" if frame.get("subtype") == "api_retry":
-                yield from self._retry(frame)
+                yield from self._read_retry(frame)
             case "result":
-                self._result(frame)
+                self._read_result(frame)
             case _:
                 pass
 
-    def _stream(self, event: JSONObject) -> Iterator[Event]:
+    def _read_event(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
-                self.asks_again, self.astray, self.said = False, False, 0
-                if self._said_something:
-                    self._said_something = False
+                _object(event, "message")
+                self.is_retrying, self.must_not_continue, self.byte_count = False, False, 0
+                if self._has_begun:
+                    self._has_begun = False
                     yield Restarted()
-                # Held back until something follows it: a call that is asked again has said nothing yet.
+                # Held back until content follows: a call that is retried before that has emitted nothing.
                 self._start = MessageStart(event)
             case "content_block_start":
+                block = _object(event, "content_block")
                 yield from self._begin()
-                self._meet(cast("JSONObject", event["content_block"]))
-                yield BlockStart(cast("int", event["index"]), event)
+                # The runtime itself answers a call of a tool that was not offered, and calls the API again.
+                if block["type"] == "tool_use" and block["name"] not in self._tools:
+                    self.must_not_continue = True
+                yield BlockStart(_index(event), event)
             case "content_block_delta":
-                self.said += _bytes_in(cast("JSONObject", event["delta"]))
-                yield BlockDelta(cast("int", event["index"]), event)
+                self.byte_count += _byte_count(cast("JSONObject", event["delta"]))
+                yield BlockDelta(_index(event), event)
             case "content_block_stop" if not self._failure:
-                yield BlockStop(cast("int", event["index"]), event)
+                yield BlockStop(_index(event), event)
             case "message_delta" if not self._failure:
-                yield from self._stop(event)
-            case "message_stop" if self._complete:
+                yield from self._read_stop_reason(event)
+            case "message_stop" if self._has_stop_reason:
                 yield MessageStop(event)
-                if self._parks:
+                if self._calls_tools:
                     self.outcome = "parked"
             case _:
                 pass
@@ -149,51 +156,100 @@ class MessageReader(OutputReader):
         if self._start is not None:
             yield self._start
             self._start = None
-            self._said_something = True
+            self._has_begun = True
 
-    def _meet(self, block: JSONObject) -> None:
-        """The runtime itself answers a call of a tool that was not offered, and asks the model again."""
-        if block.get("type") == "tool_use" and block.get("name") not in self._tools:
-            self.astray = True
-
-    def _stop(self, event: JSONObject) -> Iterator[Event]:
-        reason = cast("JSONObject", event["delta"]).get("stop_reason")
+    def _read_stop_reason(self, event: JSONObject) -> Iterator[Event]:
+        reason = _object(event, "delta").get("stop_reason")
+        if event.get("usage") is not None:
+            _object(event, "usage")
         if reason is None:
             return
         yield from self._begin()
-        self._complete = True
+        self._has_stop_reason = True
         yield MessageDelta(event)
-        self._parks = reason == "tool_use"
-        if reason in _RUNTIME_GOES_ON or self.astray:
+        self._calls_tools = reason == "tool_use"
+        if reason in _CONTINUED_BY_RUNTIME or self.must_not_continue:
             self.outcome = "spent"
             yield MessageStop({"type": "message_stop"})
 
-    def _listen_for_failure(self, message: JSONObject) -> None:
-        if message.get("model") == "<synthetic>" and not self._complete:
-            self._failure = text_of(message) or "no reason was given."
-
-    def _retry(self, frame: JSONObject) -> Iterator[Event]:
+    def _read_retry(self, frame: JSONObject) -> Iterator[Event]:
         delay = frame.get("retry_delay_ms")
         seconds = delay / 1000 if isinstance(delay, int | float) else 0.0
         attempt = frame.get("attempt")
         self._retry_after = seconds
-        self._complete = False
-        self.asks_again = True
+        self._has_stop_reason = False
+        self.is_retrying = True
         yield Retrying(attempt if isinstance(attempt, int) else 1, seconds, str(frame.get("error")))
 
-    def _result(self, frame: JSONObject) -> None:
-        if self._complete and not self._failure:
-            self.outcome = "whole"
-            return
-        self.fail(result_error(frame, self._failure, retry_after=self._retry_after))
+    def _read_result(self, frame: JSONObject) -> None:
+        if self._has_stop_reason and not self._failure:
+            self.outcome = "complete"
+        else:
+            self.fail(result_error(frame, self._failure, retry_after=self._retry_after))
 
 
-def _bytes_in(delta: JSONObject) -> int:
-    return sum(len(value) for key, value in delta.items() if key != "type" and isinstance(value, str))
+def runtime_failed(reason: str) -> UpstreamFailed:
+    """Return the error for a process that ended."""
+    return UpstreamFailed(
+        f"The Claude Code process failed: {reason}. `dragoman doctor` tries it.", code="runtime_failed"
+    )
 
 
-def text_of(message: JSONObject) -> str:
-    """The text of a message."""
+def failure_in(message: JSONObject) -> str:
+    """Return the API's words in an `assistant` message by which the runtime reports a failure; else an empty text."""
+    if message.get("model") != "<synthetic>":
+        return ""
+    texts = (str(block["text"]) for block in blocks_in(message, "text"))
+    return "".join(texts) or "no reason was given."
+
+
+def blocks_in(message: JSONObject, kind: str) -> list[Block]:
+    """Return a message's content blocks of one type."""
     content = message.get("content")
     blocks = content if isinstance(content, list) else []
-    return "".join(str(block["text"]) for block in blocks if isinstance(block, dict) and block.get("type") == "text")
+    return [block for block in blocks if isinstance(block, dict) and block.get("type") == kind]
+
+
+def block_start(index: int, block: Block) -> BlockStart:
+    """Return the event that opens a content block."""
+    return BlockStart(index, {"type": "content_block_start", "index": index, "content_block": block})
+
+
+def block_delta(index: int, delta: JSONObject) -> BlockDelta:
+    """Return the event that extends a content block."""
+    return BlockDelta(index, {"type": "content_block_delta", "index": index, "delta": delta})
+
+
+def block_stop(index: int) -> BlockStop:
+    """Return the event that closes a content block."""
+    return BlockStop(index, {"type": "content_block_stop", "index": index})
+
+
+def without_deltas(frame: JSONObject) -> JSONObject:
+    """Return a frame as it may be logged: of a delta only its type, because a redactor cannot see half a secret."""
+    event = frame.get("event")
+    if not isinstance(event, dict) or event.get("type") != "content_block_delta":
+        return frame
+    delta = event.get("delta")
+    kind = delta.get("type") if isinstance(delta, dict) else None
+    return {"type": frame.get("type"), "event": {**event, "delta": {"type": kind}}}
+
+
+def _object(value: JSONObject, key: str) -> JSONObject:
+    if not isinstance(found := value[key], dict):
+        raise TypeError(f"`{key}` is not an object")
+    return found
+
+
+def _index(event: JSONObject) -> int:
+    if not isinstance(index := event["index"], int):
+        raise TypeError("`index` is not an integer")
+    return index
+
+
+def _byte_count(delta: JSONObject) -> int:
+    if (key := _TEXT_KEYS.get(delta.get("type"))) is None:
+        return sum(len(value) for name, value in delta.items() if name != "type" and isinstance(value, str))
+    if not isinstance(text := delta[key], str):
+        raise TypeError(f"`{key}` is not a text")
+    return len(text)

@@ -12,7 +12,14 @@ from typing import cast
 import msgspec
 
 from dragoman.backends.shared.claude_errors import result_error
-from dragoman.backends.shared.message_reader import OutputReader, text_of
+from dragoman.backends.shared.message_reader import (
+    OutputReader,
+    block_delta,
+    block_start,
+    block_stop,
+    blocks_in,
+    failure_in,
+)
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -88,7 +95,7 @@ class AgentReader(OutputReader):
         self._failure = ""
 
     @property
-    def working(self) -> bool:
+    def is_tool_running(self) -> bool:
         """Whether a tool is at work, so that Claude has nothing to say."""
         return bool(self._at_work)
 
@@ -161,7 +168,7 @@ class AgentReader(OutputReader):
         if block["type"] == "text":
             self._spoke = True
             if self._gap:
-                yield _delta(place, {"type": "text_delta", "text": self._gap})
+                yield block_delta(place, {"type": "text_delta", "text": self._gap})
                 self._gap = ""
 
     def _delta(self, event: JSONObject) -> Iterator[Event]:
@@ -177,16 +184,16 @@ class AgentReader(OutputReader):
             yield BlockDelta(place, {**event, "index": place})
 
     def _assistant(self, message: JSONObject, *, helper: bool) -> Iterator[Event]:
-        if message.get("model") == "<synthetic>":
+        if failure := failure_in(message):
             if not helper:
-                self._failure = text_of(message) or "no reason was given."
+                self._failure = failure
             return
-        for block in _blocks_of(message, "tool_use"):
+        for block in blocks_in(message, "tool_use"):
             self._at_work.add(str(block["id"]))
             yield from self._note(called(block), helper=helper)
 
     def _results(self, message: JSONObject, *, helper: bool) -> Iterator[Event]:
-        for block in _blocks_of(message, "tool_result"):
+        for block in blocks_in(message, "tool_result"):
             self._at_work.discard(str(block["tool_use_id"]))
             yield from self._note(came_of_it(block), helper=helper)
 
@@ -203,9 +210,11 @@ class AgentReader(OutputReader):
         self._unfinished_line = False
         place = self._next()
         block: Block = {"type": "thinking", "thinking": "", "signature": ""}
-        yield BlockStart(place, {"type": "content_block_start", "index": place, "content_block": block})
-        yield _delta(place, {"type": "thinking_delta", "thinking": before + "".join(f"{line}\n" for line in lines)})
-        yield BlockStop(place, {"type": "content_block_stop", "index": place})
+        yield block_start(place, block)
+        yield block_delta(
+            place, {"type": "thinking_delta", "thinking": before + "".join(f"{line}\n" for line in lines)}
+        )
+        yield block_stop(place)
 
     def _next(self) -> int:
         place, self._blocks = self._blocks, self._blocks + 1
@@ -223,17 +232,7 @@ class AgentReader(OutputReader):
         delta: JSONObject = {"stop_reason": reason, "stop_sequence": None}
         yield MessageDelta({"type": "message_delta", "delta": delta, "usage": _usage(frame)})
         yield MessageStop({"type": "message_stop"})
-        self.outcome = "whole"
-
-
-def _delta(place: int, delta: JSONObject) -> BlockDelta:
-    return BlockDelta(place, {"type": "content_block_delta", "index": place, "delta": delta})
-
-
-def _blocks_of(message: JSONObject, kind: str) -> list[Block]:
-    content = message.get("content")
-    blocks = content if isinstance(content, list) else []
-    return [block for block in blocks if isinstance(block, dict) and block.get("type") == kind]
+        self.outcome = "complete"
 
 
 def _usage(frame: JSONObject) -> JSONObject:

@@ -14,7 +14,7 @@ from dragoman.backends.claude_code.pool import Conversation
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.transcript import TranscriptSeeds
 from dragoman.backends.claude_code.translate import translate_request
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import locate, prepare
 from dragoman.core.accumulate import MessageAccumulator
 from dragoman.core.catalog import Catalog
@@ -87,7 +87,7 @@ class Probe:
         if signed_in:
             argv += await TranscriptSeeds(options, work).arguments(MODEL, datetime.now().astimezone().date())
         try:
-            process = await Process.spawn(argv, env=self._environment(options), cwd=work)
+            process = await ChildProcess.spawn(argv, env=self._environment(options), cwd=work)
         except OSError as error:
             raise UpstreamFailed(f"It cannot be started: {error.strerror}.", code="runtime_missing") from error
         session = Session(process, silence=_SILENCE, base_url=options.base_url)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from dragoman.backends.shared.child_process import Process
+from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.process_guard import Guard
 
 
@@ -17,7 +17,7 @@ async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> N
     guard = Guard()
     await guard.start()
     ends, goes_on, ends_too = [
-        await Process.spawn(["/bin/sh", "-c", "read line; exit 0"], env={}, cwd=tmp_path) for _ in range(3)
+        await ChildProcess.spawn(["/bin/sh", "-c", "read line; exit 0"], env={}, cwd=tmp_path) for _ in range(3)
     ]
     for process in (ends, goes_on, ends_too):
         guard.add(process.pid)
