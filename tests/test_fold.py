@@ -219,3 +219,36 @@ def test_text_is_its_pieces(pieces: list[str], first: str) -> None:
     assert _content(*_block(0, {"type": "text", "text": first}, *deltas)) == [
         {"type": "text", "text": first + "".join(pieces)}
     ]
+
+
+def test_a_block_stop_carries_the_finished_block() -> None:
+    """Encoders need not collect the text, the signature or the citations of a block again."""
+    thinking = _block(
+        0,
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": "hm"},
+        {"type": "signature_delta", "signature": "sig"},
+    )
+    accumulator = MessageAccumulator()
+    passed = [accumulator.add(event) for event in [START, *thinking]]
+    assert passed == [START, *thinking]
+    last = passed[-1]
+    assert isinstance(last, BlockStop)
+    assert last.block == {"type": "thinking", "thinking": "hm", "signature": "sig"}
+    assert accumulator.result().message["content"][0] is last.block
+
+
+def test_a_message_delta_carries_the_accumulated_message() -> None:
+    """Content, stop reason and usage; the same object as `result` returns afterwards."""
+    delta = MessageDelta({"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}})
+    accumulator = MessageAccumulator()
+    for event in [START, *_block(0, {"type": "text", "text": "a"})]:
+        accumulator.add(event)
+    passed = accumulator.add(delta)
+    assert isinstance(passed, MessageDelta)
+    assert passed.accumulated is not None
+    assert passed.accumulated.message["content"] == [{"type": "text", "text": "a"}]
+    assert passed.accumulated.message["stop_reason"] == "end_turn"
+    assert passed.accumulated.message["usage"]["output_tokens"] == 9
+    accumulator.add(MessageStop({}))
+    assert accumulator.result() is passed.accumulated

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import BlockDelta, BlockStart, Event, MessageDelta, MessageStart, Restarted
+from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, Restarted
 from dragoman.core.messages import JSON, Block, FinalMessage, JSONObject, Usage, parse_arguments
 from dragoman.core.value_object import value_object
 
@@ -33,11 +33,11 @@ class AccumulatedMessage:
 
 
 class MessageAccumulator:
-    """Accumulates the events of one answer.
+    """Accumulates the events of one response. It is the only place that joins deltas.
 
-    What is unknown is kept as far as it can be: a delta of a new kind changes the fields of its block that it names;
-    texts are appended, as by all deltas that are known, anything else takes the place of what was there. `result` may
-    be asked at any time, also of an answer that broke off.
+    Unknown fields survive: a delta of an unknown type changes the fields of its block that it names. Strings are
+    appended, as by all known deltas; any other value replaces the old one. `result` may be called at any time, also
+    when the response broke off.
     """
 
     def __init__(self) -> None:
@@ -45,29 +45,45 @@ class MessageAccumulator:
         self._blocks: dict[int, _Growing] = {}
         self._result: AccumulatedMessage | None = None
 
-    def add(self, event: Event) -> None:
-        """Take the next event."""
-        self._result = None
+    def add(self, event: Event) -> Event:
+        """Add the next event.
+
+        Returns:
+            The event to pass on. A `BlockStop` carries the finished block, a `MessageDelta` the message up to here. Any
+            other event is returned as it is.
+
+        Raises:
+            UpstreamFailed: A `MessageDelta` came before its `MessageStart`.
+        """
         match event:
-            case BlockDelta():  # most are: a pattern that takes it apart costs as much as all the rest
+            case BlockDelta():  # the most frequent event; matching its fields would double the time of this method
+                self._result = None
                 if block := self._blocks.get(event.index):
                     block.extend(cast("JSONObject", event.raw["delta"]))
             case BlockStart(index, raw):
+                self._result = None
                 self._blocks[index] = _Growing(cast("Block", raw["content_block"]))
+            case BlockStop(index, raw):
+                if block := self._blocks.get(index):
+                    return BlockStop(index, raw, block.whole())
             case MessageStart(raw):
+                self._result = None
                 self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
             case MessageDelta(raw):
+                self._result = None
                 self._finish(raw)
+                return MessageDelta(raw, self.result())
             case Restarted():
-                self._message, self._blocks = None, {}
+                self._message, self._blocks, self._result = None, {}, None
             case _:
                 pass
+        return event
 
     def result(self) -> AccumulatedMessage:
-        """The whole answer.
+        """Return the message up to here.
 
         Raises:
-            UpstreamFailed: No message was ever started.
+            UpstreamFailed: No message was started.
         """
         if self._result is None:
             self._result = self._folded()
@@ -76,9 +92,9 @@ class MessageAccumulator:
     def _folded(self) -> AccumulatedMessage:
         if self._message is None:
             raise UpstreamFailed("Claude's answer never began.")
-        blocks = list(self._blocks.values())  # they come one after the other
+        blocks = list(self._blocks.values())  # blocks come one after the other
         content = [block.whole() for block in blocks]
-        arguments = {place: written for place, block in enumerate(blocks) if (written := block.joined("partial_json"))}
+        arguments = {index: block.written for index, block in enumerate(blocks) if block.written}
         return AccumulatedMessage(cast("FinalMessage", {**self._message, "content": content}), arguments)
 
     def _finish(self, raw: JSONObject) -> None:
@@ -91,16 +107,23 @@ class MessageAccumulator:
 
 
 class _Growing:
-    """A block and the pieces that came after it. They are joined once, at the end: an answer has thousands."""
+    """A block and its pieces. They are joined once, when the block is asked for: a response has thousands.
 
-    __slots__ = ("_citations", "_pieces", "_start")
+    Attributes:
+        written: The JSON text of a tool call's arguments, once `whole` was called.
+    """
+
+    __slots__ = ("_citations", "_pieces", "_start", "_whole", "written")
 
     def __init__(self, start: Block) -> None:
         self._start = start
         self._pieces: defaultdict[str, list[JSON]] = defaultdict(list)
         self._citations: list[JSON] = []
+        self._whole: Block | None = None
+        self.written = ""
 
     def extend(self, delta: JSONObject) -> None:
+        self._whole = None
         if key := _TEXT_OF_DELTA.get(delta.get("type")):
             self._pieces[key].append(delta[key])
         elif "citation" in delta:
@@ -115,16 +138,20 @@ class _Growing:
             elif value is not None and key != "type":
                 self._start = {**self._start, key: value}
 
-    def joined(self, key: str) -> str:
-        return "".join(cast("list[str]", self._pieces[key])) if key in self._pieces else ""
-
     def whole(self) -> Block:
+        if self._whole is None:
+            self._whole = self._joined()
+        return self._whole
+
+    def _joined(self) -> Block:
         block = dict(self._start)
-        for key in self._pieces:
+        for key, pieces in self._pieces.items():
+            joined = "".join(cast("list[str]", pieces))
             if key != "partial_json":
-                block[key] = f"{block.get(key) or ''}{self.joined(key)}"
-        if written := self.joined("partial_json"):
-            block["input"] = parse_arguments(written)
+                block[key] = f"{block.get(key) or ''}{joined}"
+            elif joined:
+                self.written = joined
+                block["input"] = parse_arguments(joined)
         if self._citations:
             known = block.get("citations")
             block["citations"] = [*(known if isinstance(known, list) else ()), *self._citations]

@@ -9,11 +9,14 @@ nothing was, and another account is asked instead. A failure is a raised `Gatewa
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dragoman.core.messages import JSONObject
+from dragoman.core.messages import Block, JSONObject
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
+
+if TYPE_CHECKING:
+    from dragoman.core.accumulate import AccumulatedMessage
 
 Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api", "agent", "cli"]
 """How the answer was had: a live process, a spare one, a newly started one, a resumed session, the API itself, an
@@ -83,17 +86,30 @@ class BlockDelta:
 
 @value_object
 class BlockStop:
-    """`content_block_stop`."""
+    """`content_block_stop`.
+
+    Attributes:
+        index: The block's index in the message.
+        raw: The event of the Messages API.
+        block: The finished block, as a `MessageAccumulator` sets it on the events that pass through it.
+    """
 
     index: int
     raw: JSONObject
+    block: Block | None = field(default=None, compare=False, repr=False)
 
 
 @value_object
 class MessageDelta:
-    """`message_delta`: stop reason and final usage."""
+    """`message_delta`: stop reason and final usage.
+
+    Attributes:
+        raw: The event of the Messages API.
+        accumulated: The message up to here, as a `MessageAccumulator` sets it on the events that pass through it.
+    """
 
     raw: JSONObject
+    accumulated: "AccumulatedMessage | None" = field(default=None, compare=False, repr=False)
 
 
 @value_object

@@ -237,7 +237,7 @@ class Run:
         self.warnings += warnings
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event and hand it to the reader."""
+        """Record an event, and pass it on to the reader and the subscribers as the accumulator returns it."""
         match event:
             case BlockDelta():  # most are
                 if self._asked is not None:
@@ -255,7 +255,7 @@ class Run:
                 self._count(raw.get("usage"))
             case _:
                 pass
-        self._answer.add(event)
+        event = self._answer.add(event)
         for watcher in self._watchers:
             watcher.add(event)
         if self._collects:

@@ -7,7 +7,7 @@ from typing import cast
 import structlog
 
 from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import BlockDelta, Event
+from dragoman.core.events import BlockDelta, BlockStop, Event, MessageDelta
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import DecodedRequest
 from dragoman.runs.run import Run
@@ -56,6 +56,10 @@ def _readable(raw: bytes) -> object:
 
 def _shown(event: Event) -> object:
     """An event; a piece of an answer by its length alone, since half a secret would not be known for one."""
+    if isinstance(event, BlockStop):
+        return {"index": event.index, "raw": event.raw}
+    if isinstance(event, MessageDelta):
+        return {"raw": event.raw}
     if not isinstance(event, BlockDelta):
         return event
     delta = cast("JSONObject", event.raw["delta"])
