@@ -1,0 +1,80 @@
+"""Long-lived tasks that never end unseen: a task that fails is restarted, and its owner can report why it failed."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+
+class SupervisedTask:
+    """A task that is restarted with back-off when it raises. It ends when its work returns, or on `aclose`.
+
+    Attributes:
+        failure: Why the work failed last, as a sentence for the operator. None before that, and after `recovered`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], Awaitable[None]],
+        *,
+        name: str,
+        on_failure: Callable[[Exception, float], None],
+        first_pause: float = 1.0,
+        max_pause: float = 60.0,
+    ) -> None:
+        """Prepare the task. `start` starts it.
+
+        Args:
+            work: What the task does. Called again after each failure.
+            name: The task's name, as it appears in `failure`.
+            on_failure: Called with each error and the seconds until the restart. Logs both.
+            first_pause: Seconds until the first restart. Each further pause is twice as long.
+            max_pause: Seconds of the longest pause.
+        """
+        self.failure: str | None = None
+        self._work = work
+        self._name = name
+        self._on_failure = on_failure
+        self._first_pause = self._pause = first_pause
+        self._max_pause = max_pause
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the work runs, or waits for its restart."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Start the task. Do nothing while it runs."""
+        if not self.running:
+            self._task = asyncio.create_task(self._supervise(), name=self._name)
+
+    def recovered(self) -> None:
+        """Note that the work does what it should: forget the last failure, and begin again with the first pause."""
+        self.failure = None
+        self._pause = self._first_pause
+
+    async def aclose(self) -> None:
+        """Cancel the task, and return when it is gone. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                await self._work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the task must not end unseen
+                self.failure = f"The task `{self._name}` failed and is restarted: {describe(error)}."
+                pause, self._pause = self._pause, min(2 * self._pause, self._max_pause)
+                with contextlib.suppress(Exception):
+                    self._on_failure(error, pause)
+                await asyncio.sleep(pause)
+            else:
+                self.recovered()
+                return
+
+
+def describe(error: Exception) -> str:
+    """Return an error's type and text, without a file's path, which an error of the system carries."""
+    text = (error.strerror or "") if isinstance(error, OSError) else str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
