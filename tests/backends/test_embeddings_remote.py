@@ -219,7 +219,7 @@ async def test_a_client_that_leaves() -> None:
         asked.cancel()
         await asyncio.wait([asked])
         assert asked.cancelled()
-        assert not embedder._asking
+        assert not embedder._calls
 
 
 def test_the_key_does_not_show() -> None:

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dragoman.fetch.rules import is_public, parsed
+from dragoman.fetch.rules import is_public, parse_address
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "203.0.114.1", "2606:4700:4700::1111", "2a00:1450:4001::8a"])
@@ -70,4 +70,4 @@ def test_not_public(address: str) -> None:
 @pytest.mark.parametrize("text", ["", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "017700000001", "1.2.3.4.5"])
 def test_only_addresses_are_parsed(text: str) -> None:
     """The forms that old C functions understand are no addresses."""
-    assert parsed(text) is None
+    assert parse_address(text) is None

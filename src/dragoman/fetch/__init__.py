@@ -1,1 +1,1 @@
-"""Downloads images and files that a request names by URL, within the operator's rules."""
+"""Fetching of images and files that requests name by URL."""

@@ -1,1 +1,1 @@
-"""A small HTTP/1.1 client, shared by all backends and the remote embedder. httptools parses."""
+"""A small HTTP/1.1 client on asyncio and httptools, for backends, the remote embedder and fetching."""

@@ -1,10 +1,10 @@
-"""Sending requests to one server, and reading what it answers."""
+"""The HTTP client: send requests to one server and read its responses."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dragoman.http.connection import Connection
-from dragoman.http.dial import Dialer
+from dragoman.http.dial import Dialer, Resolve, TlsContext
 from dragoman.http.errors import ConnectionBroken, MalformedResponse
 from dragoman.http.pool import ConnectionPool
 from dragoman.http.proxy import origin_of, proxy_for
@@ -13,34 +13,33 @@ from dragoman.http.response import IncomingResponse
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """What is borne.
+    """Time limits in seconds. None: no limit.
 
     Attributes:
-        connect: Seconds until a connection stands.
-        head: Seconds until status and headers have come.
-        silence: Seconds without a byte after that.
-        keep: Seconds that a connection is kept without use.
+        connect: Until a connection is made.
+        head: Until status and headers are received.
+        silence: Without a byte after that.
+        keep_alive: That an idle connection is kept.
     """
 
-    connect: float = 10.0
-    head: float = 300.0
-    silence: float = 300.0
-    keep: float = 60.0
+    connect: float | None = 10.0
+    head: float | None = 300.0
+    silence: float | None = 300.0
+    keep_alive: float = 60.0
 
 
 class HttpResponse:
-    """A response whose head has come. Whoever has it calls `aclose`.
+    """A response whose head was received. The caller closes it.
 
     Attributes:
         status: The HTTP status.
-        headers: By names in lower case.
-        settled: Whether all that matters was read, which its reader says: the connection is then kept if the very end
-            comes soon.
+        headers: By name in lower case. Of several with one name, the last.
+        settled: Set by the reader when the rest does not matter. The connection is then reused if the end follows soon.
     """
 
     __slots__ = ("_connection", "_silence", "headers", "settled", "status")
 
-    def __init__(self, connection: Connection, incoming: IncomingResponse, silence: float) -> None:
+    def __init__(self, connection: Connection, incoming: IncomingResponse, silence: float | None) -> None:
         self.status = incoming.status
         self.headers = incoming.headers
         self.settled = False
@@ -48,59 +47,76 @@ class HttpResponse:
         self._silence = silence
 
     async def read(self) -> bytes:
-        """What has come since the last call; waits for some, and is empty at the end.
+        """Return what was received since the last call. Wait if that is nothing. Empty at the end of the body.
 
         Raises:
-            TransportError: The rest does not come.
+            TransportError: The rest was not received.
         """
         return await self._connection.read(self._silence)
 
     async def body(self, limit: int) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Args:
-            limit: Bytes that are taken.
+            limit: The maximum number of bytes.
 
         Raises:
-            TransportError: It does not come, or is too large.
+            TransportError: It was not received, or is too large.
         """
-        whole = bytearray()
+        body = bytearray()
         while data := await self.read():
-            whole += data
-            if len(whole) > limit:
-                raise MalformedResponse("its answer is too large")
-        return bytes(whole)
+            body += data
+            if len(body) > limit:
+                raise MalformedResponse("its response is too large")
+        return bytes(body)
 
     async def aclose(self) -> None:
-        """Keep the connection for the next request if all was read or is settled, else close it at once."""
+        """Reuse the connection if the body was read or is settled, and close it at once if not."""
         await self._connection.release(settled=self.settled)
 
 
 class HttpClient:
-    """A pooled client of one server. Owns its connections.
+    """A client of one server. Owns a pool of connections.
+
+    It follows no redirects, keeps no cookies, and decodes no content encoding.
 
     Args:
-        base_url: The server's URL, with a path that comes before every target, if it has one.
-        headers: Header lines that go with every request.
-        patience: Time limits.
-        limit: Connections at once.
+        base_url: The server's URL. Its path, if any, is put before every target.
+        headers: Header lines of every request, each with its line end.
+        timeouts: Time limits.
+        limit: The maximum number of connections in use.
+        proxied: Whether to use the proxies that the environment names.
+        resolve: Looks names up, instead of the system; see `Dialer`. It must go with `proxied=False`.
+        tls: A TLS context to share with other clients.
 
     Raises:
-        Unreachable: The URL, or that of the proxy that leads there, cannot be used.
+        ConnectFailed: The URL, or that of its proxy, cannot be used.
     """
 
-    def __init__(self, base_url: str, headers: bytes, *, patience: Timeouts | None = None, limit: int = 1000) -> None:
+    def __init__(  # noqa: PLR0913 - the parts of a client
+        self,
+        base_url: str,
+        headers: bytes = b"",
+        *,
+        timeouts: Timeouts | None = None,
+        limit: int = 1000,
+        proxied: bool = True,
+        resolve: Resolve | None = None,
+        tls: TlsContext | None = None,
+    ) -> None:
         origin = origin_of(base_url)
-        proxy = proxy_for(origin)
-        self._patience = patience or Timeouts()
+        proxy = proxy_for(origin) if proxied else None
+        self._timeouts = timeouts or Timeouts()
         self._pool = ConnectionPool(
-            Dialer(origin, proxy, patience=self._patience.connect), limit=limit, keep=self._patience.keep
+            Dialer(origin, proxy, timeout=self._timeouts.connect, resolve=resolve, tls=tls),
+            limit=limit,
+            keep_alive=self._timeouts.keep_alive,
         )
         path = urlsplit(base_url).path.rstrip("/")
         self._prefix = path.encode("latin-1", "replace")
         shared = b"host: " + origin.header.encode("latin-1") + b"\r\naccept-encoding: identity\r\n" + headers
         if proxy and not origin.tls:
-            # A proxy for plain HTTP is asked for the whole URL, and reads the headers itself.
+            # A proxy for plain HTTP gets the complete URL, and reads the headers itself.
             self._prefix = f"http://{origin.header}".encode("latin-1") + self._prefix
             if proxy.authorization:
                 shared += b"proxy-authorization: " + proxy.authorization.encode("latin-1") + b"\r\n"
@@ -108,18 +124,19 @@ class HttpClient:
 
     @property
     def busy_count(self) -> int:
-        """Connections that carry a request."""
+        """The number of connections that carry a request."""
         return self._pool.busy_count
 
     @property
     def idle_count(self) -> int:
-        """Connections that wait for one."""
+        """The number of idle connections."""
         return self._pool.idle_count
 
-    async def send(self, method: bytes, target: bytes, headers: bytes, body: bytes = b"") -> HttpResponse:
+    async def send(self, method: bytes, target: bytes, headers: bytes = b"", body: bytes = b"") -> HttpResponse:
         """Send a request and wait for the head of the response.
 
-        A kept connection that turns out to be closed, before any byte of a response, is replaced by a new one, once.
+        If a reused connection turns out to be closed before any byte of a response, the request is sent once more on a
+        new connection.
 
         Args:
             method: `GET` or `POST`.
@@ -128,23 +145,22 @@ class HttpClient:
             body: The body.
 
         Raises:
-            TransportError: There is no response.
+            TransportError: No response was received.
         """
         length = b"content-length: %d\r\n\r\n" % len(body) if body else b"\r\n"
         data = b"".join(
             (method, b" ", self._prefix, target, b" HTTP/1.1\r\n", self._shared, headers, length, body),
         )
-        connection = await self._pool.take()
+        connection = await self._pool.acquire()
         try:
-            return await self._exchange(connection, data)
+            incoming = await connection.send(data, self._timeouts.head)
         except ConnectionBroken as error:
-            if error.begun or not connection.used:
+            if error.begun or not connection.reused:
                 raise
-        return await self._exchange(await self._pool.take(fresh=True), data)
+            connection = await self._pool.acquire(fresh=True)
+            incoming = await connection.send(data, self._timeouts.head)
+        return HttpResponse(connection, incoming, self._timeouts.silence)
 
     async def aclose(self) -> None:
         """Close every connection. Idempotent."""
         await self._pool.aclose()
-
-    async def _exchange(self, connection: Connection, data: bytes) -> HttpResponse:
-        return HttpResponse(connection, await connection.ask(data, self._patience.head), self._patience.silence)

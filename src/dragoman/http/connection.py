@@ -1,4 +1,4 @@
-"""One connection to the server: one exchange after the other."""
+"""One connection to a server. It carries one request at a time."""
 
 import asyncio
 from typing import Protocol
@@ -6,156 +6,165 @@ from typing import Protocol
 from dragoman.http.errors import ConnectionBroken, MalformedResponse
 from dragoman.http.response import IncomingResponse
 
-_MUCH = 256 * 1024
-"""Bytes unread at which the server is not listened to any more, until they are read."""
+_MAX_UNREAD_BYTES = 256 * 1024
+"""With more unread bytes, reading from the socket pauses until they are read."""
 
-_LINGER = 2.0
-"""Seconds in which the end of a response that nobody reads any more must come for the connection to be kept."""
+_LINGER_SECONDS = 2.0
+"""Time for the end of a response that is not read any more. After it the connection is closed instead of reused."""
 
 
-class Owner(Protocol):
-    """Who keeps a connection."""
+class ConnectionOwner(Protocol):
+    """The pool that owns a connection. Both calls are made synchronously when the state changes."""
 
-    def idle(self, connection: "Connection") -> None:
-        """The connection can be used again."""
+    def on_idle(self, connection: "Connection") -> None:
+        """Take back a connection that can carry another request."""
         ...
 
-    def lost(self, connection: "Connection") -> None:
-        """The connection is gone."""
+    def on_closed(self, connection: "Connection") -> None:
+        """Forget a connection whose socket is closed."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """A socket, told of by asyncio, and the response that is due on it.
+    """A socket and the response that is expected on it.
 
     Args:
-        owner: Who is told when it can be used again and when it is gone.
+        owner: Is notified when the connection is idle and when it is closed.
 
     Attributes:
-        used: Whether it has carried an exchange before: the server may have closed it meanwhile.
-        since: When it became idle, by the loop's clock.
-        gone: Done when the socket is closed.
+        reused: Whether it has carried a request before. The server may have closed it since.
+        closed: Done when the socket is closed.
     """
 
-    def __init__(self, owner: Owner) -> None:
-        self.used = False
-        self.since = 0.0
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self.reused = False
         self._loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._incoming: IncomingResponse | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._paused = False
+        self._idle_since = 0.0
 
     @property
-    def open(self) -> bool:
-        """Whether something can be sent."""
-        return self._transport is not None and not self._transport.is_closing()
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
 
-    async def ask(self, data: bytes, patience: float) -> IncomingResponse:
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can carry a request now."""
+        return self._incoming is None and not self.is_closed
+
+    def has_expired(self, keep_alive: float) -> bool:
+        """Return whether it has been idle for longer than `keep_alive` seconds."""
+        return self._loop.time() - self._idle_since >= keep_alive
+
+    async def send(self, data: bytes, seconds: float | None) -> IncomingResponse:
         """Send a request and wait for the head of the response.
 
         Args:
-            data: The whole request.
-            patience: Seconds to wait.
+            data: The complete request.
+            seconds: The time limit until the head. None: no limit.
 
         Raises:
-            TransportError: It does not come; the connection is closed.
+            TransportError: The head was not received. The connection is closed.
         """
-        if self._transport is None or not self.open:
+        if self._transport is None or self.is_closed:
             raise ConnectionBroken("the connection broke", begun=False)
-        incoming = self._incoming = IncomingResponse(self._whole)
+        incoming = self._incoming = IncomingResponse(self._on_response_complete)
         self._transport.write(data)
         try:
-            await incoming.head(patience)
+            await incoming.head(seconds)
         except BaseException:
-            await self._end()
+            await self._close()
             raise
         return incoming
 
-    async def read(self, patience: float) -> bytes:
-        """Read on in the body; see `Incoming.read`."""
+    async def read(self, seconds: float | None) -> bytes:
+        """Return the next part of the body. See `IncomingResponse.read`."""
         if self._incoming is None:
             return b""
-        data = await self._incoming.read(patience)
+        data = await self._incoming.read(seconds)
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
         return data
 
     async def release(self, *, settled: bool) -> None:
-        """End the exchange: the connection goes back to its owner if the response has come, and is closed if not.
+        """End the request. The connection becomes idle if the response is complete, and is closed if not.
 
         Args:
-            settled: The response holds nothing more of interest: wait for its end behind the scenes for a moment.
+            settled: Whether the rest of the response does not matter. Its end is then awaited in the background for a
+                short time, so that the connection can be reused.
         """
         incoming = self._incoming
         if incoming is not None and incoming.complete:
-            self._give_back()
-        elif settled and self.open and not self._paused:
-            self._linger = self._loop.call_later(_LINGER, self.abort)
+            self._end_request()
+        elif settled and not self.is_closed and not self._paused:
+            self._linger = self._loop.call_later(_LINGER_SECONDS, self.abort)
         else:
-            await self._end()
+            await self._close()
 
     def abort(self) -> None:
-        """Close at once. `gone` is done a moment later."""
+        """Close the socket at once. `closed` is done in a later turn of the loop."""
         if self._transport is not None:
             self._transport.abort()
 
-    # What follows is for asyncio and for the response.
+    # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected."""
+        """Take the connected socket."""
         self._transport = transport  # type: ignore[assignment] # a stream's transport both reads and writes
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came; while nothing is due they are of no use, and nothing after them would be either."""
+        """Take bytes. Without a request they make the connection unusable."""
         incoming = self._incoming
         if incoming is None:
             self.abort()
             return
         incoming.feed(data)
-        if incoming.unread > _MUCH and not self._paused and self._transport is not None:
+        if incoming.unread > _MAX_UNREAD_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """The server says no more: neither do we."""
+        """Close our side when the server closes its side."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """Take note that the socket is closed."""
         if self._linger is not None:
             self._linger.cancel()
         self._transport = None
         if self._incoming is not None:
-            self._incoming.cut(clean=exc is None)
-        if not self.gone.done():
-            self.gone.set_result(None)
-        self._owner.lost(self)
+            self._incoming.end_of_stream(clean=exc is None)
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._owner.on_closed(self)
 
-    async def _end(self) -> None:
+    async def _close(self) -> None:
         self.abort()
-        await asyncio.shield(self.gone)
+        await asyncio.shield(self.closed)
 
-    def _whole(self) -> None:
+    def _on_response_complete(self) -> None:
         if self._linger is not None:
             # In the next turn of the loop: the bytes that are being fed may hold more than the response.
-            self._loop.call_soon(self._give_back)
+            self._loop.call_soon(self._end_request)
 
-    def _give_back(self) -> None:
+    def _end_request(self) -> None:
         incoming, self._incoming = self._incoming, None
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
         if incoming is None:
             return
-        incoming.fail(MalformedResponse("the exchange has ended"))
+        incoming.fail(MalformedResponse("the request has ended"))
         sent = self._transport is not None and not self._transport.get_write_buffer_size()
-        if incoming.complete and incoming.reusable and sent and self.open and not self._paused:
-            self.used = True
-            self.since = self._loop.time()
-            self._owner.idle(self)
+        if incoming.complete and incoming.reusable and sent and not self.is_closed and not self._paused:
+            self.reused = True
+            self._idle_since = self._loop.time()
+            self._owner.on_idle(self)
         else:
             self.abort()

@@ -1,40 +1,40 @@
-"""How an exchange fails below HTTP. The words are fit for a client: no address, path or key is in them."""
+"""Errors of the HTTP client. Their texts may be shown to clients: they hold no address, path or key."""
 
 
-# ruff: noqa: N818 - named by what happened, as the causes in `dragoman.errors` are
+# ruff: noqa: N818 - named by what happened, as the causes in `core.errors` are
 
 
 class TransportError(Exception):
-    """An exchange failed.
+    """A request got no complete response.
 
     Attributes:
-        words: What happened, as the middle of a sentence.
+        reason: What happened, to be put into a sentence.
     """
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.words = words
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ConnectFailed(TransportError):
-    """There is no connection: name, address, proxy or TLS."""
+    """No connection: name, address, proxy or TLS."""
 
 
 class ConnectionBroken(TransportError):
     """The connection ended before the response did.
 
     Attributes:
-        begun: Whether any byte of the response had come.
+        begun: Whether any byte of the response was received.
     """
 
-    def __init__(self, words: str, *, begun: bool) -> None:
-        super().__init__(words)
+    def __init__(self, reason: str, *, begun: bool) -> None:
+        super().__init__(reason)
         self.begun = begun
 
 
 class MalformedResponse(TransportError):
-    """What came is not HTTP, or more than is taken."""
+    """The response is not HTTP, or is larger than the limit."""
 
 
 class ReadTimeout(TransportError):
-    """Nothing came for too long."""
+    """No byte was received within the time limit."""

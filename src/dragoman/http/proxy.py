@@ -1,4 +1,4 @@
-"""Which proxy leads to a server, as the environment says."""
+"""Servers by URL, and the proxies that the environment names for them."""
 
 import base64
 import os
@@ -9,17 +9,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from dragoman.http.errors import ConnectFailed
 
-_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where to connect.
+    """The address of a server.
 
     Attributes:
-        host: Its name or address.
-        port: Its port.
-        tls: Whether TLS is spoken.
+        host: Name or IP address.
+        port: TCP port.
+        tls: Whether to use TLS.
     """
 
     host: str
@@ -28,23 +28,23 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """Host and port, as `CONNECT` wants them."""
+        """Host and port, as in `CONNECT`."""
         return f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def header(self) -> str:
-        """The value of the `Host` header: without a port that goes without saying."""
-        usual = _PORTS["https" if self.tls else "http"]
-        return _bracketed(self.host) if self.port == usual else self.authority
+        """The value of the `Host` header: without the port if it is the default."""
+        default = _DEFAULT_PORTS["https" if self.tls else "http"]
+        return _bracketed(self.host) if self.port == default else self.authority
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy.
+    """A proxy server.
 
     Attributes:
-        origin: Where it is.
-        authorization: The value of `Proxy-Authorization`; empty where its URL names nobody.
+        origin: Its address.
+        authorization: The value of `Proxy-Authorization`. Empty if its URL has no user.
     """
 
     origin: Origin
@@ -52,48 +52,48 @@ class Proxy:
 
 
 def origin_of(url: str) -> Origin:
-    """Where a URL leads.
+    """Return the server of a URL.
 
     Raises:
-        Unreachable: It is no HTTP URL.
+        ConnectFailed: It is not an HTTP URL.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ConnectFailed("its address cannot be read") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ConnectFailed("its address is not an HTTP one")
-    return Origin(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "https")
+    return Origin(parts.hostname, port or _DEFAULT_PORTS[parts.scheme], parts.scheme == "https")
 
 
 def proxy_for(origin: Origin, environment: Mapping[str, str] = os.environ) -> Proxy | None:
-    """The proxy for a server, by `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
+    """Return the proxy for a server, by `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
     Args:
         origin: The server.
-        environment: Where the variables are; those in lower case count first.
+        environment: The variables. Names in lower case take precedence.
 
     Raises:
-        Unreachable: A proxy is named that is not spoken to (SOCKS).
+        ConnectFailed: The proxy is of a kind that is not supported (SOCKS).
     """
 
-    def named(name: str) -> str:
+    def variable(name: str) -> str:
         return environment.get(name) or environment.get(name.upper()) or ""
 
-    # `HTTP_PROXY` may be a header of a request where a program runs as CGI; we never do.
-    url = named("https_proxy" if origin.tls else "http_proxy") or named("all_proxy")
-    if not url or _is_direct(origin, named("no_proxy")):
+    # In CGI programs `HTTP_PROXY` may be a header of a request. The gateway never runs as one.
+    url = variable("https_proxy" if origin.tls else "http_proxy") or variable("all_proxy")
+    if not url or _is_direct(origin, variable("no_proxy")):
         return None
     parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in _PORTS:
+    if parts.scheme not in _DEFAULT_PORTS:
         raise ConnectFailed(f"a proxy of the kind `{parts.scheme}` is not supported")
     return Proxy(origin_of(parts.geturl()), _authorization(parts))
 
 
-def _is_direct(origin: Origin, listed: str) -> bool:
-    """Whether `NO_PROXY` names a server: `*`, a name (and all below it), an address or a network, port or not."""
-    for entry in filter(None, (part.strip().lower() for part in listed.split(","))):
+def _is_direct(origin: Origin, no_proxy: str) -> bool:
+    """Return whether `NO_PROXY` covers a server: `*`, a name and its subdomains, an address, a network; port or not."""
+    for entry in filter(None, (part.strip().lower() for part in no_proxy.split(","))):
         name = entry.removeprefix("*").lstrip(".")
         if entry == "*" or name in {origin.host, origin.authority, origin.header}:
             return True

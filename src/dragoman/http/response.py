@@ -1,4 +1,4 @@
-"""One response as it comes: fed by the connection, read by whoever asked."""
+"""One response while it is received: the connection feeds bytes, the reader awaits head and body."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,166 +7,172 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from dragoman.http.errors import ConnectionBroken, MalformedResponse, ReadTimeout, TransportError
 
-MAX_HEAD = 64 * 1024
-"""Bytes that status line and headers may have; the API's own have some 2,000."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Of status line and headers. The API's own have about 2,000."""
 
-_FINAL = 200
+_FIRST_FINAL_STATUS = 200
 
 
 class IncomingResponse:
     """A response: its head, then the parts of its body.
 
-    The parser calls the `on_…` methods.
+    The parser calls the `on_...` methods.
 
     Args:
-        ended: Called once, when the response is whole.
+        on_complete: Called once, when the response is complete.
 
     Attributes:
-        status: The HTTP status; 0 until the head has come.
-        headers: By names in lower case; of several with one name the last.
-        complete: Whether all of it has come.
-        begun: Whether any byte of it has come.
-        reusable: Whether the server keeps the connection and has said nothing beyond the response.
-        unread: Bytes that came since the body was read.
+        status: The HTTP status. 0 until the head is received.
+        headers: By name in lower case. Of several with one name, the last.
+        complete: Whether all of it was received.
+        begun: Whether any byte of it was received.
+        reusable: Whether the connection may carry another request: the server keeps it open and has sent nothing more.
+        unread: Bytes that were received since the last `read`.
     """
 
-    def __init__(self, ended: Callable[[], None]) -> None:
+    def __init__(self, on_complete: Callable[[], None]) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.complete = False
         self.begun = False
         self.reusable = False
         self.unread = 0
-        self._ended = ended
+        self._on_complete = on_complete
         self._head_bytes = 0
         self._parts: list[bytes] = []
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
-    async def head(self, patience: float) -> None:
-        """Wait for status and headers, so many seconds in all.
+    async def head(self, seconds: float | None) -> None:
+        """Wait for status and headers.
+
+        Args:
+            seconds: The time limit in all. None: no limit.
 
         Raises:
-            TransportError: They do not come.
+            TransportError: The head was not received.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience
+        deadline = None if seconds is None else loop.time() + seconds
         while not self.status:
             if self._error is not None:
                 raise self._error
-            await self._news(until - loop.time())
+            await self._wait(None if deadline is None else deadline - loop.time())
 
-    async def read(self, patience: float) -> bytes:
-        """All that has come of the body and was not read; waits for some, and is empty at the end.
+    async def read(self, seconds: float | None) -> bytes:
+        """Return the unread part of the body. Wait if there is none. Empty at the end of the body.
 
         Args:
-            patience: Seconds without a byte that are borne.
+            seconds: The time limit without a byte. None: no limit.
 
         Raises:
-            TransportError: The rest does not come. What came before is read first.
+            TransportError: The rest was not received. Everything received before is returned first.
         """
         while not self._parts:
             if self.complete:
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._news(patience)
+            await self._wait(seconds)
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self.unread = 0
         return data
 
-    # What follows is for the connection.
+    # For the connection.
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self.begun = True
         self.unread += len(data)
         if self._parser is None:
-            self.reusable = False  # more than the response was sent: whose would it be?
+            self.reusable = False  # bytes after the response belong to no request
             return
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self.reusable = False
-            self.fail(MalformedResponse("what it answered is not HTTP"))
+            self.fail(MalformedResponse("its response is not HTTP"))
         if not self.status:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD:
-                self.fail(MalformedResponse("the headers of its answer are too large"))
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.fail(MalformedResponse("the headers of its response are too large"))
         self._wake()
 
-    def cut(self, *, clean: bool) -> None:
-        """The connection is gone; a body without a length ends so, if the end was a clean one."""
+    def end_of_stream(self, *, clean: bool) -> None:
+        """Take note that the connection is closed. That ends a body without a length, if the end was clean."""
         if self.complete:
             return
-        delimited = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if clean and self.status and not delimited and self._error is None:
-            self._complete()
+        has_length = "content-length" in self.headers or "transfer-encoding" in self.headers
+        if clean and self.status and not has_length and self._error is None:
+            self._finish()
         else:
             self.fail(ConnectionBroken("the connection broke", begun=self.begun))
 
     def fail(self, error: TransportError) -> None:
-        """Nothing more will come. The first failure counts."""
+        """End the response with an error. The first error counts."""
         if not self.complete:
             self._error = self._error or error
             self._parser = None
             self._wake()
 
+    # For the parser.
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; those of an interim response are forgotten with it."""
+        """Take a header."""
         if not self.complete:
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """The head is whole, if it is not that of an interim response."""
+        """Take the head. The head of an interim response is dropped."""
         if self.complete:
             return
         parser = self._parser
         status = parser.get_status_code() if parser else 0
-        if status < _FINAL:
+        if status < _FIRST_FINAL_STATUS:
             self.headers.clear()
         else:
             self.status = status
             self.reusable = bool(parser and parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """Take a part of the body."""
         if not self.complete:
             self._parts.append(body)
 
     def on_message_begin(self) -> None:
-        """A response begins; a second one was not asked for."""
+        """Take the start of a response. No request was sent for a second one."""
         if self.complete:
             self.reusable = False
 
     def on_message_complete(self) -> None:
-        """The response is whole, if it is not an interim one."""
+        """Take the end of a response. The end of an interim one changes nothing."""
         if self.status and not self.complete:
-            self._complete()
+            self._finish()
 
-    def _complete(self) -> None:
+    def _finish(self) -> None:
         self.complete = True
-        self._parser = None  # it holds us, and we held it
+        self._parser = None  # breaks the reference cycle
         self._wake()
-        self._ended()
+        self._on_complete()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _news(self, patience: float) -> None:
+    async def _wait(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = loop.call_later(max(patience, 0.0), _expire, waiter)
+        timer = None if seconds is None else loop.call_later(max(seconds, 0.0), _expire, waiter)
         try:
             await waiter
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._waiter = None
 
 
 def _expire(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
-        waiter.set_exception(ReadTimeout("it gave no sign of life"))
+        waiter.set_exception(ReadTimeout("it sent nothing in time"))

@@ -135,8 +135,8 @@ def check_command(settings: Settings) -> None:
     """
     if (command := command_of(settings)) and not shutil.which(command):
         raise BadSettings(
-            f"{describe_setting('claude_command')}: {command} is no program that can be run. Name another, or leave it out: "
-            "Claude Code comes with Dragoman."
+            f"{describe_setting('claude_command')}: {command} is no program that can be run. Name another, or leave "
+            "it out: Claude Code comes with Dragoman."
         )
 
 

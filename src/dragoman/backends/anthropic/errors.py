@@ -89,9 +89,9 @@ def from_transport(error: TransportError, silence: float) -> Failure:
             words = f"Claude gave no sign of life for {silence:g} seconds (--silence-timeout)."
             return Failure(TimedOut(words), "silence")
         case ConnectFailed() | ConnectionBroken():
-            return Failure(_broken(error.words), "connection_error", passing=True)
+            return Failure(_broken(error.reason), "connection_error", passing=True)
         case _:
-            return Failure(_broken(error.words), "not_http")
+            return Failure(_broken(error.reason), "not_http")
 
 
 def unreadable() -> Failure:

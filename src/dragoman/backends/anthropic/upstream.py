@@ -143,7 +143,7 @@ class Upstream:
             self._client = HttpClient(
                 options.base_url or self._credentials.base_url or ADDRESS,
                 SHARED_HEADERS + self._credentials.headers,
-                patience=Timeouts(connect=options.connect_timeout, head=options.silence, silence=options.silence),
+                timeouts=Timeouts(connect=options.connect_timeout, head=options.silence, silence=options.silence),
                 limit=options.max_connections,
             )
         return self._client

@@ -1,38 +1,42 @@
-"""A remote endpoint: any that is OpenAI-compatible, or Voyage's."""
+"""An `Embedder` that calls a remote endpoint: any that is OpenAI-compatible, or Voyage's."""
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
-from urllib.request import getproxies, proxy_bypass
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
 from dragoman.backends.base import Embedded
-from dragoman.backends.embeddings.remote_api import Part, part_of, refusal, request_body
+from dragoman.backends.embeddings.remote_api import Batch, batch_of, refusal, request_body
 from dragoman.core.errors import ShuttingDown, TimedOut, UnsupportedFeature, UpstreamFailed
+from dragoman.http.client import HttpClient, Timeouts
+from dragoman.http.errors import ConnectFailed, TransportError
 
 _VOYAGE = "voyageai.com"
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _PARALLEL = 4
-_LARGEST = 128 * 2**20
-"""Bytes of one answer: over it no batch of vectors can be."""
+_MAX_RESPONSE_BYTES = 128 * 2**20
+"""No batch of vectors is larger."""
+
+_NO_TIMEOUTS = Timeouts(connect=None, head=None, silence=None)
+"""`RemoteOptions.timeout` limits the whole request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteOptions:
-    """Which endpoint is asked, and how.
+    """The endpoint, and how it is called.
 
     Attributes:
         url: The base URL (`https://api.openai.com/v1`), with or without `/embeddings` at its end.
-        model: The model there, and what clients are told it is called.
+        model: The model of the endpoint. Clients see the same name.
         key: Sent as a bearer token.
-        batch: Inputs in one question.
-        truncate: Whether the endpoint may cut inputs that are too long, where it has a switch for that.
-        timeout: Seconds that a request may take.
-        voyage: Whether it speaks Voyage's dialect; none: where the host is Voyage's.
+        batch: The maximum number of inputs of one call.
+        truncate: Whether the endpoint may truncate inputs that are too long, if it has a switch for that.
+        timeout: Seconds for a request.
+        voyage: Whether it speaks Voyage's dialect. None: if the host is Voyage's.
     """
 
     url: str
@@ -45,10 +49,10 @@ class RemoteOptions:
 
 
 class RemoteEmbedder:
-    """The `Embedder` of a remote endpoint. Opens its connections at the first request.
+    """The `Embedder` of a remote endpoint. It connects at the first request.
 
     Args:
-        options: Which endpoint, and how.
+        options: The endpoint, and how it is called.
     """
 
     def __init__(self, options: RemoteOptions) -> None:
@@ -58,119 +62,108 @@ class RemoteEmbedder:
         self._url = base if base.path.rstrip("/").endswith("/embeddings") else base / "embeddings"
         host = base.host or ""
         self._voyage = host == _VOYAGE or host.endswith(f".{_VOYAGE}") if options.voyage is None else options.voyage
-        self._session: ClientSession | None = None
-        self._asking: set[asyncio.Task[Part]] = set()
+        self._client: HttpClient | None = None
+        self._calls: set[asyncio.Task[Batch]] = set()
         self._closing = False
 
     async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
-        """Ask for them, batch by batch; see `Embedder`."""
+        """Embed the inputs, one call for each batch. See `Embedder`."""
         if self._closing:
             raise ShuttingDown("The gateway is stopping.", retry_after=5)
         self._refuse_tokens(inputs)
         try:
             async with asyncio.timeout(self._options.timeout):
-                parts = await self._parts(inputs)
+                batches = await self._embed_batches(inputs)
         except TimeoutError:
             seconds = f"{self._options.timeout:g}"
             raise TimedOut(
                 f"The embeddings endpoint took longer than {seconds} seconds (--embeddings-timeout)."
             ) from None
-        return _together(parts)
+        return _joined(batches)
 
     async def aclose(self, grace: float = 0) -> None:
         """See `Embedder`."""
         self._closing = True
-        if self._asking:
-            await asyncio.wait(set(self._asking), timeout=grace)
-        for task in list(self._asking):
+        if self._calls:
+            await asyncio.wait(set(self._calls), timeout=grace)
+        for task in list(self._calls):
             task.cancel()
-        if self._asking:
-            await asyncio.wait(set(self._asking))
-        session, self._session = self._session, None
-        if session:
-            await session.close()
+        if self._calls:
+            await asyncio.wait(set(self._calls))
+        if self._client:
+            await self._client.aclose()
 
-    async def _parts(self, inputs: Sequence[str | list[int]]) -> list[Part]:
-        places = asyncio.Semaphore(_PARALLEL)
+    async def _embed_batches(self, inputs: Sequence[str | list[int]]) -> list[Batch]:
+        slots = asyncio.Semaphore(_PARALLEL)
         starts = range(0, len(inputs), self._options.batch)
         tasks = [
-            asyncio.create_task(self._ask(inputs[start : start + self._options.batch], places)) for start in starts
+            asyncio.create_task(self._call(inputs[start : start + self._options.batch], slots)) for start in starts
         ]
-        self._asking.update(tasks)
+        self._calls.update(tasks)
         try:
             return await asyncio.gather(*tasks)
         except asyncio.CancelledError:
             if self._closing:
-                raise ShuttingDown("The gateway stopped before the vectors were made.", retry_after=5) from None
+                raise ShuttingDown("The gateway stopped before the vectors were ready.", retry_after=5) from None
             raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._asking.difference_update(tasks)
+            self._calls.difference_update(tasks)
 
-    async def _ask(self, inputs: Sequence[str | list[int]], places: asyncio.Semaphore) -> Part:
+    async def _call(self, inputs: Sequence[str | list[int]], slots: asyncio.Semaphore) -> Batch:
         body = request_body(self.model, inputs, voyage=self._voyage, truncate=self._options.truncate)
-        async with places:
+        async with slots:
             try:
-                proxy = _proxy_for(self._url)
-                async with self._opened().post(self._url, data=body, allow_redirects=False, proxy=proxy) as response:
-                    return await self._understood(response, len(inputs))
-            except ClientError as error:
-                said = type(error).__name__
-                raise UpstreamFailed(f"The embeddings endpoint cannot be reached ({said}).") from None
-
-    async def _understood(self, response: ClientResponse, count: int) -> Part:
-        raw = await _read(response)
+                response = await self._connected().send(b"POST", self._url.raw_path_qs.encode("ascii"), b"", body)
+                try:
+                    raw = await response.body(_MAX_RESPONSE_BYTES)
+                finally:
+                    await response.aclose()
+            except ConnectFailed as error:
+                raise UpstreamFailed(f"The embeddings endpoint cannot be reached: {error.reason}.") from None
+            except TransportError as error:
+                raise UpstreamFailed(f"The call of the embeddings endpoint failed: {error.reason}.") from None
         if response.status != HTTPStatus.OK:
             raise refusal(response.status, raw, response.headers.get("retry-after"), self._options.key)
-        return part_of(raw, count)
+        return batch_of(raw, len(inputs))
 
-    def _opened(self) -> ClientSession:
-        if self._session is None:
-            headers = {"Content-Type": "application/json", "User-Agent": f"dragoman/{version('dragoman')}"}
+    def _connected(self) -> HttpClient:
+        """Return the client. It is created at the first call, since the environment may name no usable proxy.
+
+        Raises:
+            ConnectFailed: The URL, or that of the proxy, cannot be used.
+        """
+        if self._client is None:
+            lines = ["accept: application/json", "content-type: application/json"]
+            lines.append(f"user-agent: dragoman/{version('dragoman')}")
             if self._options.key:
-                headers["Authorization"] = f"Bearer {self._options.key}"
-            self._session = ClientSession(
-                connector=TCPConnector(limit=2 * _PARALLEL),
-                cookie_jar=DummyCookieJar(),
-                headers=headers,
-                timeout=ClientTimeout(total=None),
+                lines.append(f"authorization: Bearer {self._options.key}")
+            elif self._url.user is not None:
+                pair = f"{self._url.user}:{self._url.password or ''}".encode()
+                lines.append(f"authorization: Basic {base64.b64encode(pair).decode()}")
+            self._client = HttpClient(
+                str(self._url.origin()),
+                "".join(f"{line}\r\n" for line in lines).encode("latin-1", "replace"),
+                timeouts=_NO_TIMEOUTS,
+                limit=2 * _PARALLEL,
+                proxied=self._url.host not in _THIS_MACHINE,
             )
-        return self._session
+        return self._client
 
     def _refuse_tokens(self, inputs: Sequence[str | list[int]]) -> None:
         if not self._voyage:
             return
-        for place, given in enumerate(inputs):
-            if not isinstance(given, str):
-                param = f"input[{place}]"
+        for index, value in enumerate(inputs):
+            if not isinstance(value, str):
+                param = f"input[{index}]"
                 raise UnsupportedFeature(f"`{param}`: Voyage takes text, and no lists of tokens.", param=param)
 
 
-def _proxy_for(url: URL) -> str | None:
-    """The proxy that the environment names, for what is not on this machine.
-
-    The HTTP library's own way to find it would look for passwords in the owner's home as well.
-    """
-    if url.host in _THIS_MACHINE or proxy_bypass(url.authority):
-        return None
-    proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
-
-
-async def _read(response: ClientResponse) -> bytes:
-    raw = bytearray()
-    async for chunk in response.content.iter_chunked(1 << 16):
-        raw += chunk
-        if len(raw) > _LARGEST:
-            raise UpstreamFailed("The embeddings endpoint's answer has no end.")
-    return bytes(raw)
-
-
-def _together(parts: Sequence[Part]) -> Embedded:
-    vectors = [vector for part in parts for vector in part.vectors]
+def _joined(batches: Sequence[Batch]) -> Embedded:
+    vectors = [vector for batch in batches for vector in batch.vectors]
     if len({len(vector) for vector in vectors}) != 1:
         raise UpstreamFailed("The embeddings endpoint sent vectors of different sizes.")
-    counts = [part.tokens for part in parts if part.tokens is not None]
-    return Embedded(vectors, sum(counts) if len(counts) == len(parts) else None)
+    counts = [batch.tokens for batch in batches if batch.tokens is not None]
+    return Embedded(vectors, sum(counts) if len(counts) == len(batches) else None)

@@ -1,7 +1,4 @@
-"""What a remote endpoint is asked, and what it answers.
-
-What a remote endpoint's refusals mean to our clients.
-"""
+"""Requests and responses of a remote embeddings endpoint, and its errors as errors of the gateway."""
 
 import base64
 import binascii
@@ -27,7 +24,21 @@ from dragoman.core.errors import (
 )
 from dragoman.core.messages import JSON
 
-_FLOAT = 4
+_FLOAT_BYTES = 4
+_MAX_MESSAGE = 300
+"""Characters of an endpoint's error message that are passed on."""
+
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_not_active"})
+_INPUT_INDEX = re.compile(r"input\[\d+\]")
+_ERRORS: Mapping[int, type[GatewayError]] = {
+    400: InvalidRequest,
+    402: QuotaExceeded,
+    413: RequestTooLarge,
+    422: InvalidRequest,
+    429: RateLimited,
+    503: Overloaded,
+    529: Overloaded,
+}
 
 
 class _Item(Struct):
@@ -40,21 +51,21 @@ class _Usage(Struct):
     total_tokens: int | None = None
 
 
-class _Answer(Struct):
+class _Response(Struct):
     data: list[_Item]
     usage: _Usage | None = None
 
 
-_ANSWERS = msgspec.json.Decoder(_Answer)
+_RESPONSES = msgspec.json.Decoder(_Response)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One answer of the endpoint.
+class Batch:
+    """The vectors of one call.
 
     Attributes:
         vectors: In the order of the inputs: 32-bit floats, little endian.
-        tokens: How many tokens it says it read, if it says so.
+        tokens: The tokens that the endpoint counted, if it reports them.
     """
 
     vectors: Sequence[bytes]
@@ -62,38 +73,42 @@ class Part:
 
 
 def request_body(model: str, inputs: Sequence[str | list[int]], *, voyage: bool, truncate: bool) -> bytes:
-    """The question. Vectors are asked for packed, as OpenAI's own clients do: a quarter of the bytes.
+    """Encode a request. Vectors are requested as base64, as OpenAI's clients do: a quarter of the bytes.
 
     Args:
-        model: The model there.
+        model: The model of the endpoint.
         inputs: Texts or token lists.
-        voyage: Whether to ask in Voyage's dialect. It cuts long inputs unless it is told not to.
-        truncate: Whether they may be cut.
+        voyage: Whether to use Voyage's dialect. Voyage truncates long inputs unless the request forbids it.
+        truncate: Whether inputs may be truncated.
     """
-    asked = {"model": model, "input": inputs, "encoding_format": "base64"}
-    return msgspec.json.encode(asked | {"truncation": truncate} if voyage else asked)
+    body = {"model": model, "input": inputs, "encoding_format": "base64"}
+    return msgspec.json.encode(body | {"truncation": truncate} if voyage else body)
 
 
-def part_of(raw: bytes, count: int) -> Part:
-    """Understand an answer.
+def batch_of(raw: bytes, count: int) -> Batch:
+    """Decode a response.
 
     Args:
         raw: Its body.
-        count: How many inputs were sent.
+        count: The number of inputs.
 
     Raises:
-        UpstreamFailed: It is not what was asked for.
+        UpstreamFailed: It does not hold the embeddings.
     """
     try:
-        answer = _ANSWERS.decode(raw)
-        vectors = {item.index: _packed(item.embedding) for item in answer.data}
+        response = _RESPONSES.decode(raw)
+        vectors = {item.index: _packed(item.embedding) for item in response.data}
     except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, struct.error, OverflowError):
-        raise _unintelligible("no embeddings") from None
-    if len(answer.data) != count or vectors.keys() != set(range(count)):
-        raise _unintelligible(f"other than {count} embeddings")
-    if any(not vector or len(vector) % _FLOAT for vector in vectors.values()):
-        raise _unintelligible("broken vectors")
-    return Part([vectors[index] for index in range(count)], _tokens(answer.usage))
+        raise _unexpected("no embeddings") from None
+    if len(response.data) != count or vectors.keys() != set(range(count)):
+        raise _unexpected(f"other than {count} embeddings")
+    if any(not vector or len(vector) % _FLOAT_BYTES for vector in vectors.values()):
+        raise _unexpected("broken vectors")
+    tokens = None
+    if usage := response.usage:
+        # Voyage reports the total only, which is the same since nothing is generated.
+        tokens = usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+    return Batch([vectors[index] for index in range(count)], tokens)
 
 
 def _packed(embedding: str | list[float]) -> bytes:
@@ -102,55 +117,37 @@ def _packed(embedding: str | list[float]) -> bytes:
     return struct.pack(f"<{len(embedding)}f", *embedding)
 
 
-def _tokens(usage: _Usage | None) -> int | None:
-    """Voyage says the total alone, which is the same where nothing is generated."""
-    if usage is None:
-        return None
-    return usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens
-
-
-def _unintelligible(what: str) -> UpstreamFailed:
-    return UpstreamFailed(f"The embeddings endpoint answered with {what}.")
-
-
-_LONGEST = 300
-_QUOTA = frozenset({"insufficient_quota", "billing_not_active"})
-_PLACE = re.compile(r"input\[\d+\]")
-_CAUSES: Mapping[int, type[GatewayError]] = {
-    400: InvalidRequest,
-    402: QuotaExceeded,
-    413: RequestTooLarge,
-    422: InvalidRequest,
-    429: RateLimited,
-    503: Overloaded,
-    529: Overloaded,
-}
+def _unexpected(what: str) -> UpstreamFailed:
+    return UpstreamFailed(f"The embeddings endpoint responded with {what}.")
 
 
 def refusal(status: int, raw: bytes, retry_after: str | None, key: str | None) -> GatewayError:
-    """The cause, in our words and theirs.
+    """Return the error for a response with another status than 200.
 
     Args:
         status: The HTTP status.
-        raw: The body, as far as it was read.
-        retry_after: That header.
-        key: Ours there; it never stands in what a client is told.
+        raw: The body.
+        retry_after: The header of that name. HTTP dates are ignored: every such API sends seconds.
+        key: The gateway's key there. It is removed from the message.
     """
-    message, code = _said(raw)
+    message, code = _error_in(raw)
     if key:
         message = message.replace(key, "***")
     if status in {401, 403}:
-        # Not the endpoint's words: they are about a key that the client has never seen, and may quote it.
+        # Without the endpoint's message: it is about a key that the client has never seen, and may quote it.
         return NotSignedIn("The embeddings endpoint refuses the gateway's key (DRAGOMAN_EMBEDDINGS_API_KEY).")
-    cause = QuotaExceeded if code in _QUOTA else _CAUSES.get(status, UpstreamFailed)
+    error = QuotaExceeded if code in _QUOTA_CODES else _ERRORS.get(status, UpstreamFailed)
     if code == ContextTooLong.default_code:
-        cause = ContextTooLong
-    told = f"The embeddings endpoint answered {status}" + (f": {message}" if message else ".")
-    return cause(told, param="input" if issubclass(cause, InvalidRequest) else None, retry_after=_seconds(retry_after))
+        error = ContextTooLong
+    return error(
+        f"The embeddings endpoint responded with status {status}" + (f": {message}" if message else "."),
+        param="input" if issubclass(error, InvalidRequest) else None,
+        retry_after=float(retry_after) if retry_after and retry_after.isdecimal() else None,
+    )
 
 
-def _said(raw: bytes) -> tuple[str, str | None]:
-    """Message and code, from any of the usual forms."""
+def _error_in(raw: bytes) -> tuple[str, str | None]:
+    """Return message and code of an error, in any of the usual formats."""
     try:
         body = cast("JSON", msgspec.json.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -158,13 +155,8 @@ def _said(raw: bytes) -> tuple[str, str | None]:
     found = body if isinstance(body, dict) else {}
     inner = found.get("error")
     error = inner if isinstance(inner, dict) else found
-    said = error.get("message") or error.get("detail") or inner
-    # Its places count from the beginning of a batch, ours from the beginning of the request.
-    message = _PLACE.sub("an input", said[:_LONGEST]) if isinstance(said, str) else ""
+    text = error.get("message") or error.get("detail") or inner
+    # Its indices count from the start of a batch, ours from the start of the request.
+    message = _INPUT_INDEX.sub("an input", text[:_MAX_MESSAGE]) if isinstance(text, str) else ""
     code = error.get("code")
     return message, code if isinstance(code, str) else None
-
-
-def _seconds(header: str | None) -> float | None:
-    """HTTP dates are left out: every such API sends seconds."""
-    return float(header) if header and header.isdecimal() else None
