@@ -114,7 +114,7 @@ async def test_garbage_in_the_stream() -> None:
     ("answer", "words"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "is not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000, "headers of its answer are too large"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000, "headers of its response are too large"),
         (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "is not HTTP"),
         (b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi", "is not Claude"),
         (b"HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n", "is not Claude"),
