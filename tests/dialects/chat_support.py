@@ -3,9 +3,9 @@
 import base64
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from dragoman.core.accumulate import AccumulatedMessage, accumulate
+from dragoman.core.accumulate import AccumulatedMessage, MessageAccumulator, accumulate
 from dragoman.core.catalog import Catalog
 from dragoman.core.events import (
     BlockDelta,
@@ -81,7 +81,13 @@ def script(
     usage: JSONObject = {"output_tokens": 11, "output_tokens_details": {"thinking_tokens": 4}, "input_tokens": None}
     ending: JSONObject = {"stop_reason": stop_reason, "stop_sequence": None, **delta}
     events.append(MessageDelta({"type": "message_delta", "delta": ending, "usage": usage}))
-    return [*events, MessageStop({"type": "message_stop"})]
+    return passed_on([*events, MessageStop({"type": "message_stop"})])
+
+
+def passed_on(events: Iterable[MessageEvent]) -> list[MessageEvent]:
+    """Return the events as a run passes them on: with finished blocks and the accumulated message."""
+    accumulator = MessageAccumulator()
+    return [cast("MessageEvent", accumulator.add(event)) for event in events]
 
 
 def plain(request: ChatRequest, *answers: AccumulatedMessage) -> Any:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from chat_support import IDENTITY, OLD, WEATHER_SCHEMA, script
+from chat_support import IDENTITY, OLD, WEATHER_SCHEMA, passed_on, script
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import Catalog
@@ -102,7 +102,7 @@ def plain(request: ResponsesRequest, blocks: Sequence[JSONObject], stop_reason: 
 def streamed(request: ResponsesRequest, events: Sequence[MessageEvent]) -> bytes:
     """The whole stream."""
     stream = dialect().encode_stream(request, IDENTITY)
-    return b"".join([*map(stream.feed, events), stream.finish()])
+    return b"".join([*map(stream.feed, passed_on(events)), stream.finish()])
 
 
 def told(stream: bytes) -> list[Any]:

@@ -31,7 +31,7 @@ def test_a_bare_request() -> None:
     request = decode()
     assert request.body == {"model": OLD, "messages": [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]}
     assert (request.stream, request.choices, request.warnings, request.include_usage) == (False, 1, (), False)
-    assert (request.answer_format, request.keeping, request.request_options.agent) == (None, None, None)
+    assert (request.answer_format, request.storage, request.request_options.agent) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in ChatCompletionRequest.__struct_fields__ if name != "messages"])

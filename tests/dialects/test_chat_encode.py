@@ -180,7 +180,7 @@ def test_choices_have_their_index_and_their_usage_is_added_up() -> None:
 
 
 def _faults(request: ChatRequest, *answers: Sequence[JSONObject]) -> dict[int, str | None]:
-    found = dialect().faults(request, [accumulate(script(blocks)) for blocks in answers])
+    found = dialect().invalid_choices(request, [accumulate(script(blocks)) for blocks in answers])
     return {choice: fault.code for choice, fault in found.items()}
 
 
@@ -204,7 +204,9 @@ def test_arguments_that_do_not_fit_are_a_warning_with_its_place() -> None:
     """The client gets them all the same."""
     wrong: JSONObject = {**PARIS, "input": {"town": "Paris"}}
     request = decode(tools=[WEATHER], n=2)
-    found = dialect().review(request, [accumulate(script([PARIS])), accumulate(script([TEXT, NOW, wrong, CUT]))])
+    found = dialect().response_warnings(
+        request, [accumulate(script([PARIS])), accumulate(script([TEXT, NOW, wrong, CUT]))]
+    )
     assert [(warning.code, warning.param) for warning in found] == [
         ("schema_mismatch", "choices[1].message.tool_calls[1].function.arguments"),
         ("schema_mismatch", "choices[1].message.tool_calls[2].function.arguments"),

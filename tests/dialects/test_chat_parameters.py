@@ -37,10 +37,14 @@ def test_what_chunks_and_images_cannot_be_told() -> None:
 
 def test_what_is_kept_with_the_run() -> None:
     """Labels, and the wish to read it back; none of it is sent."""
-    kept = dialect(keeps=True).decode(raw(store=True, metadata={"run": "1"}))
-    assert (kept.keeping, kept.messages, kept.warnings) == (StorageOptions(asked=True, labels={"run": "1"}), PING, ())
+    kept = dialect(stores_responses=True).decode(raw(store=True, metadata={"run": "1"}))
+    assert (kept.storage, kept.messages, kept.warnings) == (
+        StorageOptions(requested=True, metadata={"run": "1"}),
+        PING,
+        (),
+    )
     passing = decode(metadata={"run": "1"})
-    assert (passing.keeping, passing.messages) == (None, None)
+    assert (passing.storage, passing.messages) == (None, None)
     assert said(passing) == [("ignored", "metadata")]
     assert kept.body == passing.body == decode().body
 

@@ -127,7 +127,7 @@ def test_the_chunks_put_together_are_the_plain_answer(said: list[Any], shape: di
     runs = [script(*one) for one in said]
     folded = [accumulate(events) for events in runs]
     found = chunks(streamed(request, *runs))
-    if faults := dialect().faults(request, folded):
+    if faults := dialect().invalid_choices(request, folded):
         assert found[-1]["error"]["code"] in {fault.code for fault in faults.values()}
         return
     whole = json.loads(dialect().encode(request, IDENTITY, folded))

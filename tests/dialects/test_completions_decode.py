@@ -27,7 +27,7 @@ def test_each_prompt_of_a_list_is_a_request_of_its_own() -> None:
     """With `n` answers each, those to the first prompt first."""
     request = decode(["one", "two"], n=3)
     assert request.choices == 6
-    asked = [request.body_of(choice)["messages"][0]["content"][0]["text"] for choice in range(6)]
+    asked = [request.body_for(choice)["messages"][0]["content"][0]["text"] for choice in range(6)]
     assert asked == ["one"] * 3 + ["two"] * 3
 
 

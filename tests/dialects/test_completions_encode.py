@@ -105,6 +105,6 @@ def test_any_text_is_an_answer() -> None:
     """There is nothing to find fault with, and errors before it are OpenAI's."""
     request = decode("a")
     answers = [accumulate(script([TEXT]))]
-    assert dialect().faults(request, answers) == {}
-    assert dialect().review(request, answers) == ()
+    assert dialect().invalid_choices(request, answers) == {}
+    assert dialect().response_warnings(request, answers) == ()
     assert dialect().encode_error(Overloaded("Busy")).status == 503

@@ -44,8 +44,8 @@ def test_whole_answer() -> None:
     message: FinalMessage = {"id": "msg_1", "content": [{"type": "of_tomorrow", "inside": [1]}], "stop_reason": None}
     answer = [AccumulatedMessage(message, {})]
     assert json.loads(dialect().encode(decode(), SOMEONE, answer)) == message
-    assert dialect().faults(decode(), answer) == {}
-    assert dialect().review(decode(), answer) == ()
+    assert dialect().invalid_choices(decode(), answer) == {}
+    assert dialect().response_warnings(decode(), answer) == ()
 
 
 def test_stream() -> None:

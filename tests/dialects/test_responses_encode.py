@@ -175,18 +175,18 @@ def test_custom_tools_take_text() -> None:
 def test_arguments_that_do_not_fit_are_warned_of() -> None:
     """Functions only: a custom tool's text is its own affair."""
     answer = accumulate(script([{**PARIS, "input": {"town": "Paris"}}, PATCHED], "tool_use"))
-    assert [warning.code for warning in dialect().review(ASKING, [answer])] == ["schema_mismatch"]
-    assert dialect().review(ASKING, [accumulate(script([PARIS], "tool_use"))]) == ()
+    assert [warning.code for warning in dialect().response_warnings(ASKING, [answer])] == ["schema_mismatch"]
+    assert dialect().response_warnings(ASKING, [accumulate(script([PARIS], "tool_use"))]) == ()
 
 
 def test_a_structured_answer_is_held_to_its_format() -> None:
     """Calls are not."""
     request = decode(text={"format": {"type": "json_object"}}, tools=[WEATHER])
-    faults = dialect().faults(request, [accumulate(script([text("Sure!")]))])
+    faults = dialect().invalid_choices(request, [accumulate(script([text("Sure!")]))])
     assert (faults[0].code, faults[0].param) == ("schema_mismatch", "text.format")
-    assert dialect().faults(request, [accumulate(script([text("{}")]))]) == {}
-    assert dialect().faults(request, [accumulate(script([text("I look."), PARIS], "tool_use"))]) == {}
-    assert dialect().faults(PLAIN, [accumulate(script([text("Sure!")]))]) == {}
+    assert dialect().invalid_choices(request, [accumulate(script([text("{}")]))]) == {}
+    assert dialect().invalid_choices(request, [accumulate(script([text("I look."), PARIS], "tool_use"))]) == {}
+    assert dialect().invalid_choices(PLAIN, [accumulate(script([text("Sure!")]))]) == {}
 
 
 def test_errors_before_the_answer_are_openais() -> None:

@@ -17,7 +17,7 @@ from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect
 from dragoman.dialects.responses.request import ResponsesRequest
 
-KEEPING = dialect(keeps=True)
+KEEPING = dialect(stores_responses=True)
 THOUGHT: JSONObject = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
 PARIS: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
 SEARCHED: list[JSONObject] = [
@@ -31,13 +31,13 @@ def kept(request: ResponsesRequest, blocks: Sequence[JSONObject], stop_reason: s
     """The document of an answer."""
     answers = [accumulate(script(blocks, stop_reason))]
     body = KEEPING.encode(request, IDENTITY, answers)
-    return KEEPING.documents.whole(request, IDENTITY, answers, body)
+    return KEEPING.stored_format.completed(request, IDENTITY, answers, body)
 
 
 def going_on(documents: Sequence[bytes], given: JSON = "And?", **fields: Any) -> ResponsesRequest:
     """A request that goes on from kept responses; its model is the last one's."""
     body = json.dumps({"input": given, "previous_response_id": "resp_1", **fields}).encode()
-    return KEEPING.decode_continuation(body, KEEPING.documents.history(documents))
+    return KEEPING.decode_continuation(body, KEEPING.stored_format.history(documents))
 
 
 def test_what_is_kept_goes_on_as_if_it_had_been_sent() -> None:
@@ -113,30 +113,30 @@ def test_input_is_listed_in_openais_form() -> None:
     ]
     request = KEEPING.decode(raw(items, tools=[WEATHER, PATCH]))
     document = kept(request, [THOUGHT, {"type": "text", "text": "21"}])
-    listed = KEEPING.documents.input_items([document], [])
+    listed = KEEPING.stored_format.input_items([document], [])
     assert [item["type"] for item in listed][:2] == ["message", "message"]
     assert len({item["id"] for item in listed}) == len(items)
     page: JSONObject = {"object": "list", "data": [*listed], "has_more": False, "first_id": "a", "last_id": "b"}
     assert_valid("ResponseItemList", page)
     again = going_on([document], "And?")
     assert turns(again)[: len(turns(request))] == turns(request)
-    longer = KEEPING.documents.input_items([document, document], ["reasoning.encrypted_content"])
+    longer = KEEPING.stored_format.input_items([document, document], ["reasoning.encrypted_content"])
     thought = next(item for item in longer[len(items) :] if item["type"] == "reasoning")
     assert thought["encrypted_content"]
 
 
 def test_what_is_not_whole_says_so() -> None:
     """Queued, running, failed, cancelled; gone on from only once it has ended."""
-    documents = KEEPING.documents
-    queued = documents.begun(KEEPING.decode(raw(background=True)), IDENTITY)
+    documents = KEEPING.stored_format
+    queued = documents.queued(KEEPING.decode(raw(background=True)), IDENTITY)
     states = {
         "queued": queued,
-        "in_progress": documents.running(queued),
+        "in_progress": documents.in_progress(queued),
         "failed": documents.failed(queued, UpstreamFailed("Broke")),
         "cancelled": documents.cancelled(queued),
     }
     for status, document in states.items():
-        response = json.loads(documents.shown(document))
+        response = json.loads(documents.view(document))
         assert response["status"] == status
         assert_valid("Response", {key: value for key, value in response.items() if key != "usage"})
     for status in ("queued", "in_progress"):
@@ -164,10 +164,10 @@ def test_without_a_key_nothing_is_sealed() -> None:
 
 def test_a_prompt_is_read_as_it_would_be_asked() -> None:
     """To be counted; nothing of it is kept."""
-    counted = InputTokensDialect(Catalog, DialectOptions(keeps=True))
+    counted = InputTokensDialect(Catalog, DialectOptions(stores_responses=True))
     request = counted.decode(raw("ping", tools=[WEATHER], background=True))
     assert request.body == KEEPING.decode(raw("ping", tools=[WEATHER])).body
-    assert request.keeping is None
+    assert request.storage is None
     answer = json.loads(counted.encode_count(7))
     assert answer == {"object": "response.input_tokens", "input_tokens": 7}
     assert_valid("TokenCountsResource", answer)

@@ -153,7 +153,7 @@ def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
     assert _kinds(out)[-2:] == ["failed", "error"]
     assert out[-1]["code"] == "schema_mismatch"
     assert stream.failure
-    assert stream.response is None
+    assert stream.response_body is None
     fits: list[list[MessageEvent]] = [script([text("{}")]), script([text("I look."), PARIS], "tool_use")]
     assert [_kinds(told(streamed(request, events)))[-1] for events in fits] == ["completed", "completed"]
 
@@ -164,9 +164,9 @@ def test_each_feed_gives_whole_events() -> None:
     for event in script([THINKING, text("abcd"), PARIS], "tool_use"):
         out = stream.feed(event)
         assert b"".join(sse.events(out)) == out
-    assert stream.separate
+    assert stream.separate_events
     assert stream.heartbeat.startswith(b":")
-    assert stream.response
+    assert stream.response_body
 
 
 def test_a_search_whose_query_comes_in_pieces() -> None:

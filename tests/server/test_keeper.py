@@ -11,6 +11,7 @@ from responses_support import dialect, raw
 from scripted import ScriptedBackend, says
 
 from dragoman.dialects.base import ResponseIdentity
+from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine, Limits
 from dragoman.server.collect import RunGroup
 from dragoman.server.responses.job import Job, JobSpec
@@ -52,10 +53,10 @@ async def archive(tmp_path: Path) -> AsyncIterator[Stuck]:
     await made.aclose()
 
 
-def keeper(archive: Stuck) -> ResponseWriter:
+def keeper(archive: Stuck) -> ResponseWriter[ResponsesRequest]:
     """Keeps a response in the background."""
-    responses = dialect(keeps=True)
-    return ResponseWriter(archive, responses.documents, responses.decode(raw(background=True)), IDENTITY, HANDS)
+    responses = dialect(stores_responses=True)
+    return ResponseWriter(archive, responses.stored_format, responses.decode(raw(background=True)), IDENTITY, HANDS)
 
 
 async def cut(archive: Stuck, task: "asyncio.Task[None]") -> None:
@@ -105,13 +106,13 @@ class Slow(SQLiteResponseStore):
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Path, *, stream: bool) -> None:
     """The response is completed, as its stream says already."""
-    archive, responses = Slow(tmp_path / "answers.db"), dialect(keeps=True)
+    archive, responses = Slow(tmp_path / "answers.db"), dialect(stores_responses=True)
     decoded = responses.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(says("Hello")), Limits())
     [run] = engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
     choices = RunGroup()
     choices.add(run)
-    keeper = ResponseWriter(archive, responses.documents, decoded, ResponseIdentity(run.id, run.created), HANDS)
+    keeper = ResponseWriter(archive, responses.stored_format, decoded, ResponseIdentity(run.id, run.created), HANDS)
     await keeper.begin()
     job = Job(JobSpec(responses, decoded, lambda _: []), choices, keeper, lasting=True)
     job.driven_by(asyncio.create_task(job.run()))
@@ -123,5 +124,5 @@ async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Pat
     found, events = await archive.get(HANDS.owner, job.id), await archive.events(job.id, 0)
     await archive.aclose()
     assert found is not None
-    assert json.loads(responses.documents.shown(found.entry.body))["status"] == "completed"
+    assert json.loads(responses.stored_format.view(found.entry.body))["status"] == "completed"
     assert not stream or b"event: response.completed" in events[-1]

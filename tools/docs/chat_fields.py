@@ -48,7 +48,7 @@ def effect(probe: Probe, model: Model) -> str:
 
 def _decoded(probe: Probe, model: Model, field: JSONObject) -> ChatRequest:
     body = {"model": model.id, **_PING, **probe.beside, **field}
-    return ChatDialect(Catalog(), DialectOptions(keeps=True)).decode(msgspec.json.encode(body))
+    return ChatDialect(Catalog(), DialectOptions(stores_responses=True)).decode(msgspec.json.encode(body))
 
 
 def _sends(probe: Probe, before: ChatRequest | None, after: ChatRequest) -> Iterator[str]:

@@ -7,8 +7,10 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.errors import GatewayError
-from dragoman.dialects.base import Dialect, ErrorResponse
+from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.chat.dialect import ChatDialect
+from dragoman.dialects.completions.dialect import CompletionsDialect
+from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.runs.engine import Engine
 from dragoman.server.admin.endpoints import ADMIN, admin_routes, encode_admin_error
@@ -53,11 +55,11 @@ class Dialects:
     """
 
     chat: ChatDialect
-    completions: Dialect
+    completions: CompletionsDialect
     responses: ResponsesDialect
     counted: InputTokensDialect
     compacted: CompactDialect
-    messages: Dialect
+    messages: MessagesDialect
 
 
 def build_app(
@@ -83,8 +85,8 @@ def build_app(
         "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
     }
     kept = stored_routes(
-        StoredChatEndpoints(dialects.chat.documents, shelf),
-        StoredResponseEndpoints(dialects.responses.documents, shelf, options.heartbeat),
+        StoredChatEndpoints(dialects.chat.stored_format, shelf),
+        StoredResponseEndpoints(dialects.responses.stored_format, shelf, options.heartbeat),
         dialects.chat.encode_error,
     )
     routes = [

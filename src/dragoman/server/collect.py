@@ -5,7 +5,7 @@ Making a plain answer: events folded, and one more try where an answer is not wh
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Generic, TypeAlias
 
 import structlog
 
@@ -13,7 +13,7 @@ from dragoman.core.accumulate import AccumulatedMessage, counting
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import DecodedRequest, Dialect, ResponseIdentity
+from dragoman.dialects.base import Dialect, Request, ResponseIdentity
 from dragoman.runs.run import Run
 from dragoman.server.payload_log import log_event
 
@@ -124,7 +124,7 @@ Submit: TypeAlias = Callable[[Iterable[int]], list[Run]]
 """Begins a run for each of these choices of a request."""
 
 
-class CollectedResponse:
+class CollectedResponse(Generic[Request]):
     """Makes one plain answer of all choices.
 
     Attributes:
@@ -132,7 +132,7 @@ class CollectedResponse:
         answers: What it is made of.
     """
 
-    def __init__(self, dialect: Dialect, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
+    def __init__(self, dialect: Dialect[Request], decoded: Request, choices: RunGroup, submit: Submit) -> None:
         self._codec = dialect
         self._decoded = decoded
         self._choices = choices
@@ -147,10 +147,10 @@ class CollectedResponse:
             GatewayError: A run failed, or an answer was at fault twice.
         """
         answers = list((await self._told(range(len(self._choices.runs)))).values())
-        if faults := self._codec.faults(self._decoded, answers):
+        if faults := self._codec.invalid_choices(self._decoded, answers):
             answers = await self._ask_again(answers, faults)
         self.answers = answers
-        self.warnings += self._codec.review(self._decoded, answers)
+        self.warnings += self._codec.response_warnings(self._decoded, answers)
         first = self._choices.runs[0]
         return self._codec.encode(self._decoded, ResponseIdentity(first.id, first.created), answers)
 
@@ -173,7 +173,7 @@ class CollectedResponse:
             self._choices.renew(choice, run)
         told = await self._told(faults)
         answers = [counting(told[place], one) if place in told else one for place, one in enumerate(answers)]
-        if still := self._codec.faults(self._decoded, answers):
+        if still := self._codec.invalid_choices(self._decoded, answers):
             self._reject(still)
             raise next(iter(still.values()))
         self.warnings += tuple(RequestWarning("retried", fault.param or "", fault.message) for fault in faults.values())

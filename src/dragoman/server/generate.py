@@ -5,13 +5,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Generic
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from dragoman.core.errors import Forbidden, GatewayError, NotFound, UnsupportedFeature
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import DecodedRequest, Dialect, ResponseIdentity
+from dragoman.dialects.base import DecodedRequest, Dialect, Request, ResponseIdentity
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.catalog import LiveCatalog
@@ -31,10 +32,10 @@ from dragoman.server.replies import (
 from dragoman.server.stream import StreamedResponse
 
 
-class GenerateHandler:
+class GenerateHandler(Generic[Request]):
     """An ASGI endpoint that answers questions in one dialect."""
 
-    def __init__(self, dialect: Dialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+    def __init__(self, dialect: Dialect[Request], engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
         self._codec = dialect
         self._engine = engine
         self._catalog = catalog
@@ -54,7 +55,7 @@ class GenerateHandler:
     async def _answer(self, context: RequestContext, receive: Receive) -> None:
         await self._serve(context, receive, await self._read(context, receive))
 
-    async def _read(self, context: RequestContext, receive: Receive) -> DecodedRequest:
+    async def _read(self, context: RequestContext, receive: Receive) -> Request:
         declared = context.headers.get(b"content-length")
         raw = await read_body(receive, declared, self._options.max_request_bytes)
         if self._options.payloads:
@@ -69,9 +70,9 @@ class GenerateHandler:
         self._note(context, decoded)
         return decoded
 
-    def _submission(self, context: RequestContext, decoded: DecodedRequest) -> Submit:
+    def _submission(self, context: RequestContext, decoded: Request) -> Submit:
         def submit(wanted: Iterable[int]) -> list[Run]:
-            bodies = [decoded.body_of(choice) for choice in wanted]
+            bodies = [decoded.body_for(choice) for choice in wanted]
             model, request_options = decoded.resolved.model, decoded.request_options
             runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
             for run in runs:
@@ -80,7 +81,7 @@ class GenerateHandler:
 
         return submit
 
-    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: Request) -> None:
         choices = RunGroup(trace=self._options.trace)
         context.runs = choices.every
         submit = self._submission(context, decoded)
@@ -102,7 +103,7 @@ class GenerateHandler:
             if self._options.payloads:
                 log_answers(context)
 
-    async def _fill(self, context: RequestContext, decoded: DecodedRequest) -> None:
+    async def _fill(self, context: RequestContext, decoded: Request) -> None:
         self._engine.require(decoded.choices)
         began = time.perf_counter()
         try:
@@ -110,10 +111,10 @@ class GenerateHandler:
         finally:
             context.stages["fetch"] = time.perf_counter() - began
 
-    async def _decode(self, raw: bytes, context: RequestContext) -> DecodedRequest:
+    async def _decode(self, raw: bytes, context: RequestContext) -> Request:
         return await self._known(lambda: self._codec.decode(raw, context.headers))
 
-    async def _known(self, decode: Callable[[], DecodedRequest]) -> DecodedRequest:
+    async def _known(self, decode: Callable[[], Request]) -> Request:
         try:
             return decode()
         except NotFound:
@@ -122,7 +123,7 @@ class GenerateHandler:
                 raise
             return decode()
 
-    async def _stream(self, context: RequestContext, decoded: DecodedRequest, choices: RunGroup) -> None:
+    async def _stream(self, context: RequestContext, decoded: Request, choices: RunGroup) -> None:
         first = choices.runs[0]
         encoder = self._codec.encode_stream(decoded, ResponseIdentity(first.id, first.created))
 
@@ -131,7 +132,7 @@ class GenerateHandler:
 
         await StreamedResponse(context, choices, encoder, self._options.heartbeat, headers).drive()
 
-    async def _tell(self, context: RequestContext, decoded: DecodedRequest, choices: RunGroup, submit: Submit) -> None:
+    async def _tell(self, context: RequestContext, decoded: Request, choices: RunGroup, submit: Submit) -> None:
         whole = CollectedResponse(self._codec, decoded, choices, submit)
         body = await whole.make()
         context.warnings += whole.warnings
@@ -146,7 +147,7 @@ class GenerateHandler:
         headers = self._headers(context, context.runs)
         await error_reply(error, self._codec.encode_error(error), headers).send(context.send)
 
-    def _note(self, context: RequestContext, decoded: DecodedRequest) -> None:
+    def _note(self, context: RequestContext, decoded: Request) -> None:
         """Leave for headers and log what was asked; what people write goes there only where the owner wants it."""
         context.warnings = decoded.warnings
         context.asked = {
@@ -165,7 +166,7 @@ def short(warnings: tuple[RequestWarning, ...]) -> list[str] | None:
     return [f"{warning.code}:{warning.param}" for warning in warnings] or None
 
 
-class CountTokens(GenerateHandler):
+class CountTokens(GenerateHandler[DecodedRequest]):
     """An ASGI endpoint that reads a question as it would be asked, and has it counted instead."""
 
     async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:

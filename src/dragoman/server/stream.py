@@ -43,7 +43,7 @@ class EventFilter:
 
 def writes(data: bytes, encoder: StreamEncoder) -> list[bytes]:
     """One write for all that has come, where the dialect does not want more."""
-    if encoder.separate:
+    if encoder.separate_events:
         return sse.events(data)
     return [data] if data else []
 

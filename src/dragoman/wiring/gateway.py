@@ -253,7 +253,7 @@ def _app(
     choices = DialectOptions(
         strict_parameters=settings.strict_parameters,
         strict_mapping=settings.strict_mapping,
-        keeps=settings.store,
+        stores_responses=settings.store,
         cipher=build_cipher(settings),
     )
     dialects = Dialects(

@@ -100,7 +100,7 @@ def refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions) 
     if request.logprobs or request.top_logprobs:
         param = "logprobs" if request.logprobs else "top_logprobs"
         raise UnsupportedFeature("Claude gives no log probabilities.", param=param)
-    if request.store and not options.keeps:
+    if request.store and not options.stores_responses:
         raise UnsupportedFeature("This gateway keeps nothing (`--no-store`). Leave `store` out.", param="store")
     if request.audio is not None or "audio" in (request.modalities or ()):
         param = "modalities" if request.audio is None else "audio"
@@ -151,7 +151,7 @@ def _details(messages: Iterable[ChatMessage]) -> Iterator[RequestWarning]:
                 yield RequestWarning("ignored", param, "Claude looks at every image in the same detail.")
 
 
-def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest:
+def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest:
     """Understand a request body.
 
     Raises:
@@ -189,7 +189,7 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest
         answer_format=asked.answer_format,
         tool_schemas=box.schemas,
         request_options=request_options,
-        keeping=StorageOptions(asked=True, labels=parse_metadata(request.metadata, "metadata")) if kept else None,
+        storage=StorageOptions(requested=True, metadata=parse_metadata(request.metadata, "metadata")) if kept else None,
         messages=cast("JSONObject", data)["messages"] if kept else None,
     )
 

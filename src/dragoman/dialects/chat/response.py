@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dragoman.core.accumulate import AccumulatedMessage
-from dragoman.core.errors import GatewayError
+from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ResponseIdentity
@@ -66,7 +66,7 @@ def encode(request: ChatRequest, identity: ResponseIdentity, answers: Sequence[A
     return msgspec.json.encode(body)
 
 
-def review(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> tuple[RequestWarning, ...]:
+def response_warnings(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> tuple[RequestWarning, ...]:
     """Tool arguments that do not fit the client's own schemas. The client gets them all the same."""
     found = []
     for choice, answer in enumerate(answers):
@@ -77,17 +77,21 @@ def review(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> tuple
     return tuple(warning for warning in found if warning)
 
 
-def faults(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> dict[int, GatewayError]:
-    """What does not fit `response_format`, by choice. Calls are not held to it: the text comes in a later turn."""
-    found: dict[int, GatewayError] = {}
-    for index, answer in enumerate(answers if request.answer_format else ()):
-        blocks = answer.message.get("content", [])
-        if any(block.get("type") == "tool_use" for block in blocks):
-            continue
-        text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-        if fault := text_fault(text, answer.message.get("stop_reason"), request.answer_format):
-            found[index] = fault
-    return found
+def invalid_choices(request: ChatRequest, answers: Sequence[AccumulatedMessage]) -> dict[int, GatewayError]:
+    """Return the error of each choice whose text does not match `response_format`."""
+    errors = ((index, format_error(request, answer)) for index, answer in enumerate(answers))
+    return {index: error for index, error in errors if error}
+
+
+def format_error(request: ChatRequest, answer: AccumulatedMessage) -> UpstreamFailed | None:
+    """Return an error if the text does not match `response_format`. With tool calls, the text comes in a later turn."""
+    if request.answer_format is None:
+        return None
+    blocks = answer.message.get("content", [])
+    if any(block.get("type") == "tool_use" for block in blocks):
+        return None
+    text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
+    return text_fault(text, answer.message.get("stop_reason"), request.answer_format)
 
 
 def _choice(request: ChatRequest, answer: AccumulatedMessage, index: int) -> JSONObject:

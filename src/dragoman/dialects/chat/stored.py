@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.dialects.base import DecodedRequest, ResponseIdentity
+from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.chat.request import ChatRequest
 from dragoman.dialects.chat.response import ID
 from dragoman.dialects.shared import json_types
@@ -36,29 +36,29 @@ class StoredChats:
 
     kind = "chat"
 
-    def id_of(self, identity: ResponseIdentity) -> str:
+    def response_id(self, identity: ResponseIdentity) -> str:
         """The completion's id."""
         return answer_id(ID, identity)
 
-    def whole(
+    def completed(
         self,
-        decoded: DecodedRequest,
+        request: ChatRequest,
         identity: ResponseIdentity,  # noqa: ARG002 - the protocol's
         answers: Sequence[AccumulatedMessage],  # noqa: ARG002 - the protocol's
         body: bytes,
     ) -> bytes:
         """A completion that is made."""
-        labels = dict(decoded.keeping.labels) if decoded.keeping else {}
-        messages = cast("list[JSONObject]", cast("ChatRequest", decoded).messages or [])
+        labels = dict(request.storage.metadata) if request.storage else {}
+        messages = cast("list[JSONObject]", request.messages or [])
         return msgspec.json.encode(_Kept(Raw(body), labels, messages))
 
-    def shown(self, document: bytes, include: Sequence[str] = ()) -> bytes:  # noqa: ARG002 - there is nothing to include
+    def view(self, document: bytes, include: Sequence[str] = ()) -> bytes:  # noqa: ARG002 - there is nothing to include
         """The completion, with its metadata."""
         kept = _read(document)
         completion = cast("JSONObject", msgspec.json.decode(kept.completion))
         return msgspec.json.encode({**completion, "metadata": kept.metadata})
 
-    def labelled(self, document: bytes, labels: Mapping[str, str]) -> bytes:
+    def with_metadata(self, document: bytes, labels: Mapping[str, str]) -> bytes:
         """The same completion under other words."""
         kept = _read(document)
         kept.metadata = dict(labels)

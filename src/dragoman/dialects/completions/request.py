@@ -36,7 +36,7 @@ class CompletionRequest(DecodedRequest):
     echo: bool = False
     include_usage: bool = False
 
-    def body_of(self, choice: int) -> MessagesRequest:
+    def body_for(self, choice: int) -> MessagesRequest:
         """The request of the prompt that a choice continues."""
         return self.bodies[self._prompt_of(choice)]
 
@@ -71,7 +71,7 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
 """Fields without an equivalent, and the values at which they mean nothing."""
 
 
-def decode(raw: bytes, catalog: Catalog, options: DialectOptions) -> CompletionRequest:
+def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> CompletionRequest:
     """Understand a request body.
 
     Raises:

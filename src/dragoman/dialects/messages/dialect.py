@@ -1,4 +1,4 @@
-"""The Messages dialect, as the gateway uses it."""
+"""The Messages dialect: `/v1/messages` and `/v1/messages/count_tokens`."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,52 +9,60 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, ErrorResponse, Headers, ResponseIdentity
-from dragoman.dialects.messages import request
+from dragoman.dialects.messages.request import decode_message
 from dragoman.dialects.messages.response import anthropic_error_response
 from dragoman.dialects.messages.stream import MessagesStream
 
 
 class MessagesDialect:
-    """The `Codec` of `/v1/messages`: nearly the identity, since everything inside is in Claude's own format.
+    """The `Dialect` of `/v1/messages`: nearly the identity, since the canonical form is the Messages API's own.
 
     Args:
-        catalog: What gives the models: the list may change while the gateway runs.
+        catalog: Returns the models: the list may change while the gateway runs.
     """
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> DecodedRequest:
-        """Understand a request, of a message or of a count.
+        """Decode a request for a message, or for a count of its tokens.
 
         Raises:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return request.decode(raw, headers, self._catalog())
+        return decode_message(raw, headers, self._catalog())
 
-    def review(self, decoded: DecodedRequest, answers: Sequence[AccumulatedMessage]) -> tuple[RequestWarning, ...]:  # noqa: ARG002 - the protocol's
-        """Nothing: the answer is as Claude gave it."""
+    def response_warnings(
+        self,
+        request: DecodedRequest,  # noqa: ARG002 - the protocol's
+        answers: Sequence[AccumulatedMessage],  # noqa: ARG002 - the protocol's
+    ) -> tuple[RequestWarning, ...]:
+        """Return no warnings: the response is passed on as Claude gave it."""
         return ()
 
-    def faults(self, decoded: DecodedRequest, answers: Sequence[AccumulatedMessage]) -> Mapping[int, GatewayError]:  # noqa: ARG002 - the same
-        """None: the answer is as Claude gave it."""
+    def invalid_choices(
+        self,
+        request: DecodedRequest,  # noqa: ARG002 - the protocol's
+        answers: Sequence[AccumulatedMessage],  # noqa: ARG002 - the protocol's
+    ) -> Mapping[int, GatewayError]:
+        """Return no errors: the response is passed on as Claude gave it."""
         return {}
 
     def encode(
         self,
-        decoded: DecodedRequest,  # noqa: ARG002 - the protocol's
+        request: DecodedRequest,  # noqa: ARG002 - the protocol's
         identity: ResponseIdentity,  # noqa: ARG002 - the protocol's
         answers: Sequence[AccumulatedMessage],
     ) -> bytes:
-        """Encode the whole answer: the message itself."""
+        """Encode the whole response: the message itself."""
         [answer] = answers
         return msgspec.json.encode(answer.message)
 
-    def encode_stream(self, decoded: DecodedRequest, identity: ResponseIdentity) -> MessagesStream:  # noqa: ARG002 - the same
-        """Make the encoder of one streamed answer."""
+    def encode_stream(self, request: DecodedRequest, identity: ResponseIdentity) -> MessagesStream:  # noqa: ARG002 - the protocol's
+        """Return the encoder of one streamed response."""
         return MessagesStream()
 
     def encode_error(self, error: GatewayError) -> ErrorResponse:
-        """Encode an error that ends the request before an answer began."""
+        """Encode an error that ends the request before a response began."""
         return anthropic_error_response(error)

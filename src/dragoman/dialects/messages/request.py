@@ -23,7 +23,7 @@ from dragoman.dialects.shared.validation import resolve_model
 _ROLES = frozenset({"user", "assistant", "system"})
 
 
-def decode(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
+def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
     """Understand a request.
 
     What the gateway itself reads is checked; everything else is passed on, and is Claude's to refuse.

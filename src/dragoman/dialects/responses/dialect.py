@@ -14,9 +14,9 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import NO_HEADERS, DecodedRequest, DialectOptions, ErrorResponse, Headers, ResponseIdentity
-from dragoman.dialects.responses import request, response
+from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.responses import request as decode
+from dragoman.dialects.responses import response
 from dragoman.dialects.responses.continuation import History, going_on
 from dragoman.dialects.responses.input import normal
 from dragoman.dialects.responses.request import ResponsesRequest
@@ -30,7 +30,7 @@ from dragoman.dialects.shared.usage import counts_of
 
 
 class ResponsesDialect:
-    """The `Codec` of `/v1/responses`.
+    """The `Dialect` of `/v1/responses`.
 
     Args:
         catalog: What gives the models: the list may change while the gateway runs.
@@ -47,7 +47,7 @@ class ResponsesDialect:
         self._catalog = catalog
         self._options = options or DialectOptions()
         self._clock = clock
-        self.documents = StoredResponses(self._options.cipher)
+        self.stored_format = StoredResponses(self._options.cipher)
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
         """Understand a request body.
@@ -56,7 +56,7 @@ class ResponsesDialect:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return request.decode(raw, self._catalog(), self._options)
+        return decode.decode(raw, self._catalog(), self._options)
 
     def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
         """Understand a request that goes on from a kept response; the rest as `decode`.
@@ -65,27 +65,31 @@ class ResponsesDialect:
             raw: Its body.
             past: What was said before.
         """
-        return request.decode(raw, self._catalog(), self._options, past)
+        return decode.decode(raw, self._catalog(), self._options, past)
 
-    def review(self, decoded: DecodedRequest, answers: Sequence[AccumulatedMessage]) -> tuple[RequestWarning, ...]:
+    def response_warnings(
+        self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
+    ) -> tuple[RequestWarning, ...]:
         """What a whole answer is to be warned of: tool arguments that do not fit the client's schemas."""
-        return response.review(cast("ResponsesRequest", decoded), answers[0])
+        return response.response_warnings(request, answers[0])
 
-    def faults(self, decoded: DecodedRequest, answers: Sequence[AccumulatedMessage]) -> Mapping[int, GatewayError]:
+    def invalid_choices(
+        self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
+    ) -> Mapping[int, GatewayError]:
         """`schema_mismatch`, where the text is not what `text.format` asks for."""
-        fault = response.fault(cast("ResponsesRequest", decoded), answers[0])
+        fault = response.fault(request, answers[0])
         return {0: fault} if fault else {}
 
     def encode(
-        self, decoded: DecodedRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
+        self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
     ) -> bytes:
         """Encode the whole answer."""
         now = int(self._clock())
-        return msgspec.json.encode(response.response(cast("ResponsesRequest", decoded), identity, answers[0], now))
+        return msgspec.json.encode(response.response(request, identity, answers[0], now))
 
-    def encode_stream(self, decoded: DecodedRequest, identity: ResponseIdentity) -> ResponseStream:
+    def encode_stream(self, request: ResponsesRequest, identity: ResponseIdentity) -> ResponseStream:
         """Make the encoder of one streamed answer."""
-        return ResponseStream(cast("ResponsesRequest", decoded), identity, self._clock)
+        return ResponseStream(request, identity, self._clock)
 
     def encode_error(self, error: GatewayError) -> ErrorResponse:
         """Encode an error that ends the request before an answer began."""
@@ -137,14 +141,14 @@ class CompactDialect(ResponsesDialect):
         return self._read(raw, past)
 
     def encode(
-        self, decoded: DecodedRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
+        self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
     ) -> bytes:
         """The compacted conversation.
 
         Raises:
             InvalidRequest: Claude wrote no summary.
         """
-        request, message = cast("ResponsesRequest", decoded), answers[0].message
+        message = answers[0].message
         blocks = [block for block in message.get("content", []) if block.get("type") == "text"]
         summary = "".join(str(block.get("text") or "") for block in blocks)
         if not summary.strip() or self._options.cipher is None:

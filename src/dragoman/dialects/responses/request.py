@@ -268,7 +268,7 @@ def read(
     request = validation.typed(data, CreateResponse)
     warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
-    refuse_unsupported(request, keeps=options.keeps)
+    refuse_unsupported(request, keeps=options.stores_responses)
     keeping = _keeping(request, options)
     note_ignored(request, warnings, kept=keeping is not None)
     request_options = agent_options.agent_terms(request.model, request.claude, warnings)
@@ -296,7 +296,7 @@ def read(
         warnings=tuple(warnings),
         media=tuple(turns.media),
         request_options=request_options,
-        keeping=keeping,
+        storage=keeping,
         echo=echo(cast("JSONObject", sent), kept=keeping is not None),
         custom=custom_names(request.tools),
         tool_schemas=box.schemas,
@@ -320,13 +320,13 @@ def _not_of_agents(request: CreateResponse, asked: GenerationParams) -> dict[str
 
 
 def _keeping(request: CreateResponse, options: DialectOptions) -> StorageOptions | None:
-    if request.store is False or not options.keeps:
+    if request.store is False or not options.stores_responses:
         return None
     return StorageOptions(
-        asked=bool(request.store),
+        requested=bool(request.store),
         background=bool(request.background),
         parent=request.previous_response_id,
-        labels=request.metadata or {},
+        metadata=request.metadata or {},
     )
 
 

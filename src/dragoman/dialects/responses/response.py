@@ -136,7 +136,7 @@ def response(request: ResponsesRequest, identity: ResponseIdentity, answer: Accu
     return Envelope(request, identity).ended(ending, output.items, counts, now)
 
 
-def review(request: ResponsesRequest, answer: AccumulatedMessage) -> tuple[RequestWarning, ...]:
+def response_warnings(request: ResponsesRequest, answer: AccumulatedMessage) -> tuple[RequestWarning, ...]:
     """Tool arguments that do not fit the client's own schemas. The client gets them all the same."""
     calls = [block for block in answer.message.get("content", []) if block.get("type") == "tool_use"]
     found = (

@@ -14,7 +14,7 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, Block, JSONObject
-from dragoman.dialects.base import DecodedRequest, ResponseIdentity
+from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.responses.continuation import PARAM, History
 from dragoman.dialects.responses.reasoning import PastTurn
 from dragoman.dialects.responses.request import ENCRYPTED, ResponsesRequest
@@ -119,24 +119,23 @@ class StoredResponses:
     def __init__(self, cipher: ReasoningCipher | None) -> None:
         self._vault = cipher
 
-    def id_of(self, identity: ResponseIdentity) -> str:
+    def response_id(self, identity: ResponseIdentity) -> str:
         """The response's id."""
         return answer_id(PREFIX, identity)
 
-    def begun(self, decoded: DecodedRequest, identity: ResponseIdentity) -> bytes:
+    def queued(self, request: ResponsesRequest, identity: ResponseIdentity) -> bytes:
         """A response that is queued."""
-        request = cast("ResponsesRequest", decoded)
         return _document(request, identity, _encoded(Envelope(request, identity).begun("queued")), [])
 
-    def running(self, document: bytes) -> bytes:
+    def in_progress(self, document: bytes) -> bytes:
         """The same, in progress."""
         return _with(document, status="in_progress")
 
-    def whole(
-        self, decoded: DecodedRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage], body: bytes
+    def completed(
+        self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage], body: bytes
     ) -> bytes:
         """A response that is made."""
-        return _document(cast("ResponsesRequest", decoded), identity, body, answers[0].message.get("content", []))
+        return _document(request, identity, body, answers[0].message.get("content", []))
 
     def failed(self, document: bytes, error: GatewayError) -> bytes:
         """A response that broke off."""
@@ -146,7 +145,7 @@ class StoredResponses:
         """A response that nobody wanted any more."""
         return _with(document, status="cancelled")
 
-    def shown(self, document: bytes, include: Sequence[str] = ()) -> bytes:
+    def view(self, document: bytes, include: Sequence[str] = ()) -> bytes:
         """The response object; with thinking to be sent back where that is asked for."""
         kept = _read(document)
         if ENCRYPTED not in include or self._vault is None:
@@ -154,7 +153,7 @@ class StoredResponses:
         response = _response(kept)
         return _encoded({**response, "output": [*self._output(kept, response, include)]})
 
-    def last_event(self, document: bytes, number: int) -> bytes:
+    def final_event(self, document: bytes, number: int) -> bytes:
         """What ends the stream of a response that broke off with nobody left to tell.
 
         Args:

@@ -1,152 +1,125 @@
-"""A streamed answer as response events."""
+"""A streamed response as events, in OpenAI's order."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import cast
 
 import msgspec
 
-from dragoman.core.errors import GatewayError, UpstreamFailed
-from dragoman.core.events import (
-    BlockDelta,
-    BlockStart,
-    BlockStop,
-    MessageDelta,
-    MessageEvent,
-    MessageStart,
-    MessageStop,
-)
-from dragoman.core.messages import Block, JSONObject
-from dragoman.dialects.base import ResponseIdentity
+from dragoman.core.accumulate import AccumulatedMessage
+from dragoman.core.errors import GatewayError
+from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.dialects.base import BackgroundStreamEncoder, ResponseIdentity
 from dragoman.dialects.responses.items import Events
 from dragoman.dialects.responses.output import Output
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.response import Ending, Envelope
+from dragoman.dialects.responses.response import Ending, Envelope, fault
 from dragoman.dialects.shared import sse
 from dragoman.dialects.shared.answers import answer_id, refusal_of
 from dragoman.dialects.shared.errors import openai_error
-from dragoman.dialects.shared.structured_output import text_fault
 from dragoman.dialects.shared.usage import counts_of
 
 _encode = msgspec.json.Encoder().encode
 
 
-class ResponseStream:
+class ResponseStream(BackgroundStreamEncoder):
     """The `StreamEncoder` of one response.
 
     Args:
-        request: What was asked for.
-        identity: What names the answer.
+        request: The request.
+        identity: What ids are made from.
         clock: Seconds since 1970.
-
-    Attributes:
-        failure: What ended the stream instead of an answer: the caller's own error, or an answer that does not fit
-            `text.format`, which shows only here.
-        response: The response object, once it is whole.
     """
 
-    heartbeat = sse.HEARTBEAT
-    separate = True
+    separate_events = True
 
     def __init__(self, request: ResponsesRequest, identity: ResponseIdentity, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._request = request
         self._clock = clock
         self._envelope = Envelope(request, identity)
         self._output = Output(request, answer_id("", identity))
-        self._usage: dict[str, object] = {}
         self._ending = Ending()
-        self._text: list[str] = []
-        self._calls = False
         self._number = 0
-        self._ended = False
         self._queued = False
-        self.failure: GatewayError | None = None
-        self.response: JSONObject | None = None
 
     def queue(self) -> bytes:
-        """Tell that the response waits for its turn, before anything else is told."""
+        """Encode that the response waits in the queue."""
         self._queued = True
         kinds = ("response.created", "response.queued")
         return self._framed({"type": kind, "response": self._envelope.begun("queued")} for kind in kinds)
 
-    def cancel(self) -> bytes:
-        """Close what is open, and end the stream of a response that nobody wants any more."""
-        self._ended = True
+    def on_message_start(self, choice: int, message: JSONObject) -> bytes:  # noqa: ARG002 - only its start counts
+        """Encode that the response is in progress."""
+        return self._framed(self._begin())
+
+    def on_block_start(self, choice: int, block: Block) -> bytes:  # noqa: ARG002 - there is one choice
+        """Begin an item."""
+        pieces: JSONObject = {key: "" for key in ("text", "thinking", "signature") if key in block}
+        return self._framed(self._output.start({**block, **pieces}))
+
+    def on_text(self, choice: int, text: str) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode a piece of text."""
+        return self._framed(self._output.delta({"type": "text_delta", "text": text}))
+
+    def on_thinking(self, choice: int, text: str) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode a piece of a reasoning summary."""
+        return self._framed(self._output.delta({"type": "thinking_delta", "thinking": text}))
+
+    def on_arguments(self, choice: int, json_text: str) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode a piece of a call's arguments."""
+        return self._framed(self._output.delta({"type": "input_json_delta", "partial_json": json_text}))
+
+    def on_block_stop(self, choice: int, block: Block) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode what is known only at the end of a block."""
+        deltas: list[JSONObject] = []
+        if signature := block.get("signature"):
+            deltas.append({"type": "signature_delta", "signature": signature})
+        citations = cast("list[JSON]", block.get("citations") or [])
+        deltas += [{"type": "citations_delta", "citation": citation} for citation in citations]
+        return self._framed(chain(*map(self._output.delta, deltas), self._output.stop()))
+
+    def on_message_end(self, choice: int, accumulated: AccumulatedMessage) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode a refusal, and close the last item.
+
+        Raises:
+            UpstreamFailed: The text does not match `text.format`.
+        """
+        if error := fault(self._request, accumulated):
+            raise error
+        self._ending = Ending.of(accumulated.message.get("stop_reason"))
+        refusal = refusal_of(accumulated.message)
+        return self._framed(
+            chain(self._output.refuse(refusal) if refusal else (), self._output.close(self._ending.last_item))
+        )
+
+    def on_message_stop(self, choice: int) -> bytes:  # noqa: ARG002 - there is one choice
+        """Encode the whole response."""
+        counts = counts_of(self._usage)
+        response = self._envelope.ended(self._ending, self._output.items, counts, int(self._clock()))
+        self.response_body = _encode(response)
+        kind = f"response.{self._ending.status}"
+        event = {"type": kind, "response": msgspec.Raw(self.response_body), "sequence_number": self._number}
+        self._number += 1
+        return sse.event(_encode(event), kind)
+
+    def close_open_parts(self) -> bytes:
+        """Close the open item; a response that had not begun begins first."""
         begin = () if self._number else self._begin()
-        return self._framed(chain(begin, self._output.close("incomplete"), self._cancelled()))
+        return self._framed(chain(begin, self._output.close("incomplete")))
 
-    def feed(self, event: MessageEvent, choice: int = 0) -> bytes:  # noqa: ARG002 - there is one
-        """Encode one event. A structured answer that does not fit its format ends as an error."""
-        if self._ended:
-            return b""
-        try:
-            return self._framed(self._events(event))
-        except UpstreamFailed as error:
-            return self.fail(error)
+    def on_error(self, error: GatewayError) -> bytes:
+        """Encode that the response failed, and the error as OpenAI's clients raise on it."""
+        return self._framed(self._failed(error))
 
-    def finish(self) -> bytes:
-        """Nothing: `response.completed` was the end. OpenAI sends no end mark here."""
-        self._ended = True
-        return b""
-
-    def fail(self, error: GatewayError) -> bytes:
-        """Close what is open, tell that the response failed, and say the error as OpenAI's clients raise on it."""
-        self._ended = True
-        self.failure = error
-        begin = () if self._number else self._begin()
-        return self._framed(chain(begin, self._output.close("incomplete"), self._failed(error)))
-
-    def _events(self, event: MessageEvent) -> Iterable[JSONObject]:
-        match event:
-            case BlockDelta():
-                return self._delta(cast("JSONObject", event.raw["delta"]))
-            case BlockStart(raw=raw):
-                return self._start(cast("Block", raw["content_block"]))
-            case BlockStop():
-                return self._output.stop()
-            case MessageStart(raw=raw):
-                self._count(cast("JSONObject", raw["message"]).get("usage"))
-                return self._begin()
-            case MessageDelta(raw=raw):
-                self._count(raw.get("usage"))
-                return self._end(cast("JSONObject", raw.get("delta") or {}))
-            case MessageStop():
-                return self._complete()
+    def on_cancel(self) -> bytes:
+        """Encode the cancelled response. OpenAI has no event for this; clients read the status."""
+        return self._framed([{"type": "response.incomplete", "response": self._envelope.cancelled(self._output.items)}])
 
     def _begin(self) -> Events:
         created = () if self._queued else ("response.created",)
         for kind in (*created, "response.in_progress"):
             yield {"type": kind, "response": self._envelope.begun()}
-
-    def _start(self, block: Block) -> Events:
-        self._calls = self._calls or block.get("type") == "tool_use"
-        if block.get("type") == "text":
-            self._text.append(str(block.get("text") or ""))
-        return self._output.start(block)
-
-    def _delta(self, delta: JSONObject) -> Events:
-        if self._request.answer_format and delta["type"] == "text_delta":
-            self._text.append(cast("str", delta["text"]))
-        return self._output.delta(delta)
-
-    def _end(self, delta: JSONObject) -> Events:
-        stop_reason = delta.get("stop_reason")
-        self._ending = Ending.of(stop_reason)
-        if not self._calls and (fault := text_fault("".join(self._text), stop_reason, self._request.answer_format)):
-            raise fault
-        if why := refusal_of(delta):
-            yield from self._output.refuse(why)
-        yield from self._output.close(self._ending.last_item)
-
-    def _complete(self) -> Events:
-        self._ended = True
-        counts = counts_of([self._usage])
-        self.response = self._envelope.ended(self._ending, self._output.items, counts, int(self._clock()))
-        yield {"type": f"response.{self._ending.status}", "response": self.response}
-
-    def _cancelled(self) -> Events:
-        # There is no event of its own for this; what the response says is what counts.
-        yield {"type": "response.incomplete", "response": self._envelope.cancelled(self._output.items)}
 
     def _failed(self, error: GatewayError) -> Events:
         response = self._envelope.failed(self._output.items, error)
@@ -162,7 +135,3 @@ class ResponseStream:
     def _frame(self, event: JSONObject) -> bytes:
         number, self._number = self._number, self._number + 1
         return sse.event(_encode({**event, "sequence_number": number}), str(event["type"]))
-
-    def _count(self, usage: object) -> None:
-        if isinstance(usage, Mapping):
-            self._usage.update({key: value for key, value in usage.items() if value is not None})

@@ -103,7 +103,7 @@ class StoredChatEndpoints:
 
     async def get(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """One of them."""
-        return json_reply(200, self._documents.shown((await self._entry(context)).body))
+        return json_reply(200, self._documents.view((await self._entry(context)).body))
 
     async def messages(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """The messages that it answers."""
@@ -114,10 +114,10 @@ class StoredChatEndpoints:
         """Change its metadata."""
         raw = await read_body(receive, context.headers.get(b"content-length"), _LONGEST_BODY)
         entry, given = await self._entry(context), _metadata(validation.parse(raw))
-        entry = replace(entry, metadata=given, body=self._documents.labelled(entry.body, given))
+        entry = replace(entry, metadata=given, body=self._documents.with_metadata(entry.body, given))
         if not await require_store(self._shelf).archive.update(entry):
             raise _no_completion(entry.id)
-        return json_reply(200, self._documents.shown(entry.body))
+        return json_reply(200, self._documents.view(entry.body))
 
     async def delete(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """Delete it."""
@@ -134,7 +134,7 @@ class StoredChatEndpoints:
         return found.entry
 
     def _shown(self, entry: StoredEntry) -> JSONObject:
-        return cast("JSONObject", msgspec.json.decode(self._documents.shown(entry.body)))
+        return cast("JSONObject", msgspec.json.decode(self._documents.view(entry.body)))
 
 
 def _metadata(body: JSON) -> dict[str, str]:
@@ -172,7 +172,7 @@ class StoredResponseEndpoints:
             async with CancelOnDisconnect(receive):
                 await self._stream(context, shelf, entry, first)
             return None
-        return json_reply(200, self._documents.shown(entry.body, query.texts("include")))
+        return json_reply(200, self._documents.view(entry.body, query.texts("include")))
 
     async def delete(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """Delete a response; one that is still being made is ended."""
@@ -194,7 +194,7 @@ class StoredResponseEndpoints:
         else:
             # Made by another gateway, if at all: it learns of this when it next tells that it is still at work.
             await shelf.archive.finish(entry.id, self._documents.cancelled(entry.body))
-        return json_reply(200, self._documents.shown((await self._entry(context, shelf)).body))
+        return json_reply(200, self._documents.view((await self._entry(context, shelf)).body))
 
     async def items(self, context: RequestContext, receive: Receive) -> Reply:  # noqa: ARG002 - there is no body
         """What the model was given, item by item."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from dragoman.dialects.shared import sse
 from dragoman.server.context import RawHeaders, RequestContext
@@ -36,7 +37,7 @@ class StreamFollower:
         self._clock = asyncio.get_running_loop().time
         self._spoke = self._clock()
 
-    async def job(self, job: Job) -> None:
+    async def job(self, job: Job[Any]) -> None:
         """Follow a job to its end.
 
         Raises:

@@ -8,9 +8,10 @@ from functools import partial
 from starlette.types import Receive
 
 from dragoman.core.errors import InvalidRequest
-from dragoman.dialects.base import DecodedRequest, ResponseIdentity, StorageOptions, StoringDialect
+from dragoman.dialects.base import Request, ResponseIdentity, StorageOptions, StoringDialect
 from dragoman.dialects.responses.continuation import History, previous_response_id
 from dragoman.dialects.responses.dialect import InputTokensDialect, ResponsesDialect
+from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.collect import RunGroup
@@ -26,7 +27,7 @@ from dragoman.server.responses.shelf import StoredResponseService
 from dragoman.server.responses.store import Lease, ResponseWriter
 
 
-class StoringHandler(GenerateHandler):
+class StoringHandler(GenerateHandler[Request]):
     """An ASGI endpoint that answers questions in one dialect, and keeps those answers that are to be kept.
 
     Args:
@@ -36,17 +37,19 @@ class StoringHandler(GenerateHandler):
         options: The server's part of the settings.
     """
 
-    def __init__(self, dialect: StoringDialect, engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
+    def __init__(
+        self, dialect: StoringDialect[Request], engine: Engine, catalog: LiveCatalog, options: ServerOptions
+    ) -> None:
         super().__init__(dialect, engine, catalog, options)
         self._keeping_codec = dialect
         self._shelf = options.shelf
 
-    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
-        shelf, keeping = self._shelf, decoded.keeping
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: Request) -> None:
+        shelf, keeping = self._shelf, decoded.storage
         if shelf is None or keeping is None:
             await super()._serve(context, receive, decoded)
             return
-        job: Job | None = None
+        job: Job[Request] | None = None
         try:
             async with CancelOnDisconnect(receive):
                 if decoded.media:
@@ -54,7 +57,7 @@ class StoringHandler(GenerateHandler):
                 job = await self._begin(context, decoded, keeping, shelf)
                 await self._show(context, decoded, keeping, job)
         except ClientGone:
-            if job is not None and keeping.asked:
+            if job is not None and keeping.requested:
                 context.runs = ()  # they are counted when they end
                 await job.outlive()
             raise
@@ -65,15 +68,15 @@ class StoringHandler(GenerateHandler):
                 log_answers(context)
 
     async def _begin(
-        self, context: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, shelf: StoredResponseService
-    ) -> Job:
+        self, context: RequestContext, decoded: Request, keeping: StorageOptions, shelf: StoredResponseService
+    ) -> Job[Request]:
         submit = self._submission(context, decoded)
         choices = RunGroup(trace=self._options.trace)
         for run in submit(range(decoded.choices)):
             choices.add(run)
         first = choices.runs[0]
         identity, hands = ResponseIdentity(first.id, first.created), Lease(context.client, shelf.jobs.holder)
-        keeper = ResponseWriter(shelf.archive, self._keeping_codec.documents, decoded, identity, hands)
+        keeper = ResponseWriter(shelf.archive, self._keeping_codec.stored_format, decoded, identity, hands)
         try:
             if keeping.background:
                 await keeper.begin()
@@ -86,19 +89,23 @@ class StoringHandler(GenerateHandler):
         shelf.jobs.start(job)
         return job
 
-    async def _show(self, context: RequestContext, decoded: DecodedRequest, keeping: StorageOptions, job: Job) -> None:
+    async def _show(
+        self, context: RequestContext, decoded: Request, keeping: StorageOptions, job: Job[Request]
+    ) -> None:
         if decoded.stream:
             context.warnings = job.warnings
             headers = partial(self._headers, context, job.choices.runs)
             await StreamFollower(context, self._options.heartbeat, headers).job(job)
             return
-        body = self._keeping_codec.documents.shown(job.begun) if keeping.background and job.begun else await job.made()
+        body = (
+            self._keeping_codec.stored_format.view(job.begun) if keeping.background and job.begun else await job.made()
+        )
         context.warnings = job.warnings
         context.asked["warnings"] = short(context.warnings)
         await json_reply(200, body, self._headers(context, job.choices.runs)).send(context.send)
 
 
-class ResponsesHandler(StoringHandler):
+class ResponsesHandler(StoringHandler[ResponsesRequest]):
     """An ASGI endpoint of `/v1/responses`.
 
     Args:
@@ -112,7 +119,7 @@ class ResponsesHandler(StoringHandler):
         super().__init__(dialect, engine, catalog, options)
         self._responses = dialect
 
-    async def _decode(self, raw: bytes, context: RequestContext) -> DecodedRequest:
+    async def _decode(self, raw: bytes, context: RequestContext) -> ResponsesRequest:
         previous = previous_response_id(raw) if self._shelf else None
         if self._shelf is None or previous is None:
             return await super()._decode(raw, context)
@@ -120,7 +127,7 @@ class ResponsesHandler(StoringHandler):
         return await self._known(lambda: self._responses.decode_continuation(raw, past))
 
     async def _past(self, shelf: StoredResponseService, owner: str, id_: str) -> History:
-        documents = self._responses.documents
+        documents = self._responses.stored_format
         await shelf.entry(owner, id_, documents)  # one that was abandoned is found to have failed
         chain = await shelf.archive.chain(owner, id_)
         if not chain or chain[0].parent is not None or chain[-1].kind != documents.kind:
@@ -149,7 +156,7 @@ class InputTokensHandler(ResponsesHandler):
         super().__init__(dialect, engine, catalog, options)
         self._counting = dialect
 
-    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
+    async def _serve(self, context: RequestContext, receive: Receive, decoded: ResponsesRequest) -> None:
         async with CancelOnDisconnect(receive):
             await self._options.fetch_media(decoded.media)
             counted = await self._engine.count_tokens(

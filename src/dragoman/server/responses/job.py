@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import structlog
 
@@ -16,7 +17,7 @@ from dragoman.core.events import MessageStop
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import (
     BackgroundStreamEncoder,
-    DecodedRequest,
+    Request,
     ResponseIdentity,
     StoringDialect,
     StreamEncoder,
@@ -31,7 +32,7 @@ log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(Generic[Request]):
     """What a job is to make.
 
     Attributes:
@@ -40,12 +41,12 @@ class JobSpec:
         submit: Begins runs for choices of the request.
     """
 
-    dialect: StoringDialect
-    decoded: DecodedRequest
+    dialect: StoringDialect[Request]
+    decoded: Request
     submit: Submit
 
 
-class Job:
+class Job(Generic[Request]):
     """Makes an answer and has it kept.
 
     `run` is for the task of its owner alone. Everyone else looks at `told`, waits for `news`, and may `cancel`.
@@ -67,7 +68,9 @@ class Job:
         ended: Whether nothing more will happen.
     """
 
-    def __init__(self, order: JobSpec, choices: RunGroup, keeper: ResponseWriter, *, lasting: bool = False) -> None:
+    def __init__(
+        self, order: JobSpec[Request], choices: RunGroup, keeper: ResponseWriter[Request], *, lasting: bool = False
+    ) -> None:
         first = choices.runs[0]
         self._order = order
         self._identity = ResponseIdentity(first.id, first.created)
@@ -190,7 +193,8 @@ class Job:
         self._made = True
         answers = [run.result() for run in self.choices.runs]
         await self._keeper.events(writes(last, encoder))
-        await self._keeper.whole(answers, order.dialect.encode(order.decoded, self._identity, answers))
+        body = encoder.response_body or order.dialect.encode(order.decoded, self._identity, answers)
+        await self._keeper.whole(answers, body)
         self._say(last, encoder)
 
     async def _pass_on(self, encoder: StreamEncoder) -> bytes:
@@ -252,13 +256,13 @@ class Jobs:
     def __init__(self, archive: ResponseStore, renewal: float = RENEWAL) -> None:
         self._archive = archive
         self._renewal = renewal
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, Job[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._count: Callable[[Sequence[Run]], None] = lambda _: None
         self.holder = secrets.token_hex(16)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job[Any]) -> None:
         """Let a job run to its end, whoever looks on."""
         task = asyncio.create_task(job.run(), name=job.id)
         job.driven_by(task)
@@ -272,7 +276,7 @@ class Jobs:
         """Say who is told of the runs of each job that had no client left at its end."""
         self._count = count
 
-    def get(self, id_: str) -> Job | None:
+    def get(self, id_: str) -> Job[Any] | None:
         """A job that is still at work here."""
         return self._jobs.get(id_)
 
@@ -286,7 +290,7 @@ class Jobs:
                 await self._renewing
             self._renewing = None
 
-    def _forget(self, job: Job, task: "asyncio.Task[None]") -> None:
+    def _forget(self, job: Job[Any], task: "asyncio.Task[None]") -> None:
         self._jobs.pop(job.id, None)
         self._tasks.discard(task)
         if job.lasting:
@@ -299,7 +303,7 @@ class Jobs:
             if held:
                 await self._renew_once(held)
 
-    async def _renew_once(self, held: dict[str, Job]) -> None:
+    async def _renew_once(self, held: dict[str, Job[Any]]) -> None:
         try:
             ours = await self._archive.renew(self.holder)
         except StoreFailed:

@@ -1,6 +1,7 @@
 """What the endpoints of kept answers work with."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dragoman.core.errors import UnsupportedFeature, UpstreamFailed
 from dragoman.dialects.base import BackgroundFormat
@@ -22,7 +23,7 @@ class StoredResponseService:
     archive: ResponseStore
     jobs: Jobs
 
-    async def entry(self, owner: str, id_: str, documents: BackgroundFormat) -> StoredEntry | None:
+    async def entry(self, owner: str, id_: str, documents: BackgroundFormat[Any]) -> StoredEntry | None:
         """An answer as it stands now. One that nobody is at work on any more is found to have failed.
 
         What is made here is at work whatever the clock says: it may have been set, or the machine may have slept.
@@ -42,13 +43,13 @@ class StoredResponseService:
         if found.abandoned and job is None:
             return await self._bury(entry, documents)
         if (found.pending or found.abandoned) and job and not job.queued:
-            return replace(entry, body=documents.running(entry.body))
+            return replace(entry, body=documents.in_progress(entry.body))
         return entry
 
-    async def _bury(self, entry: StoredEntry, documents: BackgroundFormat) -> StoredEntry:
+    async def _bury(self, entry: StoredEntry, documents: BackgroundFormat[Any]) -> StoredEntry:
         failed = documents.failed(entry.body, ABANDONED)
         if told := len(await self.archive.events(entry.id, 0)):
-            await self.archive.append(entry.id, told, [documents.last_event(failed, told)])
+            await self.archive.append(entry.id, told, [documents.final_event(failed, told)])
         if await self.archive.finish(entry.id, failed):
             return replace(entry, body=failed)
         found = await self.archive.get(entry.owner, entry.id)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import structlog
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, StoreFailed
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import BackgroundFormat, DecodedRequest, ResponseIdentity, StorageOptions, StoredFormat
+from dragoman.dialects.base import BackgroundFormat, Request, ResponseIdentity, StorageOptions, StoredFormat
 from dragoman.stores.base import ResponseStore, StoredEntry
 
 log = structlog.get_logger("dragoman.server")
@@ -28,7 +29,7 @@ class Lease:
     holder: str
 
 
-class ResponseWriter:
+class ResponseWriter(Generic[Request]):
     """Keeps one answer. Trouble with the archive ends no answer that is made: its client is warned instead.
 
     Args:
@@ -47,21 +48,21 @@ class ResponseWriter:
     def __init__(
         self,
         archive: ResponseStore,
-        documents: StoredFormat,
-        decoded: DecodedRequest,
+        documents: StoredFormat[Request],
+        decoded: Request,
         identity: ResponseIdentity,
         hands: Lease,
     ) -> None:
         self._archive = archive
         self._documents = documents
         self._decoded = decoded
-        self._keeping = decoded.keeping or StorageOptions()
+        self._keeping = decoded.storage or StorageOptions()
         self._identity = identity
         self._hands = hands
         self._writing = asyncio.Lock()
         self._over = False
         self._events = 0
-        self.id = documents.id_of(identity)
+        self.id = documents.response_id(identity)
         self.begun: bytes | None = None
         self.warnings: tuple[RequestWarning, ...] = ()
 
@@ -78,7 +79,7 @@ class ResponseWriter:
         """
         async with self._writing:
             if not self._over and self.begun is None and isinstance(self._documents, BackgroundFormat):
-                document = self._documents.begun(self._decoded, self._identity)
+                document = self._documents.queued(self._decoded, self._identity)
                 try:
                     await self._archive.add(self._entry(document), self._hands.holder)
                 except asyncio.CancelledError:
@@ -100,7 +101,7 @@ class ResponseWriter:
 
     async def whole(self, answers: Sequence[AccumulatedMessage], body: bytes) -> None:
         """The answer is made."""
-        await self._end(self._documents.whole(self._decoded, self._identity, answers, body))
+        await self._end(self._documents.completed(self._decoded, self._identity, answers, body))
 
     async def failed(self, error: GatewayError, *, begun: bool) -> None:
         """It broke off; kept where somebody knows its id.
@@ -110,7 +111,7 @@ class ResponseWriter:
             begun: Whether its client was told a part of it.
         """
         if isinstance(self._documents, BackgroundFormat) and (begun or self.begun):
-            document = self.begun or self._documents.begun(self._decoded, self._identity)
+            document = self.begun or self._documents.queued(self._decoded, self._identity)
             await self._end(self._documents.failed(document, error))
 
     async def cancelled(self) -> None:
@@ -141,6 +142,6 @@ class ResponseWriter:
             model=self._decoded.resolved.model.id,
             created=self._identity.created,
             parent=self._keeping.parent,
-            metadata=self._keeping.labels,
+            metadata=self._keeping.metadata,
             body=document,
         )
