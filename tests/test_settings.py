@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from setting_values import FROM_FILES, written
 
-from dragoman.cli.options import default_of
+from dragoman.cli.options import format_default
 from dragoman.config.loading import BadSettings, flag, load, setting_info, variables
 from dragoman.config.settings import Settings
 from tools.docs.reference import env_example, settings_page, write
@@ -48,7 +48,7 @@ def test_the_table_is_true(row: dict[str, str]) -> None:
     name = row["name"]
     assert re.findall("`([^`]+)`", row["flags"]) == [part for part in (flag(name), setting_info(name).short) if part]
     assert tuple(re.findall("`([^`]+)`", row["variables"])) == variables(name)
-    assert row["default"].strip("`") in {default_of(name), default_of(name).strip("`")}
+    assert row["default"].strip("`") in {format_default(name), format_default(name).strip("`")}
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -1,1 +1,1 @@
-"""Programs that maintain the project. They are not part of the wheel."""
+"""Programs for the development of this project. They are not part of the wheel."""

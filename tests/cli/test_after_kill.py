@@ -66,7 +66,7 @@ async def test_answers_in_the_background(tmp_path: Path) -> None:
             found = [await client.responses.retrieve(id_) for id_ in (whole.id, polled.id, streamed)]
             events = [event async for event in await client.responses.retrieve(streamed, stream=True)]
             after = await client.responses.create(model="haiku", input="Reply with exactly: PONG")
-    assert "No gateway answers at " in none
+    assert "No gateway responds at " in none
     # Which request it was, and where it was asked, is known of answers in the background as well.
     assert {one["id"][4:] for one in running} == {polled.id[5:], streamed[5:]}
     assert {one["endpoint"] for one in running} == {"/v1/responses"}

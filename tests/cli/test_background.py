@@ -39,7 +39,7 @@ async def test_its_life(tmp_path: Path) -> None:
     assert status.code == 0, status.err
     assert (stopped.code, stopped.out) == (0, f"Stopped the gateway at {gateway.url} (pid {gateway.pid}).\n")
     assert again.code == 1
-    assert "No gateway runs. `dragoman serve --background` starts one." in again.err
+    assert "No gateway is running. Start one with `dragoman serve --background`." in again.err
 
 
 async def test_a_second_start(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ async def test_a_second_start(tmp_path: Path) -> None:
         )
     for second in (ahead, back):
         assert second.code == 3
-        assert f"A gateway runs already at {gateway.url} (pid {gateway.pid})" in second.err
+        assert f"A gateway is already running at {gateway.url} (pid {gateway.pid})" in second.err
 
 
 async def test_two_starts_at_once(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_restart_that_fails(tmp_path: Path) -> None:
         ended = await run(tmp_path, "restart", "--port", gateway.url.rpartition(":")[2], "--config", os.devnull)
         assert registry(tmp_path).running() == []
     assert ended.code == 1
-    assert "did not come back" in ended.err
+    assert "did not start again" in ended.err
     assert "heartbeat" in ended.err
 
 
@@ -104,7 +104,7 @@ async def test_restart_of_nothing(tmp_path: Path) -> None:
     """It says what to type instead."""
     ended = await run(tmp_path, "restart", "--port", "9")
     assert ended.code == 1
-    assert "No gateway runs at 127.0.0.1 port 9. `dragoman serve --background` starts one." in ended.err
+    assert "No gateway is running at 127.0.0.1 port 9. Start one with `dragoman serve --background`." in ended.err
 
 
 async def test_a_start_that_fails(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_a_start_that_fails(tmp_path: Path) -> None:
     assert f"127.0.0.1 port {port} is in use" in ended.err
     assert registry(tmp_path).running() == []
     reloading = await start(tmp_path, "--reload")
-    assert "leave out --background" in reloading.err
+    assert "Leave out --background." in reloading.err
 
 
 async def test_after_a_kill(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_after_a_kill(tmp_path: Path) -> None:
         os.kill(gateway.pid, signal.SIGKILL)
         await asyncio.to_thread(_await_end, descriptor)
         stopped = await run(tmp_path, "stop")
-        assert "No gateway runs." in stopped.err
+        assert "No gateway is running." in stopped.err
         started = await start(tmp_path, "--simulate", port=int(gateway.url.rpartition(":")[2]))
     assert started.code == 0
 
@@ -134,13 +134,13 @@ async def test_after_a_kill(tmp_path: Path) -> None:
 async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
     """A stale file is no gateway; and where one seems to live, no process but its own gets the signal."""
     other = InstanceRecord(host="127.0.0.1", port=9, grace=0, arguments=(), pid=os.getpid(), began=1.0)
-    with registry(tmp_path).entered(other):
+    with registry(tmp_path).register(other):
         refused = await run(tmp_path, "stop")
     assert refused.code == 1
-    assert f"cannot be reached from here as process {os.getpid()}" in refused.err
+    assert f"cannot be reached as process {os.getpid()}" in refused.err
     stale = tmp_path / "state" / "dragoman" / "gateways" / "stale.json"
     stale.write_text("{}")
-    assert "No gateway runs." in (await run(tmp_path, "stop")).err
+    assert "No gateway is running." in (await run(tmp_path, "stop")).err
     assert not stale.exists()
 
 
@@ -154,7 +154,7 @@ async def test_several(tmp_path: Path) -> None:
         every = await run(tmp_path, "stop", "--all")
     assert unclear.code == 1
     assert named.out.startswith(f"Dragoman 0.1.0 at {second.url}: ready\n")
-    assert "No gateway answers at http://127.0.0.1:9 " in absent.err
+    assert "No gateway responds at http://127.0.0.1:9 " in absent.err
     assert f"{first.url} (pid {first.pid})" in unclear.err
     assert "--port" in unclear.err
     assert one.out == f"Stopped the gateway at {first.url} (pid {first.pid}).\n"

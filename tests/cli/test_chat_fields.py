@@ -37,9 +37,7 @@ def test_every_family_has_a_column() -> None:
 
 def test_nothing_is_dropped_in_silence() -> None:
     """What does nothing says so, or is what happens anyway."""
-    silent = {
-        (probe.name, probe.shown or str(probe.value)) for probe in PROBES if effect(probe, OLD) == "nothing to do"
-    }
+    silent = {(probe.name, probe.shown or str(probe.value)) for probe in PROBES if effect(probe, OLD) == "no effect"}
     assert silent == {
         ("response_format", "{'type': 'text'}"),
         ("modalities", "['text']"),
@@ -53,5 +51,5 @@ def test_effects() -> None:
     assert effect(Probe("temperature", 1.5), OLD) == "sends `temperature: 1`; warning `clamped`"
     assert effect(Probe("temperature", 1.5), NEW) == "warning `ignored`"
     assert effect(Probe("logprobs", value=True), NEW) == "400 `unsupported_parameter`"
-    assert effect(Probe("stream", value=True), NEW) == "answered as server-sent events"
+    assert effect(Probe("stream", value=True), NEW) == "the response is a stream of server-sent events"
     assert effect(Probe("model", "gpt-4o"), NEW) == "404 `model_not_found`"

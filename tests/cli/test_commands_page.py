@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dragoman.cli.main import SUMMARIES, cli
+from dragoman.cli.main import COMMANDS, cli
 from dragoman.config.settings import Settings
 from tools.docs.commands import commands_page
 
@@ -20,7 +20,7 @@ def test_the_page_is_current() -> None:
 def test_it_names_every_command_and_flag() -> None:
     """Nothing that can be typed is missing; flags of all settings have a page of their own."""
     page = commands_page()
-    for name in SUMMARIES:
+    for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         section = page.partition(f"## dragoman {name}\n")[2].partition("\n## ")[0]

@@ -58,7 +58,7 @@ async def test_for_people(tmp_path: Path) -> None:
         "max_request_bytes 1048576 flag --max-request-bytes",
     ]
     nothing = await run(tmp_path, "config", "--given")
-    assert "all defaults" in nothing.out
+    assert "All settings are at their defaults." in nothing.out
 
 
 async def test_what_cannot_be_used(tmp_path: Path) -> None:
@@ -76,7 +76,10 @@ async def test_what_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "meant"),
-    [("DRAGOMAN_PROT", "did you mean DRAGOMAN_PORT?"), ("DRAGOMAN_UNHEARD_OF", "DRAGOMAN_UNHEARD_OF is no setting.")],
+    [
+        ("DRAGOMAN_PROT", "did you mean DRAGOMAN_PORT?"),
+        ("DRAGOMAN_UNHEARD_OF", "DRAGOMAN_UNHEARD_OF is not a setting."),
+    ],
 )
 async def test_unknown_variables(tmp_path: Path, variable: str, meant: str) -> None:
     """A typing error in a variable would go unseen: `config` and `serve` warn of it."""
@@ -109,5 +112,5 @@ async def test_keys_that_are_not_here(tmp_path: Path) -> None:
         assert (ended.code, said in ended.err) == (1, True)
     asked = await run(tmp_path, "status", "--port", "1", added={"DRAGOMAN_CONFIG": "my.toml"})
     assert said not in asked.err
-    assert "`dragoman serve` starts one" in asked.err
+    assert "Start one with `dragoman serve`" in asked.err
     assert (await run(tmp_path, "config", *given, added={"APP_KEY": SECRET})).code == 0

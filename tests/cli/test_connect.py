@@ -18,13 +18,13 @@ from commands import PATIENCE, environment, line, run, started
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
+from dragoman.cli.connect import CLIENTS
 from dragoman.cli.connect.client import Client, Part, Target
-from dragoman.cli.connect.libraries import CLIENTS
 from tools.docs.clients import clients_page
 
 KEY = "hush-0123456789"
-KEYED = Target("http://10.1.2.3:9000", "haiku", keyed=True, context=200_000, output=64_000)
-OPEN = Target("http://127.0.0.1:8787", "sonnet", keyed=False, context=200_000, output=64_000)
+KEYED = Target("http://10.1.2.3:9000", "haiku", needs_key=True, context=200_000, output=64_000)
+OPEN = Target("http://127.0.0.1:8787", "sonnet", needs_key=False, context=200_000, output=64_000)
 ROOT = Path(__file__).parents[2]
 
 every_client = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
@@ -58,8 +58,8 @@ def test_what_is_told(client: Client, target: Target) -> None:
     assert all(parsed(part) for part in parts)
     assert target.address in said
     assert target.model in said
-    if target.keyed:
-        assert (client.variable or target.key) in said
+    if target.needs_key:
+        assert (client.key_variable or target.key) in said
 
 
 def test_exact_files() -> None:
@@ -148,10 +148,10 @@ async def test_without_a_gateway(tmp_path: Path) -> None:
     """It tells what would be right, and that none answers; another address can be named."""
     ended = await run(tmp_path, "connect", "cline", "--port", "1")
     assert "http://127.0.0.1:1/v1" in ended.out
-    assert "`dragoman serve` starts one" in ended.err
+    assert "Start one with `dragoman serve`" in ended.err
     named = await run(tmp_path, "connect", "cursor", "--address", "https://gate.example/v1/", "--api-key", KEY)
     assert "https://gate.example/v1\n" in named.out
-    assert "OpenAI API Key:           the gateway's key" in named.out
+    assert "OpenAI API Key:           the gateway's API key" in named.out
     assert named.err == ""
 
 
@@ -163,7 +163,7 @@ async def test_the_list(tmp_path: Path) -> None:
     assert listed == {name: client.title for name, client in CLIENTS.items()}
     wrong = await run(tmp_path, "connect", "cursro")
     assert wrong.code == 1
-    assert "Did you mean cursor? `dragoman connect` lists them." in wrong.err
+    assert "Did you mean cursor? `dragoman connect` lists the clients." in wrong.err
     model = await run(tmp_path, "connect", "curl", "--model", "gpt-4o")
     assert model.code == 1
     assert "`dragoman models` lists what there is" in model.err
@@ -184,9 +184,9 @@ async def test_models(tmp_path: Path) -> None:
         assert sonnet["id"].startswith("claude-sonnet-")
         assert sonnet["context"] >= 200_000
     assert any("fast" in row["aliases"] for row in json.loads(offline.out))
-    assert "No gateway answers" in offline.err
+    assert "No gateway responds" in offline.err
     table = await run(tmp_path, "models", added={"DRAGOMAN_API_KEY": KEY})
-    assert "also called" in table.out.splitlines()[0]
+    assert "aliases" in table.out.splitlines()[0]
     assert table.err == ""
     refused = await run(tmp_path, "models", added={"DRAGOMAN_API_KEY": "wrong"})
     assert refused.code == 1

@@ -181,8 +181,8 @@ def logged(home: Path) -> list[dict[str, object]]:
 
 PROGRAM = f"""
 import threading
-from dragoman.cli.logs import configure
-from dragoman.settings import load
+from dragoman.cli.logs.setup import configure
+from dragoman.config.loading import load
 
 class Broken:
     def __del__(self):

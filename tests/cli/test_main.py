@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman import __version__
-from dragoman.cli.main import ALIASES, SUMMARIES, cli, module_of
+from dragoman.cli.main import ALIASES, COMMANDS, cli, load_command
 from dragoman.config.loading import flag, variables
 from dragoman.config.settings import Settings
 
@@ -32,11 +32,11 @@ def test_help_loads_nothing() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize("name", SUMMARIES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_summaries(name: str) -> None:
     """What `--help` says of a command is what the command says of itself."""
-    command = module_of(name).command
-    assert str(command.help).startswith(SUMMARIES[name].rstrip(".").split(",")[0])
+    command = load_command(name)
+    assert str(command.help).startswith(COMMANDS[name].summary.rstrip(".").split(",")[0])
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -44,7 +44,7 @@ def test_help(runner: CliRunner, option: str) -> None:
     """Each command is listed."""
     told = runner.invoke(cli, [option])
     assert told.exit_code == 0
-    assert all(name in told.output for name in SUMMARIES)
+    assert all(name in told.output for name in COMMANDS)
 
 
 def test_help_of_serve_names_every_flag(runner: CliRunner) -> None:

@@ -66,7 +66,7 @@ async def test_progress(tmp_path: Path) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
-    assert b"Trying what the gateway builds on, 0 done (1 s)" in shown
+    assert b"Checking Claude Code, 0 checks done (1 s)" in shown
 
 
 def _read_until(terminal: int, words: bytes) -> bytes:

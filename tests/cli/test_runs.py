@@ -117,7 +117,7 @@ async def test_with_a_key(tmp_path: Path) -> None:
         refused = await run(tmp_path, "runs")
         given = await run(tmp_path, "runs", added={"DRAGOMAN_API_KEY": "another"})
     assert refused.code == 1
-    assert "Give it with --api-key-file, DRAGOMAN_API_KEY or --api-key." in refused.err
+    assert "Pass it with --api-key-file, DRAGOMAN_API_KEY or --api-key." in refused.err
     assert id_ in given.out
 
 
@@ -127,7 +127,7 @@ async def test_without_a_gateway(tmp_path: Path, command: str) -> None:
     arguments = [] if command == "runs" else ["run_0123"]
     ended = await run(tmp_path, command, *arguments, "--port", "1")
     assert ended.code == 1
-    assert "No gateway answers at http://127.0.0.1:1" in ended.err
+    assert "No gateway responds at http://127.0.0.1:1" in ended.err
 
 
 async def test_ids_that_name_no_run(tmp_path: Path) -> None:

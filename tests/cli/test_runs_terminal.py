@@ -145,13 +145,13 @@ async def test_when_no_gateway_runs(tmp_path: Path) -> None:
     elsewhere = await run(tmp_path, "runs", "--port", "1")
     following = await run(tmp_path, "runs", "--follow")
     assert json.loads(past.out) == live
-    assert past.err == f"No gateway runs: these are the records of {tmp_path}/state/dragoman/runs.db.\n"
+    assert past.err == f"No gateway is running. These are the records in {tmp_path}/state/dragoman/runs.db.\n"
     assert code == 0
     assert [line.split()[0] for line in table.splitlines()[2:]] == [id_[:16]]
     assert "\nPONG\nsucceeded  in " in told
     assert "There is no run `run_000" in missing.err
-    assert "No gateway answers at http://127.0.0.1:1 (Connection refused)" in elsewhere.err
-    assert "No gateway answers" in following.err
+    assert "No gateway responds at http://127.0.0.1:1 (Connection refused)" in elsewhere.err
+    assert "No gateway responds" in following.err
 
 
 async def test_what_was_said_is_not_kept_by_itself(tmp_path: Path) -> None:
@@ -163,7 +163,10 @@ async def test_what_was_said_is_not_kept_by_itself(tmp_path: Path) -> None:
         await run(tmp_path, "stop")
         kept = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert answer.choices[0].message.content == "PLANTED-WORD"
-    assert "[What was said is not kept: `dragoman serve --runs-content` keeps it.]\nsucceeded  in " in told
+    assert (
+        "[The text of this run was not stored. Start the gateway with --runs-content to store it.]\nsucceeded  in "
+        in told
+    )
     assert b"PLANTED" not in kept
 
 

@@ -59,7 +59,7 @@ async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
     """What people write is logged only where it was asked for; here into a file. That it is, is said."""
     async with started(tmp_path, "serve", "-p", "0", option, "--log-file", "log") as process:
         address = (await line(process, "OpenAI base URL")).split()[-1]
-        assert "holds what people write" in await line(process, "  Log")
+        assert "contains prompts and responses" in await line(process, "  Log")
         async with httpx.AsyncClient(base_url=address) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
@@ -104,7 +104,7 @@ async def test_words(tmp_path: Path) -> None:
         clients = await line(verbose, "Clients")
         shown = await line(verbose, "api_key ")
     assert "API key from ANTHROPIC_API_KEY" in account
-    assert "must send the key (--api-key or DRAGOMAN_API_KEY)" in clients
+    assert "must send the API key (--api-key or DRAGOMAN_API_KEY)" in clients
     assert shown.split() == ["api_key", "set", "flag", "--api-key"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -168,7 +168,7 @@ async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
         (("--max-request-bytes", "lots"), "write a number of bytes, or one with its unit, such as 64MiB"),
         (("--max-queue-size", "lots"), "write a whole number"),
         (("--heartbeat", "often"), "heartbeat (--heartbeat, DRAGOMAN_HEARTBEAT): write a number"),
-        (("--log-file", "file/log"), "file/log cannot be written: Not a directory. Name another."),
+        (("--log-file", "file/log"), "file/log cannot be written: Not a directory. Choose another file."),
     ],
 )
 async def test_what_cannot_be_used(tmp_path: Path, given: tuple[str, ...], said: str) -> None:

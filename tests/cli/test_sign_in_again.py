@@ -74,13 +74,13 @@ async def test_an_expired_sign_in(tmp_path: Path) -> None:
             code, shown = await in_terminal(tmp_path, "status", added=account)
             assert code == 1
             assert "not ready\n  The Claude Code sign-in that this gateway uses has expired" in shown
-            assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00+00:00: type `dragoman login`" in shown
+            assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00+00:00: run `dragoman login`" in shown
             assert (await http.get("/health/ready")).status_code == 503
 
             assert await in_terminal(tmp_path, "login", added=account) == (0, "Signed in.\n")
             code, shown = await in_terminal(tmp_path, "status", added=account)
             assert code == 0, shown
-            assert "sign-in (claude.ai), until 2100-01-01T00:00:00+00:00\n" in shown
+            assert "sign-in (claude.ai), valid until 2100-01-01T00:00:00+00:00\n" in shown
             assert (await http.get("/health/ready")).status_code == 200
             assert len(simulator.received) == asked
 
@@ -100,7 +100,7 @@ async def test_of_the_command_line_backend(tmp_path: Path) -> None:
     account = {"DRAGOMAN_CLAUDE_COMMAND": str(claude)}
     async with behind(tmp_path, "--signed-in", "--backend", "cli", added=account):
         _, shown = await in_terminal(tmp_path, "status")
-    assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00+00:00: type `dragoman login`" in shown
+    assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00+00:00: run `dragoman login`" in shown
     assert "Claude Code 2." in shown
 
 
@@ -119,5 +119,5 @@ async def test_one_that_was_over_before_anybody_asked(tmp_path: Path) -> None:
             answer = await ask(http)
             after = await run(tmp_path, "status")
     assert (before.code, after.code) == (1, 0)
-    assert "expired at 2026-01-01T00:00:00+00:00: type `dragoman login`" in before.out
+    assert "expired at 2026-01-01T00:00:00+00:00: run `dragoman login`" in before.out
     assert answer.status_code == 200

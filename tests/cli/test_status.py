@@ -11,7 +11,7 @@ from commands import run
 from scripted import QUESTION
 from terminals import in_terminal
 
-from dragoman.cli.status_report import status_lines
+from dragoman.cli.status_report import format_status
 from dragoman.simulator.server import Simulator
 
 REPLY = (
@@ -51,12 +51,12 @@ async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
     assert shown.code == 0
     assert lines[0] == f"Dragoman 0.1.0 at {gateway.url}: ready"
     assert f"Process     pid {gateway.pid}, up " in lines[1]
-    assert "in background, log " in lines[1]
+    assert "in the background, log " in lines[1]
     assert lines[2].startswith("  Claude      simulated at http://127.0.0.1:")
     assert lines[2].endswith(": no account, no network")
     assert lines[3] == "  Backend     runtime"
-    assert "Processes   0 spare, 1 live" in lines[4]
-    assert lines[5] == "  Runs        0 of 8 running, 0 of 100 waiting"
+    assert "Processes   0 warm, 1 live" in lines[4]
+    assert lines[5] == "  Runs        0 of 8 running, 0 of 100 queued"
     assert f"ago: invalid_value ({failed.headers['x-dragoman-run-id']})" in lines[6]
     assert "Claude Code 2." in lines[7]
     assert told["pid"] == gateway.pid
@@ -98,7 +98,7 @@ async def test_of_something_else(tmp_path: Path) -> None:
     """Another program on the port is not taken for a gateway; the key is sent."""
     code, said, asked = await ask_status(tmp_path, 200, "<html>", "--api-key", "k", "--host", "127.0.0.1")
     assert code == 1
-    assert "something else answers there" in said
+    assert "another program listens there" in said
     assert asked.startswith("GET /admin/status ")
     assert "x-api-key: k" in asked
 
@@ -113,7 +113,7 @@ async def test_of_nothing(tmp_path: Path) -> None:
     """It says how to start one."""
     ended = await run(tmp_path, "status", "--port", "1")
     assert ended.code == 1
-    assert "`dragoman serve` starts one" in ended.err
+    assert "Start one with `dragoman serve`" in ended.err
 
 
 def words(backend: dict[str, object], **more: object) -> str:
@@ -128,20 +128,20 @@ def words(backend: dict[str, object], **more: object) -> str:
         "last": {"succeeded": None, "failed": None},
         "backend": {**backend, "more": more},
     }
-    return click.unstyle("\n".join(status_lines("http://x", told, None)))
+    return click.unstyle("\n".join(format_status("http://x", told, None)))
 
 
 def test_sign_ins() -> None:
     """In every state that the official command knows."""
     signed_in: dict[str, object] = {"name": "runtime", "authentication": "signed_in"}
     expired = words(signed_in, sign_in={"state": "expired", "method": "claude.ai", "expires": "2026-01-01T00:00:00"})
-    assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00: type `dragoman login`" in expired
+    assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00: run `dragoman login`" in expired
     valid = words(signed_in, sign_in={"state": "signed_in", "method": "claude.ai", "expires": "2099-01-01"})
-    assert "sign-in (claude.ai), until 2099-01-01" in valid
-    assert "signed out: type `dragoman login`" in words(signed_in, sign_in={"state": "signed_out", "method": "none"})
-    assert "does not say" in words(signed_in, sign_in={"state": "unknown"})
+    assert "sign-in (claude.ai), valid until 2099-01-01" in valid
+    assert "signed out: run `dragoman login`" in words(signed_in, sign_in={"state": "signed_out", "method": "none"})
+    assert "does not report it" in words(signed_in, sign_in={"state": "unknown"})
     assert "up 1 d 2 h" in valid
-    assert "Answers     none yet" in valid
+    assert "Responses   none yet" in valid
 
 
 async def test_of_several_upstreams(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def test_an_answer_that_ends_in_time(tmp_path: Path) -> None:
             try:
                 async with started(tmp_path, "stop", stderr=theirs) as stop:
                     told = b""
-                    while b"running answers have 600 s to end (2 s)" not in told:
+                    while b"running requests have 600 s to finish (2 s)" not in told:
                         told += await asyncio.to_thread(os.read, ours, 1000)
                     simulator.release()
                     out, _ = await asyncio.wait_for(stop.communicate(), PATIENCE)

@@ -10,7 +10,7 @@ import pytest
 from pages import ROOT, read
 
 from dragoman.cli.main import cli
-from dragoman.cli.options import default_of, plain, told
+from dragoman.cli.options import flags_by_setting, format_default, given_flags
 from dragoman.config.loading import flag, load, setting_info, variables
 from dragoman.config.settings import Settings
 
@@ -56,8 +56,10 @@ def by_flags(*arguments: str) -> Settings:
     assert SERVE is not None
     group = click.Context(cli, **cli.context_settings)
     with SERVE.make_context("serve", list(arguments), parent=group) as context:
-        flags = {key: value for key, value in context.params.items() if key not in {"words", "background", "output"}}
-        return load(told(plain(flags)))
+        flags = {
+            key: value for key, value in context.params.items() if key not in {"verbosity", "background", "output"}
+        }
+        return load(given_flags(flags_by_setting(flags)))
 
 
 @pytest.mark.parametrize(("known", "here", "default"), SETTINGS, ids=[row[0] for row in SETTINGS])
@@ -75,7 +77,7 @@ def test_settings(known: str, here: list[str], default: str, monkeypatch: pytest
                     patch.setenv(variable, value or "true")
                     assert getattr(load({}), name) == getattr(changed, name), variable
     if default:
-        assert default in {default_of(name).strip("`") for name in named}
+        assert default in {format_default(name).strip("`") for name in named}
 
 
 @pytest.mark.parametrize(("known", "here"), [row[:2] for row in SETTINGS], ids=[row[0] for row in SETTINGS])

@@ -11,7 +11,7 @@ import click
 import pytest
 from pages import PAGE_IDS, PAGES, ROOT, read, spans, typed
 
-from dragoman.cli.main import ALIASES, SUMMARIES, cli
+from dragoman.cli.main import ALIASES, COMMANDS, cli
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
@@ -143,7 +143,7 @@ def test_make_targets(page: Path) -> None:
 @every_page
 def test_flags(page: Path) -> None:
     """Every flag that is named by itself belongs to one of our commands."""
-    names = [*SUMMARIES, *ALIASES]
+    names = [*COMMANDS, *ALIASES]
     commands = [command for command in map(subcommand, names) if command]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
     known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}

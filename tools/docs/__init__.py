@@ -1,1 +1,1 @@
-"""Writes the generated pages of `docs/` from the code."""
+"""Programs that write the generated pages of `docs/`. Run them with `make docs`."""

@@ -1,4 +1,4 @@
-"""What the decoder is asked: each field of a chat request with values that show what becomes of it."""
+"""The fields and values that `docs/chat-fields.md` covers."""
 
 from dataclasses import dataclass, field
 
@@ -11,15 +11,15 @@ class Probe:
 
     Attributes:
         name: The field's name.
-        value: What is sent in it.
-        beside: Fields that must stand beside it.
-        shown: How the page writes the value, where the value itself would be too long.
+        value: Its value.
+        other_fields: Other fields that the request needs for this one.
+        shown: How the page describes the value, if the value itself is too long.
         own: Whether the field, or this use of it, is the gateway's own and not OpenAI's.
     """
 
     name: str
     value: JSON
-    beside: JSONObject = field(default_factory=dict)
+    other_fields: JSONObject = field(default_factory=dict)
     shown: str | None = None
     own: bool = False
 
@@ -27,7 +27,7 @@ class Probe:
 _PNG = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
-_ASK: JSONObject = {"role": "user", "content": "What now?"}
+_USER: JSONObject = {"role": "user", "content": "What now?"}
 _SCHEMA: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _FUNCTION: JSONObject = {"name": "weather", "parameters": _SCHEMA}
 _TOOL: JSONObject = {"type": "function", "function": _FUNCTION}
@@ -41,7 +41,7 @@ _RESULT: JSONObject = {"role": "tool", "tool_call_id": "c1", "content": "rain"}
 _AUDIO: JSONObject = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 
 
-def _of_user(part: JSONObject) -> list[JSON]:
+def _user_message(part: JSONObject) -> list[JSON]:
     return [{"role": "user", "content": [part]}]
 
 
@@ -50,28 +50,28 @@ def _chat(shown: str, *messages: JSON, own: bool = False) -> Probe:
 
 
 _MESSAGES = (
-    _chat("a `system` or `developer` message first", {"role": "developer", "content": "Be brief."}, _ASK),
-    _chat(
-        "a `system` or `developer` message in mid-conversation", _ASK, {"role": "system", "content": "Be brief."}, _ASK
-    ),
+    _chat("a `system` or `developer` message first", {"role": "developer", "content": "Be brief."}, _USER),
+    _chat("a `system` or `developer` message later", _USER, {"role": "system", "content": "Be brief."}, _USER),
     _chat("no `user` message", {"role": "system", "content": "Say hello."}),
-    _chat("two of one role in a row", _ASK, _ASK),
-    _chat('a call with `""` beside it, and its result', _ASK, _CALL, _RESULT),
-    _chat("a call without its result", _ASK, _CALL, _ASK),
-    _chat("`assistant` last", _ASK, {"role": "assistant", "content": "It is"}),
-    _chat("a `refusal` part", _ASK, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, _ASK),
-    _chat("`name`", {**_ASK, "name": "ann"}),
-    _chat("`audio` of an assistant", _ASK, {"role": "assistant", "audio": {"id": "audio-1"}}, _ASK),
-    _chat("`image_url`: a data URL", *_of_user({"type": "image_url", "image_url": {"url": _PNG}})),
-    _chat("`image_url`: an https URL", *_of_user({"type": "image_url", "image_url": {"url": "https://a.test/b.png"}})),
-    _chat("`image_url`: `detail`", *_of_user({"type": "image_url", "image_url": {"url": _PNG, "detail": "low"}})),
-    _chat("`file`: `file_data`, a PDF", *_of_user({"type": "file", "file": {"file_data": "JVBERi0xLjcK"}})),
-    _chat("`file`: `file_data`, a text", *_of_user({"type": "file", "file": {"file_data": "aGVsbG8="}})),
-    _chat("`file`: `file_id`", *_of_user({"type": "file", "file": {"file_id": "file-1"}})),
-    _chat("`input_audio`", *_of_user(_AUDIO)),
+    _chat("two messages with the same role in a row", _USER, _USER),
+    _chat('a call with the text `""`, and its result', _USER, _CALL, _RESULT),
+    _chat("a call without its result", _USER, _CALL, _USER),
+    _chat("`assistant` last", _USER, {"role": "assistant", "content": "It is"}),
+    _chat("a `refusal` part", _USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, _USER),
+    _chat("`name`", {**_USER, "name": "ann"}),
+    _chat("`audio` in an `assistant` message", _USER, {"role": "assistant", "audio": {"id": "audio-1"}}, _USER),
+    _chat("`image_url`: a data URL", *_user_message({"type": "image_url", "image_url": {"url": _PNG}})),
     _chat(
-        "the old `function_call`, and a message of role `function`",
-        _ASK,
+        "`image_url`: an https URL", *_user_message({"type": "image_url", "image_url": {"url": "https://a.test/b.png"}})
+    ),
+    _chat("`image_url`: `detail`", *_user_message({"type": "image_url", "image_url": {"url": _PNG, "detail": "low"}})),
+    _chat("`file`: `file_data`, a PDF", *_user_message({"type": "file", "file": {"file_data": "JVBERi0xLjcK"}})),
+    _chat("`file`: `file_data`, a text file", *_user_message({"type": "file", "file": {"file_data": "aGVsbG8="}})),
+    _chat("`file`: `file_id`", *_user_message({"type": "file", "file": {"file_id": "file-1"}})),
+    _chat("`input_audio`", *_user_message(_AUDIO)),
+    _chat(
+        "`function_call` (deprecated), and a message with role `function`",
+        _USER,
         {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": "{}"}},
         {"role": "function", "name": "weather", "content": "rain"},
     ),
@@ -82,7 +82,7 @@ _SAMPLING = (
     Probe("temperature", 1),
     Probe("temperature", 1.5),
     Probe("top_p", 0.9),
-    Probe("top_p", 0.9, {"temperature": 0.5}, shown="`0.9` beside a `temperature`"),
+    Probe("top_p", 0.9, {"temperature": 0.5}, shown="`0.9` with a `temperature`"),
     Probe("max_completion_tokens", 1000),
     Probe("max_completion_tokens", 1_000_000),
     Probe("max_tokens", 1000),
@@ -116,14 +116,14 @@ _TOOL_FIELDS = (
     Probe("web_search_options", {"search_context_size": "high"}),
 )
 
-_ANSWER = (
+_RESPONSE = (
     Probe("response_format", {"type": "text"}),
     Probe("response_format", {"type": "json_object"}),
     Probe(
         "response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": _SCHEMA}}, shown="a schema"
     ),
     *(Probe("reasoning_effort", effort) for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max")),
-    Probe("reasoning_effort", "high", {"temperature": 0.5}, shown='`"high"` beside a `temperature`'),
+    Probe("reasoning_effort", "high", {"temperature": 0.5}, shown='`"high"` with a `temperature`'),
     Probe("verbosity", "low"),
     Probe("modalities", ["text"]),
     Probe("modalities", ["text", "audio"]),
@@ -135,7 +135,7 @@ _ANSWER = (
 _REST = (
     Probe("user", "ann"),
     Probe("safety_identifier", "ann"),
-    Probe("metadata", {"run": "1"}, beside={"store": True}),
+    Probe("metadata", {"run": "1"}, other_fields={"store": True}),
     Probe("store", True),
     Probe("frequency_penalty", 0.5),
     Probe("presence_penalty", 0.5),
@@ -160,11 +160,13 @@ _OWN = (
     Probe("claude", {"workingDirectory": "/srv", "permissionMode": "plan"}, own=True),
     Probe("claude", {"mode": "chat", "max_turns": 3}, own=True),
     Probe("claude", {"mode": "agent", "sudo": True}, own=True),
-    Probe("tools", [_TOOL], {"claude": {"mode": "agent"}}, shown="a function, beside `claude`", own=True),
+    Probe("tools", [_TOOL], {"claude": {"mode": "agent"}}, shown="a function, with `claude`", own=True),
     Probe("model", "sonnet:agent", own=True),
-    _chat("`reasoning_content` sent back alone", _ASK, _REASONED, _ASK, own=True),
-    _chat("`reasoning_details` sent back, signed", _ASK, {**_REASONED, "reasoning_details": [_SIGNED]}, _ASK, own=True),
-    _chat("`cache_control` on a part", *_of_user(_MARKED), own=True),
+    _chat("`reasoning_content` alone", _USER, _REASONED, _USER, own=True),
+    _chat(
+        "`reasoning_details` with a signature", _USER, {**_REASONED, "reasoning_details": [_SIGNED]}, _USER, own=True
+    ),
+    _chat("`cache_control` on a part", *_user_message(_MARKED), own=True),
     Probe("any_other_field", 1, own=True),
 )
 
@@ -177,8 +179,8 @@ PROBES: tuple[Probe, ...] = (
     *_MESSAGES,
     *_SAMPLING,
     *_TOOL_FIELDS,
-    *_ANSWER,
+    *_RESPONSE,
     *_REST,
     *_OWN,
 )
-"""Every field of the published request, in the page's order, and the gateway's own after them."""
+"""Every field in the published OpenAI schema, in the order of the page, then the gateway's own fields."""

@@ -1,22 +1,22 @@
-"""`docs/clients.md`."""
+"""Write `docs/clients.md`: the configuration that `dragoman connect` prints for each client."""
 
 from collections.abc import Iterator
 
+from dragoman.cli.connect import CLIENTS
 from dragoman.cli.connect.client import Client, Target
-from dragoman.cli.connect.libraries import CLIENTS
 
 _HEAD = """\
-# Settings of clients
+# Client settings
 
-What `dragoman connect CLIENT…` prints, for a gateway at `http://127.0.0.1:8787` without a key. The command itself
-fills in the address of the gateway that runs, the model of `--model`, and how the key is given; `--raw` prints the file
-alone, `--json` is for programs. Files are to be merged with what is there.
+What `dragoman connect CLIENT` prints for a gateway at `http://127.0.0.1:8787` without a key. The command fills in the
+address of the running gateway, the model from `--model`, and how the client gets the key. `--raw` prints only the file,
+and `--json` prints JSON for programs. Merge the files with what is already there.
 """
-_EXAMPLE = Target("http://127.0.0.1:8787", "sonnet", keyed=False, context=1_000_000, output=128_000)
+_EXAMPLE = Target("http://127.0.0.1:8787", "sonnet", needs_key=False, context=1_000_000, output=128_000)
 
 
 def clients_page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     return "\n".join([_HEAD, *(line for client in CLIENTS.values() for line in _section(client))])
 
 

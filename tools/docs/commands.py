@@ -1,4 +1,4 @@
-"""The text of `docs/commands.md`: what `--help` says of each command, as tables."""
+"""Write `docs/commands.md`: the help texts of all commands, with tables of their flags."""
 
 import inspect
 import re
@@ -6,25 +6,24 @@ from collections.abc import Iterator
 
 import click
 
-from dragoman.cli.main import ALIASES, SUMMARIES, cli
+from dragoman.cli.main import ALIASES, COMMANDS, cli, load_command
 from dragoman.config.loading import flag
 from dragoman.config.settings import Settings
 
 _HEAD = """\
 # Commands
 
-The same is told in the terminal by `--help`, of all and of each. A flag that stands for a setting can also be given as
-its variable or in a file: see [settings.md](settings.md).
+This page contains what each command prints with `--help`. A flag that sets a setting can also be given as an
+environment variable or in a file: see [settings.md](settings.md).
 """
-_MANY = len(Settings.model_fields) // 2
-"""A command that takes more of the settings than this takes all of them, and their own page tells of them."""
+_MAX_LISTED_SETTINGS = len(Settings.model_fields) // 2
+"""A command with more settings than this takes all of them. They have a page of their own."""
 
 
 def commands_page() -> str:
-    """The page."""
+    """Return the text of the page."""
     group = click.Context(cli, info_name="dragoman", **cli.context_settings)
-    found = ((name, cli.get_command(group, name)) for name in SUMMARIES)
-    parts = [part for name, command in found if command for part in _command(name, command, group)]
+    parts = [part for name in COMMANDS for part in _command(name, load_command(name), group)]
     return "\n".join([_HEAD, *parts])
 
 
@@ -32,33 +31,33 @@ def _command(name: str, command: click.Command, parent: click.Context, level: st
     context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     yield f"{level} {context.command_path}\n"
     yield f"```text\n{context.get_usage().removeprefix('Usage: ')}\n```\n"
-    if others := [alias for alias, meant in ALIASES.items() if meant == name]:
-        yield f"Also `{'`, `'.join(f'dragoman {alias}' for alias in others)}`.\n"
+    if aliases := [alias for alias, target in ALIASES.items() if target == name]:
+        yield f"Alias: `{'`, `'.join(f'dragoman {alias}' for alias in aliases)}`.\n"
     yield f"{_prose(command.help or '')}\n"
     yield from _options(command, context)
     if isinstance(command, click.Group):
-        for below, inner in command.commands.items():
-            yield from _command(below, inner, context, f"{level}#")
+        for child_name, child in command.commands.items():
+            yield from _command(child_name, child, context, f"{level}#")
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     settings = [option.name for option in options if option.name in Settings.model_fields]
     if settings:
-        yield f"{_of_settings(settings)} See [settings.md](settings.md).\n"
+        yield f"{_describe_settings(settings)} See [settings.md](settings.md).\n"
     records = [option.get_help_record(context) for option in options if option.name not in settings]
-    rows = [f"| {_names(names)} | {_cell(told)} |" for names, told in filter(None, records)]
-    yield from ("| flag | does |", "|---|---|", *rows, "") if rows else ()
+    rows = [f"| {_names(names)} | {_cell(help_text)} |" for names, help_text in filter(None, records)]
+    yield from ("| flag | what it does |", "|---|---|", *rows, "") if rows else ()
 
 
-def _of_settings(names: list[str]) -> str:
-    if len(names) > _MANY:
-        return "It takes the flags of all settings."
-    return f"It takes the flags of some settings: {', '.join(f'`{flag(name)}`' for name in names)}."
+def _describe_settings(names: list[str]) -> str:
+    if len(names) > _MAX_LISTED_SETTINGS:
+        return "Takes the flags of all settings."
+    return f"Takes the flags of these settings: {', '.join(f'`{flag(name)}`' for name in names)}."
 
 
 def _prose(help_text: str) -> str:
-    """Paragraphs, each on a line of its own; click's mark for text that keeps its lines makes a block of them."""
+    """Return a help text with one line per paragraph. A paragraph that click does not wrap becomes a code block."""
     paragraphs = re.split(r"\n{2,}", inspect.cleandoc(help_text))
     return "\n\n".join(_block(part) if part.startswith("\b") else " ".join(part.split()) for part in paragraphs)
 
@@ -71,5 +70,5 @@ def _names(names: str) -> str:
     return ", ".join(f"`{_cell(name)}`" for name in re.split(", | / ", names))
 
 
-def _cell(words: str) -> str:
-    return " ".join(words.split()).replace("|", "\\|")
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

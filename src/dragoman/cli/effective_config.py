@@ -1,4 +1,4 @@
-"""The settings in force, and where each comes from. Of secrets only that they are set."""
+"""The effective settings and the source of each. Of a secret, only whether it is set."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,16 +7,22 @@ from itertools import groupby
 import click
 from pydantic import ByteSize, SecretStr
 
-from dragoman.cli.options import default_of
+from dragoman.cli.options import format_default
 from dragoman.config.loading import ENV_FILE, BadSettings, all_setting_info, is_secret, load, setting_info, sources
 from dragoman.config.secrets import resolve_secrets
 from dragoman.config.settings import Settings
 from dragoman.config.sources import Origin, unknown_variables
 from dragoman.core.redaction import Redactor
 
-_WORDS = {"flag": "flag", "variable": "variable", "env_file": "variable in", "file": "file", "default": "default"}
+_SOURCE_LABELS = {
+    "flag": "flag",
+    "variable": "variable",
+    "env_file": "variable in",
+    "file": "file",
+    "default": "default",
+}
 _REDACTOR = Redactor()
-_WIDEST = 40
+_MAX_VALUE_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,8 @@ class Row:
 
     Attributes:
         name: Its name.
-        value: What it is, as JSON; of a secret, whether it is set.
-        origin: Where that comes from.
+        value: Its value as JSON. For a secret, whether it is set.
+        origin: The source of the value.
         secret: Whether it is a secret.
     """
 
@@ -36,20 +42,19 @@ class Row:
     secret: bool
 
     @property
-    def shown(self) -> str:
-        """The value, for people."""
+    def text(self) -> str:
+        """The value as text."""
         if self.secret:
             return "set" if self.value else "not set"
-        if self.origin.kind == "default" and (
-            not self.value or Settings.model_fields[self.name].annotation is ByteSize
-        ):
-            return default_of(self.name)
-        return _written(self.value)
+        is_default = self.origin.kind == "default"
+        if is_default and (not self.value or Settings.model_fields[self.name].annotation is ByteSize):
+            return format_default(self.name)
+        return _format_value(self.value)
 
     @property
-    def where(self) -> str:
-        """The origin, for people."""
-        return f"{_WORDS[self.origin.kind]} {self.origin.named}".rstrip()
+    def source(self) -> str:
+        """The source as text."""
+        return f"{_SOURCE_LABELS[self.origin.kind]} {self.origin.named}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,9 @@ class EffectiveConfig:
     """All settings.
 
     Attributes:
-        rows: They; what was given alone, where they cannot be used as they are.
-        problem: Why they cannot.
-        unknown: Warnings of variables that look like ours and are none.
+        rows: One row for each setting. If the settings are invalid, only those that were given.
+        problem: Why the settings are invalid, or None.
+        unknown: Warnings about variables that look like settings but are not.
     """
 
     rows: tuple[Row, ...]
@@ -68,74 +73,70 @@ class EffectiveConfig:
 
 
 def effective_config(flags: Mapping[str, object]) -> EffectiveConfig:
-    """Look at the settings as a command would get them that is given these flags.
+    """Return the settings of a command that gets these flags.
 
     Raises:
         BadSettings: The settings file cannot be read.
     """
-    found = _origins(flags)
-    values, problem = {name: value for name, (_, value) in found.items()}, None
+    given = _given_values(flags)
+    values, problem = {name: value for name, (_, value) in given.items()}, None
     try:
         settings = load(flags)
-        values = _values(settings)
+        values = _json_values(settings)
         resolve_secrets(settings)
     except BadSettings as error:
         problem = str(error)
-    default = (Origin("default"), None)
-    rows = [
-        Row(
-            name,
-            bool(value) if is_secret(name) else _REDACTOR.data(value),
-            found.get(name, default)[0],
-            is_secret(name),
-        )
-        for name, value in values.items()
-    ]
-    return EffectiveConfig(tuple(rows), problem, tuple(unknown_warnings()))
+    rows = []
+    for name, value in values.items():
+        origin = given[name][0] if name in given else Origin("default")
+        secret = is_secret(name)
+        rows.append(Row(name, bool(value) if secret else _REDACTOR.data(value), origin, secret))
+    return EffectiveConfig(tuple(rows), problem, tuple(unknown_variable_warnings()))
 
 
-def _origins(flags: Mapping[str, object]) -> dict[str, tuple[Origin, object]]:
-    """Where each setting that was given comes from, and what is written there."""
-    found: dict[str, tuple[Origin, object]] = {}
-    for source in reversed(sources(flags)):
-        found |= {name: (origin, source.values[name]) for name, origin in source.origins.items()}
-    if "api_key_file" in found:
-        found.setdefault("api_key", found["api_key_file"])
-    return found
-
-
-def unknown_warnings() -> list[str]:
-    """What is to be said of variables that look like ours and are none: typing errors, most of them."""
+def unknown_variable_warnings() -> list[str]:
+    """Return a warning for each variable that looks like a setting but is not, usually a typing error."""
     return [
-        f"{variable} is no setting" + (f": did you mean {meant}?" if meant else ".")
-        for variable, meant in unknown_variables(all_setting_info(), ENV_FILE)
+        f"{variable} is not a setting" + (f"; did you mean {suggestion}?" if suggestion else ".")
+        for variable, suggestion in unknown_variables(all_setting_info(), ENV_FILE)
     ]
 
 
-def table(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines for people, by heading."""
+def format_rows(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the lines of a table of settings, grouped under headings."""
     rows = list(rows)
     if not rows:
-        yield "Nothing is set: all defaults. `dragoman config` shows them."
         return
-    widths = max(len(row.name) for row in rows), min(_WIDEST, max(len(row.shown) for row in rows))
+    name_width = max(len(row.name) for row in rows)
+    value_width = min(_MAX_VALUE_WIDTH, max(len(row.text) for row in rows))
     for group, members in groupby(rows, lambda row: setting_info(row.name).group):
         yield click.style(group, bold=True)
         for row in members:
-            line = f"  {row.name:{widths[0]}}  {row.shown:{widths[1]}}"
-            yield f"{line}  {click.style(row.where, dim=row.origin.kind == 'default')}"
+            line = f"  {row.name:{name_width}}  {row.text:{value_width}}"
+            yield f"{line}  {click.style(row.source, dim=row.origin.kind == 'default')}"
 
 
-def _values(settings: Settings) -> dict[str, object]:
-    shown = settings.model_dump(mode="json", exclude={"keys", "upstreams"})
-    shown["keys"] = [key.model_dump(mode="json", exclude_defaults=True) for key in settings.keys]
-    shown["upstreams"] = [upstream.model_dump(mode="json", exclude_defaults=True) for upstream in settings.upstreams]
-    held = {name: getattr(settings, name) for name in Settings.model_fields}
-    return {name: value if isinstance(value, SecretStr) else shown[name] for name, value in held.items()}
+def _given_values(flags: Mapping[str, object]) -> dict[str, tuple[Origin, object]]:
+    """Return each setting that was given, with the source that wins and its raw value."""
+    given: dict[str, tuple[Origin, object]] = {}
+    for source in reversed(sources(flags)):
+        given |= {name: (origin, source.values[name]) for name, origin in source.origins.items()}
+    if "api_key_file" in given:
+        given.setdefault("api_key", given["api_key_file"])
+    return given
 
 
-def _written(value: object) -> str:
-    """A value as one would write it."""
+def _json_values(settings: Settings) -> dict[str, object]:
+    """Return all settings as JSON. Secrets stay `SecretStr`."""
+    dumped = settings.model_dump(mode="json", exclude={"keys", "upstreams"})
+    dumped["keys"] = [key.model_dump(mode="json", exclude_defaults=True) for key in settings.keys]
+    dumped["upstreams"] = [upstream.model_dump(mode="json", exclude_defaults=True) for upstream in settings.upstreams]
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {name: value if isinstance(value, SecretStr) else dumped[name] for name, value in values.items()}
+
+
+def _format_value(value: object) -> str:
+    """Return a value as it is written on the command line."""
     match value:
         case bool():
             return "on" if value else "off"

@@ -1,4 +1,4 @@
-"""Asking a running gateway over HTTP, as one of its clients."""
+"""A small HTTP client for the commands that call a running gateway."""
 
 import http.client
 import json
@@ -12,39 +12,58 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from dragoman.cli.instances import InstanceRecord, reachable
-from dragoman.cli.select_instance import WHICH, chosen
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry, connect_host, format_url
+from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
 from dragoman.config.values import read_key_file
 
-ASKING = (*WHICH, "api_key", "api_key_file")
-"""The settings that a command needs which asks a gateway."""
+GATEWAY_SETTINGS = (*SELECTION_SETTINGS, "api_key", "api_key_file")
+"""The settings of a command that calls a gateway."""
 
-_SECONDS = 5
-_PATIENCE = 60
+_CONNECT_TIMEOUT = 5
+_RESPONSE_TIMEOUT = 60
+_NOT_A_GATEWAY = "another program listens there"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a gateway answered.
+class GatewayResponse:
+    """A JSON response of a gateway.
 
     Attributes:
         status: The HTTP status.
-        body: What it says.
+        body: The JSON object.
     """
 
     status: int
     body: dict[str, object]
 
+    def require_ok(self) -> dict[str, object]:
+        """Return the body.
+
+        Raises:
+            ClickException: The status is not 200.
+        """
+        if self.status != HTTPStatus.OK:
+            raise self.error()
+        return self.body
+
+    def error(self) -> click.ClickException:
+        """Return the gateway's error message as an exception, with a hint where the API key is wrong."""
+        error = self.body.get("error")
+        message = str(error.get("message")) if isinstance(error, dict) else f"The gateway returned {self.status}."
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            message += " Pass it with --api-key-file, DRAGOMAN_API_KEY or --api-key."
+        return click.ClickException(message)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayHttp:
-    """A gateway, perhaps.
+    """A client for one gateway.
 
     Attributes:
         host: The address to connect to.
-        port: Its port.
-        key: Its key, if we have one.
+        port: The port.
+        key: The API key, if known.
     """
 
     host: str
@@ -52,88 +71,98 @@ class GatewayHttp:
     key: str | None
 
     @classmethod
-    def found(cls, settings: Settings, flags: Mapping[str, object]) -> "GatewayHttp":
-        """The one that runs with this state directory, or else the one at the address of the settings.
+    def select(cls, settings: Settings, flags: Mapping[str, object]) -> "GatewayHttp":
+        """Return a client for the running gateway, or for the address in the settings if none is registered.
 
         Raises:
-            ClickException: There are several, or the key cannot be read.
+            ClickException: Several gateways run, or the key file cannot be read.
         """
         key = settings.api_key.get_secret_value() if settings.api_key else None
-        if (record := chosen(settings, flags)) is None:
-            return cls(reachable(settings.host), settings.port, key)
-        return cls(reachable(record.host), record.port, key or _key_of(record))
+        if (record := select_instance(settings, flags)) is None:
+            return cls(connect_host(settings.host), settings.port, key)
+        return cls(connect_host(record.host), record.port, key or _key_of(record))
 
     @property
     def address(self) -> str:
-        """Where it is."""
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        """The gateway's URL."""
+        return format_url(self.host, self.port)
 
-    def listens(self) -> bool:
-        """Whether anything does, there."""
+    def is_listening(self) -> bool:
+        """Return whether any program accepts connections there."""
         try:
-            socket.create_connection((self.host, self.port), timeout=_SECONDS).close()
+            socket.create_connection((self.host, self.port), timeout=_CONNECT_TIMEOUT).close()
         except OSError:
             return False
         return True
 
-    def get(self, path: str, **query: object) -> Answer:
-        """Ask, and read the whole answer.
+    def get(self, path: str, **query: object) -> GatewayResponse:
+        """Send a GET request. Query values that are None are left out.
 
         Raises:
-            ClickException: No gateway answers.
+            ClickException: No gateway responds.
         """
-        return self._ask("GET", _with(path, query))
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._request("GET", f"{path}?{urlencode(given)}" if given else path)
 
-    def post(self, path: str) -> Answer:
-        """Have something done.
+    def post(self, path: str) -> GatewayResponse:
+        """Send a POST request without a body.
 
         Raises:
-            ClickException: No gateway answers.
+            ClickException: No gateway responds.
         """
-        return self._ask("POST", path)
+        return self._request("POST", path)
 
     def events(self, path: str) -> Iterator[tuple[str, dict[str, object]]]:
-        """The events of a stream as they come, each with its name.
+        """Yield the server-sent events of a stream: each event's name and data.
 
         Raises:
-            ClickException: No gateway answers, or it refuses.
+            ClickException: No gateway responds, it returns an error, or the connection breaks.
         """
-        with closing(self._connection(None)) as connection:
+        with closing(self._connection(timeout=None)) as connection:
             try:
-                response = self._response(connection, "GET", path)
+                response = self._send(connection, "GET", path)
                 if response.status != HTTPStatus.OK:
-                    raise refused(Answer(response.status, _read(response.read())))
-                yield from _events(response)
-            except (OSError, http.client.HTTPException) as error:
-                raise self._absent(_reason(error)) from None
-
-    def _ask(self, method: str, path: str) -> Answer:
-        with closing(self._connection(_PATIENCE)) as connection:
-            try:
-                response = self._response(connection, method, path)
-                return Answer(response.status, _read(response.read()))
+                    raise GatewayResponse(response.status, _parse_object(response.read())).error()
             except ValueError:
-                raise self._absent("something else answers there") from None
+                raise self._unreachable(_NOT_A_GATEWAY) from None
             except (OSError, http.client.HTTPException) as error:
-                raise self._absent(_reason(error)) from None
+                raise self._unreachable(_reason(error)) from None
+            try:
+                yield from _parse_events(response)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                raise click.ClickException(
+                    f"The connection to the gateway at {self.address} broke ({_reason(error)}). "
+                    "Run `dragoman status` to check it."
+                ) from None
+
+    def _request(self, method: str, path: str) -> GatewayResponse:
+        with closing(self._connection(_RESPONSE_TIMEOUT)) as connection:
+            try:
+                response = self._send(connection, method, path)
+                return GatewayResponse(response.status, _parse_object(response.read()))
+            except ValueError:
+                raise self._unreachable(_NOT_A_GATEWAY) from None
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(_reason(error)) from None
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
-    def _response(self, connection: http.client.HTTPConnection, method: str, path: str) -> http.client.HTTPResponse:
+    def _send(self, connection: http.client.HTTPConnection, method: str, path: str) -> http.client.HTTPResponse:
         connection.request(method, path, headers={"x-api-key": self.key} if self.key else {})
         return connection.getresponse()
 
-    def _absent(self, reason: str) -> click.ClickException:
+    def _unreachable(self, reason: str) -> click.ClickException:
         return click.ClickException(
-            f"No gateway answers at {self.address} ({reason}). `dragoman serve` starts one; "
-            "--host and --port say where to look."
+            f"No gateway responds at {self.address} ({reason}). Start one with `dragoman serve`, or choose another "
+            "address with --host and --port."
         )
 
 
-def answers(record: InstanceRecord) -> bool:
-    """Whether a gateway answers there by now."""
-    with closing(http.client.HTTPConnection(reachable(record.host), record.port, timeout=_SECONDS)) as connection:
+def is_healthy(record: InstanceRecord) -> bool:
+    """Return whether a gateway responds to `/health`."""
+    host = connect_host(record.host)
+    with closing(http.client.HTTPConnection(host, record.port, timeout=_CONNECT_TIMEOUT)) as connection:
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == HTTPStatus.OK
@@ -141,61 +170,48 @@ def answers(record: InstanceRecord) -> bool:
             return False
 
 
-def succeeded(answer: Answer) -> dict[str, object]:
-    """What a gateway said.
+def find_healthy(registry: InstanceRegistry, pid: int, previous: InstanceRecord | None = None) -> InstanceRecord | None:
+    """Return the gateway with this process id once it responds. Return None before.
 
-    Raises:
-        ClickException: It refused.
+    Args:
+        registry: Where to look.
+        pid: The process id.
+        previous: The record from before a restart, which does not count.
     """
-    if answer.status != HTTPStatus.OK:
-        raise refused(answer)
-    return answer.body
+    records = (record for record in registry.running() if record.pid == pid and record != previous)
+    return next((record for record in records if is_healthy(record)), None)
 
 
-def refused(answer: Answer) -> click.ClickException:
-    """A refusal in its own words, and what to do where a command can know that."""
-    error = answer.body.get("error")
-    said = str(error.get("message")) if isinstance(error, dict) else f"It answers {answer.status}."
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        said += " Give it with --api-key-file, DRAGOMAN_API_KEY or --api-key."
-    return click.ClickException(said)
+def path_segment(text: str) -> str:
+    """Return a text escaped as one segment of a URL path."""
+    return quote(text, safe="")
 
 
 def _reason(error: Exception) -> str:
-    """Without the number that the system gives it."""
-    return getattr(error, "strerror", None) or str(error)
+    """Return an error's text without the error number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def segment(word: str) -> str:
-    """A word as one part of a path."""
-    return quote(word, safe="")
-
-
-def _with(path: str, query: Mapping[str, object]) -> str:
-    told = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(told)}" if told else path
-
-
-def _read(body: bytes) -> dict[str, object]:
-    """JSON of a gateway.
+def _parse_object(body: bytes) -> dict[str, object]:
+    """Parse a JSON object.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The body is not a JSON object.
     """
-    read = json.loads(body)
-    if not isinstance(read, dict):
-        raise ValueError("no object")  # noqa: TRY004 - like what is no JSON at all
-    return read
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - handled like any text that is not JSON
+    return value
 
 
-def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, object]]]:
+def _parse_events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, object]]]:
     name = "message"
     while line := response.readline():
         field, _, value = line.decode().rstrip("\r\n").partition(": ")
         if field == "event":
             name = value
         elif field == "data":
-            yield name, json.loads(value)
+            yield name, _parse_object(value.encode())
 
 
 def _key_of(record: InstanceRecord) -> str | None:

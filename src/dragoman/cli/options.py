@@ -1,4 +1,4 @@
-"""Command-line options, made from the settings."""
+"""Command-line options, generated from the settings."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,16 +13,16 @@ from dragoman.config.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
-_PATIENT = "Seconds that a run may take, in milliseconds: an older name of --run-timeout."
+_RUN_TIMEOUT_MS_HELP = "Maximum duration of a run in milliseconds. Older form of --run-timeout."
 _METAVARS = {int: "N", float: "SECONDS", ByteSize: "BYTES"}
 
 
 def settings_options(names: Iterable[str] = ()) -> Callable[[_Decorated], _Decorated]:
-    """Give a command the flags of these settings, or of all."""
-    wanted = list(names) or list(Settings.model_fields)
+    """Return a decorator that adds the flags of these settings to a command. Without names: of all settings."""
+    selected = list(names) or list(Settings.model_fields)
 
     def decorate(command: _Decorated) -> _Decorated:
-        for name in reversed(wanted):
+        for name in reversed(selected):
             if flag(name):
                 command = _option(name, Settings.model_fields[name])(command)
         return command
@@ -31,45 +31,45 @@ def settings_options(names: Iterable[str] = ()) -> Callable[[_Decorated], _Decor
 
 
 def serve_options(command: _Decorated) -> _Decorated:
-    """Give a command the flags of all settings, and those that stand for settings under other names."""
+    """Add the flags of all settings, and the flags that set a setting under another name."""
     for option in (
-        click.option("--trace", "shorthand", flag_value="trace", help="The same as --log-level trace."),
-        click.option("--debug", "shorthand", flag_value="debug", help="The same as --log-level debug."),
-        click.option("--process-timeout-ms", type=click.FloatRange(min=1), metavar="MS", help=_PATIENT),
+        click.option("--trace", "shorthand", flag_value="trace", help="Same as --log-level trace."),
+        click.option("--debug", "shorthand", flag_value="debug", help="Same as --log-level debug."),
+        click.option("--process-timeout-ms", type=click.FloatRange(min=1), metavar="MS", help=_RUN_TIMEOUT_MS_HELP),
     ):
         command = option(command)
     return settings_options()(command)
 
 
-def plain(flags: Mapping[str, object]) -> dict[str, object]:
-    """The flags of `serve_options`, each under the name of its setting."""
-    named = dict(flags)
-    patience, shorthand = named.pop("process_timeout_ms"), named.pop("shorthand")
-    if isinstance(patience, float) and named["run_timeout"] is None:
-        named["run_timeout"] = patience / 1000
-    named["log_level"] = named["log_level"] or shorthand
-    return named
+def flags_by_setting(flags: Mapping[str, object]) -> dict[str, object]:
+    """Return the flags of `serve_options` with each value under the name of its setting."""
+    renamed = dict(flags)
+    timeout_ms, shorthand = renamed.pop("process_timeout_ms"), renamed.pop("shorthand")
+    if isinstance(timeout_ms, float) and renamed["run_timeout"] is None:
+        renamed["run_timeout"] = timeout_ms / 1000
+    renamed["log_level"] = renamed["log_level"] or shorthand
+    return renamed
 
 
-def told(flags: Mapping[str, object]) -> dict[str, object]:
-    """The flags that were given."""
+def given_flags(flags: Mapping[str, object]) -> dict[str, object]:
+    """Return only the flags that the user gave."""
     return {name: value for name, value in flags.items() if value not in (None, ())}
 
 
 def settings_from(flags: Mapping[str, object]) -> Settings:
-    """The settings, with what the command line says on top.
+    """Load the settings. Flags override every other source.
 
     Raises:
-        ClickException: Something is wrong; the text names the setting.
+        ClickException: A value is invalid. The text names the setting.
     """
     try:
-        return load(told(flags))
+        return load(given_flags(flags))
     except BadSettings as error:
-        raise click.ClickException(f"{error}\n`dragoman config` shows what is set, and where.") from None
+        raise click.ClickException(f"{error}\nRun `dragoman config` to see all settings and their sources.") from None
 
 
-def default_of(name: str) -> str:
-    """A setting's default, as people are told of it."""
+def format_default(name: str) -> str:
+    """Return a setting's default as help and docs show it."""
     field = Settings.model_fields[name]
     if shown := setting_info(name).shown:
         return shown
@@ -87,30 +87,32 @@ def default_of(name: str) -> str:
 
 def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
     names = [part for part in (setting_info(name).short, flag(name)) if part]
-    told = f"{field.description} [{', '.join(variables(name))}; default: {default_of(name)}]"
-    kind = field.annotation
-    if kind is bool:
-        return click.option(f"{names[-1]}/--no-{names[-1][2:]}", name, default=None, help=told)
-    kinds = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+    help_text = f"{field.description} [{', '.join(variables(name))}; default: {format_default(name)}]"
+    annotation = field.annotation
+    if annotation is bool:
+        return click.option(f"{names[-1]}/--no-{names[-1][2:]}", name, default=None, help=help_text)
+    types = [part for part in get_args(annotation) or (annotation,) if part is not type(None)]
     return click.option(
         *names,
         *setting_info(name).aliases,
         name,
-        multiple=get_origin(kind) is tuple,
+        multiple=get_origin(annotation) is tuple,
         default=None,
-        metavar=_metavar(kinds),
-        type=click.Path() if kinds == [Path] else str,
-        shell_complete=_completed([part for part in kinds if isinstance(part, str)]),
-        help=told,
+        metavar=_metavar(types),
+        type=click.Path() if types == [Path] else str,
+        shell_complete=_complete_choice([part for part in types if isinstance(part, str)]),
+        help=help_text,
     )
 
 
-def _completed(words: list[str]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
-    """What a shell offers where a setting takes one of a few words."""
-    return (lambda _context, _parameter, begun: [word for word in words if word.startswith(begun)]) if words else None
+def _complete_choice(choices: list[str]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
+    """Return a shell completion for a setting that takes one of a few words. Return None for any other setting."""
+    if not choices:
+        return None
+    return lambda _context, _parameter, incomplete: [word for word in choices if word.startswith(incomplete)]
 
 
-def _metavar(kinds: list[object]) -> str:
-    if all(isinstance(part, str) for part in kinds):
-        return f"[{'|'.join(map(str, kinds))}]"
-    return next((_METAVARS[part] for part in kinds if part in _METAVARS), "TEXT")
+def _metavar(types: list[object]) -> str:
+    if all(isinstance(part, str) for part in types):
+        return f"[{'|'.join(map(str, types))}]"
+    return next((_METAVARS[part] for part in types if part in _METAVARS), "TEXT")

@@ -1,4 +1,4 @@
-"""Runs of gateways that are gone, by the records that they left."""
+"""The recorded runs of gateways that have ended. A module of its own because it imports the server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,30 +18,30 @@ _T = TypeVar("_T")
 
 
 class PastRuns:
-    """The records in a state directory whose gateways are gone."""
+    """The run records in a state directory."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def page(self, **filters: object) -> dict[str, object]:
-        """See `dragoman.cli.run_sources.RunSource.page`."""
+        """See `dragoman.cli.runs.RunSource.page`."""
         query = QueryParams([(name, str(value)) for name, value in filters.items() if value is not None])
-        return cast("dict[str, object]", self._asked(lambda journal: page_of(journal, query)))
+        return cast("dict[str, object]", self._query(lambda registry: page_of(registry, query)))
 
     def events(self, id_: str) -> Iterator[tuple[str, dict[str, object]]]:
-        """See `dragoman.cli.run_sources.RunSource.events`."""
-        record = self._asked(lambda journal: journal.over(id_))
+        """See `dragoman.cli.runs.RunSource.events`."""
+        record = self._query(lambda registry: registry.over(id_))
         return iter([(name, cast("dict[str, object]", data)) for name, data in told_of(record)])
 
-    def _asked(self, ask: Callable[[RunRegistry], Awaitable[_T]]) -> _T:
-        async def once() -> _T:
-            journal = build_run_registry(self._settings)
+    def _query(self, query: Callable[[RunRegistry], Awaitable[_T]]) -> _T:
+        async def run() -> _T:
+            registry = build_run_registry(self._settings)
             try:
-                return await ask(journal)
+                return await query(registry)
             finally:
-                await journal.aclose()
+                await registry.aclose()
 
         try:
-            return asyncio.run(once())
+            return asyncio.run(run())
         except GatewayError as error:
             raise click.ClickException(error.message) from None

@@ -1,4 +1,4 @@
-"""Which of the running gateways a command means."""
+"""Choose which of the running gateways a command acts on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -11,45 +11,48 @@ from dragoman.config.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
-WHICH = ("host", "port", "state_dir", "config")
-
-NONE_RUNS = "No gateway runs. `dragoman serve --background` starts one."
-
-
-def gateway_options(command: _Decorated) -> _Decorated:
-    """Give a command the flags that say which gateway is meant."""
-    return settings_options(WHICH)(command)
+SELECTION_SETTINGS = ("host", "port", "state_dir", "config")
+"""The settings that decide which gateway is chosen."""
 
 
-def chosen(settings: Settings, flags: Mapping[str, object]) -> InstanceRecord | None:
-    """The running gateway that is meant: the only one, or the one at the address that is named.
+def selection_options(command: _Decorated) -> _Decorated:
+    """Add the flags that choose a gateway."""
+    return settings_options(SELECTION_SETTINGS)(command)
+
+
+def select_instance(settings: Settings, flags: Mapping[str, object]) -> InstanceRecord | None:
+    """Return the only running gateway, or the one at the address in the flags. Return None if there is no such one.
 
     Raises:
-        ClickException: There are several, and nothing says which.
+        ClickException: Several gateways run and no flag chooses one.
     """
     running = InstanceRegistry(settings.state_dir).running()
-    if flags.get("port") or flags.get("host"):
-        running = [one for one in running if one.port == settings.port and _is_there(one, settings, flags)]
-        return running[0] if running else None
-    if len(running) > 1 and settings.model_fields_set & {"host", "port"}:  # by a variable or a file
+    if is_address_given(flags):
+        return next((one for one in running if _matches(one, settings, flags)), None)
+    if len(running) > 1 and settings.model_fields_set & {"host", "port"}:  # set by a variable or a file
         running = [one for one in running if (one.host, one.port) == (settings.host, settings.port)] or running
     if len(running) > 1:
-        told = ", ".join(f"{one.address} (pid {one.pid})" for one in running)
-        raise click.ClickException(f"Several gateways run: {told}. Name one with --port.")
+        addresses = ", ".join(f"{one.address} (pid {one.pid})" for one in running)
+        raise click.ClickException(f"Several gateways are running: {addresses}. Choose one with --port.")
     return running[0] if running else None
 
 
-def required(settings: Settings, flags: Mapping[str, object]) -> InstanceRecord:
-    """The same, where there has to be one.
+def require_instance(settings: Settings, flags: Mapping[str, object]) -> InstanceRecord:
+    """Return the same as `select_instance`.
 
     Raises:
-        ClickException: There is none, or there are several.
+        ClickException: No gateway matches, or several do.
     """
-    if (record := chosen(settings, flags)) is None:
-        where = f" at {settings.host} port {settings.port}" if flags.get("port") or flags.get("host") else ""
-        raise click.ClickException(NONE_RUNS.replace(" runs", f" runs{where}", 1))
-    return record
+    if record := select_instance(settings, flags):
+        return record
+    where = f" at {settings.host} port {settings.port}" if is_address_given(flags) else ""
+    raise click.ClickException(f"No gateway is running{where}. Start one with `dragoman serve --background`.")
 
 
-def _is_there(record: InstanceRecord, settings: Settings, flags: Mapping[str, object]) -> bool:
-    return not flags.get("host") or record.host == settings.host
+def is_address_given(flags: Mapping[str, object]) -> bool:
+    """Return whether the flags contain the address of a gateway."""
+    return bool(flags.get("port") or flags.get("host"))
+
+
+def _matches(record: InstanceRecord, settings: Settings, flags: Mapping[str, object]) -> bool:
+    return record.port == settings.port and (not flags.get("host") or record.host == settings.host)

@@ -1,4 +1,4 @@
-"""How a gateway does, in words."""
+"""The text of `dragoman status`."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias, cast
@@ -6,124 +6,131 @@ from typing import TypeAlias, cast
 import click
 
 from dragoman.cli.instances import InstanceRecord
-from dragoman.cli.terminal import ago
+from dragoman.cli.terminal import format_age
 
-_Told: TypeAlias = Mapping[str, object]
+_JSONObject: TypeAlias = Mapping[str, object]
 
-_ACCOUNTS = {
+_AUTHENTICATION = {
     "signed_in": "your own Claude Code sign-in",
     "api_key": "API key",
     "auth_token": "bearer token",
     "none": "no API key and no sign-in",
 }
-_SIGN_INS = {
-    "signed_out": "signed out: type `dragoman login`",
-    "unknown": "`claude auth status` does not say how it stands",
+_SIGN_IN_STATES = {
+    "signed_out": "signed out: run `dragoman login`",
+    "unknown": "state unknown: `claude auth status` does not report it",
+}
+_COUNT_LABELS = {"spare": "warm"}
+"""What a count is called, where the name in the JSON response differs."""
+_VERSION_LABELS = {
+    "python": "Python",
+    "anthropic_version": "Messages API",
+    "claude_code": "Claude Code",
+    "claude_agent_sdk": "claude-agent-sdk",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def status_lines(address: str, told: _Told, record: InstanceRecord | None) -> Iterator[str]:
-    """The lines.
+def format_status(address: str, body: _JSONObject, record: InstanceRecord | None) -> Iterator[str]:
+    """Yield the lines of the report.
 
     Args:
-        address: Where the gateway is.
-        told: What it tells of itself.
-        record: What it left to be found by, if it runs here.
+        address: The URL of the gateway.
+        body: Its response to `GET /admin/status`, or to `GET /health/ready` without a key.
+        record: Its entry in the registry, if it runs on this machine.
     """
-    ready = told.get("status") == "ready"
+    ready = body.get("status") == "ready"
     state = click.style("ready", fg="green") if ready else click.style("not ready", fg="red")
-    yield f"Dragoman {told.get('version', '')}".rstrip() + f" at {address}: {state}"
-    if "backend" not in told:
-        yield "  The gateway tells more to those who give its key: --api-key-file, DRAGOMAN_API_KEY or --api-key."
+    yield f"Dragoman {body.get('version', '')}".rstrip() + f" at {address}: {state}"
+    if "backend" not in body:
+        yield "  Pass the gateway's API key to see more: --api-key-file, DRAGOMAN_API_KEY or --api-key."
         return
-    if told.get("reason"):
-        yield f"  {told['reason']}"
-    backend = cast("_Told", told["backend"])
-    more = cast("_Told", backend.get("more") or {})
-    yield _line("Process", _process(told, record))
-    if simulator := told.get("simulator"):
+    if body.get("reason"):
+        yield f"  {body['reason']}"
+    backend = cast("_JSONObject", body["backend"])
+    details = cast("_JSONObject", backend.get("more") or {})
+    yield _line("Process", _process(body, record))
+    if simulator := body.get("simulator"):
         yield _line("Claude", f"simulated at {simulator}: no account, no network")
     if "upstreams" in backend:
-        yield from _upstreams(backend, more, simulated=bool(simulator))
+        yield from _upstreams(backend, details, simulated=bool(simulator))
     else:
-        yield from _account(backend, more, simulated=bool(simulator))
-    yield _line("Runs", _runs(cast("_Told", told["runs"])))
-    yield _line("Answers", _answers(cast("_Told", told["last"])))
-    yield _line("Versions", _versions(told, backend, more))
+        yield from _account(backend, details, simulated=bool(simulator))
+    yield _line("Runs", _runs(cast("_JSONObject", body["runs"])))
+    yield _line("Responses", _responses(cast("_JSONObject", body["last"])))
+    yield _line("Versions", _versions(body, backend, details))
 
 
-def _process(told: _Told, record: InstanceRecord | None) -> str:
-    parts = [f"pid {told['pid']}", f"up {_span(cast('float', told['uptime']))}"]
-    if record is not None and record.pid == told["pid"]:
-        parts += ["in background" if record.background else "in the foreground"]
+def _process(body: _JSONObject, record: InstanceRecord | None) -> str:
+    parts = [f"pid {body['pid']}", f"up {_duration(cast('float', body['uptime']))}"]
+    if record is not None and record.pid == body["pid"]:
+        parts += ["in the background" if record.background else "in the foreground"]
         parts += [f"log {record.log}"] if record.log else []
     return ", ".join(parts)
 
 
-def _account(backend: _Told, more: _Told, indent: str = "", *, simulated: bool) -> Iterator[str]:
+def _account(backend: _JSONObject, details: _JSONObject, indent: str = "", *, simulated: bool) -> Iterator[str]:
     yield _line("Backend", str(backend.get("name") or backend.get("backend")), indent)
-    if not simulated:  # no account is asked, whatever was set
-        yield _line("Claude", _authentication(backend, cast("_Told", more.get("sign_in") or {})), indent)
+    if not simulated:  # the simulator needs no account
+        yield _line("Claude", _authentication(backend, cast("_JSONObject", details.get("sign_in") or {})), indent)
     for kind in ("processes", "connections"):
         if isinstance(counts := backend.get(kind), Mapping):
-            yield _line(kind.capitalize(), ", ".join(f"{count} {what}" for what, count in counts.items()), indent)
+            parts = [f"{count} {_COUNT_LABELS.get(name, name)}" for name, count in counts.items()]
+            yield _line(kind.capitalize(), ", ".join(parts), indent)
 
 
-def _upstreams(backend: _Told, more: _Told, *, simulated: bool) -> Iterator[str]:
-    for name, upstream in cast("Mapping[str, _Told]", backend["upstreams"]).items():
+def _upstreams(backend: _JSONObject, details: _JSONObject, *, simulated: bool) -> Iterator[str]:
+    for name, upstream in cast("Mapping[str, _JSONObject]", backend["upstreams"]).items():
         state = str(upstream["state"])
-        why = f": {upstream['reason']}" if upstream.get("reason") else ""
-        yield _line("Upstream", f"{name}, {click.style(state, fg='green' if state == 'ready' else 'yellow')}{why}")
-        yield from _account(upstream, cast("_Told", more.get(name) or {}), "  ", simulated=simulated)
-        if budget := cast("_Told | None", upstream.get("budget")):
+        reason = f": {upstream['reason']}" if upstream.get("reason") else ""
+        yield _line("Upstream", f"{name}, {click.style(state, fg='green' if state == 'ready' else 'yellow')}{reason}")
+        yield from _account(upstream, cast("_JSONObject", details.get(name) or {}), "  ", simulated=simulated)
+        if budget := cast("_JSONObject | None", upstream.get("budget")):
             spent, daily = budget["spent_dollars"], budget["daily_dollars"]
             yield _line("Budget", f"${spent} of ${daily} spent until {budget['resets']}", "  ")
 
 
-def _authentication(backend: _Told, sign_in: _Told) -> str:
+def _authentication(backend: _JSONObject, sign_in: _JSONObject) -> str:
     kind = str(backend.get("authentication"))
-    words = _ACCOUNTS.get(kind, kind)
+    text = _AUTHENTICATION.get(kind, kind)
     state, expires = str(sign_in.get("state")), sign_in.get("expires")
     method = f" ({sign_in['method']})" if sign_in.get("method") not in {None, "none"} else ""
     if state == "expired":
-        return f"{words}{method}, " + click.style(f"expired at {expires}: type `dragoman login`", fg="red")
+        return f"{text}{method}, " + click.style(f"expired at {expires}: run `dragoman login`", fg="red")
     if refused := sign_in.get("refused_since"):
-        since = click.style(f"refused by Claude for {ago(refused)}", fg="red")
-        return f"{words}{method}, {since}"
-    if state in _SIGN_INS:
-        return f"{words}, {_SIGN_INS[state]}"
-    return f"{words}{method}" + (f", until {expires}" if expires else "")
+        return f"{text}{method}, " + click.style(f"refused by Claude for {format_age(refused)}", fg="red")
+    if state in _SIGN_IN_STATES:
+        return f"{text}, {_SIGN_IN_STATES[state]}"
+    return f"{text}{method}" + (f", valid until {expires}" if expires else "")
 
 
-def _runs(runs: _Told) -> str:
-    return f"{runs['running']} of {runs['places']} running, {runs['queued']} of {runs['queue_size']} waiting"
+def _runs(runs: _JSONObject) -> str:
+    return f"{runs['running']} of {runs['places']} running, {runs['queued']} of {runs['queue_size']} queued"
 
 
-def _answers(last: _Told) -> str:
-    succeeded = f"the last one {ago(last['succeeded'])} ago" if last["succeeded"] else "none yet"
-    if not (failed := cast("_Told | None", last["failed"])):
+def _responses(last: _JSONObject) -> str:
+    succeeded = f"last success {format_age(last['succeeded'])} ago" if last["succeeded"] else "none yet"
+    if not (failed := cast("_JSONObject | None", last["failed"])):
         return succeeded
     where = f" at {failed['upstream']}" if failed.get("upstream") else ""
-    return f"{succeeded}; the last failure {ago(failed['at'])} ago{where}: {failed['error']} ({failed['run']})"
+    return f"{succeeded}; last failure {format_age(failed['at'])} ago{where}: {failed['error']} ({failed['run']})"
 
 
-def _versions(told: _Told, backend: _Told, more: _Told) -> str:
-    names = {"claude_code": "Claude Code", "claude_agent_sdk": "claude-agent-sdk"}
-    ours = {"python": told["python"], "anthropic_version": backend.get("anthropic_version")}
-    nested = [upstream for upstream in more.values() if isinstance(upstream, Mapping)]
-    found = ours | {name: value for told_of in (*nested, more) for name, value in told_of.items()}
-    labels = {"python": "Python", "anthropic_version": "Messages API", **names}
-    return ", ".join(f"{labels[name]} {value}" for name, value in found.items() if name in labels and value)
+def _versions(body: _JSONObject, backend: _JSONObject, details: _JSONObject) -> str:
+    versions = {"python": body["python"], "anthropic_version": backend.get("anthropic_version")}
+    for source in (*(upstream for upstream in details.values() if isinstance(upstream, Mapping)), details):
+        versions |= source
+    known = {name: value for name, value in versions.items() if name in _VERSION_LABELS and value}
+    return ", ".join(f"{_VERSION_LABELS[name]} {value}" for name, value in known.items())
 
 
-def _span(seconds: float) -> str:
-    """How long something has gone on, in its two largest figures."""
+def _duration(seconds: float) -> str:
+    """Format a duration in its two largest units, such as `2 h 5 m`."""
     units = (("d", _DAY, None), ("h", _HOUR, 24), ("m", _MINUTE, 60), ("s", 1, 60))
     parts = [(int(seconds // size) % (wrap or 10**9), letter) for letter, size, wrap in units]
-    first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
     return " ".join(f"{count} {letter}" for count, letter in parts[first : first + 2])
 
 
-def _line(label: str, words: str, indent: str = "") -> str:
-    return f"  {indent}{label:12}{words}"
+def _line(label: str, text: str, indent: str = "") -> str:
+    return f"  {indent}{label:12}{text}"

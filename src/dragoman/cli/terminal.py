@@ -1,144 +1,105 @@
-"""Whether a terminal is to be coloured. Where there is none, nothing is.
-
-The figures of a run, as people read them.
-
-A line of the terminal that is written over itself, and goes away at the end.
-
-Showing that something goes on, where it takes over a second and somebody watches.
-
-Waiting for something outside of this process, and saying so where it takes long.
-"""
+"""Terminal output: whether to use colour, a progress line, and waiting with a progress line."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import click
 
+_T = TypeVar("_T")
 
-def wanted() -> bool:
-    """Whether whoever sits there wants colours, and the terminal has them: https://no-color.org."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-_LEAST = 0.0001
+_PROGRESS_INTERVAL = 1.0
+"""Seconds before the first progress line, and between two of them."""
+_POLL_INTERVAL = 0.05
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def tokens(run: Mapping[str, object]) -> str:
-    """Tokens in and out."""
-    usage = run["usage"]
-    if not isinstance(usage, Mapping):
-        return "-"
-    read = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    taken = sum(count for name in read if isinstance(count := usage.get(name), int))
-    return f"{taken} + {usage.get('output_tokens', 0)}"
+def wants_color() -> bool:
+    """Return whether the user wants colour and the terminal supports it. See https://no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def dollars(run: Mapping[str, object]) -> str:
-    """What it cost."""
-    cost = run["cost"]
-    if not isinstance(cost, int | float):
-        return "-"
-    return f"<${_LEAST}" if 0 < cost < _LEAST else f"${cost:.4f}"
-
-
-def took(run: Mapping[str, object]) -> str:
-    """How long it took, or has taken so far."""
-    stages, created = run["stages"], run["created"]
-    if isinstance(stages, Mapping) and isinstance(total := stages.get("total"), int | float):
-        return f"{total:.2f} s"
-    if run["status"] in {"queued", "running"} and isinstance(created, int | float):
-        return f"{time.time() - created:.1f} s"
-    return "-"
-
-
-def ago(moment: object) -> str:
-    """How long ago a moment was, in one figure."""
-    seconds = int(time.time() - float(str(moment)))
+def format_age(timestamp: object) -> str:
+    """Format the time since a Unix timestamp as one number and its unit, such as `5 m`."""
+    seconds = int(time.time() - float(str(timestamp)))
     for unit, letter in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m")):
         if seconds >= unit:
             return f"{seconds // unit} {letter}"
     return f"{max(0, seconds)} s"
 
 
-def is_watched() -> bool:
-    """Whether somebody may watch standard error, at a terminal that can write over a line."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def rewrite(words: str = "") -> None:
-    """Put these words into the place of those that are there; without words, none. One line however narrow it is."""
-    columns = shutil.get_terminal_size().columns
-    # As a colour this would be left out where none are wanted.
-    click.echo(f"\r\033[K{words[: columns - 1]}", nl=False, err=True, color=True)
-
-
-_STEP = 1.0
-
-
 @asynccontextmanager
-async def progress(words: str) -> AsyncIterator[None]:
-    """While this lasts, show the words and the seconds on a terminal, on a line that goes away at the end."""
-    if not is_watched():
+async def progress(text: str) -> AsyncIterator[None]:
+    """Show a text and the elapsed seconds on a line of the terminal. Remove the line at the end."""
+    if not _can_rewrite():
         yield
         return
-    ticking = asyncio.create_task(_tick(words))
+    ticker = asyncio.create_task(_tick(text))
     try:
         yield
     finally:
-        ticking.cancel()
-        await asyncio.wait([ticking])
+        ticker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticker
 
 
-async def _tick(words: str) -> None:
+async def _tick(text: str) -> None:
     seconds = 0
     try:
         while True:
-            await asyncio.sleep(_STEP)
+            await asyncio.sleep(_PROGRESS_INTERVAL)
             seconds += 1
-            rewrite(f"{words} ({seconds} s)")
+            _rewrite_line(f"{text} ({seconds} s)")
     finally:
         if seconds:
-            rewrite()
+            _rewrite_line()
 
 
-_Found = TypeVar("_Found")
+def wait_for(poll: Callable[[], _T | None], text: str, timeout: float) -> _T | None:
+    """Poll until there is a result or the time is over. Return the last result.
 
-_PAUSE = 0.05
-_LONG = 1.0
-
-
-def wait_for(look: Callable[[], _Found | None], words: str, seconds: float) -> _Found | None:
-    """Look until there is something, or the time is over.
+    After a second, show the text on standard error. On a terminal, count the seconds.
 
     Args:
-        look: What is asked again and again.
-        words: What is waited for: told on standard error after a second, on a terminal with the seconds beside it.
-        seconds: How long at most.
+        poll: Returns a result, or None to be called again.
+        text: What the command waits for.
+        timeout: In seconds.
     """
     began = time.monotonic()
-    told = 0
+    shown = 0
     try:
-        while (found := look()) is None and (passed := time.monotonic() - began) < seconds:
-            if passed >= max(_LONG, told + _LONG) and (told == 0 or is_watched()):
-                told = int(passed)
-                _tell(f"{words} ({told} s)")
-            time.sleep(_PAUSE)
+        while (result := poll()) is None and (elapsed := time.monotonic() - began) < timeout:
+            if elapsed >= shown + _PROGRESS_INTERVAL and (shown == 0 or _can_rewrite()):
+                shown = int(elapsed)
+                _show(f"{text} ({shown} s)")
+            time.sleep(_POLL_INTERVAL)
     finally:
-        if told and is_watched():
-            rewrite()
-    return found
+        if shown and _can_rewrite():
+            _rewrite_line()
+    return result
 
 
-def _tell(words: str) -> None:
-    """One line, written over itself where that can be seen."""
-    if is_watched():
-        rewrite(words)
+def _show(text: str) -> None:
+    if _can_rewrite():
+        _rewrite_line(text)
     else:
-        click.echo(words, err=True)
+        click.echo(text, err=True)
+
+
+def _can_rewrite() -> bool:
+    """Return whether standard error is a terminal that can overwrite a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _rewrite_line(text: str = "") -> None:
+    """Overwrite the current line. The text is cut to the width of the terminal."""
+    columns = shutil.get_terminal_size().columns
+    with contextlib.suppress(OSError):  # the terminal may be closed by now; the work itself continues
+        # `color=True`: without it, click removes these control codes where no colour is wanted.
+        click.echo(f"\r\033[K{text[: columns - 1]}", nl=False, err=True, color=True)

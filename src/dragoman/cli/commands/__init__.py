@@ -1,1 +1,1 @@
-"""One module per subcommand. Each has a `command`, loaded only when it is called."""
+"""The subcommands, by topic. Each module is imported only when one of its commands is called."""

@@ -1,4 +1,4 @@
-"""`dragoman completion`."""
+"""`dragoman completion`. A module of its own because shells run it at each start: it imports nothing else."""
 
 import sys
 
@@ -16,17 +16,17 @@ _INSTALL = {
 @click.command("completion")
 @click.argument("shell", type=click.Choice(list(_INSTALL)))
 @click.pass_context
-def command(context: click.Context, shell: str) -> None:
-    """Print what makes a shell complete our commands, flags and values.
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script for a shell: it completes commands, flags and values.
 
     \b
-    To have it in every new shell:
+    To enable it in every new shell:
       bash  echo 'eval "$(dragoman completion bash)"' >> ~/.bashrc
       zsh   echo 'eval "$(dragoman completion zsh)"' >> ~/.zshrc
       fish  dragoman completion fish > ~/.config/fish/completions/dragoman.fish
-    """  # noqa: D301 - a character to click: the lines after it stay lines
-    known = get_completion_class(shell)
-    assert known is not None  # noqa: S101 - click knows each of these
-    click.echo(known(context.find_root().command, {}, _PROGRAM, _VARIABLE).source())
+    """  # noqa: D301 - tells click to keep the line breaks
+    script = get_completion_class(shell)
+    assert script is not None  # noqa: S101 - click supports each of these shells
+    click.echo(script(context.find_root().command, {}, _PROGRAM, _VARIABLE).source())
     if sys.stdout.isatty():
-        click.echo(f"# To have this in every new shell: {_INSTALL[shell]}", err=True)
+        click.echo(f"# To enable this in every new shell: {_INSTALL[shell]}", err=True)

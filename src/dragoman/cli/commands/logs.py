@@ -1,99 +1,141 @@
-"""`dragoman logs`."""
+"""`dragoman logs`: show and follow the log of a gateway."""
 
+import contextlib
 import json
 import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
-from dragoman.cli.logs.processor import in_full
+from dragoman.cli.logs.format import format_full
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.select_instance import WHICH, chosen
+from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
 
-_PAUSE = 0.1
+_POLL_INTERVAL = 0.1
+_MAX_MISSING_POLLS = 20
+"""How often a followed file may be missing before the command reports it. A rotation takes far less."""
 
 
 @click.command("logs")
-@settings_options([*WHICH, "log_file"])
-@click.option("-f", "--follow", is_flag=True, help="Go on as it is written, until Ctrl-C.")
-@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="How many of the last.")
-@click.option("--json", "as_json", is_flag=True, help="Print the lines as they are written.")
-def command(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None:
-    """Show the log of a gateway, of the last one where none runs."""
-    path = _log(settings_from(flags), flags)
+@settings_options([*SELECTION_SETTINGS, "log_file"])
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
+@click.option(
+    "-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="How many of the last lines."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as they are in the file.")
+def logs(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None:
+    """Show the log of a gateway. If no gateway is running, show the newest log in the state directory."""
+    path = _find_log(settings_from(flags), flags)
     try:
-        for line in _lines(path, lines, follow=follow):
-            _show(line, as_json=as_json)
+        for line in _read_lines(path, lines, follow=follow):
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            click.echo(text if as_json else _format(text))
     except KeyboardInterrupt:
-        return  # how following ends
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror}. Name the file with --log-file.") from None
+        return  # stops following
 
 
-def _log(settings: Settings, flags: dict[str, object]) -> Path:
-    """The file.
+def _find_log(settings: Settings, flags: dict[str, object]) -> Path:
+    """Return the log file.
 
     Raises:
-        ClickException: There is none.
+        ClickException: There is no log file.
     """
-    if record := chosen(settings, flags):
+    if record := select_instance(settings, flags):
         if record.log:
             return Path(record.log)
         raise click.ClickException(
-            f"The gateway at {record.address} (pid {record.pid}) logs to its terminal. With `--background` or "
-            "`--log-file FILE` it logs to a file."
+            f"The gateway at {record.address} (pid {record.pid}) logs to its terminal. Start it with `--background` or "
+            "`--log-file FILE` to log to a file."
         )
     if settings.log_file:
         return settings.log_file.expanduser()
-    files = sorted(settings.state_dir.expanduser().glob("gateway-*.log"), key=lambda path: path.stat().st_mtime)
+    files = sorted(settings.state_dir.expanduser().glob("gateway-*.log"), key=_modified_at)
     if not files:
         raise click.ClickException(
-            "There is no log yet. `dragoman serve --background` starts a gateway that keeps one."
+            "There is no log yet. `dragoman serve --background` starts a gateway that logs to a file."
         )
     return files[-1]
 
 
-def _lines(path: Path, last: int, *, follow: bool) -> Iterator[bytes]:
-    """The last lines, and what is written from then on, also after the file was put aside for a new one."""
-    file = path.open("rb")
+def _read_lines(path: Path, count: int, *, follow: bool) -> Iterator[bytes]:
+    """Yield the last lines. When following, yield each line written later, also after the file is rotated.
+
+    Raises:
+        ClickException: The file cannot be read.
+    """
     try:
-        known = deque(file, maxlen=last)
-        begun = known.pop() if follow and known and not known[-1].endswith(b"\n") else b""
-        yield from known
-        while follow:
-            if more := file.readline():
-                begun += more
-                if begun.endswith(b"\n"):
-                    yield begun
-                    begun = b""
-            elif _was_replaced(path, file.fileno(), file.tell()):
-                file.close()
-                file = path.open("rb")
-            else:
-                time.sleep(_PAUSE)
+        file = path.open("rb")
+        last = deque(file, maxlen=count)
+        if not follow:
+            file.close()
+            yield from last
+            return
+        incomplete = last.pop() if last and not last[-1].endswith(b"\n") else b""
+        yield from last
+        yield from _follow(path, file, incomplete)
+    except OSError as error:
+        raise click.ClickException(
+            f"{path} cannot be read: {error.strerror}. Choose another file with --log-file."
+        ) from None
+
+
+def _follow(path: Path, file: BinaryIO, incomplete: bytes) -> Iterator[bytes]:
+    """Yield complete lines as they are written. Continue with the new file when the log is rotated or truncated."""
+    is_replaced = False
+    missing = 0
+    try:
+        while True:
+            if part := file.readline():
+                incomplete += part
+                if incomplete.endswith(b"\n"):
+                    yield incomplete
+                    incomplete = b""
+                continue
+            try:
+                if is_replaced:  # and read to its end since then
+                    new = path.open("rb")
+                    file.close()
+                    file, is_replaced, missing = new, False, 0
+                    if incomplete:
+                        yield incomplete
+                        incomplete = b""
+                    continue
+                if is_replaced := _is_replaced(path, file):
+                    continue  # the last lines may have been written just before: read the old file once more
+                missing = 0
+            except FileNotFoundError:  # for a short time during a rotation
+                missing += 1
+                if missing == _MAX_MISSING_POLLS:
+                    click.secho(f"Warning: {path} was removed. Waiting for a new file.", fg="yellow", err=True)
+            time.sleep(_POLL_INTERVAL)
     finally:
         file.close()
 
 
-def _was_replaced(path: Path, descriptor: int, place: int) -> bool:
+def _is_replaced(path: Path, file: BinaryIO) -> bool:
+    """Return whether the path names another file by now, or the file was truncated.
+
+    Raises:
+        FileNotFoundError: There is no file at the path.
+    """
+    current = path.stat()
+    return current.st_ino != os.fstat(file.fileno()).st_ino or current.st_size < file.tell()
+
+
+def _format(text: str) -> str:
+    """Format a line for people. A line that is not a log event, such as output of a library, stays as it is."""
     try:
-        now = path.stat()
-    except FileNotFoundError:  # between the two steps of a rotation
-        return False
-    return now.st_ino != os.fstat(descriptor).st_ino or now.st_size < place
-
-
-def _show(line: bytes, *, as_json: bool) -> None:
-    text = line.decode("utf-8", "replace").rstrip("\n")
-    click.echo(text if as_json else _readable(text))
-
-
-def _readable(text: str) -> str:
-    try:
-        return in_full(json.loads(text))
+        return format_full(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return text  # not a line of ours
+        return text
+
+
+def _modified_at(path: Path) -> float:
+    with contextlib.suppress(OSError):  # removed in the meantime
+        return path.stat().st_mtime
+    return 0.0

@@ -1,4 +1,4 @@
-"""Agents of the command line."""
+"""Coding agents for the command line."""
 
 import json
 
@@ -67,7 +67,7 @@ def _llm(target: Target) -> tuple[Part, ...]:
   supports_schema: true
   supports_tools: true
   vision: true"""
-    value = f'"${KEY_VARIABLE}"' if target.keyed else "none"
+    value = f'"${KEY_VARIABLE}"' if target.needs_key else "none"
     shell = f'llm keys set dragoman --value {value}\nllm -m dragoman "Hello"'
     return (
         Part("~/.config/io.datasette.llm/extra-openai-models.yaml", "yaml", settings, file=True),
@@ -80,5 +80,5 @@ AGENTS = (
     Client("codex", "Codex", KEY_VARIABLE, _codex),
     Client("opencode", "OpenCode", KEY_VARIABLE, _opencode),
     Client("aider", "aider", "OPENAI_API_KEY", _aider),
-    Client("llm", "llm", KEY_VARIABLE, _llm, "On a Mac the file is in ~/Library/Application Support/io.datasette.llm."),
+    Client("llm", "llm", KEY_VARIABLE, _llm, "On macOS the file is in ~/Library/Application Support/io.datasette.llm."),
 )

@@ -1,59 +1,59 @@
-"""A client, the gateway that it is to find, and what it is told."""
+"""The types of `dragoman connect`: a client, the gateway it connects to, and the pieces of its configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 KEY_VARIABLE = "DRAGOMAN_API_KEY"
-"""Where clients that can choose look for the key: the gateway itself reads its key from there, too."""
+"""Where clients read the key, if their variable can be chosen. The gateway reads its own key from it, too."""
 
 Language = Literal["json", "toml", "yaml", "sh", "python", "py", "js", "text", "ini"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The gateway, as a client sees it.
+    """The gateway as a client sees it.
 
     Attributes:
-        address: Its address, without `/v1`.
-        model: The model to ask.
-        keyed: Whether it wants a key; where not, clients that insist on one are given the word `none`.
-        context: Tokens that the model reads at most.
-        output: Tokens that it writes at most.
+        address: Its URL, without `/v1`.
+        model: The model to use.
+        needs_key: Whether it requires a key. If not, clients that insist on a key get the word `none`.
+        context: The model's context window in tokens.
+        output: The model's maximum output in tokens.
     """
 
     address: str
     model: str
-    keyed: bool
+    needs_key: bool
     context: int
     output: int
 
     @property
     def base_url(self) -> str:
-        """The base URL of OpenAI's clients."""
+        """The base URL for OpenAI clients."""
         return f"{self.address}/v1"
 
     @property
     def key(self) -> str:
-        """What a person types where a client has a field for the key."""
-        return "the gateway's key" if self.keyed else "none"
+        """The text for a client's key field."""
+        return "the gateway's API key" if self.needs_key else "none"
 
     def export(self, variable: str = KEY_VARIABLE) -> str:
-        """The line of a shell that sets the key. The key itself is never printed."""
-        if not self.keyed:
+        """Return the shell line that sets the key. It never contains the key itself."""
+        if not self.needs_key:
             return f"export {variable}=none"
         return f"export {variable}=..." if variable == KEY_VARIABLE else f'export {variable}="${KEY_VARIABLE}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a client is told.
+    """One piece of a client's configuration.
 
     Attributes:
-        where: The file it goes into, or where else.
-        language: What it is written in.
-        text: It.
-        file: Whether `where` is a file of the client's.
+        where: The file or the place it belongs to.
+        language: The language of the text.
+        text: The text.
+        file: Whether `where` is a file.
     """
 
     where: str
@@ -64,18 +64,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of OpenAI's or Anthropic's API.
+    """A client of the OpenAI or the Anthropic API.
 
     Attributes:
-        name: What one types.
-        title: What it is called.
-        variable: The variable by which it is given the key; empty where that is typed into a window.
-        parts: What it is told of a gateway.
-        note: What is to be known besides.
+        name: The name on the command line.
+        title: The display name.
+        key_variable: The environment variable that contains the key. Empty if the key is typed into a window.
+        parts: Returns the configuration for a gateway.
+        note: What else the user must know.
     """
 
     name: str
     title: str
-    variable: str
+    key_variable: str
     parts: Callable[[Target], tuple[Part, ...]]
     note: str = ""

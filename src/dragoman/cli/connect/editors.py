@@ -22,7 +22,7 @@ models:
       - apply"""
     return (
         Part("~/.continue/config.yaml", "yaml", settings, file=True),
-        Part("~/.continue/.env", "ini", f"{KEY_VARIABLE}={'...' if target.keyed else 'none'}", file=True),
+        Part("~/.continue/.env", "ini", f"{KEY_VARIABLE}={'...' if target.needs_key else 'none'}", file=True),
     )
 
 
@@ -46,25 +46,25 @@ def _zed(target: Target) -> tuple[Part, ...]:
 
 
 def _cursor(target: Target) -> tuple[Part, ...]:
-    told = {
+    fields = {
         "OpenAI API Key": target.key,
         "Override OpenAI Base URL": target.base_url,
         "Add Custom Model": target.model,
     }
-    return (Part("Cursor Settings > Models > API Keys", "text", _fields(told)),)
+    return (Part("Cursor Settings > Models > API Keys", "text", _fields(fields)),)
 
 
 def _cline(target: Target) -> tuple[Part, ...]:
-    told = {
+    fields = {
         "API Provider": "OpenAI Compatible",
         "Base URL": target.base_url,
         "API Key": target.key,
         "Model ID": target.model,
     }
-    key = f'"${KEY_VARIABLE}"' if target.keyed else "none"
+    key = f'"${KEY_VARIABLE}"' if target.needs_key else "none"
     shell = f"cline auth openai --apikey {key} --baseurl {target.base_url} --modelid {target.model}"
     return (
-        Part("Cline > Settings > API Configuration", "text", _fields(told)),
+        Part("Cline > Settings > API Configuration", "text", _fields(fields)),
         Part("the shell, for its command line", "sh", shell),
     )
 
@@ -87,13 +87,13 @@ volumes:
     shell = f"{target.export('OPENAI_API_KEY')}\nexport OPENAI_API_BASE_URL={target.base_url}\nopen-webui serve"
     return (
         Part("compose.yaml", "yaml", compose, file=True),
-        Part("the shell, where it is installed without containers", "sh", shell),
+        Part("the shell, if it is installed without containers", "sh", shell),
     )
 
 
-def _fields(told: dict[str, str]) -> str:
-    width = max(map(len, told))
-    return "\n".join(f"{name + ':':{width + 1}} {value}" for name, value in told.items())
+def _fields(fields: dict[str, str]) -> str:
+    width = max(map(len, fields))
+    return "\n".join(f"{name + ':':{width + 1}} {value}" for name, value in fields.items())
 
 
 EDITORS = (
@@ -102,18 +102,18 @@ EDITORS = (
         "Cursor",
         "",
         _cursor,
-        "Cursor asks from its own servers, so the gateway needs an address that they reach, with TLS before it and a "
-        "key: `dragoman serve --api-key-file FILE --allow-host NAME` behind a tunnel or proxy of that name, and "
+        "Cursor sends requests from its own servers. The gateway needs a public address with TLS, and an API key: run "
+        "`dragoman serve --api-key-file FILE --allow-host NAME` behind a tunnel or proxy with that name, then "
         "`dragoman connect cursor --address https://NAME`.",
     ),
     Client("cline", "Cline", "", _cline),
     Client("continue", "Continue", KEY_VARIABLE, _continue),
-    Client("zed", "Zed", KEY_VARIABLE, _zed, "Zed derives the variable's name from the provider's."),
+    Client("zed", "Zed", KEY_VARIABLE, _zed, "Zed derives the name of the variable from the name of the provider."),
     Client(
         "open-webui",
         "Open WebUI",
         "OPENAI_API_KEY",
         _open_webui,
-        "It keeps what it was told first: later changes are made in its own settings, under Connections.",
+        "It keeps what it was fields first: later changes are made in its own settings, under Connections.",
     ),
 )

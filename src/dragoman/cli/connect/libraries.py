@@ -1,15 +1,8 @@
-"""Libraries, and curl.
+"""Libraries, and curl."""
 
-Every client that `dragoman connect` knows.
-"""
-
-from collections.abc import Mapping
-
-from dragoman.cli.connect.agents import AGENTS
 from dragoman.cli.connect.client import KEY_VARIABLE, Client, Language, Part, Target
-from dragoman.cli.connect.editors import EDITORS
 
-_QUESTION = "Reply with exactly: PONG"
+_PROMPT = "Reply with exactly: PONG"
 
 
 def _openai_python(target: Target) -> tuple[Part, ...]:
@@ -24,11 +17,11 @@ from openai import OpenAI
 
 client = OpenAI(base_url="{target.base_url}", api_key=os.environ.get("{KEY_VARIABLE}", "none"))
 
-answer = client.chat.completions.create(
+response = client.chat.completions.create(
     model="{target.model}",
-    messages=[{{"role": "user", "content": "{_QUESTION}"}}],
+    messages=[{{"role": "user", "content": "{_PROMPT}"}}],
 )
-print(answer.choices[0].message.content)""",
+print(response.choices[0].message.content)""",
     )
 
 
@@ -42,11 +35,11 @@ import OpenAI from "openai";
 
 const client = new OpenAI({{ baseURL: "{target.base_url}", apiKey: process.env.{KEY_VARIABLE} ?? "none" }});
 
-const answer = await client.chat.completions.create({{
+const response = await client.chat.completions.create({{
   model: "{target.model}",
-  messages: [{{ role: "user", content: "{_QUESTION}" }}],
+  messages: [{{ role: "user", content: "{_PROMPT}" }}],
 }});
-console.log(answer.choices[0].message.content);""",
+console.log(response.choices[0].message.content);""",
     )
 
 
@@ -65,7 +58,7 @@ model = ChatOpenAI(
     api_key=os.environ.get("{KEY_VARIABLE}", "none"),
     model="{target.model}",
 )
-print(model.invoke("{_QUESTION}").content)""",
+print(model.invoke("{_PROMPT}").content)""",
     )
 
 
@@ -81,25 +74,25 @@ from anthropic import Anthropic
 
 client = Anthropic(base_url="{target.address}", api_key=os.environ.get("{KEY_VARIABLE}", "none"))
 
-answer = client.messages.create(
+response = client.messages.create(
     model="{target.model}",
     max_tokens=1000,
-    messages=[{{"role": "user", "content": "{_QUESTION}"}}],
+    messages=[{{"role": "user", "content": "{_PROMPT}"}}],
 )
-print("".join(block.text for block in answer.content if block.type == "text"))""",
+print("".join(block.text for block in response.content if block.type == "text"))""",
     )
 
 
 def _curl(target: Target) -> tuple[Part, ...]:
-    key = f' \\\n    -H "authorization: Bearer ${KEY_VARIABLE}"' if target.keyed else ""
-    asked = f"""\
+    key = f' \\\n    -H "authorization: Bearer ${KEY_VARIABLE}"' if target.needs_key else ""
+    command = f"""\
 curl {target.base_url}/chat/completions -H 'content-type: application/json'{key} \\
-    -d '{{"model": "{target.model}", "messages": [{{"role": "user", "content": "{_QUESTION}"}}]}}'"""
-    return (Part("the shell", "sh", f"{target.export()}\n{asked}" if target.keyed else asked),)
+    -d '{{"model": "{target.model}", "messages": [{{"role": "user", "content": "{_PROMPT}"}}]}}'"""
+    return (Part("the shell", "sh", f"{target.export()}\n{command}" if target.needs_key else command),)
 
 
 def _program(target: Target, install: str, language: Language, text: str) -> tuple[Part, ...]:
-    before = f"{install}\n{target.export()}" if target.keyed else install
+    before = f"{install}\n{target.export()}" if target.needs_key else install
     return Part("the program", language, text), Part("the shell, before", "sh", before)
 
 
@@ -110,6 +103,3 @@ LIBRARIES = (
     Client("anthropic", "the anthropic SDK for Python", KEY_VARIABLE, _anthropic),
     Client("curl", "curl", KEY_VARIABLE, _curl),
 )
-
-
-CLIENTS: Mapping[str, Client] = {client.name: client for client in (*EDITORS, *AGENTS, *LIBRARIES)}

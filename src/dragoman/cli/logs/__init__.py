@@ -1,1 +1,1 @@
-"""Where the log goes and how it is formatted."""
+"""The log: its format, its destinations and its set-up."""

@@ -1,7 +1,4 @@
-"""Standard error, which may be gone before the gateway is: a terminal is closed, a pipe has lost its reader.
-
-A log file that does not grow without end.
-"""
+"""Where log lines are written: standard error, and log files with rotation."""
 
 import contextlib
 import errno
@@ -14,118 +11,117 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-_GONE = (errno.EIO, errno.EPIPE)
+_CLOSED = (errno.EIO, errno.EPIPE)
+"""Errors of a terminal that was closed, or of a pipe without a reader."""
+_OWNER_ONLY = 0o600
 
 
-def to_stderr(line: bytes) -> None:
-    """Write a line. What cannot be written is lost: no answer ends for it, and no end of the gateway waits for it."""
+def write_to_stderr(line: bytes) -> None:
+    """Write a line to standard error. A line that cannot be written is lost, so that no request fails because of it."""
     try:
         sys.stderr.buffer.write(line + b"\n")
         sys.stderr.buffer.flush()
     except OSError as error:
-        if error.errno in _GONE:
-            _lead_nowhere()
+        if error.errno in _CLOSED:
+            _redirect_stderr_to_null()
 
 
-def _lead_nowhere() -> None:
-    """Have all that is written from here on, and what is still to be written, go where it does no harm."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stderr.fileno())
-    os.close(nothing)
-
-
-_OWNER_ONLY = 0o600
+def _redirect_stderr_to_null() -> None:
+    """Discard everything that is still buffered or written later. Otherwise it would fail again at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stderr.fileno())
+    os.close(null)
 
 
 class LogFile:
-    """A file that is appended to, and put aside once it is full: `log`, `log.1` (the one before), `log.2`, ….
+    """A log file that is rotated when it is full: `log`, then `log.1` (the newest old file), `log.2` and so on.
 
-    Lines are written whole and at once, by any thread, and files are put aside by renaming: a crash at any moment
-    leaves at most a gap in the numbers. Whoever else writes to the file, or puts it aside, does no harm. It stays open
-    as long as the process lives.
+    Each line is written with one system call, by any thread. Files are rotated by renaming, so a crash leaves at most a
+    gap in the numbers. Other processes may write to the same file or rotate it. The file stays open until the process
+    ends.
 
     Args:
-        path: The file. It is made for its owner alone.
-        limit: Bytes after which it is put aside; 0: never.
-        keep: Files that are kept besides; the oldest goes.
+        path: The file. It is created with access for its owner only.
+        limit: Bytes after which the file is rotated. 0: never.
+        keep: How many old files are kept.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, path: Path, limit: int, keep: int) -> None:
         self._path = path
         self._limit = limit
         self._keep = keep
-        self._broken = self._torn = False
-        self._alone = threading.Lock()
+        self._is_failing = self._is_torn = False
+        self._lock = threading.Lock()
         self._open()
 
     def write(self, line: bytes) -> None:
-        """Add a line. A full disk ends no request: it is said once on the terminal, and lines are lost."""
-        with self._alone:
+        """Write a line. If the disk is full, report it once on standard error; lines are lost, no request fails."""
+        with self._lock:
             try:
-                self._add(line + b"\n")
+                self._append(line + b"\n")
                 if self._limit and self._size >= self._limit:
-                    self._turn()
-                self._broken = False
+                    self._rotate()
+                self._is_failing = False
             except OSError as error:
-                if not self._broken:
-                    told = f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost."
-                    to_stderr(told.encode())
-                self._broken = True
+                if not self._is_failing:
+                    text = f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost."
+                    write_to_stderr(text.encode())
+                self._is_failing = True
 
-    def _add(self, line: bytes) -> None:
-        """Write a line; where a full disk took a part of the last one, on a line of its own."""
-        line = b"\n" + line if self._torn else line
+    def _append(self, line: bytes) -> None:
+        """Write a line. If a full disk cut the previous line, start on a new line."""
+        line = b"\n" + line if self._is_torn else line
         written = os.write(self._file, line)
         self._size += written
-        self._torn = written < len(line)
-        if self._torn:
+        self._is_torn = written < len(line)
+        if self._is_torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
         status = os.fstat(self._file)
         self._size = status.st_size
-        if not stat.S_ISREG(status.st_mode):  # a terminal, a pipe: nothing to put aside
+        if not stat.S_ISREG(status.st_mode):  # a terminal or a pipe cannot be rotated
             self._limit = 0
 
-    def _turn(self) -> None:
-        """Put the file aside, and go on with a new one."""
+    def _rotate(self) -> None:
+        """Rename the full file and open a new one."""
         with _locked(self._file):
-            ours = os.fstat(self._file)
-            if self._is(ours):
-                if ours.st_size < self._limit:  # emptied by somebody
-                    self._size = ours.st_size
+            status = os.fstat(self._file)
+            if self._is_current(status):
+                if status.st_size < self._limit:  # truncated by another process
+                    self._size = status.st_size
                     return
-                self._shift()
-        before = self._file
-        self._open()  # where this fails lines still have a file: never one of the same number that is somebody else's
-        os.close(before)
+                self._shift_files()
+        old = self._file
+        self._open()  # if this fails, the old file stays open, and no other file gets its descriptor
+        os.close(old)
 
-    def _is(self, ours: os.stat_result) -> bool:
-        """Whether the file is still there under its name: another process may have put it aside."""
+    def _is_current(self, status: os.stat_result) -> bool:
+        """Return whether the open file still has its name. Another process may have rotated it."""
         try:
-            there = self._path.stat()
+            named = self._path.stat()
         except FileNotFoundError:
             return False
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
 
-    def _shift(self) -> None:
+    def _shift_files(self) -> None:
         if not self._keep:
             self._path.unlink()
             return
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{age}") for age in range(1, self._keep + 1))]
-        for younger, older in reversed(list(itertools.pairwise(names))):
+        for newer, older in reversed(list(itertools.pairwise(names))):
             with contextlib.suppress(FileNotFoundError):
-                younger.replace(older)
+                newer.replace(older)
 
 
 @contextlib.contextmanager
 def _locked(file: int) -> Iterator[None]:
-    """Hold a file against other processes: of two that find it full, the second would put aside an empty one."""
-    with contextlib.suppress(OSError):  # file systems without locks
+    """Lock a file against other processes. Otherwise a second process that finds it full rotates an empty file."""
+    with contextlib.suppress(OSError):  # the file system may not support locks
         fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield

@@ -1,107 +1,114 @@
-"""What is written when our own code breaks where nothing catches it: the traceback, without secrets.
-
-Setting the log up, once, for the whole process.
-"""
+"""Set up the log for the whole process."""
 
 import logging
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+import click
 import structlog
 from pydantic import BaseModel, SecretStr
+from structlog.typing import EventDict
 
-from dragoman.cli.logs.files import LogFile, to_stderr
-from dragoman.cli.logs.processor import RANKS, LogProcessor, Place, in_full, in_short, rendered
+from dragoman.cli.logs.files import LogFile, write_to_stderr
+from dragoman.cli.logs.format import Format, format_full, format_minimal
+from dragoman.cli.logs.processor import RANKS, Destination, LogProcessor
+from dragoman.cli.terminal import wants_color
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.settings import Settings
 from dragoman.core.redaction import Redactor
 
+_OFF = 100
+"""A level above all others."""
+_CLOUD_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
+"""Environment variables from which a cloud's own tools read secrets."""
 
-def guard_tracebacks(redactor: Redactor) -> None:
-    """Have Python's last words redacted, too. For the whole process."""
-
-    def tell(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
-        sys.stderr.write(redactor.text("".join(traceback.format_exception(kind, error, where))))
-
-    def tell_of_thread(args: threading.ExceptHookArgs) -> None:
-        tell(args.exc_type, args.exc_value, args.exc_traceback)
-
-    def tell_of_ignored(args: "sys.UnraisableHookArgs") -> None:
-        tell(args.exc_type, args.exc_value, args.exc_traceback)
-
-    sys.excepthook = tell
-    threading.excepthook = tell_of_thread
-    sys.unraisablehook = tell_of_ignored
-
-
-_NOTHING = 100
-_OF_CLOUDS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
-"""Secrets that a cloud's own tools find in the environment."""
+_LIBRARY_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 log = structlog.get_logger("dragoman.log")
 
 
 def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False) -> None:
-    """Set the log up.
+    """Set up the log.
 
     Args:
-        settings: The levels and the files; the secrets, those that were looked up included.
-        quiet: Say only what went wrong, where the log goes to the terminal.
-        minimal: Say no more than a line a request there, and what went wrong.
+        settings: The levels and files, and all secrets, including those read from files.
+        quiet: Write only errors to the terminal.
+        minimal: Write only requests, warnings and errors to the terminal.
 
     Raises:
-        BadSettings: A file cannot be written.
+        BadSettings: A log file cannot be written.
     """
-    redactor = Redactor((*_secrets(settings), *(os.environ.get(name, "") for name in _OF_CLOUDS)))
-    places = list(_places(settings, quiet=quiet, minimal=minimal))
-    least = min(max(min(place.rank for place in places), logging.DEBUG), logging.CRITICAL)
+    redactor = Redactor((*_secrets(settings), *(os.environ.get(name, "") for name in _CLOUD_SECRETS)))
+    destinations = list(_destinations(settings, quiet=quiet, minimal=minimal))
+    level = min(max(min(one.rank for one in destinations), logging.DEBUG), logging.CRITICAL)
     structlog.configure(
-        processors=[LogProcessor(redactor, places)],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
+        processors=[LogProcessor(redactor, destinations)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.ReturnLoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_Adopted()], level=max(least, logging.WARNING), force=True)
-    guard_tracebacks(redactor)
-    if holds_payloads(settings):
-        log.warning("log.payloads", note="From here on the log holds what people write. Secrets are left out.")
+    logging.basicConfig(handlers=[_LibraryHandler()], level=max(level, logging.WARNING), force=True)
+    redact_tracebacks(redactor)
+    if logs_payloads(settings):
+        log.warning("log.payloads", note="The log contains prompts and responses from now on. Secrets are removed.")
 
 
-def holds_payloads(settings: Settings) -> bool:
-    """Whether what people write is logged."""
+def logs_payloads(settings: Settings) -> bool:
+    """Return whether the log contains prompts and responses."""
     return settings.log_level in {"debug", "trace"} or settings.trace_file is not None
 
 
-def _places(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Place]:
-    rank = RANKS.get(settings.log_level, _NOTHING)
+def redact_tracebacks(redactor: Redactor) -> None:
+    """Remove secrets from the tracebacks that Python itself writes to standard error, in the whole process."""
+
+    def write(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+        sys.stderr.write(redactor.text("".join(traceback.format_exception(kind, error, where))))
+
+    def write_from_hook(args: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+        write(args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = write
+    threading.excepthook = write_from_hook
+    sys.unraisablehook = write_from_hook
+
+
+def _destinations(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator[Destination]:
+    rank = RANKS.get(settings.log_level, _OFF)
+    is_terminal = sys.stderr.isatty()
     if settings.log_file:
-        yield Place(rank, _file("log_file", settings.log_file, settings).write)
+        yield Destination(rank, _open_file("log_file", settings.log_file, settings).write)
     elif quiet:
-        yield Place(max(rank, RANKS["error"]), to_stderr, rendered(in_full) if sys.stderr.isatty() else None)
-    elif sys.stderr.isatty():
-        yield Place(rank, to_stderr, rendered(in_short if minimal else in_full), requests_alone=minimal)
+        render = _terminal_renderer(format_full) if is_terminal else None
+        yield Destination(max(rank, RANKS["error"]), write_to_stderr, render)
     else:
-        yield Place(rank, to_stderr, requests_alone=minimal)
+        render = _terminal_renderer(format_minimal if minimal else format_full) if is_terminal else None
+        yield Destination(rank, write_to_stderr, render, requests_only=minimal)
     if settings.trace_file:
-        yield Place(RANKS["trace"], _file("trace_file", settings.trace_file, settings).write)
+        yield Destination(RANKS["trace"], _open_file("trace_file", settings.trace_file, settings).write)
 
 
-def _file(name: str, path: Path, settings: Settings) -> LogFile:
+def _terminal_renderer(format_event: Format) -> Callable[[EventDict], bytes]:
+    if wants_color():
+        return lambda event: format_event(event).encode()
+    return lambda event: click.unstyle(format_event(event)).encode()
+
+
+def _open_file(name: str, path: Path, settings: Settings) -> LogFile:
     try:
         return LogFile(path.expanduser(), settings.log_max_bytes, settings.log_keep)
     except OSError as error:
         raise BadSettings(
-            f"{describe_setting(name)}: {path} cannot be written: {error.strerror}. Name another."
+            f"{describe_setting(name)}: {path} cannot be written: {error.strerror}. Choose another file."
         ) from None
 
 
 def _secrets(value: object) -> Iterator[str]:
-    """Every secret that we are told, however deep in the settings it stands."""
+    """Yield every secret in the settings, at any depth."""
     match value:
         case SecretStr():
             yield value.get_secret_value()
@@ -115,9 +122,16 @@ def _secrets(value: object) -> Iterator[str]:
             pass
 
 
-class _Adopted(logging.Handler):
-    """What libraries log by the standard library, in our log."""
+class _LibraryHandler(logging.Handler):
+    """Forwards what libraries log with the standard library to this log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = structlog.get_logger("dragoman.libraries")
-        said.log(record.levelno, "library.said", source=record.name, text=record.getMessage(), exc_info=record.exc_info)
+        # Libraries may use levels between the standard ones, which structlog does not know.
+        level = max((rank for rank in _LIBRARY_LEVELS if rank <= record.levelno), default=logging.DEBUG)
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError) as error:  # the library's arguments do not fit its message
+            text = f"{record.msg} (cannot be formatted: {error})"
+        structlog.get_logger("dragoman.libraries").log(
+            level, "library.said", source=record.name, text=text, exc_info=record.exc_info
+        )

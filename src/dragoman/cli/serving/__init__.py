@@ -1,1 +1,1 @@
-"""What `serve` does: in the foreground, in the background, under systemd."""
+"""`dragoman serve`: in the foreground, in the background, and with reload."""

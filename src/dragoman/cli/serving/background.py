@@ -1,35 +1,36 @@
-"""`serve --background`: a gateway that outlives the terminal it was started from."""
+"""`dragoman serve --background`: start a gateway that does not depend on the terminal."""
 
 import subprocess
 from pathlib import Path
 
 import click
 
-from dragoman.cli.gateway_http import answers
-from dragoman.cli.instances import InstanceRecord, InstanceRegistry
-from dragoman.cli.serving.foreground import RunsAlready, refuse
+from dragoman.cli.gateway_http import find_healthy
+from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegistry, last_output
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.cli.terminal import wait_for
 from dragoman.config.settings import Settings
 
-_PATIENCE = 60.0
-_LAST_LINES = 20
-_ERROR = "Error: "
+_START_TIMEOUT = 60.0
+"""Seconds until the gateway must respond."""
+_TERMINATE_TIMEOUT = 10.0
+"""Seconds that a gateway that did not start gets to end, before it is killed."""
+_ERROR_PREFIX = "Error: "
 
 
-def start(settings: Settings, invocation: Invocation, words: str | None) -> None:
-    """Start a gateway behind, and return once it answers.
+def start(settings: Settings, invocation: Invocation, verbosity: str | None) -> None:
+    """Start a gateway in the background, and return when it responds.
 
     Raises:
-        ClickException: It did not start; the text holds what it said last.
+        ClickException: The gateway did not start. The text contains its last output.
     """
     registry = InstanceRegistry(settings.state_dir)
     if settings.port and (other := registry.at(settings.host, settings.port)):
-        refuse(other)
-    output = registry.output()
-    invocation = invocation.having(*_log(settings), f"--output={output}")
+        raise AlreadyRunning.at(other)
+    output = registry.new_output()
+    invocation = invocation.with_arguments(*_log_arguments(settings), f"--output={output}")
     with output.open("xb") as file:
-        child = subprocess.Popen(  # noqa: S603 - ourselves
+        child = subprocess.Popen(  # noqa: S603 - this program
             invocation.command,
             env=invocation.environment,
             stdin=subprocess.DEVNULL,
@@ -37,70 +38,55 @@ def start(settings: Settings, invocation: Invocation, words: str | None) -> None
             stderr=file,
             start_new_session=True,
         )
+
+    def poll() -> InstanceRecord | int | None:
+        """Return the record once the gateway responds, or the exit code if it has ended."""
+        code = child.poll()
+        return find_healthy(registry, child.pid) if code is None else code
+
     try:
-        record = wait_for(lambda: _look(child, registry), "Waiting for the gateway to answer", _PATIENCE)
+        result = wait_for(poll, "Waiting for the gateway to start", _START_TIMEOUT)
     except BaseException:
-        child.terminate()
+        _terminate(child)
         raise
-    if not isinstance(record, InstanceRecord):
-        raise _did_not_start(child, output)
-    _tell(record, output, words)
+    if not isinstance(result, InstanceRecord):
+        raise _start_error(child, output)
+    _report(result, output, verbosity)
 
 
-def await_answer(registry: InstanceRegistry, pid: int, unlike: InstanceRecord | None = None) -> InstanceRecord | None:
-    """The gateway that runs as this process and answers, if there is one by now.
-
-    Args:
-        registry: Where it would be.
-        pid: The process.
-        unlike: What it was before it was started again.
-    """
-    mine = (record for record in registry.running() if record.pid == pid and record != unlike)
-    return next((record for record in mine if answers(record)), None)
-
-
-def last_words(output: Path | str) -> str:
-    """What a gateway printed last."""
-    lines = Path(output).read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-_LAST_LINES:])
-
-
-def _log(settings: Settings) -> list[str]:
+def _log_arguments(settings: Settings) -> list[str]:
     if settings.log_file:
         return []
     return [f"--log-file={settings.state_dir.expanduser().absolute() / f'gateway-{settings.port}.log'}"]
 
 
-def _look(child: "subprocess.Popen[bytes]", registry: InstanceRegistry) -> InstanceRecord | int | None:
-    """Its record, once it answers, or its exit code."""
-    code = child.poll()
-    return await_answer(registry, child.pid) if code is None else code
+def _terminate(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(_TERMINATE_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
-def _did_not_start(child: "subprocess.Popen[bytes]", output: Path) -> click.ClickException:
+def _start_error(child: "subprocess.Popen[bytes]", output: Path) -> click.ClickException:
+    """Return the reason why a gateway did not start. End it if it is still running."""
     code = child.poll()
     if code is None:
-        child.terminate()
-        child.wait()
-    said = last_words(output)
-    if code == RunsAlready.exit_code:
-        return RunsAlready(_plain(said))
-    if code and said.startswith(_ERROR):  # it says itself what is wrong
-        return click.ClickException(_plain(said))
-    reason = f"It did not answer within {_PATIENCE:g} seconds" if code is None else f"It ended with code {code}"
-    return click.ClickException(f"The gateway did not start. {reason}; {output} has what it said:\n{said}")
+        _terminate(child)
+    text = last_output(output)
+    if code == AlreadyRunning.exit_code:
+        return AlreadyRunning(text.removeprefix(_ERROR_PREFIX))
+    if code and text.startswith(_ERROR_PREFIX):  # the gateway explained the error itself
+        return click.ClickException(text.removeprefix(_ERROR_PREFIX))
+    reason = f"It did not respond within {_START_TIMEOUT:g} seconds." if code is None else f"It ended with code {code}."
+    return click.ClickException(f"The gateway did not start. {reason} Its output in {output}:\n{text}")
 
 
-def _plain(said: str) -> str:
-    return said.removeprefix(_ERROR)
-
-
-def _tell(record: InstanceRecord, output: Path, words: str | None) -> None:
-    if words == "quiet":
+def _report(record: InstanceRecord, output: Path, verbosity: str | None) -> None:
+    if verbosity == "quiet":
         return
     click.echo(output.read_text(encoding="utf-8").rstrip())
-    if words != "minimal":
-        click.echo(f"  In background    pid {record.pid}; its log is {record.log}")
-        click.echo(
-            "\n  `dragoman status`, `dragoman logs --follow`, `dragoman restart` and `dragoman stop` go on from here."
-        )
+    if verbosity != "minimal":
+        click.echo(f"  Background       pid {record.pid}, log {record.log}")
+        click.echo("\n  Next: `dragoman status`, `dragoman logs --follow`, `dragoman restart`, `dragoman stop`.")

@@ -1,7 +1,4 @@
-"""`serve --reload`: a parent that watches and a child that serves.
-
-Serving in this process: the port, the record by which others find it, the gateway, and at the end perhaps anew.
-"""
+"""`dragoman serve` in this process: bind the port, register, print the banner, serve, and restart on request."""
 
 import errno
 import gc
@@ -14,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import structlog
@@ -23,86 +19,83 @@ import watchfiles
 
 import dragoman
 from dragoman import __version__
-from dragoman.cli.effective_config import unknown_warnings
-from dragoman.cli.instances import InstanceRecord, InstanceRegistry
-from dragoman.cli.logs.setup import configure
-from dragoman.cli.serving.banner import banner
+from dragoman.cli.effective_config import unknown_variable_warnings
+from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegistry
+from dragoman.cli.logs.setup import configure, logs_payloads
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.cli.terminal import progress
+from dragoman.config.loading import flag, variables
 from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
 from dragoman.server.uvicorn_server import RESTART, Server, listen
-from dragoman.wiring.gateway import build
+from dragoman.wiring.gateway import Gateway, build
 
-_PATIENCE = 15
-
-
-def run_reloading(settings: Settings) -> None:
-    """Serve in a child, and start it again whenever the code, `.env` or the settings file changes."""
-    paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or default_config_file())
-    watched = [path for path in paths if path.exists()]
-    logging.getLogger("watchfiles").setLevel(logging.ERROR)  # it would tell of Ctrl-C
-    arguments = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]
-    click.echo(f"Watching {', '.join(map(str, watched))}")
-    watchfiles.run_process(
-        *watched, target=shlex.join(arguments), target_type="command", sigint_timeout=_PATIENCE, callback=_tell
-    )
-
-
-def _tell(changes: set[tuple[watchfiles.Change, str]]) -> None:
-    names = sorted({Path(path).name for _, path in changes})
-    click.echo(f"Changed: {', '.join(names)}. Starting again.")
-
+_RELOAD_TIMEOUT = 15
+"""Seconds that a reloaded child gets to end."""
+_GC_THRESHOLDS = (20_000, 20, 20)
+"""Allocations per garbage collection of each generation. Requests create almost no cycles, and Python's default of 700
+is less than a few concurrent requests allocate."""
 
 log = structlog.get_logger("dragoman.server")
 
-_COLLECT = (20_000, 20, 20)
-"""Objects made until the youngest are looked through, and so on. A request leaves next to nothing that needs it, and
-Python's own 700 are less than what a few requests at once hold."""
 
-
-class RunsAlready(click.ClickException):
-    """A gateway has the port."""
-
-    exit_code = 3
-
-
-def serve(settings: Settings, invocation: Invocation, words: str | None, shown: str, output: str | None) -> None:
-    """Serve until a signal says to stop; where it says to start again, be replaced by a new process of the same id.
+def serve(
+    settings: Settings, invocation: Invocation, verbosity: str | None, settings_table: str, output: str | None
+) -> None:
+    """Serve until a signal stops the gateway. On a restart signal, replace this process by a new gateway.
 
     Args:
-        settings: What the gateway is told.
-        invocation: How it was started.
-        words: How much to print.
-        shown: What else to print.
-        output: The file that this process prints into, if it is in the background.
+        settings: The settings.
+        invocation: The command line that started this process.
+        verbosity: `verbose`, `minimal`, `quiet` or None.
+        settings_table: Text to print after the banner.
+        output: The file that receives the output of this process, if it runs in the background.
     """
-    configure(settings, quiet=words == "quiet", minimal=words == "minimal")
-    for warning in unknown_warnings():
+    configure(settings, quiet=verbosity == "quiet", minimal=verbosity == "minimal")
+    for warning in unknown_variable_warnings():
         click.secho(f"Warning: {warning}", fg="yellow", err=True)
-    signal.signal(RESTART, _not_yet)
-    with _listening(settings, invocation, output) as (sock, record):
-        again = uvloop.run(_serve(settings, sock, record.address, words, shown))
-    if again:
-        kept = invocation.having(f"--port={record.port}", *([f"--output={output}"] if output else ()))
+    signal.signal(RESTART, _ignore_signal)
+    with _bound_and_registered(settings, invocation, output) as (sock, record):
+        restart = uvloop.run(_serve(settings, sock, record.address, verbosity, settings_table))
+    if restart:
+        same = invocation.with_arguments(f"--port={record.port}", *([f"--output={output}"] if output else ()))
         os.chdir(record.directory)
-        # Secrets go from hand to hand, in the environment: neither a file nor a command line ever has them.
-        os.execve(kept.command[0], kept.command, kept.environment)  # noqa: S606 - ourselves
+        # Secrets are passed on in the environment. They are never in a file or on a command line.
+        os.execve(same.command[0], same.command, same.environment)  # noqa: S606 - this program
 
 
-async def _serve(settings: Settings, sock: socket.socket, address: str, words: str | None, shown: str) -> bool:
+def serve_with_reload(settings: Settings) -> None:
+    """Serve in a child process. Restart it when the code, `.env` or the settings file changes."""
+    paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or default_config_file())
+    watched = [path for path in paths if path.exists()]
+    logging.getLogger("watchfiles").setLevel(logging.ERROR)  # it would log Ctrl-C as a warning
+    command = [sys.executable, "-m", "dragoman.cli", *sys.argv[1:], "--no-reload"]
+    click.echo(f"Watching {', '.join(map(str, watched))}")
+    watchfiles.run_process(
+        *watched,
+        target=shlex.join(command),
+        target_type="command",
+        sigint_timeout=_RELOAD_TIMEOUT,
+        callback=_report_changes,
+    )
+
+
+async def _serve(
+    settings: Settings, sock: socket.socket, address: str, verbosity: str | None, settings_table: str
+) -> bool:
+    """Serve until a signal. Return whether the gateway is to start again."""
     async with AsyncExitStack() as stack:
         async with progress("Starting"):
             gateway = await stack.enter_async_context(build(settings))
-        if words == "minimal":
+        if verbosity == "minimal":
             click.echo(address)
-        elif words != "quiet":
-            click.echo(banner(settings, gateway, address))
-        if shown:
-            click.echo(shown)
+        elif verbosity != "quiet":
+            click.echo(_banner(settings, gateway, address))
+        if settings_table:
+            click.echo(settings_table)
         gc.collect()
-        gc.freeze()  # some 100,000 objects of the start live for ever: no collection need look at them again
-        gc.set_threshold(*_COLLECT)
+        gc.freeze()  # about 100,000 objects of the start never die: keep them out of every later collection
+        gc.set_threshold(*_GC_THRESHOLDS)
         server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
         log.info("server.start", address=address, version=__version__, backend=gateway.backend.name, pid=os.getpid())
         await server.serve([sock])
@@ -110,21 +103,26 @@ async def _serve(settings: Settings, sock: socket.socket, address: str, words: s
         return server.again
 
 
-def _not_yet(*_signal: object) -> None:
-    """Unheard where nothing is served yet or any more; by itself the signal would end the process."""
+def _ignore_signal(*_signal: object) -> None:
+    """Ignore a restart signal before and after serving. By default it would end the process."""
+
+
+def _report_changes(changes: set[tuple[watchfiles.Change, str]]) -> None:
+    names = sorted({Path(path).name for _, path in changes})
+    click.echo(f"Changed: {', '.join(names)}. Restarting.")
 
 
 @contextmanager
-def _listening(
+def _bound_and_registered(
     settings: Settings, invocation: Invocation, output: str | None
 ) -> Iterator[tuple[socket.socket, InstanceRecord]]:
-    """Have the port, and be found by others, until the end."""
+    """Bind the port and list this gateway in the registry until the context ends."""
     registry = InstanceRegistry(settings.state_dir)
     with ExitStack() as stack:
-        with registry.starting():
-            sock = stack.enter_context(_listen(settings, registry))
+        with registry.startup_lock():
+            sock = stack.enter_context(_bind(settings, registry))
             record = _record(settings, invocation, sock, output)
-            stack.enter_context(registry.entered(record))
+            stack.enter_context(registry.register(record))
         yield sock, record
 
 
@@ -140,32 +138,64 @@ def _record(settings: Settings, invocation: Invocation, sock: socket.socket, out
     )
 
 
-def _listen(settings: Settings, registry: InstanceRegistry) -> socket.socket:
+def _bind(settings: Settings, registry: InstanceRegistry) -> socket.socket:
     try:
         return listen(settings.host, settings.port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and (other := registry.at(settings.host, settings.port)):
-            refuse(other)
-        raise click.ClickException(_no_port(settings, error)) from None
+            raise AlreadyRunning.at(other) from None
+        raise click.ClickException(_explain_bind_error(settings, error)) from None
 
 
-def refuse(other: InstanceRecord) -> NoReturn:
-    """Say which gateway has the port, and end.
-
-    Raises:
-        RunsAlready: Always.
-    """
-    raise RunsAlready(
-        f"A gateway runs already at {other.address} (pid {other.pid}). `dragoman stop` ends it, `dragoman restart` "
-        f"starts it again, `dragoman serve --port {other.port + 1}` starts another."
-    )
-
-
-def _no_port(settings: Settings, error: OSError) -> str:
+def _explain_bind_error(settings: Settings, error: OSError) -> str:
     where = f"{settings.host} port {settings.port}"
     if error.errno == errno.EADDRINUSE:
         return (
-            f"{where} is in use. `dragoman status` tells whether a gateway runs there; "
-            f"`dragoman serve --port {settings.port + 1}` takes another port."
+            f"{where} is in use by another program. `dragoman status` shows whether it is a gateway; "
+            f"`dragoman serve --port {settings.port + 1}` uses another port."
         )
-    return f"Cannot listen on {where}: {error.strerror or error}. Choose others with --host and --port."
+    return f"Cannot listen on {where}: {error.strerror or error}. Choose another address with --host and --port."
+
+
+def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
+    """Return the start-up message: addresses, backend and account. If the gateway is not ready, also the reason."""
+    reason = None if gateway.simulator else gateway.backend.ready()
+    lines = [
+        f"Dragoman {__version__}",
+        f"  OpenAI base URL  {address}/v1",
+        "  Endpoints        /v1/chat/completions  /v1/responses  /v1/completions  /v1/embeddings",
+        "                   /v1/messages  /v1/models  /health  /metrics",
+        f"  Documentation    {address}/docs",
+        f"  Backend          {gateway.backend.name}",
+        f"  Claude           {_describe_account(settings, gateway)}",
+        f"  Clients          {_describe_clients(settings)}",
+    ]
+    if logs_payloads(settings):
+        lines.append("  Log              contains prompts and responses (--debug, --trace or --trace-file), no secrets")
+    return "\n".join([*lines, "", f"  {reason}"] if reason else lines)
+
+
+def _describe_account(settings: Settings, gateway: Gateway) -> str:
+    if gateway.simulator:
+        return f"simulated at {gateway.simulator}: no account, no network"
+    if settings.upstreams:
+        fallback = ", with fallback to the next" if settings.fallback else ""
+        return f"{len(settings.upstreams)} upstreams: {', '.join(one.name for one in settings.upstreams)}{fallback}"
+    if settings.cloud:
+        return f"on {settings.cloud.title()}, with this machine's credentials"
+    if settings.signed_in:
+        return "your own Claude Code sign-in, for you alone"
+    if settings.anthropic_api_key:
+        return "API key from ANTHROPIC_API_KEY"
+    return "no API key and no sign-in"
+
+
+def _describe_clients(settings: Settings) -> str:
+    if settings.keys:
+        names = ", ".join(key.name for key in settings.keys)
+        gateway_key = ", or the gateway's API key" if settings.api_key else ""
+        return f"must send a client key: {names}{gateway_key}"
+    if settings.api_key:
+        source = flag("api_key_file") if settings.api_key_file else f"{flag('api_key')} or {variables('api_key')[0]}"
+        return f"must send the API key ({source})"
+    return "need no key; only this machine can connect"
