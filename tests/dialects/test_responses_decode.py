@@ -1,19 +1,19 @@
-"""Fields of responses requests: sent, warned of, or refused by name."""
+"""Fields of responses requests: sent to the API, ignored with a warning, or refused by name."""
 
 import json
 from typing import Any, cast
 
 import pytest
 from chat_support import NEWEST, OLD, WEATHER_SCHEMA
-from responses_support import PATCH, WEATHER, decode, dialect, plain, raw, refused, said
+from responses_support import PATCH, WEATHER, decode, decode_error, dialect, plain, raw, warnings
 
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.shared.structured_output import OBJECT_INSTRUCTION
 
 
-def test_a_text_is_a_users_message() -> None:
-    """With the instructions as the system prompt."""
+def test_text_input_becomes_a_user_message() -> None:
+    """`instructions` become the system prompt."""
     request = decode("ping", instructions="Be terse.", max_output_tokens=64, temperature=0.5, user="me")
     assert request.body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]
     assert request.body["system"] == [{"type": "text", "text": "Be terse."}]
@@ -56,9 +56,9 @@ def test_a_text_is_a_users_message() -> None:
         ),
     ],
 )
-def test_what_cannot_be_had_is_refused_by_name(fields: dict[str, Any], code: str, param: str) -> None:
-    """With the field at fault."""
-    assert refused(**fields) == (code, param)
+def test_unsupported_and_invalid_fields_are_refused_by_name(fields: dict[str, Any], code: str, param: str) -> None:
+    """The error names the field."""
+    assert decode_error(**fields) == (code, param)
 
 
 @pytest.mark.parametrize(
@@ -77,44 +77,44 @@ def test_what_cannot_be_had_is_refused_by_name(fields: dict[str, Any], code: str
         ({"input": [{"role": "user", "content": "a", "novelty": 1}]}, "input[0].novelty"),
     ],
 )
-def test_what_does_nothing_is_said(fields: dict[str, Any], param: str) -> None:
-    """As a warning."""
-    assert said(decode(fields.pop("input", "ping"), **fields)) == [("ignored", param)]
+def test_fields_without_effect_cause_a_warning(fields: dict[str, Any], param: str) -> None:
+    """The warning names the field."""
+    assert warnings(decode(fields.pop("input", "ping"), **fields)) == [("ignored", param)]
 
 
-def test_neutral_values_are_not_worth_a_word() -> None:
-    """What clients send by default."""
+def test_default_values_cause_no_warning() -> None:
+    """Clients send these values without meaning anything by them."""
     fields: dict[str, Any] = {
         "store": False,
         "truncation": "disabled",
         "service_tier": "auto",
         "text": {"verbosity": "medium"},
     }
-    assert said(decode(**fields, metadata={}, include=["reasoning.encrypted_content"], background=False)) == []
+    assert warnings(decode(**fields, metadata={}, include=["reasoning.encrypted_content"], background=False)) == []
 
 
-def test_a_strict_operator_has_the_rest_refused() -> None:
-    """Unknown fields, and what could only be mapped."""
+def test_strict_options_refuse_unknown_and_mapped_fields() -> None:
+    """`strict_parameters` refuses unknown fields, `strict_mapping` refuses mapped values."""
     with pytest.raises(GatewayError, match="novelty"):
         dialect(strict_parameters=True).decode(raw(novelty=1))
     with pytest.raises(GatewayError, match="told to in words"):
         dialect(strict_mapping=True).decode(raw(model=NEWEST, tools=[WEATHER], tool_choice="required"))
 
 
-def test_tools() -> None:
-    """Functions as they are, custom ones as a function of one text, searches as Claude's own."""
+def test_tools_are_converted() -> None:
+    """A custom tool becomes a function with one text argument; a web search becomes Claude's server tool."""
     search = {
         "type": "web_search_preview",
         "filters": {"allowed_domains": ["a.test"]},
         "user_location": {"type": "approximate", "city": "Rome"},
     }
     request = decode(tools=[WEATHER, PATCH, search], max_tool_calls=3, parallel_tool_calls=False)
-    weather, patch, found = request.body["tools"]
+    weather, patch, web_search = request.body["tools"]
     assert weather == {"name": "get_weather", "input_schema": WEATHER_SCHEMA}
     text = cast("Any", patch)["input_schema"]["properties"]["input"]
     assert patch["description"] == "Edits files."
     assert text["description"].endswith("(lark)\nstart: /.+/")
-    assert found == {
+    assert web_search == {
         "type": "web_search_20250305",
         "name": "web_search",
         "allowed_domains": ["a.test"],
@@ -122,13 +122,13 @@ def test_tools() -> None:
         "user_location": {"type": "approximate", "city": "Rome"},
     }
     assert request.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert request.custom == {"apply_patch"}
-    free = decode(tools=[{"type": "custom", "name": "say"}]).body["tools"][0]
-    assert "grammar" not in str(free)
+    assert request.custom_tools == {"apply_patch"}
+    without_grammar = decode(tools=[{"type": "custom", "name": "say"}]).body["tools"][0]
+    assert "grammar" not in str(without_grammar)
 
 
 @pytest.mark.parametrize(
-    ("choice", "sent", "names"),
+    ("choice", "api_choice", "tool_count"),
     [
         ("auto", {"type": "auto"}, 3),
         ("none", {"type": "none"}, 3),
@@ -147,20 +147,20 @@ def test_tools() -> None:
         ),
     ],
 )
-def test_tool_choice(choice: Any, sent: JSONObject, names: int) -> None:
-    """In the API's words."""
+def test_tool_choice_is_converted(choice: Any, api_choice: JSONObject, tool_count: int) -> None:
+    """Each form becomes a choice of the API; `allowed_tools` removes the other tools."""
     body = decode(tools=[WEATHER, PATCH, {"type": "web_search"}], tool_choice=choice).body
-    assert body["tool_choice"] == sent
-    assert len(body["tools"]) == names
+    assert body["tool_choice"] == api_choice
+    assert len(body["tools"]) == tool_count
 
 
-def test_formats() -> None:
-    """A schema is the API's own; a free object is told in words."""
-    wanted = {"type": "json_schema", "name": "w", "schema": WEATHER_SCHEMA, "strict": True}
-    request = decode(text={"format": wanted})
+def test_text_formats_are_converted() -> None:
+    """A schema uses the API's structured output; `json_object` becomes an instruction."""
+    text_format = {"type": "json_schema", "name": "w", "schema": WEATHER_SCHEMA, "strict": True}
+    request = decode(text={"format": text_format})
     assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": WEATHER_SCHEMA}
-    free = decode(text={"format": {"type": "json_object"}})
-    assert free.body["system"][-1]["text"] == OBJECT_INSTRUCTION
+    json_object = decode(text={"format": {"type": "json_object"}})
+    assert json_object.body["system"][-1]["text"] == OBJECT_INSTRUCTION
     assert decode(text={"format": {"type": "text"}}).answer_format is None
 
 
@@ -175,13 +175,13 @@ def test_formats() -> None:
         (OLD, {"effort": "none"}, {"type": "disabled"}),
     ],
 )
-def test_thinking_is_shown_only_on_request(model: str, reasoning: JSONObject, thinking: Any) -> None:
-    """By the rules of the model."""
+def test_thinking_is_summarized_only_on_request(model: str, reasoning: JSONObject, thinking: Any) -> None:
+    """The thinking configuration follows the rules of the model."""
     assert decode(model=model, reasoning=reasoning).body.get("thinking") == thinking
 
 
-def test_settings_are_repeated() -> None:
-    """As they were sent; the rest at OpenAI's defaults, and what is so in any case."""
+def test_response_repeats_the_settings() -> None:
+    """Sent settings are repeated; the others have OpenAI's defaults; some have one value for all requests."""
     sent: dict[str, Any] = {
         "instructions": "Be terse.",
         "temperature": 0.5,
@@ -192,17 +192,17 @@ def test_settings_are_repeated() -> None:
         "tool_choice": "none",
         "tools": [WEATHER, PATCH],
     }
-    made = plain(decode(**sent, service_tier="flex", reasoning={"effort": "low"}), [])
-    assert made["tools"] == [{**WEATHER, "description": None, "strict": False}, PATCH]
-    assert {key: made[key] for key in sent if key != "tools"} == {k: v for k, v in sent.items() if k != "tools"}
-    assert (made["store"], made["service_tier"], made["top_p"]) == (False, "default", 1.0)
-    assert made["reasoning"] == {"effort": "low", "summary": None}
-    assert made["text"] == {"format": {"type": "text"}, "verbosity": "medium"}
+    response = plain(decode(**sent, service_tier="flex", reasoning={"effort": "low"}), [])
+    assert response["tools"] == [{**WEATHER, "description": None, "strict": False}, PATCH]
+    assert {key: response[key] for key in sent if key != "tools"} == {k: v for k, v in sent.items() if k != "tools"}
+    assert (response["store"], response["service_tier"], response["top_p"]) == (False, "default", 1.0)
+    assert response["reasoning"] == {"effort": "low", "summary": None}
+    assert response["text"] == {"format": {"type": "text"}, "verbosity": "medium"}
     assert plain(decode(instructions=None, temperature=None), [])["temperature"] == 1.0
 
 
-def test_no_request_at_all() -> None:
-    """Neither JSON that is none nor a list is one."""
+def test_invalid_bodies_are_refused() -> None:
+    """The body must be a JSON object with an `input`."""
     for body in (b"{", b"[]", json.dumps({"model": OLD}).encode()):
         with pytest.raises(GatewayError):
             dialect().decode(body)

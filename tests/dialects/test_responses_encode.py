@@ -1,4 +1,4 @@
-"""Responses, whole and streamed, held to two published descriptions."""
+"""Plain responses, and every event of streamed ones, checked against two published API descriptions."""
 
 import json
 from typing import Any
@@ -8,42 +8,42 @@ from chat_answers import ANSWERS, CITED, CUT, FOUND, PARIS, REDACTED, SEARCH, TE
 from chat_support import IDENTITY, script, text
 from openai.types.responses import Response
 from responses_spec import assert_event, assert_response
-from responses_support import NOW, PATCH, PATCHED, WEATHER, decode, dialect, plain, streamed, told
+from responses_support import NOW, PATCH, PATCH_CALL, WEATHER, decode, dialect, parse_events, plain, streamed
 
 from dragoman.core import errors
 from dragoman.core.accumulate import accumulate
 from dragoman.core.messages import JSONObject
 
-PLAIN = decode(stream=True)
-ASKING = decode(
+BASIC = decode(stream=True)
+DETAILED = decode(
     stream=True,
     tools=[WEATHER, PATCH, {"type": "web_search"}],
     reasoning={"effort": "low", "summary": "auto"},
     include=["reasoning.encrypted_content", "web_search_call.action.sources"],
     user="u",
 )
-CASES = {**ANSWERS, "patched": ([TEXT, PATCHED], "tool_use"), "redacted": ([REDACTED, TEXT], "end_turn")}
+CASES = {**ANSWERS, "custom call": ([TEXT, PATCH_CALL], "tool_use"), "redacted": ([REDACTED, TEXT], "end_turn")}
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("request_", [PLAIN, ASKING], ids=["plain", "asking"])
+@pytest.mark.parametrize("request_", [BASIC, DETAILED], ids=["basic", "detailed"])
 def test_every_response_and_event_is_valid(case: str, request_: Any) -> None:
-    """By both descriptions, and readable for OpenAI's own types."""
+    """Both descriptions and OpenAI's own types accept them."""
     blocks, stop_reason = CASES[case]
-    whole = plain(request_, blocks, stop_reason)
-    assert_response(whole)
-    Response.model_validate(whole)
-    for event in told(streamed(request_, script(blocks, stop_reason))):
+    response = plain(request_, blocks, stop_reason)
+    assert_response(response)
+    Response.model_validate(response)
+    for event in parse_events(streamed(request_, script(blocks, stop_reason))):
         assert_event(event)
 
 
-def test_a_whole_response() -> None:
-    """Ids, times, settings and usage."""
-    made = plain(PLAIN, [text("abcd")])
-    assert (made["id"], made["object"]) == ("resp_0123456789abcdef0123456789abcdef", "response")
-    assert (made["created_at"], made["completed_at"]) == (IDENTITY.created, NOW)
-    assert (made["status"], made["error"], made["incomplete_details"]) == ("completed", None, None)
-    assert made["output"] == [
+def test_plain_response() -> None:
+    """It has ids, times, settings and usage."""
+    response = plain(BASIC, [text("abcd")])
+    assert (response["id"], response["object"]) == ("resp_0123456789abcdef0123456789abcdef", "response")
+    assert (response["created_at"], response["completed_at"]) == (IDENTITY.created, NOW)
+    assert (response["status"], response["error"], response["incomplete_details"]) == ("completed", None, None)
+    assert response["output"] == [
         {
             "id": "msg_0123456789abcdef0123456789abcdef0000",
             "type": "message",
@@ -52,7 +52,7 @@ def test_a_whole_response() -> None:
             "content": [{"type": "output_text", "text": "abcd", "annotations": [], "logprobs": []}],
         }
     ]
-    assert made["usage"] == {
+    assert response["usage"] == {
         "input_tokens": 30,
         "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 3},
         "output_tokens": 11,
@@ -71,75 +71,75 @@ def test_a_whole_response() -> None:
         ("refusal", "incomplete", "content_filter", "completed"),
     ],
 )
-def test_how_answers_end(stop_reason: str, status: str, reason: str | None, last: str) -> None:
-    """With the reason, where they are not whole."""
-    made = plain(PLAIN, [TEXT], stop_reason)
-    assert made["status"] == status
-    assert (made["incomplete_details"] or {}).get("reason") == reason
-    assert made["output"][-1]["status"] == last
-    assert (made["completed_at"] is None) == (reason is not None)
+def test_status_follows_the_stop_reason(stop_reason: str, status: str, reason: str | None, last: str) -> None:
+    """An incomplete response has a reason; the last item of a refused one is complete."""
+    response = plain(BASIC, [TEXT], stop_reason)
+    assert response["status"] == status
+    assert (response["incomplete_details"] or {}).get("reason") == reason
+    assert response["output"][-1]["status"] == last
+    assert (response["completed_at"] is None) == (reason is not None)
 
 
-def test_a_cut_call_is_incomplete() -> None:
-    """Its arguments stay as far as they came; a call before it is whole."""
-    made = plain(ASKING, [PARIS, CUT], "max_tokens")
-    assert [(item["arguments"], item["status"]) for item in made["output"]] == [
+def test_cut_call_is_incomplete() -> None:
+    """Its partial arguments are returned; the call before it is complete."""
+    response = plain(DETAILED, [PARIS, CUT], "max_tokens")
+    assert [(item["arguments"], item["status"]) for item in response["output"]] == [
         ('{"city": "Paris"}', "completed"),
         ('{"city": "Pa', "incomplete"),
     ]
 
 
-def test_a_refusal_is_a_part_of_its_own() -> None:
-    """After what was said, or alone."""
+def test_refusal_is_a_separate_part() -> None:
+    """It follows the text, or is the only part."""
     details: JSONObject = {"explanation": "This could do harm."}
-    parts = plain(PLAIN, [text("Well")], "refusal", stop_details=details)["output"][0]["content"]
+    parts = plain(BASIC, [text("Well")], "refusal", stop_details=details)["output"][0]["content"]
     assert [part["type"] for part in parts] == ["output_text", "refusal"]
     assert parts[1]["refusal"] == "This could do harm."
-    assert [part["type"] for part in plain(PLAIN, [], "refusal")["output"][0]["content"]] == ["refusal"]
+    assert [part["type"] for part in plain(BASIC, [], "refusal")["output"][0]["content"]] == ["refusal"]
 
 
-def test_blocks_of_text_are_one_part() -> None:
-    """With the places of what each cites; a search between two makes two messages."""
-    made = plain(ASKING, [text("So: "), CITED])["output"]
-    assert len(made) == len(made[0]["content"]) == 1
-    part = made[0]["content"][0]
+def test_text_blocks_are_one_part() -> None:
+    """Annotations have the position of their block; a search between two texts makes two messages."""
+    response = plain(DETAILED, [text("So: "), CITED])["output"]
+    assert len(response) == len(response[0]["content"]) == 1
+    part = response[0]["content"][0]
     assert part["text"] == "So: It rains."
-    assert [(note["url"], note["title"], note["start_index"], note["end_index"]) for note in part["annotations"]] == [
+    assert [(one["url"], one["title"], one["start_index"], one["end_index"]) for one in part["annotations"]] == [
         ("https://a.test/", "A", 4, 13),
         ("https://b.test/", "https://b.test/", 4, 13),
     ]
-    kinds = [item["type"] for item in plain(ASKING, [TEXT, SEARCH, FOUND, CITED])["output"]]
-    assert kinds == ["message", "web_search_call", "message"]
+    types = [item["type"] for item in plain(DETAILED, [TEXT, SEARCH, FOUND, CITED])["output"]]
+    assert types == ["message", "web_search_call", "message"]
 
 
-def test_a_search_says_what_came_of_it() -> None:
-    """Its pages where the client asked for them; without a result it has failed."""
+def test_search_shows_its_result() -> None:
+    """Its pages are shown if the client asked for them; a search without a result has failed."""
     pages: JSONObject = {**FOUND, "content": [{"type": "web_search_result", "url": "https://a.test/"}]}
-    done = plain(ASKING, [SEARCH, pages])["output"][0]
+    done = plain(DETAILED, [SEARCH, pages])["output"][0]
     assert done["status"] == "completed"
     assert done["action"]["query"] == "rain"
     assert done["action"]["sources"] == [{"type": "url", "url": "https://a.test/"}]
-    assert "sources" not in plain(PLAIN, [SEARCH, pages])["output"][0]["action"]
-    trouble: JSONObject = {**FOUND, "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"}}
-    assert plain(PLAIN, [SEARCH, trouble])["output"][0]["status"] == "failed"
-    assert plain(PLAIN, [SEARCH, TEXT])["output"][0]["status"] == "failed"
-    assert plain(PLAIN, [{**SEARCH, "input": "cut"}])["output"][0]["action"]["query"] == ""
+    assert "sources" not in plain(BASIC, [SEARCH, pages])["output"][0]["action"]
+    error: JSONObject = {**FOUND, "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"}}
+    assert plain(BASIC, [SEARCH, error])["output"][0]["status"] == "failed"
+    assert plain(BASIC, [SEARCH, TEXT])["output"][0]["status"] == "failed"
+    assert plain(BASIC, [{**SEARCH, "input": "cut"}])["output"][0]["action"]["query"] == ""
 
 
-def test_thinking_is_shown_to_those_who_ask() -> None:
-    """As a summary, as an opaque string, or only as an item."""
-    shown = plain(ASKING, [THINKING, REDACTED])["output"]
+def test_reasoning_is_shown_on_request() -> None:
+    """As a summary, as encrypted content, or only as an item."""
+    shown = plain(DETAILED, [THINKING, REDACTED])["output"]
     assert shown[0]["summary"] == [{"type": "summary_text", "text": "Let me see."}]
     assert all(item["encrypted_content"] for item in shown)
-    bare = plain(PLAIN, [THINKING, REDACTED])["output"]
-    assert [item["summary"] for item in bare] == [[], []]
-    assert not any("encrypted_content" in item for item in bare)
+    basic = plain(BASIC, [THINKING, REDACTED])["output"]
+    assert [item["summary"] for item in basic] == [[], []]
+    assert not any("encrypted_content" in item for item in basic)
 
 
-def test_what_was_thought_comes_back_as_it_was() -> None:
-    """Sealed into the response, sent back as input, and again Claude's own blocks."""
-    output = plain(ASKING, [THINKING, REDACTED, PARIS], "tool_use")["output"]
-    again = decode(
+def test_encrypted_reasoning_comes_back_unchanged() -> None:
+    """Sent back as input, it becomes Claude's own blocks again."""
+    output = plain(DETAILED, [THINKING, REDACTED, PARIS], "tool_use")["output"]
+    next_request = decode(
         [
             {"role": "user", "content": "?"},
             *output,
@@ -150,47 +150,51 @@ def test_what_was_thought_comes_back_as_it_was() -> None:
             },
         ]
     )
-    assert again.body["messages"][1]["content"] == [THINKING, REDACTED, PARIS]
-    assert again.warnings == ()
+    assert next_request.body["messages"][1]["content"] == [THINKING, REDACTED, PARIS]
+    assert next_request.warnings == ()
 
 
-def test_custom_tools_take_text() -> None:
-    """Not the JSON that Claude wrote it in, whole or cut."""
-    item = plain(ASKING, [PATCHED], "tool_use")["output"][0]
+def test_custom_tool_call_has_text() -> None:
+    """The text is decoded from Claude's JSON, also if that is cut or does not fit the schema."""
+    item = plain(DETAILED, [PATCH_CALL], "tool_use")["output"][0]
     assert (item["type"], item["call_id"], item["name"]) == ("custom_tool_call", "toolu_9", "apply_patch")
     assert item["input"] == 'a "b"\n\\ü'
-    for cut, readable in [
+    for cut, text_ in [
         ('{"input": "ab\\n', "ab\n"),
         ('{"input": "ab\\ud83e\\udd', "ab"),
         ("{", ""),
         ('{"input": "\\q0123456789abc', ""),
     ]:
-        broken: JSONObject = {**PATCHED, "input": cut}
-        assert plain(ASKING, [broken], "max_tokens")["output"][0]["input"] == readable
-    odd: list[tuple[JSONObject, str]] = [({"other": 1}, '{"other": 1}'), ({}, ""), ({"input": "\ud83e"}, "\ufffd")]
-    for given, as_text in odd:
-        assert plain(ASKING, [{**PATCHED, "input": given}], "tool_use")["output"][0]["input"] == as_text
+        cut_call: JSONObject = {**PATCH_CALL, "input": cut}
+        assert plain(DETAILED, [cut_call], "max_tokens")["output"][0]["input"] == text_
+    unfitting: list[tuple[JSONObject, str]] = [
+        ({"other": 1}, '{"other": 1}'),
+        ({}, ""),
+        ({"input": "\ud83e"}, "\ufffd"),
+    ]
+    for arguments, text_ in unfitting:
+        assert plain(DETAILED, [{**PATCH_CALL, "input": arguments}], "tool_use")["output"][0]["input"] == text_
 
 
-def test_arguments_that_do_not_fit_are_warned_of() -> None:
-    """Functions only: a custom tool's text is its own affair."""
-    answer = accumulate(script([{**PARIS, "input": {"town": "Paris"}}, PATCHED], "tool_use"))
-    assert [warning.code for warning in dialect().response_warnings(ASKING, [answer])] == ["schema_mismatch"]
-    assert dialect().response_warnings(ASKING, [accumulate(script([PARIS], "tool_use"))]) == ()
+def test_arguments_that_do_not_fit_their_schema_cause_a_warning() -> None:
+    """The text of a custom tool is not checked."""
+    answer = accumulate(script([{**PARIS, "input": {"town": "Paris"}}, PATCH_CALL], "tool_use"))
+    assert [warning.code for warning in dialect().response_warnings(DETAILED, [answer])] == ["schema_mismatch"]
+    assert dialect().response_warnings(DETAILED, [accumulate(script([PARIS], "tool_use"))]) == ()
 
 
-def test_a_structured_answer_is_held_to_its_format() -> None:
-    """Calls are not."""
+def test_text_must_fit_its_format() -> None:
+    """A message with tool calls is not checked."""
     request = decode(text={"format": {"type": "json_object"}}, tools=[WEATHER])
-    faults = dialect().invalid_choices(request, [accumulate(script([text("Sure!")]))])
-    assert (faults[0].code, faults[0].param) == ("schema_mismatch", "text.format")
+    errors_by_choice = dialect().invalid_choices(request, [accumulate(script([text("Sure!")]))])
+    assert (errors_by_choice[0].code, errors_by_choice[0].param) == ("schema_mismatch", "text.format")
     assert dialect().invalid_choices(request, [accumulate(script([text("{}")]))]) == {}
     assert dialect().invalid_choices(request, [accumulate(script([text("I look."), PARIS], "tool_use"))]) == {}
-    assert dialect().invalid_choices(PLAIN, [accumulate(script([text("Sure!")]))]) == {}
+    assert dialect().invalid_choices(BASIC, [accumulate(script([text("Sure!")]))]) == {}
 
 
-def test_errors_before_the_answer_are_openais() -> None:
-    """In its own form."""
+def test_error_before_the_response() -> None:
+    """It has OpenAI's form."""
     reply = dialect().encode_error(errors.Overloaded("Busy"))
     assert reply.status == 503
     assert json.loads(reply.body)["error"]["code"] == "overloaded"

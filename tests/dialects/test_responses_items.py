@@ -1,4 +1,4 @@
-"""Input items as turns of the Messages API."""
+"""Input items converted to messages of the Messages API."""
 
 import base64
 import json
@@ -6,18 +6,17 @@ from typing import Any, cast
 
 import pytest
 from chat_support import NEWEST, PNG
-from responses_support import call, decode, raw, refused, result, said, turns, user
-from responses_support import dialect as codec_of
+from responses_support import call, decode, decode_error, dialect, raw, result, turns, user, warnings
 
 from dragoman.core.messages import JSON, JSONObject
 
-ASKED: JSONObject = {"role": "user", "content": "?"}
+QUESTION: JSONObject = {"role": "user", "content": "?"}
 IMAGE: JSONObject = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
 TEXT_FILE: JSONObject = {"type": "input_file", "file_data": "aGk=", "filename": "a.txt"}
 
 
-def test_roles() -> None:
-    """Instructions make the system prompt, with and without `type`, in every form of content."""
+def test_message_roles_are_converted() -> None:
+    """`system` and `developer` messages become the system prompt, with any form of content."""
     request = decode(
         [
             {"role": "developer", "content": "Be terse."},
@@ -43,10 +42,10 @@ def test_roles() -> None:
     assert request.warnings == ()
 
 
-def test_media() -> None:
-    """Images and files, where they may still have to be fetched as well."""
-    far: JSONObject = {"type": "input_file", "file_url": "https://a.test/a.pdf"}
-    request = decode([user(IMAGE, TEXT_FILE, far, {**IMAGE, "detail": "high"})])
+def test_images_and_files_are_converted() -> None:
+    """Also those that come by URL and are fetched later."""
+    by_url: JSONObject = {"type": "input_file", "file_url": "https://a.test/a.pdf"}
+    request = decode([user(IMAGE, TEXT_FILE, by_url, {**IMAGE, "detail": "high"})])
     assert turns(request) == [("user", ["image", "document", "document", "image"])]
     assert [placed.param for placed in request.media] == [
         "input[0].content[0].image_url",
@@ -54,11 +53,11 @@ def test_media() -> None:
         "input[0].content[2].file_url",
         "input[0].content[3].image_url",
     ]
-    assert said(request) == [("ignored", "input[0].content[3].detail")]
+    assert warnings(request) == [("ignored", "input[0].content[3].detail")]
 
 
-def test_calls_and_results() -> None:
-    """Several calls of one answer are one turn; so are their results, in any order."""
+def test_calls_and_results_are_grouped() -> None:
+    """Several calls of one message are one turn; so are their results, in any order."""
     request = decode(
         [
             user({"type": "input_text", "text": "?"}),
@@ -82,8 +81,8 @@ def test_calls_and_results() -> None:
     assert request.body["tool_choice"] == {"type": "none"}
 
 
-def test_custom_calls() -> None:
-    """Their text is the one argument of the function that stands for the tool."""
+def test_custom_call_becomes_a_function_call() -> None:
+    """Its text is the function's only argument."""
     request = decode(
         [
             {"role": "user", "content": "?"},
@@ -96,15 +95,17 @@ def test_custom_calls() -> None:
     ]
 
 
-def test_instructions_between_a_call_and_its_result_wait() -> None:
-    """Nothing may stand there."""
+def test_instructions_move_behind_the_result_of_a_call() -> None:
+    """The API allows nothing between a call and its result."""
     request = decode(
         [user({"type": "input_text", "text": "?"}), call(), {"role": "developer", "content": "X"}, result()]
     )
     assert turns(request)[1:] == [("assistant", ["tool_use"]), ("user", ["tool_result"])]
     assert request.body["system"] == [{"type": "text", "text": "X"}]
-    said_on: list[JSON] = [{"role": role, "content": "a"} for role in ("assistant", "developer", "assistant", "user")]
-    newest = decode([ASKED, *said_on], model=NEWEST)
+    conversation: list[JSON] = [
+        {"role": role, "content": "a"} for role in ("assistant", "developer", "assistant", "user")
+    ]
+    newest = decode([QUESTION, *conversation], model=NEWEST)
     assert [role for role, _ in turns(newest)] == ["user", "assistant", "system", "assistant", "user"]
 
 
@@ -119,8 +120,8 @@ def test_instructions_between_a_call_and_its_result_wait() -> None:
         {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
     ],
 )
-def test_what_cannot_be_sent_back_is_left_out(item: JSONObject) -> None:
-    """And said to be."""
+def test_items_that_claude_cannot_use_are_left_out(item: JSONObject) -> None:
+    """A warning names them."""
     request = decode(
         [
             {"role": "user", "content": "?"},
@@ -130,7 +131,7 @@ def test_what_cannot_be_sent_back_is_left_out(item: JSONObject) -> None:
         ]
     )
     assert turns(request) == [("user", ["text"]), ("assistant", ["text"]), ("user", ["text"])]
-    [(code, param)] = said(request)
+    [(code, param)] = warnings(request)
     assert code == ("left_out" if "encrypted_content" in item else "ignored")
     assert param.startswith("input[1]")
 
@@ -156,37 +157,37 @@ def test_what_cannot_be_sent_back_is_left_out(item: JSONObject) -> None:
         ([user({"type": "input_image"})], "missing_required_parameter", "input[0].content[0].image_url"),
         ([user({"type": "input_file"})], "missing_required_parameter", "input[0].content[0].file_data"),
         ([{"role": "system", "content": [IMAGE]}], "unsupported_parameter", "input[0].content[0].image_url"),
-        ([ASKED, call()], "missing_tool_result", "input[1]"),
+        ([QUESTION, call()], "missing_tool_result", "input[1]"),
         (
-            [ASKED, call(), {"role": "user", "content": "!"}],
+            [QUESTION, call(), {"role": "user", "content": "!"}],
             "missing_tool_result",
             "input[1]",
         ),
-        ([ASKED, result()], "invalid_value", "input[1].call_id"),
-        ([ASKED, call(), call()], "invalid_value", "input[2].call_id"),
+        ([QUESTION, result()], "invalid_value", "input[1].call_id"),
+        ([QUESTION, call(), call()], "invalid_value", "input[2].call_id"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(items: JSON, code: str, param: str) -> None:
-    """With the item at fault."""
-    assert refused(items) == (code, param)
+def test_invalid_items_are_refused_by_name(items: JSON, code: str, param: str) -> None:
+    """The error names the item."""
+    assert decode_error(items) == (code, param)
 
 
-def test_arguments_that_are_no_object_are_shown_in_one() -> None:
-    """The model was cut while it wrote them, and its client goes on."""
-    request = codec_of().decode(raw([ASKED, call(arguments='{"city": "Os'), result()]))
+def test_arguments_that_are_not_an_object_are_wrapped() -> None:
+    """A limit cut the call, and the client sends it back."""
+    request = dialect().decode(raw([QUESTION, call(arguments='{"city": "Os'), result()]))
     assert request.body["messages"][1]["content"][0]["input"] == {"arguments": '{"city": "Os'}
     assert [(warning.code, warning.param) for warning in request.warnings] == [("mapped", "input[1].arguments")]
 
 
-def test_cache_marks_are_claudes() -> None:
-    """OpenAI's breakpoints, as many as the API takes."""
+def test_cache_breakpoints_become_cache_marks() -> None:
+    """Only as many as the API accepts: the last ones."""
     part: JSONObject = {"type": "input_text", "text": "a", "prompt_cache_breakpoint": {"type": "ephemeral"}}
-    request = codec_of().decode(raw([user(*[part] * 5)]))
+    request = dialect().decode(raw([user(*[part] * 5)]))
     marked = ["cache_control" in block for block in request.body["messages"][0]["content"]]
     assert marked == [False, True, True, True, True]
 
 
-def test_the_body_is_plain_json() -> None:
-    """Whatever the input was made of."""
+def test_body_is_plain_json() -> None:
+    """The request body for the API can be encoded as JSON."""
     body: Any = decode([user(IMAGE, TEXT_FILE), call(), result()]).body
     assert cast("Any", json.loads(json.dumps(body))) == body

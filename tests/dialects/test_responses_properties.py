@@ -1,4 +1,4 @@
-"""Whatever a client sends and the model says: rules that always hold of responses."""
+"""Rules that hold for any input and any message of the model."""
 
 import json
 from typing import Any, cast
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from responses_spec import assert_event, assert_response
-from responses_support import PATCH, WEATHER, call, decode, dialect, raw, result, streamed, told, user
+from responses_support import PATCH, WEATHER, call, decode, dialect, parse_events, raw, result, streamed, user
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import MODELS
@@ -32,11 +32,11 @@ ids = st.lists(st.sampled_from(["a", "b", "call:3", "ü"]), min_size=1, max_size
 
 @st.composite
 def tool_turns(draw: st.DrawFn) -> list[JSON]:
-    """Calls, and their results in any order, perhaps with words or thinking before and instructions between."""
-    made = draw(ids)
+    """Calls and their results in any order, with optional reasoning before and instructions between."""
+    call_ids = draw(ids)
     before: list[JSON] = draw(st.sampled_from([[], [{"type": "reasoning", "id": "rs_1", "summary": []}]]))
     between: list[JSON] = draw(st.sampled_from([[], [{"role": "developer", "content": "Go on."}]]))
-    return [*before, *map(call, made), *between, *map(result, draw(st.permutations(made)))]
+    return [*before, *map(call, call_ids), *between, *map(result, draw(st.permutations(call_ids)))]
 
 
 inputs: SearchStrategy[list[JSON]] = st.lists(st.one_of(users, others, tool_turns()), min_size=1, max_size=6).map(
@@ -60,8 +60,8 @@ fields: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 @given(inputs, fields, st.sampled_from(MODELS))
-def test_any_input_becomes_a_body_that_the_api_takes(items: list[JSON], given_: dict[str, Any], model: Any) -> None:
-    """Or is refused by name: an empty input, or a prefill where there is none."""
+def test_any_input_becomes_a_body_that_the_api_accepts(items: list[JSON], given_: dict[str, Any], model: Any) -> None:
+    """Or is refused by name: an empty input, or a prefill that the model does not support."""
     try:
         request = dialect().decode(raw(items, model=model.id, **given_))
     except InvalidRequest as error:
@@ -73,13 +73,13 @@ def test_any_input_becomes_a_body_that_the_api_takes(items: list[JSON], given_: 
     check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
 
 
-ASKING = decode(
+DETAILED = decode(
     stream=True,
     tools=[WEATHER, PATCH],
     reasoning={"effort": "low", "summary": "auto"},
     include=["reasoning.encrypted_content"],
 )
-PLAIN = decode(stream=True, tools=[WEATHER, PATCH])
+BASIC = decode(stream=True, tools=[WEATHER, PATCH])
 citation: JSONObject = {"type": "web_search_result_location", "url": "https://a.test/", "title": "A"}
 blocks: SearchStrategy[JSONObject] = st.one_of(
     texts.map(lambda t: {"type": "text", "text": t}),
@@ -102,24 +102,24 @@ blocks: SearchStrategy[JSONObject] = st.one_of(
     st.lists(blocks, max_size=5),
     st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal"]),
     st.integers(1, 7),
-    st.sampled_from([ASKING, PLAIN]),
+    st.sampled_from([DETAILED, BASIC]),
 )
-def test_the_events_put_together_are_the_plain_response(
-    said: list[JSONObject], stop_reason: str, piece: int, request: Any
+def test_streamed_items_are_those_of_the_plain_response(
+    content: list[JSONObject], stop_reason: str, piece: int, request: Any
 ) -> None:
-    """In any mix of blocks and however the text is cut; and all of it is valid."""
-    events = script(said, stop_reason, piece)
-    whole = json.loads(dialect().encode(request, IDENTITY, [accumulate(events)]))
-    found = told(streamed(request, events))
-    assert_response(whole)
-    for event in found:
+    """For any mix of blocks, and text in pieces of any size; all events are valid."""
+    events = script(content, stop_reason, piece)
+    response = json.loads(dialect().encode(request, IDENTITY, [accumulate(events)]))
+    events_sent = parse_events(streamed(request, events))
+    assert_response(response)
+    for event in events_sent:
         assert_event(event)
-    assert found[-1]["response"] == whole
-    assert _put_together(found) == whole["output"]
+    assert events_sent[-1]["response"] == response
+    assert _assembled(events_sent) == response["output"]
 
 
-def _put_together(events: list[Any]) -> list[Any]:
-    """The output, as a client makes it of the pieces; checks that each piece fits what is said of it in the end."""
+def _assembled(events: list[Any]) -> list[Any]:
+    """Return the output as a client assembles it; check that the pieces match the final item."""
     items: list[Any] = []
     for event in events:
         kind = event["type"].removeprefix("response.")
@@ -140,13 +140,13 @@ def _apply(item: Any, kind: str, event: Any) -> None:
     elif kind == "output_text.annotation.added":
         item["content"][event["content_index"]]["annotations"].append(event["annotation"])
     elif kind.endswith(".delta"):
-        place, key = _place(item, kind, event)
-        place[key] = place.get(key, "") + event["delta"]
+        target, key = _target(item, kind, event)
+        target[key] = target.get(key, "") + event["delta"]
     elif kind in ("content_part.done", "reasoning_summary_part.done"):
         assert event["part"] == (item["content"] if kind.startswith("content") else item["summary"])[-1]
 
 
-def _place(item: Any, kind: str, event: Any) -> tuple[Any, str]:
+def _target(item: Any, kind: str, event: Any) -> tuple[Any, str]:
     if kind.startswith("output_text"):
         return item["content"][event["content_index"]], "text"
     if kind.startswith("refusal"):
@@ -157,7 +157,7 @@ def _place(item: Any, kind: str, event: Any) -> tuple[Any, str]:
 
 
 def _completed(item: Any, done: Any) -> Any:
-    """What was put together, with what is known only at the end."""
+    """Return the final item; check that it matches the assembled one in all fields known before the end."""
     late = ("status", "encrypted_content", "action")
     assert {key: value for key, value in item.items() if key not in late} == {
         key: value for key, value in done.items() if key not in late

@@ -1,4 +1,4 @@
-"""Streamed responses: events in OpenAI's order."""
+"""Streamed responses: their events, in OpenAI's order."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from chat_answers import CITED, FOUND, NOW, PARIS, SEARCH, THINKING
 from chat_support import IDENTITY, script, text
 from responses_spec import assert_event
-from responses_support import PATCH, PATCHED, WEATHER, decode, dialect, streamed, told
+from responses_support import PATCH, PATCH_CALL, WEATHER, decode, dialect, parse_events, streamed
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, MessageEvent
@@ -14,17 +14,17 @@ from dragoman.core.messages import JSONObject
 from dragoman.dialects.shared import sse
 
 REQUEST = decode(stream=True, tools=[WEATHER, PATCH])
-SUMMED = decode(stream=True, reasoning={"effort": "low", "summary": "auto"})
+WITH_SUMMARY = decode(stream=True, reasoning={"effort": "low", "summary": "auto"})
 
 
-def _kinds(events: list[Any]) -> list[str]:
+def _types(events: list[Any]) -> list[str]:
     return [event["type"].removeprefix("response.") for event in events]
 
 
-def test_a_text() -> None:
-    """From its announcement to the whole response."""
-    found = told(streamed(REQUEST, script([text("abcd")])))
-    assert _kinds(found) == [
+def test_text() -> None:
+    """All events, from the announcement to the complete response."""
+    events = parse_events(streamed(REQUEST, script([text("abcd")])))
+    assert _types(events) == [
         "created",
         "in_progress",
         "output_item.added",
@@ -36,38 +36,38 @@ def test_a_text() -> None:
         "output_item.done",
         "completed",
     ]
-    assert [event["delta"] for event in found if "delta" in event] == ["abc", "d"]
-    assert found[6]["text"] == "abcd"
-    assert found[0]["response"]["status"] == "in_progress"
-    assert found[-1]["response"]["output"] == [found[-2]["item"]]
+    assert [event["delta"] for event in events if "delta" in event] == ["abc", "d"]
+    assert events[6]["text"] == "abcd"
+    assert events[0]["response"]["status"] == "in_progress"
+    assert events[-1]["response"]["output"] == [events[-2]["item"]]
 
 
-def test_calls() -> None:
-    """Arguments as they come; a call without any is said to have an empty object."""
-    found = told(streamed(REQUEST, script([PARIS, NOW], "tool_use", piece=10)))
+def test_function_calls() -> None:
+    """Arguments are sent as they come; a call without arguments has an empty object."""
+    events = parse_events(streamed(REQUEST, script([PARIS, NOW], "tool_use", piece=10)))
     call = ["output_item.added", *["function_call_arguments.delta"] * 2, "function_call_arguments.done"]
-    assert _kinds(found)[2:7] == [*call, "output_item.done"]
-    assert [event["delta"] for event in found if "delta" in event] == ['{"city": "', 'Paris"}', "{}"]
-    done = [event for event in found if event["type"].endswith("arguments.done")]
+    assert _types(events)[2:7] == [*call, "output_item.done"]
+    assert [event["delta"] for event in events if "delta" in event] == ['{"city": "', 'Paris"}', "{}"]
+    done = [event for event in events if event["type"].endswith("arguments.done")]
     assert [(event["name"], event["output_index"]) for event in done] == [("get_weather", 0), ("get_time", 1)]
 
 
-def test_a_custom_call() -> None:
-    """Its text is told once it can be read whole."""
-    found = told(streamed(REQUEST, script([PATCHED], "tool_use")))
-    assert _kinds(found)[2:-1] == [
+def test_custom_tool_call() -> None:
+    """Its text is sent once the JSON is complete."""
+    events = parse_events(streamed(REQUEST, script([PATCH_CALL], "tool_use")))
+    assert _types(events)[2:-1] == [
         "output_item.added",
         "custom_tool_call_input.delta",
         "custom_tool_call_input.done",
         "output_item.done",
     ]
-    assert found[3]["delta"] == found[4]["input"] == 'a "b"\n\\ü'
+    assert events[3]["delta"] == events[4]["input"] == 'a "b"\n\\ü'
 
 
-def test_thinking_and_text() -> None:
-    """The summary as it comes; the item ends before the next one begins."""
-    found = told(streamed(SUMMED, script([THINKING, text("ab")], piece=6)))
-    assert _kinds(found)[2:10] == [
+def test_reasoning_and_text() -> None:
+    """The summary is sent as it comes; the item ends before the next one begins."""
+    events = parse_events(streamed(WITH_SUMMARY, script([THINKING, text("ab")], piece=6)))
+    assert _types(events)[2:10] == [
         "output_item.added",
         "reasoning_summary_part.added",
         "reasoning_summary_text.delta",
@@ -77,14 +77,14 @@ def test_thinking_and_text() -> None:
         "output_item.done",
         "output_item.added",
     ]
-    bare = told(streamed(REQUEST, script([THINKING, text("ab")])))
-    assert _kinds(bare)[2:5] == ["output_item.added", "output_item.done", "output_item.added"]
+    without_summary = parse_events(streamed(REQUEST, script([THINKING, text("ab")])))
+    assert _types(without_summary)[2:5] == ["output_item.added", "output_item.done", "output_item.added"]
 
 
-def test_a_search() -> None:
-    """It is told of once its query is known; citations when their text is whole."""
-    found = told(streamed(REQUEST, script([SEARCH, FOUND, CITED], piece=99)))
-    assert _kinds(found)[2:-1] == [
+def test_web_search() -> None:
+    """It is announced once its query is known; citations follow when their text is complete."""
+    events = parse_events(streamed(REQUEST, script([SEARCH, FOUND, CITED], piece=99)))
+    assert _types(events)[2:-1] == [
         "output_item.added",
         "web_search_call.in_progress",
         "web_search_call.searching",
@@ -101,10 +101,10 @@ def test_a_search() -> None:
     ]
 
 
-def test_a_refusal() -> None:
-    """Said as a refusal, and the response is incomplete."""
-    found = told(streamed(REQUEST, script([text("So")], "refusal")))
-    assert _kinds(found)[5:] == [
+def test_refusal() -> None:
+    """It is a part of its own, and the response is incomplete."""
+    events = parse_events(streamed(REQUEST, script([text("So")], "refusal")))
+    assert _types(events)[5:] == [
         "output_text.done",
         "content_part.done",
         "content_part.added",
@@ -125,42 +125,42 @@ def test_a_refusal() -> None:
     ],
 )
 @pytest.mark.parametrize("after", [0, 1, 4])
-def test_an_error_closes_what_is_open_and_is_said_at_the_top(error: errors.GatewayError, code: str, after: int) -> None:
-    """Whenever it comes; OpenAI's clients raise on the last event, and nothing follows."""
-    events = script([text("abcd")])
+def test_error_closes_the_open_item_and_ends_the_stream(error: errors.GatewayError, code: str, after: int) -> None:
+    """At any time; OpenAI's clients raise on the last event, and no event follows."""
+    message_events = script([text("abcd")])
     stream = dialect().encode_stream(REQUEST, IDENTITY)
-    found = told(b"".join(map(stream.feed, events[:after])) + stream.fail(error))
-    for event in found:
+    events = parse_events(b"".join(map(stream.feed, message_events[:after])) + stream.fail(error))
+    for event in events:
         assert_event(event)
-    assert _kinds(found)[:2] == ["created", "in_progress"]
+    assert _types(events)[:2] == ["created", "in_progress"]
     if after == 4:
-        assert _kinds(found)[-5:-2] == ["output_text.done", "content_part.done", "output_item.done"]
-        assert found[-3]["item"]["status"] == "incomplete"
-    failed, said = found[-2:]
+        assert _types(events)[-5:-2] == ["output_text.done", "content_part.done", "output_item.done"]
+        assert events[-3]["item"]["status"] == "incomplete"
+    failed, last = events[-2:]
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": code, "message": error.message}
-    assert (said["type"], said["message"], said["code"]) == ("error", error.message, error.code)
-    assert said["error"]["message"] == error.message
+    assert (last["type"], last["message"], last["code"]) == ("error", error.message, error.code)
+    assert last["error"]["message"] == error.message
     assert stream.failure is error
-    assert (stream.feed(events[3]), stream.finish()) == (b"", b"")
+    assert (stream.feed(message_events[3]), stream.finish()) == (b"", b"")
 
 
-def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
-    """Instead of being completed; one that fits, or that calls, is."""
+def test_text_that_does_not_fit_its_format_ends_as_an_error() -> None:
+    """Text that fits completes, and so does a message with tool calls."""
     request = decode(stream=True, text={"format": {"type": "json_object"}}, tools=[WEATHER])
     stream = dialect().encode_stream(request, IDENTITY)
-    out = told(b"".join(map(stream.feed, script([text("Sure!")]))) + stream.finish())
-    assert _kinds(out)[-2:] == ["failed", "error"]
+    out = parse_events(b"".join(map(stream.feed, script([text("Sure!")]))) + stream.finish())
+    assert _types(out)[-2:] == ["failed", "error"]
     assert out[-1]["code"] == "schema_mismatch"
     assert stream.failure
     assert stream.response_body is None
-    fits: list[list[MessageEvent]] = [script([text("{}")]), script([text("I look."), PARIS], "tool_use")]
-    assert [_kinds(told(streamed(request, events)))[-1] for events in fits] == ["completed", "completed"]
+    valid: list[list[MessageEvent]] = [script([text("{}")]), script([text("I look."), PARIS], "tool_use")]
+    assert [_types(parse_events(streamed(request, one)))[-1] for one in valid] == ["completed", "completed"]
 
 
-def test_each_feed_gives_whole_events() -> None:
-    """A heartbeat may come between any two, and each gets a write of its own."""
-    stream = dialect().encode_stream(SUMMED, IDENTITY)
+def test_feed_returns_whole_events() -> None:
+    """A heartbeat may come between any two, and each event has a write of its own."""
+    stream = dialect().encode_stream(WITH_SUMMARY, IDENTITY)
     for event in script([THINKING, text("abcd"), PARIS], "tool_use"):
         out = stream.feed(event)
         assert b"".join(sse.events(out)) == out
@@ -169,29 +169,29 @@ def test_each_feed_gives_whole_events() -> None:
     assert stream.response_body
 
 
-def test_a_search_whose_query_comes_in_pieces() -> None:
-    """As the API sends it; a query that was cut is not known."""
+def test_search_query_in_pieces() -> None:
+    """The API sends the query in pieces; a cut query is empty."""
     begin, *_, delta, stop = script([])
     start = BlockStart(0, {"index": 0, "content_block": {**SEARCH, "input": {}}})
     for written, query in [('{"query": "rain"}', "rain"), ('{"query": "ra', "")]:
         pieces = [BlockDelta(0, {"delta": {"type": "input_json_delta", "partial_json": one}}) for one in written]
-        found = told(streamed(REQUEST, [begin, start, *pieces, BlockStop(0, {}), delta, stop]))
-        assert found[2]["item"]["action"]["query"] == query
-        assert found[-1]["response"]["output"][0]["status"] == "failed"
+        events = parse_events(streamed(REQUEST, [begin, start, *pieces, BlockStop(0, {}), delta, stop]))
+        assert events[2]["item"]["action"]["query"] == query
+        assert events[-1]["response"]["output"][0]["status"] == "failed"
 
 
-def test_blocks_of_tomorrow_are_passed_over() -> None:
-    """With all that comes in them."""
+def test_unknown_blocks_are_skipped() -> None:
+    """With all their content."""
     begin, *_, delta, stop = script([])
     start = BlockStart(0, {"index": 0, "content_block": {"type": "hologram"}})
     piece = BlockDelta(0, {"delta": {"type": "hologram_delta", "pixel": 1}})
-    found = told(streamed(REQUEST, [begin, start, piece, BlockStop(0, {}), delta, stop]))
-    assert _kinds(found) == ["created", "in_progress", "completed"]
+    events = parse_events(streamed(REQUEST, [begin, start, piece, BlockStop(0, {}), delta, stop]))
+    assert _types(events) == ["created", "in_progress", "completed"]
 
 
-def test_thinking_without_a_signature_cannot_be_sent_back() -> None:
-    """So there is nothing to send."""
+def test_unsigned_thinking_is_not_encrypted() -> None:
+    """The API would not accept it back."""
     request = decode(stream=True, include=["reasoning.encrypted_content"])
     unsigned: JSONObject = {**THINKING, "signature": ""}
-    item = told(streamed(request, script([unsigned])))[-1]["response"]["output"][0]
+    item = parse_events(streamed(request, script([unsigned])))[-1]["response"]["output"][0]
     assert "encrypted_content" not in item

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from keeping_support import ended, kept, respond
 from responses_spec import assert_event, assert_response
-from responses_support import told
+from responses_support import parse_events
 from scripted import Script, clean, ending, fails, hangs, opening, says, text
 
 from dragoman.backends.base import RunRequest
@@ -64,7 +64,7 @@ async def test_its_stream_can_be_taken_up_again(tmp_path: Path) -> None:
         body = {"input": "Say it", "background": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
             first = await anext(stream.aiter_bytes())
-        id_ = str(told(first)[0]["response"]["id"])
+        id_ = str(parse_events(first)[0]["response"]["id"])
         path = f"/v1/responses/{id_}"
         async with gateway.http.stream("GET", path, params={"stream": "true"}) as stream:
             pieces = stream.aiter_bytes()
@@ -79,7 +79,7 @@ async def test_its_stream_can_be_taken_up_again(tmp_path: Path) -> None:
         again = await gateway.http.get(path, params={"stream": "true"})
         beyond = await gateway.http.get(path, params={"stream": "true", "starting_after": 1000})
         absurd = await gateway.http.get(path, params={"stream": "true", "starting_after": "9" * 30})
-    events = told(live)
+    events = parse_events(live)
     assert [event["type"] for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
     assert (events[-1]["type"], events[-1]["response"]) == ("response.completed", whole)
     assert again.content == live
@@ -114,14 +114,14 @@ async def test_a_cancelled_stream_ends(tmp_path: Path) -> None:
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
             pieces = stream.aiter_bytes()
             data = await anext(pieces)
-            id_ = told(data)[0]["response"]["id"]
+            id_ = parse_events(data)[0]["response"]["id"]
             await gateway.http.post(f"/v1/responses/{id_}/cancel")
             data += b"".join([piece async for piece in pieces])
         kept_stream = await gateway.http.get(f"/v1/responses/{id_}", params={"stream": "true"})
-    last = told(data)[-1]
+    last = parse_events(data)[-1]
     assert (last["type"], last["response"]["status"]) == ("response.incomplete", "cancelled")
     assert kept_stream.content == data
-    for event in told(data):
+    for event in parse_events(data):
         assert_event(event)
 
 
@@ -155,7 +155,7 @@ async def test_a_failure_is_found_in_it(tmp_path: Path) -> None:
         failed = await ended(gateway.http, made["id"])
         stream = await gateway.http.post("/v1/responses", json={"input": "?", "background": True, "stream": True})
     assert failed["error"] == {"code": "rate_limit_exceeded", "message": "Slow down"}
-    assert [event["type"] for event in told(stream.content)][-2:] == ["response.failed", "error"]
+    assert [event["type"] for event in parse_events(stream.content)][-2:] == ["response.failed", "error"]
     assert_response(failed)
 
 
@@ -181,14 +181,14 @@ async def test_a_gateway_that_stops_fails_it(tmp_path: Path) -> None:
         made = await respond(gateway, background=True)
         body = {"input": "Say it", "background": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
-            id_ = told(await anext(stream.aiter_bytes()))[0]["response"]["id"]
+            id_ = parse_events(await anext(stream.aiter_bytes()))[0]["response"]["id"]
     async with kept(says("Hello"), tmp_path) as gateway:
         plain = (await gateway.http.get(f"/v1/responses/{made['id']}")).json()
         again = await gateway.http.get(f"/v1/responses/{id_}", params={"stream": "true"})
         after = await gateway.http.post("/v1/responses", json={"input": "?", "previous_response_id": made["id"]})
     assert (plain["status"], plain["error"]["code"]) == ("failed", "server_error")
     assert "stopped" in plain["error"]["message"]
-    assert [event["type"] for event in told(again.content)][-2:] == ["response.failed", "error"]
+    assert [event["type"] for event in parse_events(again.content)][-2:] == ["response.failed", "error"]
     assert after.status_code == 200
 
 
@@ -198,13 +198,13 @@ async def test_one_whose_gateway_crashed_is_found_as_failed(tmp_path: Path) -> N
         body = {"input": "Say it", "background": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
             data = await anext(stream.aiter_bytes())
-        id_ = told(data)[0]["response"]["id"]
+        id_ = parse_events(data)[0]["response"]["id"]
         await gateway.http.post(f"/v1/responses/{id_}/cancel")
-        await crashed(tmp_path, id_, "resp_crashed", told(data)[:1])
+        await crashed(tmp_path, id_, "resp_crashed", parse_events(data)[:1])
         found = (await gateway.http.get("/v1/responses/resp_crashed")).json()
         again = await gateway.http.get("/v1/responses/resp_crashed", params={"stream": "true"})
     assert (found["status"], found["error"]["code"]) == ("failed", "server_error")
-    last = told(again.content)[-1]
+    last = parse_events(again.content)[-1]
     assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
     assert_event(last)
 
@@ -253,7 +253,7 @@ async def test_who_follows_and_leaves_is_forgotten(tmp_path: Path) -> None:
     async with kept(hangs(after=[*opening(), text("Hel")]), tmp_path) as gateway:
         body = {"input": "Say it", "background": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
-            id_ = told(await anext(stream.aiter_bytes()))[0]["response"]["id"]
+            id_ = parse_events(await anext(stream.aiter_bytes()))[0]["response"]["id"]
         async with gateway.http.stream("GET", f"/v1/responses/{id_}", params={"stream": "true"}) as stream:
             assert await anext(stream.aiter_bytes())
         left = 'dragoman_requests_total{method="GET",route="/v1/responses/{id}",status="200"} 1.0'

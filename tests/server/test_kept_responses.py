@@ -11,7 +11,7 @@ from keeping_support import WEATHER, ended, first_data, kept, respond
 from openai import BadRequestError
 from openai_spec import assert_valid
 from responses_spec import assert_response
-from responses_support import told
+from responses_support import parse_events
 from scripted import by_turn, clean, ending, fails, hangs, opening, says, tells, text
 
 from dragoman.backends.base import RunRequest
@@ -219,7 +219,7 @@ async def test_a_stream_that_broke_off_is_kept_as_failed(tmp_path: Path) -> None
     script = fails(errors.UpstreamFailed("Broke"), after=[*opening(), text("Hel")])
     async with kept(script, tmp_path) as gateway:
         stream = await gateway.http.post("/v1/responses", json={"input": "Say it", "stream": True})
-        [id_, *_] = {event["response"]["id"] for event in told(stream.content) if "response" in event}
+        [id_, *_] = {event["response"]["id"] for event in parse_events(stream.content) if "response" in event}
         found = (await gateway.http.get(f"/v1/responses/{id_}")).json()
         early = await gateway.http.post("/v1/responses", json={"input": "Say it", "stream": True})
     assert (found["status"], found["error"]["message"]) == ("failed", "Broke")

@@ -1,106 +1,126 @@
-"""What was said before, where a request goes on from a kept response."""
+"""Continuing a stored conversation: the earlier turns of a request with `previous_response_id`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from dragoman.core.conversation import THINKING_TYPES
-from dragoman.core.messages import JSON, Block
-from dragoman.dialects.responses.input import Reader
-from dragoman.dialects.responses.reasoning import PastTurn, Thoughts
+from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.dialects.responses.input import InputReader
 from dragoman.dialects.responses.schema import InputItem
-from dragoman.dialects.shared.conversation import ConversationBuilder
 from dragoman.dialects.shared.sealing import Thought
 
-PARAM = "previous_response_id"
+PREVIOUS_RESPONSE_ID = "previous_response_id"
+"""The request field that names the response to continue."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """One earlier request and its response.
+
+    Attributes:
+        input_items: The request's input items.
+        content: The content blocks of Claude's message, unchanged. Output items do not hold everything in them.
+        model: The id of the model that wrote the message.
+        conversation_hash: The exact hash of the conversation before the message.
+    """
+
+    input_items: Sequence[JSONObject]
+    content: Sequence[Block]
+    model: str
+    conversation_hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """An earlier conversation.
+    """The stored conversation that a request continues.
 
     Attributes:
-        turns: The oldest first.
-        tools: The tools of the last, as its client sent them.
+        turns: The turns, oldest first; at least one.
+        tools: The tools of the last request, as its client sent them.
     """
 
-    turns: Sequence[PastTurn]
+    turns: Sequence[StoredTurn]
     tools: JSON
 
-    @property
-    def model(self) -> str:
-        """Who answered last."""
-        return self.turns[-1].model
 
-
-class _Named(Struct):
+class _PreviousResponse(Struct):
     previous_response_id: str | None = None
 
 
 def previous_response_id(raw: bytes) -> str | None:
-    """The kept response that a request goes on from, if it names one. What cannot be read is for `decode` to refuse."""
-    if PARAM.encode() not in raw:
+    """Return `previous_response_id` of a request body; None if it has none or cannot be read.
+
+    Decoding the request reports what cannot be read.
+    """
+    if PREVIOUS_RESPONSE_ID.encode() not in raw:
         return None
     try:
-        return msgspec.json.decode(raw, type=_Named).previous_response_id
+        return msgspec.json.decode(raw, type=_PreviousResponse).previous_response_id
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
-def going_on(sent: JSON, past: History | None) -> JSON:
-    """A request with what it takes over from the response before: its tools and its model, unless it names its own."""
-    if past is None or not isinstance(sent, dict):
-        return sent
-    taken = {"model": past.model, "tools": past.tools}
-    return {**sent, **{name: value for name, value in taken.items() if sent.get(name) is None}}
+def inherit_fields(data: JSON, history: History | None) -> JSON:
+    """Return the request with the model and the tools of the response before, unless it has its own."""
+    if history is None or not isinstance(data, dict):
+        return data
+    inherited: JSONObject = {"model": history.turns[-1].model, "tools": history.tools}
+    return {**data, **{name: value for name, value in inherited.items() if data.get(name) is None}}
 
 
-def restore_history(past: History | None, reader: Reader) -> None:
-    """Let everybody say again what they said.
+def replay_history(history: History | None, reader: InputReader) -> None:
+    """Add the turns of the history to the conversation.
 
     Raises:
-        InvalidRequest: Results of calls are owed.
+        InvalidRequest: A tool call in it has no result.
     """
-    for turn in past.turns if past else ():
-        reader.add(msgspec.convert(turn.items, list[InputItem]), PARAM)
-        _answer(turn, reader.turns, reader.thoughts)
+    for turn in history.turns if history else ():
+        reader.add(msgspec.convert(turn.input_items, list[InputItem]), PREVIOUS_RESPONSE_ID)
+        _replay_response(turn, reader)
 
 
-def _answer(turn: PastTurn, turns: ConversationBuilder, thoughts: Thoughts) -> None:
-    turns.begin_answer(PARAM)
-    turns.calls.path = PARAM
-    for block in _finished(turn.answer):
-        turns.answer(_again(block, turn, turns, thoughts))
+def _replay_response(turn: StoredTurn, reader: InputReader) -> None:
+    conversation = reader.conversation
+    conversation.begin_answer(PREVIOUS_RESPONSE_ID)
+    conversation.calls.path = PREVIOUS_RESPONSE_ID
+    for block in _complete_blocks(turn.content):
+        conversation.answer(_replayed(block, turn, reader))
 
 
-def _finished(answer: Sequence[Block]) -> Sequence[Block]:
-    """The answer up to where it was cut, if it was: Claude takes no call that has no arguments, and no last thought."""
-    results = {block.get("tool_use_id") for block in answer}
-    whole = [block for block in answer if _is_whole(block, results)]
-    while whole and whole[-1].get("type") in THINKING_TYPES:
-        whole.pop()
-    return whole
+def _complete_blocks(content: Sequence[Block]) -> Sequence[Block]:
+    """Return the blocks that the API accepts, where a limit may have cut the message.
+
+    The API rejects calls without arguments, blank text, and messages that end in thinking.
+    """
+    result_ids = {block.get("tool_use_id") for block in content}
+    complete = [block for block in content if _is_complete(block, result_ids)]
+    while complete and complete[-1].get("type") in THINKING_TYPES:
+        complete.pop()
+    return complete
 
 
-def _is_whole(block: Block, results: set[JSON]) -> bool:
+def _is_complete(block: Block, result_ids: set[JSON]) -> bool:
     match block.get("type"):
         case "text":
-            return not str(block.get("text") or "").isspace() and bool(block.get("text"))
+            return bool(str(block.get("text") or "").strip())
         case "tool_use":
             return isinstance(block.get("input"), dict)
         case "server_tool_use":
-            return block.get("id") in results
+            return block.get("id") in result_ids
         case _:
             return True
 
 
-def _again(block: Block, turn: PastTurn, turns: ConversationBuilder, thoughts: Thoughts) -> list[Block]:
+def _replayed(block: Block, turn: StoredTurn, reader: InputReader) -> list[Block]:
     if block.get("type") in THINKING_TYPES:
-        return thoughts.taken(Thought(turn.model, turn.before, block), PARAM)
+        thought = Thought(turn.model, turn.conversation_hash, block)
+        return reader.thinking.accept(thought, PREVIOUS_RESPONSE_ID)
     if block.get("type") == "tool_use":
-        id_, input_ = str(block["id"]), block["input"]
-        made = turns.calls.made(id_, str(block["name"]), input_, id_=id_, path=PARAM)  # type: ignore[arg-type]
-        return [{**block, **made}]
+        id_, arguments = str(block["id"]), cast("JSONObject", block["input"])
+        call = reader.conversation.calls.made(id_, str(block["name"]), arguments, id_=id_, path=PREVIOUS_RESPONSE_ID)
+        return [{**block, **call}]
     return [dict(block)]

@@ -1,7 +1,4 @@
-"""The responses dialect, as the gateway uses it.
-
-Requests that are read like one for a response, and answered otherwise: counted, or summed up.
-"""
+"""The dialects of `/v1/responses`, `/v1/responses/input_tokens` and `/v1/responses/compact`."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +12,43 @@ from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
-from dragoman.dialects.responses import request as decode
-from dragoman.dialects.responses import response
-from dragoman.dialects.responses.continuation import History, going_on
-from dragoman.dialects.responses.input import normal
-from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.response import usage_of
-from dragoman.dialects.responses.stored import PREFIX, StoredResponses, resources
+from dragoman.dialects.responses.continuation import History, inherit_fields
+from dragoman.dialects.responses.input import normalize
+from dragoman.dialects.responses.input_items import listed_items
+from dragoman.dialects.responses.request import ResponsesRequest, decode, decode_data
+from dragoman.dialects.responses.response import (
+    RESPONSE_ID_PREFIX,
+    argument_warnings,
+    encode_response,
+    format_mismatch,
+    usage_object,
+)
+from dragoman.dialects.responses.stored import StoredResponses
 from dragoman.dialects.responses.stream import ResponseStream
 from dragoman.dialects.shared import validation
 from dragoman.dialects.shared.answers import answer_id
 from dragoman.dialects.shared.errors import openai_error_response
-from dragoman.dialects.shared.usage import counts_of
+
+_NOT_STORED: JSONObject = {"store": False, "background": None, "stream": None}
+_INSTRUCTION_ROLES = frozenset({"system", "developer"})
+_SUMMARIZE = (
+    "Summarize this conversation so that it can be continued from your summary alone: the messages will not be "
+    "available any more. Include the requests, the decisions and the reasons for them, the work done and its results, "
+    "the names, figures, paths and code that still matter, and the next steps. If the last message has not been "
+    "answered yet, repeat it in full. Write only the summary."
+)
 
 
 class ResponsesDialect:
     """The `Dialect` of `/v1/responses`.
 
     Args:
-        catalog: What gives the models: the list may change while the gateway runs.
-        options: The operator's choices.
+        catalog: Returns the models: the list may change while the gateway runs.
+        options: The operator's settings.
         clock: Seconds since 1970.
+
+    Attributes:
+        stored_format: The format of stored responses.
     """
 
     def __init__(
@@ -49,140 +62,122 @@ class ResponsesDialect:
         self._clock = clock
         self.stored_format = StoredResponses(self._options.cipher)
 
-    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
-        """Understand a request body.
+    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - reads the body only
+        """Decode a request body.
 
         Raises:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return decode.decode(raw, self._catalog(), self._options)
+        return self._decode(raw, None)
 
-    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
-        """Understand a request that goes on from a kept response; the rest as `decode`.
+    def decode_continuation(self, raw: bytes, history: History) -> ResponsesRequest:
+        """Decode a request that continues a stored response.
 
         Args:
-            raw: Its body.
-            past: What was said before.
+            raw: The body.
+            history: The stored conversation.
+
+        Raises:
+            InvalidRequest: With the field's name in `param`.
+            NotFound: The model does not exist.
         """
-        return decode.decode(raw, self._catalog(), self._options, past)
+        return self._decode(raw, history)
+
+    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
+        return decode(raw, self._catalog(), self._options, history)
 
     def response_warnings(
         self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
     ) -> tuple[RequestWarning, ...]:
-        """What a whole answer is to be warned of: tool arguments that do not fit the client's schemas."""
-        return response.response_warnings(request, answers[0])
+        """Return warnings of function arguments that do not fit the client's schemas."""
+        return argument_warnings(request, answers[0])
 
     def invalid_choices(
         self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
     ) -> Mapping[int, GatewayError]:
-        """`schema_mismatch`, where the text is not what `text.format` asks for."""
-        fault = response.fault(request, answers[0])
-        return {0: fault} if fault else {}
+        """Return `schema_mismatch` if the text does not fit `text.format`."""
+        error = format_mismatch(request, answers[0])
+        return {0: error} if error else {}
 
     def encode(
         self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
     ) -> bytes:
-        """Encode the whole answer."""
-        now = int(self._clock())
-        return msgspec.json.encode(response.response(request, identity, answers[0], now))
+        """Encode the plain response."""
+        return encode_response(request, identity, answers[0], int(self._clock()))
 
     def encode_stream(self, request: ResponsesRequest, identity: ResponseIdentity) -> ResponseStream:
-        """Make the encoder of one streamed answer."""
+        """Return the encoder of one streamed response."""
         return ResponseStream(request, identity, self._clock)
 
     def encode_error(self, error: GatewayError) -> ErrorResponse:
-        """Encode an error that ends the request before an answer began."""
+        """Encode an error that ends the request before the response begins."""
         return openai_error_response(error)
 
 
-_NOT_KEPT: JSONObject = {"store": False, "background": None, "stream": None}
-_RULES = frozenset({"system", "developer"})
-_SUM_UP = (
-    "Sum up this conversation, so that it can be gone on with from your summary alone: nobody will be able to look at "
-    "the messages again. Keep what was asked for, what was decided and why, what was done and how it turned out, "
-    "names, figures, paths and code that still matter, and what is to be done next. If the last message has not been "
-    "answered yet, repeat it in full. Write nothing but the summary."
-)
-
-
 class InputTokensDialect(ResponsesDialect):
-    """The codec of `/v1/responses/input_tokens`: the prompt counts, and nothing is answered."""
-
-    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
-        """See `OpenAIResponses.decode`."""
-        return self._read(raw, None)
-
-    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
-        """See `OpenAIResponses.decode_continuation`."""
-        return self._read(raw, past)
+    """The dialect of `/v1/responses/input_tokens`: the prompt is counted, and no response is generated."""
 
     def encode_count(self, tokens: JSON) -> bytes:
-        """The answer."""
+        """Encode the number of input tokens."""
         return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
-    def _read(self, raw: bytes, past: History | None) -> ResponsesRequest:
-        sent = {"input": [], **_object(raw), **_NOT_KEPT}
-        return decode.read(going_on(sent, past), self._catalog(), self._options, past)
+    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
+        data = inherit_fields({"input": [], **_parse_object(raw), **_NOT_STORED}, history)
+        return decode_data(data, self._catalog(), self._options, history)
 
 
 class CompactDialect(ResponsesDialect):
-    """The codec of `/v1/responses/compact`: Claude sums the conversation up; the client carries the summary, sealed.
+    """The dialect of `/v1/responses/compact`: Claude summarizes the conversation; the client gets it encrypted.
 
-    Instructions that stand in the conversation are not summed up but stay as they are.
+    Instructions in the conversation are not summarized. They are returned unchanged.
     """
-
-    def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - all is in the body
-        """See `OpenAIResponses.decode`."""
-        return self._read(raw, None)
-
-    def decode_continuation(self, raw: bytes, past: History) -> ResponsesRequest:
-        """See `OpenAIResponses.decode_continuation`."""
-        return self._read(raw, past)
 
     def encode(
         self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
     ) -> bytes:
-        """The compacted conversation.
+        """Encode the compacted conversation.
 
         Raises:
-            InvalidRequest: Claude wrote no summary.
+            InvalidRequest: Claude wrote no summary, or the gateway has no key to encrypt it.
         """
-        message = answers[0].message
-        blocks = [block for block in message.get("content", []) if block.get("type") == "text"]
-        summary = "".join(str(block.get("text") or "") for block in blocks)
+        blocks = answers[0].message.get("content", [])
+        summary = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
         if not summary.strip() or self._options.cipher is None:
-            raise InvalidRequest("Claude did not sum this conversation up.", code="not_compacted", param="input")
-        digits = answer_id("", identity)
-        stands: JSONObject = {
-            "id": f"cmp_{digits}",
+            detail = "Claude did not summarize this conversation. Send it again, or shorten it yourself."
+            raise InvalidRequest(detail, code="not_compacted", param="input")
+        id_digits = answer_id("", identity)
+        compaction: JSONObject = {
+            "id": f"cmp_{id_digits}",
             "type": "compaction",
             "encrypted_content": self._options.cipher.summary(summary),
         }
         body: JSONObject = {
-            "id": answer_id(PREFIX, identity),
+            "id": answer_id(RESPONSE_ID_PREFIX, identity),
             "object": "response.compaction",
             "created_at": identity.created,
-            "output": [*_rules(request, digits), stands],
-            "usage": usage_of(counts_of([message.get("usage", {})])),
+            "output": [*_instructions(request, id_digits), compaction],
+            "usage": usage_object(answers[0]),
         }
         return msgspec.json.encode(body)
 
-    def _read(self, raw: bytes, past: History | None) -> ResponsesRequest:
-        sent = cast("JSONObject", normal(_object(raw)))
-        given = resources(sent.get("input") or [], "0")
-        last: JSONObject = {"type": "message", "role": "user", "content": _SUM_UP}
-        asked = going_on({**sent, **_NOT_KEPT, "input": [*given, last]}, past)
-        return decode.read({**cast("JSONObject", asked), "tools": None}, self._catalog(), self._options, past)
+    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
+        data = cast("JSONObject", normalize(_parse_object(raw)))
+        items = listed_items(data.get("input") or [], "0")
+        prompt: JSONObject = {"type": "message", "role": "user", "content": _SUMMARIZE}
+        inherited = inherit_fields({**data, **_NOT_STORED, "input": [*items, prompt]}, history)
+        summarizing = {**cast("JSONObject", inherited), "tools": None}
+        return decode_data(summarizing, self._catalog(), self._options, history)
 
 
-def _rules(request: ResponsesRequest, digits: str) -> list[JSONObject]:
-    items = [*(item for turn in request.past for item in turn.items), *resources(request.items, digits)]
-    return [item for item in items if item["type"] == "message" and item["role"] in _RULES]
+def _instructions(request: ResponsesRequest, id_digits: str) -> list[JSONObject]:
+    earlier = [item for turn in request.history for item in turn.input_items]
+    items = [*earlier, *listed_items(request.input_items, id_digits)]
+    return [item for item in items if item["type"] == "message" and item["role"] in _INSTRUCTION_ROLES]
 
 
-def _object(raw: bytes) -> JSONObject:
-    sent = validation.parse(raw)
-    if not isinstance(sent, dict):
+def _parse_object(raw: bytes) -> JSONObject:
+    data = validation.parse(raw)
+    if not isinstance(data, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
-    return sent
+    return data

@@ -1,305 +1,292 @@
-"""Where an output item stands, and the events that tell of it.
+"""Output items: each builds itself from content blocks and sends the events about it, in OpenAI's order."""
 
-A call of a tool that the client runs: of a function, or of a custom tool that takes free text.
-
-What the assistant says: text with the pages it cites, and a refusal if it declines.
-
-What the model thought, to be read, to be sent back, or only to be known of.
-
-A search of the web that Claude made.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
 
 from dragoman.core.messages import JSON, Block, JSONObject, parse_arguments
-from dragoman.dialects.responses import tools
+from dragoman.core.value_object import value_object
 from dragoman.dialects.responses.request import ResponsesRequest
+from dragoman.dialects.responses.tools import custom_tool_text
 from dragoman.dialects.shared.answers import arguments_text, cited_pages
-from dragoman.dialects.shared.tool_calls import arguments_in
 
-Events: TypeAlias = Iterator[JSONObject]
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
+SendEvent: TypeAlias = Callable[[JSONObject], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An item's place.
+@value_object
+class ItemEvents:
+    """Sends the events of one output item.
 
     Attributes:
         id: The item's id.
-        index: Its place in the output.
+        index: The item's index in the output.
+        send: Takes an event, without its `sequence_number`; None for a plain response, which has no events.
     """
 
     id: str
     index: int
+    send: SendEvent | None
 
-    def event(self, kind: str, **fields: JSON) -> JSONObject:
-        """An event about a part of the item."""
-        return {"type": f"response.{kind}", "item_id": self.id, "output_index": self.index, **fields}
+    def item(self, kind: Literal["added", "done"], item: JSONObject) -> None:
+        """Send an event about the whole item."""
+        if self.send is not None:
+            self.send({"type": f"response.output_item.{kind}", "output_index": self.index, "item": item})
 
-    def item_event(self, kind: Literal["added", "done"], item: JSONObject) -> JSONObject:
-        """An event about the whole item."""
-        return {"type": f"response.output_item.{kind}", "output_index": self.index, "item": item}
+    def part(self, kind: str, **fields: JSON) -> None:
+        """Send an event about a part of the item."""
+        if self.send is not None:
+            self.send({"type": f"response.{kind}", "item_id": self.id, "output_index": self.index, **fields})
 
 
-class CallItem:
-    """One call. A function's arguments are told as they come; a custom tool's text once it can be read whole."""
+class OutputItem(Protocol):
+    """One output item.
 
-    def __init__(self, place: Place, block: Block, *, custom: bool) -> None:
-        self._place = place
-        self._block = block
-        self._custom = custom
-        self._pieces: list[str] = []
+    An item is closed only when the next one begins or the message ends: only then is it known whether it was cut.
+    """
 
-    def begin(self) -> Events:
-        """Tell of it."""
-        yield self._place.item_event("added", self._item("", "in_progress"))
+    def begin(self) -> None:
+        """Send the events that announce the item."""
+        ...
 
-    def argue(self, piece: str) -> Events:
-        """Add a piece of its arguments, as JSON."""
-        if piece:
-            self._pieces.append(piece)
-            if not self._custom:
-                yield self._place.event("function_call_arguments.delta", delta=piece)
+    def end_block(self, block: Block) -> None:
+        """Take the complete content block."""
+        ...
 
-    def end(self, status: Status) -> Events:
-        """Tell what it says, and that it is whole."""
-        given = self._given()
-        if self._custom:
-            if given:
-                yield self._place.event("custom_tool_call_input.delta", delta=given)
-            yield self._place.event("custom_tool_call_input.done", input=given)
-        else:
-            if not self._pieces:
-                yield self._place.event("function_call_arguments.delta", delta=given)
-            name = self._block.get("name")
-            yield self._place.event("function_call_arguments.done", name=name, arguments=given)
-        yield self._place.item_event("done", self._item(given, status))
-
-    def made(self, status: Status) -> JSONObject:
-        """The item."""
-        return self._item(self._given(), status)
-
-    def _given(self) -> str:
-        written = "".join(self._pieces)
-        if not self._custom:
-            return arguments_text(self._block, written)
-        return tools.text_of({"input": parse_arguments(written)} if written else self._block)
-
-    def _item(self, given: str, status: Status) -> JSONObject:
-        kind, field = ("custom_tool_call", "input") if self._custom else ("function_call", "arguments")
-        return {
-            "id": self._place.id,
-            "type": kind,
-            "status": status,
-            "call_id": self._block.get("id"),
-            "name": self._block.get("name"),
-            field: given,
-        }
+    def close(self, status: Status) -> JSONObject:
+        """Send the last events, and return the item."""
+        ...
 
 
 class MessageItem:
-    """One message. All its text is one part, however many blocks Claude wrote it in."""
+    """A message. Its text is one part, however many text blocks Claude writes it in."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, events: ItemEvents) -> None:
+        self._events = events
         self._content: list[JSON] = []
         self._pieces: list[str] = []
-        self._annotations: list[JSON] = []
-        self._citations: list[JSON] = []
         self._length = 0
-        self._block_began = 0
+        self._annotations: list[JSON] = []
+        self._block_start = 0
 
-    def begin(self) -> Events:
-        """Tell of it."""
-        yield self._place.item_event("added", self.made("in_progress"))
+    def begin(self) -> None:
+        """Announce the item."""
+        self._events.item("added", self._item("in_progress"))
 
-    def say(self, text: str) -> Events:
-        """Add a piece of text."""
+    def add_text(self, text: str) -> None:
+        """Add a piece of text, which is not empty."""
         if not self._pieces:
-            yield self._part_event("content_part.added", part=self._text_part(""))
+            self._part_event("content_part.added", part=_text_part("", []))
         self._pieces.append(text)
         self._length += len(text)
-        yield self._part_event("output_text.delta", delta=text, logprobs=[])
+        self._events.part("output_text.delta", content_index=len(self._content), delta=text, logprobs=[])
 
-    def cite(self, citation: JSON) -> None:
-        """Remember what the block cites."""
-        self._citations.append(citation)
-
-    def settle(self) -> Events:
-        """Tell what the block cites: where it stands in the text is known now."""
-        began, self._block_began = self._block_began, self._length
-        cited, self._citations = self._citations, []
-        for url, title in cited_pages({"citations": cited}).items() if self._pieces else ():
-            span: JSONObject = {"start_index": began, "end_index": self._length}
+    def end_block(self, block: Block) -> None:
+        """Annotate the text of the block with the pages that it cites."""
+        start, self._block_start = self._block_start, self._length
+        for url, title in cited_pages(block).items() if self._pieces else ():
+            span: JSONObject = {"start_index": start, "end_index": self._length}
             annotation: JSONObject = {"type": "url_citation", **span, "url": url, "title": title}
             index = len(self._annotations)
-            yield self._part_event("output_text.annotation.added", annotation_index=index, annotation=annotation)
+            self._part_event("output_text.annotation.added", annotation_index=index, annotation=annotation)
             self._annotations.append(annotation)
 
-    def refuse(self, why: str) -> Events:
-        """Add a refusal, after what was said."""
-        yield from self._end_text()
-        yield self._part_event("content_part.added", part={"type": "refusal", "refusal": ""})
-        yield self._part_event("refusal.delta", delta=why)
-        yield self._part_event("refusal.done", refusal=why)
-        yield from self._end_part({"type": "refusal", "refusal": why})
+    def refuse(self, explanation: str) -> None:
+        """Add a refusal after the text."""
+        self._end_text()
+        self._part_event("content_part.added", part={"type": "refusal", "refusal": ""})
+        self._part_event("refusal.delta", delta=explanation)
+        self._part_event("refusal.done", refusal=explanation)
+        self._end_part({"type": "refusal", "refusal": explanation})
 
-    def end(self, status: Status) -> Events:
-        """Tell that it is whole."""
-        yield from self._end_text()
-        yield self._place.item_event("done", self.made(status))
+    def close(self, status: Status) -> JSONObject:
+        """Close the text and the item."""
+        self._end_text()
+        item = self._item(status)
+        self._events.item("done", item)
+        return item
 
-    def made(self, status: Status) -> JSONObject:
-        """The item."""
+    def _end_text(self) -> None:
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._part_event("output_text.done", text=text, logprobs=[])
+            self._end_part(_text_part(text, self._annotations))
+            self._pieces = []
+
+    def _end_part(self, part: JSONObject) -> None:
+        self._part_event("content_part.done", part=part)
+        self._content.append(part)
+
+    def _part_event(self, kind: str, **fields: JSON) -> None:
+        self._events.part(kind, content_index=len(self._content), **fields)
+
+    def _item(self, status: Status) -> JSONObject:
         return {
-            "id": self._place.id,
+            "id": self._events.id,
             "type": "message",
             "status": status,
             "role": "assistant",
             "content": [*self._content],
         }
 
-    def _end_text(self) -> Events:
-        if self._pieces:
-            text = "".join(self._pieces)
-            part = self._text_part(text, self._annotations)
-            yield self._part_event("output_text.done", text=text, logprobs=[])
-            yield from self._end_part(part)
-            self._pieces = []
-
-    def _end_part(self, part: JSONObject) -> Events:
-        yield self._part_event("content_part.done", part=part)
-        self._content.append(part)
-
-    def _part_event(self, kind: str, **fields: JSON) -> JSONObject:
-        return self._place.event(kind, content_index=len(self._content), **fields)
-
-    def _text_part(self, text: str, annotations: list[JSON] | None = None) -> JSONObject:
-        return {"type": "output_text", "text": text, "annotations": annotations or [], "logprobs": []}
-
 
 class ReasoningItem:
-    """One thinking block. Claude's summary of it is shown only where the client asked for one, as at OpenAI."""
+    """A thinking block. Claude's summary of it is shown only if the client asked for it."""
 
-    def __init__(self, place: Place, block: Block, request: ResponsesRequest) -> None:
-        self._place = place
-        self._block = dict(block)
-        self._request = request
+    def __init__(self, events: ItemEvents, block: Block, request: ResponsesRequest) -> None:
+        self._events = events
+        self._block = block
+        self._wants_summary = request.wants_summary
+        self._encrypt = request.encrypt_thinking
         self._pieces: list[str] = []
-        self._sealed: str | None = None
 
-    def begin(self) -> Events:
-        """Tell of it."""
-        yield self._place.item_event("added", {"id": self._place.id, "type": "reasoning", "summary": []})
-        yield from self.think(str(self._block.get("thinking") or ""))
+    def begin(self) -> None:
+        """Announce the item."""
+        self._events.item("added", {"id": self._events.id, "type": "reasoning", "summary": []})
 
-    def think(self, piece: str) -> Events:
-        """Add a piece of thinking."""
-        if not piece:
+    def add_thinking(self, text: str) -> None:
+        """Add a piece of thinking, which is not empty."""
+        if not self._wants_summary:
             return
-        if not self._pieces and self._request.summary:
-            yield self._event("reasoning_summary_part.added", part={"type": "summary_text", "text": ""})
-        self._pieces.append(piece)
-        if self._request.summary:
-            yield self._event("reasoning_summary_text.delta", delta=piece)
+        if not self._pieces:
+            self._summary_event("reasoning_summary_part.added", part=_summary_part(""))
+        self._pieces.append(text)
+        self._summary_event("reasoning_summary_text.delta", delta=text)
 
-    def sign(self, piece: str) -> None:
-        """Add a piece of Claude's signature."""
-        self._block["signature"] = f"{self._block.get('signature') or ''}{piece}"
+    def end_block(self, block: Block) -> None:
+        """Take the complete block, with its signature."""
+        self._block = block
 
-    def end(self, status: Status) -> Events:
-        """Tell that it is whole."""
-        if self._request.summary and self._pieces:
+    def close(self, status: Status) -> JSONObject:  # noqa: ARG002 - reasoning has no status
+        """Close the summary and the item."""
+        item: JSONObject = {"id": self._events.id, "type": "reasoning", "summary": []}
+        if self._pieces:
             text = "".join(self._pieces)
-            yield self._event("reasoning_summary_text.done", text=text)
-            yield self._event("reasoning_summary_part.done", part={"type": "summary_text", "text": text})
-        yield self._place.item_event("done", self.made(status))
-
-    def made(self, status: Status) -> JSONObject:  # noqa: ARG002 - thinking has none
-        """The item."""
-        text = "".join(self._pieces)
-        shown = self._request.summary and text
-        item: JSONObject = {
-            "id": self._place.id,
-            "type": "reasoning",
-            "summary": [{"type": "summary_text", "text": text}] if shown else [],
-        }
-        if sealed := self._closed(text):
-            item["encrypted_content"] = sealed
+            part = _summary_part(text)
+            self._summary_event("reasoning_summary_text.done", text=text)
+            self._summary_event("reasoning_summary_part.done", part=part)
+            item["summary"] = [part]
+        if self._encrypt and (encrypted := self._encrypt(self._block)):
+            item["encrypted_content"] = encrypted
+        self._events.item("done", item)
         return item
 
-    def _closed(self, text: str) -> str | None:
-        """The block, sealed once: no two seals of it are the same."""
-        if self._sealed is None and self._request.seal:
-            self._sealed = self._request.seal(self._whole(text))
-        return self._sealed
+    def _summary_event(self, kind: str, **fields: JSON) -> None:
+        self._events.part(kind, summary_index=0, **fields)
 
-    def _whole(self, text: str) -> Block:
-        return {**self._block, "thinking": text} if self._block.get("type") == "thinking" else self._block
 
-    def _event(self, kind: str, **fields: str | JSONObject) -> JSONObject:
-        return self._place.event(kind, summary_index=0, **fields)
+class CallItem:
+    """A call of a function, or of a custom tool.
+
+    The arguments of a function are sent as they come. The text of a custom tool is sent at the end: it can be decoded
+    only from the complete JSON.
+    """
+
+    def __init__(self, events: ItemEvents, block: Block, *, custom: bool) -> None:
+        self._events = events
+        self._block = block
+        self._custom = custom
+        self._pieces: list[str] = []
+
+    def begin(self) -> None:
+        """Announce the item."""
+        self._events.item("added", self._item("", "in_progress"))
+
+    def add_arguments(self, text: str) -> None:
+        """Add a piece of the arguments' JSON text."""
+        if text:
+            self._pieces.append(text)
+            if not self._custom:
+                self._events.part("function_call_arguments.delta", delta=text)
+
+    def end_block(self, block: Block) -> None:
+        """Do nothing: a limit may have cut the block, which is known only when the message ends."""
+
+    def close(self, status: Status) -> JSONObject:
+        """Close the arguments and the item."""
+        arguments = self._custom_text() if self._custom else arguments_text(self._block, "".join(self._pieces))
+        if self._custom:
+            if arguments:
+                self._events.part("custom_tool_call_input.delta", delta=arguments)
+            self._events.part("custom_tool_call_input.done", input=arguments)
+        else:
+            if not self._pieces:
+                self._events.part("function_call_arguments.delta", delta=arguments)
+            self._events.part("function_call_arguments.done", name=self._block.get("name"), arguments=arguments)
+        item = self._item(arguments, status)
+        self._events.item("done", item)
+        return item
+
+    def _custom_text(self) -> str:
+        written = "".join(self._pieces)
+        return custom_tool_text({"input": parse_arguments(written)} if written else self._block)
+
+    def _item(self, arguments: str, status: Status) -> JSONObject:
+        item_type, field = ("custom_tool_call", "input") if self._custom else ("function_call", "arguments")
+        return {
+            "id": self._events.id,
+            "type": item_type,
+            "status": status,
+            "call_id": self._block.get("id"),
+            "name": self._block.get("name"),
+            field: arguments,
+        }
 
 
 class SearchItem:
-    """One search. It is told of once its query is known, and is done when it has found something or failed."""
+    """A web search. It is announced once its query is complete; without results it has failed."""
 
-    def __init__(self, place: Place, block: Block, *, sources: bool) -> None:
-        self._place = place
+    def __init__(self, events: ItemEvents, block: Block, *, wants_sources: bool) -> None:
+        self._events = events
         self._block = block
-        self._wants_sources = sources
-        self._pieces: list[str] = []
-        self._told = False
+        self._wants_sources = wants_sources
+        self._announced = False
         self._urls: list[JSON] = []
         self._status = "failed"
 
-    def begin(self) -> Events:
-        """Nothing yet."""
-        return iter(())
+    def begin(self) -> None:
+        """Do nothing: the query is not known yet."""
 
-    def argue(self, piece: str) -> Events:
-        """Add a piece of the query, as JSON."""
-        self._pieces.append(piece)
-        return iter(())
+    def end_block(self, block: Block) -> None:
+        """Take the complete query and announce the search."""
+        self._block = block
+        self._announce()
 
-    def settle(self) -> Events:
-        """Tell of it."""
-        if not self._told:
-            self._told = True
-            yield self._place.item_event("added", self._item("in_progress"))
-            yield self._place.event("web_search_call.in_progress")
-            yield self._place.event("web_search_call.searching")
-
-    def found(self, result: Block) -> Events:
-        """Tell what came of it."""
-        yield from self.settle()
-        pages = result.get("content")
+    def add_results(self, block: Block) -> None:
+        """Take the search results."""
+        self._announce()
+        pages = block.get("content")
         if isinstance(pages, list):
             self._status = "completed"
             self._urls = [page.get("url") for page in pages if isinstance(page, dict)]
-            yield self._place.event("web_search_call.completed")
+            self._events.part("web_search_call.completed")
 
-    def end(self, status: Status) -> Events:
-        """Tell that it is over."""
-        yield from self.settle()
-        yield self._place.item_event("done", self.made(status))
+    def close(self, status: Status) -> JSONObject:  # noqa: ARG002 - a search without results has failed
+        """Close the item."""
+        self._announce()
+        item = self._item(self._status)
+        self._events.item("done", item)
+        return item
 
-    def made(self, status: Status) -> JSONObject:  # noqa: ARG002 - a search that found nothing has failed
-        """The item."""
-        return self._item(self._status)
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._events.item("added", self._item("in_progress"))
+            self._events.part("web_search_call.in_progress")
+            self._events.part("web_search_call.searching")
 
     def _item(self, status: str) -> JSONObject:
-        query = self._query()
+        arguments = self._block.get("input")
+        query = arguments.get("query") if isinstance(arguments, dict) else None
+        query = query if isinstance(query, str) else ""
         action: JSONObject = {"type": "search", "query": query, "queries": [query]}
         if self._wants_sources:
             action["sources"] = [{"type": "url", "url": url} for url in self._urls if isinstance(url, str)]
-        return {"id": self._place.id, "type": "web_search_call", "status": status, "action": action}
+        return {"id": self._events.id, "type": "web_search_call", "status": status, "action": action}
 
-    def _query(self) -> str:
-        written = "".join(self._pieces)
-        given = arguments_in(written) if written else self._block.get("input")
-        query = given.get("query") if isinstance(given, dict) else None
-        return query if isinstance(query, str) else ""
+
+def _text_part(text: str, annotations: list[JSON]) -> JSONObject:
+    return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
+
+
+def _summary_part(text: str) -> JSONObject:
+    return {"type": "summary_text", "text": text}

@@ -1,108 +1,126 @@
-"""What the model says, as output items and the events that tell of them, in OpenAI's order.
+"""The output of a response: content blocks become output items, one after the other.
 
-One state machine makes plain and streamed answers: the plain one throws the events away. Events are made without their
-`sequence_number`, which belongs to the stream.
+Plain and streamed responses use the same code. A plain response sends no events.
 """
 
-from typing import Literal, cast
-
-from dragoman.core.messages import JSON, Block, JSONObject
-from dragoman.dialects.responses.items import CallItem, Events, MessageItem, Place, ReasoningItem, SearchItem, Status
+from dragoman.core.conversation import THINKING_TYPES
+from dragoman.core.messages import JSON, Block
+from dragoman.dialects.responses.items import (
+    CallItem,
+    ItemEvents,
+    MessageItem,
+    OutputItem,
+    ReasoningItem,
+    SearchItem,
+    SendEvent,
+    Status,
+)
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.shared.tools import WEB_SEARCH
-
-Item = MessageItem | CallItem | ReasoningItem | SearchItem
 
 
 class Output:
     """The output of one response, as it grows.
 
-    An item is closed only when the next one begins or the answer ends: whether it was cut is not known before.
-
     Args:
-        request: What was asked for.
-        digits: What the ids of items are made from.
+        request: The request.
+        id_digits: The digits that the ids of items are made from.
+        send: Takes each event, without its `sequence_number`; None for a plain response.
 
     Attributes:
-        items: The items that are closed.
+        items: The closed items.
     """
 
-    def __init__(self, request: ResponsesRequest, digits: str) -> None:
+    def __init__(self, request: ResponsesRequest, id_digits: str, send: SendEvent | None = None) -> None:
         self._request = request
-        self._digits = digits
+        self._id_digits = id_digits
+        self._send = send
         self.items: list[JSON] = []
-        self._open: Item | None = None
-        self._block: Literal["text", "item", "none"] = "none"
+        self._open: OutputItem | None = None
+        self._block_type: JSON = None  # of the open block; None if its content is skipped
 
-    def start(self, block: Block) -> Events:
-        """A content block begins."""
-        kind = block.get("type")
-        self._block = "item"
-        if kind == "text":
-            self._block = "text"
+    def add_block(self, block: Block, arguments: str | None) -> None:
+        """Add a complete content block.
+
+        Args:
+            block: The block.
+            arguments: For a tool call, its arguments as the model wrote them (JSON text).
+        """
+        self.start_block(block)
+        if text := block.get("text"):
+            self.add_text(str(text))
+        if thinking := block.get("thinking"):
+            self.add_thinking(str(thinking))
+        if arguments:
+            self.add_arguments(arguments)
+        self.end_block(block)
+
+    def start_block(self, block: Block) -> None:
+        """Begin a content block. Blocks of an unknown type are skipped."""
+        block_type = self._block_type = block.get("type")
+        if block_type == "text":
+            # The message begins with its first piece of text: Claude also writes empty text blocks.
             if not isinstance(self._open, MessageItem):
-                yield from self.close()
-            yield from self._say(str(block.get("text") or ""))
-        elif kind == "web_search_tool_result" and isinstance(self._open, SearchItem):
-            yield from self._open.found(block)
-        elif kind in ("thinking", "redacted_thinking"):
-            yield from self._begin(ReasoningItem(self._next("rs"), block, self._request))
-        elif kind == "tool_use":
-            custom = block.get("name") in self._request.custom
-            yield from self._begin(CallItem(self._next("ctc" if custom else "fc"), block, custom=custom))
-        elif kind == "server_tool_use" and block.get("name") == WEB_SEARCH:
-            yield from self._begin(SearchItem(self._next("ws"), block, sources=self._request.sources))
+                self.close_item()
+        elif block_type in THINKING_TYPES:
+            self._begin(ReasoningItem(self._events("rs"), block, self._request))
+        elif block_type == "tool_use":
+            custom = block.get("name") in self._request.custom_tools
+            self._begin(CallItem(self._events("ctc" if custom else "fc"), block, custom=custom))
+        elif block_type == "server_tool_use" and block.get("name") == WEB_SEARCH:
+            self._begin(SearchItem(self._events("ws"), block, wants_sources=self._request.wants_sources))
+        elif block_type == "web_search_tool_result" and isinstance(self._open, SearchItem):
+            self._open.add_results(block)
+            self._block_type = None
         else:
-            self._block = "none"  # of a kind that has no place in a response
+            self._block_type = None
 
-    def delta(self, delta: JSONObject) -> Events:
-        """The block goes on."""
-        kind, item = delta["type"], self._open
-        if self._block == "text" and kind == "text_delta":
-            yield from self._say(cast("str", delta["text"]))
-        elif self._block == "none":
-            return
-        elif kind == "input_json_delta" and isinstance(item, CallItem | SearchItem):
-            yield from item.argue(cast("str", delta["partial_json"]))
-        elif kind == "thinking_delta" and isinstance(item, ReasoningItem):
-            yield from item.think(cast("str", delta["thinking"]))
-        elif kind == "signature_delta" and isinstance(item, ReasoningItem):
-            item.sign(cast("str", delta["signature"]))
-        elif kind == "citations_delta" and isinstance(item, MessageItem):
-            item.cite(delta["citation"])
+    def add_text(self, text: str) -> None:
+        """Add a piece of the text of the open block."""
+        if text and self._block_type == "text":
+            item = self._open
+            (item if isinstance(item, MessageItem) else self._begin_message()).add_text(text)
 
-    def stop(self) -> Events:
-        """The block is whole."""
+    def add_thinking(self, text: str) -> None:
+        """Add a piece of the thinking of the open block."""
+        if text and self._block_type == "thinking" and isinstance(self._open, ReasoningItem):
+            self._open.add_thinking(text)
+
+    def add_arguments(self, text: str) -> None:
+        """Add a piece of the arguments (JSON text) of the open block."""
+        if self._block_type == "tool_use" and isinstance(self._open, CallItem):
+            self._open.add_arguments(text)
+
+    def end_block(self, block: Block) -> None:
+        """End the open block.
+
+        Args:
+            block: The complete block.
+        """
+        if self._block_type is not None and self._open is not None:
+            self._open.end_block(block)
+
+    def refuse(self, explanation: str) -> None:
+        """Add Claude's refusal to the message."""
         item = self._open
-        if self._block != "none" and isinstance(item, MessageItem | SearchItem):
-            yield from item.settle()
+        (item if isinstance(item, MessageItem) else self._begin_message()).refuse(explanation)
 
-    def refuse(self, why: str) -> Events:
-        """Claude declines to go on."""
-        if not isinstance(self._open, MessageItem):
-            yield from self._begin(MessageItem(self._next("msg")))
-        yield from cast("MessageItem", self._open).refuse(why)
-
-    def close(self, status: Status = "completed") -> Events:
-        """End the item that is open, if one is."""
+    def close_item(self, status: Status = "completed") -> None:
+        """Close the open item, if there is one."""
         item, self._open = self._open, None
         if item is not None:
-            yield from item.end(status)
-            self.items.append(item.made(status))
+            self.items.append(item.close(status))
 
-    def _say(self, text: str) -> Events:
-        """Nothing is told of a message before it has a text."""
-        if not text:
-            return
-        if not isinstance(self._open, MessageItem):
-            yield from self._begin(MessageItem(self._next("msg")))
-        yield from cast("MessageItem", self._open).say(text)
+    def _begin_message(self) -> MessageItem:
+        item = MessageItem(self._events("msg"))
+        self._begin(item)
+        return item
 
-    def _begin(self, item: Item) -> Events:
-        yield from self.close()
+    def _begin(self, item: OutputItem) -> None:
+        self.close_item()
         self._open = item
-        yield from item.begin()
+        item.begin()
 
-    def _next(self, prefix: str) -> Place:
+    def _events(self, id_prefix: str) -> ItemEvents:
         index = len(self.items) + (self._open is not None)
-        return Place(f"{prefix}_{self._digits}{index:04x}", index)
+        return ItemEvents(f"{id_prefix}_{self._id_digits}{index:04x}", index, self._send)

@@ -1,114 +1,110 @@
-"""One turn of a kept conversation.
+"""Reasoning that clients send back: thinking blocks are accepted only where the API accepts them.
 
-Thinking that comes back: it is sent on only where Claude would take it.
-
-Some models bind what they thought to the conversation that they thought it in: a block is valid only if everything
-before it is the same to the byte. So each comes with the name of that conversation; where one does not fit, all
-thinking is left out, with a notice, since what comes behind was thought after it.
+Some models bind their thinking to its conversation: a block is valid only if everything before it is unchanged, to the
+byte. Each block therefore comes with the hash of the conversation before it. If one block does not match, all thinking
+is removed from the request, with a warning: later content depends on it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from dragoman.core.catalog import Model
 from dragoman.core.conversation import THINKING_TYPES, ConversationHash, hashed_fields
 from dragoman.core.media import Placed, url_of
-from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
+from dragoman.core.messages import Block, Message, MessagesRequest
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.sealing import Thought
 
 
-@dataclass(frozen=True, slots=True)
-class PastTurn:
-    """One earlier request and its answer.
-
-    Attributes:
-        items: What the client said.
-        answer: What Claude said, block by block: nothing of it is lost on the way through items.
-        model: Who answered.
-        before: The exact name of the conversation that it was answered in.
-    """
-
-    items: Sequence[JSONObject]
-    answer: Sequence[Block]
-    model: str
-    before: str
-
-
-class Thoughts:
-    """The thinking of one request.
+class ReturnedThinking:
+    """The thinking blocks that one request sends back.
 
     Args:
-        model: Who is asked.
-        warnings: Where to say what was left out.
+        model: The model that answers the request.
+        warnings: Receives a warning for each block that is left out.
     """
 
     def __init__(self, model: Model, warnings: list[RequestWarning]) -> None:
         self._model = model
-        self._notices = warnings
-        self._before: dict[int, str] = {}
+        self._warnings = warnings
+        self._accepted: list[Thought] = []
 
-    def taken(self, thought: Thought, param: str) -> list[Block]:
-        """The block of a thought, unless it is another model's.
+    def accept(self, thought: Thought, param: str) -> list[Block]:
+        """Return the thinking block, or no block if another model wrote it.
 
         Args:
-            thought: What came back.
-            param: Where it stands.
+            thought: The block, its model, and the hash of the conversation before it.
+            param: The field that it came in.
         """
         if thought.model != self._model.id:
-            detail = f"{thought.model} thought this, which is nothing to {self._model.name}."
-            self._notices.append(RequestWarning("left_out", param, detail))
+            detail = f"This reasoning is by {thought.model}; {self._model.name} cannot use it."
+            self._warnings.append(RequestWarning("left_out", param, detail))
             return []
-        block = dict(thought.block)
-        self._before[id(block)] = thought.before
-        return [block]
+        self._accepted.append(thought)
+        return [dict(thought.block)]
 
-    def settle(self, body: MessagesRequest, param: str) -> None:
-        """Leave all thinking out where a thought does not fit what is before it.
+    def remove_if_invalid(self, body: MessagesRequest, param: str) -> None:
+        """Remove all thinking from the body if one block does not belong where it is.
 
         Args:
-            body: The request; it is changed.
+            body: The request; changed in place.
             param: The field that holds the conversation.
         """
-        if not self._before or not self._model.bound_thinking or self._fit(body):
+        if not self._model.bound_thinking or not any(map(_has_thinking, body["messages"])) or self._is_valid(body):
             return
-        bare = [_without_thinking(message) for message in body["messages"]]
-        body["messages"] = [message for message in bare if message["content"]]
-        detail = "The conversation was changed since the model thought in it; all its thinking was left out."
-        self._notices.append(RequestWarning("left_out", param, detail))
+        messages = [_without_thinking(message) for message in body["messages"]]
+        body["messages"] = [message for message in messages if message["content"]]
+        detail = "The conversation has changed since the model wrote its reasoning; all reasoning was left out."
+        self._warnings.append(RequestWarning("left_out", param, detail))
 
-    def _fit(self, body: MessagesRequest) -> bool:
-        so_far = ConversationHash(hashed_fields(body), exact=True)
+    def _is_valid(self, body: MessagesRequest) -> bool:
+        """Whether each thinking block in the body is the next accepted one, in the conversation that it belongs to.
+
+        Blocks are compared by value: a copy is the same block, and a block that was never accepted is invalid.
+        """
+        accepted = iter(self._accepted)
+        conversation = ConversationHash(hashed_fields(body), exact=True)
         for message in body["messages"]:
-            name = so_far.name
-            if any(self._before.get(id(block), name) != name for block in message["content"]):
-                return False
-            so_far.add(message)
+            if _has_thinking(message):
+                before = conversation.name
+                for block in message["content"]:
+                    if block.get("type") not in THINKING_TYPES:
+                        continue
+                    thought = next(accepted, None)
+                    if thought is None or thought.block != block or thought.before != before:
+                        return False
+            conversation.add(message)
         return True
 
 
-def name_of(body: MessagesRequest, model: Model, media: Sequence[Placed]) -> Callable[[], str]:
-    """What gives the exact name of a conversation as it was sent, for thoughts that come behind it.
+def conversation_hash(body: MessagesRequest, model: Model, media: Sequence[Placed]) -> Callable[[], str]:
+    """Return a function that hashes the conversation as the client sent it, to bind the response's thinking to it.
+
+    The hash is computed on the first call, because most responses do not need it. It is computed at once if the request
+    has media by URL: fetching replaces the URLs in the body.
 
     Args:
         body: The request.
-        model: Who is asked; where he binds thoughts to nothing, there is no name.
-        media: The images and documents in it: those that come by URL may be fetched before the name is wanted.
+        model: The model that answers it. The hash is empty if the model does not bind its thinking.
+        media: The images and documents in the request.
     """
 
     @cache
-    def name() -> str:
+    def compute() -> str:
         if not model.bound_thinking:
             return ""
-        whole = ConversationHash(hashed_fields(body), exact=True)
+        conversation = ConversationHash(hashed_fields(body), exact=True)
         for message in body["messages"]:
-            whole.add(message)
-        return whole.name
+            conversation.add(message)
+        return conversation.name
 
     if any(url_of(placed.block) for placed in media):
-        name()
-    return name
+        compute()
+    return compute
+
+
+def _has_thinking(message: Message) -> bool:
+    return any(block.get("type") in THINKING_TYPES for block in message["content"])
 
 
 def _without_thinking(message: Message) -> Message:

@@ -1,99 +1,101 @@
-"""The response object around the output.
+"""The response object, in each of its states, and the encoding of a plain response."""
 
-Whole answers as a response.
-"""
+from typing import Literal
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+import msgspec
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited, UpstreamFailed
-from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ResponseIdentity
-from dragoman.dialects.responses.items import Events, Status
+from dragoman.dialects.responses.items import Status
 from dragoman.dialects.responses.output import Output
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.shared.answers import answer_id, refusal_of
 from dragoman.dialects.shared.structured_output import check_arguments, text_fault
-from dragoman.dialects.shared.usage import Counts, counts_of
+from dragoman.dialects.shared.usage import counts_of
 
-_CUT = {
+RESPONSE_ID_PREFIX = "resp_"
+
+_INCOMPLETE_REASONS = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
     "refusal": "content_filter",
 }
-"""Why an answer is incomplete, by the API's `stop_reason`."""
+"""Why a response is incomplete, by the API's `stop_reason`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Ending:
-    """How an answer ended.
+    """How a response ended.
 
     Attributes:
-        reason: Why it is incomplete; none where it is whole.
+        incomplete_reason: Why it is incomplete; None if it is complete.
     """
 
-    reason: str | None = None
+    incomplete_reason: str | None = None
 
     @classmethod
     def of(cls, stop_reason: object) -> "Ending":
-        """The ending by the API's word."""
-        return cls(_CUT.get(str(stop_reason)))
+        """Return the ending for a `stop_reason` of the API."""
+        return cls(_INCOMPLETE_REASONS.get(str(stop_reason)))
 
     @property
     def status(self) -> Status:
         """The status of the response."""
-        return "incomplete" if self.reason else "completed"
+        return "incomplete" if self.incomplete_reason else "completed"
 
     @property
-    def last_item(self) -> Status:
-        """The status of the last item: what was refused is cut as well, but said to its end."""
-        return "incomplete" if self.reason == "max_output_tokens" else "completed"
+    def last_item_status(self) -> Status:
+        """The status of the last item. A refused response is incomplete, but its last item is complete."""
+        return "incomplete" if self.incomplete_reason == "max_output_tokens" else "completed"
 
 
-class Envelope:
-    """Makes the response object, at each state of one answer."""
+class ResponseObject:
+    """Builds the response object, in each state of one response."""
 
     def __init__(self, request: ResponsesRequest, identity: ResponseIdentity) -> None:
-        self._fixed: JSONObject = {
-            "id": answer_id("resp_", identity),
+        self._fields: JSONObject = {
+            "id": answer_id(RESPONSE_ID_PREFIX, identity),
             "object": "response",
             "created_at": identity.created,
             "model": request.resolved.model.id,
-            **request.echo,
+            **request.settings,
         }
 
-    def begun(self, status: str = "in_progress") -> JSONObject:
-        """While the answer is being made, or waits for it."""
-        return self._made(status, [])
+    def pending(self, status: Literal["queued", "in_progress"] = "in_progress") -> JSONObject:
+        """Return the response before it has an output."""
+        return self._build(status, [])
 
-    def ended(self, ending: Ending, output: list[JSON], counts: Counts, now: int) -> JSONObject:
-        """Once it is made.
+    def ended(self, message: AccumulatedMessage, output: list[JSON], now: int) -> JSONObject:
+        """Return the response after its last item.
 
         Args:
-            ending: How it ended.
-            output: The items.
-            counts: Its tokens.
+            message: Claude's message, for its stop reason and its usage.
+            output: The output items.
             now: Seconds since 1970.
         """
-        details: JSONObject | None = {"reason": ending.reason} if ending.reason else None
-        done = None if ending.reason else now
-        made = self._made(ending.status, output)
-        return {**made, "completed_at": done, "incomplete_details": details, "usage": usage_of(counts)}
+        ending = Ending.of(message.message.get("stop_reason"))
+        reason = ending.incomplete_reason
+        response = self._build(ending.status, output)
+        response["completed_at"] = None if reason else now
+        response["incomplete_details"] = {"reason": reason} if reason else None
+        response["usage"] = usage_object(message)
+        return response
 
     def failed(self, output: list[JSON], error: GatewayError) -> JSONObject:
-        """When it broke off."""
-        return {**self._made("failed", output), "error": failure(error)}
+        """Return the response after an error."""
+        return {**self._build("failed", output), "error": error_object(error)}
 
     def cancelled(self, output: list[JSON]) -> JSONObject:
-        """When nobody wanted it any more."""
-        return self._made("cancelled", output)
+        """Return the response after it was cancelled."""
+        return self._build("cancelled", output)
 
-    def _made(self, status: str, output: list[JSON]) -> JSONObject:
+    def _build(self, status: str, output: list[JSON]) -> JSONObject:
         return {
-            **self._fixed,
+            **self._fields,
             "status": status,
             "output": output,
             "completed_at": None,
@@ -103,17 +105,18 @@ class Envelope:
         }
 
 
-def failure(error: GatewayError) -> JSONObject:
-    """An error inside of a response, which has codes of its own: the nearest of them."""
+def error_object(error: GatewayError) -> JSONObject:
+    """Return an error as a response contains it. Responses have error codes of their own; the nearest is used."""
     if isinstance(error, RateLimited | QuotaExceeded):
-        nearest = "rate_limit_exceeded"
+        code = "rate_limit_exceeded"
     else:
-        nearest = "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
-    return {"code": nearest, "message": error.message}
+        code = "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
+    return {"code": code, "message": error.message}
 
 
-def usage_of(counts: Counts) -> JSONObject:
-    """Token counts, as responses say them."""
+def usage_object(message: AccumulatedMessage) -> JSONObject:
+    """Return the `usage` of a response."""
+    counts = counts_of([message.message.get("usage", {})])
     return {
         "input_tokens": counts.input,
         "input_tokens_details": {"cached_tokens": counts.read, "cache_write_tokens": counts.written},
@@ -123,57 +126,49 @@ def usage_of(counts: Counts) -> JSONObject:
     }
 
 
-def response(request: ResponsesRequest, identity: ResponseIdentity, answer: AccumulatedMessage, now: int) -> JSONObject:
-    """The response object of a plain answer."""
-    ending = Ending.of(answer.message.get("stop_reason"))
+def encode_response(
+    request: ResponsesRequest, identity: ResponseIdentity, message: AccumulatedMessage, now: int
+) -> bytes:
+    """Encode a plain response.
+
+    Args:
+        request: The request.
+        identity: The response's id and time.
+        message: Claude's message.
+        now: Seconds since 1970.
+    """
     output = Output(request, answer_id("", identity))
-    for index, block in enumerate(answer.message.get("content", [])):
-        _run(_replayed(output, block, answer.arguments.get(index)))
-    if why := refusal_of(answer.message):
-        _run(output.refuse(why))
-    _run(output.close(ending.last_item))
-    counts = counts_of([answer.message.get("usage", {})])
-    return Envelope(request, identity).ended(ending, output.items, counts, now)
+    for index, block in enumerate(message.message.get("content", [])):
+        output.add_block(block, message.arguments.get(index))
+    end_output(output, message)
+    return msgspec.json.encode(ResponseObject(request, identity).ended(message, output.items, now))
 
 
-def response_warnings(request: ResponsesRequest, answer: AccumulatedMessage) -> tuple[RequestWarning, ...]:
-    """Tool arguments that do not fit the client's own schemas. The client gets them all the same."""
-    calls = [block for block in answer.message.get("content", []) if block.get("type") == "tool_use"]
+def end_output(output: Output, message: AccumulatedMessage) -> None:
+    """Add Claude's refusal, if there is one, and close the last item."""
+    if explanation := refusal_of(message.message):
+        output.refuse(explanation)
+    output.close_item(Ending.of(message.message.get("stop_reason")).last_item_status)
+
+
+def argument_warnings(request: ResponsesRequest, message: AccumulatedMessage) -> tuple[RequestWarning, ...]:
+    """Warn of function arguments that do not fit the client's schema. The client gets them unchanged."""
+    calls = [block for block in message.message.get("content", []) if block.get("type") == "tool_use"]
     found = (
         check_arguments(str(block.get("name")), block.get("input"), request.tool_schemas, "output")
         for block in calls
-        if block.get("name") not in request.custom
+        if block.get("name") not in request.custom_tools
     )
     return tuple(warning for warning in found if warning)
 
 
-def fault(request: ResponsesRequest, answer: AccumulatedMessage) -> UpstreamFailed | None:
-    """What does not fit `text.format`. Calls are not held to it: the text comes in a later turn."""
-    blocks = answer.message.get("content", [])
+def format_mismatch(request: ResponsesRequest, message: AccumulatedMessage) -> UpstreamFailed | None:
+    """Return an error if the text does not fit `text.format`.
+
+    A message with tool calls is not checked: the formatted text comes in a later response.
+    """
+    blocks = message.message.get("content", [])
     if request.answer_format is None or any(block.get("type") == "tool_use" for block in blocks):
         return None
     text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-    return text_fault(text, answer.message.get("stop_reason"), request.answer_format)
-
-
-def _replayed(output: Output, block: Block, written: str | None) -> Events:
-    """What a stream would have told of a block."""
-    bare = {key: value for key, value in block.items() if key not in ("text", "citations")}
-    yield from output.start({**bare, "input": {}} if written else bare)
-    yield from chain.from_iterable(map(output.delta, _deltas(block, written)))
-    yield from output.stop()
-
-
-def _deltas(block: Block, written: str | None) -> Iterator[JSONObject]:
-    if isinstance(text := block.get("text"), str):
-        yield {"type": "text_delta", "text": text}
-    citations = block.get("citations")
-    for citation in citations if isinstance(citations, list) else ():
-        yield {"type": "citations_delta", "citation": citation}
-    if written:
-        yield {"type": "input_json_delta", "partial_json": written}
-
-
-def _run(events: Events) -> None:
-    for _ in events:
-        pass
+    return text_fault(text, message.message.get("stop_reason"), request.answer_format)

@@ -1,10 +1,6 @@
-"""The input items of a responses request, as clients send them, answers sent back included.
+"""The body of `POST /v1/responses`: input items, tools, text format and settings.
 
-Source: https://platform.openai.com/docs/api-reference/responses/create
-
-Tools, tool choice and text format of a responses request.
-
-The body of `POST /v1/responses`. Null stands for "not given" wherever OpenAI takes it so.
+A null value means the same as a missing field.
 
 Source: https://platform.openai.com/docs/api-reference/responses/create
 """
@@ -24,7 +20,7 @@ class InputText(Struct, tag_field="type", tag="input_text"):
 
 
 class InputImage(Struct, tag_field="type", tag="input_image"):
-    """An image. `file_id` is not supported: there is no file store."""
+    """An image. `file_id` is not supported: the gateway stores no files."""
 
     image_url: Annotated[str, Meta(description="A data URL (PNG, JPEG, GIF, WebP) or an https URL.")] | None = None
     file_id: str | None = None
@@ -33,7 +29,7 @@ class InputImage(Struct, tag_field="type", tag="input_image"):
 
 
 class InputFile(Struct, tag_field="type", tag="input_file"):
-    """A document. `file_id` is not supported: there is no file store."""
+    """A document. `file_id` is not supported: the gateway stores no files."""
 
     file_data: Annotated[str, Meta(description="PDF or plain text, as data URL or base64.")] | None = None
     file_url: str | None = None
@@ -44,7 +40,7 @@ class InputFile(Struct, tag_field="type", tag="input_file"):
 
 
 class InputAudio(Struct, tag_field="type", tag="input_audio"):
-    """Audio: refused by name."""
+    """Audio. Not supported; the error names the field."""
 
     input_audio: JSON = None
 
@@ -58,7 +54,7 @@ class OutputText(Struct, tag_field="type", tag="output_text"):
 
 
 class Refusal(Struct, tag_field="type", tag="refusal"):
-    """What the assistant said when it declined."""
+    """The assistant's explanation of a refusal."""
 
     refusal: str
 
@@ -68,7 +64,7 @@ ResultPart = InputText | InputImage | InputFile
 
 
 class Message(Struct, tag_field="type", tag="message"):
-    """What somebody said. `type` may be left out."""
+    """A message. `type` may be left out."""
 
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Part]
@@ -78,7 +74,7 @@ class Message(Struct, tag_field="type", tag="message"):
 
 
 class FunctionCall(Struct, tag_field="type", tag="function_call"):
-    """A function that the assistant called."""
+    """A function call by the assistant."""
 
     call_id: str
     name: str
@@ -88,7 +84,7 @@ class FunctionCall(Struct, tag_field="type", tag="function_call"):
 
 
 class FunctionCallOutput(Struct, tag_field="type", tag="function_call_output"):
-    """What it gave."""
+    """The result of a function call."""
 
     call_id: str
     output: str | list[ResultPart]
@@ -97,7 +93,7 @@ class FunctionCallOutput(Struct, tag_field="type", tag="function_call_output"):
 
 
 class CustomToolCall(Struct, tag_field="type", tag="custom_tool_call"):
-    """A tool of free text that the assistant called."""
+    """A call of a custom tool, with free text, by the assistant."""
 
     call_id: str
     name: str
@@ -107,7 +103,7 @@ class CustomToolCall(Struct, tag_field="type", tag="custom_tool_call"):
 
 
 class CustomToolCallOutput(Struct, tag_field="type", tag="custom_tool_call_output"):
-    """What it gave."""
+    """The result of a custom tool call."""
 
     call_id: str
     output: str | list[ResultPart]
@@ -116,7 +112,7 @@ class CustomToolCallOutput(Struct, tag_field="type", tag="custom_tool_call_outpu
 
 
 class Reasoning(Struct, tag_field="type", tag="reasoning"):
-    """What the assistant thought. Only `encrypted_content` is anything to Claude."""
+    """The assistant's reasoning. Claude can use only `encrypted_content`."""
 
     summary: JSON = None
     content: JSON = None
@@ -126,7 +122,7 @@ class Reasoning(Struct, tag_field="type", tag="reasoning"):
 
 
 class WebSearchCall(Struct, tag_field="type", tag="web_search_call"):
-    """A search that was made: left out, since what it found is not in it."""
+    """A web search by the assistant. Ignored with a warning: the item does not contain the search results."""
 
     id: str | None = None
     status: str | None = None
@@ -134,14 +130,14 @@ class WebSearchCall(Struct, tag_field="type", tag="web_search_call"):
 
 
 class Compaction(Struct, tag_field="type", tag="compaction"):
-    """What stands for a conversation that `POST /v1/responses/compact` has summed up."""
+    """The encrypted summary of a conversation, from `POST /v1/responses/compact`."""
 
     encrypted_content: str
     id: str | None = None
 
 
 class ItemReference(Struct, tag_field="type", tag="item_reference"):
-    """An item by its id: refused by name."""
+    """A reference to an item by its id. Not supported; the error names the field."""
 
     id: str
 
@@ -157,8 +153,8 @@ InputItem = (
     | Compaction
     | ItemReference
 )
-ITEM_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in InputItem.__args__)
-"""The `type` of every item that is understood."""
+ITEM_TYPES = frozenset(str(item.__struct_config__.tag) for item in InputItem.__args__)
+"""The supported values of an input item's `type`."""
 
 
 class FunctionTool(Struct, tag_field="type", tag="function"):
@@ -171,7 +167,7 @@ class FunctionTool(Struct, tag_field="type", tag="function"):
 
 
 class CustomFormat(Struct):
-    """What a custom tool's text must be: anything, or what a grammar allows."""
+    """The format of a custom tool's input: any text, or text that fits a grammar."""
 
     type: str = "text"
     syntax: str | None = None
@@ -179,15 +175,15 @@ class CustomFormat(Struct):
 
 
 class CustomTool(Struct, tag_field="type", tag="custom"):
-    """A tool that takes free text. Claude is told its grammar in words."""
+    """A tool that takes free text. Its grammar is sent to Claude as a description."""
 
     name: str
     description: str | None = None
     format: CustomFormat | None = None
 
 
-class Place(Struct):
-    """Roughly where the user is."""
+class UserLocation(Struct):
+    """The user's approximate location."""
 
     type: str = "approximate"
     country: str | None = None
@@ -196,34 +192,37 @@ class Place(Struct):
     timezone: str | None = None
 
 
-class Filters(Struct):
-    """Where to search."""
+class SearchFilters(Struct):
+    """Limits on the sites that a web search covers."""
 
     allowed_domains: list[str] | None = None
 
 
 class WebSearchTool(Struct, tag_field="type", tag="web_search"):
-    """Search of the web, by Claude's own tool."""
+    """Web search. Claude's own server tool runs it."""
 
-    filters: Filters | None = None
-    user_location: Place | None = None
+    filters: SearchFilters | None = None
+    user_location: UserLocation | None = None
     search_context_size: str | None = None
 
 
 class OtherTool(Struct, tag_field="type", tag="other"):
-    """A tool of a kind that is not to be had: left out, with a warning."""
+    """A tool of an unsupported type. Ignored with a warning."""
 
     kind: str | None = None
 
 
 Tool = FunctionTool | CustomTool | WebSearchTool | OtherTool
-WEB_SEARCHES = frozenset({"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"})
-"""The names that OpenAI has given its search."""
-TOOL_TYPES = frozenset({"function", "custom", *WEB_SEARCHES})
+WEB_SEARCH_TYPES = frozenset(
+    {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
+)
+"""All values of `type` that OpenAI uses for its web search tool."""
+TOOL_TYPES = frozenset({"function", "custom", *WEB_SEARCH_TYPES})
+"""The supported values of a tool's `type`."""
 
 
 class NamedChoice(Struct):
-    """One tool, by its kind and, where it has one, its name."""
+    """A tool choice as an object: one tool, by type and name, or a list of allowed tools."""
 
     type: str
     name: str | None = None
@@ -252,14 +251,14 @@ class JSONSchemaFormat(Struct, tag_field="type", tag="json_schema"):
 
 
 class TextOptions(Struct):
-    """What the text should be like."""
+    """The format and the verbosity of the text."""
 
     format: TextFormat | JSONObjectFormat | JSONSchemaFormat | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
 class ReasoningOptions(Struct):
-    """How to think."""
+    """How much the model reasons, and whether the response shows a summary of it."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
@@ -267,22 +266,25 @@ class ReasoningOptions(Struct):
 
 
 class ResponseStreamOptions(Struct):
-    """How to stream."""
+    """Options of a streamed response."""
 
     include_obfuscation: bool | None = None
 
 
-Tokens = Annotated[int, Meta(ge=1)]
+INCLUDE_ENCRYPTED_REASONING = "reasoning.encrypted_content"
+INCLUDE_SEARCH_SOURCES = "web_search_call.action.sources"
+
+PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class CreateResponse(Struct):
     """A responses request."""
 
-    input: Annotated[str | list[InputItem], Meta(description="A text, or items.")]
+    input: Annotated[str | list[InputItem], Meta(description="A text, or a list of items.")]
     model: Annotated[str, Meta(description="An id or alias; `GET /v1/models` lists them.")] | None = None
     instructions: Annotated[str, Meta(description="The system prompt.")] | None = None
 
-    max_output_tokens: Tokens | None = None
+    max_output_tokens: PositiveInt | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     stream: bool | None = None
@@ -292,7 +294,7 @@ class CreateResponse(Struct):
     tools: list[Tool] | None = None
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: Tokens | None = None
+    max_tool_calls: PositiveInt | None = None
 
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
@@ -316,6 +318,6 @@ class CreateResponse(Struct):
     prompt_cache_options: JSONObject | None = None
 
     claude: (
-        Annotated[JSONObject, Meta(description="Of the gateway: asks for an agent, and says where and how it works.")]
+        Annotated[JSONObject, Meta(description="A field of this gateway: runs the request as an agent, with options.")]
         | None
     ) = None

@@ -1,9 +1,9 @@
-"""Input items as they are kept and shown: each with an id, and in the one form that OpenAI lists them in.
+"""Stored responses: the document that is stored, and what is read from it.
 
-Responses as they are kept: with what was asked, and with the very blocks that Claude answered in.
+A document holds the response as it was sent, the request's input items, and Claude's own content blocks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
@@ -15,226 +15,177 @@ from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import ResponseIdentity
-from dragoman.dialects.responses.continuation import PARAM, History
-from dragoman.dialects.responses.reasoning import PastTurn
-from dragoman.dialects.responses.request import ENCRYPTED, ResponsesRequest
-from dragoman.dialects.responses.response import Envelope, failure
+from dragoman.dialects.responses.continuation import PREVIOUS_RESPONSE_ID, History, StoredTurn
+from dragoman.dialects.responses.input_items import listed_items
+from dragoman.dialects.responses.request import ResponsesRequest
+from dragoman.dialects.responses.response import RESPONSE_ID_PREFIX, ResponseObject, error_object
+from dragoman.dialects.responses.schema import INCLUDE_ENCRYPTED_REASONING
 from dragoman.dialects.shared import json_types, sse
 from dragoman.dialects.shared.answers import answer_id
 from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 
-_PREFIXES = {
-    "message": "msg",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "reasoning": "rs",
-    "web_search_call": "ws",
-    "compaction": "cmp",
-}
-_WITHOUT_STATUS = frozenset({"reasoning", "compaction"})
 
-
-def resources(given: JSON, digits: str) -> list[JSONObject]:
-    """The items of an input.
-
-    Args:
-        given: The input: a text, or items that each have their `type`.
-        digits: What ids are made from, for items that have none.
-    """
-    if isinstance(given, str):
-        given = [{"type": "message", "role": "user", "content": given}]
-    items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
-    return [_resource(item, f"{digits}{place:04x}") for place, item in enumerate(items)]
-
-
-def _resource(item: JSONObject, digits: str) -> JSONObject:
-    kind = str(item["type"])
-    made: JSONObject = {key: value for key, value in item.items() if value is not None}
-    made["id"] = item.get("id") or f"{_PREFIXES.get(kind, kind)}_i{digits}"
-    if kind not in _WITHOUT_STATUS:
-        made["status"] = item.get("status") or "completed"
-    if kind == "message":
-        made["content"] = _parts(item.get("content"), assistant=item.get("role") == "assistant")
-    elif kind == "reasoning":
-        made["summary"] = item.get("summary") or []
-    elif isinstance(output := item.get("output"), list):
-        made["output"] = _parts(output, assistant=False)
-    return made
-
-
-def _parts(content: JSON, *, assistant: bool) -> list[JSON]:
-    if isinstance(content, str):
-        content = [{"type": "input_text", "text": content}]
-    return [_part(part, assistant=assistant) for part in _objects(content)]
-
-
-def _part(part: JSONObject, *, assistant: bool) -> JSONObject:
-    made: JSONObject = {key: value for key, value in part.items() if value is not None}
-    if assistant and "text" in part:
-        return {**made, "type": "output_text", "annotations": part.get("annotations") or [], "logprobs": []}
-    if part.get("type") == "input_image":
-        made["detail"] = part.get("detail") or "auto"
-    return made
-
-
-def _objects(content: JSON) -> Iterable[JSONObject]:
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-
-
-PREFIX = "resp_"
-_UNFINISHED = frozenset({"queued", "in_progress"})
-
-
-class _Kept(Struct):
-    """What is kept.
+class _Document(Struct, rename={"input_items": "items", "conversation_hash": "before", "content": "answer"}):
+    """A stored response.
 
     Attributes:
         response: The response object, as it was sent.
-        items: What the client said.
-        tools: Its tools, as it sent them.
-        model: Who answered.
-        before: The exact name of the conversation that was answered.
-        answer: What Claude said.
+        input_items: The request's input items.
+        tools: The request's tools, as the client sent them.
+        model: The id of the model that answered.
+        conversation_hash: The exact hash of the conversation before the message; empty without thinking.
+        content: The content blocks of Claude's message.
     """
 
     response: Raw
-    items: list[json_types.JSONObject]
+    input_items: list[json_types.JSONObject]
     tools: json_types.JSON = None
     model: str = ""
-    before: str = ""
-    answer: list[json_types.JSONObject] = []
+    conversation_hash: str = ""
+    content: list[json_types.JSONObject] = []
 
 
 class StoredResponses:
-    """The `Documents` of this dialect.
+    """The stored format of responses.
 
     Args:
-        cipher: Closes thinking for those who ask for it later.
+        cipher: Encrypts thinking for clients that ask for it later; None if the gateway has no key.
     """
 
     kind = "response"
 
     def __init__(self, cipher: ReasoningCipher | None) -> None:
-        self._vault = cipher
+        self._cipher = cipher
 
     def response_id(self, identity: ResponseIdentity) -> str:
-        """The response's id."""
-        return answer_id(PREFIX, identity)
+        """Return the response's id."""
+        return answer_id(RESPONSE_ID_PREFIX, identity)
 
     def queued(self, request: ResponsesRequest, identity: ResponseIdentity) -> bytes:
-        """A response that is queued."""
-        return _document(request, identity, _encoded(Envelope(request, identity).begun("queued")), [])
+        """Return the document of a queued response."""
+        return _encode_document(
+            request, identity, msgspec.json.encode(ResponseObject(request, identity).pending("queued")), []
+        )
 
     def in_progress(self, document: bytes) -> bytes:
-        """The same, in progress."""
-        return _with(document, status="in_progress")
+        """Return the document of the response in progress."""
+        return _with_fields(document, status="in_progress")
 
     def completed(
         self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage], body: bytes
     ) -> bytes:
-        """A response that is made."""
-        return _document(request, identity, body, answers[0].message.get("content", []))
-
-    def failed(self, document: bytes, error: GatewayError) -> bytes:
-        """A response that broke off."""
-        return _with(document, status="failed", error=failure(error))
-
-    def cancelled(self, document: bytes) -> bytes:
-        """A response that nobody wanted any more."""
-        return _with(document, status="cancelled")
-
-    def view(self, document: bytes, include: Sequence[str] = ()) -> bytes:
-        """The response object; with thinking to be sent back where that is asked for."""
-        kept = _read(document)
-        if ENCRYPTED not in include or self._vault is None:
-            return bytes(kept.response)
-        response = _response(kept)
-        return _encoded({**response, "output": [*self._output(kept, response, include)]})
-
-    def final_event(self, document: bytes, number: int) -> bytes:
-        """What ends the stream of a response that broke off with nobody left to tell.
+        """Return the document of a response that has ended.
 
         Args:
-            document: The response, failed.
-            number: The number of the event.
+            request: The request.
+            identity: The response's id and time.
+            answers: Claude's message, in a list of one.
+            body: The response, as it was sent.
         """
-        event = {"type": "response.failed", "sequence_number": number, "response": _read(document).response}
+        return _encode_document(request, identity, body, answers[0].message.get("content", []))
+
+    def failed(self, document: bytes, error: GatewayError) -> bytes:
+        """Return the document of a response that failed."""
+        return _with_fields(document, status="failed", error=error_object(error))
+
+    def cancelled(self, document: bytes) -> bytes:
+        """Return the document of a response that was cancelled."""
+        return _with_fields(document, status="cancelled")
+
+    def view(self, document: bytes, include: Sequence[str] = ()) -> bytes:
+        """Return the response object.
+
+        Args:
+            document: The document.
+            include: Values of OpenAI's `include`; encrypted reasoning is added if it is asked for.
+        """
+        stored = _decode_document(document)
+        if INCLUDE_ENCRYPTED_REASONING not in include or self._cipher is None:
+            return bytes(stored.response)
+        return msgspec.json.encode({**_response(stored), "output": list(self._output(stored, include))})
+
+    def final_event(self, document: bytes, number: int) -> bytes:
+        """Return the event that ends the stream of a response that failed without an encoder.
+
+        Args:
+            document: The document of the failed response.
+            number: The event's sequence number.
+        """
+        response = _decode_document(document).response
+        event = {"type": "response.failed", "sequence_number": number, "response": response}
         return sse.event(msgspec.json.encode(event), "response.failed")
 
     def is_background(self, document: bytes) -> bool:
-        """Whether its client did not wait for it."""
-        return bool(_response(_read(document))["background"])
+        """Whether the response was requested with `background`."""
+        return bool(_response(_decode_document(document))["background"])
 
     def history(self, documents: Sequence[bytes]) -> History:
-        """An earlier conversation.
+        """Return the conversation of stored responses.
 
         Args:
-            documents: Its responses, the oldest first.
+            documents: The documents, oldest first; at least one.
 
         Raises:
-            InvalidRequest: The last is still being made.
+            InvalidRequest: The last response has not ended.
         """
-        kept = [_read(document) for document in documents]
-        status = _response(kept[-1])["status"]
-        if status in _UNFINISHED:
+        stored = [_decode_document(document) for document in documents]
+        status = _response(stored[-1])["status"]
+        if status in ("queued", "in_progress"):
             raise InvalidRequest(
-                f"That response is still {status}; ask for it until it is completed, then go on from it.",
+                f"The response is still {status}. Retrieve it until its status is `completed`, then continue it.",
                 code="response_in_progress",
-                param=PARAM,
+                param=PREVIOUS_RESPONSE_ID,
             )
-        return History([PastTurn(one.items, one.answer, one.model, one.before) for one in kept], kept[-1].tools)
+        turns = [StoredTurn(one.input_items, one.content, one.model, one.conversation_hash) for one in stored]
+        return History(turns, stored[-1].tools)
 
     def input_items(self, documents: Sequence[bytes], include: Sequence[str]) -> list[JSONObject]:
-        """All that the model was given for the last response, item by item, the oldest first.
+        """Return the whole input of the last response, oldest item first: the conversation before it, and its input.
 
         Args:
-            documents: The responses of its conversation, the oldest first.
-            include: What the client wants to see beside the rest.
+            documents: The documents of its conversation, oldest first.
+            include: Values of OpenAI's `include`.
         """
-        kept = [_read(document) for document in documents]
-        earlier = (chain(one.items, self._output(one, _response(one), include)) for one in kept[:-1])
-        return [*chain.from_iterable(earlier), *kept[-1].items]
+        stored = [_decode_document(document) for document in documents]
+        earlier = (chain(one.input_items, self._output(one, include)) for one in stored[:-1])
+        return [*chain.from_iterable(earlier), *stored[-1].input_items]
 
-    def _output(self, kept: _Kept, response: JSONObject, include: Sequence[str]) -> Iterator[JSONObject]:
-        thoughts = iter([block for block in kept.answer if block.get("type") in THINKING_TYPES])
-        for item in cast("list[JSONObject]", response["output"]):
-            block = next(thoughts, None) if item["type"] == "reasoning" else None
-            if block and self._vault and ENCRYPTED in include:
-                closed = self._vault.thought(Thought(kept.model, kept.before, block))
-                yield {**item, **({"encrypted_content": closed} if closed else {})}
+    def _output(self, stored: _Document, include: Sequence[str]) -> Iterator[JSONObject]:
+        thinking = iter([block for block in stored.content if block.get("type") in THINKING_TYPES])
+        for item in cast("list[JSONObject]", _response(stored)["output"]):
+            block = next(thinking, None) if item["type"] == "reasoning" else None
+            if block and self._cipher and INCLUDE_ENCRYPTED_REASONING in include:
+                encrypted = self._cipher.thought(Thought(stored.model, stored.conversation_hash, block))
+                yield {**item, "encrypted_content": encrypted} if encrypted else item
             else:
                 yield item
 
 
-def _document(request: ResponsesRequest, identity: ResponseIdentity, response: bytes, answer: Sequence[Block]) -> bytes:
-    thinks = any(block.get("type") in THINKING_TYPES for block in answer)
+def _encode_document(
+    request: ResponsesRequest, identity: ResponseIdentity, response: bytes, content: Sequence[Block]
+) -> bytes:
+    has_thinking = any(block.get("type") in THINKING_TYPES for block in content)
     return msgspec.json.encode(
-        _Kept(
+        _Document(
             response=Raw(response),
-            items=resources(request.items, answer_id("", identity)),
+            input_items=listed_items(request.input_items, answer_id("", identity)),
             tools=request.tools,
             model=request.resolved.model.id,
-            before=request.before() if thinks else "",
-            answer=[*answer],
+            conversation_hash=request.conversation_hash() if has_thinking else "",
+            content=[*content],
         )
     )
 
 
-def _with(document: bytes, **changed: JSON) -> bytes:
-    kept = _read(document)
-    kept.response = Raw(_encoded({**_response(kept), **changed}))
-    return msgspec.json.encode(kept)
+def _with_fields(document: bytes, **fields: JSON) -> bytes:
+    stored = _decode_document(document)
+    stored.response = Raw(msgspec.json.encode({**_response(stored), **fields}))
+    return msgspec.json.encode(stored)
 
 
-def _read(document: bytes) -> _Kept:
-    return msgspec.json.decode(document, type=_Kept)
+def _decode_document(document: bytes) -> _Document:
+    return msgspec.json.decode(document, type=_Document)
 
 
-def _response(kept: _Kept) -> JSONObject:
-    return cast("JSONObject", msgspec.json.decode(kept.response))
-
-
-def _encoded(value: Mapping[str, JSON]) -> bytes:
-    return msgspec.json.encode(value)
+def _response(stored: _Document) -> Mapping[str, JSON]:
+    return cast("JSONObject", msgspec.json.decode(stored.response))

@@ -1,7 +1,6 @@
-"""A streamed response as events, in OpenAI's order."""
+"""The encoder of a streamed response."""
 
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -10,14 +9,12 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import BackgroundStreamEncoder, ResponseIdentity
-from dragoman.dialects.responses.items import Events
 from dragoman.dialects.responses.output import Output
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.response import Ending, Envelope, fault
+from dragoman.dialects.responses.response import ResponseObject, end_output, format_mismatch
 from dragoman.dialects.shared import sse
-from dragoman.dialects.shared.answers import answer_id, refusal_of
+from dragoman.dialects.shared.answers import answer_id
 from dragoman.dialects.shared.errors import openai_error
-from dragoman.dialects.shared.usage import counts_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,7 +24,7 @@ class ResponseStream(BackgroundStreamEncoder):
 
     Args:
         request: The request.
-        identity: What ids are made from.
+        identity: The response's id and time.
         clock: Seconds since 1970.
     """
 
@@ -37,101 +34,105 @@ class ResponseStream(BackgroundStreamEncoder):
         super().__init__()
         self._request = request
         self._clock = clock
-        self._envelope = Envelope(request, identity)
-        self._output = Output(request, answer_id("", identity))
-        self._ending = Ending()
-        self._number = 0
-        self._queued = False
+        self._response = ResponseObject(request, identity)
+        self._output = Output(request, answer_id("", identity), self._write)
+        self._message: AccumulatedMessage | None = None
+        self._frames: list[bytes] = []
+        self._sequence_number = 0
 
     def queue(self) -> bytes:
-        """Encode that the response waits in the queue."""
-        self._queued = True
-        kinds = ("response.created", "response.queued")
-        return self._framed({"type": kind, "response": self._envelope.begun("queued")} for kind in kinds)
+        """Send that the response is queued."""
+        self._write_state("response.created", self._response.pending("queued"))
+        self._write_state("response.queued", self._response.pending("queued"))
+        return self._flush()
 
-    def on_message_start(self, choice: int, message: JSONObject) -> bytes:  # noqa: ARG002 - only its start counts
-        """Encode that the response is in progress."""
-        return self._framed(self._begin())
+    def on_message_start(self, choice: int, message: JSONObject) -> bytes:  # noqa: ARG002 - there is one choice
+        """Send that the response is in progress."""
+        self._write_start()
+        return self._flush()
 
     def on_block_start(self, choice: int, block: Block) -> bytes:  # noqa: ARG002 - there is one choice
-        """Begin an item."""
-        pieces: JSONObject = {key: "" for key in ("text", "thinking", "signature") if key in block}
-        return self._framed(self._output.start({**block, **pieces}))
+        """Begin the output item of the block."""
+        self._output.start_block(block)
+        return self._flush()
 
     def on_text(self, choice: int, text: str) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode a piece of text."""
-        return self._framed(self._output.delta({"type": "text_delta", "text": text}))
+        """Send a piece of text."""
+        self._output.add_text(text)
+        return self._flush()
 
     def on_thinking(self, choice: int, text: str) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode a piece of a reasoning summary."""
-        return self._framed(self._output.delta({"type": "thinking_delta", "thinking": text}))
+        """Send a piece of the reasoning summary."""
+        self._output.add_thinking(text)
+        return self._flush()
 
     def on_arguments(self, choice: int, json_text: str) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode a piece of a call's arguments."""
-        return self._framed(self._output.delta({"type": "input_json_delta", "partial_json": json_text}))
+        """Send a piece of a call's arguments."""
+        self._output.add_arguments(json_text)
+        return self._flush()
 
     def on_block_stop(self, choice: int, block: Block) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode what is known only at the end of a block."""
-        deltas: list[JSONObject] = []
-        if signature := block.get("signature"):
-            deltas.append({"type": "signature_delta", "signature": signature})
-        citations = cast("list[JSON]", block.get("citations") or [])
-        deltas += [{"type": "citations_delta", "citation": citation} for citation in citations]
-        return self._framed(chain(*map(self._output.delta, deltas), self._output.stop()))
+        """Send what is known only of the complete block."""
+        self._output.end_block(block)
+        return self._flush()
 
     def on_message_end(self, choice: int, accumulated: AccumulatedMessage) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode a refusal, and close the last item.
+        """Close the last item.
 
         Raises:
-            UpstreamFailed: The text does not match `text.format`.
+            UpstreamFailed: The text does not fit `text.format`.
         """
-        if error := fault(self._request, accumulated):
+        if error := format_mismatch(self._request, accumulated):
             raise error
-        self._ending = Ending.of(accumulated.message.get("stop_reason"))
-        refusal = refusal_of(accumulated.message)
-        return self._framed(
-            chain(self._output.refuse(refusal) if refusal else (), self._output.close(self._ending.last_item))
-        )
+        self._message = accumulated
+        end_output(self._output, accumulated)
+        return self._flush()
 
     def on_message_stop(self, choice: int) -> bytes:  # noqa: ARG002 - there is one choice
-        """Encode the whole response."""
-        counts = counts_of(self._usage)
-        response = self._envelope.ended(self._ending, self._output.items, counts, int(self._clock()))
+        """Send the complete response. No end mark follows, as at OpenAI."""
+        if self._message is None:
+            return b""
+        response = self._response.ended(self._message, self._output.items, int(self._clock()))
         self.response_body = _encode(response)
-        kind = f"response.{self._ending.status}"
-        event = {"type": kind, "response": msgspec.Raw(self.response_body), "sequence_number": self._number}
-        self._number += 1
-        return sse.event(_encode(event), kind)
+        encoded = cast("JSON", msgspec.Raw(self.response_body))
+        self._write({"type": f"response.{response['status']}", "response": encoded})
+        return self._flush()
 
     def close_open_parts(self) -> bytes:
-        """Close the open item; a response that had not begun begins first."""
-        begin = () if self._number else self._begin()
-        return self._framed(chain(begin, self._output.close("incomplete")))
+        """Close the open item as incomplete. A stream without events begins first."""
+        if not self._sequence_number:
+            self._write_start()
+        self._output.close_item("incomplete")
+        return self._flush()
 
     def on_error(self, error: GatewayError) -> bytes:
-        """Encode that the response failed, and the error as OpenAI's clients raise on it."""
-        return self._framed(self._failed(error))
+        """Send the failed response and the error."""
+        self._write_state("response.failed", self._response.failed(self._output.items, error))
+        body = openai_error(error)
+        # OpenAI has these fields at the top level. Its own clients read them from `error`, as does Open Responses.
+        top_level = {key: body[key] for key in ("code", "message", "param")}
+        self._write({"type": "error", **top_level, "error": body})
+        return self._flush()
 
     def on_cancel(self) -> bytes:
-        """Encode the cancelled response. OpenAI has no event for this; clients read the status."""
-        return self._framed([{"type": "response.incomplete", "response": self._envelope.cancelled(self._output.items)}])
+        """Send the cancelled response. OpenAI has no event for it; clients read the response's status."""
+        self._write_state("response.incomplete", self._response.cancelled(self._output.items))
+        return self._flush()
 
-    def _begin(self) -> Events:
-        created = () if self._queued else ("response.created",)
-        for kind in (*created, "response.in_progress"):
-            yield {"type": kind, "response": self._envelope.begun()}
+    def _write_start(self) -> None:
+        if not self._sequence_number:  # a queued response has been created
+            self._write_state("response.created", self._response.pending())
+        self._write_state("response.in_progress", self._response.pending())
 
-    def _failed(self, error: GatewayError) -> Events:
-        response = self._envelope.failed(self._output.items, error)
-        yield {"type": "response.failed", "response": response}
-        said = openai_error(error)
-        # OpenAI says it at the top; its own clients raise on `error`, and Open Responses wants it there.
-        top = {key: said[key] for key in ("code", "message", "param")}
-        yield {"type": "error", **top, "error": said}
+    def _write_state(self, event_type: str, response: JSONObject) -> None:
+        self._write({"type": event_type, "response": response})
 
-    def _framed(self, events: Iterable[JSONObject]) -> bytes:
-        return b"".join(map(self._frame, events))
+    def _write(self, event: JSONObject) -> None:
+        """Add an event to those that the next `_flush` returns."""
+        event["sequence_number"] = self._sequence_number
+        self._sequence_number += 1
+        self._frames.append(sse.event(_encode(event), str(event["type"])))
 
-    def _frame(self, event: JSONObject) -> bytes:
-        number, self._number = self._number, self._number + 1
-        return sse.event(_encode({**event, "sequence_number": number}), str(event["type"]))
+    def _flush(self) -> bytes:
+        frames, self._frames = self._frames, []
+        return b"".join(frames)

@@ -1,18 +1,18 @@
-"""Custom tools: they take free text, which Claude gives as the one argument of a function.
+"""The tools of a request: functions, custom tools and web search.
 
-The tools of a request: functions, custom tools as functions of one text, and web search.
+A custom tool takes free text. Claude gets it as a function with the text as its only argument.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable
+from typing import assert_never, cast
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.responses.schema import (
-    WEB_SEARCHES,
+    WEB_SEARCH_TYPES,
     CreateResponse,
     CustomTool,
     FunctionTool,
@@ -31,118 +31,109 @@ from dragoman.dialects.shared.tools import (
     web_search,
 )
 
-_ARGUMENT = "input"
-_CUT = re.compile(rf'\s*\{{\s*"{_ARGUMENT}"\s*:\s*"(?P<rest>.*)', re.DOTALL)
-_LONGEST_ESCAPE = 12
-"""Two halves of a character outside the basic plane, `\\ud83e\\udd8a`: what a cut may leave a piece of."""
+_TEXT_ARGUMENT = "input"
+_CUT_ARGUMENTS = re.compile(rf'\s*\{{\s*"{_TEXT_ARGUMENT}"\s*:\s*"(?P<text>.*)', re.DOTALL)
+_MAX_ESCAPE_LENGTH = len(r"\ud83e\udd8a")  # a surrogate pair; a cut can fall inside it
 
 
-def parameters(tool: CustomTool) -> JSONObject:
-    """The schema of the function that stands for a custom tool."""
-    text: JSONObject = {"type": "string", "description": "The tool's whole input, as plain text."}
-    if grammar := _grammar(tool):
-        text["description"] = f"The tool's whole input, as plain text that fits this grammar:\n\n{grammar}"
-    return {
-        "type": "object",
-        "properties": {_ARGUMENT: text},
-        "required": [_ARGUMENT],
-        "additionalProperties": False,
-    }
+def build_toolbox(request: CreateResponse, warnings: list[RequestWarning]) -> Toolbox:
+    """Convert the tools of a request.
+
+    Raises:
+        InvalidRequest: A tool or the tool choice is invalid; `param` names it.
+        UnsupportedFeature: The tool choice names a tool of an unsupported type.
+    """
+    functions: list[Function] = []
+    searches: list[tuple[str, WebSearchTool]] = []
+    unsupported: list[RequestWarning] = []
+    for index, tool in enumerate(request.tools or ()):
+        path = f"tools[{index}]"
+        match tool:
+            case FunctionTool():
+                functions.append(Function(path, tool.name, tool.parameters, tool.description, tool.strict))
+            case CustomTool():
+                functions.append(Function(path, tool.name, _custom_parameters(tool), tool.description))
+            case WebSearchTool():
+                searches.append((path, tool))
+            case OtherTool():
+                detail = f"Tools of type `{tool.kind}` are not supported; the model does not get this tool."
+                unsupported.append(RequestWarning("ignored", f"{path}.type", detail))
+            case _:
+                assert_never(tool)
+    by_name = tools_by_name(functions, warnings)
+    for path, search in searches:
+        if WEB_SEARCH in by_name:
+            detail = f"Only one tool may be named `{WEB_SEARCH}`. Rename the function, or remove one of the tools."
+            raise InvalidRequest(detail, param=path)
+        by_name[WEB_SEARCH] = _web_search(search, request.max_tool_calls, path, warnings)
+    warnings += unsupported
+    choice = _tool_choice(request.tool_choice)
+    schemas = {function.name: function.parameters or {} for function in functions}
+    return Toolbox(offer_tools(by_name, choice), choice, schemas, request.parallel_tool_calls)
 
 
-def _grammar(tool: CustomTool) -> str | None:
-    if tool.format is None or not tool.format.definition:
-        return None
-    return f"({tool.format.syntax or 'grammar'})\n{tool.format.definition}"
+def custom_tool_names(tools: Iterable[Tool] | None) -> frozenset[str]:
+    """Return the names of the tools that take free text."""
+    return frozenset(tool.name for tool in tools or () if isinstance(tool, CustomTool))
 
 
-def as_input(text: str) -> JSONObject:
-    """The arguments of a call that was made before."""
-    return {_ARGUMENT: text}
+def custom_tool_arguments(text: str) -> JSONObject:
+    """Return the arguments of the function that stands for a custom tool."""
+    return {_TEXT_ARGUMENT: text}
 
 
-def text_of(block: Block) -> str:
-    """What a call gives its tool: also where the answer was cut, or where Claude did not keep to the schema."""
-    given = block.get("input")
-    if isinstance(given, dict):
-        text = given.get(_ARGUMENT)
+def custom_tool_text(block: Block) -> str:
+    """Return the text of a custom tool call.
+
+    The call may be cut, or its arguments may not fit the schema: then the result is as much text as can be read.
+    """
+    arguments = block.get("input")
+    if isinstance(arguments, dict):
+        text = arguments.get(_TEXT_ARGUMENT)
         if isinstance(text, str):
             return text
-        return json.dumps(given, ensure_ascii=False) if given else ""
-    cut = _CUT.match(str(given or ""))
-    return _readable(cut["rest"]) if cut else ""
+        return json.dumps(arguments, ensure_ascii=False) if arguments else ""
+    cut = _CUT_ARGUMENTS.match(str(arguments or ""))
+    return _decode_cut_string(cut["text"]) if cut else ""
 
 
-def _readable(rest: str) -> str:
-    """As much of a cut JSON string as can be read."""
-    for shorter in range(min(_LONGEST_ESCAPE, len(rest)) + 1):
+def _decode_cut_string(text: str) -> str:
+    """Decode as much of a cut JSON string as can be read."""
+    for removed in range(min(_MAX_ESCAPE_LENGTH, len(text)) + 1):
         try:
-            return str(json.loads(f'"{rest[: len(rest) - shorter]}"', strict=False)).encode().decode()
+            return str(json.loads(f'"{text[: len(text) - removed]}"', strict=False)).encode().decode()
         except ValueError:
             continue
     return ""
 
 
-def toolbox(request: CreateResponse, warnings: list[RequestWarning]) -> Toolbox:
-    """Read the tools of a request.
-
-    Raises:
-        InvalidRequest: A tool, or the choice of one, is not possible; `param` names it.
-    """
-    functions = list(_functions(request.tools or ()))
-    by_name = tools_by_name(functions, warnings)
-    by_name.update(_searches(request, by_name, warnings))
-    warnings += _left_out(request.tools or ())
-    wanted = _choice(request.tool_choice)
-    schemas = {function.name: function.parameters or {} for function in functions}
-    return Toolbox(offer_tools(by_name, wanted), wanted, schemas, request.parallel_tool_calls)
-
-
-def custom_names(tools: Iterable[Tool] | None) -> frozenset[str]:
-    """The names of the tools that take free text."""
-    return frozenset(tool.name for tool in tools or () if isinstance(tool, CustomTool))
+def _custom_parameters(tool: CustomTool) -> JSONObject:
+    # Stored thinking is bound to these words: a change makes it invalid.
+    text: JSONObject = {"type": "string", "description": "The tool's whole input, as plain text."}
+    if tool.format and tool.format.definition:
+        grammar = f"({tool.format.syntax or 'grammar'})\n{tool.format.definition}"
+        text["description"] = f"The tool's whole input, as plain text that fits this grammar:\n\n{grammar}"
+    return {
+        "type": "object",
+        "properties": {_TEXT_ARGUMENT: text},
+        "required": [_TEXT_ARGUMENT],
+        "additionalProperties": False,
+    }
 
 
-def _functions(tools: Iterable[Tool]) -> Iterator[Function]:
-    for index, tool in enumerate(tools):
-        path = f"tools[{index}]"
-        if isinstance(tool, FunctionTool):
-            yield Function(path, tool.name, tool.parameters, tool.description, tool.strict)
-        elif isinstance(tool, CustomTool):
-            yield Function(path, tool.name, parameters(tool), tool.description)
-
-
-def _searches(
-    request: CreateResponse, others: dict[str, JSONObject], warnings: list[RequestWarning]
-) -> Iterator[tuple[str, JSONObject]]:
-    for index, tool in enumerate(request.tools or ()):
-        if isinstance(tool, WebSearchTool):
-            path = f"tools[{index}]"
-            if WEB_SEARCH in others:
-                raise InvalidRequest("A tool may not be named `web_search` beside OpenAI's own.", param=path)
-            yield WEB_SEARCH, _search(tool, request.max_tool_calls, path, warnings)
-
-
-def _search(tool: WebSearchTool, most: int | None, path: str, warnings: list[RequestWarning]) -> JSONObject:
-    place = tool.user_location
-    known = {key: getattr(place, key) for key in ("city", "country", "region", "timezone")} if place else {}
-    made = web_search(known, tool.search_context_size, path, warnings)
+def _web_search(tool: WebSearchTool, max_uses: int | None, path: str, warnings: list[RequestWarning]) -> JSONObject:
+    location = tool.user_location
+    known = {key: getattr(location, key) for key in ("city", "country", "region", "timezone")} if location else {}
+    search = web_search(known, tool.search_context_size, path, warnings)
     if tool.filters and tool.filters.allowed_domains:
-        made["allowed_domains"] = cast("JSON", tool.filters.allowed_domains)
-    if most is not None:
-        made["max_uses"] = most
-    return made
+        search["allowed_domains"] = cast("JSON", tool.filters.allowed_domains)
+    if max_uses is not None:
+        search["max_uses"] = max_uses
+    return search
 
 
-def _left_out(tools: Iterable[Tool]) -> Iterator[RequestWarning]:
-    for index, tool in enumerate(tools):
-        if isinstance(tool, OtherTool):
-            detail = f"There are no tools of type `{tool.kind}`; the model does not get this one."
-            yield RequestWarning("ignored", f"tools[{index}].type", detail)
-
-
-def _choice(asked: str | NamedChoice | None) -> ToolChoice:
-    match asked:
+def _tool_choice(choice: str | NamedChoice | None) -> ToolChoice:
+    match choice:
         case None:
             return ToolChoice()
         case "required":
@@ -150,22 +141,24 @@ def _choice(asked: str | NamedChoice | None) -> ToolChoice:
         case str(kind):
             return ToolChoice(kind)
         case NamedChoice(type="allowed_tools", mode=mode, tools=tools):
-            names = frozenset(_allowed(tool, index) for index, tool in enumerate(tools or ()))
+            names = frozenset(_allowed_tool_name(tool, index) for index, tool in enumerate(tools or ()))
             return ToolChoice("any" if mode == "required" else "auto", only=names)
         case NamedChoice():
-            return ToolChoice("tool", _name(asked.type, asked.name, "tool_choice"))
+            return ToolChoice("tool", _chosen_tool_name(choice.type, choice.name, "tool_choice"))
 
 
-def _allowed(tool: JSONObject, index: int) -> str:
+def _allowed_tool_name(tool: JSONObject, index: int) -> str:
     name = tool.get("name")
-    return _name(str(tool.get("type")), name if isinstance(name, str) else None, f"tool_choice.tools[{index}]")
+    path = f"tool_choice.tools[{index}]"
+    return _chosen_tool_name(str(tool.get("type")), name if isinstance(name, str) else None, path)
 
 
-def _name(kind: str, name: str | None, path: str) -> str:
-    if kind in WEB_SEARCHES:
+def _chosen_tool_name(tool_type: str, name: str | None, path: str) -> str:
+    if tool_type in WEB_SEARCH_TYPES:
         return WEB_SEARCH
-    if kind not in ("function", "custom"):
-        raise UnsupportedFeature(f"There are no tools of type `{kind[:60]}`.", param=f"{path}.type")
+    if tool_type not in ("function", "custom"):
+        detail = f"`{path}.type` is `{tool_type[:60]}`; only functions, custom tools and web search can be chosen."
+        raise UnsupportedFeature(detail, param=f"{path}.type")
     if not name:
         raise InvalidRequest(
             f"Missing required parameter: `{path}.name`.", code="missing_required_parameter", param=f"{path}.name"
