@@ -35,10 +35,18 @@ async def test_a_task_that_fails_is_restarted() -> None:
     assert work.task.running
     assert work.task.failure == "The task `work` failed and is restarted: KeyError: 'key'."
     assert len(work.pauses) == 2
+    await work.task.aclose()
+    assert not work.task.running
+
+
+async def test_a_failure_is_forgotten_when_the_work_recovers() -> None:
+    """The work itself says so, because only it knows when it does what it should."""
+    work = Work(ValueError("a"))
+    work.task.start()
+    await asyncio.wait_for(work.running.wait(), 60)
     work.task.recovered()
     assert work.task.failure is None
     await work.task.aclose()
-    assert not work.task.running
 
 
 async def test_the_failure_names_no_path() -> None:

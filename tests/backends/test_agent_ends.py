@@ -14,7 +14,7 @@ from dragoman.backends.claude_code.agent.process_cleanup import MARK, end_descen
 from dragoman.backends.claude_code.agent.workspace import FOLDER, AgentWorkspace
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import remove_stale_files
-from dragoman.backends.shared.process_guard import Guard
+from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.events import Event
 
 ENDLESS = "perl -e 'sleep 3600'"
@@ -84,7 +84,7 @@ async def test_closing_the_backend_ends_them(tmp_path: Path) -> None:
 
 async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None:
     """The guard finds by its mark what has left the group that it was told of."""
-    guard = Guard(f"{MARK}=here/")
+    guard = ProcessGuard(f"{MARK}=here/")
     await guard.start()
     commands = [
         await ChildProcess.spawn(

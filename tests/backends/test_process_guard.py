@@ -9,12 +9,12 @@ import pytest
 import uvloop
 
 from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.process_guard import Guard
+from dragoman.backends.shared.process_guard import ProcessGuard
 
 
 async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> None:
     """Those that were forgotten go on; each group is ended whole."""
-    guard = Guard()
+    guard = ProcessGuard()
     await guard.start()
     ends, goes_on, ends_too = [
         await ChildProcess.spawn(["/bin/sh", "-c", "read line; exit 0"], env={}, cwd=tmp_path) for _ in range(3)
@@ -41,10 +41,10 @@ def test_without_a_shell_nothing_is_missed(loop: Callable[[], asyncio.AbstractEv
 
 
 async def _without_a_shell() -> None:
-    never = Guard()
+    never = ProcessGuard()
     never.add(1)
     await never.aclose()
-    killed = Guard()
+    killed = ProcessGuard()
     await killed.start()
     assert killed._shell
     killed._shell.send_signal(signal.SIGKILL)
@@ -54,3 +54,26 @@ async def _without_a_shell() -> None:
         await asyncio.sleep(0)  # lets the loop find out that nobody reads
     killed.remove(1)
     await killed.aclose()
+
+
+async def test_a_shell_that_ends_is_replaced(tmp_path: Path) -> None:
+    """The new shell guards the processes of the old one, and those that were added in between."""
+    guard = ProcessGuard()
+    await guard.start()
+    processes = [await ChildProcess.spawn(["/bin/cat"], env={}, cwd=tmp_path) for _ in range(2)]
+    for process in processes:
+        process.listen(lambda _: None, lambda _: None)
+    guard.add(processes[0].pid)
+    first = guard._shell
+    assert first
+    first.kill()
+    await first.wait()
+    guard.add(processes[1].pid)
+
+    async def replaced() -> None:
+        while guard._shell is first:  # noqa: ASYNC110 - another task replaces it
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(replaced(), 60)
+    await guard.aclose()
+    await asyncio.wait_for(asyncio.gather(*(process.exited for process in processes)), 60)

@@ -16,7 +16,7 @@ async def test_a_message_that_is_taken_while_its_run_is_cancelled_does_no_harm(t
     appending = asyncio.create_task(session.append([[{"type": "user"}]]))
     await asyncio.sleep(0)
     appending.cancel()
-    session._take({"type": "result"})
+    session._on_frame({"type": "result"})
     with pytest.raises(asyncio.CancelledError):
         await appending
     session.discard()

@@ -26,7 +26,7 @@ def test_betas_belong_to_the_conversation() -> None:
     with_them = translate_request(request(ASK, answer, ASK, request_options=SPOKEN))
     without = translate_request(request(ASK, answer, ASK, request_options=RequestOptions(verbatim=True)))
     assert with_them.settings["env"]["ANTHROPIC_BETAS"] == "one,two"  # type: ignore[index, call-overload]
-    assert with_them.held != without.held
+    assert with_them.conversation != without.conversation
 
 
 def test_what_is_left_behind() -> None:

@@ -19,7 +19,7 @@ class Command:
         self.says = deque(says)
         self.lost = asyncio.Event()
         self.renewed = asyncio.Event()
-        self.sign_in = SignIn(self, self.lost.set, self.renewed.set, pause=0)
+        self.sign_in = SignIn(self, self.lost.set, self.renewed.set, first_pause=0)
 
     async def __call__(self) -> JSONObject:
         """How the sign-in stands."""
@@ -41,7 +41,7 @@ async def test_one_that_was_refused_and_then_renewed() -> None:
 async def test_one_that_is_over() -> None:
     """The command alone says so; signing in is enough."""
     command = Command(OVER, OVER, NEW)
-    await command.sign_in.look()
+    await command.sign_in.check()
     assert not command.sign_in.usable()
     assert command.lost.is_set()
     await asyncio.wait_for(command.renewed.wait(), 60)
@@ -54,7 +54,7 @@ async def test_one_that_stays_refused() -> None:
     command = Command(OLD)
     command.sign_in.refused()
     for _ in range(10):
-        await command.sign_in.look()
+        await command.sign_in.check()
     assert not command.sign_in.usable()
     assert not command.renewed.is_set()
     command.sign_in.accepted()
@@ -72,8 +72,17 @@ async def test_refused_twice() -> None:
     command.sign_in.refused()
     command.sign_in.refused()
     for _ in range(10):
-        await command.sign_in.look()
+        await command.sign_in.check()
     assert not command.sign_in.usable()
     command.says.append(OLD)
     await asyncio.wait_for(command.renewed.wait(), 60)
+    await command.sign_in.aclose()
+
+
+async def test_a_check_that_fails_is_repeated() -> None:
+    """A command whose output raises does not end the checks: a new sign-in is found later."""
+    command = Command({}, OLD, NEW)  # the first state lacks its only required key
+    command.sign_in.refused()
+    await asyncio.wait_for(command.renewed.wait(), 60)
+    assert command.sign_in.usable()
     await command.sign_in.aclose()

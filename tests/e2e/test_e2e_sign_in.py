@@ -14,7 +14,7 @@ SIGNED_IN: dict[str, object] = {"signed_in": True, "anthropic_api_key": None}
 
 async def spares(running: Running) -> None:
     """Return once processes wait again."""
-    while not running.backend._pool.ready:
+    while not len(running.backend._pool):
         await running.http.get(f"{running.url}/health")
 
 

@@ -9,7 +9,7 @@ class SupervisedTask:
     """A task that is restarted with back-off when it raises. It ends when its work returns, or on `aclose`.
 
     Attributes:
-        failure: Why the work failed last, as a sentence for the operator. None before that, and after `recovered`.
+        error: What the work raised last. None before that, and after `recovered`.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class SupervisedTask:
             first_pause: Seconds until the first restart. Each further pause is twice as long.
             max_pause: Seconds of the longest pause.
         """
-        self.failure: str | None = None
+        self.error: Exception | None = None
         self._work = work
         self._name = name
         self._on_failure = on_failure
@@ -43,6 +43,13 @@ class SupervisedTask:
         """Whether the work runs, or waits for its restart."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def failure(self) -> str | None:
+        """Why the work failed last, as a sentence for the operator; None if it did not, or recovered."""
+        if self.error is None:
+            return None
+        return f"The task `{self._name}` failed and is restarted: {describe(self.error)}."
+
     def start(self) -> None:
         """Start the task. Do nothing while it runs."""
         if not self.running:
@@ -50,7 +57,7 @@ class SupervisedTask:
 
     def recovered(self) -> None:
         """Note that the work does what it should: forget the last failure, and begin again with the first pause."""
-        self.failure = None
+        self.error = None
         self._pause = self._first_pause
 
     async def aclose(self) -> None:
@@ -64,10 +71,11 @@ class SupervisedTask:
             try:
                 await self._work()
             except Exception as error:  # noqa: BLE001 - whatever it is, the task must not end unseen
-                self.failure = f"The task `{self._name}` failed and is restarted: {describe(error)}."
+                self.error = error
                 pause, self._pause = self._pause, min(2 * self._pause, self._max_pause)
                 with contextlib.suppress(Exception):
                     self._on_failure(error, pause)
+                error.__traceback__ = None  # it would keep the work's local variables alive
                 await asyncio.sleep(pause)
             else:
                 self.recovered()

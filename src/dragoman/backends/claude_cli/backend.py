@@ -16,7 +16,7 @@ from dragoman.backends.shared import installation, official_command
 from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE, refuse_agent
 from dragoman.backends.shared.installation import environment, launch, locate, prepare
 from dragoman.backends.shared.message_reader import MessageReader
-from dragoman.backends.shared.process_guard import Guard
+from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.errors import NotSignedIn
 from dragoman.core.events import Event, Started
 from dragoman.core.messages import JSONObject
@@ -34,7 +34,7 @@ class ClaudeCliBackend:
         secrets_held = (options.api_key or "", environment(options).get("CLAUDE_CODE_OAUTH_TOKEN", ""))
         redactor = Redactor(secrets_held)
         self._outputs = Outputs(options.state_dir, most=options.keep_most, age=options.keep_for, redactor=redactor)
-        self._guard = Guard()
+        self._guard = ProcessGuard()
         self._runs: set[CliRun] = set()
         self._flags: frozenset[str] | None = None
         self._asking = asyncio.Lock()
@@ -121,8 +121,8 @@ class ClaudeCliBackend:
         """Also where there is nothing to say: the command would say something of its own."""
         if "--system-prompt-file" not in flags:
             return None
-        path = installation.named(self._prompts, name)
-        installation.write(path, asked.system)
+        path = installation.run_path(self._prompts, name)
+        installation.write_private(path, asked.system)
         return path
 
     async def _begin(

@@ -1,4 +1,4 @@
-"""The runtime backend: plans a request, finds or makes the process for it, asks, and keeps the process for later."""
+"""The Claude Code backend: runs each request in a runtime process, and keeps the process for the next turn."""
 
 import asyncio
 import secrets
@@ -6,29 +6,30 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import cast
 
 import psutil
 import structlog
 
 from dragoman.backends.base import RunRequest
-from dragoman.backends.claude_code import count_tokens as counting
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.agent import workspace
 from dragoman.backends.claude_code.agent.agents import Agents
 from dragoman.backends.claude_code.agent.process_cleanup import MARK
-from dragoman.backends.claude_code.options import ClaudeCodeOptions, log_start, trace_process
-from dragoman.backends.claude_code.pool import Conversation, LiveProcesses, PoolKey, WarmPool
-from dragoman.backends.claude_code.protocol import settings_for
+from dragoman.backends.claude_code.count_tokens import TokenCounter
+from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.claude_code.pool import LiveProcesses, PoolKey, WarmPool
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.sign_in import SignIn
 from dragoman.backends.claude_code.transcript import Transcripts, TranscriptSeeds
 from dragoman.backends.claude_code.translate import RuntimeRequest, translate_request
+from dragoman.backends.claude_code.turn import Turn
 from dragoman.backends.shared import official_command
 from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE
-from dragoman.backends.shared.claude_errors import refused_words
+from dragoman.backends.shared.child_process import ChildProcess
+from dragoman.backends.shared.claude_errors import sign_in_refused
 from dragoman.backends.shared.installation import launch, prepare, remove_stale_files
-from dragoman.backends.shared.process_guard import Guard
+from dragoman.backends.shared.message_reader import without_deltas
+from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.accumulate import MessageAccumulator
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import NotFound, NotSignedIn, UpstreamFailed
@@ -40,33 +41,32 @@ log = structlog.get_logger("dragoman.runtime")
 
 
 class ClaudeCodeBackend:
-    """Claude through Claude Code. Owns every process it starts."""
+    """Claude through Claude Code. Owns every process that it starts."""
 
     name = "runtime"
 
     def __init__(self, options: ClaudeCodeOptions) -> None:
         self._options = options
+        self._environment = protocol.environment(options)
+        self._work = options.state_dir / "work"
         self._pool = WarmPool(self._boot, options.spares)
-        self._live = LiveProcesses(count=options.max_live, memory=options.max_memory, resident=_resident)
+        self._live = LiveProcesses(max_count=options.max_live, max_memory=options.max_memory, memory_of=_resident_bytes)
         self._sessions: set[Session] = set()
         mark = secrets.token_hex(8)
-        self._guard = Guard(f"{MARK}={mark}/")
+        self._guard = ProcessGuard(f"{MARK}={mark}/")
         self._agents = Agents(options, self._guard, mark)
-        self._environment = protocol.environment(options)
-        self._notes = Transcripts(self._environment, ours=not options.signed_in and options.config_dir is None)
-        self._work = options.state_dir / "work"
+        self._transcripts = Transcripts(self._environment, owned=not options.signed_in and options.config_dir is None)
         self._seeds = TranscriptSeeds(options, self._work)
-        self._listed: list[ListedModel] = []
-        self._sign_in = SignIn(self._asked_official, self._let_go, self._pool.resume)
+        self._sign_in = SignIn(self._read_sign_in, self._drop_idle_processes, self._pool.resume)
+        self._token_counter = TokenCounter(options)
+        self._models: list[ListedModel] = []
 
     async def start(self) -> None:
-        """Make our directories and begin to boot spares."""
-        self._work = prepare(self._options)
-        remove_stale_files(self._options.state_dir / workspace.FOLDER)
-        self._notes.sweep()
-        if self._account_missing() is None:
+        """Make the gateway's directories and begin to boot warm processes."""
+        await asyncio.to_thread(self._prepare_files)
+        if self._missing_credentials() is None:
             await self._guard.start()
-            self._pool.start(self._kind(self._options.default_model))
+            self._pool.start(self._pool_key(self._options.default_model))
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
@@ -78,113 +78,57 @@ class ClaudeCodeBackend:
             session.discard()
         if self._sessions:
             await asyncio.wait([session.exited for session in self._sessions])
+        await asyncio.sleep(0)  # `_forget` runs for a process that was reaped just now
+        await self._transcripts.aclose()
+        await self._token_counter.aclose()
         await self._guard.aclose()
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Ask; see `dragoman.backends.base.Backend.run`."""
-        self._check_account()
-        asked = self._agents.run(request) if request.request_options.agent is not None else self._answer(request)
+        """Run a request; see `dragoman.backends.base.Backend.run`."""
+        self._check_credentials()
+        running = self._agents.run(request) if request.request_options.agent is not None else self._run(request)
         try:
-            async with aclosing(asked) as events:
+            async with aclosing(running) as events:
                 async for event in events:
                     yield event
         except NotSignedIn:
             if self._options.signed_in:
                 self._sign_in.refused()
-                raise NotSignedIn(refused_words(self._environment)) from None
+                raise NotSignedIn(sign_in_refused(self._environment)) from None
             raise
         self._sign_in.accepted()
 
-    async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """The API's own count; see `dragoman.backends.base.CountsTokens`."""
-        self._check_account()
-        return await counting.count_tokens(request, self._options)
-
-    async def models(self) -> Sequence[ListedModel]:
-        """The models that the runtime offers its user, as the last booted process listed them."""
-        self._check_account()
-        return self._listed
-
-    def ready(self) -> str | None:
-        """What is missing to ask Claude, and what to type."""
-        return (
-            self._account_missing()
-            or (refused_words(self._environment) if not self._sign_in.usable() else None)
-            or self._pool.trouble
-        )
-
-    async def inquire(self) -> JSONObject:
-        """The runtime's version, and how a sign-in stands; see `dragoman.backends.base.ReportsStatus`."""
-        told: JSONObject = {"claude_code": await official_command.version(self._options, self._environment, self._work)}
-        if self._options.signed_in:
-            told["sign_in"] = {**await self._sign_in.look(), "refused_since": self._sign_in.refused_since}
-        return told
-
-    def status(self) -> JSONObject:
-        """Authentication, processes and version."""
-        return {
-            "authentication": self._authentication(),
-            "processes": {
-                "spare": self._pool.ready,
-                "live": len(self._live),
-                "agents": len(self._agents),
-                "all": len(self._sessions) + len(self._agents),
-            },
-        }
-
-    def _let_go(self) -> None:
-        """Of all processes that hold a sign-in which is of no use; those that are started from now on read it anew."""
-        self._pool.pause()
-        self._live.clear()
-
-    async def _asked_official(self) -> JSONObject:
-        return await official_command.sign_in(self._options, self._environment, self._work)
-
-    def _authentication(self) -> str:
-        if self._options.signed_in:
-            return "signed_in"
-        return "api_key" if self._options.api_key else "none"
-
-    def _account_missing(self) -> str | None:
-        if self._options.signed_in or self._options.api_key:
-            return None
-        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
-
-    def _check_account(self) -> None:
-        if (missing := self._account_missing()) is not None:
-            raise NotSignedIn(missing)
-
-    async def _answer(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        todo = translate_request(request)
-        session, conversation, started = await self._ready(todo)
-        kept = False
+    async def _run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        runtime_request = translate_request(request)
+        session, turn, started = await self._prepare_turn(runtime_request)
+        keep = False
         try:
             yield started
-            folder = MessageAccumulator()
-            async with aclosing(conversation.answer()) as events:
+            accumulator = MessageAccumulator()
+            async with aclosing(turn.events()) as events:
                 async for event in events:
                     self._pool.touch()
-                    folder.add(event)
+                    accumulator.add(event)
                     yield event
-            if session.alive and not todo.one_call:
-                self._keep(session, todo, folder.result().message)
-                kept = True
+            if session.alive and not runtime_request.one_call:
+                self._keep(session, runtime_request, accumulator.result().message)
+                keep = True
         finally:
-            if not kept:
+            if not keep:
                 await self._end(session)
 
-    async def _ready(self, todo: RuntimeRequest) -> tuple[Session, Conversation, Started]:
-        """A process that lacks the question alone.
+    async def _prepare_turn(self, request: RuntimeRequest) -> tuple[Session, Turn, Started]:
+        """Return a process that lacks only the last message.
 
-        Claude was not asked yet, so where one died in its idleness and nobody had noticed, another takes its place.
+        An idle process may have died unnoticed. No API call was made yet, so another process takes its place.
         """
         while True:
             began = time.perf_counter()
-            session, path = await self._session_for(todo)
-            waited = time.perf_counter() - began
-            conversation = Conversation(todo, session, live=path == "live")
+            session, path = await self._take_process(request)
+            process_seconds = time.perf_counter() - began
+            turn = Turn(request, session, live=path == "live")
             try:
-                stages = {"process": waited, **await conversation.prepare()}
+                stages = {"process": process_seconds, **await turn.prepare()}
             except UpstreamFailed:
                 died = not session.alive
                 await self._end(session)
@@ -194,41 +138,51 @@ class ClaudeCodeBackend:
                 await self._end(session)
                 raise
             else:
-                return session, conversation, Started(path, stages, todo.warnings)
+                return session, turn, Started(path, stages, request.warnings)
 
-    async def _session_for(self, todo: RuntimeRequest) -> tuple[Session, Path]:
+    async def _take_process(self, request: RuntimeRequest) -> tuple[Session, Path]:
+        """Return the live process of the conversation, else a warm process, else a new one."""
         self._pool.touch()
-        if not todo.one_call and todo.held and (session := self._live.take(todo.held)):
+        conversation = None if request.one_call else request.conversation
+        if conversation is not None and (session := self._live.take(conversation)):
             return session, "live"
-        return await self._pool.take(self._kind(todo.model, one_call=todo.one_call))
+        return await self._pool.take(self._pool_key(request.model, one_call=request.one_call))
 
-    def _keep(self, session: Session, todo: RuntimeRequest, message: FinalMessage) -> None:
-        parked = message["stop_reason"] == "tool_use"
-        ttl = self._options.parked_ttl if parked else self._options.live_ttl
-        self._live.put(todo.after(message["content"]), session, ttl)
+    def _keep(self, session: Session, request: RuntimeRequest, message: FinalMessage) -> None:
+        """Keep the process for the conversation's next turn."""
+        is_parked = message["stop_reason"] == "tool_use"
+        ttl = self._options.parked_ttl if is_parked else self._options.live_ttl
+        self._live.put(request.conversation_after(message["content"]), session, ttl)
 
-    def _kind(self, model: str, *, one_call: bool = False) -> PoolKey:
+    async def _end(self, session: Session) -> None:
+        session.discard()
+        await asyncio.shield(session.exited)
+
+    def _pool_key(self, model: str, *, one_call: bool = False) -> PoolKey:
         if not self._options.signed_in:
             return PoolKey(one_call)
         return PoolKey(one_call, model, datetime.now().astimezone().date())
 
-    async def _boot(self, kind: PoolKey) -> Session:
-        argv = [*protocol.arguments(one_call=kind.one_call)]
-        if kind.model is not None and kind.day is not None:
-            argv += await self._seeds.arguments(kind.model, kind.day)
+    async def _boot(self, key: PoolKey) -> Session:
+        """Start a process, and wait until it answers."""
+        argv = [*protocol.arguments(one_call=key.one_call)]
+        if key.model is not None and key.day is not None:
+            argv += await self._seeds.arguments(key.model, key.day)
         process = await launch(self._options, argv, self._environment, self._work)
-        log_start(process, argv)
+        # Its environment is not logged: it holds the key.
+        log.debug("runtime.started", pid=process.pid, argv=argv)
+        process.on_stderr = lambda lines: log.debug("runtime.stderr", pid=process.pid, lines=lines)
         session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
         if self._options.trace:
-            trace_process(process)
+            _trace_frames(process)
         self._sessions.add(session)
         self._guard.add(session.pid)
         session.exited.add_done_callback(lambda _: self._forget(session))
         try:
-            # Answered once the process is up.
-            self._listed = _listed(await session.control("list_models", {}, self._options.boot_timeout))
-            # What the first request is likely to need: set now, it is 20 ms sooner at its first token.
-            await session.configure(_likely_settings(kind.model or self._options.default_model))
+            # The process answers once it has booted.
+            self._models = _parse_models(await session.control("list_models", {}, self._options.boot_timeout))
+            # The settings of the likely request. Set now, they save that request 20 ms.
+            await session.configure(_likely_settings(key.model or self._options.default_model))
         except BaseException:
             session.discard()
             raise
@@ -237,28 +191,99 @@ class ClaudeCodeBackend:
     def _forget(self, session: Session) -> None:
         self._sessions.discard(session)
         self._guard.remove(session.pid)
-        self._notes.remove(session.pid)
+        self._transcripts.process_ended(session.pid)
 
-    async def _end(self, session: Session) -> None:
-        session.discard()
-        await asyncio.shield(session.exited)
+    def _prepare_files(self) -> None:
+        """Make the directories, and delete what killed gateways left behind. Blocks."""
+        prepare(self._options)
+        remove_stale_files(self._options.state_dir / workspace.FOLDER)
+        self._transcripts.delete_stale()
+
+    async def count_tokens(self, request: RunRequest) -> JSONObject:
+        """Return the API's own count; see `dragoman.backends.base.CountsTokens`."""
+        self._check_credentials()
+        return await self._token_counter.count(request)
+
+    async def models(self) -> Sequence[ListedModel]:
+        """Return the models that the process booted last has listed."""
+        self._check_credentials()
+        return self._models
+
+    def ready(self) -> str | None:
+        """Return why a run would fail now, and what the operator can do; None if it would not."""
+        return (
+            self._missing_credentials()
+            or (sign_in_refused(self._environment) if not self._sign_in.usable() else None)
+            or self._pool.failure
+        )
+
+    async def inquire(self) -> JSONObject:
+        """Return the runtime's version and the state of a sign-in; see `dragoman.backends.base.ReportsStatus`."""
+        version = await official_command.version(self._options, self._environment, self._work)
+        report: JSONObject = {"claude_code": version}
+        if self._options.signed_in:
+            report["sign_in"] = {**await self._sign_in.check(), "refused_since": self._sign_in.refused_since}
+        return report
+
+    def status(self) -> JSONObject:
+        """Return the kind of authentication, and the number of processes."""
+        authentication = "signed_in" if self._options.signed_in else "api_key" if self._options.api_key else "none"
+        return {
+            "authentication": authentication,
+            "processes": {
+                "spare": len(self._pool),
+                "live": len(self._live),
+                "agents": len(self._agents),
+                "all": len(self._sessions) + len(self._agents),
+            },
+        }
+
+    async def _read_sign_in(self) -> JSONObject:
+        return await official_command.sign_in(self._options, self._environment, self._work)
+
+    def _drop_idle_processes(self) -> None:
+        """Discard the processes that hold an unusable sign-in. New processes read it again."""
+        self._pool.pause()
+        self._live.clear()
+
+    def _missing_credentials(self) -> str | None:
+        if self._options.signed_in or self._options.api_key:
+            return None
+        return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+    def _check_credentials(self) -> None:
+        if (missing := self._missing_credentials()) is not None:
+            raise NotSignedIn(missing)
+
+
+def _trace_frames(process: ChildProcess) -> None:
+    """Log every frame of a process that is listened to."""
+    on_frame = process.on_frame
+
+    def log_and_handle(frame: JSONObject) -> None:
+        log.debug("runtime.message", level="trace", pid=process.pid, frame=without_deltas(frame))
+        on_frame(frame)
+
+    process.on_frame = log_and_handle
 
 
 def _likely_settings(model: str) -> JSONObject:
     try:
-        return settings_for({}, Catalog().resolve(model).model)
+        return protocol.settings_for({}, Catalog().resolve(model).model)
     except NotFound:
-        # A model that only the provider's live list knows.
+        # Only the provider's live list knows the model.
         return {"model": model}
 
 
-def _listed(answer: JSONObject) -> list[ListedModel]:
-    models = cast("list[JSONObject]", answer.get("models") or [])
-    # An entry's own name may be "Default (recommended)"; the id tells more.
-    return list(dict.fromkeys(ListedModel(str(m["resolvedModel"]), "") for m in models if m.get("resolvedModel")))
+def _parse_models(response: JSONObject) -> list[ListedModel]:
+    """Return the ids of the listed models, once each. Their names may be "Default (recommended)"."""
+    models = response.get("models")
+    entries = [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
+    ids = (str(entry["resolvedModel"]) for entry in entries if entry.get("resolvedModel"))
+    return [ListedModel(id_, "") for id_ in dict.fromkeys(ids)]
 
 
-def _resident(pid: int) -> int:
+def _resident_bytes(pid: int) -> int:
     try:
         return psutil.Process(pid).memory_info().rss
     except psutil.Error:

@@ -1,9 +1,9 @@
-"""Keeping the runtime from asking the API again by itself.
+"""Keeps the runtime from calling the API a second time for one request.
 
-Where an answer is cut, or calls a tool that was not offered, the runtime adds words of its own and calls again within
-milliseconds. The process is killed before that; but a busy machine may come too late. So while an answer nears its
-limit, or makes such a call, the process is told that the API is at an address where nobody is: settings hold from the
-next call on, so the call under way is not touched.
+When a response is cut, or calls a tool that was not offered, the runtime adds a text of its own and calls the API again
+within milliseconds. The gateway kills the process before that, but a busy machine may be too late. So while a response
+nears its limit, or makes such a call, the gateway sets the API's address to one that nobody listens on. Settings apply
+from the next call on, so the current call is not affected.
 """
 
 from collections.abc import Callable
@@ -11,47 +11,47 @@ from typing import cast
 
 from dragoman.core.messages import JSONObject
 
-_NOWHERE = "https://127.0.0.1:1"
-"""Nothing is ever sent there: no key leaves before a TLS handshake, which nobody answers."""
-_API = "https://api.anthropic.com"
+_UNREACHABLE = "https://127.0.0.1:1"
+"""The API key is never sent there: it leaves only after a TLS handshake, and nothing answers one."""
+_DEFAULT_BASE_URL = "https://api.anthropic.com"
 
 
 class EgressBlock:
-    """Whether a process can reach the API for its next call.
+    """Blocks the next API call of one process.
 
     Attributes:
-        closed: Whether it cannot.
+        active: Whether the next call is blocked.
     """
 
-    def __init__(self, tell: Callable[[JSONObject], None], base_url: str | None) -> None:
-        """An open gate.
+    def __init__(self, apply: Callable[[JSONObject], None], base_url: str | None) -> None:
+        """Prepare a block that is not active.
 
         Args:
-            tell: Sends the process its settings.
-            base_url: Where its API is; None: at the provider's.
+            apply: Sends settings to the process, without waiting for an answer.
+            base_url: The address of the API; None for the provider's own.
         """
-        self._tell = tell
-        self._base_url = base_url or _API
-        self.closed = False
+        self._apply = apply
+        self._base_url = base_url or _DEFAULT_BASE_URL
+        self.active = False
 
-    def close(self, settings: JSONObject) -> None:
-        """Let no further call out. Idempotent."""
-        if not self.closed:
-            self.closed = True
-            self._tell(_at(_NOWHERE, settings))
+    def activate(self, settings: JSONObject) -> None:
+        """Block further calls. Idempotent."""
+        if not self.active:
+            self.active = True
+            self._apply(_with_base_url(_UNREACHABLE, settings))
 
-    def open(self, settings: JSONObject) -> None:
-        """Let calls out again. Idempotent."""
-        if self.closed:
-            self._tell(self.opened(settings))
+    def lift(self, settings: JSONObject) -> None:
+        """Allow further calls. Idempotent."""
+        if self.active:
+            self._apply(self.lifted(settings))
 
-    def opened(self, settings: JSONObject) -> JSONObject:
-        """The settings that open it, for a request that is sent anyway."""
-        if not self.closed:
+    def lifted(self, settings: JSONObject) -> JSONObject:
+        """Return settings that also lift the block, for a caller that sends them itself."""
+        if not self.active:
             return settings
-        self.closed = False
-        return _at(self._base_url, settings)
+        self.active = False
+        return _with_base_url(self._base_url, settings)
 
 
-def _at(url: str, settings: JSONObject) -> JSONObject:
+def _with_base_url(url: str, settings: JSONObject) -> JSONObject:
     return {**settings, "env": {**cast("JSONObject", settings.get("env") or {}), "ANTHROPIC_BASE_URL": url}}

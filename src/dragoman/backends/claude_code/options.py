@@ -1,41 +1,32 @@
-"""What the runtime backend is built from.
-
-What passes between us and a runtime process, for the log at debug and trace.
-"""
+"""The settings of the Claude Code backend."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from dragoman.backends.claude_code.agent.rules import AgentRules
-from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.message_reader import without_deltas
-from dragoman.core.messages import JSONObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaudeCodeOptions:
-    """Settings of the runtime backend.
+    """Settings of the Claude Code backend.
 
     Attributes:
-        state_dir: A directory of ours; scratch home, configuration and working directories are made in it.
-        command: The `claude` executable; None: the one that `claude-agent-sdk` carries.
-        api_key: The Messages API key that the runtime uses; unused with `signed_in`.
-        base_url: Where the runtime finds the Messages API; None: its own default.
-        signed_in: Use the owner's own Claude Code sign-in instead of a key.
-        config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None: a scratch one, or with `signed_in` its own default.
-        default_model: The id of the model that is most likely to be asked for; with `signed_in`, spares are booted
-            for it.
-        spares: Processes kept booted for requests to come.
-        max_live: Idle processes kept, each with the conversation it holds.
-        live_ttl: Seconds an idle conversation is kept.
-        parked_ttl: Seconds a tool call waits for the client's result.
-        max_memory: Resident bytes of all idle conversations together; past it the oldest go.
-        retries: How often the runtime itself asks again after a failure.
-        silence: Seconds without a sign of life from the model after which a run is given up.
-        trace: Log every message of the runtime.
-        boot_timeout: Seconds a process may take to answer its first control request.
+        state_dir: The gateway's own directory. It gets a scratch home, configuration and working directories.
+        command: The `claude` executable; None for the one in `claude-agent-sdk`.
+        api_key: The Messages API key that the runtime uses. Unused with `signed_in`.
+        base_url: The address of the Messages API; None for the runtime's default.
+        signed_in: Use the operator's own Claude Code sign-in, not a key.
+        config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None for a scratch one, or with `signed_in` for its default.
+        default_model: The id of the model that most requests use. With `signed_in`, warm processes are booted for it.
+        spares: The number of warm processes.
+        max_live: The most live processes. Each holds the conversation of its last request.
+        live_ttl: Seconds that a live process is kept after its last response.
+        parked_ttl: Seconds that a tool call waits for the client's result.
+        max_memory: Resident bytes of all live processes together. Above that, the least recently used end.
+        retries: How often the runtime calls the API again after a failure.
+        silence: Seconds without a frame from the runtime after which a run fails.
+        trace: Log every frame of the runtime.
+        boot_timeout: Seconds in which a process must answer its first control request.
         agents: What agents may do.
     """
 
@@ -56,23 +47,3 @@ class ClaudeCodeOptions:
     trace: bool = False
     boot_timeout: float = 60.0
     agents: AgentRules = field(default_factory=AgentRules)
-
-
-log = structlog.get_logger("dragoman.runtime")
-
-
-def trace_process(process: ChildProcess) -> None:
-    """Log all that it says from now on. Its reader must have been set before."""
-    read = process.on_frame
-
-    def read_aloud(frame: JSONObject) -> None:
-        log.debug("runtime.message", level="trace", pid=process.pid, frame=without_deltas(frame))
-        read(frame)
-
-    process.on_frame = read_aloud
-
-
-def log_start(process: ChildProcess, argv: list[str]) -> None:
-    """Log a start, and what the process will write to stderr. Its environment, which holds the key, is not logged."""
-    log.debug("runtime.started", pid=process.pid, argv=argv)
-    process.on_stderr = lambda lines: log.debug("runtime.stderr", pid=process.pid, lines=lines)

@@ -1,10 +1,6 @@
-"""The runtime's command line and environment. Nothing of a request is ever on either.
+"""What the runtime is given: its command line, its environment, its settings and the frames of a conversation.
 
-The frames written to the runtime's stdin for a conversation.
-
-Each user frame is `client_composed`: its text is delivered as written, no file is read and no command run for it.
-
-What of a request goes into the runtime's settings, and what of it the runtime cannot pass on.
+Nothing of a request is on the command line or in the environment: other users of the machine can read both.
 """
 
 import os
@@ -32,65 +28,65 @@ from dragoman.core.warnings import RequestWarning
 SERVER_NAME = "gw"
 """The name under which the client's tools are served to the runtime."""
 
-SHARED = (
+COMMON_FLAGS = (
     "--output-format",
     "stream-json",
     "--input-format",
     "stream-json",
     "--verbose",
     "--include-partial-messages",
-    # No settings of the machine's or the directory's: they could allow more than the owner did, or run commands.
+    # No settings of the machine or the directory: they could allow more than the operator did, or run commands.
     "--setting-sources=",
     "--strict-mcp-config",
     "--no-session-persistence",
     "--disable-slash-commands",
 )
-"""What every process is started with, an agent's too."""
+"""The flags of every process, agents included."""
 
-_FLAGS = (
-    *SHARED,
-    "--tools",
-    "",
-    "--allowedTools",
-    f"mcp__{SERVER_NAME}",
-)
+_FLAGS = (*COMMON_FLAGS, "--tools", "", "--allowedTools", f"mcp__{SERVER_NAME}")
 _ONE_CALL_FLAGS = ("--max-budget-usd", "0.0000001")
 
-_MARGIN = 60.0
+_PARKED_MARGIN = 60.0
+"""Seconds by which the runtime's limits for a tool call exceed the gateway's own."""
+
+_API_VERSION = "2023-06-01"
+
+_NOT_MERGED = frozenset({"system", "messages", "model", "metadata", "output_config"})
+"""Top-level keys of a body that the runtime must not merge into its own: they hold its identification, or are set
+otherwise. The runtime merges all others as they are, unknown ones too."""
+
+_MESSAGE_KEYS = frozenset({"role", "content"})
 
 
 def arguments(*, one_call: bool = False) -> tuple[str, ...]:
-    """The command line behind the executable.
+    """Return the command line after the executable.
 
     Args:
-        one_call: The process makes a single API call and is spent then.
+        one_call: The process makes a single API call and is then spent.
     """
     return (*_FLAGS, *_ONE_CALL_FLAGS) if one_call else _FLAGS
 
 
 def environment(options: ClaudeCodeOptions, outer: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of every runtime process."""
+    """Return the environment of every runtime process."""
+    call_timeout = str(int((options.parked_ttl + _PARKED_MARGIN) * 1000))
     return installation.environment(options, outer) | {
         "CLAUDE_AGENT_SDK_CLIENT_APP": f"dragoman/{__version__}",
         "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
-        # There it would write a log of each conversation that has tools, and never take one away.
+        # The runtime would write a log of each conversation with tools there, and never delete it.
         "XDG_CACHE_HOME": os.devnull,
-        # A parked call ends with its process, which the gateway ends in time.
-        "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),
-        "MCP_TOOL_TIMEOUT": _milliseconds(options.parked_ttl + _MARGIN),
+        # A parked call ends with its process, which the gateway ends before these limits.
+        "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": call_timeout,
+        "MCP_TOOL_TIMEOUT": call_timeout,
     }
 
 
-def _milliseconds(seconds: float) -> str:
-    return str(int(seconds * 1000))
+def user_frame(content: Sequence[Block], *, query: bool) -> JSONObject:
+    """Return the frame of a user message. With `query` the runtime calls the model; else it only appends the message.
 
-
-_NO_USAGE: JSONObject = {"input_tokens": 0, "output_tokens": 0}
-
-
-def user(content: Sequence[Block], *, ask: bool) -> JSONObject:
-    """A user message; with `ask` the model is called, without it the message is only appended."""
+    The frame is `client_composed`: the text is delivered as written, no file is read and no command is run for it.
+    """
     frame: JSONObject = {
         "type": "user",
         "message": {"role": "user", "content": list[JSON](content)},
@@ -98,79 +94,71 @@ def user(content: Sequence[Block], *, ask: bool) -> JSONObject:
         "session_id": "default",
         "client_composed": True,
     }
-    if not ask:
+    if not query:
         frame["shouldQuery"] = False
     return frame
 
 
-def assistant(content: Sequence[Block], model: str, number: int) -> JSONObject:
-    """An assistant message of earlier, appended as it is. `number` tells it from the others of its conversation."""
-    calls = any(block.get("type") == "tool_use" for block in content)
+def assistant_frame(content: Sequence[Block], model: str, index: int) -> JSONObject:
+    """Return the frame of an earlier assistant message. `index` makes its id unique in the conversation."""
+    has_calls = any(block.get("type") == "tool_use" for block in content)
     return {
         "type": "assistant",
         "message": {
-            "id": f"msg_replayed_{number}",
+            "id": f"msg_replayed_{index}",
             "type": "message",
             "role": "assistant",
             "model": model,
             "content": list[JSON](content),
-            "stop_reason": "tool_use" if calls else "end_turn",
+            "stop_reason": "tool_use" if has_calls else "end_turn",
             "stop_sequence": None,
-            "usage": dict(_NO_USAGE),
+            "usage": {"input_tokens": 0, "output_tokens": 0},
         },
         "parent_tool_use_id": None,
         "session_id": "default",
     }
 
 
-def replay(messages: Sequence[Message], model: str) -> Iterator[list[JSONObject]]:
-    """The batches that put a conversation into a fresh process; the last one asks.
+def replay_batches(messages: Sequence[Message], model: str) -> Iterator[list[JSONObject]]:
+    """Yield the batches of frames that put a conversation into a fresh process. The last batch calls the model.
 
-    Write a batch, wait for its `result`, write the next: without the wait, assistant messages overtake the user
-    messages that the runtime has queued. An assistant message travels with the user message behind it, which saves a
-    wait. A conversation that ends with the assistant (a prefill) is asked by an empty user message, which the runtime
-    leaves out of the request.
+    The caller writes a batch, waits for its `result`, and writes the next: without the wait, assistant messages
+    overtake the user messages that the runtime has queued. An assistant message shares a batch with the next user
+    message, which saves a wait. A conversation that ends with the assistant (a prefill) ends with an empty user
+    message, which the runtime leaves out of the API request.
     """
     last = len(messages) - 1
     batch: list[JSONObject] = []
-    for number, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            batch.append(assistant(message["content"], model, number))
+            batch.append(assistant_frame(message["content"], model, index))
         else:
-            batch.append(user(message["content"], ask=number == last))
+            batch.append(user_frame(message["content"], query=index == last))
             yield batch
             batch = []
     if batch:
-        yield [*batch, user([], ask=True)]
-
-
-_NEVER_MERGED = frozenset({"system", "messages", "model", "metadata", "output_config"})
-"""Top-level keys of a body that the runtime may not merge into its own: its identification is there, or they are set
-otherwise. All others it merges as they are, also those that it has never heard of."""
-
-_VERSION = "2023-06-01"
-_OF_A_MESSAGE = frozenset({"role", "content"})
+        yield [*batch, user_frame([], query=True)]
 
 
 def settings_for(
     body: MessagesRequest, model: Model, request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS
 ) -> JSONObject:
-    """A request's parameters for `apply_flag_settings`.
+    """Return a request's parameters for `apply_flag_settings`.
 
-    Every value is always given: what is left out would keep what an earlier turn had set.
+    Every value is always present: an omitted one would keep the value of an earlier turn.
     """
-    extra: JSONObject = {key: cast("JSON", value) for key, value in body.items() if key not in _NEVER_MERGED}
-    output = dict(cast("JSONObject", body.get("output_config") or {}))
-    effort = output.get("effort") or model.default_effort
-    if "format" in output and effort:
-        output["effort"] = effort
-    if output:
-        extra["output_config"] = output
+    extra_body: JSONObject = {key: cast("JSON", value) for key, value in body.items() if key not in _NOT_MERGED}
+    output_config = dict(cast("JSONObject", body.get("output_config") or {}))
+    effort = output_config.get("effort") or model.default_effort
+    if "format" in output_config and effort:
+        output_config["effort"] = effort
+    if output_config:
+        extra_body["output_config"] = output_config
     settings: JSONObject = {
         "model": model.id,
         "env": {
             "ANTHROPIC_BETAS": ",".join(request_options.betas),
-            "CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra).decode(),
+            "CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra_body).decode(),
         },
     }
     if effort:
@@ -179,14 +167,17 @@ def settings_for(
 
 
 def unsupported_params(request: RunRequest) -> Iterator[RequestWarning]:
-    """What the client said that does not reach the API, beside cache marks and the places of system messages."""
+    """Yield a warning for each field that does not reach the API.
+
+    Cache marks and moved system messages have warnings of their own in `translate`.
+    """
     if "metadata" in request.body:
         name = "metadata" if request.request_options.verbatim else "user"
         yield RequestWarning("ignored", name, "The Claude Code runtime sends its own metadata.")
-    if request.request_options.version not in {None, _VERSION}:
-        yield RequestWarning("ignored", "anthropic-version", f"The Claude Code runtime speaks {_VERSION}.")
-    for place, message in enumerate(request.body["messages"]):
-        for key in message.keys() - _OF_A_MESSAGE:
+    if request.request_options.version not in {None, _API_VERSION}:
+        yield RequestWarning("ignored", "anthropic-version", f"The Claude Code runtime uses {_API_VERSION}.")
+    for index, message in enumerate(request.body["messages"]):
+        for key in message.keys() - _MESSAGE_KEYS:
             yield RequestWarning(
-                "ignored", f"messages[{place}].{key}", "The Claude Code runtime passes on content alone."
+                "ignored", f"messages[{index}].{key}", "The Claude Code runtime passes on only content."
             )

@@ -12,8 +12,8 @@ from dragoman.backends.claude_code.egress_block import EgressBlock
 from dragoman.backends.claude_code.protocol import SERVER_NAME
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.message_reader import MessageReader, OutputReader
-from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
+from dragoman.backends.shared.message_reader import MessageReader, OutputReader, runtime_failed
+from dragoman.core.errors import TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSON, JSONObject
 
@@ -21,39 +21,53 @@ log = structlog.get_logger("dragoman.runtime")
 
 _CONTROL_TIMEOUT = 30.0
 
-_Answer = TypeVar("_Answer")
+_Value = TypeVar("_Value")
 
-Answers: TypeAlias = Mapping[str, Callable[[JSONObject], JSONObject]]
-"""What the runtime may ask of this side beside its tools: by the subtype of its request, what answers it."""
+RequestHandlers: TypeAlias = Mapping[str, Callable[[JSONObject], JSONObject]]
+"""What answers the runtime's own control requests, by their subtype. Requests for tools are handled apart."""
 
 
 class Session:
-    """The only user of a process.
+    """The only user of a process. It runs one turn at a time.
 
-    One turn at a time. Once a turn failed, was given up or is `spent`, the session is of no further use: `discard`.
+    A session whose turn failed, was cancelled or is `spent` cannot be used again: `discard` it.
 
     Attributes:
-        on_end: Called once when the process ends by itself while nobody uses it.
+        settings: What `configure` set last.
+        on_end: Called once when the process ends by itself while no turn runs.
     """
 
     def __init__(
-        self, process: ChildProcess, *, silence: float, base_url: str | None = None, answers: Answers | None = None
+        self,
+        process: ChildProcess,
+        *,
+        silence: float,
+        base_url: str | None = None,
+        request_handlers: RequestHandlers | None = None,
     ) -> None:
-        self._process = process
-        self._answers = answers or {}
-        self._silence = silence
-        self._gate = EgressBlock(self._tell, base_url)
-        self._limit = 0
-        self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[JSONObject]] = {}
-        self._results: deque[asyncio.Future[JSONObject]] = deque()
-        self._turn: OutputReader | None = None
-        self._tools = ToolServer(())
-        self._events: deque[Event] = deque()
-        self._news = asyncio.Event()
+        """Take over a process.
+
+        Args:
+            process: A process whose `listen` was not called yet.
+            silence: Seconds without a frame after which a turn fails.
+            base_url: The address of the API; None for the provider's own.
+            request_handlers: What answers the runtime's control requests.
+        """
         self.settings: JSONObject = {}
         self.on_end: Callable[[], None] = lambda: None
-        process.listen(self._take, self._end)
+        self._process = process
+        self._silence = silence
+        self._request_handlers = request_handlers or {}
+        self._egress_block = EgressBlock(self._apply_settings, base_url)
+        self._tools = ToolServer(())
+        self._request_numbers = itertools.count(1)
+        self._control_responses: dict[str, asyncio.Future[JSONObject]] = {}
+        self._append_results: deque[asyncio.Future[JSONObject]] = deque()
+        self._reader: OutputReader | None = None
+        self._max_tokens = 0
+        self._events: deque[Event] = deque()
+        self._changed = asyncio.Event()
+        process.listen(self._on_frame, self._on_end)
 
     @property
     def alive(self) -> bool:
@@ -71,204 +85,199 @@ class Session:
         return self._process.exited
 
     def discard(self) -> None:
-        """Kill the process now, and fail the turn that it is in. Idempotent; that it is gone, `exited` tells."""
+        """Kill the process and fail its turn. Idempotent. `exited` is done once the process is reaped."""
         self._process.kill()
         self._fail("it was stopped")
 
-    async def control(self, subtype: str, fields: JSONObject, within: float = _CONTROL_TIMEOUT) -> JSONObject:
+    async def control(self, subtype: str, fields: JSONObject, timeout: float = _CONTROL_TIMEOUT) -> JSONObject:  # noqa: ASYNC109 - the text of the error names what timed out
         """Make a control request and return its response.
 
         Args:
             subtype: The request's name.
             fields: The request's own fields.
-            within: Seconds the process may take.
+            timeout: Seconds until the response must arrive.
 
         Raises:
-            UpstreamFailed: The process refused, or ended.
-            TimedOut: It did not answer.
+            UpstreamFailed: The process refused the request, or ended.
+            TimedOut: The process did not respond.
         """
-        self._check()
-        number = f"control_{next(self._numbers)}"
-        answer: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
+        self._check_alive()
+        request_id = f"control_{next(self._request_numbers)}"
+        future: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+        self._control_responses[request_id] = future
         request: JSONObject = {"subtype": subtype, **fields}
-        self._process.send({"type": "control_request", "request_id": number, "request": request})
+        self._process.send({"type": "control_request", "request_id": request_id, "request": request})
         try:
-            response = await _within(within, answer, f"`{subtype}`")
+            response = await _wait(timeout, future, f"`{subtype}`")
         finally:
-            self._waiting.pop(number, None)
+            self._control_responses.pop(request_id, None)
         if response.get("subtype") != "success":
             raise UpstreamFailed(f"Claude Code refused `{subtype}`.", code="runtime_failed")
-        return cast("JSONObject", response.get("response") or {})
+        if not isinstance(result := response.get("response") or {}, dict):
+            raise runtime_failed(f"its response to `{subtype}` is no object")
+        return result
 
     async def configure(self, settings: JSONObject) -> None:
-        """Set what holds for the next request; not sent again while it stays the same."""
-        if settings != self.settings or self._gate.closed:
-            await self.control("apply_flag_settings", {"settings": self._gate.opened(settings)})
+        """Set the settings of the next request. Settings that are set already are not sent again."""
+        if settings != self.settings or self._egress_block.active:
+            await self.control("apply_flag_settings", {"settings": self._egress_block.lifted(settings)})
         self.settings = settings
 
-    async def begin(self, prompt: JSONObject, tools: list[str], settings: JSONObject) -> None:
-        """Set what holds for the whole conversation, and for its first request. Once, before the first message.
+    async def initialize(self, prompt: JSONObject, tools: list[str], settings: JSONObject) -> None:
+        """Set what holds for the whole conversation, and for its first request. Call this once, before any message.
 
         Args:
-            prompt: The system prompt, as `systemPrompt` or `appendSystemPrompt`, and what else `initialize` takes.
+            prompt: The fields of `initialize`: `systemPrompt` or `appendSystemPrompt`, and others.
             tools: Names of the client's tools.
-            settings: For `configure`.
+            settings: See `configure`.
         """
         self._tools = ToolServer(tools)
-        initialize = dict(prompt)
+        fields = dict(prompt)
         if tools:
-            initialize["sdkMcpServers"] = [SERVER_NAME]
-        await asyncio.gather(self.control("initialize", initialize), self.configure(settings))
+            fields["sdkMcpServers"] = [SERVER_NAME]
+        await asyncio.gather(self.control("initialize", fields), self.configure(settings))
         if tools:
-            await _within(_CONTROL_TIMEOUT, self._tools.listed.wait(), "with a question for its tools")
+            await _wait(_CONTROL_TIMEOUT, self._tools.listed.wait(), "with a request for the tools")
 
     async def append(self, batches: Iterable[list[JSONObject]]) -> None:
-        """Put earlier messages into the conversation, waiting for each batch to be taken."""
+        """Append earlier messages to the conversation. Each batch waits until the process took the one before."""
         for batch in batches:
-            self._check()
-            taken: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
-            self._results.append(taken)
+            self._check_alive()
+            result: asyncio.Future[JSONObject] = asyncio.get_running_loop().create_future()
+            self._append_results.append(result)
             self._process.send(*batch)
-            await _within(_CONTROL_TIMEOUT, taken, "a replayed message")
+            await _wait(_CONTROL_TIMEOUT, result, "a replayed message")
 
-    def ask(
-        self, frames: list[JSONObject], limit: int, reader: OutputReader | None = None
+    def run_turn(
+        self, frames: list[JSONObject], max_tokens: int, reader: OutputReader | None = None
     ) -> AsyncGenerator[Event, None]:
-        """Send the frames that ask, and yield the answer's events.
+        """Send the frames that call the model, and yield the events of the response.
 
         Args:
-            frames: The last of the conversation.
-            limit: Tokens after which the answer is cut.
-            reader: What understands the answer's frames; None: that of a single API call.
+            frames: The last frames of the conversation.
+            max_tokens: Tokens after which the API cuts the response.
+            reader: Reads the response's frames. The default reads a single API call.
 
         Raises:
             GatewayError: The turn failed.
         """
-        return self._turn_by(lambda: self._process.send(*frames), limit, reader)
+        return self._turn(lambda: self._process.send(*frames), max_tokens, reader)
 
-    def go_on(self, results: Mapping[str, JSONObject], limit: int) -> AsyncGenerator[Event, None]:
-        """Bring the results of parked calls, and yield the answer's events, as `ask` does."""
-        return self._turn_by(lambda: self._tools.bring(results), limit)
-
-    async def _turn_by(
-        self, act: Callable[[], None], limit: int, reader: OutputReader | None = None
-    ) -> AsyncGenerator[Event, None]:
-        self._check()
-        turn = self._turn = reader or MessageReader(self._tools.names)
-        self._limit = limit
-        act()
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            if turn.outcome != "open":
-                break
-            await self._news_or_silence(None if turn.is_tool_running else self._silence)
-        self._turn = None
-        if turn.error is not None:
-            raise turn.error
+    def resume_turn(self, results: Mapping[str, JSONObject], max_tokens: int) -> AsyncGenerator[Event, None]:
+        """Answer the parked calls with their results, and yield the events of the response, as `run_turn` does."""
+        return self._turn(lambda: self._tools.add_results(results), max_tokens)
 
     async def finish(self) -> None:
-        """Let the process end by itself, so that it writes down what it has in hand."""
+        """Close the process's input and wait until it exits. It writes its files before that."""
         self._process.on_end = lambda _: None
         self._process.close_input()
         await asyncio.shield(self.exited)
 
-    async def _news_or_silence(self, silence: float | None) -> None:
-        self._news.clear()
+    async def _turn(
+        self, send: Callable[[], None], max_tokens: int, reader: OutputReader | None = None
+    ) -> AsyncGenerator[Event, None]:
+        self._check_alive()
+        reader = self._reader = reader or MessageReader(self._tools.names)
+        self._max_tokens = max_tokens
+        send()
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if reader.outcome != "open":
+                break
+            await self._wait_for_change(None if reader.is_tool_running else self._silence)
+        self._reader = None
+        if reader.error is not None:
+            raise reader.error
+
+    async def _wait_for_change(self, silence: float | None) -> None:
+        self._changed.clear()
         try:
             async with asyncio.timeout(silence):
-                await self._news.wait()
+                await self._changed.wait()
         except TimeoutError:
             self.discard()
             raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds (--silence-timeout).") from None
 
-    def _tell(self, settings: JSONObject) -> None:
-        """Change settings without waiting for the answer, which nobody misses."""
+    def _apply_settings(self, settings: JSONObject) -> None:
+        """Send settings without waiting for the response, which is dropped."""
         request: JSONObject = {"subtype": "apply_flag_settings", "settings": settings}
-        self._process.send({"type": "control_request", "request_id": f"tell_{next(self._numbers)}", "request": request})
+        request_id = f"settings_{next(self._request_numbers)}"
+        self._process.send({"type": "control_request", "request_id": request_id, "request": request})
 
-    def _check(self) -> None:
+    def _check_alive(self) -> None:
         if not self.alive:
-            raise _gone(self._process.end_reason or "it was stopped")
+            raise runtime_failed(self._process.end_reason or "it was stopped")
 
-    # Called by the process, in the event loop's own callback.
+    # Called by the process, in the event loop's read callback. An error here ends the process: see `ChildProcess`.
 
-    def _take(self, frame: JSONObject) -> None:
+    def _on_frame(self, frame: JSONObject) -> None:
         match frame.get("type"):
             case "control_response":
-                self._answered(cast("JSONObject", frame["response"]))
+                self._on_control_response(cast("JSONObject", frame["response"]))
             case "control_request":
-                self._asked(str(frame["request_id"]), cast("JSONObject", frame["request"]))
-            case "result" if self._results:
-                taken = self._results.popleft()
-                if not taken.done():  # a run that is being cancelled waits no longer, but has not discarded us yet
-                    taken.set_result(frame)
-            case _ if self._turn is not None:
-                self._advance(self._turn, frame)
+                self._on_control_request(str(frame["request_id"]), cast("JSONObject", frame["request"]))
+            case "result" if self._append_results:
+                result = self._append_results.popleft()
+                if not result.done():  # it is done if its run was cancelled and has not discarded the process yet
+                    result.set_result(frame)
+            case _ if self._reader is not None:
+                self._read(self._reader, frame)
             case _:
                 pass
 
-    def _advance(self, turn: OutputReader, frame: JSONObject) -> None:
-        self._events.extend(turn.feed(frame))
-        if turn.outcome == "spent":
-            # Before the runtime's next call leaves, some 9 ms from here.
+    def _read(self, reader: OutputReader, frame: JSONObject) -> None:
+        self._events.extend(reader.feed(frame))
+        if reader.outcome == "spent":
+            # Kill before the runtime's next API call, which follows within some 9 ms.
             self._process.kill()
-        elif turn.is_retrying:
-            self._gate.open(self.settings)
-        elif turn.byte_count >= self._limit or turn.must_not_continue:
-            self._gate.close(self.settings)
-        if self._events or turn.outcome != "open":
-            self._news.set()
+        elif reader.is_retrying:
+            self._egress_block.lift(self.settings)
+        elif reader.byte_count >= self._max_tokens or reader.must_not_continue:
+            self._egress_block.activate(self.settings)
+        if self._events or reader.outcome != "open":
+            self._changed.set()
 
-    def _answered(self, response: JSONObject) -> None:
-        waiting = self._waiting.get(str(response.get("request_id")))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(response)
+    def _on_control_response(self, response: JSONObject) -> None:
+        future = self._control_responses.get(str(response.get("request_id")))
+        if future is not None and not future.done():
+            future.set_result(response)
 
-    def _asked(self, number: str, request: JSONObject) -> None:
-        """The runtime asks this side for something: of its tools, or what it was never offered."""
+    def _on_control_request(self, request_id: str, request: JSONObject) -> None:
         if request.get("subtype") == "mcp_message":
             message = cast("JSONObject", request["message"])
-            self._tools.take(message, lambda result: self._reply_to_tool(number, message.get("id"), result))
-            return
-        if (answer := self._answers.get(str(request.get("subtype")))) is not None:
-            self._reply(number, {"subtype": "success", "response": answer(request)})
-            return
-        log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
-        self._reply(number, {"subtype": "error", "error": "This client does not offer that."})
+            self._tools.handle(message, lambda result: self._reply_to_tool(request_id, message.get("id"), result))
+        elif (handler := self._request_handlers.get(str(request.get("subtype")))) is not None:
+            self._reply(request_id, {"subtype": "success", "response": handler(request)})
+        else:
+            log.warning("runtime.asked", pid=self.pid, subtype=request.get("subtype"))
+            self._reply(request_id, {"subtype": "error", "error": "This client does not offer that."})
 
-    def _reply_to_tool(self, number: str, id_: JSON, result: JSONObject) -> None:
-        answer: JSONObject = {"jsonrpc": "2.0", "id": id_, "result": result}
-        self._reply(number, {"subtype": "success", "response": {"mcp_response": answer}})
+    def _reply_to_tool(self, request_id: str, message_id: JSON, result: JSONObject) -> None:
+        reply: JSONObject = {"jsonrpc": "2.0", "id": message_id, "result": result}
+        self._reply(request_id, {"subtype": "success", "response": {"mcp_response": reply}})
 
-    def _reply(self, number: str, response: JSONObject) -> None:
-        self._process.send({"type": "control_response", "response": {**response, "request_id": number}})
+    def _reply(self, request_id: str, response: JSONObject) -> None:
+        self._process.send({"type": "control_response", "response": {**response, "request_id": request_id}})
 
-    def _end(self, reason: str) -> None:
-        log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.stderr_tail)
+    def _on_end(self, reason: str) -> None:
         self._fail(reason)
+        log.warning("runtime.ended", pid=self.pid, reason=reason, stderr=self._process.stderr_tail)
         self.on_end()
 
     def _fail(self, reason: str) -> None:
-        for future in (*self._waiting.values(), *self._results):
+        for future in (*self._control_responses.values(), *self._append_results):
             if not future.done():
-                future.set_exception(_gone(reason))
-        self._results.clear()
-        if self._turn is not None:
-            self._turn.process_failed(reason)
-            self._news.set()
+                future.set_exception(runtime_failed(reason))
+        self._append_results.clear()
+        if self._reader is not None:
+            self._reader.process_failed(reason)
+            self._changed.set()
 
 
-def _gone(reason: str) -> GatewayError:
-    return UpstreamFailed(
-        f"The Claude Code process failed: {reason}. `dragoman doctor` tries it.", code="runtime_failed"
-    )
-
-
-async def _within(seconds: float, answer: Awaitable[_Answer], what: str) -> _Answer:
+async def _wait(seconds: float, awaitable: Awaitable[_Value], what: str) -> _Value:
     try:
         async with asyncio.timeout(seconds):
-            return await answer
+            return await awaitable
     except TimeoutError:
         raise TimedOut(f"The Claude Code process did not answer {what} within {seconds:g} seconds.") from None

@@ -1,8 +1,8 @@
-"""The client's tools, served to the runtime as its own, with each call parked until the client brings the result.
+"""The client's tools, served to the runtime as its own. Each call is parked until the client sends the result.
 
-The runtime reaches them by the Model Context Protocol (https://modelcontextprotocol.io, JSON-RPC 2.0) inside its
-control requests. Here they are only names: what the model is told of them goes into the request body as the client
-wrote it.
+The runtime reaches the tools through the Model Context Protocol (https://modelcontextprotocol.io, JSON-RPC 2.0) inside
+its control requests. The server knows the tools by name only: the request body carries their definitions as the client
+wrote them.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import cast
 
 from dragoman.core.messages import JSON, Block, JSONObject
 
-_RESULT_LIMIT = 250_000
-"""Characters of a result that a parked call surely takes; the runtime cuts what is over some 500,000."""
+_MAX_RESULT_CHARACTERS = 250_000
+"""Characters of a result that a parked call takes for certain. The runtime cuts what exceeds some 500,000."""
 
 Reply = Callable[[JSONObject], None]
 
@@ -20,8 +20,8 @@ Reply = Callable[[JSONObject], None]
 class ToolServer:
     """The tools of one conversation.
 
-    The runtime asks for a call's result once the model has called; the client brings it in its next request. Whichever
-    comes first waits for the other.
+    The runtime asks for a call's result after the model made the call. The client sends it in its next request. The
+    first of the two waits for the other.
 
     Args:
         names: The tools' names.
@@ -33,75 +33,76 @@ class ToolServer:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = frozenset(names)
-        self._parked: dict[str, Reply] = {}
-        self._results: dict[str, JSONObject] = {}
         self.listed = asyncio.Event()
+        self._parked_calls: dict[str, Reply] = {}
+        self._results: dict[str, JSONObject] = {}
 
-    def take(self, message: JSONObject, reply: Reply) -> None:
-        """Answer a JSON-RPC message of the runtime with `reply(result)`, now or when there is a result."""
+    def handle(self, message: JSONObject, reply: Reply) -> None:
+        """Answer a JSON-RPC message of the runtime with `reply(result)`, now or when the result is there."""
         match message.get("method"):
             case "initialize":
-                reply(_hello(cast("JSONObject", message["params"])))
+                reply(_initialize_result(cast("JSONObject", message["params"])))
             case "tools/list":
-                reply({"tools": [_tool(name) for name in sorted(self.names)]})
+                reply({"tools": [_tool_entry(name) for name in sorted(self.names)]})
                 self.listed.set()
             case "tools/call":
                 self._call(cast("JSONObject", message["params"]), reply)
             case _:
                 reply({})
 
-    def bring(self, results: Mapping[str, JSONObject]) -> None:
+    def add_results(self, results: Mapping[str, JSONObject]) -> None:
         """Answer calls with the client's results, by the id of the call."""
-        for call, result in results.items():
-            if waiting := self._parked.pop(call, None):
-                waiting(result)
+        for call_id, result in results.items():
+            if reply := self._parked_calls.pop(call_id, None):
+                reply(result)
             else:
-                self._results[call] = result
+                self._results[call_id] = result
 
     def _call(self, params: JSONObject, reply: Reply) -> None:
-        call = str(cast("JSONObject", params["_meta"])["claudecode/toolUseId"])
-        if (result := self._results.pop(call, None)) is not None:
+        call_id = str(cast("JSONObject", params["_meta"])["claudecode/toolUseId"])
+        if (result := self._results.pop(call_id, None)) is not None:
             reply(result)
         else:
-            self._parked[call] = reply
+            self._parked_calls[call_id] = reply
 
 
-def names_of(tools: Iterable[JSONObject]) -> list[str]:
-    """The tools that the client runs; those of a type of their own are run by the API."""
+def client_tool_names(tools: Iterable[JSONObject]) -> list[str]:
+    """Return the names of the tools that the client runs. Tools with a type of their own are run by the API."""
     return [str(tool["name"]) for tool in tools if tool.get("type") in {None, "custom"}]
 
 
-def as_call_results(content: Iterable[Block], calls: list[str]) -> dict[str, JSONObject] | None:
-    """Tool results as parked calls take them, by the id of the call.
+def to_call_results(content: Iterable[Block], call_ids: list[str]) -> dict[str, JSONObject] | None:
+    """Convert a user message's tool results to results of parked calls, by the id of the call.
 
-    None where a parked call would not pass them on to the last character: then the conversation is replayed.
+    Returns:
+        None if a parked call would not pass the results on unchanged. The conversation must then be replayed.
     """
     results: dict[str, JSONObject] = {}
     for block in content:
         if block.get("type") != "tool_result" or (result := _call_result(block)) is None:
             return None
         results[str(block["tool_use_id"])] = result
-    return results if set(results) == set(calls) else None
+    return results if set(results) == set(call_ids) else None
 
 
 def _call_result(block: Block) -> JSONObject | None:
-    failed = block.get("is_error") is True
-    parts = [_part(part) for part in _parts_of(block)]
+    is_error = block.get("is_error") is True
+    content = block.get("content")
+    blocks: list[Block] = [{"type": "text", "text": content}] if isinstance(content, str) else _blocks(content)
+    parts = [_result_part(part) for part in blocks]
     known = [part for part in parts if part is not None]
     size = sum(len(str(value)) for part in known for value in part.values())
-    # The runtime joins the parts of a failure to one text, and gives an empty result words of its own.
-    exact = len(known) == len(parts) > 0 and not (failed and len(parts) > 1) and size <= _RESULT_LIMIT
-    return {"content": list[JSON](known), "isError": failed} if exact else None
+    # The runtime joins the parts of an error to one text, and replaces an empty result by a text of its own.
+    if len(known) < len(parts) or not parts or (is_error and len(parts) > 1) or size > _MAX_RESULT_CHARACTERS:
+        return None
+    return {"content": list[JSON](known), "isError": is_error}
 
 
-def _parts_of(block: Block) -> list[Block]:
-    content = block.get("content")
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
+def _blocks(content: JSON) -> list[Block]:
     return cast("list[Block]", content or [])
 
 
-def _part(block: Block) -> JSONObject | None:
+def _result_part(block: Block) -> JSONObject | None:
     source = block.get("source")
     match block.get("type"):
         case "text" if block.get("text") and not block.keys() - {"type", "text"}:
@@ -112,7 +113,7 @@ def _part(block: Block) -> JSONObject | None:
             return None
 
 
-def _hello(params: JSONObject) -> JSONObject:
+def _initialize_result(params: JSONObject) -> JSONObject:
     return {
         "protocolVersion": params["protocolVersion"],
         "capabilities": {"tools": {}},
@@ -120,12 +121,12 @@ def _hello(params: JSONObject) -> JSONObject:
     }
 
 
-def _tool(name: str) -> JSONObject:
+def _tool_entry(name: str) -> JSONObject:
     return {
         "name": name,
         "description": "",
         "inputSchema": {"type": "object"},
-        # Read-only tools are called at once where one message holds several calls, so results may come in any order.
+        # The runtime calls read-only tools of one message at once, so their results may arrive in any order.
         "annotations": {"readOnlyHint": True},
-        "_meta": {"anthropic/maxResultSizeChars": 2 * _RESULT_LIMIT},
+        "_meta": {"anthropic/maxResultSizeChars": 2 * _MAX_RESULT_CHARACTERS},
     }

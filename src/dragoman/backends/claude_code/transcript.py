@@ -1,20 +1,21 @@
-"""What the runtime notes of each of its processes while it runs: files whose names begin with the process's id.
+"""Files of the runtime: those it leaves behind, and the transcripts that processes are booted on.
 
-A process that ends by itself takes its notes away; one that is killed cannot, and would leave files for each run. One
-that is killed while it boots may also leave a draft, which it writes before it puts a file in its place.
+`Transcripts` deletes what the runtime writes while a process runs. Its file names contain the process id. A process
+that exits deletes its own files; a killed one cannot. A process that is killed while it boots may also leave a draft,
+which the runtime writes before it replaces a file.
 
-With a sign-in, the runtime puts reminders (directory, system, model, date) before the user's words.
-
-Left alone they go with the first message after a replay, wherever that is. A process that is booted on a transcript of
-just these reminders has them in front of the first message, live and replayed alike. The reminders are the runtime's
-own: one turn of it against a stub on loopback, with a dummy token, writes them down, and we keep its rows as they are.
+`TranscriptSeeds` makes transcripts to boot on. With a sign-in, the runtime puts reminders (directory, system, model,
+date) before the user's first text. After a replay they would go with the first message that follows, wherever that is.
+A process that is booted on a transcript of only these reminders has them before the first message, live and replayed
+alike. The reminders are the runtime's own: one turn of it, against a stub on loopback and with a dummy token, writes
+them, and their rows are used unchanged.
 """
 
 import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -27,87 +28,108 @@ import psutil
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
-from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.installation import locate
+from dragoman.backends.shared.installation import launch
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.messages import JSONObject
 
-_DRAFT_AGE = 60.0
-"""Seconds after which nobody is still writing a draft."""
-
-
-class Transcripts:
-    """The notes of the processes that have this environment.
-
-    Args:
-        environment: Of the processes.
-        ours: Their configuration directory is the gateway's own. In an owner's, only the notes of our own processes are
-            touched.
-    """
-
-    def __init__(self, environment: Mapping[str, str], *, ours: bool) -> None:
-        config = environment.get("CLAUDE_CONFIG_DIR") or Path(environment.get("HOME", "")) / ".claude"
-        self._folder = Path(config)
-        self._ours = ours
-
-    def remove(self, pid: int) -> None:
-        """Take away the notes of a process of ours that is gone."""
-        for names in (f"sessions/{pid}.*", f"*.tmp.{pid}.*"):
-            for note in self._folder.glob(names):
-                _remove(note)
-        self._remove_drafts()
-
-    def sweep(self) -> None:
-        """Take away the notes of all processes that are gone, as a gateway that was killed leaves them."""
-        for note in self._folder.glob("sessions/*.*") if self._ours else ():
-            pid = note.name.partition(".")[0]
-            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                _remove(note)
-        self._remove_drafts()
-
-    def _remove_drafts(self) -> None:
-        for draft in self._folder.rglob("*.tmp.*") if self._ours else ():
-            with contextlib.suppress(OSError):
-                if draft.stat().st_mtime < time.time() - _DRAFT_AGE:
-                    draft.unlink()
-
-
-def _remove(note: Path) -> None:
-    with contextlib.suppress(OSError):
-        note.unlink()
-
+_MIN_DRAFT_AGE = 60.0
+"""Seconds after which a draft is not written to any more."""
 
 _REMINDERS = frozenset({"environment", "model", "session_context", "date"})
-_STUB_ANSWER = (
+_STUB_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 84\r\nconnection: close\r\n\r\n"
     b'{"type":"error","error":{"type":"invalid_request_error","message":"only a stand-in"}}'
 )
 
 
-class TranscriptSeeds:
-    """The transcripts to boot on, one a model, made when they are first needed and anew each day.
+class Transcripts:
+    """The files of the processes that run in one environment. Files are deleted in a thread, one batch at a time."""
 
-    They lie in our state directory; nothing is written to the owner's.
+    def __init__(self, environment: Mapping[str, str], *, owned: bool) -> None:
+        """Find the directory.
+
+        Args:
+            environment: The environment of the processes.
+            owned: Whether their configuration directory is the gateway's own. In an operator's directory, only files of
+                the gateway's own processes are deleted.
+        """
+        self._folder = Path(environment.get("CLAUDE_CONFIG_DIR") or Path(environment.get("HOME", "")) / ".claude")
+        self._owned = owned
+        self._ended: set[int] = set()
+        self._deleting: asyncio.Task[None] | None = None
+
+    def process_ended(self, pid: int) -> None:
+        """Delete the files of a process that ended, soon. `aclose` waits for that."""
+        self._ended.add(pid)
+        if self._deleting is None or self._deleting.done():
+            self._deleting = asyncio.create_task(self._delete_ended(), name="runtime-files")
+
+    async def aclose(self) -> None:
+        """Wait until the files of every ended process are deleted."""
+        if self._deleting is not None:
+            await asyncio.wait([self._deleting])
+
+    def delete(self, pids: Iterable[int]) -> None:
+        """Delete the files of processes that ended, and old drafts. Blocks."""
+        for pid in pids:
+            for pattern in (f"sessions/{pid}.*", f"*.tmp.{pid}.*"):
+                for path in self._folder.glob(pattern):
+                    _delete(path)
+        self._delete_drafts()
+
+    def delete_stale(self) -> None:
+        """Delete the files of all processes that are gone, which a killed gateway leaves behind. Blocks."""
+        for path in self._folder.glob("sessions/*.*") if self._owned else ():
+            pid = path.name.partition(".")[0]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                _delete(path)
+        self._delete_drafts()
+
+    async def _delete_ended(self) -> None:
+        while self._ended:
+            batch, self._ended = self._ended, set()
+            with contextlib.suppress(OSError):  # what cannot be deleted now is stale at the next start
+                await asyncio.to_thread(self.delete, batch)
+
+    def _delete_drafts(self) -> None:
+        for path in self._folder.rglob("*.tmp.*") if self._owned else ():
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _MIN_DRAFT_AGE:
+                    path.unlink()
+
+
+class TranscriptSeeds:
+    """The transcripts that processes are booted on: one for each model, made when first needed and again each day.
+
+    They are in the gateway's own directory. Nothing is written to the operator's.
     """
 
     def __init__(self, options: ClaudeCodeOptions, work: Path) -> None:
+        """Prepare an empty collection.
+
+        Args:
+            options: Settings of the backend.
+            work: The working directory of the processes, which the reminders name.
+        """
         self._options = options
         self._work = work
         self._folder = options.state_dir / "seeds"
-        self._made: dict[tuple[str, date], tuple[str, ...]] = {}
-        self._making = asyncio.Lock()
+        self._arguments: dict[tuple[str, date], tuple[str, ...]] = {}
+        self._lock = asyncio.Lock()
 
     async def arguments(self, model: str, day: date) -> tuple[str, ...]:
-        """The command-line arguments that boot a process on the reminders for a model and a day.
+        """Return the arguments that boot a process on the reminders for a model and a day.
 
         Raises:
             UpstreamFailed: The runtime wrote no reminders.
+            OSError: The transcript cannot be written.
         """
-        async with self._making:
-            if (model, day) not in self._made:
-                self._made = {key: made for key, made in self._made.items() if key[1] == day}
-                self._made[model, day] = self._write(model, await self._harvest(model))
-            return self._made[model, day]
+        async with self._lock:
+            if (model, day) not in self._arguments:
+                self._arguments = {key: value for key, value in self._arguments.items() if key[1] == day}
+                rows = await self._harvest(model)
+                self._arguments[model, day] = await asyncio.to_thread(self._write, model, rows)
+            return self._arguments[model, day]
 
     def _write(self, model: str, rows: Sequence[JSONObject]) -> tuple[str, ...]:
         session, parent = str(uuid.uuid4()), None
@@ -116,62 +138,67 @@ class TranscriptSeeds:
             chained.append({**row, "parentUuid": parent, "sessionId": session})
             parent = cast("str", row["uuid"])
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        seed = self._folder / f"{model}.jsonl"
-        draft = seed.with_suffix(f".{session}")
+        path = self._folder / f"{model}.jsonl"
+        draft = path.with_suffix(f".{session}")
         draft.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in chained))
-        draft.replace(seed)
-        return (f"--resume={seed}", f"--resume-session-at={parent}")
+        draft.replace(path)
+        return (f"--resume={path}", f"--resume-session-at={parent}")
 
     async def _harvest(self, model: str) -> list[JSONObject]:
+        """Return the rows of the reminders that the runtime writes in one turn against a stub of the API."""
         stub = await asyncio.start_server(_refuse, "127.0.0.1", 0)
         async with stub:
             port = stub.sockets[0].getsockname()[1]
             with TemporaryDirectory(prefix="dragoman-") as scratch:
-                await self._one_turn(model, f"http://127.0.0.1:{port}", scratch)
-                rows = await asyncio.to_thread(_reminders, Path(scratch))
-        if {_kind_of(row) for row in rows} != _REMINDERS:
+                await self._run_turn(model, f"http://127.0.0.1:{port}", scratch)
+                rows = await asyncio.to_thread(_read_reminders, Path(scratch))
+        if {_attachment_type(row) for row in rows} != _REMINDERS:
             raise UpstreamFailed(
                 "This Claude Code version does not write its reminders as expected.", code="runtime_failed"
             )
         return rows
 
-    async def _one_turn(self, model: str, base_url: str, scratch: str) -> None:
+    async def _run_turn(self, model: str, base_url: str, scratch: str) -> None:
         options = replace(self._options, base_url=base_url, config_dir=Path(scratch), retries=0)
         env = protocol.environment(options) | {"CLAUDE_CODE_OAUTH_TOKEN": "none", "HOME": scratch}
-        argv = [a for a in protocol.arguments() if a != "--no-session-persistence"]
-        process = await ChildProcess.spawn([str(locate(options)), *argv], env=env, cwd=self._work)
-        session = Session(process, silence=self._options.boot_timeout)
+        argv = [argument for argument in protocol.arguments() if argument != "--no-session-persistence"]
+        session = Session(await launch(options, argv, env, self._work), silence=self._options.boot_timeout)
         try:
-            await session.begin({"systemPrompt": ""}, [], {"model": model})
-            try:
-                async for _ in session.ask([protocol.user([{"type": "text", "text": "-"}], ask=True)], limit=1):
+            await session.initialize({"systemPrompt": ""}, [], {"model": model})
+            frames = [protocol.user_frame([{"type": "text", "text": "-"}], query=True)]
+            with contextlib.suppress(GatewayError):  # the stub refuses, after the reminders were written
+                async for _ in session.run_turn(frames, max_tokens=1):
                     pass
-            except GatewayError:
-                pass  # The stub refuses, after the reminders were written down.
             await session.finish()
         finally:
             session.discard()
             await asyncio.shield(session.exited)
 
 
-def _kind_of(row: JSONObject) -> str:
-    return str(cast("JSONObject", row["attachment"]).get("type"))
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
-def _reminders(folder: Path) -> list[JSONObject]:
+def _attachment_type(row: JSONObject) -> str:
+    attachment = row["attachment"]
+    return str(attachment.get("type")) if isinstance(attachment, dict) else ""
+
+
+def _read_reminders(folder: Path) -> list[JSONObject]:
     lines = [line for file in folder.rglob("*.jsonl") for line in file.read_bytes().splitlines()]
     rows = [cast("JSONObject", msgspec.json.decode(line)) for line in lines]
-    return [row for row in rows if row.get("type") == "attachment" and _kind_of(row) in _REMINDERS]
+    return [row for row in rows if row.get("type") == "attachment" and _attachment_type(row) in _REMINDERS]
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A stand-in for the API: reads one request and refuses it."""
+    """Read one request, as the API would, and refuse it."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
         (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
     )
     await reader.readexactly(length)
-    writer.write(_STUB_ANSWER)
+    writer.write(_STUB_RESPONSE)
     await writer.drain()
     writer.close()
     await writer.wait_closed()

@@ -1,17 +1,7 @@
-"""Images that the runtime makes smaller before it sends them; those in results of tools it leaves as they are.
+"""From a canonical request to what the runtime takes: the system prompt, the settings and the messages.
 
-What the API refuses, and the runtime would put right in silence: then the model would answer something else.
-
-Calls without results and results without calls get words of the runtime's own; blank texts are left out.
-
-Ids of tool calls, as the runtime tells them apart.
-
-An id that is another one before it and a number (`call_1`, then `call_1_2`) is a copy to the runtime: it would put
-words of its own in the place of that call's result.
-
-A canonical request, as the runtime takes it: what holds for the conversation, what for this turn, and the messages.
-
-What the runtime cannot pass on as asked is moved, with a notice.
+What the runtime cannot pass on unchanged is moved or renamed, with a warning, or refused as the API would refuse it.
+The runtime itself would repair such input silently, and the model would answer something else.
 """
 
 import re
@@ -22,162 +12,44 @@ from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.protocol import settings_for, unsupported_params
-from dragoman.backends.claude_code.tools import as_call_results, names_of
+from dragoman.backends.claude_code.tools import client_tool_names, to_call_results
 from dragoman.core.conversation import fingerprint
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.media import size_of
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.core.warnings import RequestWarning
 
-MOST_PIXELS = 2000
-"""The longest side that it leaves; of a longer one it says in a text of its own how it was scaled."""
+_MAX_IMAGE_PIXELS = 2000
+"""Pixels a side above which the runtime scales an image down."""
+_MAX_IMAGE_BYTES = 512_000
+"""Bytes above which the runtime encodes an image again, as a JPEG."""
 
-MOST_BYTES = 512_000
-"""The largest file that it leaves; a larger one it writes anew, as a JPEG."""
-
-
-def downscaled_images(messages: Iterable[Message]) -> list[RequestWarning]:
-    """Say how many images will not arrive as the client sent them, if any will not.
-
-    Raises:
-        InvalidRequest: One is damaged. The API would refuse it, and the runtime put words of its own in its place.
-    """
-    blocks = [block for message in messages if message["role"] == "user" for block in message["content"]]
-    count = sum(_is_large(block) for block in blocks if block.get("type") == "image")
-    if not count:
-        return []
-    limits = f"{MOST_PIXELS} pixels a side or {MOST_BYTES} bytes"
-    detail = f"The Claude Code runtime makes images over {limits} smaller: {count} here."
-    return [RequestWarning("resized", "messages", detail)]
-
-
-def _is_large(block: Block) -> bool:
-    source = block.get("source")
-    data = source.get("data") if isinstance(source, dict) else None
-    if not isinstance(data, str):
-        return False
-    size = size_of(block)
-    if size is None:
-        said = "An image is cut short or damaged: its size cannot be read."
-        raise InvalidRequest(said, code="invalid_image", param="messages")
-    return max(size) > MOST_PIXELS or len(data) // 4 * 3 - data[-2:].count("=") > MOST_BYTES
-
-
-def validate_messages(messages: Sequence[Message]) -> None:
-    """Check a conversation in which the roles take turns.
-
-    Raises:
-        InvalidRequest: As the API would.
-    """
-    owed: list[str] = []
-    made: set[str] = set()
-    for message in messages:
-        content = message["content"]
-        if any(block.get("type") == "text" and not str(block.get("text")).strip() for block in content):
-            raise _refusal("Text blocks must hold more than white space.")
-        _check_results(content, owed)
-        owed = _ids(content, "tool_use", "id") if message["role"] == "assistant" else []
-        if len({*made, *owed}) < len(made) + len(owed):
-            raise _refusal("The ids of `tool_use` blocks must be unique.")
-        made.update(owed)
-    _check_results([], owed)
-
-
-def _check_results(content: Sequence[Block], owed: Sequence[str]) -> None:
-    """The results stand in front, one for each call of the message before."""
-    given = _ids(content, "tool_result", "tool_use_id")
-    front = _ids(takewhile(lambda block: block.get("type") == "tool_result", content), "tool_result", "tool_use_id")
-    if missing := [id_ for id_ in owed if id_ not in front]:
-        raise _refusal(
-            f"The results of calls must be the first blocks of the next message; missing: {_list(missing)}.",
-            "missing_tool_result",
-        )
-    if strange := [id_ for id_ in given if id_ not in owed]:
-        raise _refusal(f"There are results of calls that the message before did not make: {_list(strange)}.")
-    if len(set(given)) < len(given):
-        raise _refusal("A call may have one result only.")
-
-
-def _ids(blocks: Iterable[Block], kind: str, key: str) -> list[str]:
-    return [str(block.get(key)) for block in blocks if block.get("type") == kind]
-
-
-def _list(ids: Sequence[str]) -> str:
-    return ", ".join(f"`{id_}`" for id_ in ids)
-
-
-def _refusal(words: str, code: str | None = None) -> InvalidRequest:
-    return InvalidRequest(words, code=code, param="messages")
-
-
-_COPY = re.compile(r"(?P<of>.+)_(?P<number>\d+)")
-
-
-def dedupe_call_ids(messages: list[Message]) -> tuple[list[Message], list[RequestWarning]]:
-    """The messages, with other ids where one looks like a copy, in calls and results alike.
-
-    What was renamed stays so as the conversation grows: only what stands before an id counts.
-    """
-    names = _names([str(block.get("id")) for message in messages for block in _calls(message)])
-    if not names:
-        return messages, []
-    renamed = [Message(role=m["role"], content=[_renamed(b, names) for b in m["content"]]) for m in messages]
-    said = ", ".join(f"`{old}` as `{new}`" for old, new in names.items())
-    return renamed, [
-        RequestWarning("renamed", "messages", f"Ids of calls that look like copies were sent anew: {said}.")
-    ]
-
-
-def _calls(message: Message) -> list[Block]:
-    return [block for block in message["content"] if block.get("type") == "tool_use"]
-
-
-def _names(ids: Sequence[str]) -> dict[str, str]:
-    """The new name of each id that needs one."""
-    names: dict[str, str] = {}
-    taken, before = set(ids), set[str]()
-    for id_ in ids:
-        copy = _COPY.fullmatch(id_)
-        if copy and copy["of"] in before and id_ not in before:
-            name = f"{copy['of']}-{copy['number']}"
-            while name in taken:
-                name = f"{name}-"
-            taken.add(name)
-            names[id_] = name
-        before.add(id_)
-    return names
-
-
-def _renamed(block: Block, names: dict[str, str]) -> Block:
-    key = {"tool_use": "id", "tool_result": "tool_use_id"}.get(str(block.get("type")))
-    name = names.get(str(block.get(key))) if key else None
-    return {**block, key: name} if key and name else block
-
-
-_OPAQUE = frozenset({"input", "input_schema", "source", "metadata"})
-
-_RUNTIME_LIMIT = 32_000
-"""The smallest `max_tokens` that the runtime sends where none is asked for."""
-
+_RUNTIME_MAX_TOKENS = 32_000
+"""The smallest `max_tokens` that the runtime sends when the request has none."""
 _ONE_CALL_BELOW = 256
-"""An answer with a smaller `max_tokens` may be cut within milliseconds of its first token: too soon to stop the runtime
-from asking on. It goes to a process that can make a single call only."""
+"""A response with a smaller `max_tokens` may be cut within milliseconds of its first token. The process cannot be
+killed in time, so the request goes to a process that can make only one API call."""
+
+_OPAQUE_KEYS = frozenset({"input", "input_schema", "source", "metadata"})
+"""Keys whose values may hold a key `cache_control` that is no cache mark."""
+
+_NUMBERED_ID = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeRequest:
-    """What to do with a process for one request.
+    """A request as the runtime takes it.
 
     Attributes:
         system: The system prompt.
         tools: Names of the tools that the client runs.
         settings: For `apply_flag_settings`.
-        messages: The conversation, system messages moved out of it, ending with what asks.
+        messages: The conversation without system messages. The last message calls the model.
         model: The model's id.
-        limit: Tokens after which the answer is cut.
-        one_call: Whether a process is wanted that makes a single API call.
-        fixed: What names the conversation beside its messages.
-        warnings: What could not be done as asked.
+        max_tokens: Tokens after which the API cuts the response.
+        one_call: Whether the process must be one that can make only one API call.
+        fixed: What identifies the conversation apart from its messages.
+        warnings: What could not be done as requested.
     """
 
     system: str
@@ -185,67 +57,68 @@ class RuntimeRequest:
     settings: JSONObject
     messages: list[Message]
     model: str
-    limit: int
+    max_tokens: int
     one_call: bool
     fixed: JSONObject
     warnings: tuple[RequestWarning, ...]
 
     @property
-    def held(self) -> str | None:
-        """The name of the conversation that a live process must hold for this request; None if none would do."""
+    def conversation(self) -> str | None:
+        """The hash of the conversation that a live process must hold for this request; None if no process can."""
         *earlier, last = self.messages
         if last["role"] != "user" or not earlier or earlier[-1]["role"] != "assistant":
             return None
-        if self.calls and self.results is None:
+        if self.call_ids and self.results is None:
             return None
         return fingerprint(self.fixed, earlier)
 
     @property
-    def calls(self) -> list[str]:
+    def call_ids(self) -> list[str]:
         """The ids of the calls that the last message must answer."""
         blocks = self.messages[-2]["content"] if len(self.messages) > 1 else []
-        return [str(block["id"]) for block in blocks if block.get("type") == "tool_use"]
+        return _ids(blocks, "tool_use", "id")
 
     @property
     def results(self) -> dict[str, JSONObject] | None:
-        """The results that parked calls take, by the id of the call; None where they must be replayed."""
-        return as_call_results(self.messages[-1]["content"], self.calls) if self.calls else None
+        """The results of the parked calls, by the id of the call; None if they must be replayed."""
+        return to_call_results(self.messages[-1]["content"], self.call_ids) if self.call_ids else None
 
-    def after(self, answer: list[Block]) -> str:
-        """The name of the conversation once it was answered."""
-        return fingerprint(self.fixed, [*self.messages, Message(role="assistant", content=answer)])
+    def conversation_after(self, content: list[Block]) -> str:
+        """Return the hash of the conversation once it has a response with this content."""
+        return fingerprint(self.fixed, [*self.messages, Message(role="assistant", content=content)])
 
 
 def translate_request(request: RunRequest) -> RuntimeRequest:
-    """Plan a request.
+    """Translate a request.
 
     Raises:
-        InvalidRequest: There is nothing to ask.
-        UpstreamFailed: The runtime cannot go on from where the conversation stands.
+        InvalidRequest: The API would refuse the request, or there is no message.
+        UpstreamFailed: The conversation ends in a state that the runtime cannot continue.
     """
-    body, warnings = _without_marks(request.body)
+    body, warnings = _without_cache_marks(request.body)
     system, messages, moved = _without_system_messages(body)
     messages, renamed = dedupe_call_ids(messages)
     warnings += [*moved, *renamed, *downscaled_images(messages), *unsupported_params(request)]
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
-        # The runtime would send words of its own ("[Tool use interrupted]") in its place.
+        # The runtime would send a text of its own ("[Tool use interrupted]") instead.
         raise UpstreamFailed(
-            "The API paused in the middle of a search, and the Claude Code runtime cannot go on from there. Ask again.",
+            "The API paused in the middle of a search, and the Claude Code runtime cannot continue it. "
+            "Send the request again.",
             code="turn_paused",
         )
     prompt = "\n\n".join(str(block["text"]) for block in system)
     max_tokens = body.get("max_tokens")
     return RuntimeRequest(
         system=prompt,
-        tools=names_of(body.get("tools") or ()),
+        tools=client_tool_names(body.get("tools") or ()),
         settings=settings_for(body, request.model, request.request_options),
         messages=messages,
         model=request.model.id,
-        limit=max_tokens or _RUNTIME_LIMIT,
+        max_tokens=max_tokens or _RUNTIME_MAX_TOKENS,
         one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
-        # Betas too: a process asks with those of its first request for ever.
+        # Betas too: a process sends those of its first request with every later one.
         fixed={
             "model": request.model.id,
             "betas": [*request.request_options.betas],
@@ -256,31 +129,34 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
     )
 
 
-def _without_marks(body: MessagesRequest) -> tuple[MessagesRequest, list[RequestWarning]]:
-    """The runtime sets cache marks of its own, and the API refuses more than four in all, or some orders of them."""
-    bare = cast("MessagesRequest", _bare(cast("JSON", body)))
-    if bare == body:
+def _without_cache_marks(body: MessagesRequest) -> tuple[MessagesRequest, list[RequestWarning]]:
+    """Remove cache marks: the runtime sets its own, and the API allows four in all and only in some orders."""
+    stripped = cast("MessagesRequest", _strip_cache_marks(cast("JSON", body)))
+    if stripped == body:
         return body, []
-    return bare, [
-        RequestWarning("ignored", "cache_control", "The Claude Code runtime marks the prompt for caching by itself.")
+    return stripped, [
+        RequestWarning("ignored", "cache_control", "The Claude Code runtime sets the prompt's cache marks itself.")
     ]
 
 
-def _bare(value: JSON) -> JSON:
+def _strip_cache_marks(value: JSON) -> JSON:
     if isinstance(value, list):
-        return [_bare(item) for item in value]
+        return [_strip_cache_marks(item) for item in value]
     if isinstance(value, dict):
-        # A tool's input or schema may have a key of that name that is no mark.
-        return {k: v if k in _OPAQUE else _bare(v) for k, v in value.items() if k != "cache_control"}
+        return {k: v if k in _OPAQUE_KEYS else _strip_cache_marks(v) for k, v in value.items() if k != "cache_control"}
     return value
 
 
 def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[Message], list[RequestWarning]]:
-    """The runtime takes no system message in mid-conversation: it joins the system prompt."""
+    """Append later system messages to the system prompt, because the runtime takes none between messages.
+
+    Returns:
+        The blocks of the system prompt; the messages, in alternating roles; the warnings.
+    """
     system = list(body.get("system") or [])
     messages: list[Message] = []
     warnings: list[RequestWarning] = []
-    for message in _speaking(body["messages"]):
+    for message in _without_empty_prefill(body["messages"]):
         if message["role"] == "system":
             system += message["content"]
             warnings = [RequestWarning("moved", "messages", "Later system messages were joined to the system prompt.")]
@@ -290,31 +166,145 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
         else:
             messages.append(message)
     validate_messages(messages)
-    return system, [_in_order(message, messages[:number]) for number, message in enumerate(messages)], warnings
+    ordered = [_with_ordered_results(message, messages[:index]) for index, message in enumerate(messages)]
+    return system, ordered, warnings
 
 
-def _speaking(messages: list[Message]) -> Iterator[Message]:
-    """The messages, without an empty one of the assistant's at the end: it begins nothing.
+def _without_empty_prefill(messages: list[Message]) -> Iterator[Message]:
+    """Yield the messages, except an empty assistant message at the end.
 
     Raises:
-        InvalidRequest: One is empty that may not be, neither here nor at the API.
+        InvalidRequest: Another message is empty.
     """
     last = len(messages) - 1
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if message["content"] or message["role"] == "system":
             yield message
-        elif message["role"] == "user" or place != last:
-            raise InvalidRequest(f"`messages[{place}]` has no content.", param=f"messages[{place}].content")
+        elif message["role"] == "user" or index != last:
+            raise InvalidRequest(f"`messages[{index}]` has no content.", param=f"messages[{index}].content")
 
 
-def _in_order(message: Message, earlier: list[Message]) -> Message:
-    """Tool results in the order of their calls, as the runtime itself puts them in a live conversation."""
-    calls = [block.get("id") for block in earlier[-1]["content"]] if earlier else []
+def _with_ordered_results(message: Message, earlier: list[Message]) -> Message:
+    """Return the message with its tool results in the order of their calls, as the runtime sends them when live."""
     if message["role"] != "user" or message["content"][0].get("type") != "tool_result":
         return message
+    call_ids = [block.get("id") for block in earlier[-1]["content"]] if earlier else []
 
-    def place(block: Block) -> int:
-        call = block.get("tool_use_id")
-        return calls.index(call) if call in calls else len(calls)
+    def call_index(block: Block) -> int:
+        call_id = block.get("tool_use_id")
+        return call_ids.index(call_id) if call_id in call_ids else len(call_ids)
 
-    return Message(role="user", content=sorted(message["content"], key=place))
+    return Message(role="user", content=sorted(message["content"], key=call_index))
+
+
+def validate_messages(messages: Sequence[Message]) -> None:
+    """Check messages in alternating roles as the API does. The runtime would fill gaps with texts of its own.
+
+    Raises:
+        InvalidRequest: A text is blank, or calls and results do not match.
+    """
+    unanswered: list[str] = []
+    known: set[str] = set()
+    for message in messages:
+        content = message["content"]
+        if any(block.get("type") == "text" and not str(block.get("text")).strip() for block in content):
+            raise _invalid("Text blocks must hold more than white space.")
+        _check_results(content, unanswered)
+        unanswered = _ids(content, "tool_use", "id") if message["role"] == "assistant" else []
+        if len({*known, *unanswered}) < len(known) + len(unanswered):
+            raise _invalid("The ids of `tool_use` blocks must be unique.")
+        known.update(unanswered)
+    _check_results([], unanswered)
+
+
+def _check_results(content: Sequence[Block], call_ids: Sequence[str]) -> None:
+    """Check that the results come first in the message, one for each call of the message before."""
+    result_ids = _ids(content, "tool_result", "tool_use_id")
+    leading = takewhile(lambda block: block.get("type") == "tool_result", content)
+    leading_ids = _ids(leading, "tool_result", "tool_use_id")
+    if missing := [id_ for id_ in call_ids if id_ not in leading_ids]:
+        raise _invalid(
+            f"The results of calls must be the first blocks of the next message; missing: {_quoted(missing)}.",
+            "missing_tool_result",
+        )
+    if unknown := [id_ for id_ in result_ids if id_ not in call_ids]:
+        raise _invalid(f"There are results of calls that the message before did not make: {_quoted(unknown)}.")
+    if len(set(result_ids)) < len(result_ids):
+        raise _invalid("A call may have one result only.")
+
+
+def _ids(blocks: Iterable[Block], kind: str, key: str) -> list[str]:
+    return [str(block.get(key)) for block in blocks if block.get("type") == kind]
+
+
+def _quoted(ids: Sequence[str]) -> str:
+    return ", ".join(f"`{id_}`" for id_ in ids)
+
+
+def _invalid(text: str, code: str | None = None) -> InvalidRequest:
+    return InvalidRequest(text, code=code, param="messages")
+
+
+def dedupe_call_ids(messages: list[Message]) -> tuple[list[Message], list[RequestWarning]]:
+    """Rename ids of tool calls that the runtime would take for copies, in calls and results alike.
+
+    An id that is an earlier id and a number (`call_1`, then `call_1_2`) is a copy to the runtime: it would replace the
+    result of that call by a text of its own. A new name stays the same as the conversation grows, because it depends
+    only on the ids before it.
+    """
+    call_ids = [id_ for message in messages for id_ in _ids(message["content"], "tool_use", "id")]
+    if not (names := _new_names(call_ids)):
+        return messages, []
+    renamed = [Message(role=m["role"], content=[_renamed(b, names) for b in m["content"]]) for m in messages]
+    pairs = ", ".join(f"`{old}` as `{new}`" for old, new in names.items())
+    return renamed, [
+        RequestWarning("renamed", "messages", f"Ids of calls that look like copies were sent under new names: {pairs}.")
+    ]
+
+
+def _new_names(ids: Sequence[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken, earlier = set(ids), set[str]()
+    for id_ in ids:
+        match = _NUMBERED_ID.fullmatch(id_)
+        if match and match["stem"] in earlier and id_ not in earlier:
+            name = f"{match['stem']}-{match['number']}"
+            while name in taken:
+                name = f"{name}-"
+            taken.add(name)
+            names[id_] = name
+        earlier.add(id_)
+    return names
+
+
+def _renamed(block: Block, names: dict[str, str]) -> Block:
+    key = {"tool_use": "id", "tool_result": "tool_use_id"}.get(str(block.get("type")))
+    name = names.get(str(block.get(key))) if key else None
+    return {**block, key: name} if key and name else block
+
+
+def downscaled_images(messages: Iterable[Message]) -> list[RequestWarning]:
+    """Warn of images that the runtime makes smaller. It leaves images in tool results as they are.
+
+    Raises:
+        InvalidRequest: An image is damaged. The API would refuse it; the runtime would replace it by a text of its own.
+    """
+    blocks = [block for message in messages if message["role"] == "user" for block in message["content"]]
+    count = sum(_is_large(block) for block in blocks if block.get("type") == "image")
+    if not count:
+        return []
+    limits = f"{_MAX_IMAGE_PIXELS} pixels a side or {_MAX_IMAGE_BYTES} bytes"
+    detail = f"The Claude Code runtime makes images over {limits} smaller: {count} here."
+    return [RequestWarning("resized", "messages", detail)]
+
+
+def _is_large(block: Block) -> bool:
+    source = block.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    if not isinstance(data, str):
+        return False
+    if (size := size_of(block)) is None:
+        text = "An image is cut short or damaged: its size cannot be read."
+        raise InvalidRequest(text, code="invalid_image", param="messages")
+    byte_count = len(data) // 4 * 3 - data[-2:].count("=")
+    return max(size) > _MAX_IMAGE_PIXELS or byte_count > _MAX_IMAGE_BYTES

@@ -1,7 +1,7 @@
-"""What went wrong at the API, as the runtime tells it, to our own errors.
+"""From a failed API call, as the runtime reports it, to the gateway's errors.
 
 The runtime reports a failed call as a synthetic assistant message whose text holds the API's words, and a `result` with
-`is_error` and the HTTP status (`api_error_status`; none for a broken connection).
+`is_error` and the HTTP status (`api_error_status`; null for a broken connection).
 """
 
 import json
@@ -12,9 +12,9 @@ from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE, api_error, too_l
 from dragoman.core.errors import ContextTooLong, GatewayError, NotSignedIn, QuotaExceeded
 from dragoman.core.messages import JSONObject
 
-_EXPIRED = (
-    "The Claude Code sign-in that this gateway uses has expired, or there is none. Type `dragoman login`; the gateway "
-    "goes on by itself then."
+_SIGN_IN_EXPIRED = (
+    "The Claude Code sign-in that this gateway uses has expired, or does not exist. Type `dragoman login`; the gateway "
+    "then continues without a restart."
 )
 _VARIABLE_REFUSED = (
     "Claude refuses the token in CLAUDE_CODE_OAUTH_TOKEN. `claude setup-token` makes a new one; start the gateway "
@@ -22,10 +22,9 @@ _VARIABLE_REFUSED = (
 )
 
 _NOT_SIGNED_IN = re.compile(r"not logged in|please run /login|invalid api key|oauth token", re.IGNORECASE)
-
 _API_BODY = re.compile(r"\{.*\}", re.DOTALL)
-_FRAME = re.compile(r"^(Failed to authenticate\. )?(API Error: )?(Request rejected \(\d+\) · )?(\d{3} )?")
-_ADVICE = re.compile(
+_PREFIX = re.compile(r"^(Failed to authenticate\. )?(API Error: )?(Request rejected \(\d+\) · )?(\d{3} )?")
+_TERMINAL_ADVICE = re.compile(
     r"[\s·]*(This is a server-side issue|Check the gateway set|Run --model|Fix external|Please run /login"
     r"|and this conversation's own content).*$",
     re.DOTALL,
@@ -33,56 +32,55 @@ _ADVICE = re.compile(
 
 
 def to_error(status: int | None, text: str, *, retry_after: float | None = None) -> GatewayError:
-    """The error for a failed call.
+    """Return the error for a failed call.
 
     Args:
-        status: The API's HTTP status, if it answered at all.
-        text: What the runtime said of it.
-        retry_after: Seconds to wait, if the runtime told.
+        status: The API's HTTP status; None if the API did not respond.
+        text: The runtime's text about the failure.
+        retry_after: Seconds to wait, if the runtime reported them.
     """
-    said = _words(text)
-    error = api_error(status, said, retry_after=retry_after)
+    reason = _api_words(text)
+    error = api_error(status, reason, retry_after=retry_after)
     if isinstance(error, ContextTooLong):
-        # The figures alone: what else the runtime says is advice for people in its own terminal.
+        # Only the figures: the rest of the runtime's text is advice for people in its own terminal.
         return ContextTooLong(too_long(text), param="messages")
-    if status is None and not isinstance(error, QuotaExceeded) and _NOT_SIGNED_IN.search(said):
-        return NotSignedIn(f"Claude Code says: {said}. {SIGN_IN_ADVICE}")
+    if status is None and not isinstance(error, QuotaExceeded) and _NOT_SIGNED_IN.search(reason):
+        return NotSignedIn(f"Claude Code says: {reason}. {SIGN_IN_ADVICE}")
     return error
 
 
 def result_error(frame: JSONObject, failure: str, *, retry_after: float | None = None) -> GatewayError:
-    """The error for a turn that ended with a `result` and no answer.
+    """Return the error for a turn that ended with a `result` but without a response.
 
     Args:
         frame: The `result`.
-        failure: The text of the synthetic message before it, if there was one.
-        retry_after: Seconds to wait, if the runtime told.
+        failure: The text of the synthetic message before it; empty if there was no such message.
+        retry_after: Seconds to wait, if the runtime reported them.
     """
-    said = failure or str(frame.get("result") or frame.get("terminal_reason") or "it gave no answer.")
+    text = failure or str(frame.get("result") or frame.get("terminal_reason") or "it gave no answer.")
     if frame.get("terminal_reason") == "blocking_limit":
-        said = "prompt is too long"
+        text = "prompt is too long"
     status = frame.get("api_error_status")
-    return to_error(status if isinstance(status, int) else None, said, retry_after=retry_after)
+    return to_error(status if isinstance(status, int) else None, text, retry_after=retry_after)
 
 
-def refused_words(environment: Mapping[str, str]) -> str:
-    """What the owner is told whose sign-in is refused.
+def sign_in_refused(environment: Mapping[str, str]) -> str:
+    """Return the text for an operator whose sign-in is refused.
 
     Args:
-        environment: That of the runtime's processes: what comes in it cannot change while the gateway runs.
+        environment: The environment of the runtime's processes. A token in it cannot change while the gateway runs.
     """
-    return _VARIABLE_REFUSED if environment.get("CLAUDE_CODE_OAUTH_TOKEN") else _EXPIRED
+    return _VARIABLE_REFUSED if environment.get("CLAUDE_CODE_OAUTH_TOKEN") else _SIGN_IN_EXPIRED
 
 
-def _words(text: str) -> str:
-    """What the API said, without the frame that the runtime puts around it and its advice for people at a terminal."""
-    said = _API_BODY.sub(lambda found: _message_of(found[0]), text, count=1)
-    return _ADVICE.sub("", _FRAME.sub("", said)).strip().rstrip(".") or "no reason was given"
+def _api_words(text: str) -> str:
+    """Return the API's own words, without what the runtime adds around them."""
+    reason = _API_BODY.sub(lambda match: _message_in(match[0]), text, count=1)
+    return _TERMINAL_ADVICE.sub("", _PREFIX.sub("", reason)).strip().rstrip(".") or "no reason was given"
 
 
-def _message_of(body: str) -> str:
+def _message_in(body: str) -> str:
     try:
-        error = json.loads(body)["error"]
-        return str(error["message"])
+        return str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return body

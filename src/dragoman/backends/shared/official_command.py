@@ -1,4 +1,4 @@
-"""What the official command says of itself and of the sign-in. No token passes through here."""
+"""The official command's own version, and the state of the sign-in that it uses. No token passes through here."""
 
 import asyncio
 import contextlib
@@ -13,37 +13,42 @@ from dragoman.backends.shared.installation import Installation, locate
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, JSONObject
 
-_PATIENCE = 15.0
-_MILLISECONDS = 1e11
-"""Figures above this are milliseconds since 1970, and no seconds."""
+_TIMEOUT = 15.0
+_MIN_MILLISECONDS = 1e11
+"""Numbers above this are milliseconds since 1970, not seconds."""
 
 
 async def version(installation: Installation, environment: Mapping[str, str], work: Path) -> str | None:
-    """The version of Claude Code that is run; None where it does not say."""
-    said = await _said(installation, ("--version",), environment, work)
-    return said.split()[0].decode() if said.split() else None
+    """Return the version of the installed Claude Code; None if it does not report one."""
+    words = (await _output(installation, ("--version",), environment, work)).split()
+    return words[0].decode() if words else None
 
 
 async def sign_in(installation: Installation, environment: Mapping[str, str], work: Path) -> JSONObject:
-    """How the owner's sign-in stands, by `claude auth status`."""
+    """Return the state of the operator's sign-in, by `claude auth status`.
+
+    Returns:
+        `state`: `signed_in`, `signed_out`, `expired` or `unknown`. Unless it is unknown, `method` and `expires` (ISO
+        8601, or None).
+    """
     try:
-        told = json.loads(await _said(installation, ("auth", "status"), environment, work))
-        logged_in = bool(told["loggedIn"])
+        status = json.loads(await _output(installation, ("auth", "status"), environment, work))
+        signed_in = bool(status["loggedIn"])
+        expires = _to_datetime(status.get("loginExpiresAt"))
     except (ValueError, KeyError, TypeError):
         return {"state": "unknown"}
-    expires = _moment(told.get("loginExpiresAt"))
-    expired = expires is not None and expires < time.time()
+    expired = expires is not None and expires.timestamp() < time.time()
     return {
-        "state": "expired" if expired else "signed_in" if logged_in else "signed_out",
-        "method": told.get("authMethod"),
-        "expires": None if expires is None else datetime.fromtimestamp(expires, UTC).isoformat(),
+        "state": "expired" if expired else "signed_in" if signed_in else "signed_out",
+        "method": status.get("authMethod"),
+        "expires": None if expires is None else expires.isoformat(),
     }
 
 
-async def _said(
+async def _output(
     installation: Installation, arguments: tuple[str, ...], environment: Mapping[str, str], work: Path
 ) -> bytes:
-    """What the command prints; nothing where it cannot be run, or does not end."""
+    """Return what the command prints; empty if it cannot be run or does not end in time."""
     try:
         process = await asyncio.create_subprocess_exec(
             locate(installation),
@@ -57,9 +62,9 @@ async def _said(
     except (OSError, GatewayError):
         return b""
     try:
-        async with asyncio.timeout(_PATIENCE):
-            said, _ = await process.communicate()
-            return said
+        async with asyncio.timeout(_TIMEOUT):
+            output, _ = await process.communicate()
+            return output
     except TimeoutError:
         return b""
     finally:
@@ -68,10 +73,11 @@ async def _said(
         await process.wait()
 
 
-def _moment(value: JSON) -> float | None:
-    """Seconds since 1970, from a figure or a time in ISO 8601."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value / 1000 if value > _MILLISECONDS else value
-    with contextlib.suppress(ValueError):
-        return datetime.fromisoformat(str(value)).timestamp() if value else None
+def _to_datetime(value: JSON) -> datetime | None:
+    """Convert a number or an ISO 8601 time; None if the value is neither."""
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if value > _MIN_MILLISECONDS else value, UTC)
+        if value:
+            return datetime.fromisoformat(str(value)).astimezone(UTC)
     return None

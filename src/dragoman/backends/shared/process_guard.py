@@ -1,8 +1,8 @@
-"""What ends child processes when the gateway itself is killed.
+"""Ends child processes when the gateway itself is killed.
 
-An idle Claude Code process ends when its input closes. One that waits for the API does not notice, and would go on for
-as long as the model thinks. So a small shell stands by: it knows every process, and its own input closes with the
-gateway too.
+An idle Claude Code process ends when its input closes. One that waits for the API does not notice, and would continue
+for as long as the model needs. So a small shell knows every process, and kills them when its own input closes, which
+the kernel does when the gateway dies.
 """
 
 import asyncio
@@ -10,9 +10,11 @@ import contextlib
 
 import structlog
 
+from dragoman.core.supervise import SupervisedTask
+
 log = structlog.get_logger("dragoman.processes")
 
-# A terminal's Ctrl-C is the gateway's to deal with. Each process leads a group of its own.
+# The gateway handles a terminal's Ctrl-C, so the shell ignores it. Each process leads a group of its own.
 _SCRIPT = """
 trap '' INT TERM HUP
 known=' '
@@ -24,7 +26,7 @@ while read -r sign pid; do
 done
 for pid in $known; do kill -s KILL -- "-$pid"; done
 [ -n "$1" ] || exit 0
-# Twice: one may start another meanwhile.
+# Twice: a process may start another in the meantime.
 for round in 1 2; do
   for file in $(grep -lsz -- "^$1" /proc/[0-9]*/environ); do
     pid=${file#/proc/}
@@ -34,52 +36,78 @@ done
 """
 
 
-class Guard:
-    """A shell that outlives the gateway by a moment. Owns that shell."""
+class ProcessGuard:
+    """A shell that outlives the gateway until it has killed the gateway's processes. Owns that shell.
+
+    A shell that ends before is replaced.
+    """
 
     def __init__(self, mark: str = "") -> None:
-        """A guard that has not begun.
+        """Prepare a guard without a shell.
 
         Args:
-            mark: How the environment entry begins that other processes to end have, where there is a `/proc`: those
-                that left the groups they were started in.
+            mark: The beginning of an environment entry. The shell also kills processes with such an entry that have
+                left the group they were started in, on systems with `/proc`.
         """
         self._mark = mark
+        self._pids: set[int] = set()
         self._shell: asyncio.subprocess.Process | None = None
+        self._task = SupervisedTask(self._keep_shell, name="process-guard", on_failure=_log_failure)
 
     async def start(self) -> None:
-        """Start it. Without a shell the gateway works all the same."""
+        """Start the shell. The gateway works without one, so a failure is only logged."""
         try:
-            self._shell = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _SCRIPT, "guard", self._mark),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
+            await self._start_shell()
         except OSError as error:
             log.warning("processes.no_guard", error=error.strerror)
+        else:
+            self._task.start()
 
     def add(self, pid: int) -> None:
-        """Watch over a process that leads its own group."""
-        self._tell(f"+ {pid}\n")
+        """Guard a process that leads its own group."""
+        self._pids.add(pid)
+        self._write(f"+ {pid}\n")
 
     def remove(self, pid: int) -> None:
-        """Forget a process that was reaped, before its number is given to another."""
-        self._tell(f"- {pid}\n")
+        """Forget a process that was reaped, before its number belongs to another process."""
+        self._pids.discard(pid)
+        self._write(f"- {pid}\n")
 
     async def aclose(self) -> None:
-        """End it, and what it still watches over. Idempotent."""
+        """End the shell, which kills the processes that it still guards. Idempotent."""
+        await self._task.aclose()
         shell, self._shell = self._shell, None
         if shell is not None and shell.stdin is not None:
             shell.stdin.close()
             await shell.wait()
 
-    def _tell(self, line: str) -> None:
+    async def _keep_shell(self) -> None:
+        shell = self._shell
+        if shell is None or shell.returncode is not None:
+            shell = await self._start_shell()
+        raise ChildProcessError(f"the shell ended with status {await shell.wait()}")
+
+    async def _start_shell(self) -> asyncio.subprocess.Process:
+        self._shell = shell = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", _SCRIPT, "guard", self._mark),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+        self._write("".join(f"+ {pid}\n" for pid in self._pids))
+        return shell
+
+    def _write(self, lines: str) -> None:
         stdin = self._shell.stdin if self._shell is not None else None
-        if stdin is None or stdin.is_closing():  # uvloop raises where nobody reads any more
+        if stdin is None or stdin.is_closing():  # uvloop raises if the shell is gone
             return
         with contextlib.suppress(ConnectionError):
-            stdin.write(line.encode())
+            stdin.write(lines.encode())
+
+
+def _log_failure(error: Exception, pause: float) -> None:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    log.warning("processes.no_guard", error=reason, again_in=pause)

@@ -28,7 +28,7 @@ from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.translate import RuntimeRequest, translate_request
 from dragoman.backends.shared.installation import launch
-from dragoman.backends.shared.process_guard import Guard
+from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import Event, Started
@@ -82,7 +82,7 @@ class _Work:
 class Agents:
     """Starts a process for each run, and ends it with the run."""
 
-    def __init__(self, options: ClaudeCodeOptions, guard: Guard, mark: str) -> None:
+    def __init__(self, options: ClaudeCodeOptions, guard: ProcessGuard, mark: str) -> None:
         """No agents yet.
 
         Args:
@@ -118,14 +118,14 @@ class Agents:
         try:
             session = await self._boot(permitted, work)
             booted = time.perf_counter()
-            await session.begin(_beginning(permitted, todo), [], todo.settings)
+            await session.initialize(_beginning(permitted, todo), [], todo.settings)
             await connected(session, permitted.mcp_servers)
             configured = time.perf_counter()
-            *earlier, asking = protocol.replay(todo.messages, todo.model)
+            *earlier, asking = protocol.replay_batches(todo.messages, todo.model)
             await session.append(earlier)
             stages = {"process": booted - began, "configure": configured - booted}
             yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, todo.warnings)
-            async with aclosing(session.ask(asking, sys.maxsize, AgentReader())) as events:
+            async with aclosing(session.run_turn(asking, sys.maxsize, AgentReader())) as events:
                 async for event in events:
                     yield event
         finally:
@@ -146,7 +146,10 @@ class Agents:
             process,
             silence=self._options.silence,
             base_url=self._options.base_url,
-            answers={"can_use_tool": partial(refusal, permitted.mode), "hook_callback": partial(place_word, permitted)},
+            request_handlers={
+                "can_use_tool": partial(refusal, permitted.mode),
+                "hook_callback": partial(place_word, permitted),
+            },
         )
         self._guard.add(session.pid)
         self._check_place(session.pid)

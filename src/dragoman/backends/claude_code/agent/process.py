@@ -74,7 +74,7 @@ _SANDBOX = "IS_SANDBOX"
 def arguments(permitted: Permitted, rules: AgentRules, workshop: AgentWorkspace) -> list[str]:
     """The command line behind the executable."""
     made = [
-        *protocol.SHARED,
+        *protocol.COMMON_FLAGS,
         "--permission-prompt-tool",
         "stdio",
         "--permission-mode",

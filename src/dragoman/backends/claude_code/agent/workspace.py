@@ -31,7 +31,7 @@ class AgentWorkspace:
             servers: Servers of further tools, by name.
             mark: By which their processes are known.
         """
-        self._path = installation.named(state_dir / FOLDER, run)
+        self._path = installation.run_path(state_dir / FOLDER, run)
         self.config = self._path / "claude"
         self.scratch = self._path / "tmp"
         self.cache = self._path / "cache"
@@ -39,9 +39,9 @@ class AgentWorkspace:
         self.servers = self._path / "mcp.json" if servers else None
         for folder in (self._path, self.config, self.scratch, self.cache):
             folder.mkdir(mode=0o700, parents=True)
-        installation.write(self.shell, f"unset {' '.join(SECRETS)}\n")
+        installation.write_private(self.shell, f"unset {' '.join(SECRETS)}\n")
         if self.servers:
-            installation.write(self.servers, msgspec.json.encode(configuration(servers, mark)).decode())
+            installation.write_private(self.servers, msgspec.json.encode(configuration(servers, mark)).decode())
 
     def remove(self) -> None:
         """Remove it with all that is in it."""

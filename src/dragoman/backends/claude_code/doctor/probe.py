@@ -10,10 +10,10 @@ from typing import cast
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
-from dragoman.backends.claude_code.pool import Conversation
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.transcript import TranscriptSeeds
 from dragoman.backends.claude_code.translate import translate_request
+from dragoman.backends.claude_code.turn import Turn
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import locate, prepare
 from dragoman.core.accumulate import MessageAccumulator
@@ -109,10 +109,10 @@ class Probe:
         todo = translate_request(RunRequest("doctor", Catalog().resolve(MODEL).model, whole))
         session = session or await self.boot(one_call=todo.one_call)
         before = len(self._api.bodies())
-        conversation = Conversation(todo, session, live=live)
-        await conversation.prepare()
+        turn = Turn(todo, session, live=live)
+        await turn.prepare()
         folder = MessageAccumulator()
-        async with aclosing(conversation.answer()) as events:
+        async with aclosing(turn.events()) as events:
             async for event in events:
                 folder.add(event)
         if not session.alive:
