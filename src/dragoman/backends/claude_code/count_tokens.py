@@ -51,7 +51,7 @@ class TokenCounter:
         except ReadTimeout:
             raise TimedOut(f"Claude did not count within {_TIMEOUT:g} seconds.") from None
         except TransportError as error:
-            raise UpstreamFailed(f"Claude cannot be reached: {error.words}.") from None
+            raise UpstreamFailed(f"Claude cannot be reached: {error.reason}.") from None
         if status != _OK:
             raise to_error(status, text.decode(errors="replace"))
         try:
@@ -67,7 +67,7 @@ class TokenCounter:
     async def _post(self, headers: bytes, body: bytes) -> tuple[int, bytes]:
         if self._client is None:
             timeouts = Timeouts(head=_TIMEOUT, silence=_TIMEOUT)
-            self._client = HttpClient(self._options.base_url or _DEFAULT_BASE_URL, b"", patience=timeouts)
+            self._client = HttpClient(self._options.base_url or _DEFAULT_BASE_URL, timeouts=timeouts)
         response = await self._client.send(b"POST", _TARGET, headers, body)
         try:
             return response.status, await response.body(_MAX_RESPONSE_BYTES)
