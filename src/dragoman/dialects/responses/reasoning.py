@@ -43,22 +43,28 @@ class ReturnedThinking:
         self._accepted.append(thought)
         return [dict(thought.block)]
 
-    def remove_if_invalid(self, body: MessagesRequest, param: str) -> None:
+    def remove_if_invalid(self, body: MessagesRequest, param: str) -> str | None:
         """Remove all thinking from the body if one block does not belong where it is.
 
         Args:
             body: The request; changed in place.
             param: The field that holds the conversation.
+
+        Returns:
+            The hash of the conversation, if it had to be computed and is unchanged.
         """
-        if not self._model.bound_thinking or not any(map(_has_thinking, body["messages"])) or self._is_valid(body):
-            return
+        if not self._model.bound_thinking or not any(map(_has_thinking, body["messages"])):
+            return None
+        if valid := self._hash_if_valid(body):
+            return valid
         messages = [_without_thinking(message) for message in body["messages"]]
         body["messages"] = [message for message in messages if message["content"]]
         detail = "The conversation has changed since the model wrote its reasoning; all reasoning was left out."
         self._warnings.append(RequestWarning("left_out", param, detail))
+        return None
 
-    def _is_valid(self, body: MessagesRequest) -> bool:
-        """Whether each thinking block in the body is the next accepted one, in the conversation that it belongs to.
+    def _hash_if_valid(self, body: MessagesRequest) -> str | None:
+        """Return the hash of the conversation if each thinking block is the next accepted one, after its conversation.
 
         Blocks are compared by value: a copy is the same block, and a block that was never accepted is invalid.
         """
@@ -72,12 +78,14 @@ class ReturnedThinking:
                         continue
                     thought = next(accepted, None)
                     if thought is None or thought.block != block or thought.before != before:
-                        return False
+                        return None
             conversation.add(message)
-        return True
+        return conversation.name
 
 
-def conversation_hash(body: MessagesRequest, model: Model, media: Sequence[Placed]) -> Callable[[], str]:
+def conversation_hash(
+    body: MessagesRequest, model: Model, media: Sequence[Placed], known: str | None
+) -> Callable[[], str]:
     """Return a function that hashes the conversation as the client sent it, to bind the response's thinking to it.
 
     The hash is computed on the first call, because most responses do not need it. It is computed at once if the request
@@ -87,10 +95,13 @@ def conversation_hash(body: MessagesRequest, model: Model, media: Sequence[Place
         body: The request.
         model: The model that answers it. The hash is empty if the model does not bind its thinking.
         media: The images and documents in the request.
+        known: The hash, if it was computed before.
     """
 
     @cache
     def compute() -> str:
+        if known is not None:
+            return known
         if not model.bound_thinking:
             return ""
         conversation = ConversationHash(hashed_fields(body), exact=True)

@@ -124,9 +124,9 @@ def decode_data(
     _set_thinking_display(body, request, model, warnings)
     if cache_marks:
         limit_cache_breakpoints(body, warnings)
-    thinking.remove_if_invalid(body, PREVIOUS_RESPONSE_ID if history else "input")
+    known_hash = thinking.remove_if_invalid(body, PREVIOUS_RESPONSE_ID if history else "input")
     refuse_mapped_fields(options, warnings)
-    hash_conversation = conversation_hash(body, model, conversation.media)
+    hash_conversation = conversation_hash(body, model, conversation.media, known_hash)
     encrypt = _encryption(cipher, model, hash_conversation) if cipher else None
     include = request.include or ()
     return ResponsesRequest(
