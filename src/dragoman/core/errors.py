@@ -1,45 +1,54 @@
-"""What can go wrong, by cause. No HTTP status is known here: each dialect gives every cause its own body.
+"""Errors by cause. Each dialect maps every cause to a status and a body of its own.
 
 GatewayError
-├── InvalidRequest            the client's request cannot be understood or served
-│   ├── UnsupportedFeature    understood, but not to be had here
+├── InvalidRequest            the client's request is invalid or cannot be served
+│   ├── UnsupportedFeature    valid, but not supported
 │   └── ContextTooLong        the prompt does not fit the model
 ├── Unauthenticated           no gateway key, or a wrong one
 ├── Forbidden                 this caller may not do this (key, host or origin)
 ├── NotFound                  no such path, model or run
-├── Conflict                  what is asked for does not go with how things stand
+├── Conflict                  the request contradicts the current state
 ├── RequestTooLarge           the body is over the size limit
 ├── NotSignedIn               Claude refuses our key or sign-in, or there is none
 ├── QuotaExceeded             billing, plan or spend limit at Claude
 ├── RateLimited               too many requests, here or at Claude
-│   └── QueueFull             every place is taken and the queue is full
+│   └── QueueFull             all slots are taken and the queue is full
 ├── Overloaded                Claude is overloaded
-├── UpstreamFailed            Claude, or the process in between, broke
+├── UpstreamFailed            Claude, or the process in between, failed
 ├── TimedOut                  Claude was silent, or the run took too long
-├── RunCancelled              the gateway's operator ended the run
+├── RunCancelled              the gateway's operator cancelled the run
 ├── ShuttingDown              this gateway is stopping
-├── NotInstalled              a part of the gateway that is wanted here is not installed
-├── StoreFailed               what is kept cannot be read, or cannot be kept
-└── InternalError             our own fault
+├── NotInstalled              an optional part of the gateway is needed and not installed
+├── StoreFailed               stored data cannot be read or written
+└── InternalError             a bug of the gateway
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-# ruff: noqa: N818 - a cause is named by what happened; "Error" at the end of each would say nothing
+# ruff: noqa: N818 - a cause is named by what happened; "Error" at the end of each name would add nothing
 
 
 class GatewayError(Exception):
-    """A failure that the client is told about.
+    """A failure with a message for the client.
+
+    Immutable: several clients may wait for one run and receive the same error object. `replace` and `with_request_id`
+    return changed copies.
 
     Attributes:
-        message: A sentence for the client. Holds no path, key or traceback.
+        message: A sentence for the client. Contains no path, key or traceback.
         code: A short machine-readable word, stable between versions.
-        param: The request field at fault, if it is one (`messages[2].content`).
-        retry_after: Seconds after which a new try makes sense, if known.
-        request_id: The request that it ended, once the server knows.
+        param: The invalid request field, if there is one (`messages[2].content`).
+        retry_after: Seconds after which a retry makes sense, if known.
+        request_id: The id of the request that the error answers; None until the server adds it.
     """
 
     default_code: ClassVar[str | None] = None
+
+    message: str
+    code: str | None
+    param: str | None
+    retry_after: float | None
+    request_id: str | None
 
     def __init__(
         self,
@@ -50,27 +59,50 @@ class GatewayError(Exception):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.code = code if code is not None else self.default_code
-        self.param = param
-        self.retry_after = retry_after
-        self.request_id: str | None = None
+        self.__dict__.update(
+            message=message,
+            code=code if code is not None else self.default_code,
+            param=param,
+            retry_after=retry_after,
+            request_id=None,
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The interpreter and `contextlib` set `__traceback__` and the like.
+        if not name.startswith("__"):
+            raise AttributeError(f"A {type(self).__name__} is immutable: use `replace`.")
+        super().__setattr__(name, value)
+
+    def replace(self, *, retry_after: float | None) -> Self:
+        """Return a copy with another `retry_after`."""
+        return self._copy(retry_after=retry_after)
+
+    def with_request_id(self, request_id: str) -> Self:
+        """Return a copy with the id of the request that it answers."""
+        return self._copy(request_id=request_id)
+
+    def _copy(self, **changes: object) -> Self:
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__ | changes)
+        copy.__cause__, copy.__context__ = self.__cause__, self.__context__
+        copy.__suppress_context__ = self.__suppress_context__
+        return copy.with_traceback(self.__traceback__)
 
 
 class InvalidRequest(GatewayError):
-    """The client's request cannot be understood or served."""
+    """The client's request is invalid or cannot be served."""
 
     default_code = "invalid_value"
 
 
 class UnsupportedFeature(InvalidRequest):
-    """The request is understood, but asks for what is not to be had."""
+    """The request is valid, but asks for something that is not supported."""
 
     default_code = "unsupported_parameter"
 
 
 class ContextTooLong(InvalidRequest):
-    """The prompt does not fit the model; agents compact on its code."""
+    """The prompt does not fit the model. Agents compact the conversation when they see its code."""
 
     default_code = "context_length_exceeded"
 
@@ -94,7 +126,7 @@ class NotFound(GatewayError):
 
 
 class Conflict(GatewayError):
-    """What is asked for does not go with how things stand now."""
+    """The request contradicts the current state."""
 
     default_code = "conflict"
 
@@ -106,7 +138,7 @@ class RequestTooLarge(GatewayError):
 
 
 class NotSignedIn(GatewayError):
-    """Claude refuses the key or sign-in the gateway holds, or it holds none."""
+    """Claude refuses the gateway's key or sign-in, or the gateway has none."""
 
     default_code = "not_signed_in"
 
@@ -124,7 +156,7 @@ class RateLimited(GatewayError):
 
 
 class QueueFull(RateLimited):
-    """Every place is taken and the queue behind them is full."""
+    """All slots are taken and the queue is full."""
 
     default_code = "queue_full"
 
@@ -136,7 +168,7 @@ class Overloaded(GatewayError):
 
 
 class UpstreamFailed(GatewayError):
-    """Claude, or the process between it and us, broke."""
+    """Claude, or the process between Claude and the gateway, failed."""
 
     default_code = "upstream_error"
 
@@ -148,30 +180,30 @@ class TimedOut(GatewayError):
 
 
 class RunCancelled(GatewayError):
-    """The gateway's operator ended the run."""
+    """The gateway's operator cancelled the run."""
 
     default_code = "run_cancelled"
 
 
 class ShuttingDown(GatewayError):
-    """This gateway is stopping and takes nothing new."""
+    """This gateway is stopping and accepts no new requests."""
 
     default_code = "shutting_down"
 
 
 class NotInstalled(GatewayError):
-    """A part of the gateway that this needs is not installed; the message holds the command that installs it."""
+    """An optional part of the gateway is not installed. The message contains the command that installs it."""
 
     default_code = "not_installed"
 
 
 class StoreFailed(GatewayError):
-    """What is kept cannot be read, or nothing can be kept; the log says why."""
+    """Stored data cannot be read or written. The log has the reason."""
 
     default_code = "store_failed"
 
 
 class InternalError(GatewayError):
-    """Our own fault; the details are in the log, under the request id."""
+    """A bug of the gateway. The log has the details, under the request id."""
 
     default_code = "internal_error"

@@ -172,5 +172,5 @@ def _told(failures: Sequence[GatewayError]) -> GatewayError:
     waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
     first = failures[0]
     if waits and first.retry_after is not None:
-        first.retry_after = min(waits)
+        return first.replace(retry_after=min(waits))
     return first

@@ -247,9 +247,8 @@ class Middleware:
 
     async def _apologise(self, context: RequestContext, error: Exception) -> None:
         status = error.status_code if isinstance(error, HTTPException) else None
-        told = _routing_error(error, context) if isinstance(error, HTTPException) else gateway_error(error, context)
+        told = gateway_error(_routing_error(error, context) if isinstance(error, HTTPException) else error, context)
         context.error = told
-        told.request_id = context.id
         if context.status:  # headers are out, and whoever sent them ends what he began
             return
         encoded = self._encode_error(told, context)

@@ -60,8 +60,7 @@ def gateway_error(error: Exception, context: RequestContext) -> GatewayError:
     if not isinstance(error, GatewayError):
         log.error("http.broke", request=context.id, path=context.path, exc_info=error)
         error = InternalError(f"Internal error. The gateway's log has the details under request id {context.id}.")
-    error.request_id = context.id
-    return error
+    return error.with_request_id(context.id)
 
 
 def _advice(error: GatewayError) -> RawHeaders:

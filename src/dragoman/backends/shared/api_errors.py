@@ -83,7 +83,7 @@ def api_error(
     make = _BY_STATUS.get(status or 0)
     error = make(said) if make else UpstreamFailed(f"Claude could not be asked: {said}.")
     if isinstance(error, Overloaded) and retry_after:
-        error.retry_after = retry_after
+        return error.replace(retry_after=retry_after)
     return error
 
 

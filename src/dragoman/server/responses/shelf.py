@@ -8,7 +8,7 @@ from dragoman.dialects.base import BackgroundFormat
 from dragoman.server.responses.job import Jobs
 from dragoman.stores.base import ResponseStore, StoredEntry
 
-ABANDONED = UpstreamFailed("The gateway stopped before this answer was whole. Ask again.")
+ABANDONED = "The gateway stopped before this answer was whole. Ask again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class StoredResponseService:
         return entry
 
     async def _bury(self, entry: StoredEntry, documents: BackgroundFormat[Any]) -> StoredEntry:
-        failed = documents.failed(entry.body, ABANDONED)
+        failed = documents.failed(entry.body, UpstreamFailed(ABANDONED))
         if told := len(await self.archive.events(entry.id, 0)):
             await self.archive.append(entry.id, told, [documents.final_event(failed, told)])
         if await self.archive.finish(entry.id, failed):
