@@ -1,23 +1,41 @@
-"""`dragoman logs`."""
+"""`dragoman logs`: show a log, and follow it."""
 
 import asyncio
 import json
 import os
 import signal
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import httpx
 from behind import behind
 from commands import PATIENCE, line, run, started
 
-
-def written(event: str, **facts: object) -> str:
-    """A line as the gateway writes it."""
-    return json.dumps({**facts, "event": event, "level": "info", "time": "2026-01-02T03:04:05.678Z"}) + "\n"
+from dragoman.cli.commands.logs import read_lines
 
 
-async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
-    """It finds the log, shows it for people or as it is, and goes on as it is written."""
+def log_line(event: str, **fields: object) -> str:
+    """Return a line in the gateway's format."""
+    return json.dumps({**fields, "event": event, "level": "info", "time": "2026-01-02T03:04:05.678Z"}) + "\n"
+
+
+class RotatedAtStat(PosixPath):
+    """A path whose file gets one more line and is rotated just before the first `stat` returns."""
+
+    is_rotated = False
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return the status of the new file."""
+        if not RotatedAtStat.is_rotated:
+            RotatedAtStat.is_rotated = True
+            with self.open("a") as file:
+                file.write("last of the old file\n")
+            self.rename(f"{self}.1")
+            self.write_text("first of the new file\n")
+        return super().stat(follow_symlinks=follow_symlinks)
+
+
+async def test_gateway_in_the_background(tmp_path: Path) -> None:
+    """The command finds the log, prints it as text or as JSON, and follows it."""
     async with behind(tmp_path, "--simulate") as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
         await http.get("/v1/models", headers={"x-request-id": "first"})
         shown = await run(tmp_path, "logs")
@@ -30,25 +48,66 @@ async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
     assert json.loads(raw.out)["request"] == "first"
 
 
-async def test_following_a_log_that_rotates(tmp_path: Path) -> None:
-    """The new file is read on where the old one was put aside, and what is no JSON is shown as it is."""
+async def test_follow_a_rotated_log(tmp_path: Path) -> None:
+    """Following continues with the new file after a rotation or a truncation. Lines that are not JSON stay as is."""
     log = tmp_path / "log"
-    log.write_text("Traceback of something\n" + written("old"))
+    log.write_text("Traceback of something\n" + log_line("old"))
     async with started(tmp_path, "logs", "-f", "--log-file", str(log)) as following:
         await line(following, "Traceback of something")
         await line(following, "old")
         log.rename(tmp_path / "log.1")
-        log.write_text(written("new", exception="Trace\nback"))
+        log.write_text(log_line("new", exception="Trace\nback"))
         assert await line(following, "new") == "2026-01-02 03:04:05 info    new"
         await line(following, "back")
-        log.write_text(written("cut"))
+        log.write_text(log_line("cut"))
         await line(following, "cut")
 
 
-async def test_in_a_terminal(tmp_path: Path) -> None:
-    """It is coloured there, and Ctrl-C ends it well."""
+def test_lines_just_before_a_rotation(tmp_path: Path) -> None:
+    """A line that is written after the last read and before the rotation is not lost."""
+    log = RotatedAtStat(tmp_path / "log")
+    log.write_text("first of the old file\n")
+    lines = read_lines(log, 10, follow=True)
+    assert [next(lines) for _ in range(3)] == [
+        b"first of the old file\n",
+        b"last of the old file\n",
+        b"first of the new file\n",
+    ]
+
+
+async def test_follow_a_removed_log(tmp_path: Path) -> None:
+    """The command reports that the file is gone, and continues when there is a new one."""
     log = tmp_path / "log"
-    log.write_text(written("said"))
+    log.write_text(log_line("old"))
+    async with started(tmp_path, "logs", "-f", "--log-file", str(log)) as following:
+        await line(following, "old")
+        log.unlink()
+        assert following.stderr is not None
+        warning = await asyncio.wait_for(following.stderr.readline(), PATIENCE)
+        log.write_text(log_line("new"))
+        await line(following, "new")
+    assert warning.decode() == f"Warning: {log} was removed. Waiting for a new file.\n"
+
+
+async def test_closed_pipe(tmp_path: Path) -> None:
+    """A reader that closes the pipe, such as `head`, does not make the command report an unreadable log."""
+    log = tmp_path / "log"
+    log.write_text(log_line("event") * 1000)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        async with started(tmp_path, "logs", "-n", "1000", "--log-file", str(log), stdout=writer) as process:
+            _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        os.close(writer)
+    assert b"cannot be read" not in err
+    assert b"Traceback" not in err
+
+
+async def test_in_a_terminal(tmp_path: Path) -> None:
+    """The log is coloured in a terminal, and Ctrl-C ends the command without an error."""
+    log = tmp_path / "log"
+    log.write_text(log_line("event"))
     ours, theirs = os.openpty()
     try:
         async with started(tmp_path, "logs", "-f", "--log-file", str(log), stdout=theirs) as following:
@@ -62,8 +121,8 @@ async def test_in_a_terminal(tmp_path: Path) -> None:
     assert (following.returncode, err) == (0, b"")
 
 
-async def test_where_there_is_none(tmp_path: Path) -> None:
-    """It says how to have one."""
+async def test_without_a_log(tmp_path: Path) -> None:
+    """The error says how to get a log file."""
     assert "--background" in (await run(tmp_path, "logs")).err
     async with started(tmp_path, "serve", "--simulate", "-p", "0", "-m", "--spares", "0") as process:
         await line(process, "http")

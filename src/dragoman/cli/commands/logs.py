@@ -32,7 +32,7 @@ def logs(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None:
     """Show the log of a gateway. If no gateway is running, show the newest log in the state directory."""
     path = _find_log(settings_from(flags), flags)
     try:
-        for line in _read_lines(path, lines, follow=follow):
+        for line in read_lines(path, lines, follow=follow):
             text = line.decode("utf-8", "replace").rstrip("\n")
             click.echo(text if as_json else _format(text))
     except KeyboardInterrupt:
@@ -62,7 +62,7 @@ def _find_log(settings: Settings, flags: dict[str, object]) -> Path:
     return files[-1]
 
 
-def _read_lines(path: Path, count: int, *, follow: bool) -> Iterator[bytes]:
+def read_lines(path: Path, count: int, *, follow: bool) -> Iterator[bytes]:
     """Yield the last lines. When following, yield each line written later, also after the file is rotated.
 
     Raises:

@@ -114,13 +114,13 @@ def _follow(source: RunSource, filters: dict[str, str | None], *, as_json: bool)
     if not as_json:
         click.echo(table.head)
     try:
-        for run in _changes(source, filters):
+        for run in changes(source, filters):
             click.echo(json.dumps(run) if as_json else table.row(run))
     except KeyboardInterrupt:
         return  # stops following
 
 
-def _changes(source: RunSource, filters: dict[str, str | None]) -> Iterator[dict[str, object]]:
+def changes(source: RunSource, filters: dict[str, str | None]) -> Iterator[dict[str, object]]:
     """Yield each run when its status changes. Of the runs at the start, yield those that have not ended."""
     began = time.time()
     seen: dict[object, object] = {}

@@ -47,7 +47,7 @@ def start(settings: Settings, invocation: Invocation, verbosity: str | None) -> 
     try:
         result = wait_for(poll, "Waiting for the gateway to start", _START_TIMEOUT)
     except BaseException:
-        _terminate(child)
+        end_process(child)
         raise
     if not isinstance(result, InstanceRecord):
         raise _start_error(child, output)
@@ -60,10 +60,11 @@ def _log_arguments(settings: Settings) -> list[str]:
     return [f"--log-file={settings.state_dir.expanduser().absolute() / f'gateway-{settings.port}.log'}"]
 
 
-def _terminate(child: "subprocess.Popen[bytes]") -> None:
+def end_process(child: "subprocess.Popen[bytes]", timeout: float = _TERMINATE_TIMEOUT) -> None:
+    """Terminate a process. Kill it if it does not end in time."""
     child.terminate()
     try:
-        child.wait(_TERMINATE_TIMEOUT)
+        child.wait(timeout)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
@@ -73,7 +74,7 @@ def _start_error(child: "subprocess.Popen[bytes]", output: Path) -> click.ClickE
     """Return the reason why a gateway did not start. End it if it is still running."""
     code = child.poll()
     if code is None:
-        _terminate(child)
+        end_process(child)
     text = last_output(output)
     if code == AlreadyRunning.exit_code:
         return AlreadyRunning(text.removeprefix(_ERROR_PREFIX))
