@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from dragoman.backends.claude_code.doctor.report import TRIED_VERSION, Finding
+from dragoman.backends.claude_code.doctor.report import TESTED_VERSION, Finding
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
 from dragoman.config.loading import load
@@ -85,7 +85,7 @@ async def test_a_runtime_that_differs_is_found_out(tmp_path: Path) -> None:
     wrong = [finding for finding in found.values() if not finding.ok]
     assert [finding.name for finding in wrong] == ["version", "plain text"]
     assert "9.9.9" in found["command"].detail
-    assert TRIED_VERSION in found["version"].detail
+    assert TESTED_VERSION in found["version"].detail
     assert "do not serve others" in found["plain text"].advice
     assert list(found) == NAMES
 
@@ -113,4 +113,4 @@ async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_tried_version_is_the_pinned_one() -> None:
     """An upgrade of the SDK that carries another runtime has to be tried, and the constant changed with it."""
-    assert import_module("claude_agent_sdk._cli_version").__cli_version__ == TRIED_VERSION
+    assert import_module("claude_agent_sdk._cli_version").__cli_version__ == TESTED_VERSION

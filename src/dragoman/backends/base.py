@@ -1,4 +1,4 @@
-"""What a backend promises."""
+"""The interfaces of backends and embedders, and the request that a backend gets."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from dragoman.core.value_object import value_object
 
 @value_object
 class RunRequest:
-    """One question to a backend: exactly one API call, the backend's retries apart.
+    """One request to a backend. It makes exactly one API call, apart from the backend's retries.
 
     Attributes:
         id: The run's id, for the log.
-        model: Whose rules hold. `body["model"]` is its id.
-        body: The canonical request, already within the model's rules unless the terms are `verbatim`.
-        request_options: What the client said beside it. A backend says in a notice which of it it cannot pass on.
-        client: Who asks.
+        model: The model whose rules apply. Its id is `body["model"]`.
+        body: The canonical request. It respects the model's rules already, unless the options are `verbatim`.
+        request_options: What the client may set apart from the body. A backend warns of what it cannot pass on.
+        client: The name of the client.
     """
 
     id: str
@@ -31,84 +31,82 @@ class RunRequest:
 
 
 class ManagedBackend(Protocol):
-    """What is started, watched and closed: a way to ask Claude, or several of them."""
+    """One backend or several: what is started, watched and closed."""
 
     name: str
 
     async def start(self) -> None:
-        """Get ready. Returns at once; what takes time goes on behind. Called once, before anything else."""
+        """Get ready. Call this once, before anything else. It returns soon; slow work continues in a task."""
         ...
 
     async def aclose(self) -> None:
-        """End every process, task and connection. Returns when they are gone. Idempotent."""
+        """End every process, task and connection, and return when they are gone. Idempotent."""
         ...
 
     async def models(self) -> Sequence[ListedModel]:
-        """The provider's list of models now.
+        """Return the provider's current list of models.
 
         Raises:
-            GatewayError: It cannot be had.
+            GatewayError: The list is not available.
         """
         ...
 
     def ready(self) -> str | None:
-        """Why a run would fail now, as a sentence for the operator; nothing if it would not."""
+        """Return why a run would fail now, as a sentence for the operator; None if it would not."""
         ...
 
     def status(self) -> JSONObject:
-        """What the operator wants to see: authentication, processes, versions. Holds no secret."""
+        """Return the authentication, processes and versions for the operator. Contains no secret."""
         ...
 
 
 @runtime_checkable
 class ReportsStatus(Protocol):
-    """What some offer besides that has more to tell its operator, which takes a moment to find out."""
+    """A backend with a further report, which takes time to make."""
 
     async def inquire(self) -> JSONObject:
-        """Versions, and how a sign-in stands. Holds no secret; of what cannot be found out it says so, or nothing."""
+        """Return versions and the state of a sign-in. Contains no secret. Unknown values are named so, or left out."""
         ...
 
 
 class Backend(ManagedBackend, Protocol):
-    """A way to ask Claude."""
+    """One way to call Claude."""
 
     def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Ask, and yield events in the order that `dragoman.events` gives.
+        """Run a request, and yield events in the order that `dragoman.core.events` defines.
 
         Nothing happens before the first `anext`. The caller closes the generator (`contextlib.aclosing`), also after a
-        failure; closing or cancelling it interrupts the model, and whatever the run held is gone or reusable when
-        `aclose` returns.
+        failure. Closing or cancelling it interrupts the model. When `aclose` returns, everything that the run held is
+        gone or reusable.
 
         Raises:
-            GatewayError: The run failed. Events that were yielded before stand.
+            GatewayError: The run failed. Events that were yielded before remain valid.
         """
         ...
 
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """What a backend offers besides that can tell the tokens of a prompt without asking the model."""
+    """A backend that can count the tokens of a prompt without calling the model."""
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """The provider's own count, as its API answers: `input_tokens` and what else stands there.
-
-        Trying again is safe.
+        """Return the provider's own count: `input_tokens`, and whatever else its API returns. A retry is safe.
 
         Raises:
-            UnsupportedFeature: Not with this account.
-            GatewayError: It cannot be had.
+            UnsupportedFeature: The account cannot count tokens.
+            GatewayError: The count is not available.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors, in the order of what was asked for.
+    """Vectors, in the order of the inputs.
 
     Attributes:
         vectors: One for each input, all of the same size: 32-bit floats, little endian.
-        tokens: How many tokens the model read, by its own tokenizer; None where a remote one does not say.
-        truncated: The places of inputs of which the model read the beginning only.
+        tokens: The number of tokens, by the model's own tokenizer; None if a remote model does not report it.
+        truncated: The indexes of the inputs whose end the model did not read.
     """
 
     vectors: Sequence[bytes]
@@ -117,27 +115,27 @@ class Embedded:
 
 
 class Embedder(Protocol):
-    """A model that makes vectors of texts. Any number of requests may ask at once."""
+    """A model that makes vectors of texts. Takes any number of requests at once."""
 
     model: str
-    """What clients are told it is called. Holds no path."""
+    """The model's name, as clients see it. Contains no path."""
 
     async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
         """Embed texts, or lists of token ids as OpenAI's embedding models count them (`cl100k_base`).
 
-        All or nothing. Cancelling it takes its place in the queue away, and does nothing to other requests. It makes no
-        second try by itself; trying again is safe.
+        All inputs succeed or none. Cancelling the call removes it from the queue, and does not affect other requests.
+        The call is not retried; a retry is safe.
 
         Args:
-            inputs: At least one, none of them empty.
+            inputs: At least one; none may be empty.
 
         Raises:
-            GatewayError: There are no vectors. `param` is `input[3]` where the fourth of the inputs is at fault.
+            GatewayError: There are no vectors. `param` is `input[3]` if the fourth input is invalid.
         """
         ...
 
     async def aclose(self, grace: float = 0) -> None:
-        """Take nothing new, let what runs end for so many seconds, and end every process, task and connection.
+        """Refuse new requests, wait `grace` seconds for running ones, and end every process, task and connection.
 
         Returns when they are gone. Idempotent.
         """

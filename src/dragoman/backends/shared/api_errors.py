@@ -1,4 +1,4 @@
-"""What the Messages API answers when it refuses, to our own errors; for every backend alike.
+"""From the Messages API's errors to the gateway's own, for every backend.
 
 Source: https://platform.claude.com/docs/en/api/errors
 """
@@ -43,77 +43,77 @@ STATUS_OF_TYPE: Mapping[str, int] = MappingProxyType(
         "overloaded_error": 529,
     }
 )
-"""The HTTP status of each of the API's error types: an `error` event in a stream has no status of its own."""
+"""The HTTP status of each error type of the API. An `error` event in a stream has no status of its own."""
+
+_DEFAULT_RETRY_AFTER = 10.0
+"""Seconds to wait if the API does not report any."""
 
 _PROMPT_TOO_LONG = re.compile(r"prompt is too long|exceed(s|ed)? (the )?context|context window", re.IGNORECASE)
 _QUOTA = re.compile(
     r"credit balance|billing|spend limit|usage limit|limit reached|extra usage|hit your limit|out of credits",
     re.IGNORECASE,
 )
-_OF_A_FIELD = re.compile(r"[a-z_]+(\.\w+)*: ")
-"""How the API begins where it refuses a part of the request; what follows may quote names of the client's own."""
-_FIGURES = re.compile(r"~?(?P<has>\d[\d,]*) tokens (\(limit |> )(?P<takes>\d[\d,]*)")
+_FIELD_PREFIX = re.compile(r"[a-z_]+(\.\w+)*: ")
+"""How the API's text begins if it refuses a field of the request. The rest may quote the client's own names."""
+_TOKEN_FIGURES = re.compile(r"~?(?P<actual>\d[\d,]*) tokens (\(limit |> )(?P<maximum>\d[\d,]*)")
 
 _PAYMENT_REQUIRED = 402
 _UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
-_PATIENCE = 10.0
-"""Seconds to wait where the API does not say."""
+
+_BY_STATUS: Mapping[int, Callable[[str], GatewayError]] = MappingProxyType(
+    {
+        400: lambda reason: InvalidRequest(f"{reason}."),
+        403: lambda reason: Forbidden(f"Claude says: {reason}."),
+        404: lambda reason: NotFound(f"{reason}.", code="model_not_found", param="model"),
+        408: lambda reason: TimedOut(f"Claude says: {reason}."),
+        413: lambda reason: RequestTooLarge(f"{reason}."),
+        422: lambda reason: InvalidRequest(f"{reason}."),
+        503: lambda reason: Overloaded(f"Claude says: {reason}.", retry_after=_DEFAULT_RETRY_AFTER),
+        504: lambda reason: TimedOut(f"Claude says: {reason}."),
+        529: lambda reason: Overloaded(f"Claude says: {reason}.", retry_after=_DEFAULT_RETRY_AFTER),
+    }
+)
 
 
 def api_error(
-    status: int | None, said: str, *, retry_after: float | None = None, advice: str = SIGN_IN_ADVICE
+    status: int | None, reason: str, *, retry_after: float | None = None, advice: str = SIGN_IN_ADVICE
 ) -> GatewayError:
-    """The error for a refused call.
+    """Return the error for a failed call.
 
     Args:
-        status: The API's HTTP status, if it answered at all.
-        said: What it said, in one sentence without its full stop.
-        retry_after: Seconds to wait, if the API told.
-        advice: What to do where the key or sign-in is refused.
+        status: The API's HTTP status; None if the API did not respond.
+        reason: The API's text, as one sentence without its full stop.
+        retry_after: Seconds to wait, if the API reported them.
+        advice: What to do if the key or sign-in is refused.
     """
-    if status == _PAYMENT_REQUIRED or (_QUOTA.search(said) and not _OF_A_FIELD.match(said)):
-        return QuotaExceeded(f"Claude says: {said}. Look at https://platform.claude.com/settings/billing.")
-    if _PROMPT_TOO_LONG.search(said):
-        return ContextTooLong(too_long(said), param="messages")
+    if status == _PAYMENT_REQUIRED or (_QUOTA.search(reason) and not _FIELD_PREFIX.match(reason)):
+        return QuotaExceeded(f"Claude says: {reason}. Look at https://platform.claude.com/settings/billing.")
+    if _PROMPT_TOO_LONG.search(reason):
+        return ContextTooLong(too_long(reason), param="messages")
     if status == _UNAUTHORIZED:
         return NotSignedIn(f"Claude refuses the API key or sign-in of this gateway. {advice}")
     if status == _TOO_MANY_REQUESTS:
-        return RateLimited(f"Claude says: {said}.", retry_after=retry_after or _PATIENCE)
+        return RateLimited(f"Claude says: {reason}.", retry_after=retry_after or _DEFAULT_RETRY_AFTER)
     make = _BY_STATUS.get(status or 0)
-    error = make(said) if make else UpstreamFailed(f"Claude could not be asked: {said}.")
+    error = make(reason) if make else UpstreamFailed(f"Claude could not be asked: {reason}.")
     if isinstance(error, Overloaded) and retry_after:
         return error.replace(retry_after=retry_after)
     return error
 
 
-_BY_STATUS: Mapping[int, Callable[[str], GatewayError]] = MappingProxyType(
-    {
-        400: lambda said: InvalidRequest(f"{said}."),
-        403: lambda said: Forbidden(f"Claude says: {said}."),
-        404: lambda said: NotFound(f"{said}.", code="model_not_found", param="model"),
-        408: lambda said: TimedOut(f"Claude says: {said}."),
-        413: lambda said: RequestTooLarge(f"{said}."),
-        422: lambda said: InvalidRequest(f"{said}."),
-        503: lambda said: Overloaded(f"Claude says: {said}.", retry_after=_PATIENCE),
-        504: lambda said: TimedOut(f"Claude says: {said}."),
-        529: lambda said: Overloaded(f"Claude says: {said}.", retry_after=_PATIENCE),
-    }
-)
-
-
 def too_long(text: str) -> str:
-    """A sentence about a prompt that does not fit, with the figures of the text if it has any."""
-    figures = _FIGURES.search(text)
-    how_long = f": {figures['has']} tokens, and {figures['takes']} are the most" if figures else " for this model"
-    return f"The prompt is too long{how_long}."
+    """Return a sentence about a prompt that is too long, with the numbers of tokens if the text has them."""
+    figures = _TOKEN_FIGURES.search(text)
+    detail = f": {figures['actual']} tokens, and {figures['maximum']} are the most" if figures else " for this model"
+    return f"The prompt is too long{detail}."
 
 
 def refuse_agent(request_options: RequestOptions) -> None:
-    """Refuse an agent, at a backend that has none.
+    """Refuse a request for an agent, for a backend without agents.
 
     Raises:
-        Forbidden: One is asked for.
+        Forbidden: The request is for an agent.
     """
     if request_options.agent is not None:
         raise Forbidden(

@@ -1,63 +1,71 @@
-"""The facts themselves, each as a question to the runtime. See `dragoman.backends.claude_code.doctor.report`."""
+"""One function for each fact that the backend relies on. `report` runs them."""
 
 from typing import cast
 
-from dragoman.backends.claude_code.doctor.probe import Asked, Probe, Wrong, assistant, conversation_in, is_gone, user
+from dragoman.backends.claude_code.doctor.probe import (
+    CheckFailed,
+    Probe,
+    ProbeResult,
+    assistant,
+    conversation_in,
+    is_gone,
+    user,
+)
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import Block, JSONObject, Message
 
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one red dot
 _IMAGE: Block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
 _TOOL: JSONObject = {"name": "look_up", "description": "Looks up.", "input_schema": {"type": "object"}}
-_ORDER = "Answer in few words."
+_SYSTEM = "Answer in few words."
 _REMINDER = "<system-reminder>"
 
 
 async def starts(probe: Probe) -> str:
-    """It answers control requests before it is configured: so spares can be booted ahead of requests."""
+    """The runtime answers control requests before it is configured, so warm processes can be booted."""
     session = await probe.boot()
     answer = await session.control("list_models", {}, probe.options.boot_timeout)
     models = cast("list[JSONObject]", answer.get("models") or [])
     if not models:
-        raise Wrong("It lists no models before it is configured.")
+        raise CheckFailed("It lists no models before it is configured.")
     return f"It answers before it is configured, and lists {len(models)} models"
 
 
 async def system_prompt(probe: Probe) -> str:
-    """`initialize` sets the system prompt of a process that is already up."""
+    """`initialize` sets the system prompt of a process that has booted."""
     session = await probe.boot()
     await session.control("list_models", {}, probe.options.boot_timeout)
-    asked = await probe.ask([user("One")], session, system=[{"type": "text", "text": _ORDER}])
-    blocks = cast("list[JSONObject]", asked.body.get("system") or [])
-    if not blocks or blocks[-1].get("text") != _ORDER:
-        raise Wrong("The system prompt did not reach the API as it was given.")
-    return "It is set on a process that is already up"
+    result = await probe.ask([user("One")], session, system=[{"type": "text", "text": _SYSTEM}])
+    blocks = cast("list[JSONObject]", result.body.get("system") or [])
+    if not blocks or blocks[-1].get("text") != _SYSTEM:
+        raise CheckFailed("The system prompt did not reach the API as it was given.")
+    return "It is set on a process that has booted"
 
 
 async def parameters(probe: Probe) -> str:
-    """`apply_flag_settings` sets model and body, and takes back what an earlier turn had set."""
+    """`apply_flag_settings` sets the model and the body, and removes what an earlier turn set."""
     session = await probe.boot()
     first = await probe.ask([user("One")], session, max_tokens=9000, stop_sequences=["END"])
     body = first.body
     if (body["model"], body["max_tokens"], body.get("stop_sequences")) != ("claude-sonnet-5-5", 9000, ["END"]):
-        raise Wrong("Model, max_tokens and stop sequences did not reach the API.")
+        raise CheckFailed("Model, max_tokens and stop sequences did not reach the API.")
     second = await probe.ask([user("One"), _answer(first), user("Two")], session, live=True)
     if "stop_sequences" in second.body or second.body["max_tokens"] == body["max_tokens"]:
-        raise Wrong("What one request sets stays for the next.")
-    return "They reach the API, and none is left for the next request"
+        raise CheckFailed("A parameter of one request is sent with the next.")
+    return "They reach the API, and only for their own request"
 
 
 async def next_turn(probe: Probe) -> str:
-    """A live process takes the next message."""
+    """A live process takes the next message of its conversation."""
     session = await probe.boot()
     first = await probe.ask([user("One")], session)
     messages = [user("One"), _answer(first), user("Two")]
-    _same(await probe.ask(messages, session, live=True), messages)
+    _check_same(await probe.ask(messages, session, live=True), messages)
     return "A live process takes the next message, and the API gets the whole conversation"
 
 
 async def replay(probe: Probe) -> str:
-    """Earlier messages are put into a new process as they are: texts, images, calls, results."""
+    """A new process takes earlier messages unchanged: texts, images, calls, results."""
     call: Block = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {"key": 1}}
     result: Block = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Found"}]}
     messages = [
@@ -69,103 +77,103 @@ async def replay(probe: Probe) -> str:
         assistant("Five"),
         user("Six"),
     ]
-    _same(await probe.ask(messages, tools=[_TOOL]), messages)
+    _check_same(await probe.ask(messages, tools=[_TOOL]), messages)
     return f"{len(messages)} messages with an image, a call and its result arrive message for message"
 
 
 async def plain_text(probe: Probe) -> str:
-    """A user's text is only text: no file is read and no command run for it."""
+    """A user's text is only text: no file is read and no command is run for it."""
     secret = probe.options.state_dir / "secret.txt"
     secret.write_text("a secret")
-    words = (f"Look at @{secret}", "/help", f"@{secret}", "/clear")
-    messages = [user(words[0]), assistant("Yes?"), user(words[1]), assistant("Yes?"), user(words[2])]
-    _same(await probe.ask(messages), messages)
-    messages = [user(words[3])]
-    _same(await probe.ask(messages), messages)
+    texts = (f"Look at @{secret}", "/help", f"@{secret}", "/clear")
+    messages = [user(texts[0]), assistant("Yes?"), user(texts[1]), assistant("Yes?"), user(texts[2])]
+    _check_same(await probe.ask(messages), messages)
+    messages = [user(texts[3])]
+    _check_same(await probe.ask(messages), messages)
     return "File mentions and commands in a prompt stay text"
 
 
 async def tools(probe: Probe) -> str:
     """A call of a client's tool waits for its result, in the same process."""
     session = await probe.boot()
-    question = [user('Call look_up with {"key": 1}')]
-    first = await probe.ask(question, session, tools=[_TOOL])
+    prompt = [user('Call look_up with {"key": 1}')]
+    first = await probe.ask(prompt, session, tools=[_TOOL])
     calls = [block for block in first.message["content"] if block["type"] == "tool_use"]
     if first.message["stop_reason"] != "tool_use" or [call["name"] for call in calls] != ["look_up"]:
-        raise Wrong("A call of an offered tool did not come through.")
+        raise CheckFailed("A call of an offered tool did not come through.")
     result: Block = {"type": "tool_result", "tool_use_id": calls[0]["id"], "content": [{"type": "text", "text": "42"}]}
-    second = await probe.ask([*question, _answer(first), user(result)], session, live=True, tools=[_TOOL])
+    second = await probe.ask([*prompt, _answer(first), user(result)], session, live=True, tools=[_TOOL])
     last = conversation_in(second.body)[-1]["content"]
     if [block.get("tool_use_id") for block in last] != [calls[0]["id"]] or "42" not in str(last):
-        raise Wrong("The result of a call did not reach the API as it was given.")
-    return "A call waits for its result, and the same process goes on with it"
+        raise CheckFailed("The result of a call did not reach the API as it was given.")
+    return "A call waits for its result, and the same process continues with it"
 
 
 async def one_call(probe: Probe) -> str:
-    """One request is one API call, with nothing asked on the side."""
-    asked = [await probe.ask([user("One")]), await probe.ask([user("One"), assistant("Two"), user("Three")])]
-    if not all(one.body for one in asked):
-        raise Wrong("An empty request reached the API.")
+    """One request is one API call. The runtime makes no further calls."""
+    results = [await probe.ask([user("One")]), await probe.ask([user("One"), assistant("Two"), user("Three")])]
+    if not all(result.body for result in results):
+        raise CheckFailed("An empty request reached the API.")
     return "One request, fresh or replayed, is one API call"
 
 
 async def cut_answers(probe: Probe) -> str:
-    """The runtime does not get to ask on where an answer was cut."""
+    """The runtime makes no further call after a cut response."""
     short = await probe.ask([user("Count to 9")], max_tokens=3)
-    # As slowly as no model speaks, so that what closes the way to the API is in force before the cut.
+    # Slower than any model, so that the egress block takes effect before the cut.
     long = await probe.ask([user("Count to 400\nSimulate: pace 0.003")], max_tokens=300)
-    for asked in (short, long):
-        if asked.body and asked.message["stop_reason"] != "max_tokens":
-            raise Wrong(f"A cut answer ended with {asked.message['stop_reason']}.")
-    return "An answer cut by max_tokens is one API call"
+    for result in (short, long):
+        if result.body and result.message["stop_reason"] != "max_tokens":
+            raise CheckFailed(f"A cut response ended with {result.message['stop_reason']}.")
+    return "A response cut by max_tokens is one API call"
 
 
 async def errors(probe: Probe) -> str:
-    """The runtime's own message about a failure is told apart from an answer."""
-    for words in ("Simulate: status 400 invalid_request_error: planted words", "Simulate: error after 2"):
+    """The runtime's own message about a failure is recognised, and not taken for a response."""
+    for text in ("Simulate: status 400 invalid_request_error: planted words", "Simulate: error after 2"):
         try:
-            asked = await probe.ask([user(words)])
+            result = await probe.ask([user(text)])
         except GatewayError:
             continue
-        raise Wrong(f"A failure of the API came back as an answer that ended with {asked.message['stop_reason']}.")
-    return "A failure of the API is an error, before and within an answer"
+        raise CheckFailed(f"A failure of the API became a response that ended with {result.message['stop_reason']}.")
+    return "A failure of the API is an error, before and within a response"
 
 
 async def signed_in(probe: Probe) -> str:
-    """With a sign-in, the runtime's reminders stay in front: live and replayed requests are the same."""
+    """With a sign-in, the runtime's reminders come first: live and replayed requests are the same."""
     session = await probe.boot(signed_in=True)
     first = await probe.ask([user("One")], session)
     messages = [user("One"), _answer(first), user("Two")]
     live = await probe.ask(messages, session, live=True)
     replayed = await probe.ask(messages, await probe.boot(signed_in=True))
-    for asked in (live, replayed):
-        *_, last = conversation_in(asked.body)
+    for result in (live, replayed):
+        *_, last = conversation_in(result.body)
         if _REMINDER in str(last):
-            raise Wrong("The runtime's reminders came with a later message than the first.")
+            raise CheckFailed("The runtime's reminders came with a later message than the first.")
     if conversation_in(live.body) != conversation_in(replayed.body):
-        raise Wrong("A replayed conversation reaches the API otherwise than a live one.")
+        raise CheckFailed("A replayed conversation reaches the API in another form than a live one.")
     return "Reminders stay with the first message (tried with a dummy token)"
 
 
 async def processes(probe: Probe) -> str:
-    """A process ends when its input closes, as it does when the gateway is killed, and every one is reaped."""
+    """A process ends when its input closes, as it does when the gateway is killed. Every process is reaped."""
     session = await probe.boot()
     await session.control("list_models", {}, probe.options.boot_timeout)
     await session.finish()
     await probe.aclose()
-    left = [session.pid for session in probe.sessions if not is_gone(session.pid)]
-    if left:
-        raise Wrong(f"Processes are left: {', '.join(map(str, left))}.")
-    return f"All {len(probe.sessions)} that were started here are gone"
+    remaining = [session.pid for session in probe.sessions if not is_gone(session.pid)]
+    if remaining:
+        raise CheckFailed(f"Processes remain: {', '.join(map(str, remaining))}.")
+    return f"All {len(probe.sessions)} processes of this check are gone"
 
 
-def _answer(asked: Asked) -> Message:
-    """An answer as a client sends it back: without thinking."""
-    return assistant(*(block for block in asked.message["content"] if block["type"] != "thinking"))
+def _answer(result: ProbeResult) -> Message:
+    """Return a response as a client sends it back: without thinking."""
+    return assistant(*(block for block in result.message["content"] if block["type"] != "thinking"))
 
 
-def _same(asked: Asked, messages: list[Message]) -> None:
-    arrived = conversation_in(asked.body)
+def _check_same(result: ProbeResult, messages: list[Message]) -> None:
+    arrived = conversation_in(result.body)
     if arrived != messages:
-        differs = next((n for n, (a, b) in enumerate(zip(arrived, messages, strict=False)) if a != b), len(messages))
-        raise Wrong(f"Of {len(messages)} messages {len(arrived)} arrived, and message {differs} is another.")
+        index = next((n for n, (a, b) in enumerate(zip(arrived, messages, strict=False)) if a != b), len(messages))
+        raise CheckFailed(f"Of {len(messages)} messages {len(arrived)} arrived, and message {index} differs.")

@@ -1,4 +1,4 @@
-"""What `doctor` tries the runtime with: processes of its own, and a scripted API that tells what reached it."""
+"""The tools of `doctor`: processes of its own, and a scripted API that records what reaches it."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ MODEL = "claude-sonnet-5-5"
 _SILENCE = 30.0
 
 
-class Wrong(Exception):  # noqa: N818 - what was found, not a fault of ours
-    """The runtime did something else than the gateway builds on; the text says what."""
+class CheckFailed(Exception):  # noqa: N818 - a finding, not an error of the gateway
+    """The runtime behaves in another way than the gateway needs. The text says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ScriptedApi:
 
     Attributes:
         url: Its address.
-        bodies: The requests for a message that have come so far, oldest first.
+        bodies: Returns the bodies of the message requests so far, oldest first.
     """
 
     url: str
@@ -43,12 +43,12 @@ class ScriptedApi:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What one request gave.
+class ProbeResult:
+    """The result of one request.
 
     Attributes:
-        message: The answer.
-        bodies: What reached the API for it.
+        message: The response.
+        bodies: The bodies that reached the API.
     """
 
     message: FinalMessage
@@ -56,18 +56,18 @@ class Asked:
 
     @property
     def body(self) -> JSONObject:
-        """The one request that reached the API.
+        """The body of the one request that reached the API.
 
         Raises:
-            Wrong: There was another number of them.
+            CheckFailed: No request reached the API, or several.
         """
         if len(self.bodies) != 1:
-            raise Wrong(f"One request made {len(self.bodies)} API calls.")
+            raise CheckFailed(f"One request made {len(self.bodies)} API calls.")
         return self.bodies[0]
 
 
 class Probe:
-    """Boots processes and asks through them. Owns every process it boots."""
+    """Boots processes and sends requests through them. Owns every process that it boots."""
 
     def __init__(self, options: ClaudeCodeOptions, api: ScriptedApi) -> None:
         self.options = options
@@ -76,11 +76,11 @@ class Probe:
 
     @property
     def sessions(self) -> Sequence[Session]:
-        """Every process so far, ended ones too."""
+        """Every process so far, ended ones included."""
         return self._booted
 
     async def boot(self, *, one_call: bool = False, signed_in: bool = False) -> Session:
-        """A process that waits for its first `initialize`; with `signed_in`, by a dummy token, on its reminders."""
+        """Boot a process that waits for `initialize`. With `signed_in` it has a dummy token and the reminders."""
         options = replace(self.options, signed_in=signed_in, config_dir=self.options.state_dir / "claude")
         argv = [str(locate(options)), *protocol.arguments(one_call=one_call)]
         work = prepare(options)
@@ -96,28 +96,28 @@ class Probe:
 
     async def ask(
         self, messages: Sequence[Message], session: Session | None = None, *, live: bool = False, **body: object
-    ) -> Asked:
-        """Ask as the gateway does.
+    ) -> ProbeResult:
+        """Send a request as the backend does.
 
         Args:
             messages: The conversation.
-            session: A booted process; None boots one.
+            session: A booted process; None to boot one.
             live: Whether that process holds the conversation up to its last message.
             body: Further fields of the request.
         """
-        whole = cast("MessagesRequest", {"model": MODEL, "messages": list(messages), **body})
-        todo = translate_request(RunRequest("doctor", Catalog().resolve(MODEL).model, whole))
-        session = session or await self.boot(one_call=todo.one_call)
+        canonical = cast("MessagesRequest", {"model": MODEL, "messages": list(messages), **body})
+        request = translate_request(RunRequest("doctor", Catalog().resolve(MODEL).model, canonical))
+        session = session or await self.boot(one_call=request.one_call)
         before = len(self._api.bodies())
-        turn = Turn(todo, session, live=live)
+        turn = Turn(request, session, live=live)
         await turn.prepare()
-        folder = MessageAccumulator()
+        accumulator = MessageAccumulator()
         async with aclosing(turn.events()) as events:
             async for event in events:
-                folder.add(event)
+                accumulator.add(event)
         if not session.alive:
             await session.exited
-        return Asked(folder.result().message, self._api.bodies()[before:])
+        return ProbeResult(accumulator.result().message, self._api.bodies()[before:])
 
     async def aclose(self) -> None:
         """End and reap every process. Idempotent."""
@@ -130,23 +130,23 @@ class Probe:
         return protocol.environment(options, {**os.environ, "HOME": home, "CLAUDE_CODE_OAUTH_TOKEN": "dummy"})
 
 
-def said(*parts: str | Block) -> list[Block]:
-    """Content blocks; a string is a text."""
+def content_of(*parts: str | Block) -> list[Block]:
+    """Return content blocks. A string becomes a text block."""
     return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
 
 
 def user(*parts: str | Block) -> Message:
-    """A user message."""
-    return Message(role="user", content=said(*parts))
+    """Return a user message."""
+    return Message(role="user", content=content_of(*parts))
 
 
 def assistant(*parts: str | Block) -> Message:
-    """An assistant message."""
-    return Message(role="assistant", content=said(*parts))
+    """Return an assistant message."""
+    return Message(role="assistant", content=content_of(*parts))
 
 
 def conversation_in(body: JSONObject) -> list[Message]:
-    """The client's messages in a request: without the marks and system messages that the runtime adds."""
+    """Return the client's messages in a body, without the cache marks and system messages that the runtime adds."""
     messages = cast("list[JSONObject]", body["messages"])
     return [
         Message(role=message["role"], content=_blocks(message["content"]))  # type: ignore[typeddict-item]
@@ -157,16 +157,16 @@ def conversation_in(body: JSONObject) -> list[Message]:
 
 def _blocks(content: object) -> list[Block]:
     if isinstance(content, str):
-        return said(content)
+        return content_of(content)
     blocks = [
         {key: value for key, value in block.items() if key != "cache_control"} for block in cast("list[Block]", content)
     ]
-    # A live process still has the thinking that no OpenAI client sends back.
+    # A live process still holds the thinking that OpenAI clients do not send back.
     return [block for block in blocks if block["type"] != "thinking"]
 
 
 def is_gone(pid: int) -> bool:
-    """Whether there is no such process, not even one that waits to be reaped."""
+    """Return whether there is no such process, not even one that waits to be reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
