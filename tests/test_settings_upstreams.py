@@ -9,9 +9,7 @@ import pytest
 from dragoman.config.loading import BadSettings, load
 from dragoman.config.secrets import resolve_secrets
 from dragoman.config.settings import Settings
-from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
-from dragoman.wiring.backends import build_router, settings_of
-from dragoman.wiring.checks import check_exposure
+from dragoman.wiring.checks import check_exposure, check_settings
 
 LIST = """
 fallback = true
@@ -58,7 +56,7 @@ def from_toml(folder: Path, text: str) -> Settings:
 def refused(folder: Path, text: str) -> str:
     """What is said of settings that cannot be used, then or when the gateway is put together."""
     with pytest.raises(BadSettings) as caught:
-        build_router(resolve_secrets(from_toml(folder, text)), None, None, SQLiteSpendingLedger(folder / "budgets.db"))
+        check_settings(resolve_secrets(from_toml(folder, text)))
     return str(caught.value)
 
 
@@ -101,7 +99,7 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
     [upstreams.shared]
     """
     settings = resolve_secrets(from_toml(tmp_path, text))
-    found = [settings_of(settings, upstream) for upstream in settings.upstreams]
+    found = [settings.for_upstream(upstream) for upstream in settings.upstreams]
     keys = [(one.anthropic_api_key, one.anthropic_auth_token) for one in found]
     plain = [tuple(value.get_secret_value() if value else None for value in pair) for pair in keys]
     expected = [("a", None), ("b", None), (None, "c"), ("d", None), ("shared", None)]
@@ -130,7 +128,7 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
         ("[upstreams.a]\ncloud='vertex'\napi_key='k'", "api_key is nothing to vertex"),
         ("[upstreams.a]\ncloud='bedrock'\nauth_token='k'", "auth_token is nothing to bedrock"),
         ("[upstreams.a]\nbackend='bedrock'", "write `--backend api --cloud bedrock`"),
-        ("cloud='vertex'\n[upstreams.a]", "goes into the upstream that is there"),
+        ("cloud='vertex'\n[upstreams.a]", "goes into the upstream on that cloud"),
         ("[upstreams.a]\nregion='us-east-1'", 'region goes with cloud = "bedrock"'),
         ("[upstreams.a]\nkey='k'", "upstreams[0].key (DRAGOMAN_UPSTREAMS)"),
         ("[upstreams.a]\nplaces=0", "upstreams[0].places"),
@@ -158,4 +156,4 @@ def test_runs_that_may_go_on_are_not_tried_again_where_they_are(tmp_path: Path) 
     text = "fallback = {}\nretries = 3\n[upstreams.a]\napi_key='a'\n[upstreams.b]\napi_key='b'\nretries=1"
     for fallback, expected in (("true", [0, 1]), ("false", [3, 1])):
         settings = from_toml(tmp_path, text.format(fallback))
-        assert [settings_of(settings, upstream).retries for upstream in settings.upstreams] == expected
+        assert [settings.for_upstream(upstream).retries for upstream in settings.upstreams] == expected

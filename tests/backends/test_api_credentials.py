@@ -177,6 +177,6 @@ async def test_the_setting_chooses_the_backend(tmp_path: Path) -> None:
 async def test_the_sign_in_of_claude_code_is_not_for_the_api(tmp_path: Path) -> None:
     """It belongs to Claude Code alone."""
     settings = load({"backend": "api", "signed_in": True, "state_dir": tmp_path}, env_file=None)
-    with pytest.raises(BadSettings, match="Claude Code alone"):
+    with pytest.raises(BadSettings, match="only Claude Code may use"):
         async with build(settings):
             pass

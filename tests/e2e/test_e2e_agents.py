@@ -14,7 +14,7 @@ from scripted import clean
 from dragoman.config.loading import BadSettings, load
 from dragoman.core.messages import JSONObject
 from dragoman.wiring.backends import runtime_options
-from dragoman.wiring.checks import check_agents
+from dragoman.wiring.checks import check_settings
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 place = pytest.fixture(a_place)
@@ -141,7 +141,7 @@ async def test_a_client_that_leaves_ends_what_its_agent_started(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"allow_dir": ("{tmp}/missing",)}, "no directory"),
+        ({"allow_dir": ("{tmp}/missing",)}, "is not a directory"),
         ({"allow_dir": ("{tmp}",)}, "gateway's own files"),
     ],
 )
@@ -151,7 +151,7 @@ def test_settings_that_would_not_be_safe(tmp_path: Path, place: Path, given: dic
     dirs = [path.format(tmp=tmp_path) for path in cast("tuple[str, ...]", given["allow_dir"])]
     settings = load({**given, "allow_dir": dirs, "state_dir": tmp_path / "state"}, env_file=None)
     with pytest.raises(BadSettings, match=why):
-        runtime_options(settings)
+        check_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -167,16 +167,16 @@ def test_agents_do_not_work_where_secrets_are(place: Path, given: dict[str, obje
     files = {name: value.format(place=place) if isinstance(value, str) else value for name, value in given.items()}
     ours = {"allow_dir": (place,), "state_dir": place.parent / "state", **files}
     with pytest.raises(BadSettings, match=why):
-        runtime_options(load(ours, env_file=None))
+        check_settings(load(ours, env_file=None))
 
 
 def test_only_claude_code_has_agents(place: Path) -> None:
     """Another backend is refused, unless one of several upstreams is it."""
     given: dict[str, object] = {"allow_dir": (place,), "backend": "api"}
     with pytest.raises(BadSettings, match="--backend runtime"):
-        check_agents(load(given, env_file=None))
+        check_settings(load(given, env_file=None))
     upstreams = {"direct": {"backend": "api", "api_key": "k"}, "claude": {"backend": "runtime", "api_key": "k"}}
-    check_agents(load({**given, "upstreams": upstreams}, env_file=None))
+    check_settings(load({**given, "upstreams": upstreams}, env_file=None))
 
 
 def test_anything_is_not_for_root(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,4 +187,4 @@ def test_anything_is_not_for_root(tmp_path: Path, place: Path, monkeypatch: pyte
     monkeypatch.delenv("IS_SANDBOX")
     if os.geteuid() == 0:
         with pytest.raises(BadSettings, match="ordinary user"):
-            runtime_options(load(modes, env_file=None))
+            check_settings(load(modes, env_file=None))

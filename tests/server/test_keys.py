@@ -8,7 +8,7 @@ from scripted import KEY, QUESTION, clean, says, served
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.config.secrets import resolve_secrets
-from dragoman.wiring.checks import check_exposure
+from dragoman.wiring.checks import check_exposure, check_keys
 from dragoman.wiring.gateway import client_keys
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -78,5 +78,5 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
 def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], says: str) -> None:
     """Before anything runs."""
     with pytest.raises(BadSettings) as caught:
-        client_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
+        check_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
     assert says in str(caught.value)

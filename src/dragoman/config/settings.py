@@ -282,6 +282,23 @@ class Settings(BaseSettings):
         False, description="Start again when the code or a setting changes."
     )
 
+    def for_upstream(self, upstream: UpstreamSettings) -> "Settings":
+        """Return the settings as if an upstream, whose key is resolved, were the only account."""
+        retries = 0 if self.fallback and len(self.upstreams) > 1 else self.retries
+        changes: dict[str, object] = {
+            "upstreams": (),
+            "backend": upstream.backend,
+            "cloud": upstream.cloud,
+            "signed_in": upstream.signed_in,
+            "state_dir": self.state_dir / "upstreams" / upstream.name,
+            "claude_config_dir": self.claude_config_dir if upstream.signed_in else None,
+            "anthropic_base_url": upstream.base_url or self.anthropic_base_url,
+            "retries": retries if upstream.retries is None else upstream.retries,
+        }
+        if upstream.api_key or upstream.auth_token or upstream.signed_in or upstream.cloud:
+            changes |= {"anthropic_api_key": upstream.api_key, "anthropic_auth_token": upstream.auth_token}
+        return self.model_copy(update=changes)
+
     @model_validator(mode="before")
     @classmethod
     def _key_from_file(cls, values: dict[str, object]) -> dict[str, object]:

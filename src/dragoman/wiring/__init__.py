@@ -1,1 +1,1 @@
-"""The composition root: the only place that picks concrete classes."""
+"""The composition root: `checks` of settings, `backends` built from them, and the `gateway` put together."""

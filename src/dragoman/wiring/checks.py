@@ -1,157 +1,240 @@
-"""What would give strangers the use of the owner's account, and is refused.
-
-What agents may do, by the settings.
-
-The Claude Code that the settings name.
-
-The directory for the gateway's own files.
-"""
+"""Checks of settings before a gateway starts: `check_settings` lists them all."""
 
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from dragoman.backends.claude_code.agent.rules import AgentRules
 from dragoman.config.loading import BadSettings, describe_setting
+from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
+from dragoman.config.upstreams import OWNER
+from dragoman.core.catalog import ASKED_FOR, Catalog
+from dragoman.core.errors import NotFound
 from dragoman.server.middleware import is_loopback
+from dragoman.stores.sqlite.database import require_supported_sqlite
+
+
+def check_settings(settings: Settings, *, backend: bool = True) -> None:
+    """Check settings whose secrets are resolved. Nothing is opened or started before.
+
+    Args:
+        settings: The settings.
+        backend: Whether to check what only backends need. Not if the caller brings a backend.
+
+    Raises:
+        BadSettings: They are unsafe or contradict each other. The text says what to do.
+    """
+    check_exposure(settings)
+    check_keys(settings)
+    _check_sqlite(settings)
+    _check_models(settings)
+    _check_fetch_hosts(settings)
+    _check_embeddings(settings)
+    _check_agents(settings)
+    if backend:
+        _check_backends(settings)
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse what would give strangers the use of the owner's account.
+    """Refuse settings that would let strangers use the operator's account.
 
     Raises:
         BadSettings: With what to do instead.
     """
-    if "*" in settings.allow_origin and not _keyed(settings):
+    has_key = bool(settings.api_key or settings.keys)
+    if "*" in settings.allow_origin and not has_key:
         raise BadSettings(
             "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
         )
-    if "*" in settings.allow_host and not _keyed(settings):
+    if "*" in settings.allow_host and not has_key:
         raise BadSettings(
             "allow_host (--allow-host) is `*`: every web page could rebind its own name to this machine and use the "
             "gateway. Name the hosts, or set a key: --api-key KEY."
         )
     if is_loopback(settings.host):
         return
-    if not _keyed(settings):
+    if not has_key:
         raise BadSettings(
             f"host (--host) is {settings.host}, where others can reach it, and no key is set. Set one: "
             f"`dragoman serve --host {settings.host} --api-key KEY`, or DRAGOMAN_API_KEY or DRAGOMAN_API_KEY_FILE in "
             "the environment; or stay on 127.0.0.1."
         )
-    if _signed_in(settings) and not settings.allow_remote_signed_in:
+    signed_in = settings.signed_in or any(upstream.signed_in for upstream in settings.upstreams)
+    if signed_in and not settings.allow_remote_signed_in:
         raise BadSettings(
             f"signed_in (--signed-in) serves the account's owner alone, but host (--host) is {settings.host}, where "
-            "others can reach it. Stay on 127.0.0.1; or, if nobody else will use it, say so: "
+            "others can reach it. Stay on 127.0.0.1; or, if you alone will use it, confirm that: "
             "--allow-remote-signed-in."
         )
 
 
-def _keyed(settings: Settings) -> bool:
-    return bool(settings.api_key or settings.keys)
-
-
-def _signed_in(settings: Settings) -> bool:
-    return settings.signed_in or any(upstream.signed_in for upstream in settings.upstreams)
-
-
-def agent_rules(settings: Settings) -> AgentRules:
-    """The owner's word on agents.
+def check_keys(settings: Settings) -> None:
+    """Refuse a client key that is the gateway's own, and upstreams that name unknown keys.
 
     Raises:
-        BadSettings: It would not be safe, or makes no sense.
+        BadSettings: With the name of the key.
     """
-    if not settings.allow_dir:
-        return AgentRules()
-    _check_root(settings)
-    return AgentRules(
-        directories=tuple(_directory(path, settings) for path in settings.allow_dir),
-        modes=frozenset(settings.allow_permission_mode),
-        without_asking=settings.allow_tool,
-        max_budget_usd=settings.agent_max_budget_usd or None,
+    own = reveal(settings.api_key)
+    if same := next((key.name for key in settings.keys if own and reveal(key.api_key) == own), None):
+        raise BadSettings(f"the key `{same}` is the gateway's own (--api-key), too: give its client another one.")
+    known = {key.name for key in settings.keys} | ({OWNER} if settings.api_key else set())
+    for upstream in settings.upstreams:
+        if unknown := next((name for name in upstream.keys if name not in known), None):
+            missing = "--api-key KEY" if unknown == OWNER else f"[keys.{unknown}]"
+            raise BadSettings(
+                f"upstream `{upstream.name}`: keys names `{unknown}`, and there is no such key: set it, {missing}."
+            )
+
+
+def _check_sqlite(settings: Settings) -> None:
+    if settings.store or settings.runs_kept or settings.thinking_ttl or settings.upstreams:
+        try:
+            require_supported_sqlite()
+        except sqlite3.NotSupportedError as error:
+            raise BadSettings(f"{error}.") from None
+
+
+def _check_models(settings: Settings) -> None:
+    catalog = Catalog(
+        aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
     )
+    for setting, names in (("default_model", (settings.default_model,)), ("models", settings.models)):
+        for name in names:
+            try:
+                catalog.resolve(name)
+            except NotFound as error:
+                if setting == "default_model" and _may_be_newer(catalog, name):
+                    continue
+                advice = error.message.replace(ASKED_FOR, "`dragoman models`")
+                raise BadSettings(f"{describe_setting(setting)}: {advice}") from None
 
 
-def check_agents(settings: Settings) -> None:
-    """Refuse to let agents work where there is no runtime to have them.
+def _may_be_newer(catalog: Catalog, name: str) -> bool:
+    """Return whether only Claude's own list may know this model. A retired model is known."""
+    try:
+        replace(catalog, map_retired=True).resolve(name)
+    except NotFound:
+        return name.startswith("claude-")
+    return False
 
-    Raises:
-        BadSettings: With what to do instead.
-    """
-    asked: set[str] = {upstream.backend for upstream in settings.upstreams} or {settings.backend}
-    if settings.allow_dir and "runtime" not in asked:
+
+def _check_fetch_hosts(settings: Settings) -> None:
+    if settings.fetch_urls in {("on",), ("off",)}:
+        return
+    from dragoman.fetch.rules import Rules  # noqa: PLC0415 - only with hosts
+
+    try:
+        Rules(settings.fetch_urls)
+    except ValueError as error:
+        raise BadSettings(f"{describe_setting('fetch_urls')}: {error}") from None
+
+
+def _check_embeddings(settings: Settings) -> None:
+    if settings.embeddings_url and "embeddings_model" not in settings.model_fields_set:
+        raise BadSettings("embeddings_url (--embeddings-url) needs the name of a model there: --embeddings-model NAME.")
+
+
+def _check_agents(settings: Settings) -> None:
+    backends: set[str] = {upstream.backend for upstream in settings.upstreams} or {settings.backend}
+    if settings.allow_dir and "runtime" not in backends:
         raise BadSettings(
-            "allow_dir (--allow-dir) lets agents work, which Claude Code alone can: it goes with `--backend runtime`."
+            "allow_dir (--allow-dir) is for agents, which only Claude Code can run: it needs `--backend runtime`."
         )
 
 
-def _directory(named: Path, settings: Settings) -> Path:
-    path = Path(os.path.realpath(named.expanduser()))
-    if not path.is_dir():
-        raise BadSettings(f"allow_dir (--allow-dir): {named} is no directory. Make it, or name another.")
-    for kept, what, instead in _kept_from_agents(settings):
-        if Path(os.path.realpath(kept)).is_relative_to(path):
-            raise BadSettings(
-                f"allow_dir (--allow-dir): {named} holds {what} ({kept}), which agents must not reach. Name a "
-                f"directory below it, or {instead}."
-            )
-    return path
-
-
-def _kept_from_agents(settings: Settings) -> Iterator[tuple[Path, str, str]]:
-    """Where secrets are, what they are, and what to do where agents could read them."""
-    yield settings.state_dir.expanduser(), "the gateway's own files", "put the files elsewhere with --state-dir"
+def _check_backends(settings: Settings) -> None:
+    if not settings.upstreams:
+        _check_backend(settings)
+        return
     if settings.signed_in:
-        sign_in = settings.claude_config_dir or Path("~/.claude")
-        yield sign_in.expanduser(), "your sign-in", "ask with an API key instead"
-    if settings.api_key_file:
-        yield settings.api_key_file.expanduser(), "the gateway's key", "put the file elsewhere"
+        raise BadSettings("signed_in (--signed-in) goes into the upstream that is signed in: signed_in = true there.")
+    if settings.cloud:
+        raise BadSettings(f'cloud (--cloud) goes into the upstream on that cloud: cloud = "{settings.cloud}".')
+    for upstream in settings.upstreams:
+        try:
+            _check_backend(settings.for_upstream(upstream))
+        except BadSettings as error:
+            raise BadSettings(f"upstream `{upstream.name}`: {error}") from None
 
 
-def _check_root(settings: Settings) -> None:
+def _check_backend(settings: Settings) -> None:
+    """Check the settings of one backend, with the account's own values in place."""
+    if settings.cloud and settings.backend != "api":
+        raise BadSettings("cloud (--cloud) needs `--backend api`.")
+    if settings.backend == "api":
+        if settings.signed_in:
+            raise BadSettings(
+                "signed_in (--signed-in) is the sign-in of Claude Code, which only Claude Code may use: it needs "
+                "`--backend runtime`. The backend `api` takes ANTHROPIC_API_KEY, or a profile of `ant auth login`."
+            )
+        return
+    if (command := claude_command(settings)) and not shutil.which(command):
+        raise BadSettings(
+            f"{describe_setting('claude_command')}: {command} is not a program that can be run. Name another, or "
+            "leave it out: Claude Code comes with Dragoman."
+        )
+    if settings.backend == "runtime" and settings.allow_dir:
+        _check_agent_rules(settings)
+
+
+def _check_agent_rules(settings: Settings) -> None:
     if "bypassPermissions" in settings.allow_permission_mode and os.geteuid() == 0 and "IS_SANDBOX" not in os.environ:
         raise BadSettings(
             "allow_permission_mode (--allow-permission-mode): Claude Code refuses `bypassPermissions` to root. Run the "
             "gateway as an ordinary user, or, in a container made for it alone, set IS_SANDBOX=1."
         )
+    for directory in settings.allow_dir:
+        path = real_path(directory)
+        if not path.is_dir():
+            raise BadSettings(
+                f"allow_dir (--allow-dir): {directory} is not a directory. Create it, or name another one."
+            )
+        for secret, what, advice in _secrets_of(settings):
+            if real_path(secret).is_relative_to(path):
+                raise BadSettings(
+                    f"allow_dir (--allow-dir): {directory} holds {what} ({secret.expanduser()}), which agents must not "
+                    f"reach. Name a directory below it, or {advice}."
+                )
 
 
-def command_of(settings: Settings) -> Path | None:
-    """The executable: a file, or what a name leads to on the path of this process; None: the bundled one."""
+def _secrets_of(settings: Settings) -> Iterator[tuple[Path, str, str]]:
+    """Yield where secrets are, what they are, and what to do if agents could read them."""
+    yield settings.state_dir, "the gateway's own files", "put the files elsewhere with --state-dir"
+    if settings.signed_in:
+        yield settings.claude_config_dir or Path("~/.claude"), "your sign-in", "use an API key instead"
+    if settings.api_key_file:
+        yield settings.api_key_file, "the gateway's key", "put the file elsewhere"
+
+
+def real_path(path: Path) -> Path:
+    """Return the path with `~` and symbolic links resolved."""
+    return Path(os.path.realpath(path.expanduser()))
+
+
+def claude_command(settings: Settings) -> Path | None:
+    """Return the Claude Code executable: a file, or the program of that name on the path. None: the bundled one."""
     if settings.claude_command is None:
         return None
     command = settings.claude_command.expanduser()
     return command.absolute() if command.is_file() else Path(shutil.which(command) or command)
 
 
-def check_command(settings: Settings) -> None:
-    """Refuse to serve with an executable that is none.
-
-    Raises:
-        BadSettings: With what to do instead.
-    """
-    if (command := command_of(settings)) and not shutil.which(command):
-        raise BadSettings(
-            f"{describe_setting('claude_command')}: {command} is no program that can be run. Name another, or leave "
-            "it out: Claude Code comes with Dragoman."
-        )
-
-
 def make_state_dir(settings: Settings) -> None:
-    """Have it, for the gateway's owner alone.
+    """Create the state directory, readable by its owner only.
 
     Raises:
-        BadSettings: It cannot be made, or not be written to.
+        BadSettings: It cannot be created or written to.
     """
-    folder = settings.state_dir.expanduser()
+    directory = settings.state_dir.expanduser()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise BadSettings(
-            f"{describe_setting('state_dir')}: {folder} cannot be used: {error.strerror}. Name another."
+            f"{describe_setting('state_dir')}: {directory} cannot be used: {error.strerror}. Name another."
         ) from None

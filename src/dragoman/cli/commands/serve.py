@@ -10,7 +10,7 @@ from dragoman.cli.options import flags_by_setting, given_flags, serve_options, s
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.config.loading import BadSettings
 from dragoman.config.secrets import resolve_secrets
-from dragoman.wiring.checks import check_exposure, make_state_dir
+from dragoman.wiring.checks import check_settings, make_state_dir
 
 _SIMULATOR_HELP = """\
 The Messages API simulator listens on {url}
@@ -46,7 +46,7 @@ def serve(*, background: bool, verbosity: str | None, output: str | None, **flag
         raise click.ClickException("--reload works only in a terminal. Leave out --background.")
     try:
         settings = resolve_secrets(given)
-        check_exposure(settings)
+        check_settings(settings)
         make_state_dir(settings)
         # Each mode imports a lot that the other ones do not need.
         if background:
