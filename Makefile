@@ -8,17 +8,17 @@ ARGS ?=
 # and these tests.
 EMBEDDINGS ?= $(VENV)/.embeddings
 
-.PHONY: help serve test check format lint types contracts pytest docs docs-site clients bench bench-api soak clean
+.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-serve: $(VENV)/.serve ## Start the gateway; flags in ARGS, as in: make serve ARGS=--simulate
+serve: $(VENV)/.serve ## Start the gateway, with the flags in ARGS: make serve ARGS=--simulate
 	@$(BIN)/dragoman serve $(ARGS)
 
 test: check docs-site pytest ## Run everything that continuous integration runs
 
-check: lint types contracts ## Lint, types and import contracts: run before a commit
+check: lint types contracts ## Check lint, types and import contracts; run it before each commit
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
@@ -34,6 +34,9 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary counts them
+	@$(BIN)/python -m tools.plain_words $(ARGS)
 
 pytest: $(VENV)/.dev $(EMBEDDINGS)
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
@@ -61,11 +64,11 @@ clean: ## Remove all generated files
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Dragoman needs Python 3.11 or newer. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+		{ echo "Dragoman needs Python 3.11 or newer. Choose one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "Installing into $(VENV) (some 170 MB to download)..."
+	@echo "Installing into $(VENV) (about 170 MB to download)..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
