@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from runtime_harness import Answer, Runtime, runtime, user
+from backend_harness import Answer, Runtime, runtime, user
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.agent.rules import AgentRules
@@ -28,7 +28,9 @@ def bash(command: str) -> str:
 
 def did(answer: Answer) -> str:
     """What the agent did, in short."""
-    return "".join(str(block["thinking"]) for block in answer.folded.message["content"] if block["type"] == "thinking")
+    return "".join(
+        str(block["thinking"]) for block in answer.accumulated.message["content"] if block["type"] == "thinking"
+    )
 
 
 def a_place(tmp_path: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias, cast
 
-from runtime_harness import Harness
+from backend_harness import Harness
 
 from dragoman.backends.anthropic.backend import AnthropicBackend
 from dragoman.backends.anthropic.options import AnthropicOptions

@@ -7,8 +7,7 @@ from typing import TypeAlias, cast
 
 import pytest
 from api_harness import Api, api
-from cli_harness import Cli, command_line
-from runtime_harness import Runtime, runtime, without_marks
+from backend_harness import Cli, Runtime, command_line, runtime, without_marks
 
 from dragoman.core.messages import Block, Message
 

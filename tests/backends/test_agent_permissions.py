@@ -19,7 +19,7 @@ async def denied(host: AgentHost, words: str, mode: str) -> str:
     answer = await host.ask(words, permission_mode=mode)
     assert host.result["is_error"] is True
     assert "✗" in did(answer)
-    assert answer.folded.message["stop_reason"] == "end_turn"
+    assert answer.accumulated.message["stop_reason"] == "end_turn"
     return str(host.result["content"])
 
 

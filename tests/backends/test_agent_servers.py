@@ -80,7 +80,7 @@ async def test_a_program_ends_with_its_run(tmp_path: Path) -> None:
         (tmp_path / "server.py").write_text(f"{begins}{PROGRAM}\nimport time\n{stays}\n")
         asking = asyncio.create_task(working.ask("Reply with exactly: PONG", mcp_servers={"keys": server}))
         watched = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
-        assert (await soon(asking)).said == "PONG"
+        assert (await soon(asking)).text == "PONG"
         await watched.gone()
 
 
@@ -124,7 +124,7 @@ async def test_an_address(tmp_path: Path) -> None:
     async with host(tmp_path) as working, listening(200) as (url, tokens):
         server = {"type": "http", "url": url, "headers": {"X-Token": "t"}}
         answer = await working.ask(call("mcp__keys__show", a=1), mcp_servers={"keys": server})
-        assert answer.said == "The tool said: FROM AFAR"
+        assert answer.text == "The tool said: FROM AFAR"
         assert set(tokens) == {"t"}
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 from agent_harness import AgentHost, agents, bash, call, did
-from runtime_harness import Answer, assistant, message_events, text, user
+from backend_harness import Answer, assistant, message_events, text, user
 
 from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, UpstreamFailed
 from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop
@@ -24,7 +24,7 @@ def spent(usages: Iterable[Mapping[str, object]]) -> list[int]:
 
 def assert_all_is_counted(host: AgentHost, answer: Answer) -> None:
     """The answer's usage is that of all calls."""
-    of_answer = cast("JSONObject", answer.folded.message["usage"])
+    of_answer = cast("JSONObject", answer.accumulated.message["usage"])
     assert spent([of_answer]) == spent(call.usage for call in host.runtime.calls)
 
 
@@ -36,8 +36,8 @@ async def test_it_works_and_tells(tmp_path: Path) -> None:
         assert did(answer).startswith('Read {"file_path":')
         assert "→" in did(answer)
         assert "WHAT STANDS INSIDE" in did(answer)
-        assert answer.said.startswith("The tool said:")
-        assert answer.folded.message["stop_reason"] == "end_turn"
+        assert answer.text.startswith("The tool said:")
+        assert answer.accumulated.message["stop_reason"] == "end_turn"
         assert len(host.runtime.calls) == 2
         assert_all_is_counted(host, answer)
         assert host.left == []
@@ -54,7 +54,7 @@ async def test_the_events_are_those_of_one_message(tmp_path: Path) -> None:
         begun = [event.index for event in events if isinstance(event, BlockStart)]
         assert begun == list(range(len(begun)))
         assert [event.index for event in events if isinstance(event, BlockStop)] == begun
-        assert not any(block.get("signature") for block in answer.folded.message["content"])
+        assert not any(block.get("signature") for block in answer.accumulated.message["content"])
 
 
 async def test_the_conversation_and_the_instructions_arrive(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_limit_ends_it_as_a_cut_answer(tmp_path: Path, task: dict[str, A
     """One call, the reason among what it did, and the stop reason of an answer that was cut."""
     async with agents(tmp_path) as host:
         answer = await host.ask(bash("cat inside.txt"), **task)
-        assert answer.folded.message["stop_reason"] == "max_tokens"
+        assert answer.accumulated.message["stop_reason"] == "max_tokens"
         assert why in did(answer)
         assert len(host.runtime.calls) == 1
 

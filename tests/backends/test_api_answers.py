@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from api_harness import api
-from runtime_harness import MODELS, ask, assistant, message_events, user
+from backend_harness import MODELS, ask, assistant, message_events, user
 
 from dragoman.core.events import MessageStart, MessageStop, Started
 from dragoman.core.messages import RequestOptions
@@ -15,11 +15,11 @@ async def test_an_answer_is_the_events_of_the_api() -> None:
     """`Started`, then the raw events from the first to the last, and nothing for a ping."""
     async with api() as harness:
         answer = await harness.ask([user("Reply with exactly: PONG")])
-        assert (answer.path, answer.said) == ("api", "PONG")
+        assert (answer.path, answer.text) == ("api", "PONG")
         events = message_events(answer)
         assert [type(answer.events[0]), type(events[0]), type(events[-1])] == [Started, MessageStart, MessageStop]
         assert all(event.raw["type"] != "ping" for event in events)
-        assert answer.folded.message["stop_reason"] == "end_turn"
+        assert answer.accumulated.message["stop_reason"] == "end_turn"
 
 
 async def test_the_body_arrives_as_it_is() -> None:
@@ -122,4 +122,4 @@ async def test_an_answer_may_be_cut_by_its_limit() -> None:
     async with api() as harness:
         harness.simulator.inject(Fault(stop_reason="max_tokens", after=2))
         answer = await harness.ask([user("Count to 9")])
-        assert answer.folded.message["stop_reason"] == "max_tokens"
+        assert answer.accumulated.message["stop_reason"] == "max_tokens"

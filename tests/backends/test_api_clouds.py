@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from backend_harness import ask, user
 from cloud_harness import aws_environment, bedrock, chunk, frame, vertex
-from runtime_harness import ask, user
 
 from dragoman.backends.anthropic.clouds.backend import CloudBackend, CloudOptions
 from dragoman.backends.anthropic.clouds.request import bedrock_id, vertex_id
@@ -35,7 +35,7 @@ async def test_bedrock_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
         cloud.pieces = pieces
         answer = await ask(backend, request())
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         [asked] = cloud.asked
         assert asked.target == "/model/global.anthropic.claude-sonnet-4-5-20250929-v1:0/invoke-with-response-stream"
         assert asked.body["anthropic_version"] == "bedrock-2023-05-31"
@@ -50,7 +50,7 @@ async def test_vertex_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """Project, region and model are in the path; the token is had once for all calls."""
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
         for _ in range(2):
-            assert (await ask(backend, request())).said == "PONG"
+            assert (await ask(backend, request())).text == "PONG"
         asked = cloud.asked[-1]
         assert asked.target.endswith("/models/claude-sonnet-4-5@20250929:streamRawPredict")
         assert asked.body["anthropic_version"] == "vertex-2023-10-16"
@@ -78,11 +78,11 @@ async def test_betas_and_versions_go_where_the_cloud_reads_them(
     request_options = RequestOptions(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
     question = replace(request(max_tokens=100), request_options=request_options)
     async with bedrock(monkeypatch, tmp_path) as (backend, aws):
-        assert (await ask(backend, question)).said == "PONG"
+        assert (await ask(backend, question)).text == "PONG"
         assert aws.asked[0].body["anthropic_beta"] == ["one-2026-01-01", "two-2026-01-01"]
         assert aws.asked[0].body["anthropic_version"] == "2026-10-21"
     async with vertex(monkeypatch, tmp_path) as (backend, google):
-        assert (await ask(backend, question)).said == "PONG"
+        assert (await ask(backend, question)).text == "PONG"
         assert google.asked[0].headers["anthropic-beta"] == "one-2026-01-01,two-2026-01-01"
         assert google.asked[0].body["anthropic_version"] == "2026-10-21"
 
@@ -147,7 +147,7 @@ async def test_a_fault_of_the_simulator_is_tried_again_on_a_cloud(
         cloud.instead = [(529, JSON_BODY, b'[{"error":{"code":529,"message":"busy"}}]')]
         seen: list[Event] = []
         answer = await ask(backend, request(), seen)
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         assert [event.reason for event in seen if isinstance(event, Retrying)] == ["status_529"]
 
 
@@ -208,7 +208,7 @@ async def test_frames_that_hold_no_event_are_passed_over(monkeypatch: pytest.Mon
         other = frame({":event-type": "initial-response", ":message-type": "event"}, b"{}")
         cloud.instead = [(200, EVENT_STREAM, other + chunk(start) + chunk(b'{"type":"message_stop"}'))]
         answer = await ask(backend, request())
-        assert answer.said == ""
+        assert answer.text == ""
 
 
 async def test_a_token_that_is_refused_is_renewed_and_the_call_repeated_once(
@@ -218,7 +218,7 @@ async def test_a_token_that_is_refused_is_renewed_and_the_call_repeated_once(
     refused = (401, JSON_BODY, b'{"error":{"code":401,"message":"Request had invalid authentication credentials."}}')
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
         cloud.instead = [refused]
-        assert (await ask(backend, request())).said == "PONG"
+        assert (await ask(backend, request())).text == "PONG"
         assert (cloud.tokens, len(cloud.asked)) == (2, 2)
         cloud.instead = [refused, refused]
         with pytest.raises(errors.NotSignedIn, match=r"Vertex does not take.*gcloud auth application-default login"):

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 from api_harness import HEAD, WHOLE, Serve, backend_at, pong, raw_server, read_request
-from runtime_harness import ask
+from backend_harness import ask
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.core import errors
@@ -85,7 +85,7 @@ async def test_a_refused_token_is_renewed_once_and_the_request_repeated(folder: 
         sign_in(folder, url, "old", ends=3600)
         async with backend_at(None, api_key=None, retries=0) as backend:
             answers = await asyncio.gather(*(ask(backend, pong()) for _ in range(10)))
-            assert [answer.said for answer in answers] == ["PONG"] * 10
+            assert [answer.text for answer in answers] == ["PONG"] * 10
             assert not any(isinstance(event, Retrying) for answer in answers for event in answer.events)
             assert account.refreshed == 1
             assert sorted(set(account.asked)) == ["new", "old"]
@@ -100,7 +100,7 @@ async def test_a_token_that_has_ended_is_renewed_before_it_is_used(folder: Path)
         sign_in(folder, url, "old", ends=-10)
         async with backend_at(url, api_key=None, retries=0) as backend:
             for _ in range(2):
-                assert (await ask(backend, pong())).said == "PONG"
+                assert (await ask(backend, pong())).text == "PONG"
             assert account.asked == ["new", "new"]
             assert account.refreshed == 1
 
@@ -150,7 +150,7 @@ async def test_a_token_of_the_environment_is_a_bearer_token() -> None:
     """As the SDK sends it: no key, and no beta of sign-ins."""
     account = Account(good="t-1")
     async with raw_server(account.serve) as url, backend_at(url, api_key=None, auth_token="t-1") as backend:
-        assert (await ask(backend, pong())).said == "PONG"
+        assert (await ask(backend, pong())).text == "PONG"
         assert b"x-api-key" not in account.heads[0]
         assert b"anthropic-beta" not in account.heads[0]
         assert backend.status()["authentication"] == "auth_token"

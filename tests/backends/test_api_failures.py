@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 from api_harness import HEAD, SAID, START, WHOLE, api, backend_at, connections, pong, raw_server, read_request
-from runtime_harness import ask, user
+from backend_harness import ask, user
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, Event, MessageStart, Retrying
@@ -54,7 +54,7 @@ async def test_a_reset_before_the_first_byte_is_tried_again() -> None:
     async with api(retries=2) as harness:
         harness.simulator.inject(Fault(action="cut"), times=2)
         answer = await harness.ask([user("Reply with exactly: PONG")])
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         assert retries(answer.events) == [(1, "connection_error"), (2, "connection_error")]
         assert len(harness.calls) == 3
 
@@ -96,7 +96,7 @@ async def test_a_slow_drip_is_an_answer() -> None:
             await asyncio.sleep(0)
 
     async with raw_server(drip) as url, backend_at(url, retries=0) as backend:
-        assert (await ask(backend, pong())).said == "PONG"
+        assert (await ask(backend, pong())).text == "PONG"
 
 
 async def test_garbage_in_the_stream() -> None:
@@ -163,7 +163,7 @@ async def test_what_passes_is_tried_again(status: int) -> None:
     """And answered once."""
     async with api(retries=1) as harness:
         harness.simulator.inject(Fault(status=status))
-        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+        assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken
 
     async with raw_server(serve) as url, backend_at(url, retries=1) as backend:
         answer = await ask(backend, pong())
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         assert [type(event) for event in answer.events].count(MessageStart) == 1
         assert len(retries(answer.events)) == 1
 
@@ -253,7 +253,7 @@ async def test_closing_a_run_closes_its_connection() -> None:
         assert harness.connections == {"busy": 1, "idle": 0}
         await running.aclose()
         assert harness.connections == {"busy": 0, "idle": 0}
-        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+        assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
 async def test_a_cancelled_run_closes_its_connection() -> None:

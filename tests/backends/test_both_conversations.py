@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from backend_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
 from both_harness import BACKENDS, WITH_TEXT, either, spoken
-from runtime_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
 
 from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.core.messages import Block, JSONObject, Message
@@ -47,7 +47,7 @@ async def test_conversations_arrive_message_for_message(tmp_path: Path, kind: st
     """One call of the API, with the messages as the client sent them."""
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask(CONVERSATIONS[name], tools=[TOOL])
-        assert answer.said
+        assert answer.text
         assert spoken(harness) == CONVERSATIONS[name]
         assert len(harness.calls) == 1
 
@@ -62,9 +62,9 @@ async def test_events_come_in_their_order(tmp_path: Path, kind: str, model: str)
         assert kinds[:2] == [Started, MessageStart]
         assert kinds[-3:] == [BlockStop, MessageDelta, MessageStop]
         assert kinds.count(BlockStart) == kinds.count(BlockStop)
-        assert answer.said == "1 2 3 4 5 6 7 8 9"
-        assert answer.folded.message["stop_reason"] == "end_turn"
-        assert answer.folded.message["usage"]["output_tokens"]
+        assert answer.text == "1 2 3 4 5 6 7 8 9"
+        assert answer.accumulated.message["stop_reason"] == "end_turn"
+        assert answer.accumulated.message["usage"]["output_tokens"]
 
 
 @BACKENDS
@@ -73,9 +73,9 @@ async def test_a_tool_is_called_and_its_result_goes_on(tmp_path: Path, kind: str
     """The tool reaches the API as the client wrote it, the call comes back, and the result is answered."""
     async with either(kind, tmp_path) as harness:
         first = await harness.ask([ASK], model, tools=[TOOL])
-        [call] = [block for block in first.folded.message["content"] if block["type"] == "tool_use"]
+        [call] = [block for block in first.accumulated.message["content"] if block["type"] == "tool_use"]
         assert (call["name"], call["input"]) == ("get_weather", {"city": "Paris"})
-        assert first.folded.message["stop_reason"] == "tool_use"
+        assert first.accumulated.message["stop_reason"] == "tool_use"
         assert without_marks(harness.calls[0].body["tools"]) == [TOOL]
         result: Block = {
             "type": "tool_result",
@@ -84,7 +84,7 @@ async def test_a_tool_is_called_and_its_result_goes_on(tmp_path: Path, kind: str
         }
         messages = [ASK, assistant(call), user(result)]
         second = await harness.ask(messages, model, tools=[TOOL])
-        assert "21 degrees" in second.said
+        assert "21 degrees" in second.text
         assert spoken(harness) == messages
         assert len(harness.calls) == 2
 
@@ -95,7 +95,7 @@ async def test_thinking_comes_with_its_signature(tmp_path: Path, kind: str, mode
     """As blocks of its own, before the words."""
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user("Think: hello")], model, thinking=THINKING[model])
-        thought, *rest = answer.folded.message["content"]
+        thought, *rest = answer.accumulated.message["content"]
         assert (thought["type"], rest[-1]["type"]) == ("thinking", "text")
         assert thought["signature"]
         config = harness.calls[0].body["thinking"]
@@ -115,7 +115,7 @@ async def test_structured_output_is_the_apis_own(tmp_path: Path, kind: str) -> N
     asked: JSONObject = {"format": {"type": "json_schema", "schema": schema}}
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user("Where?")], output_config=asked)
-        assert answer.said.startswith("{")
+        assert answer.text.startswith("{")
         config = harness.calls[0].body["output_config"]
         assert isinstance(config, dict)
         assert config["format"] == asked["format"]
@@ -138,6 +138,6 @@ async def test_the_apis_own_tools_and_their_blocks_pass(tmp_path: Path, kind: st
     search: JSONObject = {"type": "web_search_20250305", "name": "web_search"}
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user('Search the web for "tea"')], tools=[search])
-        kinds = [block["type"] for block in answer.folded.message["content"]]
+        kinds = [block["type"] for block in answer.accumulated.message["content"]]
         assert kinds[:2] == ["server_tool_use", "web_search_tool_result"]
         assert isinstance(message_events(answer)[-1], MessageStop)

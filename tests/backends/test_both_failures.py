@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from backend_harness import user
 from both_harness import WITH_TEXT, either
-from runtime_harness import user
 
 from dragoman.core import errors
 from dragoman.core.events import Event, MessageStop, Retrying
@@ -51,6 +51,6 @@ async def test_an_overload_is_tried_again_and_answered_once(tmp_path: Path, kind
     async with either(kind, tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(status=529))
         answer = await harness.ask([user("Reply with exactly: PONG")])
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         assert [event.attempt for event in answer.events if isinstance(event, Retrying)] == [1]
         assert len(harness.calls) == 2

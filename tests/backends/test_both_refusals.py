@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from backend_harness import assistant, user
 from both_harness import BACKENDS, either
-from runtime_harness import assistant, user
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import Block, JSONObject, Message
@@ -71,6 +71,6 @@ async def test_thinking_that_nobody_signed(tmp_path: Path, kind: str) -> None:
             with pytest.raises(InvalidRequest, match="signature"):
                 await harness.ask(messages)
         else:
-            assert (await harness.ask(messages)).said == "PONG"
+            assert (await harness.ask(messages)).text == "PONG"
         assert ["I planned." in str(call.body) for call in harness.calls] == [True, False][: len(harness.calls)]
         assert len(harness.calls) == (1 if kind == "api" else 2)

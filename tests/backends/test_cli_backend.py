@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import command_line, stand_in
+from backend_harness import assistant, command_line, stand_in, text, user, without_marks
 from gateways import Watched, soon
-from runtime_harness import assistant, text, user, without_marks
 from unexpected_frames import UNEXPECTED
 
 from dragoman.backends.claude_cli.output import Outputs
@@ -35,7 +34,7 @@ async def test_one_message_and_a_system_prompt(tmp_path: Path) -> None:
     """They arrive as they were sent, in one call; no tool is offered, and nothing is left on disk."""
     async with command_line(tmp_path) as harness:
         answer = await harness.ask([user("Reply with exactly: PÖNG")], system=[text("Be brief.")])
-        assert answer.said == "PÖNG"
+        assert answer.text == "PÖNG"
         assert answer.path == "cli"
         [call] = harness.calls
         assert without_marks(call.body["messages"]) == [user("Reply with exactly: PÖNG")]
@@ -50,7 +49,7 @@ async def test_a_long_text_goes_whole(tmp_path: Path) -> None:
     """Longer than any command line may be."""
     async with command_line(tmp_path) as harness:
         words = [user("word " * 60_000 + "\nReply with exactly: PONG")]
-        assert (await harness.ask(words)).said == "PONG"
+        assert (await harness.ask(words)).text == "PONG"
         [call] = harness.calls
         assert without_marks(call.body["messages"]) == words
 
@@ -59,7 +58,7 @@ async def test_an_answer_is_cut_where_asked(tmp_path: Path) -> None:
     """By the API, in one call; the command is stopped before it asks on."""
     async with command_line(tmp_path) as harness:
         answer = await harness.ask([user("Count to 300")], max_tokens=100)
-        assert answer.folded.message["stop_reason"] == "max_tokens"
+        assert answer.accumulated.message["stop_reason"] == "max_tokens"
         assert harness.calls[0].body["max_tokens"] == 100
 
 
@@ -111,9 +110,9 @@ async def test_an_older_installation_answers_whole(tmp_path: Path) -> None:
     program = f"""printf '%s\\n' "$@" > {arguments}; cat > {tmp_path}/stdin; echo {shlex.quote(json.dumps(RESULT))}"""
     async with command_line(tmp_path, command=stand_in(tmp_path, program)) as harness:
         answer = await harness.ask([user("Hello there")], max_tokens=5)
-        assert answer.said == "PONG"
-        assert answer.folded.message["stop_reason"] == "end_turn"
-        assert answer.folded.message["usage"]["output_tokens"] == 2
+        assert answer.text == "PONG"
+        assert answer.accumulated.message["stop_reason"] == "end_turn"
+        assert answer.accumulated.message["usage"]["output_tokens"] == 2
         assert [warning.param for warning in answer.started.warnings] == ["max_tokens"]
         told = arguments.read_text().splitlines()
         assert told[:3] == ["--print", "--model", "claude-sonnet-4-5"]
@@ -232,7 +231,7 @@ async def test_what_is_said_before_it_is_asked_is_heard(tmp_path: Path) -> None:
     program = f"echo {shlex.quote(json.dumps(RESULT))}; cat > /dev/null"
     async with command_line(tmp_path, command=stand_in(tmp_path, program)) as harness:
         for _ in range(5):
-            assert (await harness.ask([user("Hi")])).said == "PONG"
+            assert (await harness.ask([user("Hi")])).text == "PONG"
 
 
 async def test_system_prompts_of_killed_gateways_are_removed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from runtime_harness import runtime, user
+from backend_harness import runtime, user
 
 from dragoman.core.messages import JSON, JSONObject, Message
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from runtime_harness import MODELS, ONE_OF_EACH, Runtime, assistant, is_alive, runtime, user, without_marks
+from backend_harness import MODELS, ONE_OF_EACH, Runtime, assistant, is_alive, runtime, user, without_marks
 
 from dragoman.core.messages import Block, JSONObject, Message
 
@@ -75,7 +75,7 @@ async def test_a_live_conversation_and_its_replay_are_the_same_request(
         [call] = harness.calls
         assert without_thinking(call.body["messages"]) == without_thinking(live["messages"])
         assert without_marks(call.body["system"]) == without_marks(live["system"])
-        assert again.said == messages[-1]["content"][0]["text"]
+        assert again.text == messages[-1]["content"][0]["text"]
 
 
 async def test_thirty_one_messages_with_images_arrive_message_for_message(tmp_path: Path) -> None:

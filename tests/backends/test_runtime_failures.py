@@ -9,9 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from backend_harness import Runtime, assistant, is_alive, message_events, runtime, scripted_runtime, user
 from gateways import soon
-from runtime_harness import Runtime, assistant, is_alive, message_events, runtime, user
-from unexpected_frames import UNEXPECTED, scripted_runtime
+from unexpected_frames import UNEXPECTED
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, Event, MessageStop, Restarted, Retrying
@@ -59,7 +59,7 @@ async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Pa
     async with runtime(tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(status=529))
         answer = await harness.ask([user("Reply with exactly: PONG")])
-        assert answer.said == "PONG"
+        assert answer.text == "PONG"
         assert [event.attempt for event in answer.events if isinstance(event, Retrying)] == [1]
         assert len(harness.calls) == 2
 
@@ -69,7 +69,7 @@ async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
     async with runtime(tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(action="cut", after=3, pace=0.05))
         answer = await harness.ask([user("Count to 9")])
-        assert answer.said == "1 2 3 4 5 6 7 8 9"
+        assert answer.text == "1 2 3 4 5 6 7 8 9"
         kinds = [type(event) for event in answer.events]
         assert kinds.index(BlockDelta) < kinds.index(Restarted)
         assert len(harness.calls) == 2
@@ -107,7 +107,7 @@ async def test_an_answer_cut_unforeseen_is_no_more_than_one_api_call(tmp_path: P
 
 async def _ends_with(harness: Runtime, reason: StopReason, *, max_tokens: int, words: str = "Count to 9") -> None:
     answer = await harness.ask([user(words)], max_tokens=max_tokens)
-    assert answer.folded.message["stop_reason"] == reason
+    assert answer.accumulated.message["stop_reason"] == reason
     assert isinstance(message_events(answer)[-1], MessageStop)
     assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
@@ -116,12 +116,12 @@ async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_
     """The gate that closes before a cut is open again for the next turn, and for a retry."""
     async with runtime(tmp_path, retries=1) as harness:
         first = await harness.ask([user("Count to 200")], max_tokens=300)
-        assert first.folded.message["stop_reason"] == "end_turn"
+        assert first.accumulated.message["stop_reason"] == "end_turn"
         harness.simulator.inject(Fault(action="cut", after=150, pace=0.001))
         messages = [user("Count to 200"), first.message, user("Count to 190")]
         second = await harness.ask(messages, max_tokens=300)
         assert second.path == "live"
-        assert second.said.endswith("190")
+        assert second.text.endswith("190")
         assert Restarted() in second.events
         assert len(harness.calls) == 3
 
@@ -162,7 +162,7 @@ async def test_a_process_that_is_killed_in_mid_answer_costs_one_run(tmp_path: Pa
             with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
                 await harness.until(running, lambda event: isinstance(event, MessageStop))
         assert caught.value.code == "runtime_failed"
-        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+        assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
 async def test_a_killed_live_process_costs_nothing(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_a_killed_live_process_costs_nothing(tmp_path: Path) -> None:
         os.kill(session.pid, signal.SIGKILL)
         await session.exited
         second = await harness.ask([user("One"), first.message, user("Reply with exactly: PONG")])
-        assert (second.path, second.said) == ("cold", "PONG")
+        assert (second.path, second.text) == ("cold", "PONG")
 
 
 async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
         for session in list(harness.backend._sessions):
             os.kill(session.pid, signal.SIGKILL)
             await session.exited
-        assert (await harness.ask([user("Reply with exactly: PONG")])).said == "PONG"
+        assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
 async def test_an_idle_process_whose_end_nobody_noticed_costs_nothing(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_an_idle_process_whose_end_nobody_noticed_costs_nothing(tmp_path: 
         os.kill(session.pid, signal.SIGKILL)
         assert session.alive, "as far as anybody knows"
         second = await harness.ask([user("One"), first.message, user("Reply with exactly: PONG")], temperature=0.5)
-        assert (second.path, second.said) == ("cold", "PONG")
+        assert (second.path, second.text) == ("cold", "PONG")
         assert len(harness.calls) == 2
 
 
@@ -298,7 +298,7 @@ async def test_closing_the_backend_ends_every_process(tmp_path: Path) -> None:
     """Live, spare and busy ones."""
     async with runtime(tmp_path, spares=2) as harness:
         first = await harness.ask([user("One")])
-        assert first.said
+        assert first.text
         harness.simulator.hold()
         busy = harness.backend.run(harness.request([user("Two"), assistant("x"), user("Three")]))
         await anext(busy)

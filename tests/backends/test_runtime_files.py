@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from runtime_harness import runtime, user
+from backend_harness import runtime, user
 
 from dragoman.backends.claude_code.transcript import Transcripts
 from dragoman.core.events import MessageEvent

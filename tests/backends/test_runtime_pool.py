@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from backend_harness import runtime
 from gateways import soon
-from runtime_harness import runtime
 
 from dragoman.backends.claude_code.pool import PoolKey, WarmPool
 from dragoman.backends.claude_code.session import Session

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from runtime_harness import ONE_OF_EACH, runtime, user
+from backend_harness import ONE_OF_EACH, runtime, user
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import Block, JSONObject
@@ -20,9 +20,9 @@ async def test_a_search_comes_with_its_results_and_citations(tmp_path: Path, mod
     """Blocks that the runtime knows nothing of reach the client as the API sent them."""
     async with runtime(tmp_path) as harness:
         answer = await harness.ask([user('Search the web for "tea"')], model, tools=[SEARCH])
-        kinds = [block["type"] for block in answer.folded.message["content"] if block["type"] != "thinking"]
+        kinds = [block["type"] for block in answer.accumulated.message["content"] if block["type"] != "thinking"]
         assert kinds[:2] == ["server_tool_use", "web_search_tool_result"]
-        assert any("citations" in block for block in answer.folded.message["content"])
+        assert any("citations" in block for block in answer.accumulated.message["content"])
         assert harness.calls[0].body["tools"] == [SEARCH]
         assert len(harness.calls) == 1
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from runtime_harness import Answer, Runtime, assistant, runtime, user, without_marks
+from backend_harness import Answer, Runtime, assistant, runtime, user, without_marks
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.messages import Block, JSONObject, Message
@@ -36,19 +36,19 @@ async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message
     assert restored.warnings == ()
     rest = {key: value for key, value in restored.body.items() if key not in {"messages", "model"}}
     answer = await harness.ask(restored.body["messages"], model, **rest)
-    await thinking.remember(restored.body, answer.folded.message)
+    await thinking.remember(restored.body, answer.accumulated.message)
     return answer
 
 
 def said(answer: Answer) -> Message:
     """An answer as clients send it back."""
-    content = answer.folded.message["content"]
+    content = answer.accumulated.message["content"]
     return assistant(*[block for block in content if block["type"] != "thinking"])
 
 
 def calls(answer: Answer) -> list[Block]:
     """Its tool calls."""
-    return [block for block in answer.folded.message["content"] if block["type"] == "tool_use"]
+    return [block for block in answer.accumulated.message["content"] if block["type"] == "tool_use"]
 
 
 @AUTH
@@ -68,7 +68,7 @@ async def test_thinking_is_put_back_where_the_process_is_gone(
         harness.backend._live.clear()
         third = await ask(harness, thinking, messages, model)
         assert third.path == "cold"
-        assert "seen" in third.said
+        assert "seen" in third.text
         assert len(harness.calls) == 3
         live, replayed = (without_marks(harness.calls[number].body["messages"]) for number in (1, 2))
         assert replayed[: len(live)] == live  # type: ignore[index, arg-type]
@@ -80,7 +80,7 @@ async def test_thinking_streams_with_its_signature(tmp_path: Path, thinking: Rea
     """What the model thought comes as blocks of its own."""
     async with runtime(tmp_path) as harness:
         answer = await ask(harness, thinking, [user("Think: hello")], "claude-sonnet-4-5")
-        block = answer.folded.message["content"][0]
+        block = answer.accumulated.message["content"][0]
         assert block["type"] == "thinking"
         assert block["thinking"]
         assert block["signature"]

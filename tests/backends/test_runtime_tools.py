@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
+from backend_harness import ONE_OF_EACH, Answer, assistant, runtime, user
 from both_harness import spoken
-from runtime_harness import ONE_OF_EACH, Answer, assistant, runtime, user
 
 from dragoman.core.messages import JSON, Block, JSONObject, Message
 from dragoman.simulator.faults import Fault
@@ -34,7 +34,7 @@ IMAGE: Block = {
 
 def calls_of(answer: Answer) -> list[Block]:
     """The tool calls of an answer."""
-    return [block for block in answer.folded.message["content"] if block["type"] == "tool_use"]
+    return [block for block in answer.accumulated.message["content"] if block["type"] == "tool_use"]
 
 
 def result(call: Block, *content: Block | str, error: bool = False) -> Block:
@@ -52,12 +52,12 @@ async def test_a_parked_call_goes_on_in_the_same_process(tmp_path: Path, model: 
         first = await harness.ask([ASK], model, tools=TOOLS)
         [call] = calls_of(first)
         assert (call["name"], call["input"]) == ("get_weather", {"city": "Paris"})
-        assert first.folded.message["stop_reason"] == "tool_use"
+        assert first.accumulated.message["stop_reason"] == "tool_use"
         assert harness.calls[-1].body["tools"] == TOOLS
         assert harness.processes["live"] == 1
         messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
         second = await harness.ask(messages, model, tools=TOOLS)
-        assert (second.path, "21 degrees" in second.said) == ("live", True)
+        assert (second.path, "21 degrees" in second.text) == ("live", True)
         assert spoken(harness) == messages
         messages += [second.message, user("Thanks")]
         third = await harness.ask(messages, model, tools=TOOLS)
@@ -95,7 +95,7 @@ async def test_killing_the_process_between_call_and_result_changes_nothing(
         ]
         live = await harness.ask(live_messages, model, tools=TOOLS)
         assert live.path == "live"
-        assert live.said == replayed.said
+        assert live.text == replayed.text
         ids = {str(live_weather["id"]): weather["id"], str(live_clock["id"]): clock["id"]}
         assert _renamed(spoken(harness), ids) == spoken(harness, 1)
         assert len(harness.calls) == 4
@@ -144,7 +144,7 @@ async def test_words_behind_the_results_are_replayed_with_them(tmp_path: Path) -
         [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
         messages = [ASK, assistant(call), user(result(call, "21 degrees"), "Reply with exactly: PONG")]
         second = await harness.ask(messages, tools=TOOLS)
-        assert (second.path, second.said) == ("cold", "PONG")
+        assert (second.path, second.text) == ("cold", "PONG")
         assert spoken(harness) == messages
 
 
@@ -154,7 +154,7 @@ async def test_calls_that_were_never_ours_are_replayed_as_they_are(tmp_path: Pat
     messages = [user("Weather?"), assistant("One moment.", call), user(result(call, "9 degrees"))]
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages, tools=TOOLS)
-        assert "9 degrees" in answer.said
+        assert "9 degrees" in answer.text
         assert spoken(harness) == messages
 
 
@@ -176,7 +176,7 @@ async def test_a_parked_call_lives_for_a_set_time(tmp_path: Path) -> None:
         for session in list(harness.backend._sessions):
             await session.exited
         second = await harness.ask([ASK, assistant(call), user(result(call, "21 degrees"))], tools=TOOLS)
-        assert (second.path, "21 degrees" in second.said) == ("cold", True)
+        assert (second.path, "21 degrees" in second.text) == ("cold", True)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> 
         messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
         answers = await asyncio.gather(*(harness.ask(messages, tools=TOOLS) for _ in range(3)))
         assert sorted(answer.path for answer in answers) == ["cold", "cold", "live"]
-        assert len({answer.said for answer in answers}) == 1
+        assert len({answer.text for answer in answers}) == 1
         assert len(harness.calls) == 4
 
 
@@ -217,7 +217,7 @@ async def test_results_of_calls_whose_ids_look_like_copies_arrive(tmp_path: Path
     ]
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages, tools=TOOLS)
-        assert "third" in answer.said
+        assert "third" in answer.text
         assert spoken(harness) == _renamed(messages, {"c_1": "c_1", "c_1_2": "c_1-2-", "c_1-2": "c_1-2"})
         [warning] = answer.started.warnings
         assert (warning.code, warning.param) == ("renamed", "messages")

@@ -1,8 +1,6 @@
-"""Frames that no Claude Code process should write, and a program that writes one where an answer is expected."""
+"""Frames that no Claude Code process should write. Each must fail its run at once."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -35,26 +33,6 @@ UNEXPECTED_FRAMES: list[object] = [
     _event(type="message_delta", delta={"stop_reason": "end_turn"}, usage=[]),
     ["no object"],
 ]
-"""Missing keys, other types, no object. Each must fail its run at once."""
+"""Missing keys, wrong types, no object."""
 
 UNEXPECTED = pytest.mark.parametrize("frame", UNEXPECTED_FRAMES, ids=lambda frame: json.dumps(frame)[:70])
-
-_RUNTIME = """
-import json, sys
-for line in sys.stdin:
-    frame = json.loads(line)
-    if frame["type"] == "control_request":
-        response = {{"subtype": "success", "request_id": frame["request_id"], "response": {{}}}}
-        print(json.dumps({{"type": "control_response", "response": response}}), flush=True)
-    else:
-        print({written!r}, flush=True)
-"""
-
-
-def scripted_runtime(folder: Path, *frames: object) -> Path:
-    """Return a command that answers control requests like the runtime, and every message with these frames."""
-    command = folder / "claude"
-    written = "\n".join(json.dumps(frame) for frame in frames)
-    command.write_text(f"#!{sys.executable}\n{_RUNTIME.format(written=written)}")
-    command.chmod(0o700)
-    return command

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from backend_harness import without_marks
 from gateways import NEW, OLD, gateway, question, text_in
 from openai.types.chat import ChatCompletionMessageParam
-from runtime_harness import without_marks
 from scripted import clean
 
 from dragoman.core.messages import JSONObject

@@ -10,10 +10,9 @@ from typing import Any
 import openai
 import psutil
 import pytest
-from cli_harness import stand_in
+from backend_harness import children_of, stand_in
 from commands import run
 from gateways import OLD, Watched, body, question, soon, text_in
-from runtime_harness import children_of
 from scripted import clean
 from served import Served, served
 

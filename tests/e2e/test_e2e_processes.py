@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from backend_harness import children_of
 from gateways import OLD, Watched, body, gateway, question, read, soon
-from runtime_harness import children_of
 from scripted import clean
 from served import served
 
