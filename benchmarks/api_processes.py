@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MEBIBYTE = 2**20
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _POLL = 0.004
 _LAST_WORDS = 15.0
 
@@ -122,17 +122,17 @@ def served(command: Sequence[str], health: str, home: Path, env: Mapping[str, st
 
 
 def _healthy(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> float:
-    while time.perf_counter() - began < _PATIENCE:
+    while time.perf_counter() - began < _TIMEOUT:
         if process.poll() is not None:
             raise SystemExit(f"{process.args!r} ended with {process.returncode} instead of serving.")
         if _status(port, path) == 200:  # noqa: PLR2004 - HTTP's own number
             return time.perf_counter() - began
         time.sleep(_POLL)
-    raise SystemExit(f"{process.args!r} is not healthy after {_PATIENCE:g} seconds.")
+    raise SystemExit(f"{process.args!r} is not healthy after {_TIMEOUT:g} seconds.")
 
 
 def _status(port: int, path: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

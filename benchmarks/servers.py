@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 _COMMAND = str(Path(sys.executable).with_name("dragoman"))
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _SETTLE = 0.25
 
 
@@ -31,7 +31,7 @@ class Served:
 
     def connect(self) -> HTTPConnection:
         """A new connection."""
-        return HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
+        return HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT)
 
     def processes(self) -> dict[str, int]:
         """How many runtime processes a gateway has, by what they are for."""
@@ -43,7 +43,7 @@ class Served:
 
     def settle(self, spares: int) -> None:
         """Return once so many spares wait and nothing boots any more."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while self.processes()["spare"] < spares and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(_SETTLE)

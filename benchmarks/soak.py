@@ -24,7 +24,7 @@ from soak_runs import Soak
 _SPARES = 2
 _MAX_LIVE = 4
 _TTL = 5
-_PATIENCE = 90.0
+_TIMEOUT = 90.0
 _LEAST_WARM_UP = 60
 _SHARE_OF_WARM_UP = 0.1
 _SHOWN = 8
@@ -44,15 +44,15 @@ def main() -> None:
         spares = _SPARES if options.backend == "runtime" else 0
         soak = Soak(gateway, chance)
         asyncio.run(_ask(soak, max(_LEAST_WARM_UP, int(options.runs * _SHARE_OF_WARM_UP)), options))
-        start = soak_counts.settled(gateway, home, spares, _PATIENCE)
+        start = soak_counts.settled(gateway, home, spares, _TIMEOUT)
         before, began = soak_counts.files(home), time.monotonic()
         tally = asyncio.run(_ask(soak, options.runs, options))
         seconds = time.monotonic() - began
-        soak_counts.settled(gateway, home, spares, _PATIENCE)
+        soak_counts.settled(gateway, home, spares, _TIMEOUT)
         time.sleep(_DRAFT_AGE)
         asyncio.run(soak.plain())  # drafts of killed processes are taken away when a later one ends
-        soak_counts.settled(gateway, home, spares, _PATIENCE)
-        end = soak_counts.returned(gateway, home, start, _PATIENCE)
+        soak_counts.settled(gateway, home, spares, _TIMEOUT)
+        end = soak_counts.returned(gateway, home, start, _TIMEOUT)
         new = sorted(soak_counts.files(home) - before)
     print(_outcomes(tally, seconds))
     print(_held(start, end))

@@ -18,7 +18,7 @@ Message: TypeAlias = dict[str, object]
 Outcome: TypeAlias = str
 
 _MODEL = "claude-sonnet-5-5"
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _CONVERSATIONS = 6
 _TURNS = 6
 _HELD = " Count to 9\nSimulate: silence after 2"
@@ -178,7 +178,7 @@ class Soak:
     def _client(self) -> httpx.AsyncClient:
         """A connection of its own for each request, which the client closes."""
         address = f"http://127.0.0.1:{self._gateway.port}"
-        return httpx.AsyncClient(base_url=address, timeout=_PATIENCE, verify=self._no_tls)
+        return httpx.AsyncClient(base_url=address, timeout=_TIMEOUT, verify=self._no_tls)
 
 
 def _user(words: str) -> Message:

@@ -15,14 +15,14 @@ from commands import environment
 from dragoman import __version__
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 120
+TIMEOUT = 120
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 
 
 def run(*command: str | Path, home: Path) -> str:
     """What a command prints; it may not fail."""
     done = subprocess.run(  # noqa: S603 - ours
-        command, cwd=home, env=environment(home), check=False, capture_output=True, text=True, timeout=PATIENCE
+        command, cwd=home, env=environment(home), check=False, capture_output=True, text=True, timeout=TIMEOUT
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -78,7 +78,7 @@ def test_it_runs(installed: Path, tmp_path: Path) -> None:
     where = run(installed / "python", "-c", "import dragoman; print(dragoman.__file__)", home=tmp_path)
     assert where.startswith(str(tmp_path))
     assert __version__ in run(installed / "dragoman", "--version", home=tmp_path)
-    with serving(installed / "dragoman", tmp_path) as address, httpx.Client(base_url=address, timeout=PATIENCE) as http:
+    with serving(installed / "dragoman", tmp_path) as address, httpx.Client(base_url=address, timeout=TIMEOUT) as http:
         answer = http.post("/v1/chat/completions", json=QUESTION)
         page = http.get("/docs")
     assert answer.json()["choices"][0]["message"]["content"] == "PONG"

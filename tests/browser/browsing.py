@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, line, started
+from commands import TIMEOUT, line, started
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 FOREIGN = "app.example"
@@ -75,7 +75,7 @@ async def tab() -> AsyncIterator[tuple[Page, Seen]]:
     """Open a page of a new browser, and note what it does."""
     async with browser() as opened:
         page, seen = await opened.new_page(), Seen([], [])
-        page.set_default_timeout(PATIENCE * 1000)
+        page.set_default_timeout(TIMEOUT * 1000)
 
         def asks(request: Request) -> None:
             seen.asked.append(request.url)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
 
-PATIENCE = 60
+TIMEOUT = 60
 COMMAND = str(Path(sys.executable).with_name("dragoman"))
 """The command, as it is installed."""
 
@@ -43,7 +43,7 @@ async def started(
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.communicate(), PATIENCE)
+        await asyncio.wait_for(process.communicate(), TIMEOUT)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Ended:
 async def run(home: Path, *arguments: str, added: Mapping[str, str] | None = None) -> Ended:
     """Run a command to its end."""
     async with started(home, *arguments, added=added) as process:
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 
@@ -66,7 +66,7 @@ async def run(home: Path, *arguments: str, added: Mapping[str, str] | None = Non
 async def line(process: Process, holding: str) -> str:
     """The first line of its output that holds something."""
     assert process.stdout is not None
-    while read := await asyncio.wait_for(process.stdout.readline(), PATIENCE):
+    while read := await asyncio.wait_for(process.stdout.readline(), TIMEOUT):
         if holding in read.decode():
             return read.decode().strip()
     raise AssertionError(f"It ended without saying {holding!r}")

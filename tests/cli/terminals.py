@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from commands import PATIENCE, environment
+from commands import TIMEOUT, environment
 
 INTERRUPT = b"\x03"
 INSTALLED = str(Path(sys.executable).with_name("dragoman"))
@@ -55,7 +55,7 @@ class Terminal:
         """Read to the end, and say how it ended."""
         while await self._more():
             pass
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+        return await asyncio.wait_for(self.process.wait(), TIMEOUT)
 
     def hang_up(self) -> None:
         """Close the terminal."""
@@ -70,7 +70,7 @@ class Terminal:
         ready = asyncio.Event()
         loop.add_reader(self._ours, ready.set)
         try:
-            await asyncio.wait_for(ready.wait(), PATIENCE)
+            await asyncio.wait_for(ready.wait(), TIMEOUT)
             read = os.read(self._ours, 65_536)
         except OSError as error:
             if isinstance(error, TimeoutError):
@@ -109,7 +109,7 @@ async def terminal(
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.wait(), PATIENCE)
+        await asyncio.wait_for(process.wait(), TIMEOUT)
         begun.hang_up()
 
 

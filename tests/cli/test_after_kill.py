@@ -10,7 +10,7 @@ from pathlib import Path
 import openai
 import psutil
 import pytest
-from behind import behind, registry, start
+from background_gateway import background_gateway, registry, start
 from commands import run
 from terminals import in_terminal
 
@@ -34,7 +34,7 @@ def let_the_lease_run_out(home: Path) -> None:
 
 async def test_answers_in_the_background(tmp_path: Path) -> None:
     """The next gateway takes the same port, and finds them failed; what was told of a stream is still there."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         port = int(gateway.url.rpartition(":")[2])
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
             whole = await client.responses.create(model="haiku", input="Reply with exactly: PONG", background=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from behind import behind, end_all, registry, start
+from background_gateway import background_gateway, kill_all, registry, start
 from commands import run
 
 from dragoman.cli.instances import InstanceRecord
@@ -29,7 +29,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def test_its_life(tmp_path: Path) -> None:
     """It answers once the command returns; others find it without an address; it stops, and then is gone."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         assert await health(gateway.url) == 200
         assert "/state/dragoman/gateway-0.log" in gateway.said
         status = await run(tmp_path, "status")
@@ -44,7 +44,7 @@ async def test_its_life(tmp_path: Path) -> None:
 
 async def test_a_second_start(tmp_path: Path) -> None:
     """It says which one is running, in the foreground and behind, with an exit code of its own."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         port = gateway.url.rpartition(":")[2]
         ahead, back = await asyncio.gather(
             run(tmp_path, "serve", "--port", port), run(tmp_path, "serve", "--background", "--port", port)
@@ -62,14 +62,14 @@ async def test_two_starts_at_once(tmp_path: Path) -> None:
         ended = await asyncio.gather(*(start(tmp_path, "--simulate", port=port) for _ in range(2)))
         [record] = registry(tmp_path).running()
     finally:
-        end_all(tmp_path)
+        kill_all(tmp_path)
     assert sorted(one.code for one in ended) == [0, 3]
     assert any(f"(pid {record.pid})" in one.err for one in ended)
 
 
 async def test_restart(tmp_path: Path) -> None:
     """Flags, port and secrets stay; no secret is on the disk or on a command line."""
-    async with behind(tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku") as gateway:
         before = psutil.Process(gateway.pid).cmdline()
         restarted = await run(tmp_path, "restart")
         [record] = registry(tmp_path).running()
@@ -91,7 +91,7 @@ async def test_restart(tmp_path: Path) -> None:
 async def test_a_restart_that_fails(tmp_path: Path) -> None:
     """What it said last is shown."""
     (tmp_path / "dragoman.toml").write_text("heartbeat = 9\n")
-    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
         (tmp_path / "dragoman.toml").write_text('heartbeat = "often"\n')
         ended = await run(tmp_path, "restart", "--port", gateway.url.rpartition(":")[2], "--config", os.devnull)
         assert registry(tmp_path).running() == []
@@ -121,7 +121,7 @@ async def test_a_start_that_fails(tmp_path: Path) -> None:
 
 async def test_after_a_kill(tmp_path: Path) -> None:
     """A gateway that was killed is in nobody's way."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         descriptor = os.pidfd_open(gateway.pid)
         os.kill(gateway.pid, signal.SIGKILL)
         await asyncio.to_thread(_await_end, descriptor)
@@ -146,7 +146,10 @@ async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
 
 async def test_several(tmp_path: Path) -> None:
     """Where several run, a command wants to know which, by a flag or a setting; `stop --all` ends them all."""
-    async with behind(tmp_path, "--simulate") as first, behind(tmp_path, "--simulate") as second:
+    async with (
+        background_gateway(tmp_path, "--simulate") as first,
+        background_gateway(tmp_path, "--simulate") as second,
+    ):
         unclear = await run(tmp_path, "stop")
         named = await run(tmp_path, "status", added={"DRAGOMAN_PORT": second.url.rpartition(":")[2]})
         absent = await run(tmp_path, "status", "--port", "9")

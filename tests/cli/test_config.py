@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, line, run, started
+from commands import TIMEOUT, line, run, started
 
 from dragoman.config.settings import Settings
 
@@ -89,7 +89,7 @@ async def test_unknown_variables(tmp_path: Path, variable: str, meant: str) -> N
     async with started(tmp_path, "serve", "-p", "0", "-m", "--spares", "0") as process:
         await line(process, "http")
         process.terminate()
-        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        _, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert meant in err.decode()
 
 

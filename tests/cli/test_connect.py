@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import PATIENCE, environment, line, run, started
+from commands import TIMEOUT, environment, line, run, started
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
@@ -102,7 +102,7 @@ async def call(home: Path, *arguments: str, **added: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=home, env=env
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert process.returncode == 0, err.decode()
     return out.decode()
 
@@ -228,7 +228,7 @@ async def test_completion_at_a_terminal(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     try:
         async with started(tmp_path, "completion", "fish", stdout=theirs) as process:
-            _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+            _, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         os.close(ours)
         os.close(theirs)

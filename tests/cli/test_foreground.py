@@ -8,8 +8,8 @@ from pathlib import Path
 import openai
 import psutil
 import pytest
-from behind import registry
-from commands import PATIENCE, run
+from background_gateway import registry
+from commands import TIMEOUT, run
 from openai.types.chat import ChatCompletionMessageParam
 from terminals import INTERRUPT, Terminal, terminal
 
@@ -71,9 +71,9 @@ async def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
             children = psutil.Process(record.pid).children(recursive=True)
             serving.hang_up()
             chunks = [chunk async for chunk in stream]
-        assert await asyncio.wait_for(serving.process.wait(), PATIENCE) == 0
+        assert await asyncio.wait_for(serving.process.wait(), TIMEOUT) == 0
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert children
-    assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+    assert psutil.wait_procs(children, timeout=TIMEOUT)[1] == []
     assert registry(tmp_path).running() == []
     assert (await run(tmp_path, "runs", "--json", "--status", "succeeded")).out.count('"succeeded"') == 1

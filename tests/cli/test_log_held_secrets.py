@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from commands import PATIENCE, line, started
+from commands import TIMEOUT, line, started
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
@@ -75,10 +75,10 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
         async with started(home, *given, *more, *flags, stderr=theirs, added=planted(home, simulator)) as process:
             os.close(theirs)
             printed = await line(process, "http")
-            async with httpx.AsyncClient(base_url=printed.split()[-1], timeout=PATIENCE) as http:
+            async with httpx.AsyncClient(base_url=printed.split()[-1], timeout=TIMEOUT) as http:
                 yield process.pid, http
             process.terminate()
-            out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         await screen
         os.close(ours)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from commands import PATIENCE, environment, line, started
+from commands import TIMEOUT, environment, line, started
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
@@ -118,10 +118,10 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
             printed = await line(process, "OpenAI base URL")
             address = printed.split()[-1].removesuffix("/v1")
             headers = {"authorization": f"Bearer {GATEWAY_KEY}"}
-            async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE) as http:
+            async with httpx.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT) as http:
                 yield process.pid, http
             process.terminate()
-            out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
     (home / "stdout").write_bytes(printed.encode() + out)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import PATIENCE, line, run, started
+from commands import TIMEOUT, line, run, started
 
 
 @pytest.mark.parametrize("action", ["login", "logout"])
@@ -38,7 +38,7 @@ async def test_simulate(tmp_path: Path) -> None:
         async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "any"}) as http:
             models = await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})
         process.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert models.status_code == 200
     assert f"curl -s {url}/v1/messages".encode() in out
     assert (process.returncode, err) == (0, b"")
@@ -62,7 +62,7 @@ async def test_progress(tmp_path: Path) -> None:
         async with started(tmp_path, "doctor", "--claude-command", str(claude), stderr=theirs) as process:
             shown = await asyncio.to_thread(_read_until, ours, b"s)")
             process.send_signal(signal.SIGINT)
-            await asyncio.wait_for(process.communicate(), PATIENCE)
+            await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         os.close(ours)
         os.close(theirs)

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from behind import behind
-from commands import PATIENCE, line, run, started
+from background_gateway import background_gateway
+from commands import TIMEOUT, line, run, started
 from openai.types.chat import ChatCompletionMessageParam
 
 QUICK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
@@ -32,7 +32,7 @@ async def told(process: Process, name: str) -> dict[str, object]:
 
 async def test_a_run_that_is_over(tmp_path: Path) -> None:
     """It is listed, as a table and as JSON, found by filters, and shown whole where answers are kept."""
-    async with behind(tmp_path, "--simulate", "--runs-content") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--runs-content") as gateway:
         id_ = await ask(gateway.url)
         table = await run(tmp_path, "runs")
         listed = json.loads((await run(tmp_path, "runs", "--json", "--model", "haiku", "--since", "1h")).out)
@@ -62,7 +62,7 @@ async def test_a_run_that_is_over(tmp_path: Path) -> None:
 async def test_a_run_that_goes_on(tmp_path: Path) -> None:
     """It is followed as it goes, and cancelled: its client, those who follow it and the list say so."""
     async with (
-        behind(tmp_path, "--simulate") as gateway,
+        background_gateway(tmp_path, "--simulate") as gateway,
         openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
         stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
@@ -74,7 +74,7 @@ async def test_a_run_that_goes_on(tmp_path: Path) -> None:
             cancelled = await run(tmp_path, "cancel", "last")
             end = await told(tail, "end")
             assert json.loads(await line(following, str(first["id"])))["status"] == "cancelled"
-            await asyncio.wait_for(tail.wait(), PATIENCE)
+            await asyncio.wait_for(tail.wait(), TIMEOUT)
         with pytest.raises(openai.APIError) as caught:
             [_ async for _ in stream]
         again = await run(tmp_path, "cancel", str(first["id"]))
@@ -92,7 +92,7 @@ async def test_a_run_that_goes_on(tmp_path: Path) -> None:
 
 async def test_after_a_kill(tmp_path: Path) -> None:
     """What went on then is shown as interrupted by the gateway that comes next; what was over, as it was."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         over = await ask(gateway.url)
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
             stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
@@ -101,7 +101,7 @@ async def test_after_a_kill(tmp_path: Path) -> None:
             os.kill(gateway.pid, 9)
             with pytest.raises((openai.APIError, httpx.HTTPError)):
                 [_ async for _ in stream]
-        async with behind(tmp_path, "--simulate"):
+        async with background_gateway(tmp_path, "--simulate"):
             listed = json.loads((await run(tmp_path, "runs", "--json")).out)["runs"]
     assert [(one["status"], one["error"]) for one in listed] == [("failed", "interrupted"), ("succeeded", None)]
     assert listed[1]["id"] == over
@@ -110,10 +110,10 @@ async def test_after_a_kill(tmp_path: Path) -> None:
 async def test_with_a_key(tmp_path: Path) -> None:
     """The commands find it in the file that the gateway has it from; otherwise they say how to give it."""
     (tmp_path / "key").write_text("gateway-secret")
-    async with behind(tmp_path, "--simulate", "--api-key-file", "key") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--api-key-file", "key") as gateway:
         id_ = await ask(gateway.url, "gateway-secret")
         assert id_ in (await run(tmp_path, "runs")).out
-    async with behind(tmp_path, "--simulate", "--api-key", "another"):
+    async with background_gateway(tmp_path, "--simulate", "--api-key", "another"):
         refused = await run(tmp_path, "runs")
         given = await run(tmp_path, "runs", added={"DRAGOMAN_API_KEY": "another"})
     assert refused.code == 1
@@ -132,7 +132,7 @@ async def test_without_a_gateway(tmp_path: Path, command: str) -> None:
 
 async def test_ids_that_name_no_run(tmp_path: Path) -> None:
     """Or too many."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         nothing = await run(tmp_path, "tail")
         await ask(gateway.url)
         await ask(gateway.url)
@@ -145,7 +145,10 @@ async def test_ids_that_name_no_run(tmp_path: Path) -> None:
 
 async def test_a_run_of_another_gateway(tmp_path: Path) -> None:
     """Two that share a state directory list each other's runs; following and cancelling is for the one that has it."""
-    async with behind(tmp_path, "--simulate") as first, behind(tmp_path, "--simulate") as second:
+    async with (
+        background_gateway(tmp_path, "--simulate") as first,
+        background_gateway(tmp_path, "--simulate") as second,
+    ):
         elsewhere, here = (("--port", gateway.url.rpartition(":")[2]) for gateway in (second, first))
         async with openai.AsyncOpenAI(base_url=f"{first.url}/v1", api_key="none", max_retries=0) as client:
             raw = await client.chat.completions.with_raw_response.create(model="haiku", messages=LONG, stream=True)

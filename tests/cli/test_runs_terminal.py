@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from behind import Behind, behind
+from background_gateway import BackgroundGateway, background_gateway
 from commands import run
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from terminals import INTERRUPT, in_terminal, terminal
@@ -16,7 +16,7 @@ LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 
 FAILING: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Simulate: status 400"}]
 
 
-def client_of(gateway: Behind) -> openai.AsyncOpenAI:
+def client_of(gateway: BackgroundGateway) -> openai.AsyncOpenAI:
     """A client that tries once."""
     return openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
 
@@ -43,7 +43,10 @@ def log_of(home: Path) -> list[dict[str, str]]:
 
 async def test_every_status(tmp_path: Path) -> None:
     """Queued, running, succeeded, failed and cancelled, as they come about, each in its colour; filters find each."""
-    async with behind(tmp_path, "--simulate", "--max-concurrency", "1") as gateway, client_of(gateway) as client:
+    async with (
+        background_gateway(tmp_path, "--simulate", "--max-concurrency", "1") as gateway,
+        client_of(gateway) as client,
+    ):
         ok = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
         with pytest.raises(openai.BadRequestError) as bad:
             await client.chat.completions.create(model="haiku", messages=FAILING)
@@ -81,7 +84,7 @@ async def test_every_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("columns", "heads"), [(60, "TOOK"), (80, "TOKENS TOOK AGE"), (110, "PATH CLIENT COST")])
 async def test_a_narrow_terminal(tmp_path: Path, columns: int, heads: str) -> None:
     """No line is broken: ids are cut short, and can be given like that, and what is least wanted is left out."""
-    async with behind(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
+    async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
         answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
         id_ = answer.headers["x-dragoman-run-id"]
         code, shown = await in_terminal(tmp_path, "runs", columns=columns)
@@ -96,7 +99,7 @@ async def test_a_narrow_terminal(tmp_path: Path, columns: int, heads: str) -> No
 
 async def test_tail_follows(tmp_path: Path) -> None:
     """What is said appears as it is said; Ctrl-C ends the looking on and not the run, and leaves a whole line."""
-    async with behind(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
+    async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
         id_, stream = await begun(client)
         async with terminal(tmp_path, "tail") as tail:
             await tail.until("1 2 3 4 5 6 7")
@@ -116,7 +119,7 @@ async def test_tail_follows(tmp_path: Path) -> None:
 async def test_runs_follow(tmp_path: Path) -> None:
     """Each run appears when it begins and when it ends, until Ctrl-C."""
     async with (
-        behind(tmp_path, "--simulate") as gateway,
+        background_gateway(tmp_path, "--simulate") as gateway,
         client_of(gateway) as client,
         terminal(tmp_path, "runs", "--follow") as following,
     ):
@@ -131,7 +134,7 @@ async def test_runs_follow(tmp_path: Path) -> None:
 
 async def test_when_no_gateway_runs(tmp_path: Path) -> None:
     """The records are read from the state directory, with the same filters; what was kept of an answer is shown."""
-    async with behind(tmp_path, "--simulate", "--runs-content") as gateway, client_of(gateway) as client:
+    async with background_gateway(tmp_path, "--simulate", "--runs-content") as gateway, client_of(gateway) as client:
         answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
         with pytest.raises(openai.BadRequestError):
             await client.chat.completions.create(model="haiku", messages=FAILING)
@@ -156,7 +159,7 @@ async def test_when_no_gateway_runs(tmp_path: Path) -> None:
 
 async def test_what_was_said_is_not_kept_by_itself(tmp_path: Path) -> None:
     """`tail` says so, and how to have it; no word of question and answer is in the state directory or the log."""
-    async with behind(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
+    async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
         asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PLANTED-WORD"}]
         answer = await client.chat.completions.create(model="haiku", messages=asked)
         _, told = await in_terminal(tmp_path, "tail")
@@ -176,7 +179,7 @@ async def test_pages_and_clients(tmp_path: Path) -> None:
         'api_key = "of-the-owner"\n\n[keys.ann]\napi_key = "of-ann"\n\n[keys.bob]\napi_key = "of-bob"\n'
     )
     owner = {"DRAGOMAN_API_KEY": "of-the-owner"}
-    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
         ids_of: dict[str, list[str]] = {"ann": [], "bob": []}
         for name in ("ann", "bob", "ann"):
             async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=f"of-{name}", max_retries=0) as client:

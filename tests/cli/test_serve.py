@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import PATIENCE, line, run, started
+from commands import TIMEOUT, line, run, started
 
 QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
 
@@ -27,7 +27,7 @@ async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -
             answer = await http.post("/chat/completions", json=QUESTION)
             ready = await http.get(address.removesuffix("/v1") + "/health/ready")
         process.send_signal(number)
-        _, log = await asyncio.wait_for(process.communicate(), PATIENCE)
+        _, log = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert "no API key and no sign-in" in account
     assert "--signed-in" in advice
     assert answer.status_code == 401
@@ -46,7 +46,7 @@ async def test_the_log(tmp_path: Path) -> None:
         async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "gateway-secret"}) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
-        _, log = await asyncio.wait_for(process.communicate(), PATIENCE)
+        _, log = await asyncio.wait_for(process.communicate(), TIMEOUT)
     lines = [json.loads(part) for part in log.splitlines()]
     assert [part["event"] for part in lines][-1] == "http.request"
     assert lines[-1]["status"] == 401
@@ -63,7 +63,7 @@ async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
         async with httpx.AsyncClient(base_url=address) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
-        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        _, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     events = [json.loads(part) for part in (tmp_path / "log").read_text().splitlines()]
     assert events[0]["event"] == "log.payloads"
     assert "private words" in str(events)
@@ -112,7 +112,7 @@ async def test_words(tmp_path: Path) -> None:
         async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20)) as http:
             assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
         quiet.terminate()
-        assert await asyncio.wait_for(quiet.communicate(), PATIENCE) == (b"", b"")
+        assert await asyncio.wait_for(quiet.communicate(), TIMEOUT) == (b"", b"")
 
 
 async def test_signed_in_banner(tmp_path: Path) -> None:

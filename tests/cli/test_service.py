@@ -9,7 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, run
+from commands import TIMEOUT, run
 from commands import line as said
 
 UNIT = Path("config", "systemd", "user", "dragoman.service")
@@ -70,7 +70,7 @@ async def test_the_command_of_the_unit(tmp_path: Path) -> None:
         status = await run(tmp_path, "status", added={"XDG_STATE_HOME": str(tmp_path / ".local" / "state")})
     finally:
         service.terminate()
-        await asyncio.wait_for(service.communicate(), PATIENCE)
+        await asyncio.wait_for(service.communicate(), TIMEOUT)
     assert status.code == 0, status.err
     assert f"pid {service.pid}, up " in status.out
     assert ", in the foreground" in status.out
@@ -91,5 +91,5 @@ async def test_systemd_takes_it(tmp_path: Path) -> None:
     verify = ("systemd-analyze", "--user", "verify", str(tmp_path / UNIT))
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     process = await asyncio.create_subprocess_exec(*verify, stdout=PIPE, stderr=STDOUT, env=environment)
-    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    said, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert (process.returncode, said) == (0, b"")

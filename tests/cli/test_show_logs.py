@@ -7,8 +7,8 @@ import signal
 from pathlib import Path, PosixPath
 
 import httpx
-from behind import behind
-from commands import PATIENCE, line, run, started
+from background_gateway import background_gateway
+from commands import TIMEOUT, line, run, started
 
 from dragoman.cli.commands.logs import read_lines
 
@@ -36,7 +36,7 @@ class RotatedAtStat(PosixPath):
 
 async def test_gateway_in_the_background(tmp_path: Path) -> None:
     """The command finds the log, prints it as text or as JSON, and follows it."""
-    async with behind(tmp_path, "--simulate") as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+    async with background_gateway(tmp_path, "--simulate") as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
         await http.get("/v1/models", headers={"x-request-id": "first"})
         shown = await run(tmp_path, "logs")
         raw = await run(tmp_path, "logs", "--json", "-n", "1")
@@ -83,7 +83,7 @@ async def test_follow_a_removed_log(tmp_path: Path) -> None:
         await line(following, "old")
         log.unlink()
         assert following.stderr is not None
-        warning = await asyncio.wait_for(following.stderr.readline(), PATIENCE)
+        warning = await asyncio.wait_for(following.stderr.readline(), TIMEOUT)
         log.write_text(log_line("new"))
         await line(following, "new")
     assert warning.decode() == f"Warning: {log} was removed. Waiting for a new file.\n"
@@ -97,7 +97,7 @@ async def test_closed_pipe(tmp_path: Path) -> None:
     os.close(reader)
     try:
         async with started(tmp_path, "logs", "-n", "1000", "--log-file", str(log), stdout=writer) as process:
-            _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+            _, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         os.close(writer)
     assert b"cannot be read" not in err
@@ -113,7 +113,7 @@ async def test_in_a_terminal(tmp_path: Path) -> None:
         async with started(tmp_path, "logs", "-f", "--log-file", str(log), stdout=theirs) as following:
             shown = await asyncio.to_thread(os.read, ours, 10_000)
             following.send_signal(signal.SIGINT)
-            _, err = await asyncio.wait_for(following.communicate(), PATIENCE)
+            _, err = await asyncio.wait_for(following.communicate(), TIMEOUT)
     finally:
         os.close(ours)
         os.close(theirs)

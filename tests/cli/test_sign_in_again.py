@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from behind import behind
+from background_gateway import background_gateway
 from commands import run
 from terminals import in_terminal
 
@@ -54,7 +54,7 @@ async def test_an_expired_sign_in(tmp_path: Path) -> None:
     async with Simulator() as simulator:
         account = {"ANTHROPIC_BASE_URL": simulator.url, "DRAGOMAN_CLAUDE_COMMAND": str(claude)}
         async with (
-            behind(tmp_path, "--signed-in", "--spares", "1", added=account) as gateway,
+            background_gateway(tmp_path, "--signed-in", "--spares", "1", added=account) as gateway,
             httpx.AsyncClient(base_url=gateway.url, timeout=60) as http,
         ):
             for _ in range(2):
@@ -98,7 +98,7 @@ async def test_of_the_command_line_backend(tmp_path: Path) -> None:
     """It is told of in the same way, with the version of what is run."""
     claude = claude_with_expired_sign_in(tmp_path)
     account = {"DRAGOMAN_CLAUDE_COMMAND": str(claude)}
-    async with behind(tmp_path, "--signed-in", "--backend", "cli", added=account):
+    async with background_gateway(tmp_path, "--signed-in", "--backend", "cli", added=account):
         _, shown = await in_terminal(tmp_path, "status")
     assert "sign-in (claude.ai), expired at 2026-01-01T00:00:00+00:00: run `dragoman login`" in shown
     assert "Claude Code 2." in shown
@@ -110,7 +110,7 @@ async def test_one_that_was_over_before_anybody_asked(tmp_path: Path) -> None:
     async with Simulator() as simulator:
         account = {"ANTHROPIC_BASE_URL": simulator.url, "DRAGOMAN_CLAUDE_COMMAND": str(claude)}
         async with (
-            behind(tmp_path, "--signed-in", "--spares", "1", added=account) as gateway,
+            background_gateway(tmp_path, "--signed-in", "--spares", "1", added=account) as gateway,
             httpx.AsyncClient(base_url=gateway.url, timeout=60) as http,
         ):
             before = await run(tmp_path, "status")

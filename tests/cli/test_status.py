@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import httpx
-from behind import behind
+from background_gateway import background_gateway
 from commands import run
 from scripted import QUESTION
 from terminals import in_terminal
@@ -38,7 +38,7 @@ async def ask_status(tmp_path: Path, status: int, body: str, *arguments: str) ->
 
 async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
     """Found without an address: process, account, runs, answers, versions; the same as JSON."""
-    async with behind(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate") as gateway:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
             answer = await http.post("/v1/chat/completions", json={"model": "haiku", "messages": QUESTION})
             failed = await http.post(
@@ -66,7 +66,7 @@ async def test_of_a_gateway_in_the_background(tmp_path: Path) -> None:
 
 async def test_of_one_with_a_key(tmp_path: Path) -> None:
     """Without the key it says whether it is ready, and how to see more."""
-    async with behind(tmp_path, "--simulate", "--api-key", "gateway-secret") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--api-key", "gateway-secret") as gateway:
         stranger = await run(tmp_path, "status")
         friend = await run(tmp_path, "status", "--api-key", "gateway-secret")
     assert stranger.code == 0
@@ -80,7 +80,7 @@ async def test_of_a_sign_in_that_is_refused(tmp_path: Path) -> None:
     async with Simulator() as simulator:
         account = {"CLAUDE_CODE_OAUTH_TOKEN": "dummy-token", "ANTHROPIC_BASE_URL": simulator.url}
         account["CLAUDE_CONFIG_DIR"] = str(tmp_path / "claude")
-        async with behind(tmp_path, "--signed-in", added=account) as gateway:
+        async with background_gateway(tmp_path, "--signed-in", added=account) as gateway:
             before = await run(tmp_path, "status")
             async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
                 asked = {"messages": [{"role": "user", "content": "Simulate: status 401"}]}
@@ -150,7 +150,7 @@ async def test_of_several_upstreams(tmp_path: Path) -> None:
         '[upstreams.mine]\nbackend = "runtime"\napi_key = "sk-ant-dummy"\ndaily_budget = 1.5\n\n'
         '[upstreams.work]\nbackend = "api"\napi_key = "sk-ant-dummy"\n'
     )
-    async with behind(tmp_path, "--simulate", "--config", "dragoman.toml"):
+    async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml"):
         code, shown = await in_terminal(tmp_path, "status")
     assert code == 0
     assert "Claude      simulated at http://127.0.0.1:" in shown

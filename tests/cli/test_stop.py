@@ -7,8 +7,8 @@ from pathlib import Path
 
 import openai
 import pytest
-from behind import behind, registry
-from commands import PATIENCE, run, started
+from background_gateway import background_gateway, registry
+from commands import TIMEOUT, run, started
 from openai.types.chat import ChatCompletionMessageParam
 
 from dragoman.simulator.server import Simulator
@@ -24,7 +24,7 @@ async def test_an_answer_that_does_not_end_in_time(tmp_path: Path, stop: tuple[s
     """Its stream ends in an error event, never in the middle; its record says the same; and no process stays."""
     grace = "0.5" if stop == ("stop",) else "600"
     async with (
-        behind(tmp_path, "--simulate", "--shutdown-grace", grace) as gateway,
+        background_gateway(tmp_path, "--simulate", "--shutdown-grace", grace) as gateway,
         openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
         asked = question("Count to 900\nSimulate: pace 0.1")
@@ -37,7 +37,7 @@ async def test_an_answer_that_does_not_end_in_time(tmp_path: Path, stop: tuple[s
         assert registry(tmp_path).running() == []
     assert caught.value.code == "shutting_down"
     assert (stopped.code, stopped.out) == (0, f"Stopped the gateway at {gateway.url} (pid {gateway.pid}).\n")
-    async with behind(tmp_path, "--simulate"):
+    async with background_gateway(tmp_path, "--simulate"):
         [record] = json.loads((await run(tmp_path, "runs", "--json")).out)["runs"]
     assert (record["status"], record["error"]) == ("failed", "shutting_down")
 
@@ -47,7 +47,7 @@ async def test_an_answer_that_ends_in_time(tmp_path: Path) -> None:
     async with Simulator() as simulator:
         account = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "ANTHROPIC_BASE_URL": simulator.url}
         async with (
-            behind(tmp_path, "--shutdown-grace", "600", added=account) as gateway,
+            background_gateway(tmp_path, "--shutdown-grace", "600", added=account) as gateway,
             openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
         ):
             simulator.hold()
@@ -63,7 +63,7 @@ async def test_an_answer_that_ends_in_time(tmp_path: Path) -> None:
                     while b"running requests have 600 s to finish (2 s)" not in told:
                         told += await asyncio.to_thread(os.read, ours, 1000)
                     simulator.release()
-                    out, _ = await asyncio.wait_for(stop.communicate(), PATIENCE)
+                    out, _ = await asyncio.wait_for(stop.communicate(), TIMEOUT)
             finally:
                 os.close(ours)
                 os.close(theirs)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import httpx
-from behind import behind
+from background_gateway import background_gateway
 from commands import run
 
 LONG = "Count to 900\nSimulate: pace 0.1"
@@ -46,7 +46,9 @@ class Stream:
 
 async def test_no_answer_is_cut_without_a_word(tmp_path: Path) -> None:
     """Each stream ends with its dialect's own error event, a plain answer and one that waits get 503, all on record."""
-    async with behind(tmp_path, "--simulate", "--shutdown-grace", "0.5", "--max-concurrency", "5") as gateway:
+    async with background_gateway(
+        tmp_path, "--simulate", "--shutdown-grace", "0.5", "--max-concurrency", "5"
+    ) as gateway:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=gateway.url, timeout=60, limits=limits) as http:
             streams = [Stream(http, path) for path in ASKED]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from commands import PATIENCE, line, run, started
+from commands import TIMEOUT, line, run, started
 
 ESCAPE = "\x1b["
 EVIL = "\x1b]0;mine\x07\x9b2J"
@@ -28,7 +28,7 @@ class Screen:
     async def until(self, words: str) -> str:
         """Read on until this is shown."""
         while words.encode() not in self._shown:
-            self._shown += await asyncio.wait_for(asyncio.to_thread(os.read, self._ours, 65_536), PATIENCE)
+            self._shown += await asyncio.wait_for(asyncio.to_thread(os.read, self._ours, 65_536), TIMEOUT)
         return self._shown.decode()
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ async def serving(home: Path, screen: Screen, *flags: str, **added: str) -> Asyn
     given = ("serve", "--simulate", "-p", "0", "--spares", "0", *flags)
     async with started(home, *given, stderr=screen.theirs, added=added) as process:
         address = (await line(process, "http")).split()[-1].removesuffix("/v1")
-        async with httpx.AsyncClient(base_url=address, timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http:
             yield http
 
 
@@ -85,7 +85,7 @@ async def shown_by(home: Path, *arguments: str, **added: str) -> str:
     """What a command shows on a terminal."""
     async with a_screen() as screen:
         async with started(home, *arguments, stdout=screen.theirs, stderr=screen.theirs, added=added) as process:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.wait(), TIMEOUT)
         os.write(screen.theirs, b"\nEnd.")
         return await screen.until("End.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from image import ROOT
 
-PATIENCE = 900
+TIMEOUT = 900
 IMAGE = "localhost/dragoman"
 
 _BASE = "localhost/base"
@@ -77,7 +77,7 @@ class Engine:
             check=False,
             cwd=self.folder,
             env=os.environ | places,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 300
+TIMEOUT = 300
 USER = 10001
 """The account in there, whose number is nobody's here."""
 
@@ -93,7 +93,7 @@ class Container:
     async def address(self) -> str:
         """Where it listens, once it does."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             async for said in self.process.stdout:
                 if b"OpenAI base URL" in said:
                     return said.split()[-1].decode().replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - read
@@ -103,7 +103,7 @@ class Container:
         """Run a command beside the gateway, as its user; its exit code, and what it printed."""
         inside = ("nsenter", f"--target={self.pid}", "--mount", "--pid", "--root", "--wd", *_as_user(variables))
         process = await asyncio.create_subprocess_exec(*inside, *command, stdout=PIPE, stderr=asyncio.subprocess.STDOUT)
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
         assert process.returncode is not None
         return process.returncode, out.decode()
 

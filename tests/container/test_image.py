@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from image import PATIENCE, USER, container, environment, obstacle, said
+from image import TIMEOUT, USER, container, environment, obstacle, said
 
 REASON = obstacle()
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
@@ -20,7 +20,7 @@ async def test_the_image(tmp_path: Path) -> None:
     async with container(tmp_path, "serve", "--simulate", "-p", "0", **key) as inside:
         address = await inside.address()
         port = address.removesuffix("/v1").rpartition(":")[2]
-        async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "the-key"}, timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "the-key"}, timeout=TIMEOUT) as http:
             answer = await http.post("/chat/completions", json=QUESTION)
         assert answer.json()["choices"][0]["message"]["content"] == "PONG"
         code, words = await inside.run("dragoman", "status", DRAGOMAN_PORT=port, **key)
@@ -33,7 +33,7 @@ async def test_the_image(tmp_path: Path) -> None:
         assert (code, "DRAGOMAN_API_KEY_FILE" in words) == (1, True)
         assert (await inside.run("/opt/dragoman/bin/python", "-m", "pip"))[0] == 1
         os.kill(inside.pid, signal.SIGTERM)
-        assert await asyncio.wait_for(inside.process.wait(), PATIENCE) == 0
+        assert await asyncio.wait_for(inside.process.wait(), TIMEOUT) == 0
 
 
 def test_what_the_image_is_told() -> None:

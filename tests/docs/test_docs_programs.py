@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import PATIENCE, environment, line, started
+from commands import TIMEOUT, environment, line, started
 from pages import PAGE_IDS, PAGES, ROOT, blocks, curls, read
 
 PROGRAMS = [(page, text) for page in PAGES for text in blocks(page, "python")]
@@ -31,7 +31,7 @@ async def run(home: Path, base_url: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=PIPE, stderr=PIPE, cwd=home, env={**environment(home), **added}
     )
-    out, complaints = await asyncio.wait_for(process.communicate(), PATIENCE)
+    out, complaints = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert complaints == b""
     assert process.returncode == 0
     return out.decode()

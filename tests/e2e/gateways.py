@@ -23,7 +23,7 @@ from dragoman.simulator.server import Simulator
 from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.gateway import build
 
-PATIENCE = 60
+TIMEOUT = 60
 OLD, NEW = "claude-sonnet-4-5", "sonnet"
 
 _Value = TypeVar("_Value")
@@ -79,8 +79,8 @@ async def gateway(folder: Path, **given: object) -> AsyncIterator[Running]:
             server = Server(built.app, built.drain, settings.shutdown_grace)
             serving = asyncio.create_task(server.serve([sock]))
             async with (
-                httpx.AsyncClient(base_url=f"{url}/v1", timeout=PATIENCE, transport=Judge()) as http,
-                judged_openai(f"{url}/v1", "none", PATIENCE) as openai,
+                httpx.AsyncClient(base_url=f"{url}/v1", timeout=TIMEOUT, transport=Judge()) as http,
+                judged_openai(f"{url}/v1", "none", TIMEOUT) as openai,
             ):
                 try:
                     yield Running(url, simulator, backend, server, http, openai)
@@ -113,7 +113,7 @@ async def read(stream: AsyncIterator[ChatCompletionChunk], chunks: list[ChatComp
 
 async def soon(what: Awaitable[_Value]) -> _Value:
     """Wait, but not for ever."""
-    return await asyncio.wait_for(what, PATIENCE)
+    return await asyncio.wait_for(what, TIMEOUT)
 
 
 class Watched:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 from commands import environment, line
-from gateways import PATIENCE, soon
+from gateways import TIMEOUT, soon
 from openai import AsyncOpenAI
 
 from dragoman.simulator.server import Simulator
@@ -52,8 +52,8 @@ async def served(home: Path, *arguments: str, **added: str) -> AsyncIterator[Ser
         try:
             address = f"{await line(process, 'http')}/v1"
             async with (
-                httpx.AsyncClient(base_url=address, timeout=PATIENCE) as http,
-                AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=PATIENCE) as openai,
+                httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http,
+                AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=TIMEOUT) as openai,
             ):
                 yield Served(process, simulator, http, openai)
         finally:

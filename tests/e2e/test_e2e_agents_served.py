@@ -16,7 +16,7 @@ import pytest
 from agent_harness import a_place, bash, call
 from anthropic.types import MessageParam
 from commands import run
-from gateways import OLD, PATIENCE, Watched, body, question, soon
+from gateways import OLD, TIMEOUT, Watched, body, question, soon
 from scripted import clean
 from served import Served, served
 from test_agent_servers import PROGRAM
@@ -53,7 +53,7 @@ async def test_in_every_dialect_by_its_official_client(place: Path) -> None:
             )
         ]
         async with (
-            anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=PATIENCE) as client,
+            anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
             client.messages.stream(
                 model=f"{OLD}:agent", max_tokens=1000, messages=[{"role": "user", "content": READ}]
             ) as stream,
@@ -89,7 +89,7 @@ async def test_messages_go_on(place: Path) -> None:
     ask: MessageParam = {"role": "user", "content": READ}
     async with (
         allowed(place) as running,
-        anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=PATIENCE) as client,
+        anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
     ):
         made: Any = {"model": "claude-opus-5", "max_tokens": 1000}
         first = await client.messages.create(**made, messages=[ask], extra_body=AGENT)

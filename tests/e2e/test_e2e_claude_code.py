@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 import pytest
-from gateways import PATIENCE, Running, gateway
+from gateways import TIMEOUT, Running, gateway
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
@@ -33,7 +33,7 @@ async def ask(folder: Path, running: Running, model: str, prompt: str) -> dict[s
         program, *arguments, stdin=DEVNULL, stdout=PIPE, cwd=work, env=environment
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         if process.returncode is None:
             process.kill()

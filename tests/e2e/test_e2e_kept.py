@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from gateways import PATIENCE
+from gateways import TIMEOUT
 
 from dragoman.config.loading import load
 from dragoman.core.messages import JSONObject
@@ -35,7 +35,7 @@ async def restarted(folder: Path, backend: str, simulator: Simulator) -> AsyncIt
     }
     async with build(load(given, env_file=None)) as gateway:
         transport = httpx.ASGITransport(gateway.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/v1", timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/v1", timeout=TIMEOUT) as http:
             yield http
 
 

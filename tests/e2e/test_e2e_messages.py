@@ -12,7 +12,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import MessageParam, TextBlockParam, ToolParam
 from anthropic.types.beta import BetaMessageParam
-from gateways import PATIENCE, Running, gateway
+from gateways import TIMEOUT, Running, gateway
 
 from dragoman.simulator.faults import Fault
 
@@ -32,7 +32,7 @@ async def claude(folder: Path, **given: object) -> AsyncIterator[tuple[Running, 
     """A gateway, and the official client of it."""
     async with (
         gateway(folder, **given) as running,
-        AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=PATIENCE) as client,
+        AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
     ):
         yield running, client
 
@@ -180,7 +180,7 @@ async def test_blocking_client(tmp_path: Path) -> None:
     async with gateway(tmp_path) as running:
 
         def ask() -> list[str]:
-            with Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=PATIENCE) as client:
+            with Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client:
                 made = client.messages.create(model=PLAIN, max_tokens=1000, messages=ASK)
                 with client.messages.stream(model=PLAIN, max_tokens=1000, messages=ASK) as stream:
                     return [said(made), "".join(stream.text_stream)]

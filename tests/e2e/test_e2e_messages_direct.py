@@ -10,7 +10,7 @@ import httpx
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import MessageParam
-from gateways import PATIENCE
+from gateways import TIMEOUT
 
 from dragoman.config.loading import load
 from dragoman.core.messages import JSON, JSONObject
@@ -71,7 +71,7 @@ BODIES: list[JSONObject] = [
 async def test_what_is_sent(tmp_path: Path, path: str, body: JSONObject) -> None:
     """Equal JSON up to the model's alias and the stream that the gateway itself reads; version and betas alike."""
     headers = {"anthropic-version": "2026-10-21", "anthropic-beta": "one-2027-01-01,two-2027-01-01"}
-    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT) as http:
         await http.post(url + path, json={"model": "opus", **body}, headers=headers)
         [received] = simulator.received
     added: JSONObject = {"stream": True} if path == "/v1/messages" else {}
@@ -84,7 +84,7 @@ async def test_what_is_answered(tmp_path: Path) -> None:
     """A stream is the API's own to the last field, and the plain answer is what the API would have answered."""
     body = {"model": "claude-opus-5-5", "max_tokens": 500, "messages": ASK}
     headers = {"anthropic-version": "2023-06-01", "x-api-key": "sk-ant-dummy"}
-    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=PATIENCE, headers=headers) as http:
+    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as http:
         answers = [
             (await http.post(f"{base}/v1/messages", json={**body, "stream": stream})).text
             for base in (simulator.url, url)
@@ -112,7 +112,7 @@ async def test_client(tmp_path: Path) -> None:
     """The official client: turns with bound thinking, a pause that it goes on with itself, and a count."""
     async with (
         direct(tmp_path) as (simulator, url),
-        AsyncAnthropic(base_url=url, api_key="none", max_retries=0, timeout=PATIENCE) as client,
+        AsyncAnthropic(base_url=url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
     ):
         first = await client.messages.create(model="opus", max_tokens=500, messages=ASK)
         again: list[MessageParam] = [*ASK, {"role": "assistant", "content": first.content}, *ASK]

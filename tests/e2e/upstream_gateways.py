@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from gateways import PATIENCE
+from gateways import TIMEOUT
 from openai import AsyncOpenAI
 
 from dragoman.config.loading import load
@@ -53,8 +53,8 @@ async def upstreams(
         server = Server(built.app, built.drain, 5.0)
         serving = asyncio.create_task(server.serve([sock]))
         async with (
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http,
-            AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as openai,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http,
+            AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=TIMEOUT) as openai,
         ):
             try:
                 yield Upstreams(simulators, http, openai)

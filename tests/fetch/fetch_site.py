@@ -16,7 +16,7 @@ from dragoman.core.messages import Block
 from dragoman.fetch.fetcher import Fetcher, FetchOptions
 from dragoman.fetch.rules import Rules
 
-PATIENCE = 20
+TIMEOUT = 20
 """Seconds after which a test that waits is broken."""
 
 
@@ -114,7 +114,7 @@ class Site:
     async def over(self) -> None:
         """Wait until every connection is done with: clients close those that are held."""
         if self._serving:
-            _, open_still = await asyncio.wait(self._serving, timeout=PATIENCE)
+            _, open_still = await asyncio.wait(self._serving, timeout=TIMEOUT)
             assert not open_still
 
 
@@ -129,7 +129,7 @@ async def site(tls: SSLContext | None = None) -> AsyncIterator[Site]:
         await made.over()
 
 
-def fetcher(*hosts: str, timeout: float = PATIENCE, max_bytes: int = 2**20) -> Fetcher:
+def fetcher(*hosts: str, timeout: float = TIMEOUT, max_bytes: int = 2**20) -> Fetcher:
     """A fetcher that may fetch from these hosts, or from all public ones."""
     return Fetcher(FetchOptions(Rules(hosts or None), timeout, max_bytes))
 
@@ -138,7 +138,7 @@ def allowed(place: Site, **limits: float) -> Fetcher:
     """A fetcher that may fetch from this site."""
     return fetcher(
         f"127.0.0.1:{place.port}",
-        timeout=limits.get("timeout", PATIENCE),
+        timeout=limits.get("timeout", TIMEOUT),
         max_bytes=int(limits.get("max_bytes", 2**20)),
     )
 

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fetch_site import PATIENCE, Page, allowed, fetcher, image, png, refused, site
+from fetch_site import TIMEOUT, Page, allowed, fetcher, image, png, refused, site
 
 from dragoman.core.errors import InvalidRequest
 
@@ -24,7 +24,7 @@ async def test_cancelling_closes_the_connections() -> None:
         place.pages |= {path: Page(b"x", length=100, held=True) for path in ("/a", "/b")}
         fetching = asyncio.create_task(allowed(place)([image(place.url("/a")), image(place.url("/b"))]))
         for page in place.pages.values():
-            await asyncio.wait_for(page.entered.wait(), PATIENCE)
+            await asyncio.wait_for(page.entered.wait(), TIMEOUT)
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetching
@@ -68,7 +68,7 @@ async def test_many_urls_take_no_more_tasks_than_connections() -> None:
         media = [image(place.url(f"/{number}")) for number in range(5000)]
         place.pages |= {f"/{number}": place.pages["/0"] for number in range(1, 5000)}
         fetching = asyncio.create_task(allowed(place)(media))
-        await asyncio.wait_for(place.pages["/0"].entered.wait(), PATIENCE)
+        await asyncio.wait_for(place.pages["/0"].entered.wait(), TIMEOUT)
         assert len(asyncio.all_tasks()) - before < 100
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fetch_site import PATIENCE, Page, png, site
+from fetch_site import TIMEOUT, Page, png, site
 from openai import BadRequestError
 from openai.types.chat import ChatCompletionMessageParam
 from scripted import ScriptedBackend, clean, says, served
@@ -77,9 +77,9 @@ async def test_a_client_that_leaves_ends_the_fetching() -> None:
         page = place.pages["/a"] = Page(b"x", length=100, held=True)
         body = {"messages": _looking_at(place.url("/a"))}
         asking = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
-        await asyncio.wait_for(page.entered.wait(), PATIENCE)
+        await asyncio.wait_for(page.entered.wait(), TIMEOUT)
         asking.cancel()
-        await asyncio.wait_for(page.left.wait(), PATIENCE)
+        await asyncio.wait_for(page.left.wait(), TIMEOUT)
         assert not gateway.backend.asked
 
 

@@ -16,7 +16,7 @@ _SAID = re.compile(r"OpenAI base URL +(?P<url>http://[^ ]+)/v1\n.*pid (?P<pid>[0
 
 
 @dataclass(frozen=True)
-class Behind:
+class BackgroundGateway:
     """A gateway that was started in the background."""
 
     home: Path
@@ -44,16 +44,16 @@ def registry(home: Path) -> InstanceRegistry:
 
 
 @asynccontextmanager
-async def behind(
+async def background_gateway(
     home: Path, *arguments: str, added: Mapping[str, str] | None = None, port: int = 0
-) -> AsyncIterator[Behind]:
+) -> AsyncIterator[BackgroundGateway]:
     """Start one; end whatever still runs at the end."""
     try:
         ended = await start(home, *arguments, added=added, port=port)
         assert ended.code == 0, ended.err
-        yield Behind(home, ended.out)
+        yield BackgroundGateway(home, ended.out)
     finally:
-        end_all(home)
+        kill_all(home)
 
 
 async def start(home: Path, *arguments: str, added: Mapping[str, str] | None = None, port: int = 0) -> Ended:
@@ -61,7 +61,7 @@ async def start(home: Path, *arguments: str, added: Mapping[str, str] | None = N
     return await run(home, "serve", "--background", "--port", str(port), "--spares", "0", *arguments, added=added)
 
 
-def end_all(home: Path) -> None:
+def kill_all(home: Path) -> None:
     """End every gateway of a home."""
     for record in registry(home).running():
         os.kill(record.pid, signal.SIGKILL)
