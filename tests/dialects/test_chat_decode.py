@@ -10,7 +10,7 @@ from dragoman.core.errors import InvalidRequest, NotFound
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.chat.dialect import ChatDialect
 from dragoman.dialects.chat.schema import ChatCompletionRequest
-from dragoman.dialects.shared.structured_output import OBJECT_INSTRUCTION, AnswerFormat
+from dragoman.dialects.shared.structured_output import OBJECT_INSTRUCTION, OutputFormat
 
 SCHEMA: dict[str, JSON] = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
 
@@ -31,7 +31,7 @@ def test_a_bare_request() -> None:
     request = decode()
     assert request.body == {"model": OLD, "messages": [{"role": "user", "content": [{"type": "text", "text": "ping"}]}]}
     assert (request.stream, request.choices, request.warnings, request.include_usage) == (False, 1, (), False)
-    assert (request.answer_format, request.storage, request.request_options.agent) == (None, None, None)
+    assert (request.output_format, request.storage, request.request_options.agent) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in ChatCompletionRequest.__struct_fields__ if name != "messages"])
@@ -143,8 +143,8 @@ def test_a_schema_is_the_apis_structured_output() -> None:
             },
         },
     }
-    assert request.answer_format
-    assert request.answer_format.schema == SCHEMA
+    assert request.output_format
+    assert request.output_format.schema == SCHEMA
 
 
 def test_a_schema_that_refers_to_itself_is_told_in_words() -> None:
@@ -152,7 +152,7 @@ def test_a_schema_that_refers_to_itself_is_told_in_words() -> None:
     schema: JSONObject = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
     request = decode(response_format=_format(schema))
     assert "output_config" not in request.body
-    assert request.answer_format == AnswerFormat(schema)
+    assert request.output_format == OutputFormat(schema)
     assert said(request) == [("mapped", "response_format")]
 
 
@@ -164,8 +164,8 @@ def test_a_schema_with_open_objects_is_told_in_words() -> None:
     [block] = request.body["system"]
     assert str(block["text"]).endswith('{"type":"object","additionalProperties":{"type":"string"}}')
     assert said(request) == [("mapped", "response_format")]
-    assert request.answer_format is not None
-    assert request.answer_format.schema == schema
+    assert request.output_format is not None
+    assert request.output_format.schema == schema
 
 
 @pytest.mark.parametrize("asked", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a"}}])
@@ -174,8 +174,8 @@ def test_any_object_is_asked_for_in_words(asked: JSON) -> None:
     request = decode(response_format=asked)
     assert request.body["system"] == [{"type": "text", "text": OBJECT_INSTRUCTION}]
     assert "output_config" not in request.body
-    assert request.answer_format
-    assert request.answer_format.schema is None
+    assert request.output_format
+    assert request.output_format.schema is None
 
 
 def test_text_is_the_default_format() -> None:

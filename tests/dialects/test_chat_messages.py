@@ -202,18 +202,18 @@ def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
         ([USER, CALLING, _tool("c2"), USER], "messages[1]", "before `messages[3]`; missing: `c1`"),
         ([USER, CALLING, CALLING], "messages[1]", "`c1`, `c2`"),
         ([USER, {"role": "function", "name": "f", "content": "x"}], "messages[1].name", "f"),
-        ([USER, {"role": "assistant", "tool_calls": [call("a"), call("a")]}], "messages[1].tool_calls[1].id", "two"),
+        ([USER, {"role": "assistant", "tool_calls": [call("a"), call("a")]}], "messages[1].tool_calls[1].id", "unique"),
         ([USER, {"role": "assistant", "tool_calls": [{"id": "a"}]}], "messages[1].tool_calls[0].function", "Missing"),
         (
             [USER, {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]}],
             "messages[1].tool_calls[0].type",
-            "functions",
+            "Use `function`",
         ),
         ([], "messages", "length"),
         ([{"role": "robot", "content": "x"}], "messages[0].role", "robot"),
         ([{"content": "x"}], "messages[0].role", "Missing"),
         ([{"role": "user", "content": None}], "messages[0].content", "null"),
-        ([{"role": "user", "content": " "}], "messages", "no text"),
+        ([{"role": "user", "content": " "}], "messages", "are empty"),
     ],
 )
 def test_what_cannot_stand_is_refused_by_place(messages: list[JSON], param: str, words: str) -> None:

@@ -2,8 +2,16 @@
 
 import pytest
 
-from dragoman.core.messages import JSONObject
-from dragoman.dialects.shared.structured_output import AnswerFormat, check_arguments, text_fault
+from dragoman.core.accumulate import AccumulatedMessage
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.messages import FinalMessage, JSONObject
+from dragoman.dialects.shared.structured_output import OutputFormat, arguments_warning, format_mismatch
+
+
+def _mismatch(text: str, stop_reason: str | None, output_format: OutputFormat | None) -> UpstreamFailed | None:
+    message: FinalMessage = {"content": [{"type": "text", "text": text}], "stop_reason": stop_reason}
+    return format_mismatch(AccumulatedMessage(message, {}), output_format)
+
 
 CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
 
@@ -23,7 +31,7 @@ CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "m
 )
 def test_text(text: str, schema: JSONObject | None, fault: str | None) -> None:
     """Schema or any object; the fault is said."""
-    found = text_fault(text, "end_turn", AnswerFormat(schema))
+    found = _mismatch(text, "end_turn", OutputFormat(schema))
     if fault is None:
         assert found is None
         return
@@ -35,18 +43,18 @@ def test_text(text: str, schema: JSONObject | None, fault: str | None) -> None:
 @pytest.mark.parametrize("stop_reason", ["max_tokens", "refusal", "tool_use", "model_context_window_exceeded", None])
 def test_an_answer_that_was_cut_or_declined_is_not_held_to_its_format(stop_reason: str | None) -> None:
     """The reason says so already; OpenAI does the same."""
-    assert text_fault("{", stop_reason, AnswerFormat(CITY)) is None
-    assert text_fault("{", "stop_sequence", AnswerFormat(CITY)) is not None
-    assert text_fault("{", "stop_sequence", None) is None
+    assert _mismatch("{", stop_reason, OutputFormat(CITY)) is None
+    assert _mismatch("{", "stop_sequence", OutputFormat(CITY)) is not None
+    assert _mismatch("{", "stop_sequence", None) is None
 
 
 def test_arguments() -> None:
     """A mismatch is a warning with its place; an unknown tool or an empty schema says nothing."""
-    warning = check_arguments("f", {"n": 1}, {"f": CITY}, "p")
+    warning = arguments_warning("f", {"n": 1}, {"f": CITY}, "p")
     assert warning is not None
     assert (warning.code, warning.param) == ("schema_mismatch", "p")
     assert "minimum of 3" in warning.detail
-    assert check_arguments("f", {"n": 3}, {"f": CITY}, "p") is None
-    assert check_arguments("f", "cut {", {"f": CITY}, "p") is not None
-    assert check_arguments("g", {}, {"f": CITY}, "p") is None
-    assert check_arguments("f", {}, {"f": {}}, "p") is None
+    assert arguments_warning("f", {"n": 3}, {"f": CITY}, "p") is None
+    assert arguments_warning("f", "cut {", {"f": CITY}, "p") is not None
+    assert arguments_warning("g", {}, {"f": CITY}, "p") is None
+    assert arguments_warning("f", {}, {"f": {}}, "p") is None

@@ -9,7 +9,7 @@ from completions_support import decode, dialect, raw, said
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.messages import JSON
-from dragoman.dialects.completions.request import DEFAULT_MAX_TOKENS, INSTRUCTION, MOST_ANSWERS
+from dragoman.dialects.completions.request import DEFAULT_MAX_TOKENS, INSTRUCTION, MAX_CHOICES
 from dragoman.simulator.request import Call
 from dragoman.simulator.rules.table import check
 
@@ -80,7 +80,7 @@ def test_a_suffix_is_told_in_words() -> None:
         ("a", {"best_of": 2}, "unsupported_parameter", "best_of"),
         ("a", {"best_of": 1, "n": 2}, "invalid_value", "best_of"),
         ("a", {"n": 9}, "invalid_value", "n"),
-        (["a"] * (MOST_ANSWERS + 1), {}, "invalid_value", "prompt"),
+        (["a"] * (MAX_CHOICES + 1), {}, "invalid_value", "prompt"),
         ("a", {"max_tokens": 0}, "invalid_value", "max_tokens"),
         ("a", {"temperature": 3}, "invalid_value", "temperature"),
     ],

@@ -75,12 +75,12 @@ def test_as_many_inputs_as_openai_takes() -> None:
 )
 def test_names_of_the_model(name: str) -> None:
     """OpenAI's, the model's own, with and without who made it, and the operator's."""
-    assert read(input="a", model=name).asked == name
+    assert read(input="a", model=name).requested_model == name
 
 
 def test_no_name_is_the_model() -> None:
     """As in chat, the model may be left out."""
-    assert read(input="a").asked == "org/mini"
+    assert read(input="a").requested_model == "org/mini"
 
 
 @pytest.mark.parametrize("name", ["sonnet", "fast", "text-embedding-4"])

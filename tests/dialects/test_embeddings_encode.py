@@ -15,7 +15,7 @@ from dragoman.core.errors import InvalidRequest
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
 from dragoman.dialects.embeddings.request import EmbeddingsRequest
-from dragoman.dialects.embeddings.response import shortened
+from dragoman.dialects.embeddings.response import shorten
 
 CODEC = EmbeddingsDialect("mini", {}, DialectOptions())
 FLOATS = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40)
@@ -28,7 +28,7 @@ def packed(*numbers: float) -> bytes:
 
 def answer(*vectors: bytes, **asked: Any) -> Any:
     """The answer to a request."""
-    request = EmbeddingsRequest(inputs=("a",) * len(vectors), asked="x", **asked)
+    request = EmbeddingsRequest(inputs=("a",) * len(vectors), requested_model="x", **asked)
     return json.loads(b"".join(CODEC.encode(request, vectors, 7)))
 
 
@@ -59,7 +59,7 @@ def test_both_formats_hold_the_very_same_numbers(numbers: list[float]) -> None:
 def test_shortened_vectors_are_of_length_one(numbers: list[float], data: st.DataObject) -> None:
     """The same direction in fewer dimensions; where nothing is left, nothing is made up."""
     size = data.draw(st.integers(1, len(numbers)))
-    short = struct.unpack(f"<{size}f", shortened(packed(*numbers), size))
+    short = struct.unpack(f"<{size}f", shorten(packed(*numbers), size))
     length = math.hypot(*numbers[:size])
     if length:
         assert short == pytest.approx([number / length for number in numbers[:size]], abs=1e-6)
@@ -71,16 +71,16 @@ def test_dimensions() -> None:
     """Fewer are cut off; as many as there are change nothing; more are refused by name."""
     assert answer(packed(3, 4, 12), dimensions=2)["data"][0]["embedding"] == pytest.approx([0.6, 0.8])
     assert answer(packed(3, 4, 12), dimensions=3)["data"][0]["embedding"] == [3, 4, 12]
-    with pytest.raises(InvalidRequest, match="3 at most") as caught:
+    with pytest.raises(InvalidRequest, match="at most 3") as caught:
         answer(packed(3, 4, 12), dimensions=4)
     assert caught.value.param == "dimensions"
 
 
 def test_warnings_of_what_was_made() -> None:
     """Cut inputs, each by its place, and figures that nobody gave."""
-    assert [(n.code, n.param) for n in CODEC.warn([0, 5], None)] == [
+    assert [(n.code, n.param) for n in CODEC.response_warnings([0, 5], None)] == [
         ("truncated", "input[0]"),
         ("truncated", "input[5]"),
         ("unknown", "usage"),
     ]
-    assert CODEC.warn([], 7) == ()
+    assert CODEC.response_warnings([], 7) == ()

@@ -10,7 +10,13 @@ from pydantic import BaseModel, Field
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
-from dragoman.dialects.shared.schemas import check_depth, closed, has_open_objects, not_enforced, tool_input
+from dragoman.dialects.shared.schemas import (
+    api_schema,
+    check_depth,
+    has_open_objects,
+    tool_input_schema,
+    unenforceable_part,
+)
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ZIP: JSONObject = {
@@ -23,7 +29,7 @@ ZIP: JSONObject = {
 def test_limits_go_into_the_description() -> None:
     """The API cannot enforce them; the model can still read them."""
     schema: JSONObject = {"type": "integer", "minimum": 1, "maximum": 10, "description": "A number"}
-    assert closed(schema) == {"type": "integer", "description": "A number\n\n{minimum: 1, maximum: 10}"}
+    assert api_schema(schema) == {"type": "integer", "description": "A number\n\n{minimum: 1, maximum: 10}"}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,7 @@ def test_limits_go_into_the_description() -> None:
 )
 def test_closed(schema: JSONObject, expected: JSONObject | None) -> None:
     """Objects are closed at every depth, and only what the API knows stays."""
-    made = closed(schema)
+    made = api_schema(schema)
     assert made == (expected or transform_schema(dict(schema)))
 
 
@@ -66,7 +72,7 @@ class Person(BaseModel):
 
 def test_a_pydantic_model_becomes_what_the_vendors_own_client_makes_of_it() -> None:
     """Their transformation is the reference. Defaults go into the description there, too."""
-    assert closed(Person.model_json_schema()) == transform_schema(Person)
+    assert api_schema(Person.model_json_schema()) == transform_schema(Person)
 
 
 _leaves: st.SearchStrategy[JSONObject] = st.sampled_from(
@@ -91,42 +97,42 @@ _schemas: st.SearchStrategy[JSONObject] = st.recursive(
 def test_closing_is_the_vendors_transformation_and_final(schema: JSONObject) -> None:
     """Any schema of common parts; a second time changes nothing, and the client's own stays as it was."""
     before = repr(schema)
-    made = closed(schema)
+    made = api_schema(schema)
     assert made == transform_schema(schema)
-    assert closed(made) == made
+    assert api_schema(made) == made
     assert repr(schema) == before
 
 
 def test_no_parameters_are_an_empty_object() -> None:
     """The API wants a schema all the same."""
-    assert tool_input(None, "p") == {"type": "object", "properties": {}}
-    assert tool_input({}, "p") == {"type": "object", "properties": {}}
-    assert tool_input({"properties": None}, "p") == {"type": "object", "properties": {}}
+    assert tool_input_schema(None, "p") == {"type": "object", "properties": {}}
+    assert tool_input_schema({}, "p") == {"type": "object", "properties": {}}
+    assert tool_input_schema({"properties": None}, "p") == {"type": "object", "properties": {}}
 
 
 def test_an_object_stays_as_it_is() -> None:
     """With everything the client wrote, limits and open objects too."""
     schema: JSONObject = {**CITY, "additionalProperties": {"type": "string", "minLength": 2}, "$defs": {}}
-    assert tool_input(schema, "p") == schema
+    assert tool_input_schema(schema, "p") == schema
 
 
 def test_a_reference_at_the_top_is_followed() -> None:
     """The API wants `type: object` right there; the definitions stay for the rest."""
     schema: JSONObject = {"$ref": "#/$defs/a~1b", "$defs": {"a/b": CITY}}
-    assert tool_input(schema, "p") == {**CITY, "$defs": {"a/b": CITY}}
+    assert tool_input_schema(schema, "p") == {**CITY, "$defs": {"a/b": CITY}}
 
 
 @pytest.mark.parametrize("reference", ["#/$defs/none", "https://x.test/schema", "#/$defs/loop"])
 def test_a_reference_that_leads_nowhere_does_no_harm(reference: str) -> None:
     """Nothing is fetched, and nothing loops; what it should be is the API's to say."""
     schema: JSONObject = {"$ref": reference, "$defs": {"loop": {"$ref": "#/$defs/loop"}}}
-    assert tool_input(schema, "p")["type"] == "object"
+    assert tool_input_schema(schema, "p")["type"] == "object"
 
 
 @pytest.mark.parametrize("union", ["anyOf", "oneOf"])
 def test_alternatives_at_the_top_become_one_object(union: str) -> None:
     """Every property may come; what all of them require stays required."""
-    made = tool_input({union: [CITY, {"$ref": "#/$defs/zip"}, {"type": "null"}], "$defs": {"zip": ZIP}}, "p")
+    made = tool_input_schema({union: [CITY, {"$ref": "#/$defs/zip"}, {"type": "null"}], "$defs": {"zip": ZIP}}, "p")
     assert made["required"] == ["city"]
     assert made["properties"] == {"city": {"type": "string"}, "zip": {"type": "integer"}}
     assert union not in made
@@ -135,7 +141,7 @@ def test_alternatives_at_the_top_become_one_object(union: str) -> None:
 def test_alternatives_of_one_property_stay_alternatives() -> None:
     """A discriminator keeps all of its values."""
     kinds: list[Any] = [{"properties": {"kind": {"const": kind}}, "required": ["kind"]} for kind in "ab"]
-    assert tool_input({"anyOf": kinds}, "p") == {
+    assert tool_input_schema({"anyOf": kinds}, "p") == {
         "type": "object",
         "properties": {"kind": {"anyOf": [{"const": "a"}, {"const": "b"}]}},
         "required": ["kind"],
@@ -144,7 +150,7 @@ def test_alternatives_of_one_property_stay_alternatives() -> None:
 
 def test_all_of_at_the_top_requires_all() -> None:
     """Every member holds."""
-    made = tool_input({"allOf": [CITY, ZIP], "required": ["city"]}, "p")
+    made = tool_input_schema({"allOf": [CITY, ZIP], "required": ["city"]}, "p")
     assert made["required"] == ["city", "zip"]
 
 
@@ -152,7 +158,7 @@ def test_all_of_at_the_top_requires_all() -> None:
 def test_another_type_is_refused(kind: Any) -> None:
     """OpenAI refuses it too."""
     with pytest.raises(InvalidRequest) as caught:
-        tool_input({"type": kind}, "tools[0].function.parameters")
+        tool_input_schema({"type": kind}, "tools[0].function.parameters")
     assert (caught.value.code, caught.value.param) == ("invalid_function_parameters", "tools[0].function.parameters")
 
 
@@ -162,7 +168,7 @@ def test_another_type_is_refused(kind: Any) -> None:
 )
 def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list[Any], union: str) -> None:
     """As the API wants it."""
-    made = tool_input({union: members}, "p")
+    made = tool_input_schema({union: members}, "p")
     assert made["type"] == "object"
     assert isinstance(made["properties"], dict)
     assert not {"anyOf", "oneOf", "allOf", "$ref"} & made.keys()
@@ -207,7 +213,7 @@ def test_objects_with_keys_that_nobody_named(schema: JSONObject, *, is_open: boo
 )
 def test_schemas_that_refer_to_themselves(schema: JSONObject, *, itself: bool) -> None:
     """The API holds no model to them, by whichever way they come back."""
-    assert (not_enforced(schema) == "schemas that refer to themselves") is itself
+    assert (unenforceable_part(schema) == "schemas that refer to themselves") is itself
 
 
 def _nested(levels: int) -> JSONObject:
@@ -221,6 +227,6 @@ def test_a_schema_without_end_is_refused_by_name() -> None:
     """It would be more than the interpreter's own stack can hold."""
     check_depth(_nested(99), "p")
     with pytest.raises(InvalidRequest) as caught:
-        tool_input(_nested(400), "p")
+        tool_input_schema(_nested(400), "p")
     assert caught.value.param == "p"
-    assert closed(_nested(99))["type"] == "object"
+    assert api_schema(_nested(99))["type"] == "object"

@@ -6,7 +6,7 @@ import pytest
 from chat_support import PNG
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.dialects.shared.conversation import document, image
+from dragoman.dialects.shared.media_blocks import document_block, image_block
 
 
 def _b64(data: bytes) -> str:
@@ -25,14 +25,14 @@ def _b64(data: bytes) -> str:
 )
 def test_an_images_type_is_read_from_its_bytes(data: bytes, media_type: str) -> None:
     """Whatever the data URL calls it."""
-    block = image(f"data:image/x-wrong;name=a;base64,{_b64(data)}", "p")
+    block = image_block(f"data:image/x-wrong;name=a;base64,{_b64(data)}", "p")
     assert block == {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": _b64(data)}}
 
 
 def test_line_breaks_and_missing_padding_are_mended() -> None:
     """As lenient as OpenAI; the API is not."""
     broken = PNG[:20] + "\r\n" + PNG[20:].rstrip("=")
-    source = image(f"data:image/png;base64,{broken}", "p")["source"]
+    source = image_block(f"data:image/png;base64,{broken}", "p")["source"]
     assert isinstance(source, dict)
     assert source["data"] == PNG
 
@@ -41,8 +41,8 @@ def test_line_breaks_and_missing_padding_are_mended() -> None:
 def test_urls_are_left_for_others_to_fetch(url: str) -> None:
     """A dialect does no I/O; whether http will do is not its affair."""
     source = {"type": "url", "url": url}
-    assert image(url, "p") == {"type": "image", "source": source}
-    assert document(url, "a.pdf", "p") == {"type": "document", "source": source, "title": "a.pdf"}
+    assert image_block(url, "p") == {"type": "image", "source": source}
+    assert document_block(url, "a.pdf", "p") == {"type": "document", "source": source, "title": "a.pdf"}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_urls_are_left_for_others_to_fetch(url: str) -> None:
 def test_other_images_are_refused_by_name(url: str, code: str) -> None:
     """The field and the reason are said."""
     with pytest.raises(InvalidRequest) as caught:
-        image(url, "messages[0].content[1].image_url.url")
+        image_block(url, "messages[0].content[1].image_url.url")
     assert (caught.value.code, caught.value.param) == (code, "messages[0].content[1].image_url.url")
 
 
@@ -69,7 +69,7 @@ def test_other_images_are_refused_by_name(url: str, code: str) -> None:
 def test_a_pdf_is_known_by_its_bytes(prefix: str) -> None:
     """As data URL or bare, with its name as title."""
     data = _b64(b"%PDF-1.1\n%%EOF")
-    assert document(prefix + data, "a.pdf", "p") == {
+    assert document_block(prefix + data, "a.pdf", "p") == {
         "type": "document",
         "source": {"type": "base64", "media_type": "application/pdf", "data": data},
         "title": "a.pdf",
@@ -78,7 +78,7 @@ def test_a_pdf_is_known_by_its_bytes(prefix: str) -> None:
 
 def test_plain_text_becomes_a_text_document() -> None:
     """Decoded: the API wants text as text."""
-    assert document(_b64("héllo".encode()), None, "p") == {
+    assert document_block(_b64("héllo".encode()), None, "p") == {
         "type": "document",
         "source": {"type": "text", "media_type": "text/plain", "data": "héllo"},
     }
@@ -86,7 +86,7 @@ def test_plain_text_becomes_a_text_document() -> None:
 
 def test_a_mark_of_byte_order_is_no_text() -> None:
     """Some editors of Windows put one in front."""
-    assert document(_b64("\ufeffhéllo".encode()), None, "p")["source"] == {
+    assert document_block(_b64("\ufeffhéllo".encode()), None, "p")["source"] == {
         "type": "text",
         "media_type": "text/plain",
         "data": "héllo",
@@ -105,14 +105,14 @@ def test_a_mark_of_byte_order_is_no_text() -> None:
 def test_other_files_are_refused(data: bytes, code: str) -> None:
     """By name."""
     with pytest.raises(InvalidRequest) as caught:
-        document(_b64(data), "a.bin", "p")
+        document_block(_b64(data), "a.bin", "p")
     assert (caught.value.code, caught.value.param) == (code, "p")
 
 
 def test_an_unsupported_image_is_an_unsupported_feature() -> None:
     """The cause is ours, not a fault of the request's form."""
     with pytest.raises(UnsupportedFeature):
-        image("ftp://x.test/a.png", "p")
+        image_block("ftp://x.test/a.png", "p")
     with pytest.raises(UnsupportedFeature) as caught:
-        document("file:///etc/passwd", None, "p")
+        document_block("file:///etc/passwd", None, "p")
     assert caught.value.code == "unsupported_file_url"

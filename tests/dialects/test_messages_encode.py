@@ -65,8 +65,7 @@ def test_stream() -> None:
 def test_failed_stream() -> None:
     """An error is an event of its own, and the last."""
     stream = dialect().encode_stream(decode(stream=True), SOMEONE)
-    error = errors.Overloaded("Later.")
-    error.request_id = "req_1"
+    error = errors.Overloaded("Later.").with_request_id("req_1")
     said = stream.fail(error)
     assert said.startswith(b"event: error\ndata: ")
     assert json.loads(said.split(b"data: ")[1]) == {

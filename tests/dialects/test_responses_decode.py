@@ -97,7 +97,7 @@ def test_strict_options_refuse_unknown_and_mapped_fields() -> None:
     """`strict_parameters` refuses unknown fields, `strict_mapping` refuses mapped values."""
     with pytest.raises(GatewayError, match="novelty"):
         dialect(strict_parameters=True).decode(raw(novelty=1))
-    with pytest.raises(GatewayError, match="told to in words"):
+    with pytest.raises(GatewayError, match="got an instruction instead"):
         dialect(strict_mapping=True).decode(raw(model=NEWEST, tools=[WEATHER], tool_choice="required"))
 
 
@@ -161,7 +161,7 @@ def test_text_formats_are_converted() -> None:
     assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": WEATHER_SCHEMA}
     json_object = decode(text={"format": {"type": "json_object"}})
     assert json_object.body["system"][-1]["text"] == OBJECT_INSTRUCTION
-    assert decode(text={"format": {"type": "text"}}).answer_format is None
+    assert decode(text={"format": {"type": "text"}}).output_format is None
 
 
 @pytest.mark.parametrize(

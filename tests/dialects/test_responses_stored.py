@@ -109,7 +109,7 @@ def test_input_items_are_listed_in_openais_form() -> None:
         {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "21"}]},
         {"type": "custom_tool_call", "call_id": "c2", "name": "apply_patch", "input": "a"},
         {"type": "custom_tool_call_output", "call_id": "c2", "output": "done"},
-        {"type": "compaction", "encrypted_content": CIPHER.summary("So far")},
+        {"type": "compaction", "encrypted_content": CIPHER.encrypt_summary("So far")},
     ]
     request = STORING.decode(raw(items, tools=[WEATHER, PATCH]))
     document = stored(request, [THINKING, {"type": "text", "text": "21"}])
@@ -153,7 +153,7 @@ def test_without_a_key_nothing_is_encrypted() -> None:
     request = keyless.decode(raw(include=["reasoning.encrypted_content"]))
     output = json.loads(keyless.encode(request, IDENTITY, [accumulate(script([THINKING]))]))["output"]
     assert output == [{"id": output[0]["id"], "type": "reasoning", "summary": []}]
-    compaction: JSONObject = {"type": "compaction", "encrypted_content": CIPHER.summary("So far")}
+    compaction: JSONObject = {"type": "compaction", "encrypted_content": CIPHER.encrypt_summary("So far")}
     with pytest.raises(GatewayError, match="did not encrypt this content"):
         keyless.decode(raw([compaction]))
     compacting = CompactDialect(Catalog, DialectOptions())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dragoman.core.catalog import MODELS, Catalog, Model
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared.reasoning import ReasoningEffort, Surroundings, Thinking, plan
+from dragoman.dialects.shared.reasoning import ReasoningEffort, ThinkingLimits, ThinkingParams, thinking_params
 
 EFFORTS: tuple[ReasoningEffort, ...] = get_args(ReasoningEffort)
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}
@@ -18,10 +18,10 @@ IGNORED, MAPPED, CLAMPED = (("ignored",), ("mapped",), ("clamped",))
 
 def _plan(model: str, asked: ReasoningEffort | None, **around: object) -> tuple[object, object, tuple[str, ...]]:
     warnings: list[RequestWarning] = []
-    found: Thinking = plan(
+    found: ThinkingParams = thinking_params(
         asked,
         Catalog().resolve(model).model,
-        Surroundings(**around),  # type: ignore[arg-type]
+        ThinkingLimits(**around),  # type: ignore[arg-type]
         warnings,
         "reasoning_effort",
     )
@@ -93,7 +93,7 @@ def test_no_plan_breaks_a_models_rules(
     model: Model, asked: ReasoningEffort, limit: int | None, conflict: str | None
 ) -> None:
     """Type, budget and effort are always among those that the model takes."""
-    found = plan(asked, model, Surroundings(limit, conflict), [], "reasoning_effort")
+    found = thinking_params(asked, model, ThinkingLimits(limit, conflict), [], "reasoning_effort")
     config = found.config or {"type": next(iter(model.thinking))}
     assert config["type"] in model.thinking
     assert found.effort is None or found.effort in model.efforts

@@ -1,10 +1,13 @@
 """Faults in a request name the field as the client writes it."""
 
+from typing import cast
+
 import pytest
 from msgspec import Struct
 
 from dragoman.core.errors import InvalidRequest
-from dragoman.dialects.shared.validation import parse, typed, unknown_fields
+from dragoman.core.messages import JSONObject
+from dragoman.dialects.shared.validation import convert, parse_json, unknown_fields
 
 
 class Part(Struct, tag_field="type", tag="part"):
@@ -49,7 +52,7 @@ class Body(Struct):
 def test_faults_are_named(raw: bytes, code: str, param: str | None, words: str) -> None:
     """Each kind of fault has its code, its field and a plain sentence."""
     with pytest.raises(InvalidRequest) as caught:
-        typed(parse(raw), Body)
+        convert(parse_json(raw), Body)
     assert (caught.value.code, caught.value.param) == (code, param)
     assert words in caught.value.message
     assert "$" not in caught.value.message
@@ -57,7 +60,11 @@ def test_faults_are_named(raw: bytes, code: str, param: str | None, words: str) 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
     """But not in free objects, and nothing is lost with a null."""
-    data = parse(
+    data = parse_json(
         b'{"items":[{"content":"","b":2},{"content":[{"type":"part","text":"","c":3}]}],"a":1,"z":null,"free":{"x":1}}'
     )
-    assert sorted(unknown_fields(data, typed(data, Body))) == ["a", "items[0].b", "items[1].content[0].c"]
+    assert sorted(unknown_fields(cast("JSONObject", data), convert(data, Body))) == [
+        "a",
+        "items[0].b",
+        "items[1].content[0].c",
+    ]

@@ -33,7 +33,7 @@ _GATEWAY_EFFECTS: tuple[tuple[Callable[[ChatRequest], object], str], ...] = (
     (lambda request: request.choices, "one run for each choice"),
     (lambda request: request.include_usage, "the stream ends with the usage"),
     (lambda request: request.legacy_functions, "calls are returned as `function_call`"),
-    (lambda request: request.answer_format, "the response is validated"),
+    (lambda request: request.output_format, "the response is validated"),
     (lambda request: request.storage, "the response is stored"),
     (lambda request: request.request_options, "an agent runs, if the operator allows it"),
 )

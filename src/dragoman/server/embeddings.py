@@ -57,7 +57,7 @@ class EmbeddingsHandler:
         async with CancelOnDisconnect(receive):
             made = await self._embedder.embed(request.inputs)
             body = await _joined(self._codec.encode(request, made.vectors, made.tokens))
-        warnings = (*request.warnings, *self._codec.warn(made.truncated, made.tokens))
+        warnings = (*request.warnings, *self._codec.response_warnings(made.truncated, made.tokens))
         context.asked |= {"tokens": made.tokens, "warnings": [warning.code for warning in warnings] or None}
         headers = [*warning_headers(warnings), *rate_headers(self._engine)]
         await json_reply(200, body, headers).send(context.send)
@@ -68,7 +68,7 @@ class EmbeddingsHandler:
 
     def _note(self, context: RequestContext, request: EmbeddingsRequest) -> None:
         """Leave for the log what was asked; what people write goes there only where the owner wants it."""
-        context.asked = {"model": request.asked, "inputs": len(request.inputs)}
+        context.asked = {"model": request.requested_model, "inputs": len(request.inputs)}
         if self._options.payloads:
             log.debug("embeddings.body", request=context.id, inputs=request.inputs)
 

@@ -7,8 +7,8 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
-from dragoman.dialects.chat import response
 from dragoman.dialects.chat.request import ChatRequest, decode_chat
+from dragoman.dialects.chat.response import argument_warnings, encode_chat, invalid_choices
 from dragoman.dialects.chat.stored import StoredChats
 from dragoman.dialects.chat.stream import ChatStream
 from dragoman.dialects.shared.errors import openai_error_response
@@ -41,17 +41,17 @@ class ChatDialect:
         self, request: ChatRequest, answers: Sequence[AccumulatedMessage]
     ) -> tuple[RequestWarning, ...]:
         """Return a warning for each tool call whose arguments do not match the client's schema."""
-        return response.response_warnings(request, answers)
+        return argument_warnings(request, answers)
 
     def invalid_choices(
         self, request: ChatRequest, answers: Sequence[AccumulatedMessage]
     ) -> Mapping[int, GatewayError]:
         """Return `schema_mismatch` for each choice whose text does not match `response_format`."""
-        return response.invalid_choices(request, answers)
+        return invalid_choices(request, answers)
 
     def encode(self, request: ChatRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]) -> bytes:
         """Encode the whole response."""
-        return response.encode(request, identity, answers)
+        return encode_chat(request, identity, answers)
 
     def encode_stream(self, request: ChatRequest, identity: ResponseIdentity) -> ChatStream:
         """Return the encoder of one streamed response."""

@@ -1,16 +1,9 @@
-"""Content parts of one message, as content blocks.
+"""The messages of a chat, added one by one to the conversation: text, media, tool calls, results and thinking.
 
-Tool calls that a chat's assistant made, in the form of tools and in the one before them.
-
-Thinking, between the Messages API's blocks and the `reasoning_details` that chat clients keep and send back.
-
-The form of the details is the one that OpenRouter made common: `reasoning.text` with the signature that lets the API
-take the thinking back, `reasoning.encrypted` for redacted thinking.
-
-The messages of a chat, one after the other, as turns of the Messages API.
+Thinking travels in `reasoning_details`, in OpenRouter's form: `reasoning.text` with the signature that lets the API
+accept the thinking again, `reasoning.encrypted` for redacted thinking.
 """
 
-from collections.abc import Iterable
 from typing import assert_never
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -24,7 +17,6 @@ from dragoman.dialects.chat.schema import (
     ChatMessage,
     DeveloperMessage,
     FilePart,
-    FunctionCall,
     FunctionMessage,
     ImagePart,
     RefusalPart,
@@ -35,35 +27,151 @@ from dragoman.dialects.chat.schema import (
     UserMessage,
     UserPart,
 )
-from dragoman.dialects.shared.conversation import ConversationBuilder, document, image, text_blocks
-from dragoman.dialects.shared.tool_calls import ToolCallIds, arguments_of
+from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
+from dragoman.dialects.shared.media_blocks import document_block, image_block
+from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
+
+REASONING_FORMAT = "anthropic-claude-v1"
 
 
-def user_blocks(content: str | list[UserPart] | None, path: str, media: list[Placed]) -> list[Block]:
-    """What a user or a tool says.
-
-    Args:
-        content: Text, parts or nothing.
-        path: Where it stands in the request, for errors.
-        media: Takes the images and documents among it.
+def add_messages(
+    messages: list[ChatMessage], conversation: ConversationBuilder, warnings: list[RequestWarning]
+) -> None:
+    """Add all messages of a chat to a conversation, and finish it.
 
     Raises:
-        InvalidRequest: A part cannot be read; `param` names it.
+        InvalidRequest: A message is invalid, or not allowed where it is; `param` names it.
+    """
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        if message.name and not isinstance(message, ToolMessage | FunctionMessage):
+            warnings.append(RequestWarning("ignored", f"{path}.name", "Claude does not take names of participants."))
+        match message:
+            case UserMessage():
+                blocks = _user_blocks(message.content, f"{path}.content", conversation.media)
+                conversation.add_user(blocks, path)
+            case AssistantMessage():
+                conversation.begin_assistant(path)
+                conversation.add_assistant(_assistant_blocks(message, index, conversation.calls, warnings))
+            case ToolMessage():
+                id_ = conversation.calls.take_result(message.tool_call_id, f"{path}.tool_call_id")
+                blocks = _user_blocks(message.content, f"{path}.content", conversation.media)
+                conversation.add_tool_result(id_, blocks)
+            case FunctionMessage():
+                id_ = conversation.calls.take_result(_function_key(message.name), f"{path}.name")
+                conversation.add_tool_result(id_, text_blocks(message.content))
+            case SystemMessage() | DeveloperMessage():
+                conversation.add_instructions(_text_blocks(message.content), path)
+            case _:
+                assert_never(message)
+    conversation.finish(f"messages[{len(messages) - 1}]")
+
+
+def reasoning_detail(block: Block, index: int) -> JSONObject | None:
+    """Return one entry of `reasoning_details`; None if the block is not thinking.
+
+    Args:
+        block: Any content block.
+        index: The number of entries before it.
+    """
+    if block.get("type") == "thinking":
+        return {
+            "type": "reasoning.text",
+            "text": block.get("thinking") or "",
+            "signature": block.get("signature") or None,
+            "format": REASONING_FORMAT,
+            "index": index,
+        }
+    if block.get("type") == "redacted_thinking":
+        return {"type": "reasoning.encrypted", "data": block.get("data"), "format": REASONING_FORMAT, "index": index}
+    return None
+
+
+def _user_blocks(content: str | list[UserPart] | None, path: str, media: list[Placed]) -> list[Block]:
+    """Return the blocks of a user or tool message.
+
+    Args:
+        content: The content.
+        path: Its path in the request.
+        media: Receives the images and documents in it.
+
+    Raises:
+        InvalidRequest: A part is invalid; `param` names it.
     """
     if content is None or isinstance(content, str):
         return text_blocks(content)
     return [block for index, part in enumerate(content) for block in _user_part(part, f"{path}[{index}]", media)]
 
 
-def system_blocks(content: str | list[TextPart]) -> list[Block]:
-    """Instructions, as text blocks."""
+def _user_part(part: UserPart, path: str, media: list[Placed]) -> list[Block]:
+    match part:
+        case TextPart():
+            return _text_part(part)
+        case ImagePart(image_url=image):
+            url, param = (image, "image_url") if isinstance(image, str) else (image.url, "image_url.url")
+            placed = Placed(f"{path}.{param}", image_block(url, f"{path}.{param}"))
+        case FilePart():
+            placed = _file(part, path)
+        case AudioPart():
+            raise UnsupportedFeature(
+                "Claude does not take audio. Send text, images or documents.", param=f"{path}.input_audio"
+            )
+        case _:
+            assert_never(part)
+    media.append(placed)
+    return [_with_cache_mark(placed.block, part)]
+
+
+def _file(part: FilePart, path: str) -> Placed:
+    file, param = part.file, f"{path}.file.file_data"
+    if file.file_data is not None:
+        return Placed(param, document_block(file.file_data, file.filename, param))
+    if file.file_id is not None:
+        raise UnsupportedFeature(
+            "`file_id` is not supported: no files are stored. Send the file itself in `file_data`.",
+            param=f"{path}.file.file_id",
+        )
+    raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
+
+
+def _text_blocks(content: str | list[TextPart]) -> list[Block]:
     if isinstance(content, str):
         return text_blocks(content)
     return [block for part in content for block in _text_part(part)]
 
 
-def assistant_blocks(content: str | list[AssistantPart] | None) -> list[Block]:
-    """What the assistant said; a refusal is something said."""
+def _text_part(part: TextPart) -> list[Block]:
+    return [_with_cache_mark(block, part) for block in text_blocks(part.text)]
+
+
+def _with_cache_mark(block: Block, part: TextPart | ImagePart | FilePart) -> Block:
+    """Return the block with the client's cache mark, in Claude's own form or OpenAI's."""
+    if part.cache_control is not None:
+        block["cache_control"] = part.cache_control
+    elif part.prompt_cache_breakpoint is not None:
+        block["cache_control"] = {"type": "ephemeral"}
+    return block
+
+
+def _assistant_blocks(
+    message: AssistantMessage, index: int, calls: ToolCallIds, warnings: list[RequestWarning]
+) -> list[Block]:
+    """Return thinking, text and tool calls of an assistant message, in the API's order."""
+    blocks = _thinking_blocks(message, index, warnings)
+    blocks += _assistant_text(message.content) or text_blocks(message.refusal)
+    calls.path = f"messages[{index}]"
+    for call_index, call in enumerate(message.tool_calls or ()):
+        blocks.append(_tool_call(call, f"{calls.path}.tool_calls[{call_index}]", calls))
+    if message.function_call and not message.tool_calls:
+        path, function = f"{calls.path}.function_call", message.function_call
+        arguments = call_arguments(function.arguments, f"{path}.arguments", calls.warnings)
+        key = _function_key(function.name)
+        blocks.append(calls.add_call(key, function.name, arguments, id_=f"call_{index}", path=f"{path}.id"))
+    return blocks
+
+
+def _assistant_text(content: str | list[AssistantPart] | None) -> list[Block]:
+    """Return the text of an assistant message. A refusal is text, too."""
     if content is None or isinstance(content, str):
         return text_blocks(content)
     return [
@@ -73,173 +181,38 @@ def assistant_blocks(content: str | list[AssistantPart] | None) -> list[Block]:
     ]
 
 
-def _user_part(part: UserPart, path: str, media: list[Placed]) -> list[Block]:
-    match part:
-        case TextPart():
-            return _text_part(part)
-        case ImagePart(image_url=link):
-            where = f"{path}.image_url" if isinstance(link, str) else f"{path}.image_url.url"
-            placed = Placed(where, image(link if isinstance(link, str) else link.url, where))
-        case FilePart():
-            placed = _file(part, path)
-        case AudioPart():
-            raise UnsupportedFeature("Claude takes no audio.", param=f"{path}.input_audio")
-        case _:
-            assert_never(part)
-    media.append(placed)
-    return [_marked(placed.block, part)]
-
-
-def _file(part: FilePart, path: str) -> Placed:
-    file, where = part.file, f"{path}.file.file_data"
-    if file.file_data is not None:
-        return Placed(where, document(file.file_data, file.filename, where))
-    if file.file_id is not None:
+def _tool_call(call: ToolCall, path: str, calls: ToolCallIds) -> Block:
+    if call.function is None:
+        param = f"{path}.function"
+        if call.type == "function":
+            raise InvalidRequest(
+                f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param
+            )
         raise UnsupportedFeature(
-            "There is no store of files; send the file itself in `file_data`.", param=f"{path}.file.file_id"
+            f"Tool calls of type `{call.type[:60]}` are not supported. Use `function`.", param=f"{path}.type"
         )
-    raise InvalidRequest("A file needs `file_data`.", code="missing_required_parameter", param=where)
+    arguments = call_arguments(call.function.arguments, f"{path}.function.arguments", calls.warnings)
+    return calls.add_call(call.id, call.function.name, arguments, id_=call.id, path=f"{path}.id")
 
 
-def _text_part(part: TextPart) -> list[Block]:
-    return [_marked(block, part) for block in text_blocks(part.text)]
-
-
-def _marked(block: Block, part: TextPart | ImagePart | FilePart) -> Block:
-    """The block with the client's cache mark, in Claude's own form or OpenAI's."""
-    if part.cache_control is not None:
-        block["cache_control"] = part.cache_control
-    elif part.prompt_cache_breakpoint is not None:
-        block["cache_control"] = {"type": "ephemeral"}
-    return block
-
-
-def calls_of(message: AssistantMessage, index: int, calls: ToolCallIds) -> list[Block]:
-    """The `tool_use` blocks of an assistant's message.
-
-    Raises:
-        InvalidRequest: An id stands twice in the message.
-    """
-    calls.path = f"messages[{index}]"
-    blocks = [
-        _call(call, f"{calls.path}.tool_calls[{place}]", calls) for place, call in enumerate(message.tool_calls or ())
-    ]
-    if message.function_call and not blocks:
-        blocks.append(_legacy(message.function_call, index, calls))
-    return blocks
-
-
-def legacy_key(name: str) -> str:
-    """How a call is known whose result names only the function."""
+def _function_key(name: str) -> str:
+    """Return the key of a legacy call: its result names only the function."""
     return f"function {name}"
 
 
-def _call(call: ToolCall, path: str, calls: ToolCallIds) -> Block:
-    if call.function is None:
-        if call.type == "function":
-            raise InvalidRequest(
-                f"Missing required parameter: `{path}.function`.",
-                code="missing_required_parameter",
-                param=f"{path}.function",
-            )
-        raise UnsupportedFeature("Only calls of functions are supported.", param=f"{path}.type")
-    input_ = arguments_of(call.function.arguments, f"{path}.function.arguments", calls.warnings)
-    return calls.made(call.id, call.function.name, input_, id_=call.id, path=f"{path}.id")
-
-
-def _legacy(call: FunctionCall, index: int, calls: ToolCallIds) -> Block:
-    path = f"messages[{index}].function_call"
-    input_ = arguments_of(call.arguments, f"{path}.arguments", calls.warnings)
-    return calls.made(legacy_key(call.name), call.name, input_, id_=f"call_{index}", path=f"{path}.id")
-
-
-FORMAT = "anthropic-claude-v1"
-
-
-def detail(block: Block, index: int) -> JSONObject | None:
-    """One entry of `reasoning_details`.
-
-    Args:
-        block: Any content block.
-        index: The number of entries before it.
-
-    Returns:
-        The entry, or none where the block is no thinking.
-    """
-    kind = block.get("type")
-    if kind == "thinking":
-        return {
-            "type": "reasoning.text",
-            "text": block.get("thinking") or "",
-            "signature": block.get("signature") or None,
-            "format": FORMAT,
-            "index": index,
-        }
-    if kind == "redacted_thinking":
-        return {"type": "reasoning.encrypted", "data": block.get("data"), "format": FORMAT, "index": index}
-    return None
-
-
-def thinking_blocks(message: AssistantMessage, path: str, warnings: list[RequestWarning]) -> list[Block]:
-    """The thinking that a client sends back. Without its signature the API does not take it: left out, and said."""
+def _thinking_blocks(message: AssistantMessage, index: int, warnings: list[RequestWarning]) -> list[Block]:
+    """Return the thinking that a client sends back. Without its signature the API does not accept it."""
+    blocks: list[Block] = []
     details = message.reasoning_details or []
-    blocks = list(_signed(details))
-    if len(blocks) < len(details):
-        warnings.append(_left_out(f"{path}.reasoning_details"))
-    elif message.reasoning_content and not details:
-        warnings.append(_left_out(f"{path}.reasoning_content"))
-    return blocks
-
-
-def _signed(details: Iterable[JSONObject]) -> Iterable[Block]:
     for entry in details:
         kind, text, signature, data = (entry.get(key) for key in ("type", "text", "signature", "data"))
         if kind == "reasoning.text" and isinstance(signature, str) and signature:
-            yield {"type": "thinking", "thinking": text if isinstance(text, str) else "", "signature": signature}
+            thinking = text if isinstance(text, str) else ""
+            blocks.append({"type": "thinking", "thinking": thinking, "signature": signature})
         elif kind == "reasoning.encrypted" and isinstance(data, str) and data:
-            yield {"type": "redacted_thinking", "data": data}
-
-
-def _left_out(param: str) -> RequestWarning:
-    return RequestWarning("ignored", param, "Thinking without Claude's signature cannot be sent back to it.")
-
-
-def take(messages: list[ChatMessage], turns: ConversationBuilder, warnings: list[RequestWarning]) -> None:
-    """Build the turns of a whole chat.
-
-    Raises:
-        InvalidRequest: A message cannot stand where it stands, or cannot be read; `param` names it.
-    """
-    for index, message in enumerate(messages):
-        _add(message, index, turns, warnings)
-    turns.end(f"messages[{len(messages) - 1}]")
-
-
-def _add(message: ChatMessage, index: int, turns: ConversationBuilder, warnings: list[RequestWarning]) -> None:
-    path = f"messages[{index}]"
-    if message.name and not isinstance(message, (ToolMessage, FunctionMessage)):
-        warnings.append(RequestWarning("ignored", f"{path}.name", "Claude knows no names of participants."))
-    match message:
-        case SystemMessage() | DeveloperMessage():
-            turns.instruct(system_blocks(message.content), path)
-        case UserMessage():
-            turns.say(user_blocks(message.content, f"{path}.content", turns.media), path)
-        case AssistantMessage():
-            turns.begin_answer(path)
-            turns.answer(_assistant(message, index, turns, warnings))
-        case ToolMessage():
-            id_ = turns.calls.answered(message.tool_call_id, f"{path}.tool_call_id")
-            turns.result(id_, user_blocks(message.content, f"{path}.content", turns.media))
-        case FunctionMessage():
-            id_ = turns.calls.answered(legacy_key(message.name), f"{path}.name")
-            turns.result(id_, user_blocks(message.content, f"{path}.content", turns.media))
-        case _:
-            assert_never(message)
-
-
-def _assistant(
-    message: AssistantMessage, index: int, turns: ConversationBuilder, warnings: list[RequestWarning]
-) -> list[Block]:
-    said = assistant_blocks(message.content) or assistant_blocks(message.refusal)
-    thought = thinking_blocks(message, f"messages[{index}]", warnings)
-    return [*thought, *said, *calls_of(message, index, turns.calls)]
+            blocks.append({"type": "redacted_thinking", "data": data})
+    if len(blocks) < len(details) or (message.reasoning_content and not details):
+        field = "reasoning_details" if details else "reasoning_content"
+        detail = "Thinking without Claude's signature was left out: Claude does not accept it."
+        warnings.append(RequestWarning("ignored", f"messages[{index}].{field}", detail))
+    return blocks

@@ -1,13 +1,6 @@
-"""What the chat dialect remembers of a request until its answer is encoded.
+"""Decode a chat completions request to the canonical request."""
 
-`response_format`.
-
-Fields without an equivalent: refused by name where an answer without them would be wrong, else ignored, and said.
-
-A chat completions request to the canonical one.
-"""
-
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from typing import cast
 
@@ -17,11 +10,10 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
-from dragoman.dialects.chat.messages import take
+from dragoman.dialects.chat.messages import add_messages
 from dragoman.dialects.chat.schema import (
     AssistantMessage,
     ChatCompletionRequest,
-    ChatMessage,
     ImagePart,
     ImageURL,
     JSONObjectFormat,
@@ -30,47 +22,24 @@ from dragoman.dialects.chat.schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.dialects.chat.tools import speaks_of_functions, toolbox
-from dragoman.dialects.shared import agent_options, validation
+from dragoman.dialects.chat.tools import build_toolset, uses_legacy_functions
+from dragoman.dialects.shared.agent_options import (
+    parse_agent_options,
+    refuse_fields_with_agent,
+    strip_agent_suffix,
+)
 from dragoman.dialects.shared.conversation import ConversationBuilder
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body, limit_cache_breakpoints
-from dragoman.dialects.shared.structured_output import AnswerFormat, schema_format
-from dragoman.dialects.shared.validation import parse_metadata, refuse_mapped_fields, resolve_model, warn_unknown_fields
-
-
-@value_object(kw_only=True)
-class ChatRequest(DecodedRequest):
-    """A chat completions request, understood.
-
-    Attributes:
-        include_usage: Whether the stream ends with a chunk that holds the usage.
-        legacy_functions: Whether calls are answered as `function_call`, the form before tools.
-        answer_format: What the text must be, checked before the answer ends; none for free text.
-        tool_schemas: The client's own parameter schemas, by tool.
-        messages: The conversation as the client sent it, where it is to be kept.
-    """
-
-    include_usage: bool = False
-    legacy_functions: bool = False
-    answer_format: AnswerFormat | None = None
-    tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
-    messages: JSON = None
-
-
-def answer_format(asked: ResponseFormat | None) -> AnswerFormat | None:
-    """What the text of the answer must be.
-
-    Raises:
-        InvalidRequest: The schema is empty, or nested too deeply.
-    """
-    match asked:
-        case JSONSchemaFormat(json_schema=wanted) if wanted.schema is not None:
-            return schema_format(wanted.schema, "response_format", "response_format.json_schema.schema")
-        case JSONSchemaFormat() | JSONObjectFormat():
-            return AnswerFormat()
-        case _:
-            return None
-
+from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
+from dragoman.dialects.shared.validation import (
+    convert,
+    parse_json,
+    parse_metadata,
+    refuse_mapped_fields,
+    resolve_model,
+    warn_ignored_fields,
+    warn_unknown_fields,
+)
 
 IGNORED: Mapping[str, tuple[JSON, ...]] = {
     "frequency_penalty": (0,),
@@ -84,136 +53,148 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
     "prompt_cache_retention": (),
     "prompt_cache_options": ({},),
 }
-"""Fields without an equivalent, and the values at which they mean nothing."""
-
-_WITHOUT_USE = frozenset({*IGNORED, "metadata"})
-_WITH_PARTS = (UserMessage, ToolMessage)
+"""Fields without an equivalent, and the values at which they have no effect."""
 
 
-def refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions) -> None:
-    """Refuse what cannot be had.
+@value_object(kw_only=True)
+class ChatRequest(DecodedRequest):
+    """A decoded chat completions request.
 
-    Raises:
-        UnsupportedFeature: Log probabilities, audio, or to be kept where nothing is.
-        InvalidRequest: More choices than the operator allows.
+    Attributes:
+        include_usage: Whether the stream ends with a chunk that holds the usage.
+        legacy_functions: Whether calls are encoded as `function_call`, the form before tools.
+        output_format: The format of the text; None for free text.
+        tool_schemas: The client's own parameter schemas, by tool.
+        messages: The conversation as the client sent it, if it is to be stored.
     """
-    if request.logprobs or request.top_logprobs:
-        param = "logprobs" if request.logprobs else "top_logprobs"
-        raise UnsupportedFeature("Claude gives no log probabilities.", param=param)
-    if request.store and not options.stores_responses:
-        raise UnsupportedFeature("This gateway keeps nothing (`--no-store`). Leave `store` out.", param="store")
-    if request.audio is not None or "audio" in (request.modalities or ()):
-        param = "modalities" if request.audio is None else "audio"
-        raise UnsupportedFeature("Claude speaks no audio.", param=param)
-    for index, message in enumerate(request.messages):
-        if isinstance(message, AssistantMessage) and message.audio is not None:
-            raise UnsupportedFeature("Claude cannot hear what was said.", param=f"messages[{index}].audio")
-    if (request.n or 1) > options.max_choices:
-        raise InvalidRequest(f"`n` may be {options.max_choices} at most.", param="n")
 
-
-def note_ignored(
-    request: ChatCompletionRequest, sent: Collection[str], warnings: list[RequestWarning], *, kept: bool
-) -> None:
-    """Say which fields do nothing here.
-
-    Args:
-        request: The request.
-        sent: The names of the fields that are in it.
-        warnings: Where to say so.
-        kept: Whether the completion is kept.
-    """
-    if not _WITHOUT_USE.isdisjoint(sent):
-        _note_fields(request, warnings, kept=kept)
-    if request.stream_options and request.stream_options.include_obfuscation:
-        detail = "Chunks are as long as what is in them."
-        warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
-    warnings += _details(request.messages)
-
-
-def _note_fields(request: ChatCompletionRequest, warnings: list[RequestWarning], *, kept: bool) -> None:
-    for name, neutral in IGNORED.items():
-        value = getattr(request, name)
-        if value is not None and value not in neutral:
-            warnings.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
-    if request.metadata and not kept:
-        warnings.append(RequestWarning("ignored", "metadata", "It is kept with a completion that is kept: `store`."))
-
-
-def _details(messages: Iterable[ChatMessage]) -> Iterator[RequestWarning]:
-    """Images whose size the client chose; only the API chooses it here."""
-    for index, message in enumerate(messages):
-        parts = message.content if isinstance(message, _WITH_PARTS) else None
-        for place, part in enumerate(parts if isinstance(parts, list) else ()):
-            link = part.image_url if isinstance(part, ImagePart) else None
-            if isinstance(link, ImageURL) and link.detail not in (None, "auto"):
-                param = f"messages[{index}].content[{place}].image_url.detail"
-                yield RequestWarning("ignored", param, "Claude looks at every image in the same detail.")
+    include_usage: bool = False
+    legacy_functions: bool = False
+    output_format: OutputFormat | None = None
+    tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
+    messages: JSON = None
 
 
 def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest:
-    """Understand a request body.
+    """Decode a request body.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = validation.parse(raw)
-    request = validation.typed(data, ChatCompletionRequest)
+    data = parse_json(raw)
+    request = convert(data, ChatCompletionRequest)
     warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
-    refuse_unsupported(request, options)
-    kept = bool(request.store)
-    note_ignored(request, cast("JSONObject", data), warnings, kept=kept)
-    request_options = agent_options.agent_terms(request.model, request.claude, warnings)
-    resolved = resolve_model(agent_options.plain_model(request.model), catalog, warnings)
-    box = toolbox(request, warnings)
-    asked = _asked(request)
-    turns = ConversationBuilder(resolved.model, warnings)
-    take(request.messages, turns, warnings)
-    body = build_body(asked, turns, box, resolved.model, warnings)
+    _refuse_unsupported(request, options)
+    _warn_ignored(request, cast("JSONObject", data), warnings)
+    request_options = parse_agent_options(request.model, request.claude, warnings)
+    resolved = resolve_model(strip_agent_suffix(request.model), catalog, warnings)
+    tools = build_toolset(request, warnings)
+    params = _generation_params(request)
+    conversation = ConversationBuilder(resolved.model, warnings)
+    add_messages(request.messages, conversation, warnings)
+    body = build_body(params, conversation, tools, resolved.model, warnings)
     if request_options.agent is not None:
-        agent_options.check_beside(request_options, _not_of_agents(request), body)
+        refuse_fields_with_agent(request_options, _fields_refused_with_agent(request, params), body)
     if b"cache" in raw:
         limit_cache_breakpoints(body, warnings)
     refuse_mapped_fields(options, warnings)
+    is_stored = bool(request.store)
     return ChatRequest(
         body=body,
         resolved=resolved,
         stream=bool(request.stream),
         choices=request.n or 1,
         warnings=tuple(warnings),
-        media=tuple(turns.media),
-        include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        legacy_functions=speaks_of_functions(request),
-        answer_format=asked.answer_format,
-        tool_schemas=box.schemas,
+        media=tuple(conversation.media),
         request_options=request_options,
-        storage=StorageOptions(requested=True, metadata=parse_metadata(request.metadata, "metadata")) if kept else None,
-        messages=cast("JSONObject", data)["messages"] if kept else None,
+        storage=_storage_options(request) if is_stored else None,
+        include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        legacy_functions=uses_legacy_functions(request),
+        output_format=params.output_format,
+        tool_schemas=tools.schemas,
+        messages=cast("JSONObject", data)["messages"] if is_stored else None,
     )
 
 
-def _not_of_agents(request: ChatCompletionRequest) -> dict[str, object]:
-    return {
-        "tools": request.tools,
-        "functions": request.functions,
-        "tool_choice": request.tool_choice not in (None, "auto", "none"),
-        "function_call": request.function_call,
-        "web_search_options": request.web_search_options is not None,
-        "response_format": answer_format(request.response_format),
-        "n": (request.n or 1) > 1,
-    }
+def _refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions) -> None:
+    """Refuse fields without which the response would be wrong.
+
+    Raises:
+        UnsupportedFeature: Log probabilities, audio, or `store` in a gateway that stores nothing.
+        InvalidRequest: More choices than the operator allows.
+    """
+    if request.logprobs or request.top_logprobs:
+        param = "logprobs" if request.logprobs else "top_logprobs"
+        raise UnsupportedFeature(f"Claude returns no log probabilities. Leave `{param}` out.", param=param)
+    if request.store and not options.stores_responses:
+        raise UnsupportedFeature("This gateway stores no responses (`--no-store`). Leave `store` out.", param="store")
+    if request.audio is not None or "audio" in (request.modalities or ()):
+        param = "modalities" if request.audio is None else "audio"
+        raise UnsupportedFeature("Claude does not output audio. Ask for text.", param=param)
+    for index, message in enumerate(request.messages):
+        if isinstance(message, AssistantMessage) and message.audio is not None:
+            raise UnsupportedFeature(
+                "Claude does not take audio. Send the text of this message instead.", param=f"messages[{index}].audio"
+            )
+    if (request.n or 1) > options.max_choices:
+        raise InvalidRequest(f"`n` may be at most {options.max_choices}.", param="n")
 
 
-def _asked(request: ChatCompletionRequest) -> GenerationParams:
+def _warn_ignored(request: ChatCompletionRequest, data: JSONObject, warnings: list[RequestWarning]) -> None:
+    """Warn of fields that have no effect."""
+    if not IGNORED.keys().isdisjoint(data):
+        warn_ignored_fields(request, IGNORED, warnings)
+    if request.metadata and not request.store:
+        detail = "Metadata is stored with a response, and this one is not stored: see `store`."
+        warnings.append(RequestWarning("ignored", "metadata", detail))
+    if request.stream_options and request.stream_options.include_obfuscation:
+        detail = "The gateway does not pad the chunks of a stream."
+        warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
+    for index, message in enumerate(request.messages):
+        if isinstance(message, UserMessage | ToolMessage) and isinstance(message.content, list):
+            for part_index, part in enumerate(message.content):
+                image = part.image_url if isinstance(part, ImagePart) else None
+                if isinstance(image, ImageURL) and image.detail not in (None, "auto"):
+                    param = f"messages[{index}].content[{part_index}].image_url.detail"
+                    warnings.append(RequestWarning("ignored", param, "Claude reads every image in the same detail."))
+
+
+def _generation_params(request: ChatCompletionRequest) -> GenerationParams:
     return GenerationParams(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         limit_param="max_tokens" if request.max_completion_tokens is None else "max_completion_tokens",
         sampling=Sampling(request.temperature, request.top_p, request.top_k),
         stop=request.stop,
         effort=request.reasoning_effort,
-        answer_format=answer_format(request.response_format),
+        output_format=_output_format(request.response_format) if request.response_format else None,
         verbosity=request.verbosity,
         user=request.safety_identifier or request.user,
     )
+
+
+def _output_format(response_format: ResponseFormat) -> OutputFormat | None:
+    match response_format:
+        case JSONSchemaFormat(json_schema=named) if named.schema is not None:
+            return schema_format(named.schema, "response_format", "response_format.json_schema.schema")
+        case JSONSchemaFormat() | JSONObjectFormat():
+            return OutputFormat()
+        case _:
+            return None
+
+
+def _fields_refused_with_agent(request: ChatCompletionRequest, params: GenerationParams) -> dict[str, object]:
+    return {
+        "tools": request.tools,
+        "functions": request.functions,
+        "tool_choice": request.tool_choice not in (None, "auto", "none"),
+        "function_call": request.function_call,
+        "web_search_options": request.web_search_options is not None,
+        "response_format": params.output_format,
+        "n": (request.n or 1) > 1,
+    }
+
+
+def _storage_options(request: ChatCompletionRequest) -> StorageOptions:
+    return StorageOptions(requested=True, metadata=parse_metadata(request.metadata, "metadata"))

@@ -1,6 +1,6 @@
-"""Chat completions as they are kept: with the messages that were asked."""
+"""Stored chat completions, with the messages that they respond to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -10,20 +10,20 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.chat.request import ChatRequest
-from dragoman.dialects.chat.response import ID
+from dragoman.dialects.chat.response import ID_PREFIX
 from dragoman.dialects.shared import json_types
-from dragoman.dialects.shared.answers import answer_id
+from dragoman.dialects.shared.response_parts import response_id
 
-_PARTS = frozenset({"text", "image_url"})
+_LISTED_PART_TYPES = frozenset({"text", "image_url"})
 
 
-class _Kept(Struct):
-    """What is kept.
+class _Document(Struct):
+    """The stored document.
 
     Attributes:
         completion: The completion, as it was sent.
-        metadata: The client's own words about it.
-        messages: What it answers.
+        metadata: The client's metadata.
+        messages: The messages that it responds to.
     """
 
     completion: Raw
@@ -32,13 +32,13 @@ class _Kept(Struct):
 
 
 class StoredChats:
-    """The `Documents` of this dialect. Only whole completions are kept: there is no form for others."""
+    """The `StoredFormat` of chat completions. Only completed ones are stored: OpenAI has no form for others."""
 
     kind = "chat"
 
     def response_id(self, identity: ResponseIdentity) -> str:
-        """The completion's id."""
-        return answer_id(ID, identity)
+        """Return the completion's id."""
+        return response_id(ID_PREFIX, identity)
 
     def completed(
         self,
@@ -47,44 +47,42 @@ class StoredChats:
         answers: Sequence[AccumulatedMessage],  # noqa: ARG002 - the protocol's
         body: bytes,
     ) -> bytes:
-        """A completion that is made."""
-        labels = dict(request.storage.metadata) if request.storage else {}
+        """Return the document of a completion."""
+        metadata = dict(request.storage.metadata) if request.storage else {}
         messages = cast("list[JSONObject]", request.messages or [])
-        return msgspec.json.encode(_Kept(Raw(body), labels, messages))
+        return msgspec.json.encode(_Document(Raw(body), metadata, messages))
 
     def view(self, document: bytes, include: Sequence[str] = ()) -> bytes:  # noqa: ARG002 - there is nothing to include
-        """The completion, with its metadata."""
-        kept = _read(document)
-        completion = cast("JSONObject", msgspec.json.decode(kept.completion))
-        return msgspec.json.encode({**completion, "metadata": kept.metadata})
+        """Return the completion, with its metadata."""
+        stored = _read(document)
+        completion = cast("JSONObject", msgspec.json.decode(stored.completion))
+        return msgspec.json.encode({**completion, "metadata": stored.metadata})
 
-    def with_metadata(self, document: bytes, labels: Mapping[str, str]) -> bytes:
-        """The same completion under other words."""
-        kept = _read(document)
-        kept.metadata = dict(labels)
-        return msgspec.json.encode(kept)
+    def with_metadata(self, document: bytes, metadata: Mapping[str, str]) -> bytes:
+        """Return the document with other metadata."""
+        stored = _read(document)
+        stored.metadata = dict(metadata)
+        return msgspec.json.encode(stored)
 
     def messages(self, document: bytes, id_: str) -> list[JSONObject]:
-        """The messages that it answers, as OpenAI lists them.
+        """Return the messages that the completion responds to, as OpenAI lists them.
 
         Args:
             document: The document.
-            id_: The completion's id, from which theirs are made.
+            id_: The completion's id; the ids of its messages are made from it.
         """
-        return [_message(message, f"{id_}-{place}") for place, message in enumerate(_read(document).messages)]
+        return [_listed(message, f"{id_}-{index}") for index, message in enumerate(_read(document).messages)]
 
 
-def _message(sent: JSONObject, id_: str) -> JSONObject:
-    content = sent.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else None
-    said = "".join(_texts(parts)) or None if parts is not None else content
-    shown: JSON = None if parts is None else [part for part in parts if part.get("type") in _PARTS]
-    return {"name": None, "refusal": None, **sent, "id": id_, "content": said, "content_parts": shown}
+def _listed(message: JSONObject, id_: str) -> JSONObject:
+    content: JSON = message.get("content")
+    parts: JSON = None
+    if isinstance(content, list):
+        objects = [part for part in content if isinstance(part, dict)]
+        content = "".join(str(part["text"]) for part in objects if part.get("type") == "text") or None
+        parts = [part for part in objects if part.get("type") in _LISTED_PART_TYPES]
+    return {"name": None, "refusal": None, **message, "id": id_, "content": content, "content_parts": parts}
 
 
-def _texts(parts: Sequence[JSONObject]) -> Iterator[str]:
-    return (str(part["text"]) for part in parts if part.get("type") == "text")
-
-
-def _read(document: bytes) -> _Kept:
-    return msgspec.json.decode(document, type=_Kept)
+def _read(document: bytes) -> _Document:
+    return msgspec.json.decode(document, type=_Document)

@@ -12,13 +12,14 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import Block, JSONObject
 from dragoman.dialects.base import ResponseIdentity, StreamEncoder
-from dragoman.dialects.chat.messages import detail
+from dragoman.dialects.chat.messages import reasoning_detail
 from dragoman.dialects.chat.request import ChatRequest
-from dragoman.dialects.chat.response import ID, annotations, finish_reason, format_error
+from dragoman.dialects.chat.response import annotations, chat_finish_reason, common_fields
 from dragoman.dialects.shared import sse
-from dragoman.dialects.shared.answers import answer_id, fingerprint, refusal_of
 from dragoman.dialects.shared.errors import openai_error
-from dragoman.dialects.shared.usage import usage_of
+from dragoman.dialects.shared.response_parts import refusal_text
+from dragoman.dialects.shared.structured_output import format_mismatch
+from dragoman.dialects.shared.usage import completion_usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,16 +48,8 @@ class ChatStream(StreamEncoder):
 
     def __init__(self, request: ChatRequest, identity: ResponseIdentity) -> None:
         super().__init__(request.choices)
-        model = request.resolved.model.id
-        head: JSONObject = {
-            "id": answer_id(ID, identity),
-            "object": "chat.completion.chunk",
-            "created": identity.created,
-            "model": model,
-            "system_fingerprint": fingerprint(model),
-        }
         self._request = request
-        self._head = b"data: " + _encode(head)[:-1]
+        self._head = b"data: " + _encode(common_fields(request, identity, "chat.completion.chunk"))[:-1]
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._delta_tail = b',"logprobs":null,"finish_reason":null}]' + self._tail
         self._choices = [
@@ -110,7 +103,7 @@ class ChatStream(StreamEncoder):
             ]
             state.citations += len(cited)
             return self._chunk(choice, _encode({"annotations": cited})) if cited else b""
-        if entry := detail(block, state.details):
+        if entry := reasoning_detail(block, state.details):
             state.details += 1
             return self._chunk(choice, _encode({"reasoning_details": [entry]}))
         return b""
@@ -121,12 +114,11 @@ class ChatStream(StreamEncoder):
         Raises:
             UpstreamFailed: The text does not match `response_format`.
         """
-        if error := format_error(self._request, accumulated):
+        if error := format_mismatch(accumulated, self._request.output_format):
             raise error
-        message = accumulated.message
-        refusal = refusal_of(message)
+        refusal = refusal_text(accumulated.message)
         refused = self._chunk(choice, _encode({"refusal": refusal})) if refusal else b""
-        reason = finish_reason(message.get("stop_reason"), legacy=self._request.legacy_functions).encode()
+        reason = chat_finish_reason(self._request, accumulated).encode()
         end = b'{},"logprobs":null,"finish_reason":"' + reason + b'"}]' + self._tail
         return refused + self._choices[choice].head + end
 
@@ -134,7 +126,7 @@ class ChatStream(StreamEncoder):
         """Encode the usage, if the client asked for it, and the end mark."""
         if not self._request.include_usage:
             return sse.DONE
-        return self._head + b',"choices":[],"usage":' + _encode(usage_of(self._usage)) + b"}\n\n" + sse.DONE
+        return self._head + b',"choices":[],"usage":' + _encode(completion_usage(self._usage)) + b"}\n\n" + sse.DONE
 
     def on_error(self, error: GatewayError) -> bytes:
         """Encode the error as OpenAI's clients raise on it. No end mark follows: the response is not complete."""

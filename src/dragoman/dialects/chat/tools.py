@@ -1,4 +1,4 @@
-"""The tools of a chat: functions, in the form of tools and in the one before them, and web search."""
+"""The tools of a chat: functions, as tools and in the legacy form, and web search."""
 
 from collections.abc import Iterator
 from typing import assert_never
@@ -20,40 +20,45 @@ from dragoman.dialects.chat.schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
-    Toolbox,
     ToolChoice,
-    offer_tools,
+    Toolset,
+    allowed_tools,
     tools_by_name,
-    web_search,
+    web_search_tool,
 )
 
+_FUNCTIONS_ONLY = "Only tools of type `function` are supported."
 
-def speaks_of_functions(request: ChatCompletionRequest) -> bool:
-    """Whether the client uses the form before tools, where a message holds one call."""
+
+def uses_legacy_functions(request: ChatCompletionRequest) -> bool:
+    """Return whether the client uses the form before tools, with one call per message."""
     return not request.tools and bool(request.functions)
 
 
-def toolbox(request: ChatCompletionRequest, warnings: list[RequestWarning]) -> Toolbox:
-    """Read the tools of a request.
+def build_toolset(request: ChatCompletionRequest, warnings: list[RequestWarning]) -> Toolset:
+    """Return the tools of a request.
 
     Raises:
-        InvalidRequest: A tool, or the choice of one, is not possible; `param` names it.
+        InvalidRequest: A tool or the tool choice is invalid; `param` names it.
+        UnsupportedFeature: A tool is not a function.
     """
     if not (request.tools or request.functions or request.tool_choice or request.function_call) and (
         request.web_search_options is None
     ):
-        return Toolbox()
-    legacy = speaks_of_functions(request)
-    wanted = _legacy_choice(request) if legacy else _choice(request)
+        return Toolset()
+    legacy = uses_legacy_functions(request)
+    choice = _legacy_choice(request) if legacy else _tool_choice(request)
     functions = list(_legacy_functions(request) if legacy else _functions(request))
     by_name = tools_by_name(functions, warnings)
-    tools = offer_tools(by_name, wanted)
+    tools = allowed_tools(by_name, choice)
     if request.web_search_options is not None:
         if WEB_SEARCH in by_name:
-            raise InvalidRequest("A tool may not be named `web_search` beside `web_search_options`.", param="tools")
+            raise InvalidRequest(
+                f"With `web_search_options`, no tool may be named `{WEB_SEARCH}`. Rename it.", param="tools"
+            )
         tools.append(_web_search(request.web_search_options, warnings))
     schemas = {function.name: function.parameters or {} for function in functions}
-    return Toolbox(tools, wanted, schemas, False if legacy else request.parallel_tool_calls)
+    return Toolset(tools, choice, schemas, False if legacy else request.parallel_tool_calls)
 
 
 def _functions(request: ChatCompletionRequest) -> Iterator[Function]:
@@ -62,7 +67,7 @@ def _functions(request: ChatCompletionRequest) -> Iterator[Function]:
             case FunctionTool():
                 yield _function(tool.function, f"tools[{index}].function", tool.cache_control)
             case CustomTool():
-                raise UnsupportedFeature("Only tools of type `function` are supported.", param=f"tools[{index}].type")
+                raise UnsupportedFeature(_FUNCTIONS_ONLY, param=f"tools[{index}].type")
             case _:
                 assert_never(tool)
 
@@ -72,11 +77,13 @@ def _legacy_functions(request: ChatCompletionRequest) -> Iterator[Function]:
         yield _function(definition, f"functions[{index}]")
 
 
-def _function(said: FunctionDefinition, path: str, mark: JSONObject | None = None) -> Function:
-    return Function(path, said.name, said.parameters, said.description, said.strict, mark)
+def _function(definition: FunctionDefinition, path: str, cache_control: JSONObject | None = None) -> Function:
+    return Function(
+        path, definition.name, definition.parameters, definition.description, definition.strict, cache_control
+    )
 
 
-def _choice(request: ChatCompletionRequest) -> ToolChoice:
+def _tool_choice(request: ChatCompletionRequest) -> ToolChoice:
     match request.tool_choice:
         case None:
             return ToolChoice()
@@ -86,13 +93,11 @@ def _choice(request: ChatCompletionRequest) -> ToolChoice:
             return ToolChoice(kind)
         case NamedToolChoice(function=function):
             return ToolChoice("tool", function.name)
-        case AllowedToolsChoice(allowed_tools=allowed):
-            return ToolChoice(
-                "any" if allowed.mode == "required" else "auto",
-                only=frozenset(tool.function.name for tool in allowed.tools),
-            )
+        case AllowedToolsChoice(allowed_tools=choice):
+            names = frozenset(tool.function.name for tool in choice.tools)
+            return ToolChoice("any" if choice.mode == "required" else "auto", allowed=names)
         case CustomToolChoice():
-            raise UnsupportedFeature("Only tools of type `function` are supported.", param="tool_choice.type")
+            raise UnsupportedFeature(_FUNCTIONS_ONLY, param="tool_choice.type")
 
 
 def _legacy_choice(request: ChatCompletionRequest) -> ToolChoice:
@@ -103,6 +108,7 @@ def _legacy_choice(request: ChatCompletionRequest) -> ToolChoice:
 
 
 def _web_search(options: WebSearchOptions, warnings: list[RequestWarning]) -> JSONObject:
-    place = options.user_location.approximate if options.user_location else None
-    known = {key: getattr(place, key) for key in ("city", "country", "region", "timezone")} if place else {}
-    return web_search(known, options.search_context_size, "web_search_options", warnings)
+    approximate = options.user_location.approximate if options.user_location else None
+    keys = ("city", "country", "region", "timezone")
+    location = {key: getattr(approximate, key) for key in keys} if approximate else {}
+    return web_search_tool(location, options.search_context_size, "web_search_options", warnings)

@@ -7,8 +7,8 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
-from dragoman.dialects.completions import response
 from dragoman.dialects.completions.request import CompletionRequest, decode_completion
+from dragoman.dialects.completions.response import encode_completion
 from dragoman.dialects.completions.stream import CompletionStream
 from dragoman.dialects.shared.errors import openai_error_response
 
@@ -54,7 +54,7 @@ class CompletionsDialect:
         self, request: CompletionRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
     ) -> bytes:
         """Encode the whole response."""
-        return response.encode(request, identity, answers)
+        return encode_completion(request, identity, answers)
 
     def encode_stream(self, request: CompletionRequest, identity: ResponseIdentity) -> CompletionStream:
         """Return the encoder of one streamed response."""

@@ -1,33 +1,60 @@
-"""What the text completions dialect remembers of a request until its answer is encoded.
-
-A text completions request to canonical ones: each prompt is a user's message, with the order to go on from it.
-"""
+"""Decode a text completions request: each prompt becomes a user message, with the instruction to continue it."""
 
 from collections.abc import Mapping
 
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.messages import JSON, Block, MessagesRequest
+from dragoman.core.messages import JSON, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions
 from dragoman.dialects.completions.schema import TextCompletionRequest
-from dragoman.dialects.shared import validation
 from dragoman.dialects.shared.agent_options import refuse_agent
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body
-from dragoman.dialects.shared.tools import Toolbox
-from dragoman.dialects.shared.validation import refuse_mapped_fields, resolve_model, warn_unknown_fields
+from dragoman.dialects.shared.tools import Toolset
+from dragoman.dialects.shared.validation import (
+    convert,
+    parse_json,
+    refuse_mapped_fields,
+    resolve_model,
+    warn_ignored_fields,
+    warn_unknown_fields,
+)
+
+DEFAULT_MAX_TOKENS = 16
+"""OpenAI's own default."""
+
+MAX_CHOICES = 64
+"""Of all prompts together: each choice is a run of its own."""
+
+# Stored thinking is bound to these words: a change makes it invalid.
+INSTRUCTION = (
+    "The user's message is the beginning of a text. Write what comes next and nothing else: no greeting, no comment, "
+    "no repetition of the beginning, no code fence around it. Where the beginning is a question or an instruction, "
+    "what comes next is the answer to it."
+)
+SUFFIX_INSTRUCTION = (
+    "What you write will be followed by the text below. End so that it fits, and do not write it yourself.\n\n"
+)
+
+IGNORED: Mapping[str, tuple[JSON, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "seed": (),
+}
+"""Fields without an equivalent, and the values at which they have no effect."""
 
 
 @value_object(kw_only=True)
 class CompletionRequest(DecodedRequest):
-    """A text completions request, understood.
+    """A decoded text completions request.
 
     Attributes:
         bodies: The canonical requests, one for each prompt.
-        prompts: What is continued.
-        echo: Whether each answer begins with its prompt.
+        prompts: The prompts.
+        echo: Whether each choice begins with its prompt.
         include_usage: Whether the stream ends with a chunk that holds the usage.
     """
 
@@ -37,57 +64,40 @@ class CompletionRequest(DecodedRequest):
     include_usage: bool = False
 
     def body_for(self, choice: int) -> MessagesRequest:
-        """The request of the prompt that a choice continues."""
-        return self.bodies[self._prompt_of(choice)]
+        """Return the canonical request of a choice's prompt."""
+        return self.bodies[self._prompt_index(choice)]
 
-    def opening(self, choice: int) -> str:
-        """What a choice's text begins with before the model has said anything."""
-        return self.prompts[self._prompt_of(choice)] if self.echo else ""
+    def echoed_prompt(self, choice: int) -> str:
+        """Return the text with which a choice begins, before the model's."""
+        return self.prompts[self._prompt_index(choice)] if self.echo else ""
 
-    def _prompt_of(self, choice: int) -> int:
-        """OpenAI counts all answers to the first prompt, then those to the second."""
+    def _prompt_index(self, choice: int) -> int:
+        """Return the index of a choice's prompt: all choices of the first prompt come first."""
         return choice // (self.choices // len(self.prompts))
 
 
-DEFAULT_MAX_TOKENS = 16
-"""OpenAI's own."""
-
-MOST_ANSWERS = 64
-"""Of all prompts together: each is a run of its own."""
-
-INSTRUCTION = (
-    "The user's message is the beginning of a text. Write what comes next and nothing else: no greeting, no comment, "
-    "no repetition of the beginning, no code fence around it. Where the beginning is a question or an instruction, "
-    "what comes next is the answer to it."
-)
-SUFFIX = "What you write will be followed by the text below. End so that it fits, and do not write it yourself.\n\n"
-
-IGNORED: Mapping[str, tuple[JSON, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "seed": (),
-}
-"""Fields without an equivalent, and the values at which they mean nothing."""
-
-
 def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> CompletionRequest:
-    """Understand a request body.
+    """Decode a request body.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = validation.parse(raw)
-    request = validation.typed(data, TextCompletionRequest)
+    data = parse_json(raw)
+    request = convert(data, TextCompletionRequest)
     warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
     prompts = _prompts(request)
     _refuse_unsupported(request, len(prompts), options)
-    _note_ignored(request, warnings)
+    _warn_ignored(request, warnings)
     refuse_agent(request.model)
     resolved = resolve_model(request.model, catalog, warnings)
-    bodies = _bodies(request, prompts, resolved.model, warnings)
+    params = _generation_params(request, resolved.model, warnings)
+    # Other prompts would give the same warnings again.
+    bodies = tuple(
+        _body(request, prompt, params, resolved.model, [] if index else warnings)
+        for index, prompt in enumerate(prompts)
+    )
     refuse_mapped_fields(options, warnings)
     return CompletionRequest(
         body=bodies[0],
@@ -105,78 +115,57 @@ def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> 
 def _prompts(request: TextCompletionRequest) -> tuple[str, ...]:
     given = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     if not given:
-        raise InvalidRequest("There is no prompt in the list.", code="empty_prompt", param="prompt")
+        raise InvalidRequest("`prompt` is an empty list. Send at least one text.", code="empty_prompt", param="prompt")
     prompts = [prompt for prompt in given if isinstance(prompt, str)]
     if len(prompts) < len(given):
-        raise UnsupportedFeature("Claude does not know OpenAI's tokens; send the prompt as text.", param="prompt")
+        raise UnsupportedFeature("Token ids are not supported. Send `prompt` as text.", param="prompt")
     for index, prompt in enumerate(prompts):
         if not text_blocks(prompt):
             param = "prompt" if isinstance(request.prompt, str) else f"prompt[{index}]"
-            raise InvalidRequest("There is no text in the prompt.", code="empty_prompt", param=param)
+            raise InvalidRequest(f"`{param}` is blank. Send some text.", code="empty_prompt", param=param)
     return tuple(prompts)
 
 
 def _refuse_unsupported(request: TextCompletionRequest, prompts: int, options: DialectOptions) -> None:
     n = request.n or 1
     if request.logprobs is not None:
-        raise UnsupportedFeature("Claude gives no log probabilities.", param="logprobs")
+        raise UnsupportedFeature("Claude returns no log probabilities. Leave `logprobs` out.", param="logprobs")
     if n > options.max_choices:
-        raise InvalidRequest(f"`n` may be {options.max_choices} at most.", param="n")
-    if n * prompts > MOST_ANSWERS:
-        raise InvalidRequest(f"A request may ask for {MOST_ANSWERS} answers at most.", param="prompt")
+        raise InvalidRequest(f"`n` may be at most {options.max_choices}.", param="n")
+    if n * prompts > MAX_CHOICES:
+        raise InvalidRequest(
+            f"A request may ask for at most {MAX_CHOICES} completions, `n` times the number of prompts.", param="prompt"
+        )
     if request.best_of is not None and request.best_of < n:
-        raise InvalidRequest("`best_of` may not be less than `n`.", param="best_of")
+        raise InvalidRequest("`best_of` must be at least `n`.", param="best_of")
     if request.best_of is not None and request.best_of > n:
         raise UnsupportedFeature(
-            "Claude gives no log probabilities, by which the best of several answers would be chosen.", param="best_of"
+            "`best_of` is not supported: Claude returns no log probabilities to choose by. Leave it out.",
+            param="best_of",
         )
 
 
-def _note_ignored(request: TextCompletionRequest, warnings: list[RequestWarning]) -> None:
-    for name, neutral in IGNORED.items():
-        value = getattr(request, name)
-        if value is not None and value not in neutral:
-            warnings.append(RequestWarning("ignored", name, f"Claude has nothing like `{name}`."))
+def _warn_ignored(request: TextCompletionRequest, warnings: list[RequestWarning]) -> None:
+    warn_ignored_fields(request, IGNORED, warnings)
     if request.stream_options and request.stream_options.include_obfuscation:
-        detail = "Chunks are as long as what is in them."
+        detail = "The gateway does not pad the chunks of a stream."
         warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
     if request.suffix:
-        detail = "Claude has no mode for filling in; it was told in words what follows."
+        detail = "Claude has no fill-in mode; the suffix was sent as an instruction."
         warnings.append(RequestWarning("mapped", "suffix", detail))
 
 
-def _bodies(
-    request: TextCompletionRequest, prompts: tuple[str, ...], model: Model, warnings: list[RequestWarning]
-) -> tuple[MessagesRequest, ...]:
-    asked = _asked(request, model, warnings)
-    # The rest would give the same notices again.
-    return tuple(
-        _body(request, prompt, asked, model, [] if index else warnings) for index, prompt in enumerate(prompts)
-    )
-
-
-def _body(
-    request: TextCompletionRequest, prompt: str, asked: GenerationParams, model: Model, warnings: list[RequestWarning]
-) -> MessagesRequest:
-    turns = ConversationBuilder(model, warnings, "prompt")
-    turns.instruct(_instructions(request), "prompt")
-    turns.say(text_blocks(prompt), "prompt")
-    turns.end("prompt")
-    body = build_body(asked, turns, Toolbox(), model, warnings)
-    if "thinking" in body:
-        body["thinking"].pop("display", None)  # there is no place to show it
-    return body
-
-
-def _instructions(request: TextCompletionRequest) -> list[Block]:
-    after = text_blocks(SUFFIX + request.suffix) if request.suffix else []
-    return [*text_blocks(INSTRUCTION), *after]
-
-
-def _asked(request: TextCompletionRequest, model: Model, warnings: list[RequestWarning]) -> GenerationParams:
-    """The models of this endpoint did not think, so Claude does not either, or as little as it can."""
+def _generation_params(
+    request: TextCompletionRequest, model: Model, warnings: list[RequestWarning]
+) -> GenerationParams:
+    """Return the parameters. OpenAI's models of this endpoint do not think; Claude thinks as little as it can."""
+    max_tokens: int | None = request.max_tokens or DEFAULT_MAX_TOKENS
+    if request.max_tokens is None and model.always_thinks:
+        max_tokens = None
+        detail = f"OpenAI's default of {DEFAULT_MAX_TOKENS} is too small for {model.name}, which always thinks."
+        warnings.append(RequestWarning("ignored", "max_tokens", detail))
     return GenerationParams(
-        max_tokens=_max_tokens(request, model, warnings),
+        max_tokens=max_tokens,
         sampling=Sampling(request.temperature, request.top_p),
         stop=request.stop,
         effort="low" if model.always_thinks else "none",
@@ -184,9 +173,15 @@ def _asked(request: TextCompletionRequest, model: Model, warnings: list[RequestW
     )
 
 
-def _max_tokens(request: TextCompletionRequest, model: Model, warnings: list[RequestWarning]) -> int | None:
-    if request.max_tokens is not None or not model.always_thinks:
-        return request.max_tokens or DEFAULT_MAX_TOKENS
-    detail = f"OpenAI's default of {DEFAULT_MAX_TOKENS} would be used up by thinking, which {model.name} always does."
-    warnings.append(RequestWarning("ignored", "max_tokens", detail))
-    return None
+def _body(
+    request: TextCompletionRequest, prompt: str, params: GenerationParams, model: Model, warnings: list[RequestWarning]
+) -> MessagesRequest:
+    conversation = ConversationBuilder(model, warnings, "prompt")
+    suffix = text_blocks(SUFFIX_INSTRUCTION + request.suffix) if request.suffix else []
+    conversation.add_instructions([*text_blocks(INSTRUCTION), *suffix], "prompt")
+    conversation.add_user(text_blocks(prompt), "prompt")
+    conversation.finish("prompt")
+    body = build_body(params, conversation, Toolset(), model, warnings)
+    if "thinking" in body:
+        body["thinking"].pop("display", None)  # the response has no field for it
+    return body

@@ -1,4 +1,4 @@
-"""The body of `POST /v1/completions`. Null stands for "not given" wherever OpenAI takes it so.
+"""The body of `POST /v1/completions`. Null means "not given" wherever OpenAI accepts it.
 
 Source: https://platform.openai.com/docs/api-reference/completions/create
 """
@@ -27,12 +27,12 @@ class TextCompletionRequest(Struct):
 
     prompt: Annotated[
         str | list[str | int | list[int]],
-        Meta(description="A text, or a list of texts, each of which is continued. Token ids are refused."),
+        Meta(description="A text, or a list of texts; each is continued. Token ids are refused."),
     ]
     model: Annotated[str, Meta(description="An id or alias; `GET /v1/models` lists them.")] | None = None
 
-    suffix: Annotated[str, Meta(description="What follows the text; Claude is told of it in words.")] | None = None
-    max_tokens: Annotated[Tokens, Meta(description="16 where it is not given, as at OpenAI.")] | None = None
+    suffix: Annotated[str, Meta(description="The text that follows; sent to Claude as an instruction.")] | None = None
+    max_tokens: Annotated[Tokens, Meta(description="Default: 16, as at OpenAI.")] | None = None
     temperature: Temperature | None = None
     top_p: Fraction | None = None
     stop: str | list[str] | None = None

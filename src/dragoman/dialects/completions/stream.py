@@ -7,11 +7,11 @@ from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import ResponseIdentity, StreamEncoder
 from dragoman.dialects.completions.request import CompletionRequest
-from dragoman.dialects.completions.response import head
+from dragoman.dialects.completions.response import common_fields
 from dragoman.dialects.shared import sse
-from dragoman.dialects.shared.answers import finish_reason
 from dragoman.dialects.shared.errors import openai_error
-from dragoman.dialects.shared.usage import usage_of
+from dragoman.dialects.shared.response_parts import finish_reason
+from dragoman.dialects.shared.usage import completion_usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -22,12 +22,12 @@ class CompletionStream(StreamEncoder):
     def __init__(self, request: CompletionRequest, identity: ResponseIdentity) -> None:
         super().__init__(request.choices)
         self._request = request
-        self._head = b"data: " + _encode(head(request, identity))[:-1]
+        self._head = b"data: " + _encode(common_fields(request, identity))[:-1]
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
     def on_message_start(self, choice: int, message: JSONObject) -> bytes:  # noqa: ARG002 - only its start counts
         """Encode the prompt, if the client wants it echoed."""
-        prompt = self._request.opening(choice)
+        prompt = self._request.echoed_prompt(choice)
         return self.on_text(choice, prompt) if prompt else b""
 
     def on_text(self, choice: int, text: str) -> bytes:
@@ -45,7 +45,7 @@ class CompletionStream(StreamEncoder):
         """Encode the usage, if the client asked for it, and the end mark."""
         if not self._request.include_usage:
             return sse.DONE
-        return self._head + b',"choices":[],"usage":' + _encode(usage_of(self._usage)) + b"}\n\n" + sse.DONE
+        return self._head + b',"choices":[],"usage":' + _encode(completion_usage(self._usage)) + b"}\n\n" + sse.DONE
 
     def on_error(self, error: GatewayError) -> bytes:
         """Encode the error as OpenAI's clients raise on it. No end mark follows: the response is not complete."""

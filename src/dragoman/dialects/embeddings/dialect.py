@@ -1,24 +1,22 @@
-"""The embeddings dialect, as the gateway uses it."""
+"""The embeddings dialect: `/v1/embeddings`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions, ErrorResponse
-from dragoman.dialects.embeddings import response
-from dragoman.dialects.embeddings.request import EmbeddingCreateRequest, EmbeddingsRequest, check_name, read_inputs
-from dragoman.dialects.shared import validation
+from dragoman.dialects.embeddings.request import EmbeddingsRequest, decode_embeddings
+from dragoman.dialects.embeddings.response import encode_embeddings
 from dragoman.dialects.shared.errors import openai_error_response
-from dragoman.dialects.shared.validation import warn_unknown_fields
 
 
 class EmbeddingsDialect:
-    """Reads requests of `/v1/embeddings` and writes their answers. Stateless, shared between requests.
+    """Decodes requests of `/v1/embeddings` and encodes their responses. Stateless, shared between requests.
 
     Args:
-        model: What the model is called.
+        model: The model's name.
         aliases: The operator's own names for models.
-        options: How strictly requests are read.
+        options: The operator's settings.
     """
 
     def __init__(self, model: str, aliases: Mapping[str, str], options: DialectOptions) -> None:
@@ -27,51 +25,37 @@ class EmbeddingsDialect:
         self._options = options
 
     def decode(self, raw: bytes) -> EmbeddingsRequest:
-        """Understand a request body.
+        """Decode a request.
 
         Raises:
             InvalidRequest: With the field's name in `param`.
-            NotFound: The model makes no embeddings here.
+            NotFound: The model does not create embeddings.
         """
-        data = validation.parse(raw)
-        request = validation.typed(data, EmbeddingCreateRequest)
-        warnings: list[RequestWarning] = []
-        warn_unknown_fields(data, request, self._options, warnings)
-        if request.user is not None:
-            warnings.append(RequestWarning("ignored", "user", "Nothing is kept of embeddings."))
-        asked = check_name(request.model, self._model, self._aliases)
-        inputs = read_inputs(request.input)
-        return EmbeddingsRequest(
-            inputs=inputs,
-            asked=asked,
-            dimensions=request.dimensions,
-            base64=request.encoding_format == "base64",
-            warnings=tuple(warnings),
-        )
+        return decode_embeddings(raw, self._model, self._aliases, self._options)
 
-    def warn(self, truncated: Sequence[int], tokens: int | None) -> tuple[RequestWarning, ...]:
-        """What the client is to be warned of once the vectors are made.
+    def response_warnings(self, truncated: Sequence[int], tokens: int | None) -> tuple[RequestWarning, ...]:
+        """Return the warnings about the vectors.
 
         Args:
-            truncated: The places of inputs of which the model read the beginning only.
-            tokens: How many tokens it read, if that is known.
+            truncated: The indexes of inputs of which the model read only the beginning.
+            tokens: The number of tokens that it read; None: unknown.
         """
-        cut = [
-            RequestWarning("truncated", f"input[{place}]", "Too long: the model read the beginning.")
-            for place in truncated
+        warnings = [
+            RequestWarning("truncated", f"input[{index}]", "The text is too long; the model read only its beginning.")
+            for index in truncated
         ]
-        unknown = (
-            [RequestWarning("unknown", "usage", "The endpoint does not say how many tokens.")] if tokens is None else []
-        )
-        return (*cut, *unknown)
+        if tokens is None:
+            detail = "The embeddings endpoint does not report the number of tokens."
+            warnings.append(RequestWarning("unknown", "usage", detail))
+        return tuple(warnings)
 
     def encode(self, request: EmbeddingsRequest, vectors: Sequence[bytes], tokens: int | None) -> Iterator[bytes]:
-        """Encode the answer, in pieces that take well under a millisecond each.
+        """Encode the response, in pieces that take well under a millisecond each.
 
         Raises:
-            InvalidRequest: More dimensions are wanted than the model has.
+            InvalidRequest: The client asked for more dimensions than the model has.
         """
-        return response.encode(request, self._model, vectors, tokens or 0)
+        return encode_embeddings(request, self._model, vectors, tokens or 0)
 
     def encode_error(self, error: GatewayError) -> ErrorResponse:
         """Encode an error."""

@@ -1,69 +1,90 @@
-"""The body of `POST /v1/embeddings`.
-
-Source: https://platform.openai.com/docs/api-reference/embeddings/create
-
-Which names mean the one embedding model that there is.
-
-The four forms of `input`, made one.
-
-What the embeddings dialect remembers of a request until its answer is encoded.
-"""
+"""Decode an embeddings request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
-
-from msgspec import Meta, Struct
+from typing import cast
 
 from dragoman.core.errors import InvalidRequest, NotFound
+from dragoman.core.messages import JSON
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared.json_types import JSON
-
-_INPUT = "A text, a list of texts, a list of token ids (`cl100k_base`), or a list of such lists."
-
-
-class EmbeddingCreateRequest(Struct):
-    """An embeddings request."""
-
-    input: Annotated[str | list[JSON], Meta(description=_INPUT)]
-    model: Annotated[str, Meta(description="One of OpenAI's names, or the model's own.")] | None = None
-    dimensions: Annotated[int, Meta(ge=1, description="Cut the vectors to this size.")] | None = None
-    encoding_format: Literal["float", "base64"] | None = None
-    user: str | None = None
-
+from dragoman.dialects.base import DialectOptions
+from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
+from dragoman.dialects.shared.validation import convert, parse_json, warn_unknown_fields
 
 OPENAI_NAMES = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+"""Names of OpenAI's models that the one model of the gateway responds to."""
+
+MAX_INPUTS = 2048
+"""OpenAI's own limit."""
 
 
-def check_name(asked: str | None, model: str, aliases: Mapping[str, str]) -> str:
-    """The name that the client used, if it means the model; the model's own where it used none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingsRequest:
+    """A decoded embeddings request.
+
+    Attributes:
+        inputs: Texts and lists of token ids, none of them empty.
+        requested_model: The name that the client used for the model.
+        dimensions: The size of the vectors; None: the model's own.
+        base64: Whether the vectors are encoded as base64.
+        warnings: What was ignored or mapped.
+    """
+
+    inputs: tuple[str | list[int], ...]
+    requested_model: str
+    dimensions: int | None = None
+    base64: bool = False
+    warnings: tuple[RequestWarning, ...] = ()
+
+
+def decode_embeddings(raw: bytes, model: str, aliases: Mapping[str, str], options: DialectOptions) -> EmbeddingsRequest:
+    """Decode a request body.
 
     Args:
-        asked: What the client sent.
-        model: The model's own name. What follows its last `/` means it, too.
+        raw: The body.
+        model: The model's own name.
         aliases: The operator's own names for models.
+        options: The operator's settings.
+
+    Raises:
+        InvalidRequest: With the field's name in `param`.
+        NotFound: The model does not create embeddings.
+    """
+    data = parse_json(raw)
+    request = convert(data, EmbeddingCreateRequest)
+    warnings: list[RequestWarning] = []
+    warn_unknown_fields(data, request, options, warnings)
+    if request.user is not None:
+        warnings.append(RequestWarning("ignored", "user", "Embeddings requests are not recorded by user."))
+    return EmbeddingsRequest(
+        requested_model=_check_model(request.model, model, aliases),
+        inputs=_inputs(request.input),
+        dimensions=request.dimensions,
+        base64=request.encoding_format == "base64",
+        warnings=tuple(warnings),
+    )
+
+
+def _check_model(name: str | None, model: str, aliases: Mapping[str, str]) -> str:
+    """Return the client's name for the model, or the model's own name if the client gave none.
 
     Raises:
         NotFound: `model_not_found`.
     """
-    if asked is None:
+    if name is None:
         return model
-    if aliases.get(asked, asked) in {*OPENAI_NAMES, model, model.rpartition("/")[2]}:
-        return asked
-    known = ", ".join(f"`{name}`" for name in (model, *OPENAI_NAMES))
+    if aliases.get(name, name) in {*OPENAI_NAMES, model, model.rpartition("/")[2]}:
+        return name
+    known = ", ".join(f"`{known}`" for known in (model, *OPENAI_NAMES))
     raise NotFound(
-        f"The model `{asked[:100]}` makes no embeddings here. These names do: {known}.",
+        f"The model `{name[:100]}` does not create embeddings here. Use one of {known}.",
         code="model_not_found",
         param="model",
     )
 
 
-MOST_INPUTS = 2048
-"""OpenAI's own limit."""
-
-
-def read_inputs(given: str | list[JSON]) -> tuple[str | list[int], ...]:
-    """The inputs, in order.
+def _inputs(given: str | list[JSON]) -> tuple[str | list[int], ...]:
+    """Return the inputs, in order, from any of the four forms of `input`.
 
     Raises:
         InvalidRequest: There are none or too many, one is empty, or one is neither text nor a list of tokens.
@@ -71,49 +92,30 @@ def read_inputs(given: str | list[JSON]) -> tuple[str | list[int], ...]:
     if isinstance(given, str):
         return (_text(given, "input"),)
     if not given:
-        raise InvalidRequest("`input` is empty.", param="input")
+        raise InvalidRequest("`input` is empty. Send at least one text.", param="input")
     if all(_is_token(item) for item in given):
         return (cast("list[int]", given),)
-    if len(given) > MOST_INPUTS:
-        raise InvalidRequest(f"`input` has {len(given)} items; {MOST_INPUTS} are the most.", param="input")
-    return tuple(_one(item, f"input[{place}]") for place, item in enumerate(given))
+    if len(given) > MAX_INPUTS:
+        raise InvalidRequest(f"`input` has {len(given)} items; at most {MAX_INPUTS} are allowed.", param="input")
+    return tuple(_input(item, f"input[{index}]") for index, item in enumerate(given))
 
 
-def _one(item: JSON, param: str) -> str | list[int]:
+def _input(item: JSON, param: str) -> str | list[int]:
     if isinstance(item, str):
         return _text(item, param)
-    if isinstance(item, list) and all(_is_token(part) for part in item):
+    if isinstance(item, list) and all(_is_token(token) for token in item):
         if not item:
-            raise InvalidRequest(f"`{param}` is empty.", param=param)
+            raise InvalidRequest(f"`{param}` is empty. Send text or token ids.", param=param)
         return cast("list[int]", item)
-    raise InvalidRequest(f"`{param}` is neither text nor a list of token ids.", code="invalid_type", param=param)
+    raise InvalidRequest(f"`{param}` must be a text or a list of token ids.", code="invalid_type", param=param)
 
 
 def _text(text: str, param: str) -> str:
     if not text:
-        raise InvalidRequest(f"`{param}` is an empty string.", param=param)
+        raise InvalidRequest(f"`{param}` is an empty string. Send some text.", param=param)
     return text
 
 
 def _is_token(value: JSON) -> bool:
-    """A non-negative whole number; JSON's true and false are numbers to Python."""
+    """Return whether a value is a token id. JSON's true and false are integers in Python."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingsRequest:
-    """An embeddings request, understood.
-
-    Attributes:
-        inputs: Texts and lists of token ids; none is empty.
-        asked: The name that the client used for the model.
-        dimensions: The size of vectors that it wants; none for the model's own.
-        base64: Whether it wants them packed.
-        warnings: What was ignored or mapped on the way.
-    """
-
-    inputs: tuple[str | list[int], ...]
-    asked: str
-    dimensions: int | None = None
-    base64: bool = False
-    warnings: tuple[RequestWarning, ...] = ()

@@ -1,4 +1,4 @@
-"""A request of the Messages API to the canonical one: the same JSON, content always as lists of blocks."""
+"""Decode a request of the Messages API to the canonical one: the same JSON, with every content as a list of blocks."""
 
 from typing import cast
 
@@ -16,100 +16,69 @@ from dragoman.core.messages import (
 )
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, Headers
-from dragoman.dialects.messages import schema
-from dragoman.dialects.shared import agent_options, validation
-from dragoman.dialects.shared.validation import resolve_model
+from dragoman.dialects.messages.schema import (
+    check_block,
+    check_parameters,
+    missing_field,
+    require_list,
+    require_object,
+    require_text,
+    wrong_type,
+)
+from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
+from dragoman.dialects.shared.validation import parse_json, resolve_model
 
 _ROLES = frozenset({"user", "assistant", "system"})
 
 
 def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
-    """Understand a request.
+    """Decode a request.
 
-    What the gateway itself reads is checked; everything else is passed on, and is Claude's to refuse.
+    Only the fields that the gateway itself reads are checked. Everything else is passed on, and Claude may refuse it.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = schema.object_of(validation.parse(raw), "")
+    data = require_object(parse_json(raw), "")
     warnings: list[RequestWarning] = []
-    model = schema.text_of(data, "model", "")
-    messages = schema.list_at(data, "messages", "")
-    field = data.pop("claude", None)
-    agent = agent_options.agent_terms(
-        model, None if field is None else schema.object_of(field, "claude"), warnings
-    ).agent
+    model = require_text(data, "model", "")
+    messages = require_list(data, "messages", "")
+    agent_field = data.pop("claude", None)
+    agent_fields = None if agent_field is None else require_object(agent_field, "claude")
+    agent = parse_agent_options(model, agent_fields, warnings).agent
     stream = data.pop("stream", None)
     if not isinstance(stream, bool | None):
-        raise schema.wrong("stream", "true or false", stream)
-    schema.check_parameters(data)
-    made = {key: value for key, value in data.items() if key not in {"messages", "system"}}
-    body = cast("MessagesRequest", made)
-    body["messages"] = [_message(message, place) for place, message in enumerate(messages)]
+        raise wrong_type("stream", "true or false", stream)
+    check_parameters(data)
+    body = cast("MessagesRequest", {key: value for key, value in data.items() if key not in {"messages", "system"}})
+    body["messages"] = [_message(message, index) for index, message in enumerate(messages)]
     if b"signature" in raw:
-        body["messages"] = _signed(body["messages"], warnings)
+        body["messages"] = _without_unsigned_thinking(body["messages"], warnings)
     if not messages:
         raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
     if "system" in data:
         body["system"] = _content(data["system"], "system")
-    resolved = resolve_model(agent_options.plain_model(model), catalog, warnings)
+    resolved = resolve_model(strip_agent_suffix(model), catalog, warnings)
     body["model"] = resolved.model.id
-    request_options = _terms(headers, agent)
-    agent_options.check_beside(request_options, _not_of_agents(data), body)
+    request_options = _request_options(headers, agent)
+    if agent is not None:
+        refuse_fields_with_agent(request_options, _fields_refused_with_agent(data), body)
     return DecodedRequest(
         body=body, resolved=resolved, stream=bool(stream), warnings=tuple(warnings), request_options=request_options
     )
 
 
-def _not_of_agents(data: JSONObject) -> dict[str, object]:
-    choice = cast("JSONObject", data.get("tool_choice") or {})
-    return {
-        "tools": data.get("tools"),
-        "tool_choice": choice.get("type") not in (None, "auto", "none"),
-        "mcp_servers": data.get("mcp_servers"),
-        "output_config.format": cast("JSONObject", data.get("output_config") or {}).get("format"),
-    }
-
-
-def _signed(messages: list[Message], warnings: list[RequestWarning]) -> list[Message]:
-    """The conversation without thinking that has an empty signature: what an agent did, which Claude did not think."""
-    kept: list[Message] = []
-    for place, message in enumerate(messages):
-        content = [block for block in message["content"] if not _unsigned(block)]
-        if len(content) == len(message["content"]):
-            kept.append(message)
-            continue
-        warnings.append(
-            RequestWarning("ignored", f"messages[{place}].content", "What an agent did is not sent to Claude.")
-        )
-        if content:
-            kept.append(cast("Message", {**message, "content": content}))
-    return kept
-
-
-def _unsigned(block: Block) -> bool:
-    return block.get("type") == "thinking" and block.get("signature") == ""
-
-
-def _terms(headers: Headers, agent: AgentTask | None) -> RequestOptions:
-    version = headers.get(b"anthropic-version", b"").decode("latin-1").strip()
-    betas = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
-    return RequestOptions(
-        version or None, tuple(name for beta in betas if (name := beta.strip())), verbatim=True, agent=agent
-    )
-
-
-def _message(value: JSON, place: int) -> Message:
-    path = f"messages[{place}]"
-    message = schema.object_of(value, path)
-    role = schema.text_of(message, "role", path)
+def _message(value: JSON, index: int) -> Message:
+    path = f"messages[{index}]"
+    message = require_object(value, path)
+    role = require_text(message, "role", path)
     if role not in _ROLES:
         raise InvalidRequest(
-            f"`{path}.role` is `{role}`; it may be `user`, `assistant` or `system`.", param=f"{path}.role"
+            f"`{path}.role` is `{role}`; it must be `user`, `assistant` or `system`.", param=f"{path}.role"
         )
     if "content" not in message:
-        raise schema.missing(f"{path}.content")
+        raise missing_field(f"{path}.content")
     return cast("Message", {**message, "content": _content(message["content"], f"{path}.content")})
 
 
@@ -117,7 +86,43 @@ def _content(value: JSON, path: str) -> list[Block]:
     if isinstance(value, str):
         return BareText(value)
     if not isinstance(value, list):
-        raise schema.wrong(path, "a string or a list of blocks", value)
-    for place, block in enumerate(value):
-        schema.check_block(block, f"{path}[{place}]")
+        raise wrong_type(path, "a string or a list of blocks", value)
+    for index, block in enumerate(value):
+        check_block(block, f"{path}[{index}]")
     return cast("list[JSONObject]", value)
+
+
+def _without_unsigned_thinking(messages: list[Message], warnings: list[RequestWarning]) -> list[Message]:
+    """Remove thinking with an empty signature. It reports what an agent did; Claude did not write it."""
+    signed: list[Message] = []
+    for index, message in enumerate(messages):
+        content = [
+            block
+            for block in message["content"]
+            if not (block.get("type") == "thinking" and block.get("signature") == "")
+        ]
+        if len(content) == len(message["content"]):
+            signed.append(message)
+            continue
+        detail = "Reports of an agent's work were left out: Claude did not write them."
+        warnings.append(RequestWarning("ignored", f"messages[{index}].content", detail))
+        if content:
+            signed.append(cast("Message", {**message, "content": content}))
+    return signed
+
+
+def _request_options(headers: Headers, agent: AgentTask | None) -> RequestOptions:
+    version = headers.get(b"anthropic-version", b"").decode("latin-1").strip()
+    betas = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
+    names = tuple(name for beta in betas if (name := beta.strip()))
+    return RequestOptions(version or None, names, verbatim=True, agent=agent)
+
+
+def _fields_refused_with_agent(data: JSONObject) -> dict[str, object]:
+    choice = cast("JSONObject", data.get("tool_choice") or {})
+    return {
+        "tools": data.get("tools"),
+        "tool_choice": choice.get("type") not in (None, "auto", "none"),
+        "mcp_servers": data.get("mcp_servers"),
+        "output_config.format": cast("JSONObject", data.get("output_config") or {}).get("format"),
+    }

@@ -1,10 +1,6 @@
-"""Errors in Anthropic's form: type and HTTP status of each cause.
+"""Errors and the list of models, as the Messages API encodes them.
 
-Source: https://platform.claude.com/docs/en/api/errors
-
-The list of models as the API gives it.
-
-Source: https://platform.claude.com/docs/en/api/models-list
+Sources: https://platform.claude.com/docs/en/api/errors, https://platform.claude.com/docs/en/api/models-list
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +13,12 @@ from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import entry_of
 from dragoman.dialects.base import ErrorResponse
-from dragoman.dialects.shared import errors as statuses
+from dragoman.dialects.shared.errors import STATUSES as OPENAI_STATUSES
 from dragoman.dialects.shared.errors import Status, status_of
 from dragoman.dialects.shared.validation import whole_number
 
 STATUSES: Mapping[type[GatewayError], Status] = {
-    **statuses.STATUSES,
+    **OPENAI_STATUSES,
     errors.NotFound: Status(404, "not_found_error"),
     errors.Conflict: Status(409, "conflict_error"),
     errors.RequestTooLarge: Status(413, "request_too_large"),
@@ -30,13 +26,15 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.Overloaded: Status(529, "overloaded_error"),
     errors.TimedOut: Status(504, "timeout_error"),
 }
-"""What the API says otherwise than OpenAI's."""
+"""The statuses of OpenAI's API, with those that the Messages API has instead."""
+
+_DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE = 20, 1000
 
 
 def anthropic_error(error: GatewayError) -> JSONObject:
-    """An error as a body, or as the data of an `error` event.
+    """Return an error as a body, or as the data of an `error` event.
 
-    Our own code and the field at fault stand in `details`, the place that the API has for more.
+    Our own code and the field's name are in `details`, the API's place for additional information.
     """
     return {
         "type": "error",
@@ -50,31 +48,30 @@ def anthropic_error(error: GatewayError) -> JSONObject:
 
 
 def anthropic_error_response(error: GatewayError) -> ErrorResponse:
-    """An error before any answer began."""
+    """Encode an error that ends the request before a response began."""
     return ErrorResponse(status_of(error, STATUSES).http, msgspec.json.encode(anthropic_error(error)))
 
 
-_USUAL, _MOST = 20, 1000
-
-
 def model_page(models: Sequence[Model], limit: str | None, after: str | None, before: str | None) -> JSONObject:
-    """One page of the list, in its order.
+    """Return one page of the list of models, in its order.
 
     Args:
         models: The whole list.
-        limit: How many, as the query says it.
-        after: The id behind which the page starts.
-        before: The id before which it ends; the page is the last part of what stands there.
+        limit: The page size, as in the query.
+        after: The page begins after this id.
+        before: The page ends before this id; it is the last part of what comes before it.
 
     Raises:
-        InvalidRequest: The limit is none.
+        InvalidRequest: The limit is not a number, or is out of range.
     """
-    most = _limit(limit)
+    size = whole_number(limit) if limit else _DEFAULT_PAGE_SIZE
+    if size is None or not 1 <= size <= _MAX_PAGE_SIZE:
+        raise InvalidRequest(f"`limit` must be an integer from 1 to {_MAX_PAGE_SIZE}.", param="limit")
     ids = [model.id for model in models]
     start = ids.index(after) + 1 if after in ids else 0
     end = ids.index(before) if before in ids else len(ids)
     backwards = before in ids and after not in ids
-    page = models[start:end][-most:] if backwards else models[start:end][:most]
+    page = models[start:end][-size:] if backwards else models[start:end][:size]
     return {
         "data": [model_info(model) for model in page],
         "has_more": len(page) < end - start,
@@ -84,12 +81,5 @@ def model_page(models: Sequence[Model], limit: str | None, after: str | None, be
 
 
 def model_info(model: Model) -> JSONObject:
-    """One model. The gateway takes no batches."""
+    """Return one model. The gateway does not support batches."""
     return entry_of(model, batch=False)
-
-
-def _limit(asked: str | None) -> int:
-    limit = whole_number(asked) if asked else _USUAL
-    if limit is None or not 1 <= limit <= _MOST:
-        raise InvalidRequest(f"`limit` must be an integer from 1 to {_MOST}.", param="limit")
-    return limit

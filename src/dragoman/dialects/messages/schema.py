@@ -1,4 +1,4 @@
-"""The shapes that the gateway itself relies on. What it only passes on is not looked at."""
+"""Checks of the fields that the gateway itself reads. What it only passes on is not checked."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -6,94 +6,95 @@ from typing import TypeVar
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 
-_NEEDED: Mapping[str, tuple[str, ...]] = {
+_REQUIRED_TEXTS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
     "tool_use": ("id", "name"),
     "tool_result": ("tool_use_id",),
 }
-"""By the type of a block: the texts that it must hold."""
+"""The strings that a block must have, by its type."""
 
-_Kind = TypeVar("_Kind")
+_OBJECT_FIELDS = ("thinking", "output_config", "tool_choice", "metadata")
+_CLIENT_TOOL_TYPES = frozenset({None, "custom"})
 
-_OBJECTS = ("thinking", "output_config", "tool_choice", "metadata")
-_OWN_TOOLS = frozenset({None, "custom"})
+_T = TypeVar("_T")
 
 
 def check_parameters(data: JSONObject) -> None:
-    """Check the parameters that are read on the way.
+    """Check the types of the parameters that the gateway reads.
 
     Raises:
-        InvalidRequest: One is of another shape.
+        InvalidRequest: One has another type.
     """
-    for name in _OBJECTS:
+    for name in _OBJECT_FIELDS:
         if data.get(name) is not None:
-            object_of(data[name], name)
+            require_object(data[name], name)
     limit = data.get("max_tokens")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        raise wrong("max_tokens", "an integer, 0 or more", limit)
+        raise wrong_type("max_tokens", "an integer, 0 or more", limit)
     if data.get("tools") is not None:
-        for place, tool in enumerate(list_at(data, "tools", "")):
-            path = f"tools[{place}]"
-            if object_of(tool, path).get("type") in _OWN_TOOLS:
-                text_of(object_of(tool, path), "name", path)
+        for index, value in enumerate(require_list(data, "tools", "")):
+            path = f"tools[{index}]"
+            tool = require_object(value, path)
+            if tool.get("type") in _CLIENT_TOOL_TYPES:
+                require_text(tool, "name", path)
 
 
 def check_block(value: JSON, path: str) -> None:
     """Check one content block.
 
     Raises:
-        InvalidRequest: It is no block, or lacks what its type must hold.
+        InvalidRequest: It is not a block, or lacks a field of its type.
     """
-    block = object_of(value, path)
-    kind = text_of(block, "type", path)
-    for name in _NEEDED.get(kind, ()):
-        text_of(block, name, path)
+    block = require_object(value, path)
+    kind = require_text(block, "type", path)
+    for name in _REQUIRED_TEXTS.get(kind, ()):
+        require_text(block, name, path)
     if kind == "tool_result" and isinstance(content := block.get("content"), list):
-        for place, part in enumerate(content):
-            check_block(part, f"{path}.content[{place}]")
+        for index, part in enumerate(content):
+            check_block(part, f"{path}.content[{index}]")
     elif kind == "tool_result" and not isinstance(content, str | None):
-        raise wrong(f"{path}.content", "a string or a list of blocks", content)
+        raise wrong_type(f"{path}.content", "a string or a list of blocks", content)
 
 
-def object_of(value: JSON, path: str) -> JSONObject:
-    """A value that is an object."""
+def require_object(value: JSON, path: str) -> JSONObject:
+    """Return a value that must be an object."""
     if not isinstance(value, dict):
-        raise wrong(path, "an object", value)
+        raise wrong_type(path, "an object", value)
     return value
 
 
-def text_of(holder: JSONObject, name: str, path: str) -> str:
-    """A string that must be there."""
-    return _of(holder, name, path, str, "a string")
+def require_text(parent: JSONObject, name: str, path: str) -> str:
+    """Return a field that must be a string."""
+    return _require(parent, name, path, str, "a string")
 
 
-def list_at(holder: JSONObject, name: str, path: str) -> list[JSON]:
-    """A list that must be there."""
-    return _of(holder, name, path, list, "a list")
+def require_list(parent: JSONObject, name: str, path: str) -> list[JSON]:
+    """Return a field that must be a list."""
+    return _require(parent, name, path, list, "a list")
 
 
-def wrong(path: str, wanted: str, value: JSON) -> InvalidRequest:
-    """What stands there is of another kind; the caller raises it."""
-    where = f"`{path}`" if path else "The request body"
-    return InvalidRequest(f"{where} must be {wanted}, not {_kind_of(value)}.", code="invalid_type", param=path or None)
+def wrong_type(path: str, expected: str, value: JSON) -> InvalidRequest:
+    """Return the error for a value of another type. The caller raises it."""
+    subject = f"`{path}`" if path else "The request body"
+    return InvalidRequest(
+        f"{subject} must be {expected}, not {_type_name(value)}.", code="invalid_type", param=path or None
+    )
 
 
-def missing(path: str) -> InvalidRequest:
-    """Nothing stands there; the caller raises it."""
+def missing_field(path: str) -> InvalidRequest:
+    """Return the error for a missing field. The caller raises it."""
     return InvalidRequest(f"Missing required parameter: `{path}`.", code="missing_required_parameter", param=path)
 
 
-def _of(holder: JSONObject, name: str, path: str, kind: type[_Kind], wanted: str) -> _Kind:
-    full = f"{path}.{name}" if path else name
-    if holder.get(name) is None:
-        raise missing(full)
-    value = holder[name]
-    if not isinstance(value, kind):
-        raise wrong(full, wanted, value)
+def _require(parent: JSONObject, name: str, path: str, expected: type[_T], description: str) -> _T:
+    value = parent.get(name)
+    if not isinstance(value, expected):
+        full_path = f"{path}.{name}" if path else name
+        raise missing_field(full_path) if value is None else wrong_type(full_path, description, value)
     return value
 
 
-def _kind_of(value: JSON) -> str:
+def _type_name(value: JSON) -> str:
     match value:
         case None:
             return "null"

@@ -85,10 +85,10 @@ def replay_history(history: History | None, reader: InputReader) -> None:
 
 def _replay_response(turn: StoredTurn, reader: InputReader) -> None:
     conversation = reader.conversation
-    conversation.begin_answer(PREVIOUS_RESPONSE_ID)
+    conversation.begin_assistant(PREVIOUS_RESPONSE_ID)
     conversation.calls.path = PREVIOUS_RESPONSE_ID
     for block in _complete_blocks(turn.content):
-        conversation.answer(_replayed(block, turn, reader))
+        conversation.add_assistant(_replayed(block, turn, reader))
 
 
 def _complete_blocks(content: Sequence[Block]) -> Sequence[Block]:
@@ -121,6 +121,8 @@ def _replayed(block: Block, turn: StoredTurn, reader: InputReader) -> list[Block
         return reader.thinking.accept(thought, PREVIOUS_RESPONSE_ID)
     if block.get("type") == "tool_use":
         id_, arguments = str(block["id"]), cast("JSONObject", block["input"])
-        call = reader.conversation.calls.made(id_, str(block["name"]), arguments, id_=id_, path=PREVIOUS_RESPONSE_ID)
+        call = reader.conversation.calls.add_call(
+            id_, str(block["name"]), arguments, id_=id_, path=PREVIOUS_RESPONSE_ID
+        )
         return [{**block, **call}]
     return [dict(block)]

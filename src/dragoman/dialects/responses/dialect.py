@@ -20,14 +20,14 @@ from dragoman.dialects.responses.response import (
     RESPONSE_ID_PREFIX,
     argument_warnings,
     encode_response,
-    format_mismatch,
     usage_object,
 )
 from dragoman.dialects.responses.stored import StoredResponses
 from dragoman.dialects.responses.stream import ResponseStream
-from dragoman.dialects.shared import validation
-from dragoman.dialects.shared.answers import answer_id
 from dragoman.dialects.shared.errors import openai_error_response
+from dragoman.dialects.shared.response_parts import response_id
+from dragoman.dialects.shared.structured_output import format_mismatch
+from dragoman.dialects.shared.validation import parse_json
 
 _NOT_STORED: JSONObject = {"store": False, "background": None, "stream": None}
 _INSTRUCTION_ROLES = frozenset({"system", "developer"})
@@ -97,7 +97,7 @@ class ResponsesDialect:
         self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
     ) -> Mapping[int, GatewayError]:
         """Return `schema_mismatch` if the text does not fit `text.format`."""
-        error = format_mismatch(request, answers[0])
+        error = format_mismatch(answers[0], request.output_format)
         return {0: error} if error else {}
 
     def encode(
@@ -146,14 +146,14 @@ class CompactDialect(ResponsesDialect):
         if not summary.strip() or self._options.cipher is None:
             detail = "Claude did not summarize this conversation. Send it again, or shorten it yourself."
             raise InvalidRequest(detail, code="not_compacted", param="input")
-        id_digits = answer_id("", identity)
+        id_digits = response_id("", identity)
         compaction: JSONObject = {
             "id": f"cmp_{id_digits}",
             "type": "compaction",
-            "encrypted_content": self._options.cipher.summary(summary),
+            "encrypted_content": self._options.cipher.encrypt_summary(summary),
         }
         body: JSONObject = {
-            "id": answer_id(RESPONSE_ID_PREFIX, identity),
+            "id": response_id(RESPONSE_ID_PREFIX, identity),
             "object": "response.compaction",
             "created_at": identity.created,
             "output": [*_instructions(request, id_digits), compaction],
@@ -177,7 +177,7 @@ def _instructions(request: ResponsesRequest, id_digits: str) -> list[JSONObject]
 
 
 def _parse_object(raw: bytes) -> JSONObject:
-    data = validation.parse(raw)
+    data = parse_json(raw)
     if not isinstance(data, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
     return data

@@ -32,9 +32,10 @@ from dragoman.dialects.responses.schema import (
     WebSearchCall,
 )
 from dragoman.dialects.responses.tools import custom_tool_arguments
-from dragoman.dialects.shared.conversation import ConversationBuilder, document, image, text_blocks
+from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
+from dragoman.dialects.shared.media_blocks import document_block, image_block
 from dragoman.dialects.shared.sealing import ReasoningCipher
-from dragoman.dialects.shared.tool_calls import arguments_of
+from dragoman.dialects.shared.tool_calls import call_arguments
 
 # Stored thinking is bound to these words: a change makes it invalid.
 SUMMARY_INTRODUCTION = (
@@ -109,11 +110,11 @@ class InputReader:
             InvalidRequest: An item is invalid, or not allowed where it is; `param` names it.
         """
         if isinstance(given, str):
-            self.conversation.say(text_blocks(given), "input")
-            self.conversation.end("input")
+            self.conversation.add_user(text_blocks(given), "input")
+            self.conversation.finish("input")
             return
         self.add(given, "input")
-        self.conversation.end(f"input[{len(given) - 1}]" if given else "input")
+        self.conversation.finish(f"input[{len(given) - 1}]" if given else "input")
 
     def add(self, items: Sequence[InputItem], field: str) -> None:
         """Add items.
@@ -133,17 +134,17 @@ class InputReader:
             case Message():
                 self._add_message(item, path)
             case FunctionCall():
-                self._add_call(item, arguments_of(item.arguments, f"{path}.arguments", self.warnings), path)
+                self._add_call(item, call_arguments(item.arguments, f"{path}.arguments", self.warnings), path)
             case CustomToolCall():
                 self._add_call(item, custom_tool_arguments(item.input), path)
             case FunctionCallOutput() | CustomToolCallOutput():
-                id_ = self.conversation.calls.answered(item.call_id, f"{path}.call_id")
+                id_ = self.conversation.calls.take_result(item.call_id, f"{path}.call_id")
                 blocks = content_blocks(item.output, f"{path}.output", self.conversation.media)
-                self.conversation.result(id_, blocks)
+                self.conversation.add_tool_result(id_, blocks)
             case Reasoning():
                 blocks = self._thinking_blocks(item, path)
                 self._begin_answer(path)
-                self.conversation.answer(blocks)
+                self.conversation.add_assistant(blocks)
             case Compaction():
                 self._add_summary(item, path)
             case WebSearchCall():
@@ -158,26 +159,26 @@ class InputReader:
     def _add_message(self, item: Message, path: str) -> None:
         content = f"{path}.content"
         if item.role == "user":
-            self.conversation.say(content_blocks(item.content, content, self.conversation.media), path)
+            self.conversation.add_user(content_blocks(item.content, content, self.conversation.media), path)
         elif item.role == "assistant":
             self._begin_answer(path)
-            self.conversation.answer(_text_only_blocks(item.content, content))
+            self.conversation.add_assistant(_text_only_blocks(item.content, content))
         else:
-            self.conversation.instruct(_text_only_blocks(item.content, content), path)
+            self.conversation.add_instructions(_text_only_blocks(item.content, content), path)
 
     def _add_call(self, item: FunctionCall | CustomToolCall, arguments: JSONObject, path: str) -> None:
         self._begin_answer(path)
         calls = self.conversation.calls
-        self.conversation.answer(
-            [calls.made(item.call_id, item.name, arguments, id_=item.call_id, path=f"{path}.call_id")]
+        self.conversation.add_assistant(
+            [calls.add_call(item.call_id, item.name, arguments, id_=item.call_id, path=f"{path}.call_id")]
         )
 
     def _begin_answer(self, path: str) -> None:
         """Begin an assistant message, or continue it: several calls of one message are several items."""
         conversation = self.conversation
-        if not (conversation.calls.open and conversation.messages[-1]["role"] == "assistant"):
+        if not (conversation.calls.pending and conversation.messages[-1]["role"] == "assistant"):
             conversation.calls.path = path
-            conversation.begin_answer(path)
+            conversation.begin_assistant(path)
 
     def _thinking_blocks(self, item: Reasoning, path: str) -> list[Block]:
         if not item.encrypted_content:
@@ -188,17 +189,17 @@ class InputReader:
             self.warnings.append(RequestWarning("ignored", path, detail))
             return []
         param = f"{path}.encrypted_content"
-        if self.cipher and (thought := self.cipher.thought_in(item.encrypted_content)):
+        if self.cipher and (thought := self.cipher.decrypt_thought(item.encrypted_content)):
             return self.thinking.accept(thought, param)
         self.warnings.append(RequestWarning("left_out", param, f"{_FOREIGN_CONTENT}; Claude cannot use it."))
         return []
 
     def _add_summary(self, item: Compaction, path: str) -> None:
-        summary = self.cipher.summary_in(item.encrypted_content) if self.cipher else None
+        summary = self.cipher.decrypt_summary(item.encrypted_content) if self.cipher else None
         if summary is None:
             detail = f"{_FOREIGN_CONTENT}. Send the messages themselves in `input`."
             raise InvalidRequest(detail, param=f"{path}.encrypted_content")
-        self.conversation.say(text_blocks(SUMMARY_INTRODUCTION + summary), path)
+        self.conversation.add_user(text_blocks(SUMMARY_INTRODUCTION + summary), path)
 
 
 def content_blocks(content: str | Sequence[Part], path: str, media: list[Placed]) -> list[Block]:
@@ -250,7 +251,7 @@ def _part_blocks(part: Part, path: str, media: list[Placed]) -> list[Block]:
 def _image(part: InputImage, path: str) -> Placed:
     param = f"{path}.image_url"
     if part.image_url is not None:
-        return Placed(param, image(part.image_url, param))
+        return Placed(param, image_block(part.image_url, param))
     _refuse_file_id(part.file_id, path, "Send the image itself in `image_url`.")
     raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
 
@@ -258,10 +259,10 @@ def _image(part: InputImage, path: str) -> Placed:
 def _file(part: InputFile, path: str) -> Placed:
     if part.file_data is None and part.file_url is not None:
         param = f"{path}.file_url"
-        return Placed(param, document(part.file_url, part.filename, param))
+        return Placed(param, document_block(part.file_url, part.filename, param))
     param = f"{path}.file_data"
     if part.file_data is not None:
-        return Placed(param, document(part.file_data, part.filename, param))
+        return Placed(param, document_block(part.file_data, part.filename, param))
     _refuse_file_id(part.file_id, path, "Send the file itself in `file_data`.")
     raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
 

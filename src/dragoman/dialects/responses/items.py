@@ -7,7 +7,7 @@ from dragoman.core.messages import JSON, Block, JSONObject, parse_arguments
 from dragoman.core.value_object import value_object
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.responses.tools import custom_tool_text
-from dragoman.dialects.shared.answers import arguments_text, cited_pages
+from dragoman.dialects.shared.response_parts import arguments_json, cited_pages
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 SendEvent: TypeAlias = Callable[[JSONObject], None]
@@ -203,7 +203,7 @@ class CallItem:
 
     def close(self, status: Status) -> JSONObject:
         """Close the arguments and the item."""
-        arguments = self._custom_text() if self._custom else arguments_text(self._block, "".join(self._pieces))
+        arguments = self._custom_text() if self._custom else arguments_json(self._block, "".join(self._pieces))
         if self._custom:
             if arguments:
                 self._events.part("custom_tool_call_input.delta", delta=arguments)

@@ -77,7 +77,7 @@ class ReturnedThinking:
                     if block.get("type") not in THINKING_TYPES:
                         continue
                     thought = next(accepted, None)
-                    if thought is None or thought.block != block or thought.before != before:
+                    if thought is None or thought.block != block or thought.conversation_hash != before:
                         return None
             conversation.add(message)
         return conversation.name

@@ -27,14 +27,20 @@ from dragoman.dialects.responses.schema import (
     TextOptions,
 )
 from dragoman.dialects.responses.settings import repeated_settings
-from dragoman.dialects.responses.tools import build_toolbox, custom_tool_names
+from dragoman.dialects.responses.tools import build_toolset, custom_tool_names
 from dragoman.dialects.responses.unsupported import ignored_field_warnings, refuse_unsupported
-from dragoman.dialects.shared import agent_options, validation
+from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body, limit_cache_breakpoints
 from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
-from dragoman.dialects.shared.structured_output import AnswerFormat, schema_format
-from dragoman.dialects.shared.validation import refuse_mapped_fields, resolve_model, warn_unknown_fields
+from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
+from dragoman.dialects.shared.validation import (
+    convert,
+    parse_json,
+    refuse_mapped_fields,
+    resolve_model,
+    warn_unknown_fields,
+)
 
 
 @value_object(kw_only=True)
@@ -45,7 +51,7 @@ class ResponsesRequest(DecodedRequest):
         settings: The settings that the response repeats.
         custom_tools: The names of the tools that take free text.
         tool_schemas: The client's own parameter schemas, by tool name.
-        answer_format: The format that the text must fit; None for free text.
+        output_format: The format that the text must fit; None for free text.
         wants_summary: Whether the response shows a summary of the reasoning.
         wants_sources: Whether the response shows the pages that a search found.
         encrypt_thinking: Encrypts a thinking block for the client; None if the client did not ask for it.
@@ -58,7 +64,7 @@ class ResponsesRequest(DecodedRequest):
     settings: JSONObject = field(default_factory=dict)
     custom_tools: frozenset[str] = frozenset()
     tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
-    answer_format: AnswerFormat | None = None
+    output_format: OutputFormat | None = None
     wants_summary: bool = False
     wants_sources: bool = False
     encrypt_thinking: Callable[[Block], str | None] | None = None
@@ -81,7 +87,7 @@ def decode(raw: bytes, catalog: Catalog, options: DialectOptions, history: Histo
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = validation.parse(raw)
+    data = parse_json(raw)
     return decode_data(inherit_fields(data, history), catalog, options, history, cache_marks=b"cache" in raw)
 
 
@@ -102,25 +108,25 @@ def decode_data(
         NotFound: The model does not exist.
     """
     data = normalize(sent)
-    request = validation.typed(data, CreateResponse)
+    request = convert(data, CreateResponse)
     warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
     refuse_unsupported(request, can_store=options.stores_responses)
     storage = _storage_options(request, options)
     warnings += ignored_field_warnings(request, stored=storage is not None)
-    request_options = agent_options.agent_terms(request.model, request.claude, warnings)
-    resolved = resolve_model(agent_options.plain_model(request.model), catalog, warnings)
+    request_options = parse_agent_options(request.model, request.claude, warnings)
+    resolved = resolve_model(strip_agent_suffix(request.model), catalog, warnings)
     model, cipher = resolved.model, options.cipher
-    toolbox = build_toolbox(request, warnings)
+    toolset = build_toolset(request, warnings)
     params = _generation_params(request)
     conversation = ConversationBuilder(model, warnings, "input")
-    conversation.instruct(text_blocks(request.instructions), "instructions")
+    conversation.add_instructions(text_blocks(request.instructions), "instructions")
     thinking = ReturnedThinking(model, warnings)
     reader = InputReader(conversation, thinking, cipher, warnings)
     replay_history(history, reader)
     reader.read(request.input)
-    body = build_body(params, conversation, toolbox, model, warnings)
-    agent_options.check_beside(request_options, _fields_refused_with_agents(request, params), body)
+    body = build_body(params, conversation, toolset, model, warnings)
+    refuse_fields_with_agent(request_options, _fields_refused_with_agents(request, params), body)
     _set_thinking_display(body, request, model, warnings)
     if cache_marks:
         limit_cache_breakpoints(body, warnings)
@@ -139,8 +145,8 @@ def decode_data(
         storage=storage,
         settings=repeated_settings(cast("JSONObject", sent), stored=storage is not None),
         custom_tools=custom_tool_names(request.tools),
-        tool_schemas=toolbox.schemas,
-        answer_format=params.answer_format,
+        tool_schemas=toolset.schemas,
+        output_format=params.output_format,
         wants_summary=_wants_summary(request),
         wants_sources=INCLUDE_SEARCH_SOURCES in include,
         encrypt_thinking=encrypt if INCLUDE_ENCRYPTED_REASONING in include else None,
@@ -169,19 +175,19 @@ def _generation_params(request: CreateResponse) -> GenerationParams:
         sampling=Sampling(request.temperature, request.top_p),
         effort=request.reasoning.effort if request.reasoning else None,
         effort_param="reasoning.effort",
-        answer_format=_answer_format(request.text),
+        output_format=_output_format(request.text),
         verbosity=request.text.verbosity if request.text else None,
         verbosity_param="text.verbosity",
         user=request.safety_identifier or request.user,
     )
 
 
-def _answer_format(options: TextOptions | None) -> AnswerFormat | None:
+def _output_format(options: TextOptions | None) -> OutputFormat | None:
     match options and options.format:
         case JSONSchemaFormat(schema=schema):
             return schema_format(schema, "text.format", "text.format.schema")
         case JSONObjectFormat():
-            return AnswerFormat(None, "text.format")
+            return OutputFormat(None, "text.format")
         case _:
             return None
 
@@ -190,7 +196,7 @@ def _fields_refused_with_agents(request: CreateResponse, params: GenerationParam
     return {
         "tools": request.tools,
         "tool_choice": request.tool_choice not in (None, "auto", "none"),
-        "text.format": params.answer_format,
+        "text.format": params.output_format,
     }
 
 
@@ -217,4 +223,4 @@ def _set_thinking_display(
 def _encryption(
     cipher: ReasoningCipher, model: Model, hash_conversation: Callable[[], str]
 ) -> Callable[[Block], str | None]:
-    return lambda block: cipher.thought(Thought(model.id, hash_conversation(), block))
+    return lambda block: cipher.encrypt_thought(Thought(model.id, hash_conversation(), block))

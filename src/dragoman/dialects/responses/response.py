@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from dragoman.core.accumulate import AccumulatedMessage
-from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited, UpstreamFailed
+from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
@@ -13,9 +13,9 @@ from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.responses.items import Status
 from dragoman.dialects.responses.output import Output
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.shared.answers import answer_id, refusal_of
-from dragoman.dialects.shared.structured_output import check_arguments, text_fault
-from dragoman.dialects.shared.usage import counts_of
+from dragoman.dialects.shared.response_parts import refusal_text, response_id
+from dragoman.dialects.shared.structured_output import arguments_warning
+from dragoman.dialects.shared.usage import count_tokens
 
 RESPONSE_ID_PREFIX = "resp_"
 
@@ -58,7 +58,7 @@ class ResponseObject:
 
     def __init__(self, request: ResponsesRequest, identity: ResponseIdentity) -> None:
         self._fields: JSONObject = {
-            "id": answer_id(RESPONSE_ID_PREFIX, identity),
+            "id": response_id(RESPONSE_ID_PREFIX, identity),
             "object": "response",
             "created_at": identity.created,
             "model": request.resolved.model.id,
@@ -116,10 +116,10 @@ def error_object(error: GatewayError) -> JSONObject:
 
 def usage_object(message: AccumulatedMessage) -> JSONObject:
     """Return the `usage` of a response."""
-    counts = counts_of([message.message.get("usage", {})])
+    counts = count_tokens([message.message.get("usage", {})])
     return {
         "input_tokens": counts.input,
-        "input_tokens_details": {"cached_tokens": counts.read, "cache_write_tokens": counts.written},
+        "input_tokens_details": {"cached_tokens": counts.cache_read, "cache_write_tokens": counts.cache_write},
         "output_tokens": counts.output,
         "output_tokens_details": {"reasoning_tokens": counts.reasoning},
         "total_tokens": counts.input + counts.output,
@@ -137,7 +137,7 @@ def encode_response(
         message: Claude's message.
         now: Seconds since 1970.
     """
-    output = Output(request, answer_id("", identity))
+    output = Output(request, response_id("", identity))
     for index, block in enumerate(message.message.get("content", [])):
         output.add_block(block, message.arguments.get(index))
     end_output(output, message)
@@ -146,7 +146,7 @@ def encode_response(
 
 def end_output(output: Output, message: AccumulatedMessage) -> None:
     """Add Claude's refusal, if there is one, and close the last item."""
-    if explanation := refusal_of(message.message):
+    if explanation := refusal_text(message.message):
         output.refuse(explanation)
     output.close_item(Ending.of(message.message.get("stop_reason")).last_item_status)
 
@@ -155,20 +155,8 @@ def argument_warnings(request: ResponsesRequest, message: AccumulatedMessage) ->
     """Warn of function arguments that do not fit the client's schema. The client gets them unchanged."""
     calls = [block for block in message.message.get("content", []) if block.get("type") == "tool_use"]
     found = (
-        check_arguments(str(block.get("name")), block.get("input"), request.tool_schemas, "output")
+        arguments_warning(str(block.get("name")), block.get("input"), request.tool_schemas, "output")
         for block in calls
         if block.get("name") not in request.custom_tools
     )
     return tuple(warning for warning in found if warning)
-
-
-def format_mismatch(request: ResponsesRequest, message: AccumulatedMessage) -> UpstreamFailed | None:
-    """Return an error if the text does not fit `text.format`.
-
-    A message with tool calls is not checked: the formatted text comes in a later response.
-    """
-    blocks = message.message.get("content", [])
-    if request.answer_format is None or any(block.get("type") == "tool_use" for block in blocks):
-        return None
-    text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-    return text_fault(text, message.message.get("stop_reason"), request.answer_format)

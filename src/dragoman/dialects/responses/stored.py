@@ -21,7 +21,7 @@ from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.responses.response import RESPONSE_ID_PREFIX, ResponseObject, error_object
 from dragoman.dialects.responses.schema import INCLUDE_ENCRYPTED_REASONING
 from dragoman.dialects.shared import json_types, sse
-from dragoman.dialects.shared.answers import answer_id
+from dragoman.dialects.shared.response_parts import response_id
 from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 
 
@@ -59,7 +59,7 @@ class StoredResponses:
 
     def response_id(self, identity: ResponseIdentity) -> str:
         """Return the response's id."""
-        return answer_id(RESPONSE_ID_PREFIX, identity)
+        return response_id(RESPONSE_ID_PREFIX, identity)
 
     def queued(self, request: ResponsesRequest, identity: ResponseIdentity) -> bytes:
         """Return the document of a queued response."""
@@ -155,7 +155,7 @@ class StoredResponses:
         for item in cast("list[JSONObject]", _response(stored)["output"]):
             block = next(thinking, None) if item["type"] == "reasoning" else None
             if block and self._cipher and INCLUDE_ENCRYPTED_REASONING in include:
-                encrypted = self._cipher.thought(Thought(stored.model, stored.conversation_hash, block))
+                encrypted = self._cipher.encrypt_thought(Thought(stored.model, stored.conversation_hash, block))
                 yield {**item, "encrypted_content": encrypted} if encrypted else item
             else:
                 yield item
@@ -168,7 +168,7 @@ def _encode_document(
     return msgspec.json.encode(
         _Document(
             response=Raw(response),
-            input_items=listed_items(request.input_items, answer_id("", identity)),
+            input_items=listed_items(request.input_items, response_id("", identity)),
             tools=request.tools,
             model=request.resolved.model.id,
             conversation_hash=request.conversation_hash() if has_thinking else "",

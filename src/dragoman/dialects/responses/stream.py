@@ -11,10 +11,11 @@ from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import BackgroundStreamEncoder, ResponseIdentity
 from dragoman.dialects.responses.output import Output
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.response import ResponseObject, end_output, format_mismatch
+from dragoman.dialects.responses.response import ResponseObject, end_output
 from dragoman.dialects.shared import sse
-from dragoman.dialects.shared.answers import answer_id
 from dragoman.dialects.shared.errors import openai_error
+from dragoman.dialects.shared.response_parts import response_id
+from dragoman.dialects.shared.structured_output import format_mismatch
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,7 +36,7 @@ class ResponseStream(BackgroundStreamEncoder):
         self._request = request
         self._clock = clock
         self._response = ResponseObject(request, identity)
-        self._output = Output(request, answer_id("", identity), self._write)
+        self._output = Output(request, response_id("", identity), self._write)
         self._message: AccumulatedMessage | None = None
         self._frames: list[bytes] = []
         self._sequence_number = 0
@@ -82,7 +83,7 @@ class ResponseStream(BackgroundStreamEncoder):
         Raises:
             UpstreamFailed: The text does not fit `text.format`.
         """
-        if error := format_mismatch(self._request, accumulated):
+        if error := format_mismatch(accumulated, self._request.output_format):
             raise error
         self._message = accumulated
         end_output(self._output, accumulated)

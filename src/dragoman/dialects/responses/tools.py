@@ -24,11 +24,11 @@ from dragoman.dialects.responses.schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
-    Toolbox,
     ToolChoice,
-    offer_tools,
+    Toolset,
+    allowed_tools,
     tools_by_name,
-    web_search,
+    web_search_tool,
 )
 
 _TEXT_ARGUMENT = "input"
@@ -36,7 +36,7 @@ _CUT_ARGUMENTS = re.compile(rf'\s*\{{\s*"{_TEXT_ARGUMENT}"\s*:\s*"(?P<text>.*)',
 _MAX_ESCAPE_LENGTH = len(r"\ud83e\udd8a")  # a surrogate pair; a cut can fall inside it
 
 
-def build_toolbox(request: CreateResponse, warnings: list[RequestWarning]) -> Toolbox:
+def build_toolset(request: CreateResponse, warnings: list[RequestWarning]) -> Toolset:
     """Convert the tools of a request.
 
     Raises:
@@ -69,7 +69,7 @@ def build_toolbox(request: CreateResponse, warnings: list[RequestWarning]) -> To
     warnings += unsupported
     choice = _tool_choice(request.tool_choice)
     schemas = {function.name: function.parameters or {} for function in functions}
-    return Toolbox(offer_tools(by_name, choice), choice, schemas, request.parallel_tool_calls)
+    return Toolset(allowed_tools(by_name, choice), choice, schemas, request.parallel_tool_calls)
 
 
 def custom_tool_names(tools: Iterable[Tool] | None) -> frozenset[str]:
@@ -124,7 +124,7 @@ def _custom_parameters(tool: CustomTool) -> JSONObject:
 def _web_search(tool: WebSearchTool, max_uses: int | None, path: str, warnings: list[RequestWarning]) -> JSONObject:
     location = tool.user_location
     known = {key: getattr(location, key) for key in ("city", "country", "region", "timezone")} if location else {}
-    search = web_search(known, tool.search_context_size, path, warnings)
+    search = web_search_tool(known, tool.search_context_size, path, warnings)
     if tool.filters and tool.filters.allowed_domains:
         search["allowed_domains"] = cast("JSON", tool.filters.allowed_domains)
     if max_uses is not None:
@@ -142,7 +142,7 @@ def _tool_choice(choice: str | NamedChoice | None) -> ToolChoice:
             return ToolChoice(kind)
         case NamedChoice(type="allowed_tools", mode=mode, tools=tools):
             names = frozenset(_allowed_tool_name(tool, index) for index, tool in enumerate(tools or ()))
-            return ToolChoice("any" if mode == "required" else "auto", only=names)
+            return ToolChoice("any" if mode == "required" else "auto", allowed=names)
         case NamedChoice():
             return ToolChoice("tool", _chosen_tool_name(choice.type, choice.name, "tool_choice"))
 

@@ -1,4 +1,4 @@
-"""A wish for an agent: the field `claude`, or a model's name that ends in `:agent`. Several dialects share it."""
+"""Requests for an agent: the field `claude`, or a model's name that ends in `:agent`. Several dialects share this."""
 
 import re
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from msgspec import Meta, Struct
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, AgentTask, MessagesRequest, RequestOptions
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared import validation
 from dragoman.dialects.shared.json_types import JSONObject
+from dragoman.dialects.shared.validation import convert, unknown_fields
 
-SUFFIX = ":agent"
-"""At the end of a model's name it asks for an agent."""
+AGENT_SUFFIX = ":agent"
+"""At the end of a model's name, it asks for an agent."""
 
-_NAME = re.compile("[A-Za-z]+")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TOOL_NAME = re.compile("[A-Za-z]+")
+_WORD_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class AgentFields(Struct):
@@ -36,58 +36,73 @@ class _Body(Struct):
     claude: AgentFields
 
 
-def plain_model(asked: str | None) -> str | None:
-    """The model's own name."""
-    return (asked.removesuffix(SUFFIX) or None) if asked else asked
+def strip_agent_suffix(model: str | None) -> str | None:
+    """Return the model's own name."""
+    return (model.removesuffix(AGENT_SUFFIX) or None) if model else model
 
 
-def agent_terms(asked: str | None, field: JSONObject | None, warnings: list[RequestWarning]) -> RequestOptions:
-    """What a request says of an agent.
+def parse_agent_options(model: str | None, field: JSONObject | None, warnings: list[RequestWarning]) -> RequestOptions:
+    """Return what a request asks of an agent.
 
-    Without `mode` the other fields ask for one, too: they mean nothing else.
+    Without `mode`, any other field asks for an agent: it means nothing else.
 
     Args:
-        asked: The model's name, as the client wrote it.
+        model: The model's name, as the client wrote it.
         field: The field `claude`.
-        warnings: Where to say what does nothing.
+        warnings: Receives a warning for each field without effect.
 
     Raises:
-        InvalidRequest: A field of it is unknown or makes no sense.
+        InvalidRequest: A field of `claude` is unknown or invalid.
     """
-    if not field and not (asked and asked.endswith(SUFFIX)):
+    has_suffix = model is not None and model.endswith(AGENT_SUFFIX)
+    if not field and not has_suffix:
         return DEFAULT_REQUEST_OPTIONS
-    fields = _fields(field or {})
-    given = {key: value for key, value in _values(fields).items() if value is not None}
-    named = bool(asked and asked.endswith(SUFFIX))
-    if fields.mode == "chat" and named:
-        raise InvalidRequest(f"A model's name that ends in `{SUFFIX}` asks for an agent.", param="claude.mode")
+    fields = _agent_fields(field or {})
+    given = [name for name in fields.__struct_fields__ if name != "mode" and getattr(fields, name) is not None]
     if fields.mode == "chat":
-        warnings += [RequestWarning("ignored", f"claude.{key}", "It is for agents alone.") for key in given]
+        if has_suffix:
+            raise InvalidRequest(
+                f"`claude.mode` is `chat`, but a model's name that ends in `{AGENT_SUFFIX}` asks for an agent. "
+                "Leave one of them out.",
+                param="claude.mode",
+            )
+        warnings += [RequestWarning("ignored", f"claude.{name}", "It has an effect only on agents.") for name in given]
         return DEFAULT_REQUEST_OPTIONS
-    if not (named or fields.mode or given):
+    if not (has_suffix or fields.mode or given):
         return DEFAULT_REQUEST_OPTIONS
-    return RequestOptions(agent=_task(fields))
+    task = AgentTask(
+        working_directory=fields.working_directory,
+        permission_mode=fields.permission_mode or "default",
+        tools=None if fields.tools is None else tuple(fields.tools),
+        add_dirs=tuple(fields.add_dirs or ()),
+        mcp_servers=fields.mcp_servers or {},
+        max_turns=fields.max_turns,
+        max_budget_usd=fields.max_budget_usd,
+    )
+    return RequestOptions(agent=task)
 
 
-def refuse_agent(asked: str | None) -> None:
-    """Refuse a model's name that asks for an agent, where there is no conversation.
+def refuse_agent(model: str | None) -> None:
+    """Refuse a model's name that asks for an agent, at an endpoint without conversations.
 
     Raises:
-        UnsupportedFeature: With where to ask for one.
+        UnsupportedFeature: With the endpoints to use instead.
     """
-    if asked and asked.endswith(SUFFIX):
+    if model and model.endswith(AGENT_SUFFIX):
         raise UnsupportedFeature(
-            "Agents are asked for in conversations: at `/v1/chat/completions`, `/v1/responses` or `/v1/messages`.",
+            "This endpoint has no agents. Use `/v1/chat/completions`, `/v1/responses` or `/v1/messages`.",
             param="model",
         )
 
 
-def check_beside(request_options: RequestOptions, beside: Mapping[str, object], body: MessagesRequest) -> None:
-    """Refuse what cannot be had of an agent.
+def refuse_fields_with_agent(
+    request_options: RequestOptions, fields: Mapping[str, object], body: MessagesRequest
+) -> None:
+    """Refuse what an agent does not support.
 
     Args:
-        request_options: What was asked for.
-        beside: Fields of the request that do not go with an agent, by name, and what came in them.
+        request_options: The request's options.
+        fields: The values of the fields that an agent does not support, by name.
         body: The canonical request.
 
     Raises:
@@ -95,11 +110,11 @@ def check_beside(request_options: RequestOptions, beside: Mapping[str, object], 
     """
     if request_options.agent is None:
         return
-    for name, value in beside.items():
+    for name, value in fields.items():
         if value:
             raise UnsupportedFeature(
-                f"`{name}` does not go with an agent, which has tools of its own and answers once, in its own words. "
-                "Leave it out.",
+                f"An agent does not support `{name}`: it has its own tools, and gives one response in its own words. "
+                f"Leave `{name}` out.",
                 param=name,
             )
     if body["messages"][-1]["role"] == "assistant":
@@ -110,42 +125,26 @@ def check_beside(request_options: RequestOptions, beside: Mapping[str, object], 
         )
 
 
-def _fields(field: JSONObject) -> AgentFields:
-    named: JSONObject = {}
+def _agent_fields(field: JSONObject) -> AgentFields:
+    """Read the field `claude`, in snake case or camel case."""
+    snake_case: JSONObject = {}
     for key, value in field.items():
-        if (name := _HUMP.sub("_", key).lower()) in named:
-            raise InvalidRequest(f"`claude.{name}` is given twice, in two ways of writing it.", param=f"claude.{name}")
-        named[name] = value
-    data: JSONObject = {"claude": named}
-    body = validation.typed(data, _Body)
-    if unknown := validation.unknown_fields(data, body):
+        if (name := _WORD_BOUNDARY.sub("_", key).lower()) in snake_case:
+            raise InvalidRequest(
+                f"`claude.{name}` is given twice, in two spellings. Leave one out.", param=f"claude.{name}"
+            )
+        snake_case[name] = value
+    data: JSONObject = {"claude": snake_case}
+    body = convert(data, _Body)
+    if unknown := unknown_fields(data, body):
         raise InvalidRequest(f"Unknown parameter: `{unknown[0]}`.", code="unknown_parameter", param=unknown[0])
-    for place, tool in enumerate(body.claude.tools or ()):
-        _check_name(tool, f"claude.tools[{place}]")
+    for index, tool in enumerate(body.claude.tools or ()):
+        if not _TOOL_NAME.fullmatch(tool):
+            # A permission rule in place of a name would allow more than the operator did.
+            param = f"claude.tools[{index}]"
+            raise InvalidRequest(
+                f"`{param}` must be the name of a tool, such as `Bash`, not a permission rule. The operator sets the "
+                "rules: `--allow-tool RULE`.",
+                param=param,
+            )
     return body.claude
-
-
-def _check_name(tool: str, param: str) -> None:
-    """A rule in the place of a name would allow more than the owner did."""
-    if not _NAME.fullmatch(tool):
-        raise InvalidRequest(
-            f"`{param}` must be the name of a tool, such as `Bash`, and no rule. What a tool may do without asking is "
-            "for the gateway's owner to say: `--allow-tool RULE`.",
-            param=param,
-        )
-
-
-def _values(fields: AgentFields) -> dict[str, object]:
-    return {key: getattr(fields, key) for key in fields.__struct_fields__ if key != "mode"}
-
-
-def _task(fields: AgentFields) -> AgentTask:
-    return AgentTask(
-        working_directory=fields.working_directory,
-        permission_mode=fields.permission_mode or "default",
-        tools=None if fields.tools is None else tuple(fields.tools),
-        add_dirs=tuple(fields.add_dirs or ()),
-        mcp_servers=fields.mcp_servers or {},
-        max_turns=fields.max_turns,
-        max_budget_usd=fields.max_budget_usd,
-    )

@@ -1,7 +1,4 @@
-"""Which HTTP status and which error `type` each cause has, as the OpenAI dialects say it. Found by walking its MRO.
-
-A new cause without a row of its own is answered like its parent, and at last like an internal error.
-"""
+"""Errors of the OpenAI dialects: the HTTP status and the error `type` of each kind of error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from dragoman.dialects.base import ErrorResponse
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a cause is answered.
+    """How a kind of error is encoded.
 
     Attributes:
         http: The HTTP status.
@@ -41,7 +38,7 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.Overloaded: Status(503, "api_error"),
     errors.UpstreamFailed: Status(502, "api_error"),
     errors.TimedOut: Status(504, "api_error"),
-    # What gRPC's mapping has for it: clients raise it, and none of them asks again by itself.
+    # The status of gRPC's mapping. Clients raise it, and none of them retries it.
     errors.RunCancelled: Status(499, "api_error"),
     errors.ShuttingDown: Status(503, "api_error"),
     errors.NotInstalled: Status(501, "api_error"),
@@ -51,17 +48,17 @@ STATUSES: Mapping[type[GatewayError], Status] = {
 
 
 def status_of(error: GatewayError, statuses: Mapping[type[GatewayError], Status] = STATUSES) -> Status:
-    """The status of an error: that of the nearest class in its MRO which has one.
+    """Return the status of an error: that of the nearest class in its MRO with a row in the table.
 
     Args:
         error: The error.
-        statuses: A dialect's own table, where it is not one of OpenAI's. `GatewayError` itself stands in it.
+        statuses: The dialect's table. It has a row for `GatewayError` itself.
     """
     return next(status for cause in type(error).__mro__ if (status := statuses.get(cause)))
 
 
 def openai_error(error: GatewayError) -> JSONObject:
-    """The error object of the OpenAI dialects; all four keys always stand there."""
+    """Return the error object of the OpenAI dialects. It always has all four keys."""
     return {
         "message": error.message,
         "type": status_of(error).type,
@@ -71,6 +68,6 @@ def openai_error(error: GatewayError) -> JSONObject:
 
 
 def openai_error_response(error: GatewayError) -> ErrorResponse:
-    """An error before any answer began, as every OpenAI dialect says it."""
+    """Encode an error that ends the request before a response began."""
     body = msgspec.json.encode({"error": openai_error(error)})
     return ErrorResponse(status_of(error).http, body)

@@ -1,4 +1,4 @@
-"""JSON as msgspec can read it in annotations: the recursive alias of the core is for the type checker only."""
+"""JSON types for annotations that msgspec reads: it cannot read the recursive alias of the core."""
 
 from typing import TYPE_CHECKING, Any
 

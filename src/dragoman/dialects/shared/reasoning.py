@@ -20,19 +20,19 @@ BUDGETS: Mapping[ReasoningEffort, int] = {
     "xhigh": 24_576,
     "max": 24_576,
 }
-"""Tokens of thinking, for models that have a budget instead of an effort."""
+"""Thinking tokens, for models that take a budget instead of an effort."""
 
-SMALLEST_BUDGET = 1024
-"""The API takes none below."""
+MIN_BUDGET = 1024
+"""The API's minimum."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What else of the request bears on thinking.
+class ThinkingLimits:
+    """The parts of a request that limit its thinking.
 
     Attributes:
-        max_tokens: The limit of the whole answer, thinking included; none where the backend decides.
-        conflict: The field of the request that manual thinking does not go with, if there is one.
+        max_tokens: The limit of the whole response, thinking included; None: the backend decides.
+        conflict: The request's field that manual thinking cannot be combined with; None: there is none.
     """
 
     max_tokens: int | None = None
@@ -40,8 +40,8 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Thinking:
-    """What is sent; none where nothing is.
+class ThinkingParams:
+    """The parameters of the Messages API; None: not sent.
 
     Attributes:
         config: `thinking` of the body.
@@ -52,83 +52,83 @@ class Thinking:
     effort: Effort | None = None
 
 
-def plan(
-    asked: ReasoningEffort | None, model: Model, around: Surroundings, warnings: list[RequestWarning], param: str
-) -> Thinking:
-    """How to think.
+def thinking_params(
+    effort: ReasoningEffort | None, model: Model, limits: ThinkingLimits, warnings: list[RequestWarning], param: str
+) -> ThinkingParams:
+    """Return the thinking parameters for a reasoning effort.
 
     Args:
-        asked: The client's word; none leaves everything to the API's defaults.
-        model: Whose rules hold.
-        around: The rest of the request.
-        warnings: Where to say what could not be done as asked.
+        effort: The client's effort; None leaves everything to the API's defaults.
+        model: The model that will respond.
+        limits: The rest of the request.
+        warnings: Receives a warning for each change.
         param: The client's name for the field.
     """
-    if asked is None:
-        return Thinking()
-    if asked == "none":
-        return _none(model, warnings, param)
-    effort = _effort(asked, model, warnings, param)
-    if around.conflict and "disabled" in model.thinking and ("enabled" in model.thinking):
-        detail = f"{model.name} cannot think together with `{around.conflict}`; it answers without thinking."
+    if effort is None:
+        return ThinkingParams()
+    if effort == "none":
+        if not model.always_thinks:
+            return ThinkingParams({"type": "disabled"})
+        detail = f"{model.name} always thinks; its lowest effort was sent."
+        warnings.append(RequestWarning("mapped", param, detail))
+        return ThinkingParams(effort=model.efforts[0])
+    api_effort = _clamped_effort(effort, model, warnings, param)
+    if limits.conflict and "disabled" in model.thinking and "enabled" in model.thinking:
+        detail = f"{model.name} cannot think together with `{limits.conflict}`; it responds without thinking."
         warnings.append(RequestWarning("ignored", param, detail))
-        return Thinking({"type": "disabled"}, effort)
+        return ThinkingParams({"type": "disabled"}, api_effort)
     if "adaptive" in model.thinking:
-        return Thinking({"type": "adaptive", "display": "summarized"}, effort)
-    return Thinking(_budgeted(asked, around.max_tokens, warnings, param), effort)
+        return ThinkingParams({"type": "adaptive", "display": "summarized"}, api_effort)
+    return ThinkingParams(_budget_config(effort, limits.max_tokens, warnings, param), api_effort)
 
 
-def effort_of(
-    verbosity: Verbosity | None, asked: ReasoningEffort | None, model: Model, warnings: list[RequestWarning], param: str
+def verbosity_effort(
+    verbosity: Verbosity | None,
+    effort: ReasoningEffort | None,
+    model: Model,
+    warnings: list[RequestWarning],
+    param: str,
 ) -> Effort | None:
-    """The effort that is nearest to a verbosity, where the client asked for no effort: it governs all that is written.
+    """Return the effort that is nearest to a verbosity, if the client set no effort: effort governs all output.
 
     Args:
-        verbosity: How much to say.
-        asked: The effort that the client asked for.
-        model: Whose rules hold.
-        warnings: Where to say what could not be done as asked.
+        verbosity: The client's verbosity.
+        effort: The client's effort.
+        model: The model that will respond.
+        warnings: Receives a warning for each change.
         param: The client's name for the field.
     """
     if verbosity in (None, "medium"):
         return None
-    if asked is not None or verbosity not in model.efforts:
-        detail = "Claude has nothing like `verbosity` beside its effort."
+    if effort is not None or verbosity not in model.efforts:
+        detail = "Claude has no `verbosity` besides its effort."
         warnings.append(RequestWarning("ignored", param, detail))
         return None
-    detail = f"Claude has nothing like `verbosity`; it was asked for {verbosity} effort, which thinking follows, too."
+    detail = f"Claude has no `verbosity`; {verbosity} effort was sent, which also governs thinking."
     warnings.append(RequestWarning("mapped", param, detail))
     return "low" if verbosity == "low" else "high"
 
 
-def _none(model: Model, warnings: list[RequestWarning], param: str) -> Thinking:
-    if not model.always_thinks:
-        return Thinking({"type": "disabled"})
-    warnings.append(RequestWarning("mapped", param, f"{model.name} always thinks; it was asked for its lowest effort."))
-    return Thinking(effort=model.efforts[0])
-
-
-def _effort(asked: ReasoningEffort, model: Model, warnings: list[RequestWarning], param: str) -> Effort | None:
+def _clamped_effort(effort: ReasoningEffort, model: Model, warnings: list[RequestWarning], param: str) -> Effort | None:
     if not model.efforts:
         return None
-    wanted: Effort = "low" if asked in ("minimal", "none") else asked  # type: ignore[assignment]
+    wanted: Effort = "low" if effort in ("minimal", "none") else effort  # type: ignore[assignment]
     if wanted in model.efforts:
         return wanted
-    warnings.append(
-        RequestWarning("clamped", param, f"{model.name}'s effort ends at `{model.efforts[-1]}`; that was sent.")
-    )
+    detail = f"The highest effort of {model.name} is `{model.efforts[-1]}`; that was sent."
+    warnings.append(RequestWarning("clamped", param, detail))
     return min(model.efforts[-1], wanted, key=EFFORTS.index)
 
 
-def _budgeted(
-    asked: ReasoningEffort, max_tokens: int | None, warnings: list[RequestWarning], param: str
+def _budget_config(
+    effort: ReasoningEffort, max_tokens: int | None, warnings: list[RequestWarning], param: str
 ) -> ThinkingConfig:
-    budget = BUDGETS[asked]
+    budget = BUDGETS[effort]
     if max_tokens is not None:
-        # A quarter of the limit stays for the answer itself.
+        # A quarter of the limit stays for the text.
         budget = min(budget, max_tokens * 3 // 4)
-    if budget < SMALLEST_BUDGET:
-        detail = f"A limit of {max_tokens} tokens leaves no room for thinking, which takes {SMALLEST_BUDGET} at least."
+    if budget < MIN_BUDGET:
+        detail = f"Thinking needs at least {MIN_BUDGET} tokens; the limit of {max_tokens} tokens leaves too few."
         warnings.append(RequestWarning("ignored", param, detail))
         return {"type": "disabled"}
     return {"type": "enabled", "budget_tokens": budget}

@@ -1,59 +1,34 @@
-"""The client's own cache marks: the API takes a few.
-
-Limits and sampling of a request, by the rules of the model.
-
-The canonical body, from what the dialects have read of a request.
-"""
+"""Build the canonical body of a request, by the rules of the model: limits, sampling, thinking, cache marks."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import field, replace
-from typing import Literal, cast
+from typing import cast
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.media import check_count, check_sizes
-from dragoman.core.messages import JSONObject, MessagesRequest, OutputConfig
+from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared import reasoning, structured_output
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
-from dragoman.dialects.shared.reasoning import ReasoningEffort, Surroundings, Verbosity
-from dragoman.dialects.shared.structured_output import AnswerFormat
-from dragoman.dialects.shared.tools import Toolbox, set_tools, soften
+from dragoman.dialects.shared.reasoning import (
+    ReasoningEffort,
+    ThinkingLimits,
+    Verbosity,
+    thinking_params,
+    verbosity_effort,
+)
+from dragoman.dialects.shared.structured_output import OutputFormat, api_format, format_instruction
+from dragoman.dialects.shared.tools import Toolset, set_tools, soften_choice
 
-MOST = 4
-
-
-def limit_cache_breakpoints(body: MessagesRequest, warnings: list[RequestWarning]) -> None:
-    """Keep the last marks: each of them covers everything before it."""
-    marked = list(_marked(body))
-    if len(marked) <= MOST:
-        return
-    for block in marked[:-MOST]:
-        del block["cache_control"]
-    warnings.append(
-        RequestWarning("clamped", "cache_control", f"Claude takes {MOST} cache marks; the last ones were sent.")
-    )
-
-
-def _marked(body: MessagesRequest) -> Iterator[JSONObject]:
-    """In the order in which the API reads the prompt."""
-    yield from _with_mark([*body.get("tools", []), *body.get("system", [])])
-    for message in body["messages"]:
-        for block in message["content"]:
-            inner = block.get("content")
-            yield from _with_mark(cast("list[JSONObject]", inner if isinstance(inner, list) else []))
-            yield from _with_mark([block])
-
-
-def _with_mark(blocks: list[JSONObject]) -> Iterator[JSONObject]:
-    return (block for block in blocks if "cache_control" in block)
+MAX_CACHE_MARKS = 4
+"""The API's limit."""
 
 
 @value_object
 class Sampling:
-    """What a client asks for.
+    """The client's sampling parameters.
 
     Attributes:
         temperature: 0 to 2.
@@ -66,88 +41,26 @@ class Sampling:
     top_k: int | None = None
 
     @property
-    def varied(self) -> bool:
-        """Whether anything differs from the API's defaults. Manual thinking does not go with that."""
-        return self.temperature not in (None, 1) or self.top_p not in (None, 1) or self.top_k is not None
-
-
-def set_sampling(body: MessagesRequest, asked: Sampling, model: Model, warnings: list[RequestWarning]) -> None:
-    """Put temperature, `top_p` and `top_k` into the body, as far as the model takes them."""
-    if not model.sampling:
-        _leave_out(asked, model, warnings)
-        return
-    if asked.temperature is not None and asked.temperature > 1:
-        warnings.append(RequestWarning("clamped", "temperature", "Claude's temperature ends at 1; 1 was sent."))
-    temperature = None if asked.temperature is None else min(asked.temperature, 1)
-    if temperature is not None and asked.top_p is not None:
-        # Refused together by the API, even where one of them is at its default.
-        if temperature == 1:
-            temperature = None
-        elif asked.top_p != 1:
-            warnings.append(
-                RequestWarning("ignored", "top_p", "Claude takes `temperature` or `top_p`; the first was sent.")
-            )
-    if temperature is not None:
-        body["temperature"] = temperature
-    elif asked.top_p is not None:
-        body["top_p"] = asked.top_p
-    if asked.top_k is not None:
-        body["top_k"] = asked.top_k
-
-
-def set_max_tokens(
-    body: MessagesRequest, asked: int | None, param: str, model: Model, warnings: list[RequestWarning]
-) -> None:
-    """Put the limit into the body. Where the client gave none, the backend decides."""
-    if asked is None:
-        return
-    body["max_tokens"] = min(asked, model.output_tokens)
-    if asked > model.output_tokens:
-        warnings.append(
-            RequestWarning(
-                "clamped", param, f"{model.name} writes at most {model.output_tokens} tokens; that was sent."
-            )
-        )
-
-
-def set_stop(body: MessagesRequest, asked: str | list[str] | None, warnings: list[RequestWarning]) -> None:
-    """Put the stop sequences into the body, without the blank ones, which the API refuses."""
-    if asked is None:
-        return
-    given = [asked] if isinstance(asked, str) else asked
-    usable = [sequence for sequence in dict.fromkeys(given) if sequence and not sequence.isspace()]
-    if usable:
-        body["stop_sequences"] = usable
-    if any(not sequence or sequence.isspace() for sequence in given):
-        warnings.append(RequestWarning("ignored", "stop", "Claude takes no stop sequence of white space only."))
-
-
-def _leave_out(asked: Sampling, model: Model, warnings: list[RequestWarning]) -> None:
-    fields: tuple[tuple[Literal["temperature", "top_p", "top_k"], float | None], ...] = (
-        ("temperature", asked.temperature),
-        ("top_p", asked.top_p),
-        ("top_k", asked.top_k),
-    )
-    for name, value in fields:
-        if value is not None and not (value == 1 and name != "top_k"):
-            warnings.append(RequestWarning("ignored", name, f"{model.name} takes only the default `{name}`."))
+    def is_default(self) -> bool:
+        """Whether all are the API's defaults. Manual thinking requires that."""
+        return self.temperature in (None, 1) and self.top_p in (None, 1) and self.top_k is None
 
 
 @value_object(kw_only=True)
 class GenerationParams:
-    """What a client asks for beside its conversation and its tools.
+    """The client's parameters, other than its conversation and its tools.
 
     Attributes:
-        max_tokens: The limit of the answer.
-        limit_param: The field it came in.
+        max_tokens: The limit of the response.
+        limit_param: The field of the limit.
         sampling: Temperature and the like.
         stop: Stop sequences.
-        effort: How hard to think.
-        effort_param: The field it came in.
-        answer_format: What the text must be; none for free text.
-        verbosity: How much to say.
-        verbosity_param: The field it came in.
-        user: Who the client's user is. Claude is told of it only as a hash.
+        effort: The reasoning effort.
+        effort_param: The field of the effort.
+        output_format: The format of the text; None for free text.
+        verbosity: The verbosity.
+        verbosity_param: The field of the verbosity.
+        user: The id of the client's user. Claude gets only a hash of it.
     """
 
     max_tokens: int | None = None
@@ -156,75 +69,156 @@ class GenerationParams:
     stop: str | list[str] | None = None
     effort: ReasoningEffort | None = None
     effort_param: str = "reasoning_effort"
-    answer_format: AnswerFormat | None = None
+    output_format: OutputFormat | None = None
     verbosity: Verbosity | None = None
     verbosity_param: str = "verbosity"
     user: str | None = None
 
 
 def build_body(
-    asked: GenerationParams, turns: ConversationBuilder, box: Toolbox, model: Model, warnings: list[RequestWarning]
+    params: GenerationParams,
+    conversation: ConversationBuilder,
+    tools: Toolset,
+    model: Model,
+    warnings: list[RequestWarning],
 ) -> MessagesRequest:
-    """Put a request together, by the rules of the model.
+    """Return the canonical body.
 
     Raises:
-        InvalidRequest: Its parts do not go together, or there is too much in it.
+        InvalidRequest: Parts of the request cannot be combined, or there are too many images.
     """
-    check_count(turns.media, model.max_images)
-    check_sizes(turns.media)
-    body: MessagesRequest = {"model": model.id, "messages": turns.messages}
-    set_max_tokens(body, asked.max_tokens, asked.limit_param, model, warnings)
-    set_sampling(body, asked.sampling, model, warnings)
-    set_stop(body, asked.stop, warnings)
-    choice, order = soften(box.wanted, model, warnings)
-    if choice is not box.wanted:
-        box = replace(box, wanted=choice)
-    set_tools(body, box, turns.calls.names)
-    added = [
-        block
-        for words in (order, structured_output.instruction(asked.answer_format, warnings))
-        for block in text_blocks(words)
-    ]
-    if system := [*turns.system, *added]:
+    if conversation.media:
+        check_count(conversation.media, model.max_images)
+        check_sizes(conversation.media)
+    body: MessagesRequest = {"model": model.id, "messages": conversation.messages}
+    if params.max_tokens is not None:
+        set_max_tokens(body, params.max_tokens, params.limit_param, model, warnings)
+    set_sampling(body, params.sampling, model, warnings)
+    if params.stop is not None:
+        set_stop(body, params.stop, warnings)
+    instructions: list[str | None] = []
+    if tools.choice.forced and not model.forced_tools:
+        choice, instruction = soften_choice(tools.choice, model, warnings)
+        tools = replace(tools, choice=choice)
+        instructions.append(instruction)
+    set_tools(body, tools, conversation.calls.names)
+    if params.output_format is not None:
+        instructions.append(format_instruction(params.output_format, warnings))
+    if system := [*conversation.system, *(block for text in instructions for block in text_blocks(text))]:
         body["system"] = system
-    if asked.effort is not None or asked.verbosity is not None:
-        _set_thinking(body, asked, _conflict(body, asked, box, model, turns.field), model, warnings)
-    _set_format(body, asked.answer_format)
-    if asked.user:
-        body["metadata"] = {"user_id": hashlib.sha256(asked.user.encode()).hexdigest()}
+    if params.effort is not None or params.verbosity is not None:
+        _set_thinking(body, params, _thinking_conflict(body, params, tools, model, conversation.field), model, warnings)
+    if params.output_format is not None:
+        _set_format(body, params.output_format)
+    if params.user:
+        body["metadata"] = {"user_id": hashlib.sha256(params.user.encode()).hexdigest()}
     return body
 
 
-def _set_thinking(
-    body: MessagesRequest, asked: GenerationParams, conflict: str | None, model: Model, warnings: list[RequestWarning]
+def set_max_tokens(
+    body: MessagesRequest, max_tokens: int, param: str, model: Model, warnings: list[RequestWarning]
 ) -> None:
-    around = Surroundings(body.get("max_tokens"), conflict)
-    planned = reasoning.plan(asked.effort, model, around, warnings, asked.effort_param)
-    if planned.config is not None:
-        body["thinking"] = planned.config
-    wordy = reasoning.effort_of(asked.verbosity, asked.effort, model, warnings, asked.verbosity_param)
-    if (effort := planned.effort or wordy) is not None:
+    """Set the limit of the body, at most the model's own."""
+    body["max_tokens"] = min(max_tokens, model.output_tokens)
+    if max_tokens > model.output_tokens:
+        detail = f"{model.name} writes at most {model.output_tokens} tokens; that limit was sent."
+        warnings.append(RequestWarning("clamped", param, detail))
+
+
+def set_sampling(body: MessagesRequest, sampling: Sampling, model: Model, warnings: list[RequestWarning]) -> None:
+    """Set temperature, `top_p` and `top_k` of the body, as far as the model takes them."""
+    temperature, top_p, top_k = sampling.temperature, sampling.top_p, sampling.top_k
+    if not model.sampling:
+        ignored = [("temperature", temperature not in (None, 1)), ("top_p", top_p not in (None, 1))]
+        ignored.append(("top_k", top_k is not None))
+        warnings += [
+            RequestWarning("ignored", name, f"{model.name} takes only the default `{name}`.")
+            for name, is_set in ignored
+            if is_set
+        ]
+        return
+    if temperature is not None and temperature > 1:
+        warnings.append(RequestWarning("clamped", "temperature", "Claude's highest temperature is 1; 1 was sent."))
+        temperature = 1
+    if temperature is not None and top_p is not None:
+        # The API refuses both together, even if one of them is the default.
+        if temperature == 1:
+            temperature = None
+        elif top_p != 1:
+            detail = "Claude takes `temperature` or `top_p`; `temperature` was sent."
+            warnings.append(RequestWarning("ignored", "top_p", detail))
+    if temperature is not None:
+        body["temperature"] = temperature
+    elif top_p is not None:
+        body["top_p"] = top_p
+    if top_k is not None:
+        body["top_k"] = top_k
+
+
+def set_stop(body: MessagesRequest, stop: str | list[str], warnings: list[RequestWarning]) -> None:
+    """Set the stop sequences of the body, without blank ones, which the API refuses."""
+    given = [stop] if isinstance(stop, str) else stop
+    sequences = [sequence for sequence in dict.fromkeys(given) if sequence and not sequence.isspace()]
+    if sequences:
+        body["stop_sequences"] = sequences
+    if any(not sequence or sequence.isspace() for sequence in given):
+        warnings.append(RequestWarning("ignored", "stop", "Claude does not take blank stop sequences."))
+
+
+def limit_cache_breakpoints(body: MessagesRequest, warnings: list[RequestWarning]) -> None:
+    """Keep the last cache marks: each of them covers everything before it."""
+    marked = list(_marked_blocks(body))
+    if len(marked) <= MAX_CACHE_MARKS:
+        return
+    for block in marked[:-MAX_CACHE_MARKS]:
+        del block["cache_control"]
+    detail = f"Claude takes at most {MAX_CACHE_MARKS} cache marks; the last {MAX_CACHE_MARKS} were sent."
+    warnings.append(RequestWarning("clamped", "cache_control", detail))
+
+
+def _marked_blocks(body: MessagesRequest) -> Iterator[JSONObject]:
+    """Return the blocks with a cache mark, in the order in which the API reads the prompt."""
+    yield from (block for block in [*body.get("tools", []), *body.get("system", [])] if "cache_control" in block)
+    for message in body["messages"]:
+        for block in message["content"]:
+            inner = block.get("content")
+            inner_blocks = cast("list[JSONObject]", inner if isinstance(inner, list) else [])
+            yield from (part for part in [*inner_blocks, block] if "cache_control" in part)
+
+
+def _set_thinking(
+    body: MessagesRequest, params: GenerationParams, conflict: str | None, model: Model, warnings: list[RequestWarning]
+) -> None:
+    limits = ThinkingLimits(body.get("max_tokens"), conflict)
+    thinking = thinking_params(params.effort, model, limits, warnings, params.effort_param)
+    if thinking.config is not None:
+        body["thinking"] = thinking.config
+    from_verbosity = verbosity_effort(params.verbosity, params.effort, model, warnings, params.verbosity_param)
+    if (effort := thinking.effort or from_verbosity) is not None:
         body["output_config"] = {"effort": effort}
 
 
-def _conflict(
-    body: MessagesRequest, asked: GenerationParams, box: Toolbox, model: Model, conversation: str
+def _thinking_conflict(
+    body: MessagesRequest, params: GenerationParams, tools: Toolset, model: Model, conversation_field: str
 ) -> str | None:
-    """The field that manual thinking does not go with."""
-    if model.sampling and asked.sampling.varied:
+    """Return the field that manual thinking cannot be combined with."""
+    if model.sampling and not params.sampling.is_default:
         return "temperature"
-    if box.wanted.forced:
-        return box.wanted.param
+    if tools.choice.forced:
+        return tools.choice.param
     if body["messages"][-1]["role"] == "assistant":
-        return conversation
+        return conversation_field
     return None
 
 
-def _set_format(body: MessagesRequest, wanted: AnswerFormat | None) -> None:
-    made = structured_output.api_format(wanted) if wanted else None
-    if wanted is None or made is None:
+def _set_format(body: MessagesRequest, output_format: OutputFormat) -> None:
+    schema_format = api_format(output_format)
+    if schema_format is None:
         return
     if body["messages"][-1]["role"] == "assistant":
-        raise InvalidRequest("An answer with a schema cannot continue an assistant message.", param=wanted.param)
-    config: OutputConfig = {**body.get("output_config", {}), "format": made}
-    body["output_config"] = config
+        raise InvalidRequest(
+            f"`{output_format.param}` with a schema cannot continue an assistant message; the last message must be "
+            "the user's.",
+            param=output_format.param,
+        )
+    body["output_config"] = {**body.get("output_config", {}), "format": schema_format}

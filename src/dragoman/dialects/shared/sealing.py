@@ -1,4 +1,4 @@
-"""What clients carry for us and may not look into: sealed by the installation's key, in one opaque string."""
+"""Content that clients carry and cannot read, encrypted with the installation's key: reasoning and summaries."""
 
 import base64
 import binascii
@@ -13,73 +13,73 @@ _VERSION = b"\x02"
 _THOUGHT, _SUMMARY = "thought", "summary"
 
 
-class Sealer(Protocol):
-    """Closes and opens bytes; each is bound to the name that it was closed under."""
+class Cipher(Protocol):
+    """Encrypts and decrypts bytes. Each value is bound to the name that it was encrypted under."""
 
     def encrypt(self, value: bytes, name: str) -> bytes:
-        """Encrypt."""
+        """Encrypt a value."""
         ...
 
     def decrypt(self, sealed: bytes, name: str) -> bytes | None:
-        """Decrypt; None for what another closed, or what was tampered with."""
+        """Decrypt a value; None if another key or name encrypted it, or it was changed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A thinking block, and where it belongs: to Claude it is nothing anywhere else.
+    """A thinking block and where it belongs. Claude accepts it nowhere else.
 
     Attributes:
-        model: Who thought it.
-        before: The exact name of the conversation up to it; empty where it is bound to none.
+        model: The id of the model that wrote it.
+        conversation_hash: The exact hash of the conversation before it; empty if the model does not bind its thinking.
         block: The block.
     """
 
     model: str
-    before: str
+    conversation_hash: str
     block: Block
 
 
 class ReasoningCipher:
-    """Makes such strings and reads them.
+    """Encrypts reasoning and summaries to text for clients, and decrypts what they send back.
 
     Args:
-        sealer: What holds the key.
+        cipher: Holds the key.
     """
 
-    def __init__(self, sealer: Sealer) -> None:
-        self._sealer = sealer
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
 
-    def thought(self, thought: Thought) -> str | None:
-        """A thought, closed; none where the block carries nothing that Claude would take back."""
+    def encrypt_thought(self, thought: Thought) -> str | None:
+        """Encrypt a thinking block; None if Claude would not accept it back."""
         if not thought.block.get("signature") and not thought.block.get("data"):
             return None
-        return self._closed([thought.model, thought.before, thought.block], _THOUGHT)
+        return self._encrypt([thought.model, thought.conversation_hash, thought.block], _THOUGHT)
 
-    def thought_in(self, text: str) -> Thought | None:
-        """The thought in such a string; none where it is not one of ours."""
-        match self._opened(text, _THOUGHT):
-            case [str(model), str(before), dict(block)]:
-                return Thought(model, before, block)
+    def decrypt_thought(self, text: str) -> Thought | None:
+        """Decrypt a thinking block; None if this installation did not encrypt it."""
+        match self._decrypt(text, _THOUGHT):
+            case [str(model), str(conversation_hash), dict(block)]:
+                return Thought(model, conversation_hash, block)
             case _:
                 return None
 
-    def summary(self, text: str) -> str:
-        """What stands for a conversation, closed."""
-        return self._closed(text, _SUMMARY)
+    def encrypt_summary(self, summary: str) -> str:
+        """Encrypt the summary of a conversation."""
+        return self._encrypt(summary, _SUMMARY)
 
-    def summary_in(self, text: str) -> str | None:
-        """The summary in such a string; none where it is not one of ours."""
-        found = self._opened(text, _SUMMARY)
-        return found if isinstance(found, str) else None
+    def decrypt_summary(self, text: str) -> str | None:
+        """Decrypt a summary; None if this installation did not encrypt it."""
+        summary = self._decrypt(text, _SUMMARY)
+        return summary if isinstance(summary, str) else None
 
-    def _closed(self, value: JSON, name: str) -> str:
-        return base64.b64encode(_VERSION + self._sealer.encrypt(msgspec.json.encode(value), name)).decode()
+    def _encrypt(self, value: JSON, name: str) -> str:
+        return base64.b64encode(_VERSION + self._cipher.encrypt(msgspec.json.encode(value), name)).decode()
 
-    def _opened(self, text: str, name: str) -> JSON:
+    def _decrypt(self, text: str, name: str) -> JSON:
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             return None
-        opened = self._sealer.decrypt(raw[1:], name) if raw.startswith(_VERSION) else None
-        return None if opened is None else cast("JSON", msgspec.json.decode(opened))
+        value = self._cipher.decrypt(raw[1:], name) if raw.startswith(_VERSION) else None
+        return None if value is None else cast("JSON", msgspec.json.decode(value))

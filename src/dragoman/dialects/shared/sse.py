@@ -1,17 +1,17 @@
-"""Framing of server-sent events, and nothing else.
+"""Framing of server-sent events.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 HEARTBEAT = b": \n\n"
-"""A comment: clients skip it, proxies see that the connection lives."""
+"""A comment: clients ignore it, and proxies see that the connection is alive."""
 
 DONE = b"data: [DONE]\n\n"
-"""How the OpenAI dialects end a stream."""
+"""The end mark of the OpenAI dialects."""
 
 
 def events(stream: bytes) -> list[bytes]:
-    """The events of a piece of a stream that holds whole ones."""
+    """Split bytes that hold whole events into the events."""
     return [part + b"\n\n" for part in stream.split(b"\n\n")[:-1]]
 
 
@@ -20,7 +20,7 @@ def event(data: bytes, name: str | None = None) -> bytes:
 
     Args:
         data: The payload, JSON on one line: it may hold no raw `\n` or `\r`.
-        name: The event's name, where the dialect names its events.
+        name: The event's name, if the dialect names its events.
     """
     if name is None:
         return b"data: " + data + b"\n\n"

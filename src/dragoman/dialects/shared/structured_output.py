@@ -1,11 +1,6 @@
-"""Structured answers: the API's own structured output for schemas, an instruction where it has none to offer.
+"""Structured output: the API's own for JSON schemas, and an instruction for formats that the API does not support.
 
-Values held to schemas that clients wrote, which may not keep the event loop busy.
-
-Their regular expressions are never run, and references, by which a few lines can ask for any amount of work, are
-followed only so often.
-
-Checks of an answer before it ends: structured text against its format, tool arguments against their schema.
+Also the checks of a response: its text against its format, and tool arguments against the client's schema.
 """
 
 import itertools
@@ -18,11 +13,13 @@ from typing import Any, cast
 
 import msgspec
 
+from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared.schemas import check_depth, closed, not_enforced
+from dragoman.dialects.shared.schemas import api_schema, check_depth, unenforceable_part
 
+# Stored thinking is bound to these words: a change makes it invalid.
 OBJECT_INSTRUCTION = (
     "Answer with exactly one valid JSON object and nothing else: no words around it, and no code fence."
 )
@@ -32,128 +29,175 @@ SCHEMA_INSTRUCTION = (
     "and no code fence.\n\n{schema}"
 )
 
+MAX_REFERENCES = 10_000
+"""References followed in one check, about half a second. A list of as many items that refer to one schema has fewer."""
+
+_COMPLETE = frozenset({"end_turn", "stop_sequence"})
+"""Stop reasons of responses that can be checked: others may be cut."""
+
+_references: ContextVar[Iterator[int]] = ContextVar("references")
+
+_Keyword = Callable[..., Iterable[object] | None]
+
 
 @dataclass(frozen=True, slots=True)
-class AnswerFormat:
-    """What the text of the answer must be.
+class OutputFormat:
+    """The format of the response's text.
 
     Attributes:
-        schema: The client's own JSON schema; none where any JSON object will do.
-        param: Where the client said so.
+        schema: The client's JSON schema; None: any JSON object.
+        param: The request's field.
     """
 
     schema: JSONObject | None = None
     param: str = "response_format"
 
-    @property
-    def is_enforced(self) -> bool:
-        """Whether the API holds the model to it."""
-        return self.schema is not None and not_enforced(self.schema) is None
 
-
-def schema_format(schema: JSONObject, param: str, place: str) -> AnswerFormat:
-    """The format that a client's schema asks for.
+def schema_format(schema: JSONObject, param: str, path: str) -> OutputFormat:
+    """Return the format of a client's schema.
 
     Args:
         schema: The schema.
-        param: Where the client asked for a format.
-        place: Where the schema itself stands.
+        param: The field of the format.
+        path: The path of the schema in the request.
 
     Raises:
         InvalidRequest: The schema is empty, or nested too deeply.
     """
     if not schema:
-        raise InvalidRequest("The schema is empty.", param=place)
-    check_depth(schema, place)
-    return AnswerFormat(schema, param)
+        raise InvalidRequest(f"The schema in `{path}` is empty.", param=path)
+    check_depth(schema, path)
+    return OutputFormat(schema, param)
 
 
-def api_format(wanted: AnswerFormat) -> JSONObject | None:
-    """`output_config.format` of the body, where the API can hold the model to it."""
-    if wanted.schema is None or not wanted.is_enforced:
+def api_format(output_format: OutputFormat) -> JSONObject | None:
+    """Return `output_config.format` of the body; None if the API cannot enforce the format."""
+    if output_format.schema is None or unenforceable_part(output_format.schema) is not None:
         return None
-    return {"type": "json_schema", "schema": closed(wanted.schema)}
+    return {"type": "json_schema", "schema": api_schema(output_format.schema)}
 
 
-def instruction(wanted: AnswerFormat | None, warnings: list[RequestWarning]) -> str | None:
-    """What the model is told where the API has no mode for it: for just any object, or a schema that it refuses."""
-    if wanted is None:
-        return None
-    if wanted.schema is None:
+def format_instruction(output_format: OutputFormat, warnings: list[RequestWarning]) -> str | None:
+    """Return an instruction for the model if the API cannot enforce the format."""
+    if output_format.schema is None:
         return OBJECT_INSTRUCTION
-    if (reason := not_enforced(wanted.schema)) is None:
+    if (unenforceable := unenforceable_part(output_format.schema)) is None:
         return None
-    detail = f"Claude's structured output takes no {reason}; it was told the schema in words."
-    warnings.append(RequestWarning("mapped", wanted.param, detail))
-    return SCHEMA_INSTRUCTION.format(schema=msgspec.json.encode(wanted.schema).decode())
+    detail = f"Claude's structured output does not support {unenforceable}; the schema was sent as an instruction."
+    warnings.append(RequestWarning("mapped", output_format.param, detail))
+    return SCHEMA_INSTRUCTION.format(schema=msgspec.json.encode(output_format.schema).decode())
 
 
-_MOST_REFERENCES = 10_000
-"""Followed in one check: half a second's work. A list of as many things that each are described elsewhere has fewer."""
+def format_mismatch(answer: AccumulatedMessage, output_format: OutputFormat | None) -> UpstreamFailed | None:
+    """Return the error `schema_mismatch` if a complete text does not match its format.
 
-_followed: ContextVar[Iterator[int]] = ContextVar("followed")
+    A message with tool calls is not checked: the text comes in a later response.
+    """
+    message = answer.message
+    if output_format is None or message.get("stop_reason") not in _COMPLETE:
+        return None
+    blocks = message.get("content", [])
+    if any(block.get("type") == "tool_use" for block in blocks):
+        return None
+    text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
+    problem = _text_problem(text, output_format)
+    if problem is None:
+        return None
+    error_text = f"Claude's response does not match `{output_format.param}`: {problem}."
+    return UpstreamFailed(error_text, code="schema_mismatch", param=output_format.param)
 
-_Check = Callable[..., Iterable[object] | None]
+
+def _text_problem(text: str, output_format: OutputFormat) -> str | None:
+    try:
+        value = cast("JSON", msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError):
+        return "it is not valid JSON"
+    if output_format.schema is not None:
+        return schema_error(value, output_format.schema)
+    return None if isinstance(value, dict) else "it is not a JSON object"
 
 
-class _Endless(Exception):  # noqa: N818 - named by what happened
-    """The schema asks for more work than it is worth."""
+def arguments_warning(
+    name: str, arguments: JSON, schemas: Mapping[str, JSONObject], param: str
+) -> RequestWarning | None:
+    """Return a warning if a call's arguments do not match the client's schema."""
+    schema = schemas.get(name)
+    if not schema or not (problem := schema_error(arguments, schema)):
+        return None
+    return RequestWarning("schema_mismatch", param, f"The arguments of `{name}` do not match its schema: {problem}.")
 
 
-def first_fault(value: JSON, schema: JSONObject) -> str | None:
-    """What is wrong with a value, in one line; none where nothing is, or where the schema is none or asks too much."""
-    # Imported late: it takes a tenth of a second, and most answers are free text.
+def schema_error(value: JSON, schema: JSONObject) -> str | None:
+    """Return the first mismatch of a value and a client's schema, in one line.
+
+    A client's schema must not block the event loop: its regular expressions are never run, and the number of
+    references that are followed is limited.
+
+    Returns:
+        The mismatch; None if there is none, if the schema is invalid, or if checking it takes too long.
+    """
+    # Imported late: the import takes a tenth of a second, and most responses are free text.
     exceptions = import_module("jsonschema.exceptions")
     referencing = import_module("referencing")
-    _followed.set(itertools.count())
+    _references.set(itertools.count())
     try:
         _validator().check_schema(schema)
-        # An empty registry: no reference of a client's makes us fetch anything.
-        faults = _validator()(schema, registry=referencing.Registry()).iter_errors(value)
-        worst = exceptions.best_match(faults)
-    except (exceptions.SchemaError, referencing.exceptions.Unresolvable, ArithmeticError, RecursionError, _Endless):
+        # With an empty registry, no reference is fetched.
+        errors = _validator()(schema, registry=referencing.Registry()).iter_errors(value)
+        worst = exceptions.best_match(errors)
+    except (
+        exceptions.SchemaError,
+        referencing.exceptions.Unresolvable,
+        ArithmeticError,
+        RecursionError,
+        _TooManyReferencesError,
+    ):
         return None
     if worst is None:
         return None
-    place = worst.json_path.removeprefix("$").lstrip(".")
-    return f"{place or 'the value'}: {worst.message[:200]}"
+    path = worst.json_path.removeprefix("$").lstrip(".")
+    return f"{path or 'the value'}: {worst.message[:200]}"
+
+
+class _TooManyReferencesError(Exception):
+    """Checking a value takes too long."""
 
 
 @cache
-def _validator() -> Any:  # a class that jsonschema makes at run time
+def _validator() -> Any:
     jsonschema = import_module("jsonschema")
     standard = jsonschema.Draft202012Validator
-    known = standard.VALIDATORS
-    own: dict[str, _Check] = dict.fromkeys(("pattern", "patternProperties"), _unchecked)
-    own |= {key: _beside_patterns(known[key]) for key in ("additionalProperties", "unevaluatedProperties")}
-    own |= {key: _counted(known[key]) for key in ("$ref", "$dynamicRef")}
-    made = jsonschema.validators.extend(standard, own)
-    made.evolve = _evolve(made.evolve)
-    return made
+    keywords = standard.VALIDATORS
+    safe: dict[str, _Keyword] = dict.fromkeys(("pattern", "patternProperties"), _skip)
+    safe |= {key: _without_patterns(keywords[key]) for key in ("additionalProperties", "unevaluatedProperties")}
+    safe |= {key: _counted(keywords[key]) for key in ("$ref", "$dynamicRef")}
+    validator = jsonschema.validators.extend(standard, safe)
+    validator.evolve = _evolve(validator.evolve)
+    return validator
 
 
-def _unchecked(*_: object) -> tuple[()]:
+def _skip(*_: object) -> tuple[()]:
     return ()
 
 
-def _beside_patterns(checked: _Check) -> _Check:
-    def check(validator: object, keyword: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
-        return () if "patternProperties" in schema else checked(validator, keyword, instance, schema) or ()
+def _without_patterns(keyword: _Keyword) -> _Keyword:
+    def check(validator: object, value: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
+        return () if "patternProperties" in schema else keyword(validator, value, instance, schema) or ()
 
     return check
 
 
-def _counted(checked: _Check) -> _Check:
-    def check(validator: object, keyword: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
-        if next(_followed.get()) >= _MOST_REFERENCES:
-            raise _Endless
-        return checked(validator, keyword, instance, schema) or ()
+def _counted(keyword: _Keyword) -> _Keyword:
+    def check(validator: object, value: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
+        if next(_references.get()) >= MAX_REFERENCES:
+            raise _TooManyReferencesError
+        return keyword(validator, value, instance, schema) or ()
 
     return check
 
 
 def _evolve(evolve: Callable[..., object]) -> Callable[..., object]:
-    """A part of a schema that names a draft (`$schema`) would be held to that one's own rules, patterns included."""
+    """Ignore `$schema` in a part of a schema: the part would get that draft's own keywords, patterns included."""
 
     def evolved(validator: object, **changes: object) -> object:
         schema = changes.get("schema")
@@ -162,35 +206,3 @@ def _evolve(evolve: Callable[..., object]) -> Callable[..., object]:
         return evolve(validator, **changes)
 
     return evolved
-
-
-_ENDED = frozenset({"end_turn", "stop_sequence"})
-"""Only an answer that came to its own end can be held to its format."""
-
-
-def text_fault(text: str, stop_reason: object, wanted: AnswerFormat | None) -> UpstreamFailed | None:
-    """`schema_mismatch` where a structured answer does not fit its format; none where it does, or there is none."""
-    if wanted is None or stop_reason not in _ENDED:
-        return None
-    try:
-        value = cast("JSON", msgspec.json.decode(text))
-    except (msgspec.DecodeError, RecursionError):
-        return _mismatch("it is not valid JSON", wanted)
-    if wanted.schema is not None:
-        fault = first_fault(value, wanted.schema)
-    else:
-        fault = None if isinstance(value, dict) else "it is not a JSON object"
-    return _mismatch(fault, wanted) if fault else None
-
-
-def check_arguments(name: str, arguments: JSON, schemas: Mapping[str, JSONObject], param: str) -> RequestWarning | None:
-    """Say where a call's arguments do not fit the client's own schema."""
-    schema = schemas.get(name)
-    if not schema or not (fault := first_fault(arguments, schema)):
-        return None
-    return RequestWarning("schema_mismatch", param, f"The arguments of `{name}` do not fit its schema: {fault}.")
-
-
-def _mismatch(fault: str, wanted: AnswerFormat) -> UpstreamFailed:
-    said = f"Claude's answer does not fit `{wanted.param}`: {fault}."
-    return UpstreamFailed(said, code="schema_mismatch", param=wanted.param)

@@ -1,4 +1,4 @@
-"""Tool calls of the conversation so far: ids, arguments, and which results are still owed."""
+"""Tool calls in a conversation: their ids, their arguments, and the results that are still missing."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,120 +10,124 @@ from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import Block, JSONObject, parse_arguments
 from dragoman.core.warnings import RequestWarning
 
-_NAMELESS = "without an id, number "
-"""How calls are known whose id is empty, as some clients write it. No id has a space."""
+_EMPTY_ID_PREFIX = "without an id, number "
+"""The start of the key of a call with an empty id, which some clients send. No id contains a space."""
 
-_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(slots=True)
 class ToolCallIds:
-    """The calls that wait for their results, and every id that was ever used.
+    """The calls that wait for their results, and every id that was used.
 
     Attributes:
-        open: The API's id of each call that still waits, by the client's own id.
-        path: Where the calls that wait were made.
+        pending: The API's id of each call that waits for its result, by the client's own id.
+        path: The path of the message that made the pending calls.
         names: The tools that were called, in order.
     """
 
     warnings: list[RequestWarning]
-    open: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)
     path: str = ""
     names: dict[str, None] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
 
-    def made(self, key: str, name: str, input_: JSONObject, *, id_: str, path: str) -> Block:
-        """The `tool_use` block of a call, which from now on waits for its result.
+    def add_call(self, key: str, name: str, arguments: JSONObject, *, id_: str, path: str) -> Block:
+        """Return the `tool_use` block of a call. It is pending until `take_result`.
 
         Args:
-            key: By what the result will name it.
+            key: How the result refers to the call.
             name: The tool.
-            input_: Its arguments.
-            id_: The id it should have; the API's rules may change it.
-            path: Where it stands in the request.
+            arguments: Its arguments.
+            id_: The id that it should have; the API's rules may change it.
+            path: The path of the id in the request.
 
         Raises:
-            InvalidRequest: A call with that key waits already.
+            InvalidRequest: A call with that key is pending already.
         """
         if not key:
-            key = f"{_NAMELESS}{len(self.open) + 1}"
-        if key in self.open:
-            raise InvalidRequest(f"The id `{key}` stands for two calls.", param=path)
-        self.open[key] = plain = self._id(id_, path)
+            key = f"{_EMPTY_ID_PREFIX}{len(self.pending) + 1}"
+        if key in self.pending:
+            raise InvalidRequest(f"Two tool calls have the id `{key}`. Ids must be unique.", param=path)
+        self.pending[key] = valid_id = self._valid_id(id_, path)
         self.names[name] = None
-        return {"type": "tool_use", "id": plain, "name": name, "input": input_}
+        return {"type": "tool_use", "id": valid_id, "name": name, "input": arguments}
 
-    def answered(self, key: str, param: str) -> str:
-        """Settle a call and give the API's id of it. Results without an id belong to the calls without one, in order.
+    def take_result(self, key: str, param: str) -> str:
+        """Return the API's id of the call that a result answers. The call is no longer pending.
+
+        Results without an id answer the calls without an id, in order.
 
         Raises:
-            InvalidRequest: No call with this id waits.
+            InvalidRequest: No call with this id is pending.
         """
         if not key:
-            key = next((one for one in self.open if one.startswith(_NAMELESS)), key)
-        if key not in self.open:
+            key = next((pending for pending in self.pending if pending.startswith(_EMPTY_ID_PREFIX)), key)
+        if key not in self.pending:
             raise InvalidRequest(
                 f"`{param}` is `{key}`, but no tool call with that id waits for a result here. A result must follow "
-                "the message that made the call, and answer it once.",
+                "the message that made the call, and each call gets one result.",
                 param=param,
             )
-        return self.open.pop(key)
+        return self.pending.pop(key)
 
-    def require_answers(self, before: str) -> None:
-        """Refuse to go on while results are owed.
+    def require_results(self, before: str) -> None:
+        """Refuse the request if a call has no result yet.
+
+        Args:
+            before: What comes next, for the message.
 
         Raises:
-            InvalidRequest: Some are; the message names them.
+            InvalidRequest: Names the calls.
         """
-        if self.open:
-            owed = ", ".join(f"`{key}`" for key in self.open)
+        if self.pending:
+            missing = ", ".join(f"`{key}`" for key in self.pending)
             raise InvalidRequest(
-                f"The tool calls of `{self.path}` need results before {before}; missing: {owed}.",
+                f"The tool calls of `{self.path}` need results before {before}; missing: {missing}.",
                 code="missing_tool_result",
                 param=self.path,
             )
 
-    def _id(self, wanted: str, path: str) -> str:
-        """An id that the API takes: of its characters, and never used before in this conversation."""
-        plain = id_ = _FOREIGN.sub("_", wanted) or "call"
+    def _valid_id(self, id_: str, path: str) -> str:
+        """Return an id that the API accepts: valid characters only, and unique in the conversation."""
+        plain = valid_id = _INVALID_ID_CHARACTER.sub("_", id_) or "call"
         number = 2
-        while id_ in self._used:
-            id_ = f"{plain}-{number}"
+        while valid_id in self._used:
+            valid_id = f"{plain}-{number}"
             number += 1
-        self._used.add(id_)
-        if id_ != wanted:
-            self.warnings.append(
-                RequestWarning("renamed", path, f"Sent as `{id_}`: the API wants ids unique and plain.")
-            )
-        return id_
+        self._used.add(valid_id)
+        if valid_id != id_:
+            detail = f"Sent as `{valid_id}`: the API requires unique ids of letters, digits, `_` and `-`."
+            self.warnings.append(RequestWarning("renamed", path, detail))
+        return valid_id
 
 
-def arguments_in(written: str | None) -> JSONObject | None:
-    """A call's arguments, as clients send them back; none where they are no JSON object."""
-    if not written or written.isspace():
+def parse_arguments_object(text: str | None) -> JSONObject | None:
+    """Parse a call's arguments, as clients send them back; None if they are not a JSON object."""
+    if not text or text.isspace():
         return {}
     try:
-        found = msgspec.json.decode(written)
+        arguments = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        found = parse_arguments(written)  # takes what Python and JavaScript take, half a character for one
-    if found is None:
+        arguments = parse_arguments(text)  # accepts what Python and JavaScript accept, such as half a surrogate pair
+    if arguments is None:
         return {}
-    return cast("JSONObject", found) if isinstance(found, dict) else None
+    return cast("JSONObject", arguments) if isinstance(arguments, dict) else None
 
 
-def arguments_of(written: str | None, param: str, warnings: list[RequestWarning]) -> JSONObject:
-    """A call's arguments as the API takes them: an object in any case.
+def call_arguments(text: str | None, param: str, warnings: list[RequestWarning]) -> JSONObject:
+    """Return a call's arguments as the API accepts them: always an object.
 
-    OpenAI takes any text, and clients send back what a model wrote also where it was cut.
+    OpenAI accepts any text, and clients send back what a model wrote even if it was cut.
 
     Args:
-        written: The text.
-        param: Where it stands.
-        warnings: Where to say that it is not what Claude takes.
+        text: The text.
+        param: Its field.
+        warnings: Receives a warning if it is not a JSON object.
     """
-    found = arguments_in(written)
-    if found is not None:
-        return found
-    detail = "These arguments are no JSON object, which is all that Claude takes; it was shown their text in one."
+    arguments = parse_arguments_object(text)
+    if arguments is not None:
+        return arguments
+    detail = "The arguments are not a JSON object, which Claude requires; it sees their text inside of one."
     warnings.append(RequestWarning("mapped", param, detail))
-    return {"arguments": written}
+    return {"arguments": text}

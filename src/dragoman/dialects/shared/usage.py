@@ -1,4 +1,4 @@
-"""Token counts, from the API's own figures."""
+"""Token counts, from the API's own figures to OpenAI's."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,63 +7,63 @@ from dragoman.core.value_object import value_object
 
 
 @value_object
-class Counts:
+class TokenCounts:
     """The tokens of one request.
 
     Attributes:
-        fresh: Input that no cache held.
-        read: Input from the cache.
-        written: Input that was put into the cache.
-        output: All that was written, thinking included.
-        reasoning: The thinking among it.
+        uncached: Input that was not in the cache.
+        cache_read: Input read from the cache.
+        cache_write: Input written to the cache.
+        output: All output, thinking included.
+        reasoning: The thinking in it.
     """
 
-    fresh: int = 0
-    read: int = 0
-    written: int = 0
+    uncached: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
     output: int = 0
     reasoning: int = 0
 
     @property
     def input(self) -> int:
-        """All that was read."""
-        return self.fresh + self.read + self.written
+        """All input."""
+        return self.uncached + self.cache_read + self.cache_write
 
 
-def counts_of(answers: Iterable[Mapping[str, object]]) -> Counts:
-    """The tokens of one request, added up over its choices.
+def count_tokens(usages: Iterable[Mapping[str, object]]) -> TokenCounts:
+    """Add up the tokens of one request over its choices.
 
     Args:
-        answers: `usage` of each final message. Its `input_tokens` are the uncached ones only.
+        usages: `usage` of each accumulated message. Its `input_tokens` are the uncached ones only.
     """
-    fresh = read = written = output = reasoning = 0
-    for usage in answers:
-        fresh += _count(usage, "input_tokens")
-        read += _count(usage, "cache_read_input_tokens")
-        written += _count(usage, "cache_creation_input_tokens")
+    uncached = cache_read = cache_write = output = reasoning = 0
+    for usage in usages:
+        uncached += _count(usage, "input_tokens")
+        cache_read += _count(usage, "cache_read_input_tokens")
+        cache_write += _count(usage, "cache_creation_input_tokens")
         output += _count(usage, "output_tokens")
         details = usage.get("output_tokens_details")
         reasoning += _count(details, "thinking_tokens") if isinstance(details, Mapping) else 0
-    return Counts(fresh, read, written, output, reasoning)
+    return TokenCounts(uncached, cache_read, cache_write, output, reasoning)
 
 
-def usage_of(answers: Iterable[Mapping[str, object]]) -> JSONObject:
-    """The usage of one request, as chat and text completions say it.
+def completion_usage(usages: Iterable[Mapping[str, object]]) -> JSONObject:
+    """Return the `usage` object of chat and text completions.
 
     Args:
-        answers: `usage` of each final message.
+        usages: `usage` of each accumulated message.
 
     Returns:
-        OpenAI's usage: `prompt_tokens` counts uncached, cache-read and cache-written tokens.
+        OpenAI's object. `prompt_tokens` counts uncached, cache-read and cache-written tokens.
     """
-    counts = counts_of(answers)
+    counts = count_tokens(usages)
     return {
         "prompt_tokens": counts.input,
         "completion_tokens": counts.output,
         "total_tokens": counts.input + counts.output,
         "prompt_tokens_details": {
-            "cached_tokens": counts.read,
-            "cache_write_tokens": counts.written,
+            "cached_tokens": counts.cache_read,
+            "cache_write_tokens": counts.cache_write,
             "audio_tokens": 0,
         },
         "completion_tokens_details": {

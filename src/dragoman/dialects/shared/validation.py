@@ -1,8 +1,6 @@
-"""Bytes to a typed request, with faults that name the field as a client writes it (`messages[0].content`).
+"""Validate request bodies: JSON to typed requests, with errors that name the field (`messages[0].content`).
 
-Steps of reading a request that the OpenAI dialects share.
-
-`metadata` of the OpenAI dialects: a client's own words about an answer that is kept.
+Also the steps that all OpenAI dialects share: unknown fields, the model's name, `metadata`.
 """
 
 import re
@@ -19,20 +17,26 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
 
-T = TypeVar("T", bound=msgspec.Struct)
+MAX_METADATA_KEYS = 16
+MAX_METADATA_KEY_LENGTH = 64
+MAX_METADATA_VALUE_LENGTH = 512
 
-_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
-_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
-_UNEXPECTED = re.compile(r"Expected `[^`]+`, got `")
-_MOST_DIGITS = 18  # any such number fits into 64 bits
-_JSON_WORDS = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))
+_StructT = TypeVar("_StructT", bound=msgspec.Struct)
+
+_MAX_DIGITS = 18  # any such number fits into 64 bits
+
+# The texts of msgspec's errors.
+_ERROR_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
+_MISSING_FIELD = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_WRONG_TYPE = re.compile(r"Expected `[^`]+`, got `")
+_JSON_TYPE_NAMES = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))
 
 
-def parse(raw: bytes) -> JSON:
-    """The body as plain data.
+def parse_json(raw: bytes) -> JSON:
+    """Parse a request body.
 
     Raises:
-        InvalidRequest: `invalid_json`.
+        InvalidRequest: `invalid_json`: the body is not JSON, or is nested too deeply.
     """
     try:
         return cast("JSON", msgspec.json.decode(raw))
@@ -42,127 +46,93 @@ def parse(raw: bytes) -> JSON:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
 
 
-def whole_number(text: str) -> int | None:
-    """The number that a text of digits is; None for any other text, and for more digits than any number here has."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
-
-
-def typed(data: JSON, into: type[T]) -> T:
-    """Plain data as a typed request.
+def convert(data: JSON, struct: type[_StructT]) -> _StructT:
+    """Convert parsed JSON to a typed request.
 
     Raises:
         InvalidRequest: `missing_required_parameter`, `invalid_type` or `invalid_value`, with the field in `param`.
     """
     try:
-        return msgspec.convert(data, into)
+        return msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
-        raise _named(str(error)) from None
+        raise _validation_error(str(error)) from None
 
 
-def unknown_fields(data: JSON, known: msgspec.Struct) -> list[str]:
-    """The paths of fields, at any depth, that the typed request has no place for. A null is nothing lost.
+def unknown_fields(data: JSONObject, known: msgspec.Struct, prefix: str = "") -> list[str]:
+    """Return the paths of all fields, at any depth, that the typed request does not have. Nulls do not count.
 
     Args:
-        data: The plain data.
-        known: What `typed` made of it.
+        data: The parsed JSON.
+        known: The typed request that `convert` made of it.
+        prefix: The path of `data` in the request.
     """
     found: list[str] = []
-    _look(cast("JSONObject", data), known, "", found)
-    return found
-
-
-def _look(data: JSONObject, known: msgspec.Struct, prefix: str, found: list[str]) -> None:
     fields, parents = _fields(type(known))
     for name, value in data.items():
-        if name in parents:
-            if type(value) is dict or type(value) is list:
-                _look_into(value, getattr(known, name), prefix + name, found)
-        elif name not in fields and value is not None:
-            found.append(prefix + name)
-
-
-def _look_into(data: JSONObject | list[JSON], known: object, path: str, found: list[str]) -> None:
-    if isinstance(known, msgspec.Struct):
-        _look(cast("JSONObject", data), known, f"{path}.", found)
-    elif isinstance(known, list):
-        for index, (part, item) in enumerate(zip(data, known, strict=True)):
-            if isinstance(item, msgspec.Struct):
-                _look(cast("JSONObject", part), item, f"{path}[{index}].", found)
-
-
-@cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[frozenset[str | None], frozenset[str]]:
-    """The names of all fields, and of those that may hold fields themselves."""
-    told = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(kind))
-    parents = frozenset(field.name for field in told.fields if _holds_fields(field.type))
-    return frozenset((*kind.__struct_fields__, kind.__struct_config__.tag_field)), parents
-
-
-def _holds_fields(kind: msgspec.inspect.Type) -> bool:
-    match kind:
-        case msgspec.inspect.StructType():
-            return True
-        case msgspec.inspect.ListType(item_type=item):
-            return _holds_fields(item)
-        case msgspec.inspect.UnionType(types=kinds):
-            return any(map(_holds_fields, kinds))
-        case msgspec.inspect.Metadata(type=inner):
-            return _holds_fields(inner)
-        case _:
-            return False
-
-
-def _named(said: str) -> InvalidRequest:
-    place = _PATH.search(said)
-    path = place["path"] if place else ""
-    fault = said[: place.start()] if place else said
-    if missing := _MISSING.match(fault):
-        param = f"{path}.{missing['field']}" if path else missing["field"]
-        return InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
-    code = "invalid_type" if _UNEXPECTED.match(fault) else "invalid_value"
-    where = f"`{path}`" if path else "request body"
-    return InvalidRequest(f"Invalid {where}: {_in_json_words(fault)}.", code=code, param=path or None)
-
-
-def _in_json_words(fault: str) -> str:
-    for ours, theirs in _JSON_WORDS:
-        fault = re.sub(rf"(?<![\w']){ours}(?![\w'])", theirs, fault)
-    return fault[:1].lower() + fault[1:]
+        if name not in fields:
+            if value is not None:
+                found.append(prefix + name)
+        elif name in parents:
+            inner = getattr(known, name)
+            if isinstance(inner, msgspec.Struct):
+                found += unknown_fields(cast("JSONObject", value), inner, f"{prefix}{name}.")
+            elif isinstance(inner, list):
+                for index, item in enumerate(inner):
+                    if isinstance(item, msgspec.Struct):
+                        part = cast("JSONObject", cast("list[JSON]", value)[index])
+                        found += unknown_fields(part, item, f"{prefix}{name}[{index}].")
+    return found
 
 
 def warn_unknown_fields(
     data: JSON, request: msgspec.Struct, options: DialectOptions, warnings: list[RequestWarning]
 ) -> None:
-    """Say which fields nothing is known of, each name once.
+    """Warn of each unknown field, once per name.
 
     Raises:
-        InvalidRequest: `unknown_parameter`, where the operator wants none.
+        InvalidRequest: `unknown_parameter`, with `strict_parameters`.
     """
-    said: set[str] = set()
-    for path in unknown_fields(data, request):
-        name = path.rpartition(".")[2]
+    names: set[str] = set()
+    for path in unknown_fields(cast("JSONObject", data), request):
         if options.strict_parameters:
             raise InvalidRequest(f"Unknown parameter: `{path}`.", code="unknown_parameter", param=path)
-        if name not in said:
+        name = path.rpartition(".")[2]
+        if name not in names:
             warnings.append(RequestWarning("ignored", path, "The gateway does not know this field."))
-        said.add(name)
+        names.add(name)
 
 
-def resolve_model(asked: str | None, catalog: Catalog, warnings: list[RequestWarning]) -> Resolved:
-    """Find the model.
+def warn_ignored_fields(
+    request: msgspec.Struct, neutral_values: Mapping[str, tuple[JSON, ...]], warnings: list[RequestWarning]
+) -> None:
+    """Warn of fields without an equivalent.
+
+    Args:
+        request: The typed request.
+        neutral_values: For each such field, the values that have no effect anyway. They need no warning.
+        warnings: Receives the warnings.
+    """
+    for name, neutral in neutral_values.items():
+        value = getattr(request, name)
+        if value is not None and value not in neutral:
+            warnings.append(RequestWarning("ignored", name, f"Claude has no equivalent of `{name}`."))
+
+
+def resolve_model(name: str | None, catalog: Catalog, warnings: list[RequestWarning]) -> Resolved:
+    """Find the model with a name; warn if a retired model was replaced.
 
     Raises:
-        NotFound: There is none of that name.
+        NotFound: No model has that name.
     """
-    resolved = catalog.resolve(asked)
+    resolved = catalog.resolve(name)
     if resolved.successor_of:
-        detail = f"`{resolved.successor_of}` was retired; `{resolved.model.id}` answers in its place."
+        detail = f"`{resolved.successor_of}` is retired; `{resolved.model.id}` responds instead."
         warnings.append(RequestWarning("mapped", "model", detail))
     return resolved
 
 
 def refuse_mapped_fields(options: DialectOptions, warnings: list[RequestWarning]) -> None:
-    """Refuse approximations where the operator wants none. A retired model is mapped only where they said so.
+    """Refuse the request if a field was mapped, with `strict_mapping`. A retired model has a setting of its own.
 
     Raises:
         UnsupportedFeature: Names the first field that was mapped.
@@ -174,35 +144,75 @@ def refuse_mapped_fields(options: DialectOptions, warnings: list[RequestWarning]
             raise UnsupportedFeature(warning.detail, param=warning.param)
 
 
-_MOST = 16
-_LONGEST_KEY = 64
-_LONGEST_VALUE = 512
-
-
 def parse_metadata(metadata: JSON, param: str) -> Mapping[str, str]:
-    """The labels in it.
+    """Return the client's metadata of a stored response.
 
     Args:
-        metadata: What the client sent.
-        param: The field it came in.
+        metadata: The value in the request.
+        param: The name of its field.
 
     Raises:
-        InvalidRequest: They are more, longer or other than OpenAI takes them.
+        InvalidRequest: It breaks OpenAI's limits, or is not an object of strings.
     """
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
         raise InvalidRequest(f"`{param}` must be an object of strings.", code="invalid_type", param=param)
-    if len(metadata) > _MOST:
-        raise InvalidRequest(f"`{param}` may have {_MOST} keys at most.", param=param)
-    return {key: _label(key, value, f"{param}.{key[:_LONGEST_KEY]}") for key, value in metadata.items()}
+    if len(metadata) > MAX_METADATA_KEYS:
+        raise InvalidRequest(f"`{param}` may have at most {MAX_METADATA_KEYS} keys.", param=param)
+    checked: dict[str, str] = {}
+    for key, value in metadata.items():
+        path = f"{param}.{key[:MAX_METADATA_KEY_LENGTH]}"
+        if not isinstance(value, str):
+            raise InvalidRequest(f"`{path}` must be a string.", code="invalid_type", param=path)
+        if len(key) > MAX_METADATA_KEY_LENGTH or len(value) > MAX_METADATA_VALUE_LENGTH:
+            raise InvalidRequest(
+                f"`{path}` is too long. A key may have {MAX_METADATA_KEY_LENGTH} characters, a value "
+                f"{MAX_METADATA_VALUE_LENGTH}.",
+                param=path,
+            )
+        checked[key] = value
+    return checked
 
 
-def _label(key: str, value: JSON, param: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"`{param}` must be a string.", code="invalid_type", param=param)
-    if len(key) > _LONGEST_KEY or len(value) > _LONGEST_VALUE:
-        raise InvalidRequest(
-            f"`{param}`: a key may have {_LONGEST_KEY} characters and a value {_LONGEST_VALUE}.", param=param
-        )
-    return value
+def whole_number(text: str) -> int | None:
+    """Return the number that a text of digits stands for; None for any other text, or for too many digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[frozenset[str | None], frozenset[str]]:
+    """Return the names of all fields, and of those that may have fields of their own."""
+    info = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(struct))
+    parents = frozenset(field.name for field in info.fields if _may_have_fields(field.type))
+    return frozenset((*struct.__struct_fields__, struct.__struct_config__.tag_field)), parents
+
+
+def _may_have_fields(field_type: msgspec.inspect.Type) -> bool:
+    match field_type:
+        case msgspec.inspect.StructType():
+            return True
+        case msgspec.inspect.ListType(item_type=item):
+            return _may_have_fields(item)
+        case msgspec.inspect.UnionType(types=members):
+            return any(map(_may_have_fields, members))
+        case msgspec.inspect.Metadata(type=inner):
+            return _may_have_fields(inner)
+        case _:
+            return False
+
+
+def _validation_error(text: str) -> InvalidRequest:
+    """Return the error for a text of msgspec."""
+    location = _ERROR_PATH.search(text)
+    path = location["path"] if location else ""
+    problem = text[: location.start()] if location else text
+    if missing := _MISSING_FIELD.match(problem):
+        param = f"{path}.{missing['field']}" if path else missing["field"]
+        return InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
+    code = "invalid_type" if _WRONG_TYPE.match(problem) else "invalid_value"
+    for python_name, json_name in _JSON_TYPE_NAMES:
+        problem = re.sub(rf"(?<![\w']){python_name}(?![\w'])", json_name, problem)
+    subject = f"`{path}`" if path else "request body"
+    problem = problem[:1].lower() + problem[1:]
+    return InvalidRequest(f"Invalid {subject}: {problem}.", code=code, param=path or None)

@@ -11,7 +11,7 @@ from dragoman import __version__
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.chat.schema import ChatCompletionRequest
 from dragoman.dialects.completions.schema import TextCompletionRequest
-from dragoman.dialects.embeddings.request import EmbeddingCreateRequest
+from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
 from dragoman.dialects.responses.schema import CreateResponse
 from dragoman.server.docs.openapi_admin import SCHEMAS, admin_paths
 from dragoman.server.docs.openapi_stored import kept_schemas, with_kept

@@ -20,8 +20,7 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.chat.stored import StoredChats
 from dragoman.dialects.responses.stored import StoredResponses
-from dragoman.dialects.shared import validation
-from dragoman.dialects.shared.validation import parse_metadata
+from dragoman.dialects.shared.validation import parse_json, parse_metadata
 from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.disconnect import CancelOnDisconnect, read_body
 from dragoman.server.replies import Handler, PlainHandler, Query, Reply, json_reply
@@ -113,7 +112,7 @@ class StoredChatEndpoints:
     async def label(self, context: RequestContext, receive: Receive) -> Reply:
         """Change its metadata."""
         raw = await read_body(receive, context.headers.get(b"content-length"), _LONGEST_BODY)
-        entry, given = await self._entry(context), _metadata(validation.parse(raw))
+        entry, given = await self._entry(context), _metadata(parse_json(raw))
         entry = replace(entry, metadata=given, body=self._documents.with_metadata(entry.body, given))
         if not await require_store(self._shelf).archive.update(entry):
             raise _no_completion(entry.id)
