@@ -1,1 +1,1 @@
-"""Settings: what they are, where they come from, and how they are read."""
+"""Settings: their definitions, their sources, and how they are loaded."""

@@ -1,8 +1,6 @@
-"""Secrets that the settings only name: what a variable or a file holds is looked up for a gateway that serves.
+"""Secrets in settings: those that the settings only name are looked up when a gateway starts.
 
-Whoever asks a gateway, or looks at its settings, may not be able to read them, and need not.
-
-Secrets, where they are handed over.
+Commands that call a gateway or show its settings do not need them, and may not be able to read them.
 """
 
 from collections.abc import Iterator
@@ -17,40 +15,42 @@ from dragoman.config.values import read_key_file
 
 
 def resolve_secrets(settings: Settings) -> Settings:
-    """The settings with each key and token in its place. Those that are there already stay.
+    """Return the settings with each named key and token looked up. Idempotent.
 
     Raises:
-        BadSettings: One cannot be found, or two clients have the same key.
+        BadSettings: A secret cannot be found, or two clients have the same key.
     """
-    keys = [key.model_copy(update={"api_key": _held(key, f"key `{key.name}`", "api_key")}) for key in settings.keys]
-    _tell_apart((key.name, key.api_key.get_secret_value()) for key in keys if key.api_key)
+    keys = [key.model_copy(update={"api_key": _resolved(key, f"key `{key.name}`", "api_key")}) for key in settings.keys]
+    _check_unique((key.name, key.api_key.get_secret_value()) for key in keys if key.api_key)
     upstreams = [
         upstream.model_copy(
-            update={kind: _held(upstream, f"upstream `{upstream.name}`", kind) for kind in ("api_key", "auth_token")}
+            update={
+                kind: _resolved(upstream, f"upstream `{upstream.name}`", kind) for kind in ("api_key", "auth_token")
+            }
         )
         for upstream in settings.upstreams
     ]
     return settings.model_copy(update={"keys": tuple(keys), "upstreams": tuple(upstreams)})
 
 
-def _held(named: BaseModel, whose: str, kind: str) -> SecretStr | None:
-    """A key or token, given by itself, by its variable or by its file."""
-    value: SecretStr | None = getattr(named, kind)
-    variable: str | None = getattr(named, f"{kind}_env")
-    path: Path | None = getattr(named, f"{kind}_file")
+def _resolved(table: BaseModel, owner: str, field: str) -> SecretStr | None:
+    """Return a key or token that is given directly, by a variable or by a file."""
+    value: SecretStr | None = getattr(table, field)
+    variable: str | None = getattr(table, f"{field}_env")
+    path: Path | None = getattr(table, f"{field}_file")
     if value or not (variable or path):
         return value
     if variable:
         if not (found := secret_variable(variable)):
-            raise BadSettings(f"{whose}: {kind}_env names {variable}, which is not set. Set it, or put it into .env.")
+            raise BadSettings(f"{owner}: {field}_env names {variable}, which is not set. Set it, or put it into .env.")
         return SecretStr(found)
     try:
-        return SecretStr(read_key_file(Path(str(path)), f"{whose}: {kind}_file"))
+        return SecretStr(read_key_file(Path(str(path)), f"{owner}: {field}_file"))
     except ValueError as error:
         raise BadSettings(str(error)) from None
 
 
-def _tell_apart(keys: Iterator[tuple[str, str]]) -> None:
+def _check_unique(keys: Iterator[tuple[str, str]]) -> None:
     owners: dict[str, str] = {}
     for name, key in keys:
         if (other := owners.setdefault(key, name)) != name:
@@ -58,5 +58,5 @@ def _tell_apart(keys: Iterator[tuple[str, str]]) -> None:
 
 
 def reveal(value: SecretStr | None) -> str | None:
-    """The secret itself, if there is one."""
+    """Return the secret text, if there is one."""
     return value.get_secret_value() if value else None

@@ -1,4 +1,4 @@
-"""Every setting, once: command-line flags, `.env.example` and the table in `docs/settings.md` are made from this.
+"""Every setting, defined once. Command-line flags, `.env.example` and `docs/settings.md` are generated from this.
 
 Precedence: flag, `DRAGOMAN_*` variable, fallback variable, `.env`, TOML file, default.
 """
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dragoman.config.sources import Layer, all_sources, info_of
-from dragoman.config.upstreams import Cloud, KeySettings, UpstreamSettings, check_distinct, checked
+from dragoman.config.upstreams import Cloud, KeySettings, UpstreamSettings, check_distinct, check_upstreams
 from dragoman.config.values import (
     AnyBackendName,
     SettingInfo,
@@ -26,23 +26,23 @@ from dragoman.config.values import (
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(many_names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
-_POOL, _STORE = "Processes", "Kept answers"
+_POOL, _STORE = "Processes", "Stored responses"
 _EMBEDDINGS, _FETCH = "Embeddings", "Images and files by URL"
-_ANSWERS, _LOG, _AGENTS = "Requests and answers", "Files, log and development", "Agents"
+_ANSWERS, _LOG, _AGENTS = "Requests and responses", "Files, log and development", "Agents"
 _Mode = Literal["default", "plan", "acceptEdits", "dontAsk", "bypassPermissions"]
 
 
 class Settings(BaseSettings):
-    """What the gateway is told, checked and frozen."""
+    """The settings of a gateway, validated and frozen."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_file=".env", validate_default=False)
 
     host: Annotated[str, SettingInfo(_ACCESS)] = Field("127.0.0.1", description="Address to listen on.")
     port: Annotated[int, SettingInfo(_ACCESS, short="-p", fallback="PORT")] = Field(
-        8787, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+        8787, ge=0, le=65535, description="Port to listen on. 0: any free port."
     )
     api_key: Annotated[SecretStr | None, SettingInfo(_ACCESS)] = Field(
-        None, description="Key that clients must send. Needed on any address but loopback."
+        None, description="Key that clients must send. Required on any address but loopback."
     )
     api_key_file: Annotated[Path | None, SettingInfo(_ACCESS)] = Field(
         None, description="File that holds the key, instead of `api_key`."
@@ -54,103 +54,110 @@ class Settings(BaseSettings):
         SettingInfo(_ACCESS, flag=False, shown="none: one key, `api_key`"),
     ] = Field((), description="Keys of clients, by name: tables in TOML, or JSON. See [security.md](security.md#keys).")
     allow_host: Annotated[_Names, SettingInfo(_ACCESS)] = Field(
-        (), description="Further `Host` names that requests may carry (`gateway.example.com`, `*.example.com`)."
+        (), description="Additional `Host` names that requests may have (`gateway.example.com`, `*.example.com`)."
     )
     allow_origin: Annotated[_Names, SettingInfo(_ACCESS)] = Field(
         (), description="Web origins whose pages may use the gateway (`https://app.example.com`)."
     )
-    open_models: Annotated[bool, SettingInfo(_ACCESS)] = Field(False, description="Answer `/v1/models` without a key.")
+    open_models: Annotated[bool, SettingInfo(_ACCESS)] = Field(False, description="Serve `/v1/models` without a key.")
     allow_remote_signed_in: Annotated[bool, SettingInfo(_ACCESS)] = Field(
-        False, description="Let `signed_in` serve on an address that is not loopback. You answer for who uses it."
+        False, description="Allow `signed_in` on an address that is not loopback. You are responsible for who uses it."
     )
 
     backend: Annotated[AnyBackendName, SettingInfo(_CLAUDE)] = Field(
         "runtime",
-        description="How Claude is asked: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API; "
-        "`cli`, one `claude -p` a run, text only.",
+        description="How to call Claude: `runtime` (alias `sdk`), the Claude Code runtime; `api`, the Messages API; "
+        "`cli`, one `claude -p` for each run, text only.",
     )
     cloud: Annotated[Cloud | None, SettingInfo(_CLAUDE)] = Field(
-        None, description="Claude on a cloud, by the backend `api`: `bedrock` or `vertex`."
+        None, description="Claude on a cloud, with the backend `api`: `bedrock` or `vertex`."
     )
     upstreams: Annotated[
         tuple[UpstreamSettings, ...],
         BeforeValidator(partial(tables, setting="upstreams")),
-        AfterValidator(checked),
-        SettingInfo(_CLAUDE, flag=False, shown="none: one account, by the other settings"),
+        AfterValidator(check_upstreams),
+        SettingInfo(_CLAUDE, flag=False, shown="none: one account, from the other settings"),
     ] = Field(
         (), description="Several accounts instead of one: tables in TOML, or JSON. See [upstreams.md](upstreams.md)."
     )
     fallback: Annotated[bool, SettingInfo(_CLAUDE)] = Field(
-        False, description="Let a run go on to the next upstream where one is rate limited, out, or over its budget."
+        False, description="Send a run to the next upstream if one is rate limited, unavailable, or over its budget."
     )
     claude_command: Annotated[Path | None, SettingInfo(_CLAUDE, shown="the bundled one")] = Field(
         None, description="Claude Code executable to run."
     )
     signed_in: Annotated[bool, SettingInfo(_CLAUDE)] = Field(
-        False, description="Use the Claude Code sign-in of the account's owner, for the owner alone, and no API key."
+        False,
+        description="Use the operator's Claude Code sign-in instead of an API key. For the operator only.",
     )
     anthropic_api_key: Annotated[SecretStr | None, SettingInfo(_CLAUDE, flag=False, variable="ANTHROPIC_API_KEY")] = (
-        Field(None, description="API key that Claude is asked with.")
+        Field(None, description="API key for Claude.")
     )
     anthropic_auth_token: Annotated[
         SecretStr | None, SettingInfo(_CLAUDE, flag=False, variable="ANTHROPIC_AUTH_TOKEN")
-    ] = Field(None, description="Bearer token that the backend `api` uses where there is no API key.")
+    ] = Field(None, description="Bearer token that the backend `api` uses if there is no API key.")
     anthropic_base_url: Annotated[str | None, SettingInfo(_CLAUDE, flag=False, variable="ANTHROPIC_BASE_URL")] = Field(
-        None, description="Address of the Messages API that is asked."
+        None, description="Base URL of the Messages API."
     )
     claude_config_dir: Annotated[Path | None, SettingInfo(_CLAUDE, flag=False, variable="CLAUDE_CONFIG_DIR")] = Field(
-        None, description="Where Claude Code keeps its settings and sign-in."
+        None, description="Directory of the settings and the sign-in of Claude Code."
     )
     retries: Annotated[int, SettingInfo(_CLAUDE)] = Field(
-        2, ge=0, description="How often a call to Claude that failed before its first byte is tried again."
+        2, ge=0, description="How often to repeat a call to Claude that failed before its first byte."
     )
     cache_ttl: Annotated[Literal["5m", "1h", "off"], SettingInfo(_CLAUDE)] = Field(
-        "5m", description="How long the backend `api` has Claude's cache keep a prompt whose client set no cache marks."
+        "5m", description="How long Claude caches prompts of the backend `api` whose client sets no cache marks."
     )
     keep_output: Annotated[Literal["failed", "all", "off"], SettingInfo(_CLAUDE)] = Field(
-        "failed", description="Of which runs of the backend `cli` the state directory keeps what the command printed."
+        "failed", description="Runs of the backend `cli` whose command output is stored in the state directory."
     )
     output_ttl: Annotated[float, SettingInfo(_CLAUDE)] = Field(
-        604_800.0, ge=0, description="Seconds that it is kept; of more than 100 runs the oldest go sooner."
+        604_800.0,
+        ge=0,
+        description="Seconds to store the output. Of more than 100 runs the oldest are deleted earlier.",
     )
     simulate: Annotated[bool, SettingInfo(_CLAUDE)] = Field(
-        False, description="Ask the built-in simulator instead of Claude: no account, no network."
+        False, description="Use the built-in simulator instead of Claude: no account, no network."
     )
 
     default_model: Annotated[str, SettingInfo(_MODELS)] = Field(
-        "sonnet", description="Model where a request names none."
+        "sonnet", description="Model of requests that name none."
     )
     models: Annotated[_Names, SettingInfo(_MODELS, shown="live list")] = Field(
         (), description="The only models to list and serve."
     )
     model_aliases: Annotated[dict[str, str], BeforeValidator(pairs), SettingInfo(_MODELS)] = Field(
-        default_factory=dict, description="Own names for models: `fast=haiku,gpt-4o=sonnet`."
+        default_factory=dict, description="Additional names for models: `fast=haiku,gpt-4o=sonnet`."
     )
     map_retired_models: Annotated[bool, SettingInfo(_MODELS)] = Field(
-        False, description="Answer retired model ids by their successors, with a warning, instead of 404."
+        False, description="Replace retired models by their successors, with a warning, instead of 404."
     )
 
-    max_concurrency: Annotated[int, SettingInfo(_LIMITS)] = Field(8, ge=1, description="Runs at once.")
+    max_concurrency: Annotated[int, SettingInfo(_LIMITS)] = Field(
+        8, ge=1, description="Maximum number of runs at the same time."
+    )
     max_queue_size: Annotated[int, SettingInfo(_LIMITS)] = Field(
-        100, ge=0, description="Runs that may wait behind them."
+        100, ge=0, description="Maximum number of runs in the queue."
     )
     requests_per_minute: Annotated[int | None, SettingInfo(_LIMITS, shown="no limit")] = Field(
-        None, ge=1, description="Requests taken in a minute."
+        None, ge=1, description="Maximum number of requests per minute."
     )
-    run_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(600.0, gt=0, description="Seconds that a run may take.")
+    run_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(600.0, gt=0, description="Maximum seconds of a run.")
     silence_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(
-        300.0, gt=0, description="Seconds without any sign of life from Claude after which a run fails."
+        300.0, gt=0, description="Seconds without any data from Claude after which a run fails."
     )
     max_request_bytes: Annotated[ByteSize, SettingInfo(_LIMITS, shown="32MiB")] = Field(
-        ByteSize(32 * 2**20), ge=1, description="Largest request body (`1000000`, `64MiB`)."
+        ByteSize(32 * 2**20), ge=1, description="Maximum size of a request body (`1000000`, `64MiB`)."
     )
 
-    spares: Annotated[int, SettingInfo(_POOL)] = Field(2, ge=0, description="Booted processes that wait for a request.")
+    spares: Annotated[int, SettingInfo(_POOL)] = Field(
+        2, ge=0, description="Warm processes: booted, and waiting for a request."
+    )
     max_live: Annotated[int, SettingInfo(_POOL)] = Field(
-        8, ge=0, description="Conversations whose process is kept for the next turn."
+        8, ge=0, description="Maximum number of live processes: each holds a conversation for the next turn."
     )
     live_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
-        600.0, ge=0, description="Seconds that such a process is kept."
+        600.0, ge=0, description="Seconds to keep a live process without a request."
     )
     parked_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
         600.0, ge=0, description="Seconds that a process waits for the result of a tool call."
@@ -158,70 +165,77 @@ class Settings(BaseSettings):
     thinking_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
         86_400.0,
         ge=0,
-        description="Seconds that thinking is kept, encrypted, for clients that do not send it back; 0: never.",
+        description="Seconds to store thinking, encrypted, for clients that do not send it back. 0: do not store it.",
     )
     max_memory: Annotated[ByteSize, SettingInfo(_POOL, shown="2GiB")] = Field(
-        ByteSize(2 * 2**30), ge=0, description="Memory of all kept processes; the least recently used goes first."
+        ByteSize(2 * 2**30),
+        ge=0,
+        description="Maximum memory of all processes. Above it the least recently used process ends.",
     )
 
     store: Annotated[bool, SettingInfo(_STORE)] = Field(
-        True, description="Keep responses, and chat completions with `store`, to be asked for and gone on from."
+        True,
+        description="Store responses, and chat completions with `store`, so that clients can read and continue them.",
     )
     store_ttl: Annotated[float, SettingInfo(_STORE, shown="`2592000`, 30 days")] = Field(
-        30 * 86_400.0, gt=0, description="Seconds that they are kept."
+        30 * 86_400.0, gt=0, description="Seconds to store them."
     )
     store_max_entries: Annotated[int, SettingInfo(_STORE)] = Field(
-        100_000, ge=1, description="The most of them; the conversations left alone longest go first."
+        100_000,
+        ge=1,
+        description="Maximum number of stored responses. Above it the conversations unused for longest are deleted.",
     )
     store_max_bytes: Annotated[ByteSize, SettingInfo(_STORE, shown="1GiB")] = Field(
-        ByteSize(2**30), ge=1, description="The most bytes of them, in the same way."
+        ByteSize(2**30),
+        ge=1,
+        description="Maximum size of stored responses. Above it the conversations unused for longest are deleted.",
     )
 
     embeddings_model: Annotated[str, SettingInfo(_EMBEDDINGS)] = Field(
         "all-MiniLM-L6-v2",
         min_length=1,
-        description="Model of `/v1/embeddings`: a sentence-transformers model by name or directory; with "
-        "`embeddings_url`, a model of that endpoint.",
+        description="Model of `/v1/embeddings`: a sentence-transformers model by name or directory. With "
+        "`embeddings_url`: a model of that endpoint.",
     )
     embeddings_url: Annotated[str | None, SettingInfo(_EMBEDDINGS, shown="none: a local model")] = Field(
         None,
         pattern="^https?://.",
-        description="OpenAI-compatible or Voyage endpoint to ask instead (`https://api.voyageai.com/v1`).",
+        description="OpenAI-compatible or Voyage endpoint to use instead (`https://api.voyageai.com/v1`).",
     )
     embeddings_api_key: Annotated[SecretStr | None, SettingInfo(_EMBEDDINGS, flag=False)] = Field(
-        None, description="Key of that endpoint."
+        None, description="API key of that endpoint."
     )
     embeddings_truncate: Annotated[bool, SettingInfo(_EMBEDDINGS)] = Field(
-        False, description="Embed the beginning of inputs too long for the model, with a warning, instead of 400."
+        False, description="Truncate inputs that are too long for the model, with a warning, instead of 400."
     )
     embeddings_batch: Annotated[int, SettingInfo(_EMBEDDINGS)] = Field(
-        64, ge=1, le=1000, description="Inputs given to the model at once."
+        64, ge=1, le=1000, description="Number of inputs in one batch."
     )
     embeddings_timeout: Annotated[float, SettingInfo(_EMBEDDINGS)] = Field(
-        120.0, gt=0, description="Seconds that a request for embeddings may take."
+        120.0, gt=0, description="Maximum seconds of an embeddings request."
     )
 
     allow_dir: Annotated[
         tuple[Path, ...],
         BeforeValidator(many_names),
         SettingInfo(_AGENTS, shown="none: no agents", aliases=("--allowed-working-directory-prefixes",)),
-    ] = Field((), description="Directory in which, and below which, agents may work.")
+    ] = Field((), description="Directory in which agents may work, with its subdirectories.")
     allow_permission_mode: Annotated[
         tuple[_Mode, ...],
         BeforeValidator(many_names),
         SettingInfo(_AGENTS, shown="`default`, `plan`, `acceptEdits`", aliases=("--allowed-permission-modes",)),
     ] = Field(
         ("default", "plan", "acceptEdits"),
-        description="Permission modes that clients may ask for; `bypassPermissions` lets them run any command.",
+        description="Permission modes that clients may request. `bypassPermissions` lets agents run any command.",
     )
     allow_tool: Annotated[tuple[str, ...], BeforeValidator(many_rules), SettingInfo(_AGENTS)] = Field(
-        (), description="What agents may do without asking, as Claude Code writes such rules (`Bash(pytest *)`)."
+        (), description="What agents may do without permission, in the syntax of Claude Code rules (`Bash(pytest *)`)."
     )
     agent_max_budget_usd: Annotated[float, SettingInfo(_AGENTS)] = Field(
-        5.0, ge=0, description="Dollars that one agent's run may cost; 0: no limit but the client's own."
+        5.0, ge=0, description="Maximum cost of one agent run in dollars. 0: only the client's own limit."
     )
     agents: Annotated[bool, SettingInfo(_AGENTS)] = Field(
-        True, description="Let whoever has the key start agents, where `allow_dir` lets any work."
+        True, description="Allow clients with the key to start agents, if `allow_dir` is set."
     )
 
     fetch_urls: Annotated[
@@ -230,33 +244,35 @@ class Settings(BaseSettings):
         SettingInfo(_FETCH, shown="`off`: Claude fetches https images and PDFs itself"),
     ] = Field(
         ("off",),
-        description="Whether the gateway fetches them: `off`, `on`, or hosts to fetch from (`a.example, *.b.example`).",
+        description="Whether the gateway fetches URLs: `off`, `on`, or hosts to fetch from (`a.example, *.b.example`).",
     )
     fetch_timeout: Annotated[float, SettingInfo(_FETCH)] = Field(
-        10.0, gt=0, description="Seconds that fetching all files of a request may take."
+        10.0, gt=0, description="Maximum seconds to fetch all files of a request."
     )
     fetch_max_bytes: Annotated[ByteSize, SettingInfo(_FETCH, shown="20MiB")] = Field(
-        ByteSize(20 * 2**20), ge=1, description="Largest file that is fetched."
+        ByteSize(20 * 2**20), ge=1, description="Maximum size of a fetched file."
     )
 
     strict_parameters: Annotated[bool, SettingInfo(_ANSWERS)] = Field(
         False, description="Refuse unknown request fields with 400 instead of a warning."
     )
     strict_mapping: Annotated[bool, SettingInfo(_ANSWERS)] = Field(
-        False, description="Refuse what the model can only do nearly, instead of mapping it with a warning."
+        False, description="Refuse options that Claude supports only approximately, instead of a warning."
     )
     heartbeat: Annotated[float, SettingInfo(_ANSWERS)] = Field(
-        15.0, gt=0, description="Seconds of silence after which a stream gets a comment line."
+        15.0, gt=0, description="Seconds without an event after which a stream gets a comment line."
     )
     shutdown_grace: Annotated[float, SettingInfo(_ANSWERS)] = Field(
-        10.0, ge=0, description="Seconds that running answers have to end when the gateway stops."
+        10.0, ge=0, description="Seconds that running requests have to end when the gateway stops."
     )
     runs_kept: Annotated[int, SettingInfo(_ANSWERS)] = Field(
-        10_000, ge=0, description="Runs of which a record is kept; 0: runs are known only while they go on."
+        10_000, ge=0, description="Maximum number of stored run records. 0: runs are known only while they are open."
     )
-    runs_ttl: Annotated[float, SettingInfo(_ANSWERS)] = Field(604_800.0, gt=0, description="Seconds that it is kept.")
+    runs_ttl: Annotated[float, SettingInfo(_ANSWERS)] = Field(
+        604_800.0, gt=0, description="Seconds to store a run record."
+    )
     runs_content: Annotated[bool, SettingInfo(_ANSWERS)] = Field(
-        False, description="Keep prompts and answers with the records, encrypted."
+        False, description="Store prompts and responses with the run records, encrypted."
     )
 
     config: Annotated[
@@ -266,21 +282,19 @@ class Settings(BaseSettings):
         default_factory=state_dir, description="Directory for the gateway's own files."
     )
     log_level: Annotated[Literal["info", "debug", "trace", "off"], SettingInfo(_LOG)] = Field(
-        "info", description="`debug` and `trace` also log what people write; `info` does not."
+        "info", description="`debug` and `trace` also log prompts and responses. `info` does not."
     )
     log_file: Annotated[Path | None, SettingInfo(_LOG, shown="the terminal")] = Field(
-        None, description="File for the log, as JSON lines, readable by its owner alone."
+        None, description="File for the log, as JSON lines, readable by its owner only."
     )
     trace_file: Annotated[Path | None, SettingInfo(_LOG)] = Field(
-        None, description="File for everything at level `trace`, what people write included, beside the log."
+        None, description="Additional file for everything at level `trace`, including prompts and responses."
     )
     log_max_bytes: Annotated[ByteSize, SettingInfo(_LOG, shown="50MiB")] = Field(
-        ByteSize(50 * 2**20), ge=0, description="Size at which a log or trace file is put aside; 0: never."
+        ByteSize(50 * 2**20), ge=0, description="Size at which a log or trace file is rotated. 0: never."
     )
-    log_keep: Annotated[int, SettingInfo(_LOG)] = Field(5, ge=0, description="Files put aside that are kept.")
-    reload: Annotated[bool, SettingInfo(_LOG)] = Field(
-        False, description="Start again when the code or a setting changes."
-    )
+    log_keep: Annotated[int, SettingInfo(_LOG)] = Field(5, ge=0, description="Number of rotated files to keep.")
+    reload: Annotated[bool, SettingInfo(_LOG)] = Field(False, description="Restart when the code or a setting changes.")
 
     def for_upstream(self, upstream: UpstreamSettings) -> "Settings":
         """Return the settings as if an upstream, whose key is resolved, were the only account."""
@@ -317,7 +331,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `api_key_file` instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Say where values come from, the strongest first."""
+        """Return the sources of values, the strongest first."""
         known = {name: info_of(field) for name, field in settings_cls.model_fields.items()}
         env_file = cast("Path | str | None", getattr(dotenv_settings, "env_file", None))
         found = all_sources(known, init_settings(), env_file)

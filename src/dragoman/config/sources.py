@@ -1,4 +1,4 @@
-"""Where settings come from, and how each place names what it gives."""
+"""The sources of settings: flags, environment variables, a `.env` file and a TOML file."""
 
 import difflib
 import os
@@ -21,11 +21,11 @@ _PREFIX = "DRAGOMAN_"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the value of a setting comes from.
+    """The source of a setting's value.
 
     Attributes:
-        kind: The kind of place.
-        named: How it is given there: the flag, the variable, the file.
+        kind: The kind of source.
+        named: The flag, the variable or the file.
     """
 
     kind: Kind
@@ -34,11 +34,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Settings that stand together in one place.
+    """The settings of one source.
 
     Attributes:
-        values: What they are, as they are written there.
-        origins: How each is named there.
+        values: The values as they are written.
+        origins: The origin of each value.
     """
 
     values: Mapping[str, object]
@@ -46,70 +46,63 @@ class Source:
 
 
 class Layer(PydanticBaseSettingsSource):
-    """The same, as pydantic takes it."""
+    """A `Source` for pydantic."""
 
     def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, object]) -> None:
         super().__init__(settings_cls)
         self._values = dict(values)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002 - the base's
-        """The value of one setting, its name, and that it is to be read as it is."""
+        """Return the value of one setting, its name, and that it is not JSON."""
         return self._values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, object]:
-        """All values."""
+        """Return all values."""
         return self._values
 
 
 def info_of(field: FieldInfo) -> SettingInfo:
-    """How a setting can be given."""
+    """Return how a setting can be given."""
     return next(item for item in field.metadata if isinstance(item, SettingInfo))
 
 
 def all_sources(
     known: Mapping[str, SettingInfo], flags: Mapping[str, object], env_file: Path | str | None
 ) -> tuple[Source, ...]:
-    """Every place that settings come from, the strongest first.
+    """Return all sources, the strongest first.
 
     Args:
         known: How each setting can be given.
-        flags: What the command line says, by setting.
-        env_file: The `.env` file, read if it is there.
+        flags: The values of flags, by setting.
+        env_file: The `.env` file. It may be missing.
 
     Raises:
         ValueError: The settings file cannot be read.
     """
-    found = _from_flags(known, flags), _from_environment(known), _from_env_file(known, env_file)
+    found = (
+        _from_flags(known, flags),
+        _from_variables(known, os.environ, "variable", ""),
+        _from_variables(known, dotenv_values(env_file) if env_file else {}, "env_file", f"{env_file}: "),
+    )
     named = next((source.values["config"] for source in found if "config" in source.values), None)
     return (*found, _from_toml(known, str(named) if named else None))
 
 
 def _from_flags(known: Mapping[str, SettingInfo], flags: Mapping[str, object]) -> Source:
-    """What the command line says."""
     named = {name: known[name].flag_of(name) or name for name in flags if name in known}
     origins = {name: f"--no-{flag[2:]}" if flags[name] is False else flag for name, flag in named.items()}
     return Source(flags, {name: Origin("flag", flag) for name, flag in origins.items()})
 
 
-def _from_environment(known: Mapping[str, SettingInfo]) -> Source:
-    """What the environment of this process says."""
-    return _from_variables(known, os.environ, "variable", "")
-
-
-def _from_env_file(known: Mapping[str, SettingInfo], path: Path | str | None) -> Source:
-    """What a `.env` file says, if it is there."""
-    return _from_variables(known, dotenv_values(path) if path else {}, "env_file", f"{path}: ")
-
-
 def _from_toml(known: Mapping[str, SettingInfo], named: str | None) -> Source:
-    """What a TOML file says, by the settings' own names.
+    """Read a TOML file.
 
     Args:
         known: The settings.
-        named: The file; none for the platform's usual one, which need not be there.
+        named: The file. None: the platform's default file, which may be missing.
 
     Raises:
-        ValueError: It cannot be read; the text says which and why.
+        ValueError: It cannot be read. The text has the file and the reason.
     """
     path = Path(named).expanduser() if named else default_config_file()
     try:
@@ -121,21 +114,21 @@ def _from_toml(known: Mapping[str, SettingInfo], named: str | None) -> Source:
 
 
 def default_config_file() -> Path:
-    """The TOML file that is read where none is named."""
-    from platformdirs import user_config_path  # noqa: PLC0415 - only where it is asked for
+    """Return the TOML file that is read if none is named."""
+    from platformdirs import user_config_path  # noqa: PLC0415 - only if no file is named
 
     return user_config_path("dragoman") / "dragoman.toml"
 
 
 def secret_variable(name: str, env_file: Path | str | None = ".env") -> str | None:
-    """What a variable that the settings name holds: in the environment, or else in the `.env` file."""
+    """Return the value of a variable that the settings name, from the environment or the `.env` file."""
     return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file else None)
 
 
 def unknown_variables(
     known: Mapping[str, SettingInfo], env_file: Path | str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """Variables that look like ours and are none, each with the name that was perhaps meant."""
+    """Yield variables that begin with `DRAGOMAN_` and are no setting, each with the most similar name."""
     names = {variable for name, given in known.items() for variable in given.variables_of(name)}
     given = {*os.environ, *(dotenv_values(env_file) if env_file else ())}
     for variable in sorted(variable for variable in given if variable.startswith(_PREFIX)):
@@ -144,14 +137,14 @@ def unknown_variables(
 
 
 def closest_match(word: str, words: Iterable[str]) -> str | None:
-    """The word that was perhaps meant by a mistyped one."""
+    """Return the most similar word, if one is similar."""
     return next(iter(difflib.get_close_matches(word, sorted(words), n=1, cutoff=0.75)), None)
 
 
 def _from_variables(
     known: Mapping[str, SettingInfo], environment: Mapping[str, str | None], kind: Kind, where: str
 ) -> Source:
-    """An empty variable counts as not set, as compose files write it."""
+    """Read variables. An empty one counts as not set, as compose files write it."""
     values: dict[str, object] = {}
     origins = {}
     for name, given in known.items():
@@ -162,7 +155,7 @@ def _from_variables(
 
 
 def _flat(values: dict[str, object]) -> dict[str, object]:
-    """The models may have a table of their own, and names may be written with hyphens."""
+    """Read the table `[models]`, and names with hyphens."""
     table = values.pop("models", None)
     if isinstance(table, dict):
         places = {"aliases": "model_aliases", "default": "default_model", "list": "models"}

@@ -1,4 +1,4 @@
-"""Values of settings, as people write them."""
+"""How values of settings are written, and how each setting can be given."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
-"""What people may call an upstream, or a client's key."""
+"""The name of an upstream or of a client's key."""
 
 _OUTER_COMMA = re.compile(r",(?![^(]*\))")
 
@@ -18,16 +18,16 @@ _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", 
 
 @dataclass(frozen=True, slots=True)
 class SettingInfo:
-    """How a setting can be given, beside its own name.
+    """How a setting can be given, in addition to its name in the TOML file.
 
     Attributes:
-        group: The heading it stands under in the docs.
-        flag: Whether it has a flag on the command line; secrets of others and files have none.
+        group: Its heading in the docs.
+        flag: Whether it has a flag on the command line. Other programs' secrets and files have none.
         short: Its one-letter flag.
-        variable: Its variable, where that is not `DRAGOMAN_` and its name.
-        fallback: A variable that stands in for it.
-        shown: What the docs show as default, where the value depends on the machine.
-        aliases: Further flags, by which other gateways know it.
+        variable: Its environment variable, if that is not `DRAGOMAN_` and its name.
+        fallback: A variable that is used if the other is not set.
+        shown: The default in the docs, if the value depends on the machine.
+        aliases: Additional flags, as in other gateways.
     """
 
     group: str
@@ -39,28 +39,28 @@ class SettingInfo:
     aliases: tuple[str, ...] = ()
 
     def flag_of(self, name: str) -> str | None:
-        """The long flag of the setting that is given so."""
+        """Return the long flag of the setting."""
         return f"--{name.replace('_', '-')}" if self.flag else None
 
     def variables_of(self, name: str) -> tuple[str, ...]:
-        """Its variables, the stronger one first."""
+        """Return the variables of the setting, the stronger one first."""
         return tuple(part for part in (self.variable or f"DRAGOMAN_{name.upper()}", self.fallback) if part)
 
 
 def names(value: object) -> object:
-    """`a,b` as people write lists in variables."""
+    """Split `a,b`, as lists are written in variables."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def many_names(value: object) -> object:
-    """The same, also where a flag that can be repeated was given such a list."""
+    """Split `a,b`, also in each value of a repeated flag."""
     if not isinstance(value, list | tuple):
         return names(value)
     return tuple(part.strip() for item in value for part in str(item).split(",") if part.strip())
 
 
 def many_rules(value: object) -> object:
-    """The same for rules of tools, whose commas inside of brackets are their own."""
+    """Split rules of tools at commas, but not at commas inside brackets."""
     if not isinstance(value, str | list | tuple):
         return value
     items = [value] if isinstance(value, str) else value
@@ -68,7 +68,7 @@ def many_rules(value: object) -> object:
 
 
 def switch_or_names(value: object) -> object:
-    """`on`, `off` (or `true`, `false`), or a list; as a tuple in any case."""
+    """Read `on`, `off` (or `true`, `false`), or a list, as a tuple."""
     if isinstance(value, (list, tuple)):
         value = ",".join(map(str, value))
     if not isinstance(value, (str, bool)):
@@ -81,7 +81,7 @@ def switch_or_names(value: object) -> object:
 
 
 def pairs(value: object) -> object:
-    """`name=model,other=model` or a JSON object."""
+    """Read `name=model,other=model` or a JSON object."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("{"):
@@ -93,7 +93,7 @@ def pairs(value: object) -> object:
 
 
 def tables(value: object, setting: str) -> object:
-    """A list of tables, tables by name, or either of them as JSON; as the list."""
+    """Read a list of tables, tables by name, or either of them as JSON, as a list."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -111,35 +111,35 @@ def _table(name: str, table: object, setting: str) -> dict[str, object]:
 
 
 def backend_name(value: object) -> object:
-    """The backend's own name, for an alias of it."""
+    """Return the name of a backend for an alias."""
     if value in {"bedrock", "vertex"}:
         raise ValueError(f"{value} is a cloud: write `--backend api --cloud {value}`")
     return "runtime" if value == "sdk" else value
 
 
 BackendName: TypeAlias = Annotated[Literal["runtime", "api"], BeforeValidator(backend_name)]
-"""A way to ask Claude, of one of several upstreams."""
+"""The backends of an upstream."""
 
 AnyBackendName: TypeAlias = Annotated[Literal["runtime", "api", "cli"], BeforeValidator(backend_name)]
-"""A way to ask Claude, of the whole gateway."""
+"""The backends of a gateway without upstreams."""
 
 
 def state_dir() -> Path:
-    """The platform's directory for our own files."""
+    """Return the platform's directory for the gateway's files."""
     from platformdirs import user_state_path  # noqa: PLC0415 - only where no directory is given
 
     return user_state_path("dragoman")
 
 
 def read_key_file(path: Path, setting: str = "api_key_file (--api-key-file)") -> str:
-    """The key that a file holds.
+    """Return the key that a file holds.
 
     Args:
         path: The file.
-        setting: What names it, for the error.
+        setting: The setting that names it, for the error.
 
     Raises:
-        ValueError: There is none, for the reason that the text gives.
+        ValueError: There is no key. The text has the reason.
     """
     try:
         key = path.expanduser().read_text(encoding="utf-8").strip()
