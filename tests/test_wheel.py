@@ -1,11 +1,15 @@
 """The wheel, as users get it: built, installed in an environment of its own, and started."""
 
+import ast
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import httpx
@@ -83,3 +87,38 @@ def test_it_runs(installed: Path, tmp_path: Path) -> None:
         page = http.get("/docs")
     assert answer.json()["choices"][0]["message"]["content"] == "PONG"
     assert "/v1/chat/completions" in page.text
+
+
+def test_every_import_is_declared() -> None:
+    """Each module of another project that the package imports belongs to a declared dependency."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = {
+        _normal(re.split(r"[\[<>=;]", line)[0])
+        for line in (*project["dependencies"], *extras["cloud"], *extras["embeddings"])
+    }
+    # Brought by declared packages, whose interfaces are made of them.
+    declared |= {"pydantic", "botocore", "httpx2", "mcp"}
+    owners = packages_distributions()
+    missing = {
+        module
+        for module in imported_modules()
+        if module not in sys.stdlib_module_names and declared.isdisjoint(map(_normal, owners[module]))
+    }
+    assert not missing
+
+
+def imported_modules() -> set[str]:
+    """Return the top-level modules that the package imports."""
+    modules: set[str] = set()
+    for path in (ROOT / "src" / "dragoman").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.partition(".")[0])
+    return modules - {"dragoman"}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower().strip()
