@@ -76,7 +76,7 @@ async def test_an_incomplete_last_frame_is_dropped(tmp_path: Path) -> None:
 
 
 async def test_a_descendant_with_an_open_stdout_does_not_delay_the_end(tmp_path: Path) -> None:
-    """A background child keeps the pipe open. The end is reported all the same."""
+    """A background child keeps the pipe open. The end is reported nevertheless."""
     async with started("""sleep 3600 & echo "{\\"left\\":$!}"; exit 4""", tmp_path) as (process, listener):
         assert await soon(listener.end) == "it ended with status 4"
         [frame] = listener.frames
@@ -150,7 +150,7 @@ async def test_a_callback_that_raises_at_the_last_line_ends_the_process(tmp_path
 
 
 async def test_no_frame_follows_a_callback_that_raised(tmp_path: Path) -> None:
-    """The rest of the same read is dropped: nobody can say what it means."""
+    """The rest of the same read is dropped."""
     async with started("""printf '{"n":1}\\n{"n":2}\\n'; exec sleep 3600""", tmp_path) as (process, listener):
         frames: list[JSONObject] = []
 

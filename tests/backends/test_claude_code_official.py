@@ -1,4 +1,4 @@
-"""What the official command says of itself and of the sign-in."""
+"""The official command's version, and the state of its sign-in."""
 
 import json
 import sys
@@ -13,21 +13,21 @@ from dragoman.backends.shared.installation import environment as environment_of
 from dragoman.core.messages import JSONObject
 
 
-def claude(tmp_path: Path, said: str) -> ClaudeCodeOptions:
-    """Options with a command that says something, whatever it is asked."""
+def claude(tmp_path: Path, output: str) -> ClaudeCodeOptions:
+    """Return options with a command that prints a text, whatever its arguments are."""
     path = tmp_path / "claude"
-    path.write_text(f"#!{sys.executable}\nimport sys\nassert sys.argv[1:] == ['auth', 'status']\nprint({said!r})\n")
+    path.write_text(f"#!{sys.executable}\nimport sys\nassert sys.argv[1:] == ['auth', 'status']\nprint({output!r})\n")
     path.chmod(0o755)
     return ClaudeCodeOptions(state_dir=tmp_path, command=path, signed_in=True)
 
 
 async def state(options: ClaudeCodeOptions) -> JSONObject:
-    """How its sign-in stands."""
+    """Return the state of its sign-in."""
     return await official_command.sign_in(options, {}, options.state_dir)
 
 
 @pytest.mark.parametrize(
-    ("told", "stands", "expires"),
+    ("status", "expected", "expires"),
     [
         ({"loggedIn": True, "loginExpiresAt": None}, "signed_in", None),
         ({"loggedIn": False}, "signed_out", None),
@@ -38,14 +38,14 @@ async def state(options: ClaudeCodeOptions) -> JSONObject:
     ],
     ids=str,
 )
-async def test_states(tmp_path: Path, told: Mapping[str, object], stands: str, expires: str | None) -> None:
-    """Its words to ours; whose account it is stays its own."""
-    options = claude(tmp_path, json.dumps({"authMethod": "claude.ai", "email": "me@example.com", **told}))
-    assert await state(options) == {"state": stands, "method": "claude.ai", "expires": expires}
+async def test_states(tmp_path: Path, status: Mapping[str, object], expected: str, expires: str | None) -> None:
+    """The command's status becomes ours. The account's address is not passed on."""
+    options = claude(tmp_path, json.dumps({"authMethod": "claude.ai", "email": "me@example.com", **status}))
+    assert await state(options) == {"state": expected, "method": "claude.ai", "expires": expires}
 
 
-async def test_what_does_not_say(tmp_path: Path) -> None:
-    """Older versions, and commands that are not there."""
+async def test_a_command_without_a_status(tmp_path: Path) -> None:
+    """Older versions, and missing commands."""
     assert await state(claude(tmp_path, "unknown command")) == {"state": "unknown"}
     assert await state(claude(tmp_path, "[]")) == {"state": "unknown"}
     gone = ClaudeCodeOptions(state_dir=tmp_path, command=tmp_path / "gone")
@@ -53,8 +53,8 @@ async def test_what_does_not_say(tmp_path: Path) -> None:
     assert await official_command.version(gone, {}, tmp_path) is None
 
 
-async def test_the_real_one(tmp_path: Path) -> None:
-    """With a dummy token, in a home of its own."""
+async def test_the_real_command(tmp_path: Path) -> None:
+    """It reports a dummy token, in a home of its own."""
     options = ClaudeCodeOptions(state_dir=tmp_path, signed_in=True, config_dir=tmp_path, base_url="http://127.0.0.1:9")
     environment = environment_of(options, {"HOME": str(tmp_path), "CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"})
     assert await official_command.sign_in(options, environment, tmp_path) == {

@@ -1,4 +1,4 @@
-"""`dragoman doctor`: the real runtime passes, and one that differs is found out, with what to do about it."""
+"""`dragoman doctor`: the real runtime passes; one that differs is found, with advice."""
 
 import json
 import shlex
@@ -33,7 +33,7 @@ NAMES = [
     "processes",
 ]
 
-# Another version, which reads a user's text as if the user sat at its terminal.
+# Another version, which reads a user's text as if it were typed into its terminal.
 OTHER = """
 import json, os, subprocess, sys
 if "--version" in sys.argv:
@@ -58,18 +58,18 @@ def program(folder: Path, text: str) -> Path:
 
 
 def files_in(folder: Path) -> list[str]:
-    """What lies in a folder."""
+    """Return the names of a folder's entries."""
     return [path.name for path in folder.iterdir()]
 
 
 async def findings(executable: Path) -> dict[str, Finding]:
-    """What is found about an executable, by name."""
+    """Return the findings about an executable, by name."""
     async with aclosing(diagnose(load({"claude_command": executable}, env_file=None))) as found:
         return {finding.name: finding async for finding in found}
 
 
-async def test_the_real_runtime_does_what_the_gateway_builds_on(tmp_path: Path) -> None:
-    """Every fact holds for the pinned version, by the command that users type; it leaves nothing behind."""
+async def test_the_real_runtime_passes_every_check(tmp_path: Path) -> None:
+    """Every check passes for the pinned version, through the command that users type. No file remains."""
     ended = await run(tmp_path, "doctor", "--json")
     found = json.loads(ended.out)
     assert [finding for finding in found if not finding["ok"]] == []
@@ -78,8 +78,8 @@ async def test_the_real_runtime_does_what_the_gateway_builds_on(tmp_path: Path) 
     assert files_in(tmp_path) == []
 
 
-async def test_a_runtime_that_differs_is_found_out(tmp_path: Path) -> None:
-    """Another version is named, and exactly the fact that does not hold for it, with what follows from that."""
+async def test_a_runtime_that_differs_fails_one_check(tmp_path: Path) -> None:
+    """Another version is reported, and exactly the check that fails for it, with the consequence."""
     real = str(locate(ClaudeCodeOptions(state_dir=tmp_path)))
     found = await findings(program(tmp_path, OTHER.format(real=real)))
     wrong = [finding for finding in found.values() if not finding.ok]
@@ -94,7 +94,7 @@ async def test_a_runtime_that_differs_is_found_out(tmp_path: Path) -> None:
     "text", ["print('1.0'); raise SystemExit(3)", "print('{}')"], ids=["ends", "is something else"]
 )
 async def test_a_program_that_is_no_runtime(tmp_path: Path, text: str) -> None:
-    """Nothing more is tried once it does not start; people are told what to do, scripts by the exit code."""
+    """No further check runs if it does not start. People get advice, and scripts the exit code."""
     ended = await run(tmp_path, "doctor", "--claude-command", str(program(tmp_path, text)))
     assert ended.code == 1
     assert "✗ starts: The Claude Code process failed" in ended.out
@@ -103,14 +103,14 @@ async def test_a_program_that_is_no_runtime(tmp_path: Path, text: str) -> None:
     assert ended.err == ""
 
 
-async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
-    """It is named, and nothing else is said."""
+async def test_a_missing_command(tmp_path: Path) -> None:
+    """The command is named, and nothing else is printed."""
     ended = await run(tmp_path, "doctor", "--claude-command", "/nowhere/claude")
     assert ended.code == 1
     assert ended.out.startswith("✗ command: /nowhere/claude: No such file or directory\n")
     assert len(ended.out.splitlines()) == 2
 
 
-def test_the_tried_version_is_the_pinned_one() -> None:
-    """An upgrade of the SDK that carries another runtime has to be tried, and the constant changed with it."""
+def test_the_tested_version_is_the_pinned_one() -> None:
+    """An upgrade of the SDK with another runtime must be tested, and the constant changed."""
     assert import_module("claude_agent_sdk._cli_version").__cli_version__ == TESTED_VERSION

@@ -1,4 +1,4 @@
-"""The shell that ends what a killed gateway leaves behind."""
+"""The shell that kills the processes of a killed gateway."""
 
 import asyncio
 import signal
@@ -12,30 +12,30 @@ from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.process_guard import ProcessGuard
 
 
-async def test_it_ends_what_it_was_told_of_and_nothing_else(tmp_path: Path) -> None:
-    """Those that were forgotten go on; each group is ended whole."""
+async def test_it_kills_the_guarded_processes_and_no_other(tmp_path: Path) -> None:
+    """A removed process lives on. Each process group is killed as a whole."""
     guard = ProcessGuard()
     await guard.start()
-    ends, goes_on, ends_too = [
+    first, removed, second = [
         await ChildProcess.spawn(["/bin/sh", "-c", "read line; exit 0"], env={}, cwd=tmp_path) for _ in range(3)
     ]
-    for process in (ends, goes_on, ends_too):
+    for process in (first, removed, second):
         guard.add(process.pid)
-    guard.remove(goes_on.pid)
-    told: list[asyncio.Future[str]] = []
-    for process in (ends, ends_too):
-        told.append(asyncio.get_running_loop().create_future())
-        process.listen(lambda _: None, told[-1].set_result)
+    guard.remove(removed.pid)
+    ends: list[asyncio.Future[str]] = []
+    for process in (first, second):
+        ends.append(asyncio.get_running_loop().create_future())
+        process.listen(lambda _: None, ends[-1].set_result)
     await guard.aclose()
-    await asyncio.gather(*told, ends.exited, ends_too.exited)
-    assert goes_on.alive
-    goes_on.kill()
-    await goes_on.exited
+    await asyncio.gather(*ends, first.exited, second.exited)
+    assert removed.alive
+    removed.kill()
+    await removed.exited
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_without_a_shell_nothing_is_missed(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Neither one that was never started nor one that died does harm, on any loop that the gateway runs on."""
+def test_without_a_shell_it_does_nothing(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Neither a guard that was never started nor a dead shell raises, on any loop that the gateway runs on."""
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_without_a_shell())
 
@@ -51,7 +51,7 @@ async def _without_a_shell() -> None:
     await killed._shell.wait()
     for number in range(10):
         killed.add(number)
-        await asyncio.sleep(0)  # lets the loop find out that nobody reads
+        await asyncio.sleep(0)  # the loop finds out that the pipe has no reader
     killed.remove(1)
     await killed.aclose()
 

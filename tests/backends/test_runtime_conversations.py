@@ -15,12 +15,12 @@ AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-i
 
 
 def png(size: int, shade: int) -> Block:
-    """A grey picture."""
+    """Return a square grey picture."""
     return _picture(size, size, shade=shade)
 
 
 def _picture(width: int, height: int, length: int = 0, *, shade: int = 0) -> Block:
-    """A grey picture of so many pixels, and so many bytes at least."""
+    """Return a grey picture of a size in pixels and a minimum length in bytes."""
     row = b"\0" + bytes([shade] * 3) * width
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -34,7 +34,7 @@ def _picture(width: int, height: int, length: int = 0, *, shade: int = 0) -> Blo
 
 
 def sent(harness: Runtime, call: int = -1) -> list[object]:
-    """The client's own messages of a call: without cache marks, reminders, effort messages and thinking."""
+    """Return the client's own messages of a call: without cache marks, reminders, effort messages and thinking."""
     kept: list[object] = []
     for message in without_thinking(harness.calls[call].body["messages"]):
         if message["role"] != "system":
@@ -44,7 +44,7 @@ def sent(harness: Runtime, call: int = -1) -> list[object]:
 
 
 def without_thinking(value: object) -> list[Message]:
-    """Messages without cache marks, and without the thinking that a live process still has and no client sends back."""
+    """Return messages without cache marks and thinking: a live process holds thinking, but clients do not send it."""
     messages = cast("list[Message]", without_marks(value))
     return [
         Message(role=message["role"], content=[b for b in message["content"] if b["type"] != "thinking"])
@@ -57,7 +57,7 @@ def without_thinking(value: object) -> list[Message]:
 async def test_a_live_conversation_and_its_replay_are_the_same_request(
     tmp_path: Path, model: str, *, signed_in: bool
 ) -> None:
-    """Three turns in one process reach the API message for message; replayed anew they are the same request."""
+    """Three turns in one process reach the API message for message; replayed they are the same request."""
     messages: list[Message] = []
     async with runtime(tmp_path, signed_in=signed_in, spares=1) as harness:
         for number, words in enumerate(("First words.", "Second words.", "Third words.")):
@@ -79,7 +79,7 @@ async def test_a_live_conversation_and_its_replay_are_the_same_request(
 
 
 async def test_thirty_one_messages_with_images_arrive_message_for_message(tmp_path: Path) -> None:
-    """A long conversation with pictures that comes for the first time is replayed exactly, in one call."""
+    """A long new conversation with pictures is replayed exactly, in one call."""
     messages: list[Message] = []
     for number in range(15):
         pictures = [png(4 + number, 10 * number)] if number % 3 == 0 else []
@@ -92,8 +92,8 @@ async def test_thirty_one_messages_with_images_arrive_message_for_message(tmp_pa
         assert sent(harness) == messages
 
 
-async def test_images_at_the_runtimes_limits_arrive_as_they_are(tmp_path: Path) -> None:
-    """Up to 2,000 pixels a side and 512,000 bytes; larger ones in a tool's result, too. No warning."""
+async def test_images_within_the_runtimes_limits_arrive_unchanged(tmp_path: Path) -> None:
+    """Up to 2,000 pixels a side and 512,000 bytes, and larger ones in a tool's result. There is no warning."""
     call: Block = {"type": "tool_use", "id": "abc", "name": "look", "input": {}}
     result: Block = {
         "type": "tool_result",
@@ -108,8 +108,8 @@ async def test_images_at_the_runtimes_limits_arrive_as_they_are(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("width", "length"), [(2001, 0), (9, 512_001)])
-async def test_larger_images_are_warned_of(tmp_path: Path, width: int, length: int) -> None:
-    """The runtime makes them smaller, and the client learns of it."""
+async def test_larger_images_cause_a_warning(tmp_path: Path, width: int, length: int) -> None:
+    """The runtime makes them smaller, and the client gets a warning."""
     messages = [user(_picture(width, 9, length), "What?")]
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages)
@@ -123,7 +123,7 @@ async def test_larger_images_are_warned_of(tmp_path: Path, width: int, length: i
     "words", ["@/etc/hostname", "Look at @/etc/hostname please", "/help", "/clear", "!ls", "# note"]
 )
 async def test_a_users_text_stays_text(tmp_path: Path, words: str, *, signed_in: bool) -> None:
-    """File mentions and commands in a prompt are the client's words, never this machine's files."""
+    """File mentions and commands in a prompt stay text. No file of this machine is read."""
     async with runtime(tmp_path, signed_in=signed_in) as harness:
         await harness.ask([user(words), assistant("Yes?"), user(words)])
         assert sent(harness) == [user(words), assistant("Yes?"), user(words)]
@@ -131,14 +131,14 @@ async def test_a_users_text_stays_text(tmp_path: Path, words: str, *, signed_in:
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_sampling_and_limits_reach_the_api(tmp_path: Path, model: str) -> None:
-    """Each parameter that a model takes is in the body, and none is left from the turn before."""
+    """Each parameter that a model takes is in the body, and none remains from the turn before."""
     async with runtime(tmp_path) as harness:
-        asked: JSONObject = {"stop_sequences": ["END"]}
+        params: JSONObject = {"stop_sequences": ["END"]}
         if model == "claude-sonnet-4-5":
-            asked |= {"temperature": 0.25, "top_k": 7}
-        first = await harness.ask([user("One")], model, max_tokens=9000, **asked)
+            params |= {"temperature": 0.25, "top_k": 7}
+        first = await harness.ask([user("One")], model, max_tokens=9000, **params)
         body = harness.calls[-1].body
-        assert {key: body[key] for key in asked} == asked
+        assert {key: body[key] for key in params} == params
         assert body["max_tokens"] == 9000
         assert "thinking" not in body
         second = await harness.ask([user("One"), first.message, user("Two")], model)
@@ -151,8 +151,8 @@ async def test_sampling_and_limits_reach_the_api(tmp_path: Path, model: str) -> 
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_what_a_process_was_booted_for_is_not_sent(tmp_path: Path, model: str) -> None:
-    """Processes are booted for the likely model; a request for another is the same to the last field."""
+async def test_the_model_that_a_process_was_booted_for_is_not_sent(tmp_path: Path, model: str) -> None:
+    """Processes are booted for the likely model. A request for another model is the same in every field."""
     bodies: list[JSONObject] = []
     for likely in (model, "claude-sonnet-5-5", "claude-sonnet-4-5"):
         async with runtime(tmp_path, default_model=likely) as harness:
@@ -162,7 +162,7 @@ async def test_what_a_process_was_booted_for_is_not_sent(tmp_path: Path, model: 
 
 
 async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: Path) -> None:
-    """A live process is used only where nothing that it has said or was told differs."""
+    """A live process is used only if model and system prompt are those of its conversation."""
     async with runtime(tmp_path) as harness:
         first = await harness.ask([user("One")], system=[{"type": "text", "text": "A"}])
         messages = [user("One"), first.message, user("Two")]
@@ -175,8 +175,8 @@ async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: 
         assert same.path == "live"
 
 
-async def test_a_branch_is_replayed_and_its_stem_stays_live(tmp_path: Path) -> None:
-    """Editing an earlier message makes another conversation; the process of the first one is not touched by it."""
+async def test_an_edited_conversation_is_replayed_and_the_original_stays_live(tmp_path: Path) -> None:
+    """Editing an earlier message makes another conversation. The process of the original is not affected."""
     async with runtime(tmp_path) as harness:
         first = await harness.ask([user("One")])
         edited = await harness.ask([user("Uno"), first.message, user("Two")])
@@ -186,14 +186,14 @@ async def test_a_branch_is_replayed_and_its_stem_stays_live(tmp_path: Path) -> N
 
 
 async def test_a_prefill_is_sent_as_the_last_message(tmp_path: Path) -> None:
-    """An assistant message last reaches a model that takes it as it is, with nothing behind it."""
+    """A last assistant message reaches a model that accepts it unchanged, with nothing after it."""
     async with runtime(tmp_path) as harness:
         await harness.ask([user("Say it"), assistant("It is")], "claude-sonnet-4-5")
         assert sent(harness) == [user("Say it"), assistant("It is")]
 
 
-async def test_later_system_messages_join_the_system_prompt_with_a_notice(tmp_path: Path) -> None:
-    """The runtime takes none in mid-conversation; the client is told where they went."""
+async def test_later_system_messages_join_the_system_prompt_with_a_warning(tmp_path: Path) -> None:
+    """The runtime takes no system message between others. The client gets a warning."""
     later = Message(role="system", content=[{"type": "text", "text": "Be kind."}])
     async with runtime(tmp_path) as harness:
         answer = await harness.ask([user("One"), assistant("Two"), later, user("Three")], "claude-opus-5-5")
@@ -202,7 +202,7 @@ async def test_later_system_messages_join_the_system_prompt_with_a_notice(tmp_pa
         assert "Be kind." in str(harness.calls[-1].body["system"])
 
 
-async def test_nothing_of_a_prompt_is_on_the_command_line(tmp_path: Path) -> None:
+async def test_no_prompt_is_on_the_command_line(tmp_path: Path) -> None:
     """Other users of the machine can read command lines and environments of processes."""
     async with runtime(tmp_path) as harness:
         await harness.ask([user("a-secret-question")], system=[{"type": "text", "text": "a-secret-order"}])
@@ -214,7 +214,7 @@ async def test_nothing_of_a_prompt_is_on_the_command_line(tmp_path: Path) -> Non
 
 
 async def test_the_environment_is_scrubbed_and_names_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime gets what it needs and nothing else of ours; requests name this gateway."""
+    """The runtime gets only the variables that it needs. Its requests name this gateway."""
     monkeypatch.setenv("SECRET_OF_THE_OWNER", "x")
     async with runtime(tmp_path, signed_in=True) as harness:
         await harness.ask([user("One")])

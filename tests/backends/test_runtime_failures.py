@@ -1,4 +1,4 @@
-"""What goes wrong between the gateway, the real runtime and the API, and what the client gets of it."""
+"""Failures between the gateway, the real runtime and the API, and the error that the client gets."""
 
 import asyncio
 import os
@@ -39,10 +39,10 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "code"), FAULTS, ids=lambda value: str(value)[:60])
-async def test_every_failure_of_the_api_is_an_error_and_never_an_answer(
+async def test_every_failure_of_the_api_is_an_error_and_never_a_response(
     tmp_path: Path, fault: Fault, kind: type[errors.GatewayError], code: str | None
 ) -> None:
-    """The runtime's synthetic message about a failure is not passed on; the process is not used again."""
+    """The runtime's synthetic message about a failure is not passed on. The process is not used again."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(fault, times=10)
         seen: list[Event] = []
@@ -54,8 +54,8 @@ async def test_every_failure_of_the_api_is_an_error_and_never_an_answer(
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
-async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Path) -> None:
-    """One overload, then the answer: the client gets it once, and hears of the retry."""
+async def test_a_retry_of_the_runtime_is_reported_and_gives_one_response(tmp_path: Path) -> None:
+    """One overload, then the response: the client gets it once, after a `Retrying` event."""
     async with runtime(tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(status=529))
         answer = await harness.ask([user("Reply with exactly: PONG")])
@@ -64,8 +64,8 @@ async def test_a_retry_of_the_runtime_is_told_and_its_answer_is_one(tmp_path: Pa
         assert len(harness.calls) == 2
 
 
-async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
-    """What was said before the break is void; the answer that the runtime asks for again is the answer."""
+async def test_a_stream_that_breaks_gives_one_response(tmp_path: Path) -> None:
+    """`Restarted` voids the events before the break. The response of the second call is the response."""
     async with runtime(tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(action="cut", after=3, pace=0.05))
         answer = await harness.ask([user("Count to 9")])
@@ -76,25 +76,25 @@ async def test_a_stream_that_breaks_is_answered_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
-async def test_a_short_answer_that_is_cut_is_one_api_call(tmp_path: Path, reason: StopReason) -> None:
-    """The runtime would ask the model to go on; its process may make one call only."""
+async def test_a_short_response_that_is_cut_is_one_api_call(tmp_path: Path, reason: StopReason) -> None:
+    """The runtime would call the model again, but its process can make only one call."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(stop_reason=reason, after=2))
         await _ends_with(harness, reason, max_tokens=3)
         assert len(harness.calls) == 1
 
 
-async def test_a_long_answer_that_reaches_its_limit_is_one_api_call(tmp_path: Path) -> None:
-    """The way to the API is closed before the answer is cut."""
+async def test_a_long_response_that_reaches_its_limit_is_one_api_call(tmp_path: Path) -> None:
+    """The egress block is active before the response is cut."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(pace=0.003))
-        await _ends_with(harness, "max_tokens", words="Count to 400", max_tokens=300)
+        await _ends_with(harness, "max_tokens", prompt="Count to 400", max_tokens=300)
         assert len(harness.calls) == 1
 
 
 @pytest.mark.parametrize("reason", ["refusal", "model_context_window_exceeded"])
-async def test_an_answer_cut_unforeseen_is_no_more_than_one_api_call(tmp_path: Path, reason: StopReason) -> None:
-    """The process is killed before its next call. It may be faster on a crowded machine, but not time and again."""
+async def test_a_response_cut_without_a_limit_is_one_api_call(tmp_path: Path, reason: StopReason) -> None:
+    """The process is killed before its next call. On a busy machine it may be faster, but not every time."""
     async with runtime(tmp_path) as harness:
         counts = []
         for _ in range(_TRIES):
@@ -105,15 +105,15 @@ async def test_an_answer_cut_unforeseen_is_no_more_than_one_api_call(tmp_path: P
         assert min(counts) == 1
 
 
-async def _ends_with(harness: Runtime, reason: StopReason, *, max_tokens: int, words: str = "Count to 9") -> None:
-    answer = await harness.ask([user(words)], max_tokens=max_tokens)
+async def _ends_with(harness: Runtime, reason: StopReason, *, max_tokens: int, prompt: str = "Count to 9") -> None:
+    answer = await harness.ask([user(prompt)], max_tokens=max_tokens)
     assert answer.accumulated.message["stop_reason"] == reason
     assert isinstance(message_events(answer)[-1], MessageStop)
     assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
-async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_path: Path) -> None:
-    """The gate that closes before a cut is open again for the next turn, and for a retry."""
+async def test_a_response_near_its_limit_leaves_the_process_usable(tmp_path: Path) -> None:
+    """The egress block is lifted for the next turn, and for a retry."""
     async with runtime(tmp_path, retries=1) as harness:
         first = await harness.ask([user("Count to 200")], max_tokens=300)
         assert first.accumulated.message["stop_reason"] == "end_turn"
@@ -126,8 +126,8 @@ async def test_a_long_answer_that_nears_its_limit_leaves_the_process_usable(tmp_
         assert len(harness.calls) == 3
 
 
-async def test_a_client_that_leaves_takes_its_process_along(tmp_path: Path) -> None:
-    """Closing the run in mid-answer returns when the process is reaped."""
+async def test_closing_a_run_ends_its_process(tmp_path: Path) -> None:
+    """Closing the run during the response returns when the process is reaped."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(hold=True, after=2))
         running = harness.backend.run(harness.request([user("Count to 9")]))
@@ -138,8 +138,8 @@ async def test_a_client_that_leaves_takes_its_process_along(tmp_path: Path) -> N
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
-async def test_a_cancelled_run_takes_its_process_along(tmp_path: Path) -> None:
-    """The same where the task that reads is cancelled, at any point."""
+async def test_cancelling_a_run_ends_its_process(tmp_path: Path) -> None:
+    """The same if the task that reads the run is cancelled."""
     async with runtime(tmp_path) as harness:
         harness.simulator.hold()
         task = asyncio.create_task(harness.ask([user("Count to 9")]))
@@ -151,8 +151,8 @@ async def test_a_cancelled_run_takes_its_process_along(tmp_path: Path) -> None:
         assert not is_alive(session.pid)
 
 
-async def test_a_process_that_is_killed_in_mid_answer_costs_one_run(tmp_path: Path) -> None:
-    """That run gets a clear error; the next one is served."""
+async def test_a_process_that_is_killed_during_a_response_fails_one_run(tmp_path: Path) -> None:
+    """That run gets a clear error. The next run succeeds."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(hold=True, after=2))
         async with aclosing(harness.backend.run(harness.request([user("Count to 9")]))) as running:
@@ -165,7 +165,7 @@ async def test_a_process_that_is_killed_in_mid_answer_costs_one_run(tmp_path: Pa
         assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
-async def test_a_killed_live_process_costs_nothing(tmp_path: Path) -> None:
+async def test_a_killed_live_process_fails_no_run(tmp_path: Path) -> None:
     """The conversation's next turn is replayed into another process."""
     async with runtime(tmp_path) as harness:
         first = await harness.ask([user("One")])
@@ -176,8 +176,8 @@ async def test_a_killed_live_process_costs_nothing(tmp_path: Path) -> None:
         assert (second.path, second.text) == ("cold", "PONG")
 
 
-async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
-    """A spare that ends is replaced; a request meanwhile boots its own."""
+async def test_a_killed_warm_process_fails_no_run(tmp_path: Path) -> None:
+    """A warm process that ends is replaced. A request in the meantime boots its own."""
     async with runtime(tmp_path, spares=1) as harness:
         await harness.ask([user("One")])
         for session in list(harness.backend._sessions):
@@ -186,20 +186,20 @@ async def test_a_killed_spare_costs_nothing(tmp_path: Path) -> None:
         assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
 
 
-async def test_an_idle_process_whose_end_nobody_noticed_costs_nothing(tmp_path: Path) -> None:
-    """It is found dead before Claude is asked, so another is asked."""
+async def test_an_idle_process_that_died_unnoticed_fails_no_run(tmp_path: Path) -> None:
+    """No API call was made when its end is noticed, so another process serves the request."""
     async with runtime(tmp_path) as harness:
         first = await harness.ask([user("One")])
         [session] = harness.backend._sessions
         os.kill(session.pid, signal.SIGKILL)
-        assert session.alive, "as far as anybody knows"
+        assert session.alive, "its end is not noticed yet"
         second = await harness.ask([user("One"), first.message, user("Reply with exactly: PONG")], temperature=0.5)
         assert (second.path, second.text) == ("cold", "PONG")
         assert len(harness.calls) == 2
 
 
 async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
-    """A model that says nothing for too long is given up."""
+    """A run without a frame for too long fails."""
     async with runtime(tmp_path, silence=0.2) as harness:
         harness.simulator.inject(Fault(action="silence", after=1))
         with pytest.raises(errors.TimedOut, match="no sign of life"):
@@ -208,7 +208,7 @@ async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("program", "reason"),
     [
         ("import sys; sys.exit(3)", "process failed"),
         ("print('no JSON', flush=True); import sys; sys.stdin.read()", "no JSON object"),
@@ -217,13 +217,13 @@ async def test_silence_ends_in_a_timeout_and_no_process(tmp_path: Path) -> None:
     ],
     ids=["exits", "rubbish", "not an object", "hangs"],
 )
-async def test_a_program_that_is_no_runtime_is_a_clear_error(tmp_path: Path, program: str, words: str) -> None:
-    """Whatever the configured command does, the gateway says what is wrong and leaves nothing behind."""
+async def test_a_program_that_is_no_runtime_is_a_clear_error(tmp_path: Path, program: str, reason: str) -> None:
+    """Whatever the configured command does, the error says what is wrong, and no process remains."""
     command = tmp_path / "claude"
     command.write_text(f"#!{sys.executable}\n{program}\n")
     command.chmod(0o700)
     async with runtime(tmp_path, command=command, boot_timeout=1.0) as harness:
-        with pytest.raises((errors.UpstreamFailed, errors.TimedOut), match=words):
+        with pytest.raises((errors.UpstreamFailed, errors.TimedOut), match=reason):
             await harness.ask([user("One")])
         await asyncio.gather(*(session.exited for session in harness.backend._sessions))
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
@@ -256,7 +256,7 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
     ids=lambda frame: str(frame)[:70],
 )
 async def test_an_unexpected_control_frame_fails_the_run_at_once(tmp_path: Path, frame: object) -> None:
-    """The same for what the runtime asks of the gateway, and for what it answers."""
+    """The same for the runtime's control requests, and for its control responses."""
     async with runtime(tmp_path, command=scripted_runtime(tmp_path, frame)) as harness:
         with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
             await soon(harness.ask([user("One")]))
@@ -275,14 +275,14 @@ async def test_an_unexpected_frame_during_replay_fails_the_run_at_once(tmp_path:
 
 
 async def test_a_missing_command_is_a_clear_error(tmp_path: Path) -> None:
-    """The executable that was named is not there."""
+    """The configured executable does not exist."""
     async with runtime(tmp_path, command=tmp_path / "nothing") as harness:
         with pytest.raises(errors.UpstreamFailed, match="cannot be started"):
             await harness.ask([user("One")])
 
 
 async def test_without_key_and_sign_in_the_advice_is_the_error(tmp_path: Path) -> None:
-    """Nothing is started; the client is told what its owner has to type."""
+    """No process is started. The error says what the operator can type."""
     async with runtime(tmp_path) as harness:
         bare = type(harness.backend)(type(harness.options)(state_dir=tmp_path / "bare"))
         await bare.start()
@@ -295,7 +295,7 @@ async def test_without_key_and_sign_in_the_advice_is_the_error(tmp_path: Path) -
 
 
 async def test_closing_the_backend_ends_every_process(tmp_path: Path) -> None:
-    """Live, spare and busy ones."""
+    """Live, warm and busy ones."""
     async with runtime(tmp_path, spares=2) as harness:
         first = await harness.ask([user("One")])
         assert first.text

@@ -1,4 +1,4 @@
-"""The API's own tools through the real runtime: searches, their citations, and turns that pause."""
+"""The API's own tools through the real runtime: searches, citations, and paused turns."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PAUSED: Block = {"type": "server_tool_use", "id": "srvtoolu_01", "name": "web_se
 
 @pytest.mark.parametrize("model", ONE_OF_EACH)
 async def test_a_search_comes_with_its_results_and_citations(tmp_path: Path, model: str) -> None:
-    """Blocks that the runtime knows nothing of reach the client as the API sent them."""
+    """Blocks that the runtime does not know reach the client as the API sent them."""
     async with runtime(tmp_path) as harness:
         answer = await harness.ask([user('Search the web for "tea"')], model, tools=[SEARCH])
         kinds = [block["type"] for block in answer.accumulated.message["content"] if block["type"] != "thinking"]
@@ -28,8 +28,8 @@ async def test_a_search_comes_with_its_results_and_citations(tmp_path: Path, mod
 
 
 @pytest.mark.parametrize("model", ONE_OF_EACH)
-async def test_a_search_that_pauses_is_an_error_by_name(tmp_path: Path, model: str) -> None:
-    """The runtime cannot send a search back that has no result yet; it would make words of it, silently."""
+async def test_a_paused_search_is_an_error(tmp_path: Path, model: str) -> None:
+    """The runtime cannot continue a search without a result: it would silently send a text instead."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
         request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
@@ -39,8 +39,8 @@ async def test_a_search_that_pauses_is_an_error_by_name(tmp_path: Path, model: s
         assert len(harness.calls) == 1
 
 
-async def test_an_answer_that_pauses_after_its_results_is_asked_on(tmp_path: Path) -> None:
-    """What came before the pause goes back as it was, and the client gets one answer."""
+async def test_a_response_that_pauses_after_its_results_is_continued(tmp_path: Path) -> None:
+    """The content before the pause is sent back unchanged, and the client gets one response."""
     async with runtime(tmp_path) as harness:
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[{"type": "text", "text": "Well:"}]))
         request = harness.request([user("Reply with exactly: PONG")])

@@ -1,4 +1,4 @@
-"""What a session does with frames that nobody waits for any more."""
+"""A session and frames whose reader is gone."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ from dragoman.backends.claude_code.session import Session
 from dragoman.backends.shared.child_process import ChildProcess
 
 
-async def test_a_message_that_is_taken_while_its_run_is_cancelled_does_no_harm(tmp_path: Path) -> None:
+async def test_a_result_during_the_cancellation_of_its_run_is_ignored(tmp_path: Path) -> None:
     """The process may answer between the cancellation and the end of the run."""
     process = await ChildProcess.spawn(["/bin/sh", "-c", "read line; read another"], env={}, cwd=tmp_path)
     session = Session(process, silence=10)

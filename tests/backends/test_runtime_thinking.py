@@ -1,4 +1,4 @@
-"""Thinking through the real runtime: a conversation that lost its process gets back what the model thought in it."""
+"""Thinking through the real runtime: a replayed conversation gets its thinking back."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,14 +23,14 @@ CONFIG: dict[str, JSONObject] = {
 
 @pytest.fixture
 async def thinking(tmp_path: Path) -> AsyncIterator[ReasoningStore]:
-    """An empty keep."""
-    keep = SQLiteKeyValueStore(tmp_path / "thinking.db", ttl=60, entries=100)
-    yield ReasoningStore(keep, "me")
-    await keep.aclose()
+    """An empty store."""
+    store = SQLiteKeyValueStore(tmp_path / "thinking.db", ttl=60, entries=100)
+    yield ReasoningStore(store, "me")
+    await store.aclose()
 
 
 async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message], model: str) -> Answer:
-    """Ask as the engine does."""
+    """Send a request as the engine does."""
     body = harness.request(messages, model, tools=[TOOL], thinking=CONFIG[model]).body
     restored = await thinking.restore(body, Catalog().resolve(model).model)
     assert restored.warnings == ()
@@ -40,31 +40,31 @@ async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message
     return answer
 
 
-def said(answer: Answer) -> Message:
-    """An answer as clients send it back."""
+def sent_back(answer: Answer) -> Message:
+    """Return a response as clients send it back."""
     content = answer.accumulated.message["content"]
     return assistant(*[block for block in content if block["type"] != "thinking"])
 
 
 def calls(answer: Answer) -> list[Block]:
-    """Its tool calls."""
+    """Return the tool calls of a response."""
     return [block for block in answer.accumulated.message["content"] if block["type"] == "tool_use"]
 
 
 @AUTH
 @pytest.mark.parametrize("model", CONFIG)
-async def test_thinking_is_put_back_where_the_process_is_gone(
+async def test_thinking_is_restored_when_the_process_is_gone(
     tmp_path: Path, thinking: ReasoningStore, model: str, *, signed_in: bool
 ) -> None:
     """The replayed request is the one that the live process would have sent, thinking and signatures included."""
     async with runtime(tmp_path, signed_in=signed_in) as harness:
         messages = [user("Think: hello")]
         first = await ask(harness, thinking, messages, model)
-        messages += [said(first), user("Think, then call look with {}")]
+        messages += [sent_back(first), user("Think, then call look with {}")]
         second = await ask(harness, thinking, messages, model)
         assert second.path == "live"
         [call] = calls(second)
-        messages += [said(second), user({"type": "tool_result", "tool_use_id": call["id"], "content": "seen"})]
+        messages += [sent_back(second), user({"type": "tool_result", "tool_use_id": call["id"], "content": "seen"})]
         harness.backend._live.clear()
         third = await ask(harness, thinking, messages, model)
         assert third.path == "cold"
@@ -77,7 +77,7 @@ async def test_thinking_is_put_back_where_the_process_is_gone(
 
 
 async def test_thinking_streams_with_its_signature(tmp_path: Path, thinking: ReasoningStore) -> None:
-    """What the model thought comes as blocks of its own."""
+    """Thinking arrives as blocks of its own."""
     async with runtime(tmp_path) as harness:
         answer = await ask(harness, thinking, [user("Think: hello")], "claude-sonnet-4-5")
         block = answer.accumulated.message["content"][0]

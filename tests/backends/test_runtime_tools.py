@@ -33,12 +33,12 @@ IMAGE: Block = {
 
 
 def calls_of(answer: Answer) -> list[Block]:
-    """The tool calls of an answer."""
+    """Return the tool calls of a response."""
     return [block for block in answer.accumulated.message["content"] if block["type"] == "tool_use"]
 
 
 def result(call: Block, *content: Block | str, error: bool = False) -> Block:
-    """A tool result, as the wire makes it."""
+    """Return a tool result, as a dialect makes it."""
     parts: list[JSON] = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
     block: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": parts}
     return {**block, "is_error": True} if error else block
@@ -46,8 +46,8 @@ def result(call: Block, *content: Block | str, error: bool = False) -> Block:
 
 @AUTH
 @pytest.mark.parametrize("model", ONE_OF_EACH)
-async def test_a_parked_call_goes_on_in_the_same_process(tmp_path: Path, model: str, *, signed_in: bool) -> None:
-    """Call, result, answer, next question: one process, one API call each, the tools as the client wrote them."""
+async def test_a_parked_call_continues_in_the_same_process(tmp_path: Path, model: str, *, signed_in: bool) -> None:
+    """Call, result, response, next message: one process, one API call each, the tools as the client wrote them."""
     async with runtime(tmp_path, signed_in=signed_in) as harness:
         first = await harness.ask([ASK], model, tools=TOOLS)
         [call] = calls_of(first)
@@ -71,7 +71,7 @@ async def test_a_parked_call_goes_on_in_the_same_process(tmp_path: Path, model: 
 async def test_killing_the_process_between_call_and_result_changes_nothing(
     tmp_path: Path, model: str, *, signed_in: bool
 ) -> None:
-    """The same conversation reaches the API, and the client gets the same answer, live and replayed."""
+    """The same conversation reaches the API, and the client gets the same response, live and replayed."""
     async with runtime(tmp_path, signed_in=signed_in) as harness:
         first = await harness.ask([ASK_BOTH], model, tools=TOOLS)
         weather, clock = calls_of(first)
@@ -124,8 +124,8 @@ RESULTS: dict[str, tuple[list[Block | str], bool, str]] = {
 
 
 @pytest.mark.parametrize("case", RESULTS)
-async def test_results_of_every_form_arrive_to_the_last_character(tmp_path: Path, case: str) -> None:
-    """What a parked call would change on its way is replayed instead."""
+async def test_results_of_every_form_arrive_unchanged(tmp_path: Path, case: str) -> None:
+    """Results that a parked call would change are replayed."""
     content, error, path = RESULTS[case]
     async with runtime(tmp_path) as harness:
         first = await harness.ask([ASK], tools=TOOLS)
@@ -138,8 +138,8 @@ async def test_results_of_every_form_arrive_to_the_last_character(tmp_path: Path
         assert len(harness.calls) == 2
 
 
-async def test_words_behind_the_results_are_replayed_with_them(tmp_path: Path) -> None:
-    """A parked call takes results alone."""
+async def test_a_text_after_the_results_is_replayed_with_them(tmp_path: Path) -> None:
+    """A parked call takes only results."""
     async with runtime(tmp_path) as harness:
         [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
         messages = [ASK, assistant(call), user(result(call, "21 degrees"), "Reply with exactly: PONG")]
@@ -148,8 +148,8 @@ async def test_words_behind_the_results_are_replayed_with_them(tmp_path: Path) -
         assert spoken(harness) == messages
 
 
-async def test_calls_that_were_never_ours_are_replayed_as_they_are(tmp_path: Path) -> None:
-    """Ids of other origin survive."""
+async def test_calls_of_other_origin_are_replayed_unchanged(tmp_path: Path) -> None:
+    """Their ids are kept."""
     call: Block = {"type": "tool_use", "id": "abc123", "name": "get_weather", "input": {"city": "Rome"}}
     messages = [user("Weather?"), assistant("One moment.", call), user(result(call, "9 degrees"))]
     async with runtime(tmp_path) as harness:
@@ -159,7 +159,7 @@ async def test_calls_that_were_never_ours_are_replayed_as_they_are(tmp_path: Pat
 
 
 async def test_a_call_of_a_tool_that_was_not_offered_ends_the_process(tmp_path: Path) -> None:
-    """The runtime would answer it by itself and ask the model again."""
+    """The runtime would answer the call itself and call the model again."""
     async with runtime(tmp_path) as harness:
         call: Block = {"type": "tool_use", "id": "toolu_1", "name": "gone", "input": {"words": "one two " * 50}}
         harness.simulator.inject(Fault(content=[call], pace=0.003))
@@ -169,8 +169,8 @@ async def test_a_call_of_a_tool_that_was_not_offered_ends_the_process(tmp_path: 
         assert harness.processes["all"] == 0
 
 
-async def test_a_parked_call_lives_for_a_set_time(tmp_path: Path) -> None:
-    """Then its process goes, and later results are replayed."""
+async def test_a_parked_call_expires(tmp_path: Path) -> None:
+    """Its process ends, and later results are replayed."""
     async with runtime(tmp_path, parked_ttl=0.01) as harness:
         [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
         for session in list(harness.backend._sessions):
@@ -182,20 +182,20 @@ async def test_a_parked_call_lives_for_a_set_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "choice", [{"type": "auto"}, {"type": "none"}, {"type": "any"}, {"type": "tool", "name": "Bash"}]
 )
-async def test_tool_choice_reaches_the_api_and_is_gone_on_the_next_turn(tmp_path: Path, choice: JSONObject) -> None:
-    """It belongs to one request."""
+async def test_tool_choice_reaches_the_api_for_one_turn(tmp_path: Path, choice: JSONObject) -> None:
+    """The next request does not send it."""
     async with runtime(tmp_path) as harness:
         first = await harness.ask([user("Hello")], tools=TOOLS, tool_choice=choice)
         assert harness.calls[-1].body["tool_choice"] == choice
-        wanted = choice["type"] in {"any", "tool"}
-        assert bool(calls_of(first)) is wanted
-        if not wanted:
+        must_call = choice["type"] in {"any", "tool"}
+        assert bool(calls_of(first)) is must_call
+        if not must_call:
             await harness.ask([user("Hello"), first.message, user("Again")], tools=TOOLS)
             assert "tool_choice" not in harness.calls[-1].body
 
 
-async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> None:
-    """One gets the live process, the others are replayed."""
+async def test_three_simultaneous_continuations_all_succeed(tmp_path: Path) -> None:
+    """One takes the live process, the others are replayed."""
     async with runtime(tmp_path) as harness:
         [call] = calls_of(await harness.ask([ASK], tools=TOOLS))
         messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
@@ -206,7 +206,7 @@ async def test_three_that_go_on_at_once_all_get_their_answer(tmp_path: Path) -> 
 
 
 async def test_results_of_calls_whose_ids_look_like_copies_arrive(tmp_path: Path) -> None:
-    """`call_1_2` after `call_1`, in one message and in two: each result reaches the API, beside its call."""
+    """`call_1_2` after `call_1`, in one message and in two: each result reaches the API with its call."""
     one, two, three = _use("c_1"), _use("c_1_2"), _use("c_1-2")
     messages = [
         user("Now?"),

@@ -1,4 +1,4 @@
-"""What speaks the Messages API itself, as the runtime takes it."""
+"""Requests of the Messages API itself, as the runtime takes them."""
 
 import pytest
 
@@ -12,26 +12,26 @@ ASK = Message(role="user", content=BareText("Hello"))
 
 
 def request(*messages: Message, request_options: RequestOptions, **body: object) -> RunRequest:
-    """A request as the Messages dialect makes it."""
-    whole: MessagesRequest = {"model": "claude-opus-5", "messages": list(messages), **body}  # type: ignore[typeddict-item]
-    return RunRequest("run_test", Catalog().resolve("claude-opus-5").model, whole, request_options)
+    """Return a request as the Messages dialect makes it."""
+    canonical: MessagesRequest = {"model": "claude-opus-5", "messages": list(messages), **body}  # type: ignore[typeddict-item]
+    return RunRequest("run_test", Catalog().resolve("claude-opus-5").model, canonical, request_options)
 
 
-SPOKEN = RequestOptions("2023-06-01", ("one", "two"), verbatim=True)
+OPTIONS = RequestOptions("2023-06-01", ("one", "two"), verbatim=True)
 
 
 def test_betas_belong_to_the_conversation() -> None:
-    """A process keeps those that it first asked with, so one with others will not do."""
+    """A process sends the betas of its first request with every later one."""
     answer = Message(role="assistant", content=BareText("Hi"))
-    with_them = translate_request(request(ASK, answer, ASK, request_options=SPOKEN))
+    with_them = translate_request(request(ASK, answer, ASK, request_options=OPTIONS))
     without = translate_request(request(ASK, answer, ASK, request_options=RequestOptions(verbatim=True)))
     assert with_them.settings["env"]["ANTHROPIC_BETAS"] == "one,two"  # type: ignore[index, call-overload]
     assert with_them.conversation != without.conversation
 
 
-def test_what_is_left_behind() -> None:
-    """Each by the name that the client knows it by."""
-    message: Message = {"role": "system", "content": BareText("Go on."), "output_config": {}}  # type: ignore[typeddict-unknown-key]
+def test_unsupported_fields_cause_warnings() -> None:
+    """Each warning names the field as the client wrote it."""
+    message: Message = {"role": "system", "content": BareText("Continue."), "output_config": {}}  # type: ignore[typeddict-unknown-key]
     planned = translate_request(
         request(ASK, message, request_options=RequestOptions("2026-10-21", verbatim=True), metadata={})
     )
@@ -41,13 +41,13 @@ def test_what_is_left_behind() -> None:
         ("ignored", "anthropic-version"),
         ("ignored", "messages[1].output_config"),
     ]
-    assert translate_request(request(ASK, request_options=SPOKEN)).warnings == ()
+    assert translate_request(request(ASK, request_options=OPTIONS)).warnings == ()
 
 
-def test_an_empty_beginning() -> None:
-    """An assistant message without content at the end begins nothing."""
+def test_an_empty_prefill() -> None:
+    """An assistant message without content at the end is dropped."""
     for empty in (BareText(""), list[Block]()):
-        planned = translate_request(request(ASK, Message(role="assistant", content=empty), request_options=SPOKEN))
+        planned = translate_request(request(ASK, Message(role="assistant", content=empty), request_options=OPTIONS))
         assert planned.messages == [ASK]
 
 
@@ -55,13 +55,13 @@ def test_empty_messages() -> None:
     """Any other message without content is refused by name."""
     empty = Message(role="assistant", content=[])
     with pytest.raises(InvalidRequest) as refused:
-        translate_request(request(ASK, empty, ASK, request_options=SPOKEN))
+        translate_request(request(ASK, empty, ASK, request_options=OPTIONS))
     assert refused.value.param == "messages[1].content"
 
 
-def test_a_pause_sent_back() -> None:
-    """The runtime cannot go on inside a search, and says so."""
+def test_a_paused_search_is_refused() -> None:
+    """The runtime cannot continue a search. The error says so."""
     paused = Message(role="assistant", content=[{"type": "server_tool_use", "id": "s", "name": "web_search"}])
     with pytest.raises(UpstreamFailed) as refused:
-        translate_request(request(ASK, paused, request_options=SPOKEN))
+        translate_request(request(ASK, paused, request_options=OPTIONS))
     assert refused.value.code == "turn_paused"

@@ -1,4 +1,4 @@
-"""What is known of a sign-in, by a scripted command."""
+"""The state of a sign-in, by a scripted command."""
 
 import asyncio
 from collections import deque
@@ -13,22 +13,22 @@ UNKNOWN: JSONObject = {"state": "unknown"}
 
 
 class Command:
-    """Says one thing after the other, and the last one for ever; takes note when a new sign-in is told of."""
+    """Returns one state after the other, and then the last one for ever."""
 
-    def __init__(self, *says: JSONObject) -> None:
-        self.says = deque(says)
+    def __init__(self, *states: JSONObject) -> None:
+        self.states = deque(states)
         self.lost = asyncio.Event()
         self.renewed = asyncio.Event()
         self.sign_in = SignIn(self, self.lost.set, self.renewed.set, first_pause=0)
 
     async def __call__(self) -> JSONObject:
-        """How the sign-in stands."""
+        """Return the next state."""
         await asyncio.sleep(0)
-        return self.says.popleft() if len(self.says) > 1 else self.says[0]
+        return self.states.popleft() if len(self.states) > 1 else self.states[0]
 
 
-async def test_one_that_was_refused_and_then_renewed() -> None:
-    """It is found without a question to Claude, whatever the command failed to say meanwhile."""
+async def test_a_refused_sign_in_that_is_renewed() -> None:
+    """The new one is found without an API call, even if the command reports no state in between."""
     command = Command(OLD, UNKNOWN, OLD, NEW)
     command.sign_in.refused()
     assert not command.sign_in.usable()
@@ -38,8 +38,8 @@ async def test_one_that_was_refused_and_then_renewed() -> None:
     await command.sign_in.aclose()
 
 
-async def test_one_that_is_over() -> None:
-    """The command alone says so; signing in is enough."""
+async def test_an_expired_sign_in() -> None:
+    """The command reports it. Signing in again is enough."""
     command = Command(OVER, OVER, NEW)
     await command.sign_in.check()
     assert not command.sign_in.usable()
@@ -49,8 +49,8 @@ async def test_one_that_is_over() -> None:
     await command.sign_in.aclose()
 
 
-async def test_one_that_stays_refused() -> None:
-    """As long as the command tells of the same, it is not tried; an answer of Claude's counts more than the command."""
+async def test_a_sign_in_that_stays_refused() -> None:
+    """It stays unusable while the command reports the same state. An accepted request counts more than the command."""
     command = Command(OLD)
     command.sign_in.refused()
     for _ in range(10):
@@ -63,8 +63,8 @@ async def test_one_that_stays_refused() -> None:
     await command.sign_in.aclose()
 
 
-async def test_refused_twice() -> None:
-    """One looks on at a time; the second refusal is of the new sign-in, and needs a newer one."""
+async def test_a_sign_in_that_is_refused_twice() -> None:
+    """One task checks at a time. The second refusal is of the new sign-in, so a newer one is needed."""
     command = Command(OLD, NEW)
     command.sign_in.refused()
     await asyncio.wait_for(command.renewed.wait(), 60)
@@ -74,7 +74,7 @@ async def test_refused_twice() -> None:
     for _ in range(10):
         await command.sign_in.check()
     assert not command.sign_in.usable()
-    command.says.append(OLD)
+    command.states.append(OLD)
     await asyncio.wait_for(command.renewed.wait(), 60)
     await command.sign_in.aclose()
 

@@ -2,7 +2,7 @@
 
 When a response is cut, or calls a tool that was not offered, the runtime adds a text of its own and calls the API again
 within milliseconds. The gateway kills the process before that, but a busy machine may be too late. So while a response
-nears its limit, or makes such a call, the gateway sets the API's address to one that nobody listens on. Settings apply
+nears its limit, or makes such a call, the gateway sets the API's address to one without a listener. Settings apply
 from the next call on, so the current call is not affected.
 """
 

@@ -96,7 +96,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         on_end: Callable[[str], None],
         on_output: Callable[[int, bytes], None] | None = None,
     ) -> None:
-        """Set the callbacks, and call them for what came before. Call this once."""
+        """Set the callbacks, and call them for earlier output. Call this once."""
         self.on_frame, self.on_end, self.on_output = on_frame, on_end, on_output
         buffered, self._buffered = self._buffered or (), None
         for fd, data in buffered:
