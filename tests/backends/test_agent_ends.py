@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 from agent_harness import AgentHost, agents, bash, did
-from gateways import Watched, soon
+from gateways import WatchedProcess, with_timeout
 
 from dragoman.backends.claude_code.agent.process_cleanup import MARK, end_descendants
 from dragoman.backends.claude_code.agent.workspace import FOLDER, AgentWorkspace
@@ -23,7 +23,7 @@ LEAVES_ITS_SESSION = f"(setsid sh -c 'echo $$ > {{fifo}}; exec {ENDLESS}' &) "
 
 async def told(fifo: Path) -> int:
     """The number that a command writes once it runs."""
-    return int(await soon(asyncio.to_thread(fifo.read_text)))
+    return int(await with_timeout(asyncio.to_thread(fifo.read_text)))
 
 
 @asynccontextmanager
@@ -51,10 +51,10 @@ async def test_a_run_that_is_given_up_ends_what_it_started(tmp_path: Path) -> No
             os.mkfifo(fifo)
         command = f"{LEAVES_ITS_SESSION.format(fifo=fifos[0])}; echo $$ > {fifos[1]}; exec {ENDLESS}"
         async with at_work(host, command):
-            watched = [Watched(await told(fifo)) for fifo in fifos]
+            watched = [WatchedProcess(await told(fifo)) for fifo in fifos]
             assert host.runtime.processes["agents"] == 1
         for process in watched:
-            await process.gone()
+            await process.exited()
         assert host.left == []
         assert host.runtime.processes["all"] == 0
 
@@ -65,9 +65,9 @@ async def test_a_run_that_ends_well_leaves_nothing_running(tmp_path: Path) -> No
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         asking = asyncio.create_task(host.ask(bash(f"{LEAVES_ITS_SESSION.format(fifo=fifo)}; cat inside.txt")))
-        left = Watched(await told(fifo))
-        assert "WHAT STANDS INSIDE" in did(await soon(asking))
-        await left.gone()
+        left = WatchedProcess(await told(fifo))
+        assert "WHAT STANDS INSIDE" in did(await with_timeout(asking))
+        await left.exited()
 
 
 async def test_closing_the_backend_ends_them(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ async def test_closing_the_backend_ends_them(tmp_path: Path) -> None:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         async with at_work(host, f"echo $$ > {fifo}; exec {ENDLESS}"):
-            watched = Watched(await told(fifo))
-            await soon(host.runtime.backend.aclose())
-        await watched.gone()
+            watched = WatchedProcess(await told(fifo))
+            await with_timeout(host.runtime.backend.aclose())
+        await watched.exited()
         assert host.left == []
 
 
@@ -92,9 +92,9 @@ async def test_a_killed_gateway_leaves_no_command_behind(tmp_path: Path) -> None
         )
         for mark in ("here/run", "elsewhere/run")
     ]
-    watched = Watched(commands[0].pid)
+    watched = WatchedProcess(commands[0].pid)
     await guard.aclose()
-    await watched.gone()
+    await watched.exited()
     assert commands[1].alive
     assert psutil.Process(commands[1].pid).status() != psutil.STATUS_ZOMBIE
     for command in commands:
@@ -111,7 +111,7 @@ async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
         for mark in ("here/a", "here/ab")
     ]
     await asyncio.to_thread(end_descendants, "here/a", [])
-    await soon(ours.exited)
+    await with_timeout(ours.exited)
     assert theirs.alive
     for process in (ours, theirs):
         process.kill()

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from agent_harness import AgentHost, agents, call, did
 from aiohttp import web
-from gateways import Watched, soon
+from gateways import WatchedProcess, with_timeout
 
 from dragoman.backends.claude_code.agent.process_cleanup import MARK
 from dragoman.backends.claude_code.agent.servers import check
@@ -79,9 +79,9 @@ async def test_a_program_ends_with_its_run(tmp_path: Path) -> None:
         )
         (tmp_path / "server.py").write_text(f"{begins}{PROGRAM}\nimport time\n{stays}\n")
         asking = asyncio.create_task(working.ask("Reply with exactly: PONG", mcp_servers={"keys": server}))
-        watched = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
-        assert (await soon(asking)).text == "PONG"
-        await watched.gone()
+        watched = WatchedProcess(int(await with_timeout(asyncio.to_thread(fifo.read_text))))
+        assert (await with_timeout(asking)).text == "PONG"
+        await watched.exited()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from gateways import soon
+from gateways import with_timeout
 
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.core.messages import JSONObject
@@ -54,7 +54,7 @@ async def test_output_right_before_the_exit_is_read(tmp_path: Path) -> None:
     """A process writes much and exits at once: every frame arrives, and the end comes after the last one."""
     program = r"""exec awk 'BEGIN { for (i = 0; i < 50000; i++) printf "{\"n\":%d}\n", i; exit 3 }'"""
     async with started(program, tmp_path) as (_, listener):
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert [frame["n"] for frame in listener.frames] == list(range(50_000))
 
 
@@ -63,7 +63,7 @@ async def test_output_in_the_pipe_of_a_dead_process_is_read(tmp_path: Path, last
     """The output is read even if the exit is known first. The last line needs no newline."""
     async with started(f"""printf '{{"n":1}}\\n{{"n":2}}{last}'""", tmp_path) as (process, listener):
         block_until_dead(process)
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert listener.frames == [{"n": 1}, {"n": 2}]
         assert not process.alive
 
@@ -71,14 +71,14 @@ async def test_output_in_the_pipe_of_a_dead_process_is_read(tmp_path: Path, last
 async def test_an_incomplete_last_frame_is_dropped(tmp_path: Path) -> None:
     """Half a frame is not a frame."""
     async with started("""printf '{"n":1}\\n{"n":'""", tmp_path) as (_, listener):
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert listener.frames == [{"n": 1}]
 
 
 async def test_a_descendant_with_an_open_stdout_does_not_delay_the_end(tmp_path: Path) -> None:
     """A background child keeps the pipe open. The end is reported nevertheless."""
     async with started("""sleep 3600 & echo "{\\"left\\":$!}"; exit 4""", tmp_path) as (process, listener):
-        assert await soon(listener.end) == "it ended with status 4"
+        assert await with_timeout(listener.end) == "it ended with status 4"
         [frame] = listener.frames
         os.kill(int(str(frame["left"])), signal.SIGKILL)
         assert not process.alive
@@ -87,7 +87,7 @@ async def test_a_descendant_with_an_open_stdout_does_not_delay_the_end(tmp_path:
 async def test_a_killed_process_calls_nothing(tmp_path: Path) -> None:
     """After `kill`, neither output in the pipe nor the end is reported, even if the pipe is still open."""
     async with started("""sleep 3600 & echo $! > left; echo '{}'""", tmp_path) as (process, listener):
-        await soon(process.exited)
+        await with_timeout(process.exited)
         process.kill()
         listener.frames.clear()
         os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
@@ -102,7 +102,7 @@ async def test_output_before_listen_is_buffered(tmp_path: Path) -> None:
     process = await spawn(
         f"""echo '{{"n":1}}'; echo why >&2; echo '{{"n":2}}'; echo said > {fifo}; read line; exit 5""", tmp_path
     )
-    await soon(asyncio.to_thread(fifo.read_text))
+    await with_timeout(asyncio.to_thread(fifo.read_text))
     for _ in range(3):  # the loop reads what is in the pipes
         await asyncio.sleep(0)
     pieces: list[int] = []
@@ -111,16 +111,16 @@ async def test_output_before_listen_is_buffered(tmp_path: Path) -> None:
     assert set(pieces) == {1, 2}
     assert process.stderr_tail == "why"
     process.send({})
-    await soon(listener.end)
-    await soon(process.exited)
+    await with_timeout(listener.end)
+    await with_timeout(process.exited)
 
 
 async def test_an_exit_before_listen_is_reported(tmp_path: Path) -> None:
     """`listen` reports output and end of a process that is already gone."""
     process = await spawn("""echo '{"n":1}'""", tmp_path)
-    await soon(process.exited)
+    await with_timeout(process.exited)
     listener = Listener(process)
-    await soon(listener.end)
+    await with_timeout(listener.end)
     assert listener.frames == [{"n": 1}]
 
 
@@ -137,16 +137,16 @@ async def test_a_callback_that_raises_ends_the_process_at_once(tmp_path: Path, f
     listener = Listener(process)
     setattr(process, failing, reject)
     process.send({})
-    assert await soon(listener.end) == "it wrote what the gateway cannot process (KeyError)"
+    assert await with_timeout(listener.end) == "it wrote what the gateway cannot process (KeyError)"
     assert not process.alive
-    await soon(process.exited)
+    await with_timeout(process.exited)
 
 
 async def test_a_callback_that_raises_at_the_last_line_ends_the_process(tmp_path: Path) -> None:
     """A last line without a newline is handled after stdout is closed. The reason is the same."""
     async with started("""printf '{"n":1}'; exec sleep 3600 >&-""", tmp_path) as (process, listener):
         process.on_frame = reject
-        assert await soon(listener.end) == "it wrote what the gateway cannot process (KeyError)"
+        assert await with_timeout(listener.end) == "it wrote what the gateway cannot process (KeyError)"
 
 
 async def test_no_frame_follows_a_callback_that_raised(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_no_frame_follows_a_callback_that_raised(tmp_path: Path) -> None:
             reject()
 
         process.on_frame = take
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert frames == [{"n": 1}]
 
 
@@ -175,7 +175,7 @@ async def test_a_closed_stdin_ends_the_process(tmp_path: Path, size: int, reason
     """
     async with started("exec sleep 3600 <&-", tmp_path) as (process, listener):
         process.send({"text": "x" * size})
-        assert await soon(listener.end) == reason
+        assert await with_timeout(listener.end) == reason
         assert not process.alive
 
 
@@ -187,9 +187,9 @@ def test_output_after_a_closed_stdin_is_read(tmp_path: Path, loop: Callable[[], 
         process = await spawn("""exec <&-; echo '{"n":1}'; exit 3""", tmp_path)
         listener = Listener(process)
         process.send({"text": "x" * 2_000_000})
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert listener.frames == [{"n": 1}]
-        await soon(process.exited)
+        await with_timeout(process.exited)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(exits_without_reading())
@@ -204,9 +204,9 @@ def test_a_closed_input_is_no_failure(tmp_path: Path, loop: Callable[[], asyncio
         listener = Listener(process)
         process.send({"text": "x" * 2_000_000})
         process.close_input()
-        await soon(listener.end)
+        await with_timeout(listener.end)
         assert listener.frames == [{"n": 1}]
-        await soon(process.exited)
+        await with_timeout(process.exited)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(works_on())

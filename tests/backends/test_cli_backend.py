@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from backend_harness import assistant, command_line, stand_in, text, user, without_marks
-from gateways import Watched, soon
+from gateways import WatchedProcess, with_timeout
 from unexpected_frames import UNEXPECTED
 
 from dragoman.backends.claude_cli.output import Outputs
@@ -154,7 +154,7 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
     program = f"echo {shlex.quote(json.dumps(frame))}; exec sleep 3600"
     async with command_line(tmp_path, command=stand_in(tmp_path, program, STREAMED)) as harness:
         with pytest.raises(UpstreamFailed, match="process failed") as caught:
-            await soon(harness.ask([user("Hi")]))
+            await with_timeout(harness.ask([user("Hi")]))
         assert caught.value.code == "runtime_failed"
         assert harness.backend.status()["processes"] == {"all": 0}
 
@@ -188,10 +188,10 @@ async def test_a_run_that_is_given_up_ends_its_group(tmp_path: Path) -> None:
     async with command_line(tmp_path, command=command) as harness, aclosing(_asking(harness)) as running:
         assert (await anext(running)).path == "cli"
         waiting = asyncio.create_task(anext(running))
-        child = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
+        child = WatchedProcess(int(await with_timeout(asyncio.to_thread(fifo.read_text))))
         waiting.cancel()
         await asyncio.wait([waiting])
-        await child.gone()
+        await child.exited()
 
 
 def _asking(harness: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from backend_harness import Runtime, assistant, is_alive, message_events, runtime, scripted_runtime, user
-from gateways import soon
+from gateways import with_timeout
 from unexpected_frames import UNEXPECTED
 
 from dragoman.core import errors
@@ -234,7 +234,7 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
     """The run does not wait for the silence limit, and the process is discarded."""
     async with runtime(tmp_path, command=scripted_runtime(tmp_path, frame)) as harness:
         with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
-            await soon(harness.ask([user("One")]))
+            await with_timeout(harness.ask([user("One")]))
         assert caught.value.code == "runtime_failed"
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
@@ -259,7 +259,7 @@ async def test_an_unexpected_control_frame_fails_the_run_at_once(tmp_path: Path,
     """The same for the runtime's control requests, and for its control responses."""
     async with runtime(tmp_path, command=scripted_runtime(tmp_path, frame)) as harness:
         with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
-            await soon(harness.ask([user("One")]))
+            await with_timeout(harness.ask([user("One")]))
         assert caught.value.code == "runtime_failed"
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
@@ -269,7 +269,7 @@ async def test_an_unexpected_frame_during_replay_fails_the_run_at_once(tmp_path:
     command = scripted_runtime(tmp_path, {"type": "control_response"})
     async with runtime(tmp_path, command=command) as harness:
         with pytest.raises(errors.UpstreamFailed, match="process failed") as caught:
-            await soon(harness.ask([user("One"), assistant("Two"), user("Three")]))
+            await with_timeout(harness.ask([user("One"), assistant("Two"), user("Three")]))
         assert caught.value.code == "runtime_failed"
         assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 

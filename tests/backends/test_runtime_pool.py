@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from backend_harness import runtime
-from gateways import soon
+from gateways import with_timeout
 
 from dragoman.backends.claude_code.pool import PoolKey, WarmPool
 from dragoman.backends.claude_code.session import Session
@@ -22,7 +22,7 @@ async def until(condition: Callable[[], object]) -> None:
         while not condition():  # noqa: ASYNC110 - another task makes it hold
             await asyncio.sleep(0.01)
 
-    await soon(poll())
+    await with_timeout(poll())
 
 
 class Boot:

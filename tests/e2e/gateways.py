@@ -1,4 +1,4 @@
-"""The whole gateway, real runtime included, in front of a simulator that a test can look into."""
+"""The whole gateway with the real runtime, in front of a simulator that a test can inspect."""
 
 import asyncio
 import os
@@ -23,58 +23,63 @@ from dragoman.simulator.server import Simulator
 from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.gateway import build
 
-TIMEOUT = 60
+TIMEOUT = 60  # seconds
 OLD, NEW = "claude-sonnet-4-5", "sonnet"
 
 _Value = TypeVar("_Value")
 
 
-class Counting(ClaudeCodeBackend):
-    """The runtime backend, and the most runs that were in it at once."""
+class CountingBackend(ClaudeCodeBackend):
+    """The runtime backend, with the largest number of concurrent runs."""
 
-    busy = 0
-    most = 0
+    active_runs = 0
+    max_active_runs = 0
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Count, and run."""
-        self.busy += 1
-        self.most = max(self.most, self.busy)
+        """Run, and count."""
+        self.active_runs += 1
+        self.max_active_runs = max(self.max_active_runs, self.active_runs)
         try:
             async with aclosing(super().run(request)) as events:
                 async for event in events:
                     yield event
         finally:
-            self.busy -= 1
+            self.active_runs -= 1
 
 
 @dataclass
-class Running:
-    """A gateway that listens."""
+class RunningGateway:
+    """A listening gateway."""
 
     url: str
     simulator: Simulator
-    backend: Counting
+    backend: CountingBackend
     server: Server
     http: httpx.AsyncClient
     openai: AsyncOpenAI
 
     @property
     def session(self) -> Session:
-        """The one runtime process there is."""
+        """The only runtime process."""
         [session] = self.backend._sessions
         return session
 
 
 @asynccontextmanager
-async def gateway(folder: Path, **given: object) -> AsyncIterator[Running]:
-    """Serve on a free port, with no spares unless said otherwise."""
+async def gateway(folder: Path, **overrides: object) -> AsyncIterator[RunningGateway]:
+    """Serve on a free port, by default without warm processes.
+
+    Args:
+        folder: The folder of the state directory.
+        overrides: Settings.
+    """
     async with Simulator() as simulator:
         account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
-        ours = {"port": 0, "log_level": "off", "spares": 0, "state_dir": folder / "state", "shutdown_grace": 5.0}
-        settings = load({**account, **ours, **given}, env_file=None)
+        defaults = {"port": 0, "log_level": "off", "spares": 0, "state_dir": folder / "state", "shutdown_grace": 5.0}
+        settings = load({**account, **defaults, **overrides}, env_file=None)
         sock = listen(settings.host, 0)
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        backend = Counting(runtime_options(settings))
+        backend = CountingBackend(runtime_options(settings))
         async with build(settings, backend) as built:
             server = Server(built.app, built.drain, settings.shutdown_grace)
             serving = asyncio.create_task(server.serve([sock]))
@@ -83,51 +88,51 @@ async def gateway(folder: Path, **given: object) -> AsyncIterator[Running]:
                 judged_openai(f"{url}/v1", "none", TIMEOUT) as openai,
             ):
                 try:
-                    yield Running(url, simulator, backend, server, http, openai)
+                    yield RunningGateway(url, simulator, backend, server, http, openai)
                 finally:
                     server.stop()
                     await serving
         assert not backend._sessions
 
 
-def question(words: str) -> list[ChatCompletionMessageParam]:
-    """A conversation of one message."""
-    return [{"role": "user", "content": words}]
+def user_message(text: str) -> list[ChatCompletionMessageParam]:
+    """Return a conversation of one user message."""
+    return [{"role": "user", "content": text}]
 
 
-def body(words: str, **more: object) -> dict[str, object]:
-    """A request as JSON."""
-    return {"model": OLD, "messages": question(words), **more}
+def chat_body(text: str, **fields: object) -> dict[str, object]:
+    """Return the JSON body of a chat request."""
+    return {"model": OLD, "messages": user_message(text), **fields}
 
 
-def text_in(chunks: Iterable[ChatCompletionChunk]) -> str:
-    """What a stream said."""
+def stream_text(chunks: Iterable[ChatCompletionChunk]) -> str:
+    """Return the text of a stream."""
     return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
 
-async def read(stream: AsyncIterator[ChatCompletionChunk], chunks: list[ChatCompletionChunk]) -> None:
-    """Read to the end, and keep what came, also where the stream fails in between."""
+async def read_stream(stream: AsyncIterator[ChatCompletionChunk], chunks: list[ChatCompletionChunk]) -> None:
+    """Read to the end; add the chunks to the list, also those before a failure."""
     async for chunk in stream:
         chunks += [chunk]
 
 
-async def soon(what: Awaitable[_Value]) -> _Value:
-    """Wait, but not for ever."""
-    return await asyncio.wait_for(what, TIMEOUT)
+async def with_timeout(awaitable: Awaitable[_Value]) -> _Value:
+    """Wait for at most `TIMEOUT` seconds."""
+    return await asyncio.wait_for(awaitable, TIMEOUT)
 
 
-class Watched:
-    """A process, watched from before its end, whoever its parent is."""
+class WatchedProcess:
+    """A process whose end can be awaited. It may have any parent."""
 
     def __init__(self, pid: int) -> None:
         self._descriptor = os.pidfd_open(pid)
-        self._gone = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._descriptor, self._gone.set)
+        self._exited = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._descriptor, self._exited.set)
 
-    async def gone(self) -> None:
-        """Return once it has ended."""
+    async def exited(self) -> None:
+        """Wait until the process has ended."""
         try:
-            await soon(self._gone.wait())
+            await with_timeout(self._exited.wait())
         finally:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)

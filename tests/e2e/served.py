@@ -1,4 +1,4 @@
-"""The installed command, as users start it, in front of a simulator outside of it."""
+"""The installed command, started as users start it, in front of a simulator in the test process."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 from commands import environment, line
-from gateways import TIMEOUT, soon
+from gateways import TIMEOUT, with_timeout
 from openai import AsyncOpenAI
 
 from dragoman.simulator.server import Simulator
@@ -17,13 +17,13 @@ from dragoman.simulator.server import Simulator
 
 @dataclass
 class Served:
-    """A gateway that runs as a process of its own.
+    """A gateway in a process of its own.
 
     Attributes:
-        process: The gateway.
-        simulator: What it asks.
+        process: The gateway's process.
+        simulator: Its upstream.
         http: A client of its `/v1`.
-        openai: The official one.
+        openai: The official OpenAI client.
     """
 
     process: asyncio.subprocess.Process
@@ -33,16 +33,16 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Its address, without `/v1`."""
+        """The gateway's address, without `/v1`."""
         return str(self.http.base_url).removesuffix("/v1/")
 
 
 @asynccontextmanager
-async def served(home: Path, *arguments: str, **added: str) -> AsyncIterator[Served]:
-    """Start one, with variables of its own, and end it."""
+async def served(home: Path, *arguments: str, **variables: str) -> AsyncIterator[Served]:
+    """Start a gateway with these arguments and environment variables, and end it."""
     command = str(Path(sys.executable).with_name("dragoman"))
     async with Simulator() as simulator:
-        account = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "sk-ant-dummy", **added}
+        account = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "sk-ant-dummy", **variables}
         process = await asyncio.create_subprocess_exec(
             *(command, "serve", "-p", "0", "-m", "--log-file", "log", *arguments),
             stdout=asyncio.subprocess.PIPE,
@@ -59,4 +59,4 @@ async def served(home: Path, *arguments: str, **added: str) -> AsyncIterator[Ser
         finally:
             if process.returncode is None:
                 process.terminate()
-            await soon(process.communicate())
+            await with_timeout(process.communicate())

@@ -1,4 +1,4 @@
-"""Agents through the whole gateway and the real runtime, by the official client and over plain HTTP."""
+"""Agents through the whole gateway and the real runtime, with the official client and plain HTTP."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 from agent_harness import a_place, bash
-from gateways import NEW, OLD, Running, Watched, body, gateway, question, soon
+from gateways import NEW, OLD, RunningGateway, WatchedProcess, chat_body, gateway, user_message, with_timeout
 from openai import PermissionDeniedError
 from scripted import clean
 
@@ -17,12 +17,12 @@ from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.checks import check_settings
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
-place = pytest.fixture(a_place)
+workspace = pytest.fixture(a_place)
 
 
-async def refused(running: Running, **more: object) -> JSONObject:
-    """A 403, and what it says."""
-    reply = await running.http.post("/chat/completions", json=body("Hello", **more))
+async def forbidden_error(running: RunningGateway, **fields: object) -> JSONObject:
+    """Send a request that must be refused with 403, and return its error."""
+    reply = await running.http.post("/chat/completions", json=chat_body("Hello", **fields))
     assert reply.status_code == 403
     error = cast("JSONObject", reply.json()["error"])
     assert error["type"] == "permission_error"
@@ -31,21 +31,21 @@ async def refused(running: Running, **more: object) -> JSONObject:
 
 
 @pytest.mark.parametrize("model", [OLD, NEW])
-async def test_streamed(tmp_path: Path, place: Path, model: str) -> None:
-    """What it does comes as `reasoning_content`, what it says as content, the usage of all calls last."""
-    async with gateway(tmp_path, allow_dir=(place,)) as running:
+async def test_streamed_agent(tmp_path: Path, workspace: Path, model: str) -> None:
+    """Tool calls are streamed as `reasoning_content`, text as content; the usage of all calls comes last."""
+    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
         raw = await running.openai.chat.completions.with_raw_response.create(
             model=model,
-            messages=question(bash("cat inside.txt")),
+            messages=user_message(bash("cat inside.txt")),
             stream=True,
             stream_options={"include_usage": True},
-            extra_body={"claude": {"mode": "agent", "workingDirectory": str(place)}},
+            extra_body={"claude": {"mode": "agent", "workingDirectory": str(workspace)}},
         )
         chunks = [chunk async for chunk in raw.parse()]
         deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
-        done = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
-        assert done.startswith('Bash {"command":"cat inside.txt"')
-        assert "→ WHAT STANDS INSIDE" in done
+        reasoning = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+        assert reasoning.startswith('Bash {"command":"cat inside.txt"')
+        assert "→ WHAT STANDS INSIDE" in reasoning
         assert "".join(delta.content or "" for delta in deltas) == "The tool said: WHAT STANDS INSIDE"
         assert raw.headers["x-dragoman-path"] == "agent"
         assert chunks[-2].choices[0].finish_reason == "stop"
@@ -57,12 +57,12 @@ async def test_streamed(tmp_path: Path, place: Path, model: str) -> None:
         assert len(running.simulator.calls) == 2
 
 
-async def test_plain_and_streamed_are_the_same(tmp_path: Path, place: Path) -> None:
-    """And a model's name is enough where there is one directory."""
-    async with gateway(tmp_path, allow_dir=(place,)) as running:
-        asked = {"model": f"{OLD}:agent", "messages": question(bash("cat inside.txt"))}
-        plain = await running.openai.chat.completions.create(**asked)  # type: ignore[call-overload]
-        async with running.openai.chat.completions.stream(**asked) as stream:  # type: ignore[arg-type]
+async def test_plain_and_streamed_agents_are_equal(tmp_path: Path, workspace: Path) -> None:
+    """With one allowed directory, the model's name is enough to start an agent."""
+    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+        request = {"model": f"{OLD}:agent", "messages": user_message(bash("cat inside.txt"))}
+        plain = await running.openai.chat.completions.create(**request)  # type: ignore[call-overload]
+        async with running.openai.chat.completions.stream(**request) as stream:  # type: ignore[arg-type]
             async for _ in stream:
                 pass
             streamed = stream.current_completion_snapshot.choices[0]
@@ -71,117 +71,125 @@ async def test_plain_and_streamed_are_the_same(tmp_path: Path, place: Path) -> N
         assert plain.choices[0].message.reasoning_content == getattr(streamed.message, "reasoning_content", None)
 
 
-async def test_the_conversation_goes_on(tmp_path: Path, place: Path) -> None:
-    """An agent's answer can be sent back, what it did as well, and asked on, by an agent or without."""
-    async with gateway(tmp_path, allow_dir=(place,)) as running:
-        messages = question(bash("cat inside.txt"))
-        asked = {"model": NEW, "messages": messages}
-        first = await running.http.post("/chat/completions", json={**asked, "claude": {"mode": "agent"}})
-        said = first.json()["choices"][0]["message"]
+async def test_conversation_with_an_agent_can_be_continued(tmp_path: Path, workspace: Path) -> None:
+    """Its message, with its reasoning, can be sent back to an agent or to a plain chat."""
+    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+        messages = user_message(bash("cat inside.txt"))
+        request = {"model": NEW, "messages": messages}
+        first = await running.http.post("/chat/completions", json={**request, "claude": {"mode": "agent"}})
+        answer = first.json()["choices"][0]["message"]
         for field in ({"mode": "agent"}, {"mode": "chat"}):
-            again = {"model": NEW, "messages": [*messages, said, *question("And now?")], "claude": field}
-            reply = await running.http.post("/chat/completions", json=again)
+            next_request = {"model": NEW, "messages": [*messages, answer, *user_message("And now?")], "claude": field}
+            reply = await running.http.post("/chat/completions", json=next_request)
             assert reply.status_code == 200
             assert reply.json()["choices"][0]["message"]["content"] == "You said: And now?"
 
 
-async def test_responses(tmp_path: Path, place: Path) -> None:
-    """The other dialect has them too."""
-    async with gateway(tmp_path, allow_dir=(place,)) as running:
-        made = await running.openai.responses.create(
+async def test_agent_in_responses(tmp_path: Path, workspace: Path) -> None:
+    """The Responses dialect has agents too."""
+    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+        response = await running.openai.responses.create(
             model=OLD,
             input=bash("cat inside.txt"),
             reasoning={"summary": "auto"},
             extra_body={"claude": {"mode": "agent"}},
         )
-        assert made.output_text == "The tool said: WHAT STANDS INSIDE"
-        assert "cat inside.txt" in str(made.output[0])
+        assert response.output_text == "The tool said: WHAT STANDS INSIDE"
+        assert "cat inside.txt" in str(response.output[0])
 
 
-async def test_off_unless_the_owner_turns_them_on(tmp_path: Path) -> None:
-    """With what to set, and no process is started for it."""
+async def test_agents_are_off_by_default(tmp_path: Path) -> None:
+    """The error names the setting, and no process is started."""
     async with gateway(tmp_path) as running:
-        error = await refused(running, claude={"mode": "agent"})
+        error = await forbidden_error(running, claude={"mode": "agent"})
         assert error["code"] == "agents_off"
         assert "--allow-dir" in str(error["message"])
         with pytest.raises(PermissionDeniedError):
-            await running.openai.chat.completions.create(model="sonnet:agent", messages=question("Hello"))
+            await running.openai.chat.completions.create(model="sonnet:agent", messages=user_message("Hello"))
 
 
-async def test_a_key_may_be_barred(tmp_path: Path, place: Path) -> None:
-    """Its holder may ask, but start no agents."""
-    async with gateway(tmp_path, allow_dir=(place,), api_key="secret", agents=False) as running:
+async def test_agents_can_be_forbidden_for_a_key(tmp_path: Path, workspace: Path) -> None:
+    """The key may still send plain requests."""
+    async with gateway(tmp_path, allow_dir=(workspace,), api_key="secret", agents=False) as running:
         running.http.headers["authorization"] = "Bearer secret"
-        error = await refused(running, claude={"mode": "agent"})
+        error = await forbidden_error(running, claude={"mode": "agent"})
         assert error["code"] == "agents_not_allowed"
-        assert (await running.http.post("/chat/completions", json=body("Hello"))).status_code == 200
+        assert (await running.http.post("/chat/completions", json=chat_body("Hello"))).status_code == 200
 
 
-async def test_outside_and_beyond(tmp_path: Path, place: Path) -> None:
-    """A directory or a mode that the owner did not name."""
-    async with gateway(tmp_path, allow_dir=(place,)) as running:
-        assert (await refused(running, claude={"working_directory": "/etc"}))["code"] == "directory_not_allowed"
+async def test_directory_and_permission_mode_must_be_allowed(tmp_path: Path, workspace: Path) -> None:
+    """Any other is refused."""
+    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+        assert (await forbidden_error(running, claude={"working_directory": "/etc"}))["code"] == "directory_not_allowed"
         mode = {"permission_mode": "bypassPermissions"}
-        assert (await refused(running, claude=mode))["code"] == "permission_mode_not_allowed"
+        assert (await forbidden_error(running, claude=mode))["code"] == "permission_mode_not_allowed"
 
 
-async def test_a_client_that_leaves_ends_what_its_agent_started(tmp_path: Path, place: Path) -> None:
-    """Its commands, too."""
+async def test_disconnect_ends_the_commands_of_an_agent(tmp_path: Path, workspace: Path) -> None:
+    """The client disconnects while a command runs."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    async with gateway(tmp_path, allow_dir=(place,), allow_tool=("Bash",)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), allow_tool=("Bash",)) as running:
         command = f"echo $$ > {fifo}; exec perl -e 'sleep 3600'"
-        asked = body(bash(command), claude={"mode": "agent"}, stream=True)
-        asking = asyncio.create_task(running.http.post("/chat/completions", json=asked))
-        watched = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
+        request = chat_body(bash(command), claude={"mode": "agent"}, stream=True)
+        asking = asyncio.create_task(running.http.post("/chat/completions", json=request))
+        watched = WatchedProcess(int(await with_timeout(asyncio.to_thread(fifo.read_text))))
         asking.cancel()
-        await watched.gone()
+        await watched.exited()
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("given", "message"),
     [
         ({"allow_dir": ("{tmp}/missing",)}, "is not a directory"),
         ({"allow_dir": ("{tmp}",)}, "gateway's own files"),
     ],
 )
-def test_settings_that_would_not_be_safe(tmp_path: Path, place: Path, given: dict[str, object], why: str) -> None:
-    """Are refused before anything starts."""
-    assert place.is_dir()
+def test_unsafe_settings_are_refused(tmp_path: Path, workspace: Path, given: dict[str, object], message: str) -> None:
+    """Before anything starts."""
+    assert workspace.is_dir()
     dirs = [path.format(tmp=tmp_path) for path in cast("tuple[str, ...]", given["allow_dir"])]
     settings = load({**given, "allow_dir": dirs, "state_dir": tmp_path / "state"}, env_file=None)
-    with pytest.raises(BadSettings, match=why):
+    with pytest.raises(BadSettings, match=message):
         check_settings(settings)
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("given", "message"),
     [
-        ({"signed_in": True, "claude_config_dir": "{place}/.claude"}, "your sign-in"),
-        ({"api_key_file": "{place}/key"}, "the gateway's key"),
+        ({"signed_in": True, "claude_config_dir": "{workspace}/.claude"}, "your sign-in"),
+        ({"api_key_file": "{workspace}/key"}, "the gateway's key"),
     ],
 )
-def test_agents_do_not_work_where_secrets_are(place: Path, given: dict[str, object], why: str) -> None:
-    """They could read them, and tell them to whoever asks."""
-    (place / "key").write_text("a-key")
-    files = {name: value.format(place=place) if isinstance(value, str) else value for name, value in given.items()}
-    ours = {"allow_dir": (place,), "state_dir": place.parent / "state", **files}
-    with pytest.raises(BadSettings, match=why):
-        check_settings(load(ours, env_file=None))
+def test_agents_may_not_work_in_a_directory_with_secrets(
+    workspace: Path, given: dict[str, object], message: str
+) -> None:
+    """They could read the secrets and tell them to a client."""
+    (workspace / "key").write_text("a-key")
+    files = {
+        name: value.format(workspace=workspace) if isinstance(value, str) else value for name, value in given.items()
+    }
+    settings = {"allow_dir": (workspace,), "state_dir": workspace.parent / "state", **files}
+    with pytest.raises(BadSettings, match=message):
+        check_settings(load(settings, env_file=None))
 
 
-def test_only_claude_code_has_agents(place: Path) -> None:
-    """Another backend is refused, unless one of several upstreams is it."""
-    given: dict[str, object] = {"allow_dir": (place,), "backend": "api"}
+def test_agents_need_the_runtime_backend(workspace: Path) -> None:
+    """Other backends are refused, unless one of several upstreams is the runtime."""
+    given: dict[str, object] = {"allow_dir": (workspace,), "backend": "api"}
     with pytest.raises(BadSettings, match="--backend runtime"):
         check_settings(load(given, env_file=None))
     upstreams = {"direct": {"backend": "api", "api_key": "k"}, "claude": {"backend": "runtime", "api_key": "k"}}
     check_settings(load({**given, "upstreams": upstreams}, env_file=None))
 
 
-def test_anything_is_not_for_root(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless a container is made for it; an ordinary user may."""
-    modes = {"allow_dir": (place,), "allow_permission_mode": ("bypassPermissions",), "state_dir": tmp_path / "state"}
+def test_root_may_not_bypass_permissions(tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is in a container for that; an ordinary user may."""
+    modes = {
+        "allow_dir": (workspace,),
+        "allow_permission_mode": ("bypassPermissions",),
+        "state_dir": tmp_path / "state",
+    }
     monkeypatch.setenv("IS_SANDBOX", "1")
     assert runtime_options(load(modes, env_file=None)).agents.modes == {"bypassPermissions"}
     monkeypatch.delenv("IS_SANDBOX")

@@ -1,4 +1,4 @@
-"""Claude Code itself as a client of the gateway: it asks, calls its own tools and goes on."""
+"""Claude Code itself as a client of the gateway: prompts, and tools of its own."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 import pytest
-from gateways import TIMEOUT, Running, gateway
+from gateways import TIMEOUT, RunningGateway, gateway
 
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
@@ -15,8 +15,8 @@ from dragoman.backends.shared.installation import locate
 MODELS = ("claude-opus-5", "claude-sonnet-5-5")
 
 
-async def ask(folder: Path, running: Running, model: str, prompt: str) -> dict[str, object]:
-    """Type a question into a Claude Code of somebody's own, whose API is the gateway."""
+async def prompt_claude_code(folder: Path, running: RunningGateway, model: str, prompt: str) -> dict[str, object]:
+    """Run a prompt in a separate Claude Code whose API is the gateway; return its JSON result."""
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir(exist_ok=True)
@@ -38,29 +38,29 @@ async def ask(folder: Path, running: Running, model: str, prompt: str) -> dict[s
         if process.returncode is None:
             process.kill()
             await process.wait()
-    told: dict[str, object] = json.loads(out)
-    return told
+    result: dict[str, object] = json.loads(out)
+    return result
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_answer(tmp_path: Path, model: str) -> None:
-    """A question is answered, by one call."""
+async def test_prompt_is_answered(tmp_path: Path, model: str) -> None:
+    """With one call."""
     async with gateway(tmp_path) as running:
-        told = await ask(tmp_path, running, model, "Reply with exactly: PONG")
+        result = await prompt_claude_code(tmp_path, running, model, "Reply with exactly: PONG")
         calls = len(running.simulator.calls)
-    assert (told["is_error"], told["result"]) == (False, "PONG")
+    assert (result["is_error"], result["result"]) == (False, "PONG")
     assert calls == 1
 
 
-async def test_its_own_tools(tmp_path: Path) -> None:
-    """The model calls a tool of that Claude Code, which runs there; its result goes back into the parked call."""
+async def test_tool_of_the_client_is_called(tmp_path: Path) -> None:
+    """That Claude Code runs the tool; the result goes to the live process that waits for it."""
     note = tmp_path / "work" / "note.txt"
     note.parent.mkdir()
     note.write_text("the secret word is xylophone", encoding="utf-8")
     async with gateway(tmp_path) as running:
         prompt = f'Call Read with {{"file_path": "{note}"}}, then tell me.'
-        told = await ask(tmp_path, running, MODELS[0], prompt)
+        result = await prompt_claude_code(tmp_path, running, MODELS[0], prompt)
         calls = running.simulator.calls
-    assert told["is_error"] is False
-    assert "xylophone" in str(told["result"])
+    assert result["is_error"] is False
+    assert "xylophone" in str(result["result"])
     assert len(calls) == 2

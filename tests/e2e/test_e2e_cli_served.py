@@ -1,4 +1,4 @@
-"""The backend `cli` through the installed command: the real `claude -p`, and stand-ins for older installations."""
+"""The backend `cli` through the installed command: the real `claude -p`, and fake commands."""
 
 import asyncio
 import json
@@ -12,84 +12,89 @@ import psutil
 import pytest
 from backend_harness import children_of, stand_in
 from commands import run
-from gateways import OLD, Watched, body, question, soon, text_in
+from gateways import OLD, WatchedProcess, chat_body, stream_text, user_message, with_timeout
 from scripted import clean
 from served import Served, served
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
 CLI = ("--backend", "cli")
-HELD = "Count to 9\nSimulate: hold after 2"
+HELD_PROMPT = "Count to 9\nSimulate: hold after 2"
 RESULT = {"type": "result", "subtype": "success", "is_error": False, "result": "PONG", "usage": {}}
-PICTURE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
-CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": CLOSED}}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+EMPTY_OBJECT = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": EMPTY_OBJECT}}
 FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
-async def test_in_every_dialect(tmp_path: Path) -> None:
-    """One call each, with the API's own figures, and no file is left."""
+async def test_every_dialect(tmp_path: Path) -> None:
+    """One call each, with the API's own usage; no file is left."""
     async with served(tmp_path, *CLI) as running:
         raw = await running.openai.chat.completions.with_raw_response.create(
             model=OLD,
-            messages=[{"role": "system", "content": "Be brief."}, *question("Reply with exactly: PÖNG")],
+            messages=[{"role": "system", "content": "Be brief."}, *user_message("Reply with exactly: PÖNG")],
             stream=True,
             stream_options={"include_usage": True},
         )
         chunks = [chunk async for chunk in raw.parse()]
-        made = await running.openai.responses.create(model=OLD, input="Reply with exactly: PONG")
-        told = await running.http.post("/messages", json={**body("Reply with exactly: PONG"), "max_tokens": 1000})
+        response = await running.openai.responses.create(model=OLD, input="Reply with exactly: PONG")
+        message = await running.http.post(
+            "/messages", json={**chat_body("Reply with exactly: PONG"), "max_tokens": 1000}
+        )
         calls = running.simulator.calls
         status = json.loads((await run(tmp_path, "status", "--json")).out)
-    assert text_in(chunks) == "PÖNG"
+    assert stream_text(chunks) == "PÖNG"
     assert raw.headers["x-dragoman-path"] == "cli"
     usage = chunks[-1].usage
     assert usage
     assert usage.completion_tokens == calls[0].usage["output_tokens"]
-    assert made.output_text == "PONG"
-    assert told.json()["content"][-1]["text"] == "PONG"
+    assert response.output_text == "PONG"
+    assert message.json()["content"][-1]["text"] == "PONG"
     assert len(calls) == 3
     assert status["backend"]["name"] == "cli"
-    assert kept(tmp_path) == []
-    assert list((state(tmp_path) / "prompts").iterdir()) == []
+    assert output_files(tmp_path) == []
+    assert list((state_dir(tmp_path) / "prompts").iterdir()) == []
 
 
-def state(home: Path) -> Path:
-    """The gateway's directory."""
+def state_dir(home: Path) -> Path:
+    """Return the gateway's state directory."""
     return home / "state" / "dragoman"
 
 
-def kept(home: Path) -> list[Path]:
-    """What commands printed."""
-    return sorted((state(home) / "output").iterdir())
+def output_files(home: Path) -> list[Path]:
+    """Return the files with the output of commands."""
+    return sorted((state_dir(home) / "output").iterdir())
 
 
-async def test_what_people_write_is_on_no_command_line(tmp_path: Path) -> None:
-    """Nor in an environment, where others of this machine could read it: it goes by stdin, and by a file of ours."""
+async def test_prompts_are_not_on_the_command_line(tmp_path: Path) -> None:
+    """Nor in the environment, where other users could read them: they go through stdin and a private file."""
     async with served(tmp_path, *CLI) as running:
-        messages: Any = [{"role": "system", "content": "Whisper this."}, *question(HELD)]
+        messages: Any = [{"role": "system", "content": "Whisper this."}, *user_message(HELD_PROMPT)]
         stream = await running.openai.chat.completions.create(model=OLD, messages=messages, stream=True)
         await anext(aiter(stream))
-        seen = [
+        exposed = [
             [*process.cmdline(), *process.environ().values()]
             for process in map(psutil.Process, children_of(running.process.pid))
         ]
-        [prompt] = (state(tmp_path) / "prompts").iterdir()
+        [prompt] = (state_dir(tmp_path) / "prompts").iterdir()
         assert (prompt.read_text(), prompt.stat().st_mode & 0o777) == ("Whisper this.", 0o600)
         running.simulator.release()
         _ = [chunk async for chunk in stream]
-    assert any("--print" in words for words in seen)
-    assert "Count to 9" not in str(seen)
-    assert "Whisper" not in str(seen)
+    assert any("--print" in words for words in exposed)
+    assert "Count to 9" not in str(exposed)
+    assert "Whisper" not in str(exposed)
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"messages": [*question("One"), {"role": "assistant", "content": "Two"}, *question("Three")]}, "messages"),
-        ({"messages": [{"role": "user", "content": [PICTURE]}]}, "messages[0].content[0]"),
-        ({"messages": question("/clear")}, "messages[0].content"),
-        ({"messages": question("What is in @~/notes?")}, "messages[0].content"),
+        (
+            {"messages": [*user_message("One"), {"role": "assistant", "content": "Two"}, *user_message("Three")]},
+            "messages",
+        ),
+        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
+        ({"messages": user_message("/clear")}, "messages[0].content"),
+        ({"messages": user_message("What is in @~/notes?")}, "messages[0].content"),
         ({"tools": [FUNCTION]}, "tools"),
         ({"temperature": 0.5}, "temperature"),
         ({"top_p": 0.5}, "top_p"),
@@ -99,10 +104,10 @@ async def test_what_people_write_is_on_no_command_line(tmp_path: Path) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-async def test_what_it_cannot_do_is_refused_by_name(tmp_path: Path, fields: dict[str, Any], param: str) -> None:
-    """With the backends that can."""
+async def test_unsupported_fields_are_refused_by_name(tmp_path: Path, fields: dict[str, Any], param: str) -> None:
+    """The error names a backend that supports them."""
     async with served(tmp_path, *CLI) as running:
-        reply = await running.http.post("/chat/completions", json={**body("Hi"), **fields})
+        reply = await running.http.post("/chat/completions", json={**chat_body("Hi"), **fields})
         assert running.simulator.calls == []
     error = reply.json()["error"]
     assert (reply.status_code, error["code"]) == (400, "unsupported_parameter"), reply.text
@@ -110,71 +115,71 @@ async def test_what_it_cannot_do_is_refused_by_name(tmp_path: Path, fields: dict
     assert "`--backend runtime`" in error["message"]
 
 
-async def test_an_older_installation(tmp_path: Path) -> None:
-    """Named by `--claude-command`; what it cannot do at all is a warning."""
+async def test_older_claude_command(tmp_path: Path) -> None:
+    """`--claude-command` names it; what it does not support causes a warning."""
     command = stand_in(tmp_path, f"cat > /dev/null; echo {shlex.quote(json.dumps(RESULT))}")
     async with served(tmp_path, *CLI, "--claude-command", str(command)) as running:
         raw = await running.openai.chat.completions.with_raw_response.create(
-            model=OLD, messages=question("Hi"), max_tokens=5
+            model=OLD, messages=user_message("Hi"), max_tokens=5
         )
         assert raw.parse().choices[0].message.content == "PONG"
         assert json.loads(raw.headers["x-dragoman-warnings"]) == [{"code": "ignored", "param": "max_tokens"}]
 
 
 @pytest.mark.parametrize("program", ["exit 1", "echo some other program"])
-async def test_a_command_that_is_no_claude(tmp_path: Path, program: str) -> None:
-    """Is an error that says what to set."""
+async def test_command_that_is_not_claude(tmp_path: Path, program: str) -> None:
+    """The error names the setting."""
     command = tmp_path / "claude"
     command.write_text(f"#!/bin/sh\n{program}\n")
     command.chmod(0o700)
     async with served(tmp_path, *CLI, "--claude-command", str(command)) as running:
-        reply = await running.http.post("/chat/completions", json=body("Hi"))
+        reply = await running.http.post("/chat/completions", json=chat_body("Hi"))
     assert (reply.status_code, reply.json()["error"]["code"]) == (502, "runtime_missing")
     assert "--claude-command" in reply.json()["error"]["message"]
 
 
-async def begun(running: Served, fifo: Path) -> tuple[Any, Watched]:
-    """A stream whose command has started another."""
+async def start_stream(running: Served, fifo: Path) -> tuple[Any, WatchedProcess]:
+    """Start a stream whose command has started a child process."""
     asking = asyncio.create_task(
-        running.openai.chat.completions.create(model=OLD, messages=question("Hi"), stream=True)
+        running.openai.chat.completions.create(model=OLD, messages=user_message("Hi"), stream=True)
     )
-    child = Watched(int(await soon(asyncio.to_thread(fifo.read_text))))
+    child = WatchedProcess(int(await with_timeout(asyncio.to_thread(fifo.read_text))))
     return asking, child
 
 
-@pytest.mark.parametrize("way", ["cancel", "leave", "kill", "time"])
-async def test_an_end_takes_the_whole_group_along(tmp_path: Path, way: str) -> None:
-    """By `dragoman cancel`, a client that leaves, SIGKILL for the gateway, or the time that a run has."""
+@pytest.mark.parametrize("cause", ["cancel", "leave", "kill", "time"])
+async def test_end_of_a_run_ends_the_process_group(tmp_path: Path, cause: str) -> None:
+    """By `dragoman cancel`, a disconnect, SIGKILL for the gateway, or the run timeout."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     command = stand_in(tmp_path, f"cat > /dev/null; sh -c 'echo $$ > {fifo}; exec sleep 3600' & wait")
-    limit = ("--run-timeout", "5") if way == "time" else ()
+    limit = ("--run-timeout", "5") if cause == "time" else ()
     async with served(tmp_path, *CLI, "--claude-command", str(command), *limit) as running:
-        asking, child = await begun(running, fifo)
-        if way == "cancel":
+        asking, child = await start_stream(running, fifo)
+        if cause == "cancel":
             assert (await run(tmp_path, "cancel", "last")).code == 0
             with pytest.raises(openai.APIError, match="cancel"):
                 _ = [chunk async for chunk in await asking]
-        elif way == "leave":
+        elif cause == "leave":
             asking.cancel()
-        elif way == "time":
+        elif cause == "time":
             with pytest.raises(openai.APIError, match="5 seconds"):
                 _ = [chunk async for chunk in await asking]
         else:
             running.process.kill()
-        await child.gone()
+        await child.exited()
         asking.cancel()
         await asyncio.wait([asking])
 
 
-async def test_what_a_failed_command_printed_is_kept_without_secrets_and_for_its_time(tmp_path: Path) -> None:
-    """In the state directory and, what it complained of, in the log; the next start takes away what is too old."""
+async def test_output_of_a_failed_command_is_stored_without_secrets(tmp_path: Path) -> None:
+    """In the state directory, and stderr in the log; the next start deletes old files."""
     program = 'cat > /dev/null; echo "why: $ANTHROPIC_API_KEY api_key=Pl4nted sk-ant-api03-Pl4nted0123" >&2; exit 3'
     arguments = (*CLI, "--claude-command", str(stand_in(tmp_path, program)))
     async with served(tmp_path, *arguments) as running:
-        reply = await running.http.post("/chat/completions", json=body("Hi"))
+        reply = await running.http.post("/chat/completions", json=chat_body("Hi"))
         assert (reply.status_code, reply.json()["error"]["code"]) == (502, "runtime_failed")
-    err, out = kept(tmp_path)
+    err, out = output_files(tmp_path)
     assert (err.suffix, out.suffix, out.stat().st_mode & 0o777) == (".stderr", ".stdout", 0o600)
     assert err.name.startswith(reply.headers["x-dragoman-run-id"])
     assert err.read_text() == "why: [redacted] api_key=[redacted] [redacted]\n"
@@ -186,4 +191,4 @@ async def test_what_a_failed_command_printed_is_kept_without_secrets_and_for_its
         assert secret not in reply.text
     async with served(tmp_path, *arguments, "--output-ttl", "0") as running:
         await running.http.get("/models")
-    assert kept(tmp_path) == []
+    assert output_files(tmp_path) == []

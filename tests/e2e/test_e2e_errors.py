@@ -1,18 +1,18 @@
-"""Every error that a request through the runtime can end in: its status, `type` and `code`."""
+"""Every error of a request through the runtime: its status, `type` and `code`."""
 
 import json
 from pathlib import Path
 
 import openai
 import pytest
-from gateways import OLD, body, gateway, question, read, text_in
+from gateways import OLD, chat_body, gateway, read_stream, stream_text, user_message
 from openai.types.chat import ChatCompletionChunk
 from scripted import clean
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
 INVALID, API = "invalid_request_error", "api_error"
-UPSTREAM = [
+API_ERRORS = [
     ("status 400 invalid_request_error: something is off", 400, INVALID, "invalid_value"),
     ("status 400 invalid_request_error: prompt is too long: 9 > 8", 400, INVALID, "context_length_exceeded"),
     ("status 400 invalid_request_error: Your credit balance is too low", 429, "insufficient_quota", None),
@@ -29,13 +29,13 @@ UPSTREAM = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "status", "kind", "code"), UPSTREAM, ids=lambda value: str(value)[:60])
-async def test_failures_of_the_api(tmp_path: Path, fault: str, status: int, kind: str, code: str | None) -> None:
-    """Before anything was said, plain and streamed requests get the same status and the same object."""
+@pytest.mark.parametrize(("fault", "status", "kind", "code"), API_ERRORS, ids=lambda value: str(value)[:60])
+async def test_api_errors(tmp_path: Path, fault: str, status: int, kind: str, code: str | None) -> None:
+    """Before the first text, plain and streamed requests get the same status and the same object."""
     async with gateway(tmp_path, silence_timeout=4.0) as running:
         for stream in (False, True):
-            asked = body(f"Hello\nSimulate: {fault}", stream=stream)
-            answer = await running.http.post("/chat/completions", json=asked)
+            request = chat_body(f"Hello\nSimulate: {fault}", stream=stream)
+            answer = await running.http.post("/chat/completions", json=request)
             error = answer.json()["error"]
             assert (answer.status_code, error["type"], error["code"]) == (status, kind, code or kind)
             assert set(error) == {"message", "type", "param", "code"}
@@ -43,23 +43,23 @@ async def test_failures_of_the_api(tmp_path: Path, fault: str, status: int, kind
             assert answer.headers["x-request-id"]
 
 
-OWN: list[tuple[bytes, dict[str, object], int, str]] = [
+GATEWAY_ERRORS: list[tuple[bytes, dict[str, object], int, str]] = [
     (b"{", {}, 400, "invalid_json"),
     (b'{"model": "sonnet"}', {}, 400, "missing_required_parameter"),
     (b'{"messages": "no list"}', {}, 400, "invalid_type"),
     (b'{"messages": []}', {}, 400, "invalid_value"),
-    (json.dumps(body("x", model="claude-sonet-5-5")).encode(), {}, 404, "model_not_found"),
-    (json.dumps(body("x" * 2000)).encode(), {"max_request_bytes": 1000}, 413, "request_too_large"),
-    (json.dumps(body("x")).encode(), {"api_key": "another"}, 401, "invalid_api_key"),
-    (json.dumps(body("x", logprobs=True)).encode(), {}, 400, "unsupported_parameter"),
+    (json.dumps(chat_body("x", model="claude-sonet-5-5")).encode(), {}, 404, "model_not_found"),
+    (json.dumps(chat_body("x" * 2000)).encode(), {"max_request_bytes": 1000}, 413, "request_too_large"),
+    (json.dumps(chat_body("x")).encode(), {"api_key": "another"}, 401, "invalid_api_key"),
+    (json.dumps(chat_body("x", logprobs=True)).encode(), {}, 400, "unsupported_parameter"),
 ]
 
 
-@pytest.mark.parametrize(("raw", "settings", "status", "code"), OWN, ids=lambda value: str(value)[:40])
-async def test_errors_of_our_own(
+@pytest.mark.parametrize(("raw", "settings", "status", "code"), GATEWAY_ERRORS, ids=lambda value: str(value)[:40])
+async def test_errors_of_the_gateway(
     tmp_path: Path, raw: bytes, settings: dict[str, object], status: int, code: str
 ) -> None:
-    """What is wrong with a request costs no process and no call."""
+    """An invalid request starts no process and makes no call."""
     async with gateway(tmp_path, **settings) as running:
         answer = await running.http.post(
             "/chat/completions", content=raw, headers={"content-type": "application/json", "x-api-key": "wrong"}
@@ -69,18 +69,18 @@ async def test_errors_of_our_own(
         assert not running.backend._sessions
 
 
-async def test_a_prompt_that_fits_no_window(tmp_path: Path) -> None:
-    """The runtime itself refuses it without a call: agents compact on the same code as ever."""
+async def test_prompt_longer_than_the_context_window(tmp_path: Path) -> None:
+    """The runtime refuses it without a call; the code is the one that clients compact on."""
     async with gateway(tmp_path) as running:
-        answer = await running.http.post("/chat/completions", json=body("word " * 300_000))
+        answer = await running.http.post("/chat/completions", json=chat_body("word " * 300_000))
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_a_run_that_takes_too_long(tmp_path: Path) -> None:
-    """The gateway's own limit, named in the error."""
+async def test_run_timeout(tmp_path: Path) -> None:
+    """The error names the setting."""
     async with gateway(tmp_path, run_timeout=2.0) as running:
         running.simulator.hold()
-        answer = await running.http.post("/chat/completions", json=body("Hello"))
+        answer = await running.http.post("/chat/completions", json=chat_body("Hello"))
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
         assert "--run-timeout" in answer.json()["error"]["message"]
 
@@ -94,14 +94,14 @@ async def test_a_run_that_takes_too_long(tmp_path: Path) -> None:
         ("silence after 2", "timeout"),
     ],
 )
-async def test_failures_within_a_stream(tmp_path: Path, fault: str, code: str) -> None:
-    """After the first words the error is an event, which the official client raises; nothing is said twice."""
+async def test_errors_within_a_stream(tmp_path: Path, fault: str, code: str) -> None:
+    """After the first text the error is an event, which the official client raises; no text is repeated."""
     async with gateway(tmp_path, silence_timeout=4.0) as running:
         stream = await running.openai.chat.completions.create(
-            model=OLD, messages=question(f"Count to 9\nSimulate: {fault}"), stream=True
+            model=OLD, messages=user_message(f"Count to 9\nSimulate: {fault}"), stream=True
         )
         chunks: list[ChatCompletionChunk] = []
         with pytest.raises(openai.APIError) as caught:
-            await read(stream, chunks)
+            await read_stream(stream, chunks)
         assert caught.value.code == code
-        assert "1 2 3 4 5 6 7 8 9".startswith(text_in(chunks).strip())
+        assert "1 2 3 4 5 6 7 8 9".startswith(stream_text(chunks).strip())

@@ -1,40 +1,40 @@
-"""Many requests at once, and silence."""
+"""Concurrency, the queue, and heartbeats."""
 
 import asyncio
 from pathlib import Path
 
 import openai
 import pytest
-from gateways import OLD, Running, body, gateway, question, soon
+from gateways import OLD, RunningGateway, chat_body, gateway, user_message, with_timeout
 from scripted import clean
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
 
-async def test_sixty_requests_at_once_against_four_places(tmp_path: Path) -> None:
-    """All are answered, each by its own answer, in one call each, and never more than four at once."""
+async def test_sixty_concurrent_requests_share_four_slots(tmp_path: Path) -> None:
+    """Each gets its own response with one call; at most four run at once."""
     async with gateway(tmp_path, max_concurrency=4, max_live=0, spares=2) as running:
 
         async def ask(number: int) -> str | None:
-            messages = question(f"Reply with exactly: {number}")
-            made = await running.openai.chat.completions.create(model=OLD, messages=messages)
-            return made.choices[0].message.content
+            messages = user_message(f"Reply with exactly: {number}")
+            response = await running.openai.chat.completions.create(model=OLD, messages=messages)
+            return response.choices[0].message.content
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(number)) for number in range(60)]
         assert [task.result() for task in tasks] == [str(number) for number in range(60)]
         assert len(running.simulator.calls) == 60
-        assert running.backend.most == 4
+        assert running.backend.max_active_runs == 4
 
 
-async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
-    """The one past the queue is turned away at once; those before it are answered."""
+async def test_full_queue_refuses_with_retry_after(tmp_path: Path) -> None:
+    """The next request is refused at once; those before it are answered."""
     async with gateway(tmp_path, max_concurrency=1, max_queue_size=0) as running:
         running.simulator.hold()
-        waiting = asyncio.create_task(running.http.post("/chat/completions", json=body("One")))
-        await soon(running.simulator.wait_for_calls(1))
+        waiting = asyncio.create_task(running.http.post("/chat/completions", json=chat_body("One")))
+        await with_timeout(running.simulator.wait_for_calls(1))
         with pytest.raises(openai.RateLimitError, match="places are taken") as caught:
-            await running.openai.chat.completions.create(model=OLD, messages=question("Two"))
+            await running.openai.chat.completions.create(model=OLD, messages=user_message("Two"))
         assert caught.value.code == "queue_full"
         assert int(caught.value.response.headers["retry-after"]) >= 1
         running.simulator.release()
@@ -42,34 +42,34 @@ async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
         assert len(running.simulator.calls) == 1
 
 
-async def test_a_client_that_leaves_the_queue_gives_its_place_back(tmp_path: Path) -> None:
-    """It is never asked for; the next one gets the place."""
+async def test_disconnect_frees_the_place_in_the_queue(tmp_path: Path) -> None:
+    """The request is never sent; the next one moves up."""
     async with gateway(tmp_path, max_concurrency=1, max_queue_size=1) as running:
         running.simulator.hold()
-        first = asyncio.create_task(running.http.post("/chat/completions", json=body("One")))
-        await soon(running.simulator.wait_for_calls(1))
-        leaving = asyncio.create_task(running.http.post("/chat/completions", json=body("Two")))
-        await queued(running, 1)
+        first = asyncio.create_task(running.http.post("/chat/completions", json=chat_body("One")))
+        await with_timeout(running.simulator.wait_for_calls(1))
+        leaving = asyncio.create_task(running.http.post("/chat/completions", json=chat_body("Two")))
+        await wait_for_queued(running, 1)
         leaving.cancel()
-        await queued(running, 0)
-        third = asyncio.create_task(running.http.post("/chat/completions", json=body("Three")))
-        await queued(running, 1)
+        await wait_for_queued(running, 0)
+        third = asyncio.create_task(running.http.post("/chat/completions", json=chat_body("Three")))
+        await wait_for_queued(running, 1)
         running.simulator.release()
         assert ((await first).status_code, (await third).status_code) == (200, 200)
         assert len(running.simulator.calls) == 2
 
 
-async def queued(running: Running, count: int) -> None:
-    """Return once so many wait."""
+async def wait_for_queued(running: RunningGateway, count: int) -> None:
+    """Wait until this many requests are queued."""
     while (await running.http.get(f"{running.url}/health/ready")).json()["runs"]["queued"] != count:
         pass
 
 
-async def test_a_silent_stream_is_kept_awake(tmp_path: Path) -> None:
-    """Comment lines come while the model thinks, and the answer after them."""
+async def test_silent_stream_gets_heartbeats(tmp_path: Path) -> None:
+    """Comment lines are sent while the model is silent, and the response after them."""
     async with gateway(tmp_path, heartbeat=0.05) as running:
         running.simulator.hold()
-        async with running.http.stream("POST", "/chat/completions", json=body("Hello", stream=True)) as answer:
+        async with running.http.stream("POST", "/chat/completions", json=chat_body("Hello", stream=True)) as answer:
             lines = (part async for part in answer.aiter_lines() if part)
             beats = [await anext(lines), await anext(lines)]
             running.simulator.release()

@@ -12,7 +12,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import MessageParam, TextBlockParam, ToolParam
 from anthropic.types.beta import BetaMessageParam
-from gateways import TIMEOUT, Running, gateway
+from gateways import TIMEOUT, RunningGateway, gateway
 
 from dragoman.simulator.faults import Fault
 
@@ -28,28 +28,28 @@ CALL: MessageParam = {"role": "user", "content": 'Call get_weather with {"city":
 
 
 @asynccontextmanager
-async def claude(folder: Path, **given: object) -> AsyncIterator[tuple[Running, AsyncAnthropic]]:
-    """A gateway, and the official client of it."""
+async def gateway_client(folder: Path, **overrides: object) -> AsyncIterator[tuple[RunningGateway, AsyncAnthropic]]:
+    """Start a gateway, and the official client for it."""
     async with (
-        gateway(folder, **given) as running,
+        gateway(folder, **overrides) as running,
         AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
     ):
         yield running, client
 
 
-def result_of(call: str, words: str) -> MessageParam:
-    """A tool's result."""
-    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": words}]}
+def tool_result(call_id: str, text: str) -> MessageParam:
+    """Return a tool's result."""
+    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": text}]}
 
 
-def said(message: anthropic.types.Message) -> str:
-    """All text of an answer."""
+def text_of(message: anthropic.types.Message) -> str:
+    """Return the text of a message."""
     return "".join(block.text for block in message.content if block.type == "text")
 
 
-async def test_conversation(tmp_path: Path) -> None:
-    """Turn after turn in the same process, with system prompt and stop sequences; each turn is one call."""
-    async with claude(tmp_path) as (running, client):
+async def test_conversation_continues_in_the_live_process(tmp_path: Path) -> None:
+    """With system prompt and stop sequences; each turn is one call."""
+    async with gateway_client(tmp_path) as (running, client):
         first = await client.messages.create(
             model=PLAIN, max_tokens=1000, messages=ASK, system="Be brief.", stop_sequences=["END"]
         )
@@ -58,7 +58,7 @@ async def test_conversation(tmp_path: Path) -> None:
             model=PLAIN, max_tokens=1000, messages=messages, system="Be brief.", stop_sequences=["END"]
         )
         calls = running.simulator.calls
-    assert said(first) == said(await raw.parse()) == "PONG"
+    assert text_of(first) == text_of(await raw.parse()) == "PONG"
     assert raw.headers["x-dragoman-path"] == "live"
     assert json.loads(raw.headers["x-dragoman-warnings"]) == [{"code": "ignored", "param": "anthropic-version"}]
     assert len(calls) == 2
@@ -67,30 +67,34 @@ async def test_conversation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [PLAIN, NEW])
-async def test_streamed_tools_with_thinking(tmp_path: Path, model: str) -> None:
-    """Thinking, a streamed call, and its result into the parked process; then the same conversation replayed."""
-    async with claude(tmp_path) as (running, client):
-        asked: dict[str, object] = {"model": model, "max_tokens": 2000, "tools": [WEATHER]}
-        asked["thinking"] = {"type": "adaptive", "display": "summarized"}
-        async with client.messages.stream(messages=[CALL], **asked) as stream:  # type: ignore[arg-type]
+async def test_tool_call_with_thinking(tmp_path: Path, model: str) -> None:
+    """Streamed; its result goes to the live process. The same conversation can be replayed."""
+    async with gateway_client(tmp_path) as (running, client):
+        request: dict[str, object] = {"model": model, "max_tokens": 2000, "tools": [WEATHER]}
+        request["thinking"] = {"type": "adaptive", "display": "summarized"}
+        async with client.messages.stream(messages=[CALL], **request) as stream:  # type: ignore[arg-type]
             first = await stream.get_final_message()
         use = next(block for block in first.content if block.type == "tool_use")
-        back: list[MessageParam] = [CALL, {"role": "assistant", "content": first.content}, result_of(use.id, "21 deg")]
-        parked = await client.messages.with_raw_response.create(messages=back, **asked)  # type: ignore[call-overload]
-        replayed = await client.messages.with_raw_response.create(messages=back, **asked)  # type: ignore[call-overload]
-        thoughts = [block for block in first.content if block.type == "thinking"]
+        back: list[MessageParam] = [
+            CALL,
+            {"role": "assistant", "content": first.content},
+            tool_result(use.id, "21 deg"),
+        ]
+        parked = await client.messages.with_raw_response.create(messages=back, **request)  # type: ignore[call-overload]
+        replayed = await client.messages.with_raw_response.create(messages=back, **request)  # type: ignore[call-overload]
+        thinking = [block for block in first.content if block.type == "thinking"]
         sent = json.dumps(running.simulator.calls[-1].body["messages"])
     assert use.input == {"city": "Paris"}
-    assert "21" in said(await parked.parse())
-    assert "21" in said(await replayed.parse())
+    assert "21" in text_of(await parked.parse())
+    assert "21" in text_of(await replayed.parse())
     assert [raw.headers["x-dragoman-path"] == "live" for raw in (parked, replayed)] == [True, False]
-    assert thoughts
-    assert all(json.dumps(thought.signature) in sent for thought in thoughts)
+    assert thinking
+    assert all(json.dumps(block.signature) in sent for block in thinking)
 
 
-async def test_what_the_runtime_passes_on(tmp_path: Path) -> None:
-    """Betas and fields unknown to the gateway reach the API; what cannot is named."""
-    async with claude(tmp_path) as (running, client):
+async def test_unknown_fields_and_betas_reach_the_api(tmp_path: Path) -> None:
+    """Those that the runtime cannot pass on cause a warning."""
+    async with gateway_client(tmp_path) as (running, client):
         raw = await client.beta.messages.with_raw_response.create(
             model=PLAIN,
             max_tokens=1000,
@@ -103,13 +107,13 @@ async def test_what_the_runtime_passes_on(tmp_path: Path) -> None:
         [call] = running.simulator.calls
     assert call.body["service_tier"] == "auto"
     assert "beta-of-tomorrow-2027-01-01" in call.headers["anthropic-beta"].split(",")
-    warned = {warning["param"] for warning in json.loads(raw.headers["x-dragoman-warnings"])}
-    assert warned == {"cache_control", "metadata", "anthropic-version"}
+    warned_fields = {warning["param"] for warning in json.loads(raw.headers["x-dragoman-warnings"])}
+    assert warned_fields == {"cache_control", "metadata", "anthropic-version"}
 
 
-async def test_betas_of_a_turn(tmp_path: Path) -> None:
-    """A turn with other betas is not given to a process that would ask with those of before."""
-    async with claude(tmp_path) as (running, client):
+async def test_turn_with_other_betas_uses_another_process(tmp_path: Path) -> None:
+    """The live process would send the betas of the turn before."""
+    async with gateway_client(tmp_path) as (running, client):
         first = await client.messages.create(model=PLAIN, max_tokens=1000, messages=ASK)
         messages = [*ASK, {"role": "assistant", "content": first.to_dict()["content"]}, *ASK]
         await client.beta.messages.create(model=PLAIN, max_tokens=1000, messages=messages, betas=["x-2027-01-01"])  # type: ignore[arg-type]
@@ -117,9 +121,9 @@ async def test_betas_of_a_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
-async def test_count_tokens(tmp_path: Path, version: str) -> None:
-    """The API itself counts, tools and all; nothing is asked of the model."""
-    async with claude(tmp_path) as (running, client):
+async def test_tokens_are_counted_by_the_api(tmp_path: Path, version: str) -> None:
+    """With tools; the model is not called."""
+    async with gateway_client(tmp_path) as (running, client):
         counted = await client.messages.count_tokens(
             model="opus",
             messages=ASK,
@@ -134,18 +138,18 @@ async def test_count_tokens(tmp_path: Path, version: str) -> None:
     assert first.body == {"model": "claude-opus-5-5", "messages": ASK, "tools": [WEATHER], "system": "Be brief."}
 
 
-async def test_count_refused(tmp_path: Path) -> None:
-    """What the API refuses to count is refused; with a sign-in alone there is nobody to ask."""
-    async with claude(tmp_path) as (_, client):
+async def test_count_tokens_errors(tmp_path: Path) -> None:
+    """Errors of the API are passed on; with a sign-in alone tokens cannot be counted."""
+    async with gateway_client(tmp_path) as (_, client):
         with pytest.raises(anthropic.BadRequestError, match=r"tools\.0"):
             await client.messages.count_tokens(model=PLAIN, messages=ASK, tools=[{"name": "no schema"}])  # type: ignore[list-item]
-    async with claude(tmp_path, signed_in=True) as (_, client):
+    async with gateway_client(tmp_path, signed_in=True) as (_, client):
         with pytest.raises(anthropic.BadRequestError, match="API key only"):
             await client.messages.count_tokens(model=PLAIN, messages=ASK)
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"),
+    ("status", "exception"),
     [
         (400, anthropic.BadRequestError),
         (401, anthropic.AuthenticationError),
@@ -155,17 +159,17 @@ async def test_count_refused(tmp_path: Path) -> None:
         (529, anthropic.OverloadedError),
     ],
 )
-async def test_failures_of_the_api(tmp_path: Path, status: int, raised: type[Exception]) -> None:
-    """The client raises what it would raise without a gateway in between."""
-    async with claude(tmp_path) as (running, client):
+async def test_api_errors(tmp_path: Path, status: int, exception: type[Exception]) -> None:
+    """The client raises the same errors as without the gateway."""
+    async with gateway_client(tmp_path) as (running, client):
         running.simulator.inject(Fault(status=status), times=10)
-        with pytest.raises(raised):
+        with pytest.raises(exception):
             await client.messages.create(model=PLAIN, max_tokens=1000, messages=ASK)
 
 
-async def test_empty_messages(tmp_path: Path) -> None:
-    """A message without content is refused by name, before a process is asked."""
-    async with claude(tmp_path) as (running, client):
+async def test_empty_message_is_refused(tmp_path: Path) -> None:
+    """The error names the message; no process is asked."""
+    async with gateway_client(tmp_path) as (running, client):
         contents: tuple[Literal[""], list[TextBlockParam]] = ("", [])
         for content in contents:
             with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]"):
@@ -175,14 +179,14 @@ async def test_empty_messages(tmp_path: Path) -> None:
         assert not running.simulator.calls
 
 
-async def test_blocking_client(tmp_path: Path) -> None:
+async def test_synchronous_client(tmp_path: Path) -> None:
     """The client for programs without an event loop."""
     async with gateway(tmp_path) as running:
 
         def ask() -> list[str]:
             with Anthropic(base_url=running.url, api_key="none", max_retries=0, timeout=TIMEOUT) as client:
-                made = client.messages.create(model=PLAIN, max_tokens=1000, messages=ASK)
+                message = client.messages.create(model=PLAIN, max_tokens=1000, messages=ASK)
                 with client.messages.stream(model=PLAIN, max_tokens=1000, messages=ASK) as stream:
-                    return [said(made), "".join(stream.text_stream)]
+                    return [text_of(message), "".join(stream.text_stream)]
 
         assert await asyncio.to_thread(ask) == ["PONG", "PONG"]

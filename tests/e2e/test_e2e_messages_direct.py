@@ -1,4 +1,4 @@
-"""`/v1/messages` on the backend `api`: what a client writes is what the API reads, and the other way round."""
+"""`/v1/messages` on the backend `api`: requests and responses pass through unchanged."""
 
 import asyncio
 import json
@@ -20,20 +20,20 @@ from dragoman.simulator.server import Simulator
 from dragoman.wiring.gateway import build
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
-MARK: JSONObject = {"cache_control": {"type": "ephemeral"}}
-USES: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"x": [1.5, None, ""]}}
-RESULT: JSONObject = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen", **MARK}
-STRANGE: JSONObject = {"type": "block_of_tomorrow", "inside": {"cache_control": 1}}
+CACHE_MARK: JSONObject = {"cache_control": {"type": "ephemeral"}}
+TOOL_USE: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"x": [1.5, None, ""]}}
+RESULT: JSONObject = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen", **CACHE_MARK}
+UNKNOWN_BLOCK: JSONObject = {"type": "block_of_tomorrow", "inside": {"cache_control": 1}}
 TOOL: JSON = {"name": "look", "input_schema": {"type": "object"}}
 
 
 @asynccontextmanager
-async def direct(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
-    """A gateway that asks the API itself, and its address."""
+async def api_gateway(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
+    """Start a gateway with the backend `api`; return its simulator and its address."""
     async with Simulator() as simulator:
         account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
-        ours = {"backend": "api", "port": 0, "log_level": "off", "state_dir": folder / "state", "retries": 0}
-        settings = load({**account, **ours}, env_file=None)
+        defaults = {"backend": "api", "port": 0, "log_level": "off", "state_dir": folder / "state", "retries": 0}
+        settings = load({**account, **defaults}, env_file=None)
         sock = listen(settings.host, 0)
         async with build(settings) as built:
             server = Server(built.app, built.drain, 5.0)
@@ -50,12 +50,12 @@ BODIES: list[JSONObject] = [
     {
         "max_tokens": 50,
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "Hello", **MARK}]},
-            {"role": "assistant", "content": [USES]},
-            {"role": "user", "content": [RESULT, STRANGE]},
+            {"role": "user", "content": [{"type": "text", "text": "Hello", **CACHE_MARK}]},
+            {"role": "assistant", "content": [TOOL_USE]},
+            {"role": "user", "content": [RESULT, UNKNOWN_BLOCK]},
             {"role": "system", "content": "Go on.", "clear_at": 1, "key_of_tomorrow": []},
         ],
-        "system": [{"type": "text", "text": "Be brief.", **MARK}],
+        "system": [{"type": "text", "text": "Be brief.", **CACHE_MARK}],
         "tools": [TOOL],
         "thinking": {"type": "adaptive", "display": "omitted"},
         "metadata": {"user_id": "someone"},
@@ -66,12 +66,12 @@ BODIES: list[JSONObject] = [
 ]
 
 
-@pytest.mark.parametrize("body", BODIES, ids=["bare", "whole", "wrong"])
+@pytest.mark.parametrize("body", BODIES, ids=["minimal", "full", "invalid"])
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
-async def test_what_is_sent(tmp_path: Path, path: str, body: JSONObject) -> None:
-    """Equal JSON up to the model's alias and the stream that the gateway itself reads; version and betas alike."""
+async def test_request_reaches_the_api_unchanged(tmp_path: Path, path: str, body: JSONObject) -> None:
+    """Except for the model alias and `stream`; version and betas are passed on."""
     headers = {"anthropic-version": "2026-10-21", "anthropic-beta": "one-2027-01-01,two-2027-01-01"}
-    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT) as http:
+    async with api_gateway(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT) as http:
         await http.post(url + path, json={"model": "opus", **body}, headers=headers)
         [received] = simulator.received
     added: JSONObject = {"stream": True} if path == "/v1/messages" else {}
@@ -80,43 +80,43 @@ async def test_what_is_sent(tmp_path: Path, path: str, body: JSONObject) -> None
     assert {name: received.headers[name] for name in headers} == headers
 
 
-async def test_what_is_answered(tmp_path: Path) -> None:
-    """A stream is the API's own to the last field, and the plain answer is what the API would have answered."""
+async def test_response_is_that_of_the_api(tmp_path: Path) -> None:
+    """A stream is equal in every field; a plain response is the one that the API would return."""
     body = {"model": "claude-opus-5-5", "max_tokens": 500, "messages": ASK}
     headers = {"anthropic-version": "2023-06-01", "x-api-key": "sk-ant-dummy"}
-    async with direct(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as http:
+    async with api_gateway(tmp_path) as (simulator, url), httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as http:
         answers = [
             (await http.post(f"{base}/v1/messages", json={**body, "stream": stream})).text
             for base in (simulator.url, url)
             for stream in (True, False)
         ]
-    own, whole, streamed, plain = answers
-    assert _events(streamed) == _events(own)
-    assert _nameless(json.loads(plain)) == _nameless(json.loads(whole))
+    api_stream, api_plain, streamed, plain = answers
+    assert _events(streamed) == _events(api_stream)
+    assert _without_ids(json.loads(plain)) == _without_ids(json.loads(api_plain))
 
 
 def _events(stream: str) -> list[tuple[str, object]]:
     events = [event.split("\n") for event in stream.strip().split("\n\n")]
     named = [(name, json.loads(data.removeprefix("data: "))) for name, data in events]
-    return [(name, _nameless(data)) for name, data in named if name != "event: ping"]
+    return [(name, _without_ids(data)) for name, data in named if name != "event: ping"]
 
 
-def _nameless(value: object) -> object:
-    """Without what differs from one answer to the next: the message's id, and the signature that is bound to it."""
+def _without_ids(value: object) -> object:
+    """Remove what differs between responses: the id of the message, and the signature bound to it."""
     if isinstance(value, dict):
-        return {key: _nameless(item) for key, item in value.items() if key not in {"id", "signature"}}
-    return [_nameless(item) for item in value] if isinstance(value, list) else value
+        return {key: _without_ids(item) for key, item in value.items() if key not in {"id", "signature"}}
+    return [_without_ids(item) for item in value] if isinstance(value, list) else value
 
 
-async def test_client(tmp_path: Path) -> None:
-    """The official client: turns with bound thinking, a pause that it goes on with itself, and a count."""
+async def test_official_client(tmp_path: Path) -> None:
+    """Turns with bound thinking, a pause that the gateway does not resume, and a token count."""
     async with (
-        direct(tmp_path) as (simulator, url),
+        api_gateway(tmp_path) as (simulator, url),
         AsyncAnthropic(base_url=url, api_key="none", max_retries=0, timeout=TIMEOUT) as client,
     ):
         first = await client.messages.create(model="opus", max_tokens=500, messages=ASK)
-        again: list[MessageParam] = [*ASK, {"role": "assistant", "content": first.content}, *ASK]
-        async with client.messages.stream(model="opus", max_tokens=500, messages=again) as stream:
+        next_messages: list[MessageParam] = [*ASK, {"role": "assistant", "content": first.content}, *ASK]
+        async with client.messages.stream(model="opus", max_tokens=500, messages=next_messages) as stream:
             assert "".join([text async for text in stream.text_stream]) == "PONG"
         simulator.inject(Fault(stop_reason="pause_turn"))
         paused = await client.messages.create(model="opus", max_tokens=500, messages=ASK)

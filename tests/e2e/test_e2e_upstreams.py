@@ -1,4 +1,4 @@
-"""Several upstreams behind the whole gateway: faults of the real simulator, and what clients and operators see."""
+"""Several upstreams behind the whole gateway: failures, fallback, budgets, and what clients and operators see."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,25 +22,25 @@ ONE: dict[str, object] = {"name": "one"}
 TWO: dict[str, object] = {"name": "two"}
 
 
-def said(response: httpx.Response) -> str:
-    """What an answer says."""
+def text_of(response: httpx.Response) -> str:
+    """Return the text of a response."""
     assert response.status_code == 200, response.text
     return str(response.json()["choices"][0]["message"]["content"])
 
 
-def thought(simulator: Simulator) -> list[list[object]]:
-    """The blocks of each answer that the last call sent along."""
+def answer_block_types(simulator: Simulator) -> list[list[object]]:
+    """Return the block types of each assistant message in the last call."""
     messages = cast("list[Message]", simulator.calls[-1].body["messages"])
     answers = [message["content"] for message in messages if message["role"] == "assistant"]
     return [[block["type"] for block in content] for content in answers]
 
 
-async def test_who_answered_stands_in_a_header_and_in_the_log(tmp_path: Path) -> None:
-    """On every answer, streamed or not; the key that was sent is that upstream's."""
+async def test_upstream_is_in_a_header_and_in_the_log(tmp_path: Path) -> None:
+    """On every response, plain or streamed; the API key is that of the upstream."""
     async with upstreams(tmp_path, ONE, TWO) as gateway:
         with capture_logs() as log:
             answer = await gateway.chat(PONG)
-        assert said(answer) == "PONG"
+        assert text_of(answer) == "PONG"
         assert answer.headers["x-dragoman-upstream"] == "one"
         assert [line["upstream"] for line in log if line["event"] == "run.end"] == ["one"]
         streamed = await gateway.openai.chat.completions.with_raw_response.create(
@@ -63,19 +63,19 @@ async def test_who_answered_stands_in_a_header_and_in_the_log(tmp_path: Path) ->
     ],
     ids=["429", "529", "500", "401", "credit", "cut"],
 )
-async def test_a_fault_before_the_first_byte_leads_to_the_next_upstream(tmp_path: Path, fault: Fault) -> None:
-    """The client gets one answer, and its header says whose."""
+async def test_failure_before_the_first_byte_falls_back(tmp_path: Path, fault: Fault) -> None:
+    """The client gets one response, and its header names the upstream."""
     async with upstreams(tmp_path, ONE, TWO) as gateway:
         gateway.simulators["one"].inject(fault)
         answer = await gateway.chat(PONG)
-        assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+        assert (text_of(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
         assert gateway.calls() == [1, 1]
 
 
-async def test_an_upstream_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+async def test_unreachable_upstream_is_skipped(tmp_path: Path) -> None:
     """A refused connection is an outage."""
     async with upstreams(tmp_path, {**ONE, "base_url": "http://127.0.0.1:1"}, TWO) as gateway:
-        assert said(await gateway.chat(PONG)) == "PONG"
+        assert text_of(await gateway.chat(PONG)) == "PONG"
         ready = (await gateway.http.get("/health/ready")).json()
     assert ready["backend"]["name"] == "router"
     one, two = ready["backend"]["upstreams"]["one"], ready["backend"]["upstreams"]["two"]
@@ -85,8 +85,8 @@ async def test_an_upstream_that_is_not_there_is_passed_over(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("action", ["cut", "error", "garbage"])
-async def test_after_the_first_byte_the_answer_is_not_begun_anew(tmp_path: Path, action: Action) -> None:
-    """The stream ends in an error, and nobody else is asked."""
+async def test_failure_after_the_first_byte_ends_the_stream(tmp_path: Path, action: Action) -> None:
+    """No other upstream is asked."""
     async with upstreams(tmp_path, ONE, TWO) as gateway:
         gateway.simulators["one"].inject(Fault(action=action, after=2))
         stream = await gateway.openai.chat.completions.create(
@@ -97,8 +97,8 @@ async def test_after_the_first_byte_the_answer_is_not_begun_anew(tmp_path: Path,
         assert gateway.calls() == [1, 0]
 
 
-async def test_without_fallback_the_fault_is_the_clients(tmp_path: Path) -> None:
-    """The owner has not allowed it; the header still says who was asked."""
+async def test_without_fallback_the_client_gets_the_error(tmp_path: Path) -> None:
+    """The header still names the upstream."""
     async with upstreams(tmp_path, ONE, TWO, fallback=False, retries=0) as gateway:
         gateway.simulators["one"].inject(Fault(status=529))
         answer = await gateway.chat(PONG)
@@ -107,8 +107,8 @@ async def test_without_fallback_the_fault_is_the_clients(tmp_path: Path) -> None
         assert gateway.calls() == [1, 0]
 
 
-async def test_a_conversation_stays_with_the_upstream_that_took_it_and_its_cache(tmp_path: Path) -> None:
-    """Its next turn goes where its prompt is cached; and its thinking was not carried over."""
+async def test_conversation_stays_with_its_upstream(tmp_path: Path) -> None:
+    """The next turn goes where its prompt is cached; thinking of another upstream is not sent."""
     turns: list[dict[str, object]] = [{"role": "user", "content": "Think: hello"}]
     async with upstreams(tmp_path, ONE, TWO) as gateway:
         first = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
@@ -120,19 +120,19 @@ async def test_a_conversation_stays_with_the_upstream_that_took_it_and_its_cache
         gateway.simulators["one"].inject(Fault(status=529))
         second = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
         assert second.headers["x-dragoman-upstream"] == "two"
-        assert thought(gateway.simulators["two"]) == [["text"]]
+        assert answer_block_types(gateway.simulators["two"]) == [["text"]]
         turns += [
             {"role": "assistant", "content": second.json()["choices"][0]["message"]["content"]},
             {"role": "user", "content": "Think: still more"},
         ]
         third = await gateway.http.post("/v1/chat/completions", json={"model": "opus", "messages": turns})
         assert third.headers["x-dragoman-upstream"] == "two"
-        # What this account thought is put back; what the other did is not.
-        assert thought(gateway.simulators["two"]) == [["text"], ["thinking", "text"]]
+        # This upstream's thinking is restored; that of the other is not.
+        assert answer_block_types(gateway.simulators["two"]) == [["text"], ["thinking", "text"]]
 
 
-async def test_a_conversation_whose_account_is_forgotten_goes_on_without_its_thinking(tmp_path: Path) -> None:
-    """The real refusal, of a model that binds thinking to its account: a client that sends it back itself."""
+async def test_thinking_of_an_unknown_upstream_is_left_out(tmp_path: Path) -> None:
+    """The API refuses thinking that is bound to another account; the retry leaves it out."""
     ask = {"model": "sonnet", "max_tokens": 5000, "messages": [{"role": "user", "content": "Think: hello"}]}
     headers = {"anthropic-version": "2023-06-01"}
     async with upstreams(tmp_path, ONE, TWO) as gateway:
@@ -151,7 +151,7 @@ async def test_a_conversation_whose_account_is_forgotten_goes_on_without_its_thi
 
 @dataclass
 class Refusal:
-    """What was seen of an upstream that may spend nothing more."""
+    """What a client and an operator see of an upstream without budget."""
 
     answer: httpx.Response
     calls: int
@@ -159,8 +159,8 @@ class Refusal:
     metrics: str
 
 
-async def used_up(folder: Path, *, first: bool) -> Refusal:
-    """Ask one with next to no budget, which the first answer uses up."""
+async def exhaust_budget(folder: Path, *, first: bool) -> Refusal:
+    """Send a request to an upstream whose tiny budget is used up, by a first request or before."""
     async with upstreams(folder, {**ONE, "daily_budget": "0.000001"}) as gateway:
         if first:
             await gateway.chat(PONG)
@@ -169,30 +169,30 @@ async def used_up(folder: Path, *, first: bool) -> Refusal:
         return Refusal(refused, calls, ready, (await gateway.http.get("/metrics")).text)
 
 
-async def test_a_daily_budget_ends_runs_until_midnight_also_after_a_restart(tmp_path: Path) -> None:
-    """429 `insufficient_quota`, by the upstream's name, and clients are told not to try again."""
+async def test_daily_budget_refuses_requests_until_midnight(tmp_path: Path) -> None:
+    """Also after a restart: 429 `insufficient_quota` names the upstream, and clients do not retry."""
     for attempt in count():
         day = datetime.now(UTC).date()
-        before = await used_up(tmp_path / str(attempt), first=True)
-        after = await used_up(tmp_path / str(attempt), first=False)
-        if datetime.now(UTC).date() == day:  # otherwise it was midnight, and the budget a new one
+        before = await exhaust_budget(tmp_path / str(attempt), first=True)
+        after = await exhaust_budget(tmp_path / str(attempt), first=False)
+        if datetime.now(UTC).date() == day:  # otherwise the budget was renewed at midnight
             break
     assert (before.calls, after.calls) == (1, 0)
-    for seen in (before, after):
-        error = seen.answer.json()["error"]
-        assert (seen.answer.status_code, error["code"]) == (429, "insufficient_quota")
+    for refusal in (before, after):
+        error = refusal.answer.json()["error"]
+        assert (refusal.answer.status_code, error["code"]) == (429, "insufficient_quota")
         assert "`one` ($0.000001) is used up" in error["message"]
         assert "00:00 UTC" in error["message"]
-        assert seen.answer.headers["x-should-retry"] == "false"
-        assert 0 < int(seen.answer.headers["retry-after"]) <= 86400
-        assert seen.ready.status_code == 503
-        assert seen.ready.json()["backend"]["upstreams"]["one"]["budget"]["left_dollars"] == "0.0000"
-        assert 'dragoman_upstream_ready{upstream="one"} 0.0' in seen.metrics
-        assert 'dragoman_upstream_spent_dollars{upstream="one"} 0.0002' in seen.metrics
+        assert refusal.answer.headers["x-should-retry"] == "false"
+        assert 0 < int(refusal.answer.headers["retry-after"]) <= 86400
+        assert refusal.ready.status_code == 503
+        assert refusal.ready.json()["backend"]["upstreams"]["one"]["budget"]["left_dollars"] == "0.0000"
+        assert 'dragoman_upstream_ready{upstream="one"} 0.0' in refusal.metrics
+        assert 'dragoman_upstream_spent_dollars{upstream="one"} 0.0002' in refusal.metrics
 
 
-async def test_models_have_their_upstreams(tmp_path: Path) -> None:
-    """And lists and counts are theirs."""
+async def test_model_selects_the_upstream(tmp_path: Path) -> None:
+    """For responses, lists and token counts."""
     small, large = {**ONE, "models": ["haiku"]}, {**TWO, "models": ["claude-opus-*", "sonnet"]}
     async with upstreams(tmp_path, small, large) as gateway:
         for model, upstream in (("haiku", "one"), ("opus", "two"), ("sonnet", "two")):
@@ -207,14 +207,14 @@ async def test_models_have_their_upstreams(tmp_path: Path) -> None:
         assert counted.json()["input_tokens"] > 0
 
 
-async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> None:
-    """Claude Code for one model, the API itself for the rest; each has its own files."""
-    through = {**ONE, "backend": "runtime", "models": ["haiku"]}
-    async with upstreams(tmp_path, through, TWO) as gateway:
+async def test_upstreams_may_have_different_backends(tmp_path: Path) -> None:
+    """Claude Code for one model, the API for the others; each has its own files."""
+    runtime = {**ONE, "backend": "runtime", "models": ["haiku"]}
+    async with upstreams(tmp_path, runtime, TWO) as gateway:
         cold = await gateway.chat(PONG, "haiku")
-        assert (said(cold), cold.headers["x-dragoman-path"]) == ("PONG", "cold")
+        assert (text_of(cold), cold.headers["x-dragoman-path"]) == ("PONG", "cold")
         direct = await gateway.chat(PONG)
-        assert (said(direct), direct.headers["x-dragoman-path"]) == ("PONG", "api")
+        assert (text_of(direct), direct.headers["x-dragoman-path"]) == ("PONG", "api")
         assert (tmp_path / "state" / "upstreams" / "one").is_dir()
         metrics = (await gateway.http.get("/metrics")).text
         assert 'dragoman_processes{state="live"} 1.0' in metrics
@@ -223,46 +223,46 @@ async def test_backends_of_several_kinds_stand_side_by_side(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fallback", [True, False])
-async def test_a_sign_in_is_left_for_a_key_only_with_leave(tmp_path: Path, *, fallback: bool) -> None:
-    """Claude Code says that its plan is used up: the owner has said whether a key may pay instead."""
-    mine = {**ONE, "api_key": None, "backend": "runtime", "signed_in": True}
-    given: dict[str, object] = {"claude_config_dir": tmp_path / "owner", "retries": 0}
-    async with upstreams(tmp_path, mine, TWO, fallback=fallback, **given) as gateway:
+async def test_key_replaces_a_used_up_sign_in_only_with_fallback(tmp_path: Path, *, fallback: bool) -> None:
+    """The plan of the sign-in is used up; the operator decides whether an API key may pay instead."""
+    signed_in = {**ONE, "api_key": None, "backend": "runtime", "signed_in": True}
+    settings: dict[str, object] = {"claude_config_dir": tmp_path / "owner", "retries": 0}
+    async with upstreams(tmp_path, signed_in, TWO, fallback=fallback, **settings) as gateway:
         gateway.simulators["one"].inject(Fault(status=429, message="You've hit your limit"), times=9)
         answer = await gateway.chat(PONG)
         if fallback:
-            assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+            assert (text_of(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
         else:
             assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
         assert gateway.calls()[1] == fallback
         assert not any(call.headers.get("authorization") for call in gateway.simulators["two"].calls)
 
 
-async def test_a_fault_of_claude_code_leads_to_the_next_upstream(tmp_path: Path) -> None:
-    """Also a process that cannot be started is an outage."""
-    through = {**ONE, "backend": "runtime"}
+async def test_runtime_that_cannot_start_falls_back(tmp_path: Path) -> None:
+    """A process that cannot be started is an outage."""
+    runtime = {**ONE, "backend": "runtime"}
     broken = tmp_path / "broken"
     broken.write_text("#!/nowhere/sh\n")
     broken.chmod(0o755)
-    async with upstreams(tmp_path, through, TWO, claude_command=broken) as gateway:
+    async with upstreams(tmp_path, runtime, TWO, claude_command=broken) as gateway:
         answer = await gateway.chat(PONG)
-        assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
+        assert (text_of(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "two")
         assert gateway.calls() == [0, 1]
 
 
-async def test_a_cloud_is_an_upstream_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it cannot do is refused by name; where it fails, the next one answers."""
+async def test_cloud_upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not support is refused by name; after a failure the next upstream answers."""
     async with bedrock(monkeypatch, tmp_path) as (_, cloud):
         aws = {**ONE, "api_key": None, "cloud": "bedrock", "region": "us-east-1", "base_url": cloud.url}
         async with upstreams(tmp_path, aws, TWO) as gateway:
             answer = await gateway.chat(PONG)
-            assert (said(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "one")
+            assert (text_of(answer), answer.headers["x-dragoman-upstream"]) == ("PONG", "one")
             searching = {"model": "sonnet", "messages": [{"role": "user", "content": PONG}], "web_search_options": {}}
             refused = await gateway.http.post("/v1/chat/completions", json=searching)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
             assert "Claude on Bedrock has no web search" in refused.json()["error"]["message"]
             cloud.instead = [(429, {"content-type": "application/json"}, b'{"message":"Too many tokens"}')]
             moved = await gateway.chat(f"{PONG}\nNow.")
-            assert (said(moved), moved.headers["x-dragoman-upstream"]) == ("PONG", "two")
+            assert (text_of(moved), moved.headers["x-dragoman-upstream"]) == ("PONG", "two")
             ready = (await gateway.http.get("/health/ready")).json()["backend"]["upstreams"]["one"]
             assert (ready["cloud"], ready["region"], ready["authentication"]) == ("bedrock", "us-east-1", "bedrock")

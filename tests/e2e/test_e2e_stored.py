@@ -1,4 +1,4 @@
-"""Conversations that go on by an id survive a restart of the gateway between any two turns, on both backends."""
+"""Stored conversations survive a restart of the gateway between any two turns, on both backends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,9 +23,9 @@ TOOL: JSONObject = {
 
 
 @asynccontextmanager
-async def restarted(folder: Path, backend: str, simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway that knows nothing but what lies in its folder."""
-    given = {
+async def fresh_gateway(folder: Path, backend: str, simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
+    """Start a gateway that has only the files in its folder."""
+    settings = {
         "backend": backend,
         "anthropic_api_key": "sk-ant-dummy",
         "anthropic_base_url": simulator.url,
@@ -33,23 +33,23 @@ async def restarted(folder: Path, backend: str, simulator: Simulator) -> AsyncIt
         "spares": 0,
         "state_dir": folder / "state",
     }
-    async with build(load(given, env_file=None)) as gateway:
+    async with build(load(settings, env_file=None)) as gateway:
         transport = httpx.ASGITransport(gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/v1", timeout=TIMEOUT) as http:
             yield http
 
 
 @pytest.mark.parametrize("backend", ["api", "runtime"])
-async def test_ten_turns_with_tools(tmp_path: Path, backend: Literal["api", "runtime"]) -> None:
-    """Each turn is a call or its result, at a gateway that was started for it; the API gets all of what was said."""
+async def test_conversation_survives_restarts(tmp_path: Path, backend: Literal["api", "runtime"]) -> None:
+    """Each turn is a call or its result, on a new gateway; the API receives the whole conversation."""
     last: dict[str, Any] = {}
     async with Simulator() as simulator:
         for turn in range(TURNS):
             body: dict[str, Any] = {"tools": [TOOL]} if turn == 0 else {}
-            body["input"] = _said(turn, last)
+            body["input"] = _turn_input(turn, last)
             if last:
                 body["previous_response_id"] = last["id"]
-            async with restarted(tmp_path, backend, simulator) as http:
+            async with fresh_gateway(tmp_path, backend, simulator) as http:
                 answer = await http.post("/responses", json=body)
             assert answer.status_code == 200, answer.text
             assert "left_out" not in answer.headers.get("x-dragoman-warnings", "")
@@ -63,7 +63,7 @@ async def test_ten_turns_with_tools(tmp_path: Path, backend: Literal["api", "run
     assert conversation.count("'tool_use'") == TURNS // 2
 
 
-def _said(turn: int, last: dict[str, Any]) -> Any:
+def _turn_input(turn: int, last: dict[str, Any]) -> Any:
     if turn % 2 == 0:
         return f'Call get_weather with {{"city": "City {turn}"}}, then tell me.'
     call = next(item for item in last["output"] if item["type"] == "function_call")
