@@ -36,7 +36,7 @@ async def ask(harness: Runtime, thinking: ReasoningStore, messages: list[Message
     assert restored.warnings == ()
     rest = {key: value for key, value in restored.body.items() if key not in {"messages", "model"}}
     answer = await harness.ask(restored.body["messages"], model, **rest)
-    await thinking.remember(restored.body, answer.accumulated.message)
+    await thinking.store(restored, answer.accumulated.message)
     return answer
 
 

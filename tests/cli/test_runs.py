@@ -85,7 +85,7 @@ async def test_a_run_that_goes_on(tmp_path: Path) -> None:
     assert (cancelled.code, cancelled.out) == (0, f"Cancelled {first['id']}.\n")
     assert (end["status"], tail.returncode) == ("cancelled", 1)
     assert caught.value.code == "run_cancelled"
-    assert (again.code, again.err) == (1, "Error: This run is over already: cancelled.\n")
+    assert (again.code, again.err) == (1, "Error: This run has already ended: cancelled.\n")
     assert shown.code == 1
     assert "cancelled  run_cancelled" in shown.out
 
@@ -161,6 +161,6 @@ async def test_a_run_of_another_gateway(tmp_path: Path) -> None:
     assert [(one["id"], one["status"]) for one in listed] == [(id_, "running")]
     for ended in refused:
         assert (ended.code, ended.out) == (1, "")
-        assert "Another gateway has this run: ask that one. `--port` names it." in ended.err
+        assert "This run belongs to another gateway. Use that one: `--port` selects it." in ended.err
     assert cancelled.out == f"Cancelled {id_}.\n"
     assert "cancelled  run_cancelled" in shown.out

@@ -33,7 +33,7 @@ async def test_full_queue_refuses_with_retry_after(tmp_path: Path) -> None:
         running.simulator.hold()
         waiting = asyncio.create_task(running.http.post("/chat/completions", json=chat_body("One")))
         await with_timeout(running.simulator.wait_for_calls(1))
-        with pytest.raises(openai.RateLimitError, match="places are taken") as caught:
+        with pytest.raises(openai.RateLimitError, match="slots are taken") as caught:
             await running.openai.chat.completions.create(model=OLD, messages=user_message("Two"))
         assert caught.value.code == "queue_full"
         assert int(caught.value.response.headers["retry-after"]) >= 1

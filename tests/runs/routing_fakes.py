@@ -1,4 +1,4 @@
-"""Accounts that do what a test says, a clock that stands still, and a router before them."""
+"""Upstreams that do what a test asks for, a clock that stands still, and a router before them."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
 from dragoman.core.model_list import ListedModel
-from dragoman.routing.budget import Budget
+from dragoman.routing.budget import Budget, BudgetedBackend
 from dragoman.routing.circuit_breaker import CircuitBreaker
 from dragoman.routing.router import Router
-from dragoman.routing.upstream import BudgetedBackend, Upstream
+from dragoman.routing.upstream import Upstream
 from dragoman.runs.executor import RunExecutor
 from dragoman.runs.run import Run
 from dragoman.stores.base import SpendingLedger
@@ -39,41 +39,50 @@ class Clock:
     now: float = 1_790_000_000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
 @dataclass
-class Fake:
-    """A backend that answers, or fails: by itself, before its first word or after it."""
+class FakeBackend:
+    """A backend that answers or fails.
+
+    Attributes:
+        failure: Raised before the first output.
+        breaks: Raised in the middle of a response.
+        rejects_thinking: Raised if the request contains thinking.
+        listed: The models that it lists; empty: the list fails.
+        not_ready: Why it is not ready.
+        requests: The requests that it received.
+    """
 
     name: str = "fake"
     failure: GatewayError | None = None
     breaks: GatewayError | None = None
-    refuses_thinking: GatewayError | None = None
+    rejects_thinking: GatewayError | None = None
     listed: Sequence[str] = ()
-    trouble: str | None = None
-    asked: list[RunRequest] = field(default_factory=list)
+    not_ready: str | None = None
+    requests: list[RunRequest] = field(default_factory=list)
     started: bool = False
     closed: bool = False
 
     async def start(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.started = True
 
     async def aclose(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Answer, or fail."""
-        self.asked.append(request)
+        self.requests.append(request)
         yield Started("api")
         if self.failure:
             raise self.failure
         kinds = {block["type"] for message in request.body["messages"] for block in message["content"]}
-        if self.refuses_thinking and "thinking" in kinds:
-            raise self.refuses_thinking
+        if self.rejects_thinking and "thinking" in kinds:
+            raise self.rejects_thinking
         yield MessageStart({"type": "message_start", "message": {"id": "m", "content": [], "usage": USAGE}})
         yield BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
         yield BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}})
@@ -85,49 +94,53 @@ class Fake:
         yield MessageStop({"type": "message_stop"})
 
     async def models(self) -> Sequence[ListedModel]:
-        """What a test says."""
+        """Return the models."""
         if not self.listed:
             raise NotSignedIn("No list.")
         return [ListedModel(id_, "") for id_ in self.listed]
 
     def ready(self) -> str | None:
-        """What a test says."""
-        return self.trouble
+        """Return why it is not ready."""
+        return self.not_ready
 
     def status(self) -> JSONObject:
-        """Nothing much."""
+        """Return a short status."""
         return {"authentication": "none"}
 
 
-class Counting(Fake):
-    """One that can count tokens."""
+class CountingBackend(FakeBackend):
+    """A backend that can count tokens."""
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """A number."""
-        self.asked.append(request)
+        """Return a number."""
+        self.requests.append(request)
         return {"input_tokens": 7}
 
 
-class Memory:
-    """A ledger that forgets with its process."""
+class MemoryLedger:
+    """A ledger in memory.
+
+    Attributes:
+        broken: Whether every call fails.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[tuple[str, str], int] = {}
         self.broken = False
 
     async def spent(self, name: str, day: str) -> int:
-        """The sum."""
+        """Return the sum."""
         self._check()
         return self.sums.get((name, day), 0)
 
     async def add(self, name: str, day: str, amount: int) -> int:
-        """Add."""
+        """Add an amount."""
         self._check()
         self.sums[name, day] = self.sums.get((name, day), 0) + amount
         return self.sums[name, day]
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def _check(self) -> None:
         if self.broken:
@@ -135,14 +148,14 @@ class Memory:
 
 
 class Routed:
-    """A router before fakes, with a clock of its own."""
+    """A router before fake backends, with its own clock."""
 
     def __init__(
-        self, fakes: Mapping[str, Fake], *, fallback: bool = True, ledger: SpendingLedger | None = None
+        self, fakes: Mapping[str, FakeBackend], *, fallback: bool = True, ledger: SpendingLedger | None = None
     ) -> None:
         self.fakes = dict(fakes)
         self.clock = Clock()
-        self.ledger = ledger or Memory()
+        self.ledger = ledger or MemoryLedger()
         self._fallback = fallback
         self.upstreams: dict[str, Upstream] = {}
 
@@ -153,11 +166,11 @@ class Routed:
         order: int | None = None,
         models: Sequence[str] = (),
         clients: Sequence[str] = (),
-        places: int | None = None,
+        slots: int | None = None,
         daily: str | None = None,
         agents: bool = False,
     ) -> "Routed":
-        """Make an upstream of a fake; the others get the defaults."""
+        """Configure the upstream of a fake; the others get the defaults."""
         fake = self.fakes[name]
         budget = Budget(name, Decimal(daily), self.ledger, self.clock) if daily else None
         self.upstreams[name] = Upstream(
@@ -166,45 +179,45 @@ class Routed:
             order=len(self.upstreams) + 1 if order is None else order,
             models=models,
             clients=clients,
-            places=places,
+            slots=slots,
             budget=budget,
-            rest=CircuitBreaker(self.clock),
+            breaker=CircuitBreaker(self.clock),
             agents=agents,
         )
         return self
 
     async def router(self) -> Router:
-        """The router, started."""
+        """Return the router, started."""
         for name in self.fakes:
             if name not in self.upstreams:
                 self.add(name)
-        self.made = Router(list(self.upstreams.values()), fallback=self._fallback)
-        await self.made.start()
-        return self.made
+        router = Router(list(self.upstreams.values()), fallback=self._fallback)
+        await router.start()
+        return router
 
-    def asked(self) -> list[int]:
-        """How often each fake was asked."""
-        return [len(fake.asked) for fake in self.fakes.values()]
+    def request_counts(self) -> list[int]:
+        """Return how many requests each fake received."""
+        return [len(fake.requests) for fake in self.fakes.values()]
 
 
-def user(words: str) -> Message:
-    """A user message."""
-    return Message(role="user", content=[{"type": "text", "text": words}])
+def user(text: str) -> Message:
+    """Return a user message."""
+    return Message(role="user", content=[{"type": "text", "text": text}])
 
 
 def assistant(*blocks: Block) -> Message:
-    """An answer."""
+    """Return a response as the client sends it back."""
     return Message(role="assistant", content=list(blocks) or [{"type": "text", "text": "Hi"}])
 
 
 def request(*messages: Message, model: str = MODEL) -> RunRequest:
-    """A question."""
+    """Return a request."""
     body = cast("MessagesRequest", {"model": model, "messages": list(messages) or [user("Hello")]})
     return RunRequest("run_test", Catalog().resolve(model).model, body)
 
 
-async def ask(router: Router, question: RunRequest | None = None) -> Run:
-    """Ask to the end; a failure is raised."""
+async def execute(router: Router, request_: RunRequest | None = None) -> Run:
+    """Execute a run to its end, and return it. A failure is raised."""
     run = Run("me", MODELS[0].id)
-    await router.ask(question or request(), run)
+    await router.execute(request_ or request(), run)
     return run

@@ -1,4 +1,4 @@
-"""Places, the queue before them, and the limit on requests a minute."""
+"""Slots, the queue before them, and the limit on requests a minute."""
 
 import pytest
 
@@ -6,24 +6,24 @@ from dragoman.core.errors import QueueFull, RateLimited
 from dragoman.runs.admission import Admission, RateLimit
 
 
-async def test_places_are_given_in_the_order_of_asking() -> None:
+async def test_slots_are_granted_in_the_order_of_arrival() -> None:
     """The queue is first come, first served."""
-    admission = Admission(places=1, queue_size=2)
+    admission = Admission(slots=1, queue_size=2)
     first, second, third = admission.enter(), admission.enter(), admission.enter()
     await first.wait()
     assert (admission.running, admission.queued) == (1, 2)
     first.leave()
     await second.wait()
-    assert not third.granted.done()
+    assert not third.granted
     second.leave()
     await third.wait()
     third.leave()
     assert (admission.running, admission.queued) == (0, 0)
 
 
-async def test_a_full_queue_turns_away_and_says_when_to_come_back() -> None:
+async def test_a_full_queue_refuses_with_a_time_to_retry() -> None:
     """`retry_after` grows with the queue."""
-    admission = Admission(places=1, queue_size=1)
+    admission = Admission(slots=1, queue_size=1)
     admission.enter()
     admission.enter()
     with pytest.raises(QueueFull) as caught:
@@ -33,30 +33,30 @@ async def test_a_full_queue_turns_away_and_says_when_to_come_back() -> None:
     assert caught.value.retry_after > 0
 
 
-async def test_who_leaves_the_queue_frees_the_place_in_it() -> None:
-    """And is never given a place."""
-    admission = Admission(places=1, queue_size=1)
+async def test_leaving_the_queue_frees_the_position() -> None:
+    """The ticket that left never gets a slot."""
+    admission = Admission(slots=1, queue_size=1)
     first, second = admission.enter(), admission.enter()
     second.leave()
     third = admission.enter()
     first.leave()
     await third.wait()
-    assert not second.granted.done()
+    assert not second.granted
 
 
-async def test_leaving_twice_gives_back_one_place() -> None:
-    """A place belongs to one ticket."""
-    admission = Admission(places=1, queue_size=5)
+async def test_leaving_twice_frees_one_slot() -> None:
+    """A slot belongs to one ticket."""
+    admission = Admission(slots=1, queue_size=5)
     first, second, third = admission.enter(), admission.enter(), admission.enter()
     first.leave()
     first.leave()
     await second.wait()
-    assert not third.granted.done()
+    assert not third.granted
     assert admission.running == 1
 
 
 def test_the_rate_limit_refills_steadily() -> None:
-    """Sixty a minute is one a second, sixty at once at first."""
+    """Sixty a minute is one a second; the bucket is full at first."""
     rate = RateLimit(60)
     for _ in range(60):
         rate.take(now=100.0)
@@ -69,8 +69,8 @@ def test_the_rate_limit_refills_steadily() -> None:
         rate.take(now=101.5)
 
 
-def test_without_a_limit_nothing_is_counted() -> None:
-    """None is no limit."""
+def test_without_a_limit_no_request_is_refused() -> None:
+    """None means no limit."""
     rate = RateLimit(None)
     for _ in range(1000):
         rate.take(now=0.0)

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import cast
+from contextlib import nullcontext
+from typing import NoReturn, cast
 
 import pytest
+import structlog
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import (
     InternalError,
-    InvalidRequest,
     Overloaded,
     QueueFull,
     RateLimited,
@@ -20,6 +21,7 @@ from dragoman.core.errors import (
 from dragoman.core.events import Event, MessageStart, MessageStop, Started
 from dragoman.core.messages import MessagesRequest
 from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
 
 BODY = cast("MessagesRequest", {"model": MODELS[0].id, "messages": []})
@@ -152,8 +154,8 @@ async def test_an_error_comes_after_the_events_before_it() -> None:
     assert run.status == "failed"
 
 
-async def test_what_is_nested_without_end_is_the_requests_own_fault() -> None:
-    """JSON that could just be read may be too deep for a backend that walks through it."""
+async def test_a_recursion_error_is_a_bug_of_the_gateway() -> None:
+    """The client's JSON was decoded before: only decoding may call it nested too deeply."""
 
     async def script() -> AsyncGenerator[Event, None]:
         yield STARTED
@@ -161,7 +163,7 @@ async def test_what_is_nested_without_end_is_the_requests_own_fault() -> None:
 
     engine, _ = engine_on(script)
     run = engine.submit(BODY, MODELS[0], client="me")
-    with pytest.raises(InvalidRequest, match="nested too deeply"):
+    with pytest.raises(InternalError):
         await run.wait()
     assert run.status == "failed"
 
@@ -235,3 +237,53 @@ async def test_usage_is_added_up_as_the_api_tells_it() -> None:
     run = engine.submit(BODY, MODELS[0], client="me")
     await finish(run)
     assert run.usage == {"input_tokens": 5, "output_tokens": 1}
+
+
+class BrokenRegistry(RunRegistry):
+    """A registry that fails to record the end of a run."""
+
+    def note(self, run: Run) -> None:
+        """Fail at the end."""
+        if run.ended:
+            raise OSError
+        super().note(run)
+
+
+@pytest.mark.parametrize("broken", ["registry", "log"])
+@pytest.mark.parametrize("end", ["success", "failure", "bug", "cancel"])
+async def test_a_run_is_released_though_its_end_cannot_be_recorded(broken: str, end: str) -> None:
+    """Neither its reader nor the one that cancels it waits for ever, and its slot is free."""
+
+    async def script() -> AsyncGenerator[Event, None]:
+        yield STARTED
+        if end == "failure":
+            raise Overloaded("too much")
+        if end == "bug":
+            raise KeyError
+        if end == "cancel":
+            await asyncio.Event().wait()
+        yield STOP
+
+    fake = Fake(script)
+    registry = BrokenRegistry() if broken == "registry" else None
+    engine = Engine(cast("Backend", fake), Limits(), registry=registry)
+    before = structlog.get_config()
+    if broken == "log":
+        structlog.configure(processors=[_fail], cache_logger_on_first_use=False)
+    try:
+        run = engine.submit(BODY, MODELS[0], client="me")
+        await fake.entered.wait()
+        async with asyncio.timeout(30):
+            if end != "cancel":
+                expected = {"success": None, "failure": Overloaded, "bug": InternalError}[end]
+                with pytest.raises(expected) if expected else nullcontext():
+                    await finish(run)
+            await run.cancel("over")
+    finally:
+        structlog.configure(**before)
+    assert (run.settled, engine.running, fake.now) == (True, 0, 0)
+    assert run.status == {"success": "succeeded", "cancel": "cancelled"}.get(end, "failed")
+
+
+def _fail(*_: object) -> NoReturn:
+    raise OSError

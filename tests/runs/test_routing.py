@@ -1,12 +1,9 @@
-"""Which account is asked, when another one is, and that conversations stay."""
+"""Which upstream is used, when another one is tried, and that conversations stay."""
 
-import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from routing_fakes import Counting, Fake, Routed, ask, assistant, request, user
+from routing_fakes import CountingBackend, FakeBackend, Routed, assistant, execute, request, user
 
 from dragoman.core.errors import (
     Forbidden,
@@ -22,10 +19,10 @@ from dragoman.core.errors import (
     UpstreamFailed,
 )
 from dragoman.core.messages import AgentTask, RequestOptions
-from dragoman.routing.upstream import Upstream, serves
+from dragoman.routing.upstream import serves
 from dragoman.runs.run import Run
 
-OF_THE_ACCOUNT = [
+UPSTREAM_ERRORS = [
     RateLimited("slow down", retry_after=3),
     QuotaExceeded("no credit"),
     Overloaded("busy"),
@@ -35,146 +32,132 @@ OF_THE_ACCOUNT = [
 ]
 
 
-def two(**first: object) -> dict[str, Fake]:
-    """Two accounts."""
-    return {"one": Fake(**first), "two": Fake()}  # type: ignore[arg-type]
+def two(**first: object) -> dict[str, FakeBackend]:
+    """Return two fake backends."""
+    return {"one": FakeBackend(**first), "two": FakeBackend()}  # type: ignore[arg-type]
 
 
-@contextmanager
-def taken(upstream: Upstream) -> Iterator[None]:
-    """A place of it that somebody else has."""
-    ticket = upstream._admission.enter()
-    yield
-    ticket.leave()
-
-
-async def queued(asking: Coroutine[None, None, Run]) -> "asyncio.Task[Run]":
-    """Let a run begin, up to where it waits for a place: it has nothing else to wait for."""
-    task = asyncio.create_task(asking)
-    await asyncio.sleep(0)
-    assert not task.done()
-    return task
-
-
-async def test_the_first_in_order_is_asked() -> None:
-    """And the run knows its name."""
+async def test_the_first_upstream_in_order_is_used() -> None:
+    """The run knows its name."""
     routed = Routed(two())
-    run = await ask(await routed.router())
+    run = await execute(await routed.router())
     assert run.upstream == "one"
-    assert routed.asked() == [1, 0]
+    assert routed.request_counts() == [1, 0]
 
 
-@pytest.mark.parametrize("failure", OF_THE_ACCOUNT, ids=lambda failure: type(failure).__name__)
-async def test_the_next_is_asked_where_the_first_cannot_answer(failure: GatewayError) -> None:
-    """The client sees one answer, and whose it is."""
+@pytest.mark.parametrize("failure", UPSTREAM_ERRORS, ids=lambda failure: type(failure).__name__)
+async def test_the_next_upstream_is_used_if_the_first_cannot_answer(failure: GatewayError) -> None:
+    """The client sees one response, and whose it is."""
     routed = Routed(two(failure=failure))
-    run = await ask(await routed.router())
+    run = await execute(await routed.router())
     assert run.upstream == "two"
     assert run.result().message["content"] == [{"type": "text", "text": "Hi"}]
 
 
-@pytest.mark.parametrize("failure", OF_THE_ACCOUNT, ids=lambda failure: type(failure).__name__)
-async def test_without_leave_no_other_is_asked(failure: GatewayError) -> None:
-    """The failure is the client's."""
+@pytest.mark.parametrize("failure", UPSTREAM_ERRORS, ids=lambda failure: type(failure).__name__)
+async def test_without_fallback_no_other_upstream_is_used(failure: GatewayError) -> None:
+    """The client gets the error."""
     routed = Routed(two(failure=failure), fallback=False)
     with pytest.raises(type(failure)):
-        await ask(await routed.router())
-    assert routed.asked() == [1, 0]
+        await execute(await routed.router())
+    assert routed.request_counts() == [1, 0]
 
 
-async def test_a_request_at_fault_goes_nowhere_else() -> None:
-    """Another account would say the same; and the first is as well as before."""
+async def test_an_invalid_request_is_not_sent_to_another_upstream() -> None:
+    """Another upstream would reject it too. It does not count as a failure of the first."""
     routed = Routed(two(failure=InvalidRequest("bad")))
     router = await routed.router()
     with pytest.raises(InvalidRequest):
-        await ask(router)
-    assert routed.asked() == [1, 0]
-    assert routed.upstreams["one"].rest.failures == 0
+        await execute(router)
+    assert routed.request_counts() == [1, 0]
+    assert routed.upstreams["one"].breaker.failures == 0
 
 
-async def test_after_the_first_word_no_other_is_asked() -> None:
-    """The client has seen a part of an answer; but the account rests."""
+async def test_after_the_first_output_no_other_upstream_is_used() -> None:
+    """The client has seen a part of a response. The upstream still gets a pause."""
     routed = Routed(two(breaks=UpstreamFailed("broke off")))
     router = await routed.router()
     run = Run("me", "m")
     with pytest.raises(UpstreamFailed, match="broke off"):
-        await router.ask(request(), run)
-    assert run.begun
-    assert routed.asked() == [1, 0]
-    assert routed.upstreams["one"].rest.left == 5
+        await router.execute(request(), run)
+    assert run.has_output
+    assert routed.request_counts() == [1, 0]
+    assert routed.upstreams["one"].breaker.remaining == 5
 
 
-async def test_where_all_fail_the_first_failure_is_told_with_the_shortest_wait() -> None:
-    """What its own account said, and when any may answer."""
-    routed = Routed(
-        {"one": Fake(failure=RateLimited("a", retry_after=30)), "two": Fake(failure=RateLimited("b", retry_after=4))}
-    )
+async def test_if_all_upstreams_fail_the_first_error_is_raised_with_the_shortest_wait() -> None:
+    """The error is that of the conversation's home. The upstreams' own errors are not changed."""
+    first = RateLimited("a", retry_after=30)
+    routed = Routed({"one": FakeBackend(failure=first), "two": FakeBackend(failure=RateLimited("b", retry_after=4))})
     with pytest.raises(RateLimited, match="a") as caught:
-        await ask(await routed.router())
+        await execute(await routed.router())
     assert caught.value.retry_after == 4
-    assert routed.asked() == [1, 1]
+    assert first.retry_after == 30
+    assert routed.request_counts() == [1, 1]
 
 
-async def test_a_resting_account_is_left_alone_until_its_time_is_over() -> None:
-    """New conversations go to the next at once."""
+async def test_an_upstream_gets_no_runs_during_its_pause() -> None:
+    """New conversations go to the next one at once."""
     routed = Routed(two(failure=Overloaded("busy")))
     router = await routed.router()
-    await ask(router, request(user("a")))
-    await ask(router, request(user("b")))
-    assert routed.asked() == [1, 2]
+    await execute(router, request(user("a")))
+    await execute(router, request(user("b")))
+    assert routed.request_counts() == [1, 2]
     routed.clock.now += 5
     routed.fakes["one"].failure = None
-    assert (await ask(router, request(user("c")))).upstream == "one"
-    assert routed.upstreams["one"].rest.failures == 0
+    assert (await execute(router, request(user("c")))).upstream == "one"
+    assert routed.upstreams["one"].breaker.failures == 0
 
 
-async def test_a_conversation_stays_where_it_went() -> None:
-    """Also when the account that it left is well again; others go there."""
+async def test_a_conversation_stays_at_the_upstream_that_it_moved_to() -> None:
+    """Also when its first upstream is healthy again. Other conversations go there."""
     routed = Routed(two(failure=Overloaded("busy")))
     router = await routed.router()
-    await ask(router, request(user("a")))
+    await execute(router, request(user("a")))
     routed.clock.now += 100
     routed.fakes["one"].failure = None
-    assert (await ask(router, request(user("a"), assistant(), user("more")))).upstream == "two"
-    assert (await ask(router, request(user("b")))).upstream == "one"
+    assert (await execute(router, request(user("a"), assistant(), user("more")))).upstream == "two"
+    assert (await execute(router, request(user("b")))).upstream == "one"
 
 
-async def test_equals_share_the_conversations_and_each_stays() -> None:
-    """By their first words alone, so that every turn and every start leads to the same account."""
+async def test_upstreams_of_the_same_order_share_the_conversations_and_each_stays() -> None:
+    """The first message decides, so every turn and every start lead to the same upstream."""
     homes = []
     for _ in range(2):
-        routed = Routed({name: Fake() for name in ("one", "two", "three")})
+        routed = Routed({name: FakeBackend() for name in ("one", "two", "three")})
         for name in routed.fakes:
             routed.add(name, order=1)
         router = await routed.router()
         turns = [
-            [await ask(router, request(user(f"{number}"), *more)) for more in ([], [assistant(), user("and?")])]
+            [await execute(router, request(user(f"{number}"), *more)) for more in ([], [assistant(), user("and?")])]
             for number in range(30)
         ]
         homes.append([[run.upstream for run in turn] for turn in turns])
-        assert min(routed.asked()) > 0
+        assert min(routed.request_counts()) > 0
     assert homes[0] == homes[1]
     assert all(first == second for first, second in homes[0])
 
 
-async def test_where_all_rest_the_one_that_is_soonest_well_is_asked() -> None:
-    """Resting sends runs elsewhere, and refuses none."""
-    routed = Routed({"one": Fake(failure=Overloaded("a", retry_after=50)), "two": Fake(failure=Overloaded("b"))})
+async def test_if_all_upstreams_pause_the_one_with_the_shortest_pause_is_used() -> None:
+    """A pause moves runs to other upstreams, and refuses none."""
+    routed = Routed(
+        {"one": FakeBackend(failure=Overloaded("a", retry_after=50)), "two": FakeBackend(failure=Overloaded("b"))}
+    )
     router = await routed.router()
     with pytest.raises(Overloaded):
-        await ask(router)
+        await execute(router)
     routed.fakes["two"].failure = None
-    assert (await ask(router)).upstream == "two"
+    assert (await execute(router)).upstream == "two"
 
 
 @pytest.mark.parametrize(
     ("model", "upstream"), [("claude-haiku-5-5", "small"), ("claude-opus-5-5", "large"), ("claude-sonnet-5-5", "rest")]
 )
-async def test_accounts_serve_their_models(model: str, upstream: str) -> None:
-    """By patterns; none is every model."""
-    routed = Routed({name: Fake() for name in ("small", "large", "rest")})
+async def test_upstreams_serve_their_models(model: str, upstream: str) -> None:
+    """An upstream without patterns serves every model."""
+    routed = Routed({name: FakeBackend() for name in ("small", "large", "rest")})
     routed.add("small", models=["claude-haiku-*"]).add("large", models=["claude-opus-5-5", "claude-opus-5"])
-    assert (await ask(await routed.router(), request(model=model))).upstream == upstream
+    assert (await execute(await routed.router(), request(model=model))).upstream == upstream
 
 
 @pytest.mark.parametrize(
@@ -187,128 +170,106 @@ async def test_accounts_serve_their_models(model: str, upstream: str) -> None:
         (["claude-haiku-4-5"], "claude-haiku-5-5", False),
     ],
 )
-def test_patterns(patterns: list[str], model: str, served: bool) -> None:  # noqa: FBT001
-    """A model is meant with all its dates, and a date alone."""
+def test_patterns_of_models(patterns: list[str], model: str, served: bool) -> None:  # noqa: FBT001
+    """An id without a date matches all its dated versions; an id with a date matches that version alone."""
     assert serves(patterns, model) is served
 
 
-async def test_a_model_that_nobody_serves_is_not_found() -> None:
-    """By name."""
-    routed = Routed({"small": Fake()}).add("small", models=["claude-haiku-*"])
+async def test_a_model_that_no_upstream_serves_is_not_found() -> None:
+    """The error names it."""
+    routed = Routed({"small": FakeBackend()}).add("small", models=["claude-haiku-*"])
     with pytest.raises(NotFound, match="claude-opus-5-5") as caught:
-        await ask(await routed.router())
+        await execute(await routed.router())
     assert caught.value.code == "model_not_found"
 
 
-async def test_new_conversations_go_where_there_is_a_place_and_old_ones_wait() -> None:
-    """An old one's cached prompt is worth the wait."""
-    routed = Routed(two()).add("one", places=1)
-    router = await routed.router()
-    with taken(routed.upstreams["one"]):
-        assert (await ask(router, request(user("new")))).upstream == "two"
-        waiting = await queued(ask(router, request(user("old"), assistant(), user("more"))))
-    assert (await waiting).upstream == "one"
-
-
-async def test_leaving_the_queue_for_a_place_frees_it() -> None:
-    """A cancelled run holds nothing."""
-    routed = Routed({"one": Fake()}).add("one", places=1)
-    router = await routed.router()
-    with taken(routed.upstreams["one"]):
-        waiting = await queued(ask(router))
-        assert routed.upstreams["one"].status()["runs"] == {"running": 1, "waiting": 1}
-        waiting.cancel()
-        await asyncio.wait([waiting])
-    assert routed.upstreams["one"].status()["runs"] == {"running": 0, "waiting": 0}
-
-
-async def test_thinking_does_not_go_along_to_another_account() -> None:
-    """Models that bind it would refuse it there; the client is told. At home again with the new account, too."""
+async def test_thinking_is_not_sent_to_another_upstream() -> None:
+    """Models that bind thinking would reject it. The client is warned, also on later turns at the new upstream."""
     thought = assistant({"type": "thinking", "thinking": "Hm", "signature": "one's"}, {"type": "text", "text": "Hi"})
     routed = Routed(two())
     router = await routed.router()
-    question = request(user("a"), thought, user("more"))
-    await ask(router, question)
-    assert routed.fakes["one"].asked[-1].body["messages"][1] == thought
+    request_ = request(user("a"), thought, user("more"))
+    await execute(router, request_)
+    assert routed.fakes["one"].requests[-1].body["messages"][1] == thought
     routed.fakes["one"].failure = Overloaded("busy")
     for _ in range(2):
-        run = await ask(router, question)
+        run = await execute(router, request_)
         assert run.upstream == "two"
-        assert routed.fakes["two"].asked[-1].body["messages"][1] == assistant()
+        assert routed.fakes["two"].requests[-1].body["messages"][1] == assistant()
         assert [warning.code for warning in run.warnings] == ["left_out"]
-    assert question.body["messages"][1] == thought
+    assert request_.body["messages"][1] == thought
 
 
-async def test_thinking_that_turns_out_to_be_anothers_is_left_out_and_asked_again_once() -> None:
-    """Where the conversation was is forgotten after a start: then the account itself says so. Later turns know."""
-    refusal = InvalidRequest("messages.1.content.0: The block is bound to a different conversation.")
-    routed = Routed({"one": Fake(refuses_thinking=refusal), "two": Fake()})
+async def test_a_request_whose_thinking_is_rejected_is_repeated_once_without_it() -> None:
+    """After a restart the router does not know where the conversation was. Later turns do."""
+    rejection = InvalidRequest("messages.1.content.0: The block is bound to a different conversation.")
+    routed = Routed({"one": FakeBackend(rejects_thinking=rejection), "two": FakeBackend()})
     router = await routed.router()
     thought = assistant({"type": "thinking", "thinking": "Hm", "signature": "two's"}, {"type": "text", "text": "Hi"})
-    question = request(user("a"), thought, user("more"))
-    for tries in (2, 1):
-        run = await ask(router, question)
+    request_ = request(user("a"), thought, user("more"))
+    for attempts in (2, 1):
+        run = await execute(router, request_)
         assert (run.upstream, [warning.code for warning in run.warnings]) == ("one", ["left_out"])
-        assert len(routed.fakes["one"].asked) == tries
-        routed.fakes["one"].asked.clear()
-    routed.fakes["one"].refuses_thinking = InvalidRequest("something else")
+        assert len(routed.fakes["one"].requests) == attempts
+        routed.fakes["one"].requests.clear()
+    routed.fakes["one"].rejects_thinking = InvalidRequest("something else")
     with pytest.raises(InvalidRequest, match="something else"):
-        await ask(router, request(user("b"), thought, user("more")))
+        await execute(router, request(user("b"), thought, user("more")))
 
 
-async def test_unbound_thinking_goes_along() -> None:
-    """Older models take each other's accounts' signatures."""
+async def test_thinking_that_is_not_bound_is_sent_to_another_upstream() -> None:
+    """Older models accept signatures of other accounts."""
     thought = assistant({"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "text", "text": "Hi"})
     routed = Routed(two(failure=Overloaded("busy")))
-    run = await ask(await routed.router(), request(user("a"), thought, user("more"), model="claude-sonnet-4-5"))
-    assert routed.fakes["two"].asked[-1].body["messages"][1] == thought
+    run = await execute(await routed.router(), request(user("a"), thought, user("more"), model="claude-sonnet-4-5"))
+    assert routed.fakes["two"].requests[-1].body["messages"][1] == thought
     assert run.warnings == ()
 
 
-async def test_clients_of_the_messages_api_are_routed_alike() -> None:
-    """What they sent goes on as it is."""
+async def test_requests_of_the_messages_api_fall_back_unchanged() -> None:
+    """The next upstream gets what the client sent."""
     routed = Routed(two(failure=Overloaded("busy")))
-    question = request()
-    verbatim = replace(question, request_options=replace(question.request_options, verbatim=True))
-    assert (await ask(await routed.router(), verbatim)).upstream == "two"
-    assert routed.fakes["two"].asked == [verbatim]
+    request_ = request()
+    verbatim = replace(request_, request_options=replace(request_.request_options, verbatim=True))
+    assert (await execute(await routed.router(), verbatim)).upstream == "two"
+    assert routed.fakes["two"].requests == [verbatim]
 
 
-async def test_models_are_listed_once_and_by_who_serves_them() -> None:
-    """An account that has no list does not hide the others'."""
+async def test_models_are_listed_once_and_only_if_served() -> None:
+    """An upstream without a list does not hide the models of the others."""
     routed = Routed(
         {
-            "one": Fake(listed=["claude-opus-5", "claude-haiku-5-5"]),
-            "two": Fake(listed=["claude-opus-5", "claude-sonnet-5"]),
-            "none": Fake(),
+            "one": FakeBackend(listed=["claude-opus-5", "claude-haiku-5-5"]),
+            "two": FakeBackend(listed=["claude-opus-5", "claude-sonnet-5"]),
+            "none": FakeBackend(),
         }
     ).add("one", models=["claude-opus-*"])
     listed = await (await routed.router()).models()
     assert [model.id for model in listed] == ["claude-opus-5", "claude-sonnet-5"]
 
 
-async def test_no_list_at_all_is_an_error() -> None:
-    """The first account's."""
+async def test_if_no_upstream_has_a_list_the_first_error_is_raised() -> None:
+    """There is nothing to list."""
     with pytest.raises(NotSignedIn):
         await (await Routed(two()).router()).models()
 
 
-async def test_tokens_are_counted_by_the_account_of_the_conversation() -> None:
-    """One that cannot says so by name."""
-    routed = Routed({"plain": Fake(), "counts": Counting()}).add("plain", models=["claude-opus-*"])
+async def test_the_home_of_the_conversation_counts_tokens() -> None:
+    """The error names an upstream that cannot count."""
+    routed = Routed({"plain": FakeBackend(), "counts": CountingBackend()}).add("plain", models=["claude-opus-*"])
     router = await routed.router()
     assert await router.count_tokens(request(model="claude-haiku-5-5")) == {"input_tokens": 7}
     with pytest.raises(UnsupportedFeature, match="`plain`"):
         await router.count_tokens(request())
 
 
-async def test_the_operator_sees_each_account() -> None:
-    """Its state, its rest, its runs and what the backend says."""
-    routed = Routed({"one": Fake(failure=Overloaded("busy")), "two": Fake(trouble="no key")})
+async def test_the_status_shows_each_upstream() -> None:
+    """Its state, its pause, its runs and its backend's status."""
+    routed = Routed({"one": FakeBackend(failure=Overloaded("busy")), "two": FakeBackend(not_ready="no key")})
     router = await routed.router()
     routed.fakes["two"].failure = NotSignedIn("no key")
     with pytest.raises(Overloaded):
-        await ask(router)
+        await execute(router)
     status = router.status()
     assert status["fallback"] is True
     upstreams = status["upstreams"]
@@ -319,11 +280,11 @@ async def test_the_operator_sees_each_account() -> None:
     assert (one["state"], one["reason"], one["rests_for_seconds"], one["failures"]) == ("resting", "overloaded", 5, 1)
     assert (two_["state"], two_["reason"], two_["authentication"]) == ("not_ready", "no key", "none")
     assert router.ready() is None
-    routed.fakes["one"].trouble = "no sign-in"
+    routed.fakes["one"].not_ready = "no sign-in"
     assert router.ready() == "one: no sign-in two: no key"
 
 
-async def test_all_accounts_are_started_and_closed() -> None:
+async def test_all_backends_are_started_and_closed() -> None:
     """The router owns them."""
     routed = Routed(two())
     router = await routed.router()
@@ -331,26 +292,26 @@ async def test_all_accounts_are_started_and_closed() -> None:
     assert all(fake.started and fake.closed for fake in routed.fakes.values())
 
 
-async def test_agents_are_asked_of_those_that_have_them() -> None:
-    """Whatever the order; where nobody has any, the first one says so itself."""
-    wish = replace(request(), request_options=RequestOptions(agent=AgentTask()))
+async def test_agents_run_at_an_upstream_that_runs_agents() -> None:
+    """Whatever the order. If no upstream runs agents, the first one gets the request and refuses it."""
+    agent_request = replace(request(), request_options=RequestOptions(agent=AgentTask()))
     routed = Routed(two()).add("one").add("two", agents=True)
-    assert (await ask(await routed.router(), wish)).upstream == "two"
+    assert (await execute(await routed.router(), agent_request)).upstream == "two"
     without = Routed(two())
-    assert (await ask(await without.router(), wish)).upstream == "one"
+    assert (await execute(await without.router(), agent_request)).upstream == "one"
 
 
-async def test_a_client_is_served_by_the_accounts_that_are_for_it() -> None:
-    """Also where another one comes first, and where its own one fails; and who has none is told so."""
+async def test_a_client_is_served_by_its_own_upstreams_alone() -> None:
+    """Also if another one comes first, and if its own one fails. A client without an upstream gets an error."""
     routed = Routed(two())
     routed.add("one", clients=["ann"])
     routed.add("two", clients=["bob"])
     router = await routed.router()
-    assert (await ask(router, replace(request(), client="bob"))).upstream == "two"
-    assert (await ask(router, replace(request(), client="ann"))).upstream == "one"
+    assert (await execute(router, replace(request(), client="bob"))).upstream == "two"
+    assert (await execute(router, replace(request(), client="ann"))).upstream == "one"
     with pytest.raises(Forbidden, match="the key `eve`"):
-        await ask(router, replace(request(), client="eve"))
+        await execute(router, replace(request(), client="eve"))
     routed.fakes["two"].failure = RateLimited("slow down")
     with pytest.raises(RateLimited):
-        await ask(router, replace(request(), client="bob"))
-    assert routed.asked() == [1, 2]
+        await execute(router, replace(request(), client="bob"))
+    assert routed.request_counts() == [1, 2]

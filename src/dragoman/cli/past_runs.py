@@ -30,7 +30,7 @@ class PastRuns:
 
     def events(self, id_: str) -> Iterator[tuple[str, dict[str, object]]]:
         """See `dragoman.cli.runs.RunSource.events`."""
-        record = self._query(lambda registry: registry.over(id_))
+        record = self._query(lambda registry: registry.get_ended(id_))
         return iter([(name, cast("dict[str, object]", data)) for name, data in told_of(record)])
 
     def _query(self, query: Callable[[RunRegistry], Awaitable[_T]]) -> _T:

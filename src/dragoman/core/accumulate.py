@@ -1,4 +1,7 @@
-"""Events to the final message: the only accumulator. A plain answer is the fold of a streamed one."""
+"""Accumulate the events of a response to the final message, and its usage.
+
+A response that is not streamed is the accumulation of a streamed one: there is one path for both.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,22 +13,23 @@ from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, Messa
 from dragoman.core.messages import JSON, Block, FinalMessage, JSONObject, Usage, parse_arguments
 from dragoman.core.value_object import value_object
 
-_TEXT_OF_DELTA: Mapping[object, str] = {
+_FIELD_BY_DELTA_TYPE: Mapping[object, str] = {
     "text_delta": "text",
     "thinking_delta": "thinking",
     "signature_delta": "signature",
     "input_json_delta": "partial_json",
 }
-_BESIDE_THE_MESSAGE = frozenset({"type", "delta", "usage"})
+_NOT_MESSAGE_FIELDS = frozenset({"type", "delta", "usage"})
+"""Fields of a `message_delta` event that do not become fields of the message as they are."""
 
 
 @value_object
 class AccumulatedMessage:
-    """A whole answer.
+    """The message up to some event.
 
     Attributes:
-        message: The final message.
-        arguments: The input of each tool call as the model wrote it (JSON text), by the block's place in `content`.
+        message: The final message, as a call without streaming returns it.
+        arguments: The input of each tool call as the model wrote it (JSON text), by the block's index in `content`.
     """
 
     message: FinalMessage
@@ -42,7 +46,7 @@ class MessageAccumulator:
 
     def __init__(self) -> None:
         self._message: FinalMessage | None = None
-        self._blocks: dict[int, _Growing] = {}
+        self._blocks: dict[int, _Block] = {}
         self._result: AccumulatedMessage | None = None
 
     def add(self, event: Event) -> Event:
@@ -62,16 +66,16 @@ class MessageAccumulator:
                     block.extend(cast("JSONObject", event.raw["delta"]))
             case BlockStart(index, raw):
                 self._result = None
-                self._blocks[index] = _Growing(cast("Block", raw["content_block"]))
+                self._blocks[index] = _Block(cast("Block", raw["content_block"]))
             case BlockStop(index, raw):
                 if block := self._blocks.get(index):
-                    return BlockStop(index, raw, block.whole())
+                    return BlockStop(index, raw, block.result())
             case MessageStart(raw):
                 self._result = None
                 self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
             case MessageDelta(raw):
                 self._result = None
-                self._finish(raw)
+                self._update_message(raw)
                 return MessageDelta(raw, self.result())
             case Restarted():
                 self._message, self._blocks, self._result = None, {}, None
@@ -86,96 +90,120 @@ class MessageAccumulator:
             UpstreamFailed: No message was started.
         """
         if self._result is None:
-            self._result = self._folded()
+            if self._message is None:
+                raise UpstreamFailed("Claude's response never began.")
+            blocks = list(self._blocks.values())  # the API sends blocks in the order of their indexes
+            content = [block.result() for block in blocks]
+            arguments = {index: block.arguments for index, block in enumerate(blocks) if block.arguments}
+            message = cast("FinalMessage", {**self._message, "content": content})
+            self._result = AccumulatedMessage(message, arguments)
         return self._result
 
-    def _folded(self) -> AccumulatedMessage:
+    def _update_message(self, raw: JSONObject) -> None:
         if self._message is None:
-            raise UpstreamFailed("Claude's answer never began.")
-        blocks = list(self._blocks.values())  # blocks come one after the other
-        content = [block.whole() for block in blocks]
-        arguments = {index: block.written for index, block in enumerate(blocks) if block.written}
-        return AccumulatedMessage(cast("FinalMessage", {**self._message, "content": content}), arguments)
-
-    def _finish(self, raw: JSONObject) -> None:
-        if self._message is None:
-            raise UpstreamFailed("Claude's answer ended before it began.")
-        self._message.update(cast("FinalMessage", {k: v for k, v in raw.items() if k not in _BESIDE_THE_MESSAGE}))
+            raise UpstreamFailed("Claude's response ended before it began.")
+        fields = {key: value for key, value in raw.items() if key not in _NOT_MESSAGE_FIELDS}
+        self._message.update(cast("FinalMessage", fields))
         self._message.update(cast("FinalMessage", raw.get("delta") or {}))
-        counted = {k: v for k, v in cast("JSONObject", raw.get("usage") or {}).items() if v is not None}
-        self._message["usage"] = cast("Usage", {**self._message.get("usage", {}), **counted})
+        self._message["usage"] = merge_usage(self._message.get("usage"), raw.get("usage"))
 
 
-class _Growing:
-    """A block and its pieces. They are joined once, when the block is asked for: a response has thousands.
+class _Block:
+    """A content block and its deltas. They are joined once, when the result is read: a response has thousands.
 
     Attributes:
-        written: The JSON text of a tool call's arguments, once `whole` was called.
+        arguments: The JSON text of a tool call's input, once `result` was called.
     """
 
-    __slots__ = ("_citations", "_pieces", "_start", "_whole", "written")
+    __slots__ = ("_citations", "_pieces", "_result", "_start", "arguments")
 
     def __init__(self, start: Block) -> None:
+        self.arguments = ""
         self._start = start
         self._pieces: defaultdict[str, list[JSON]] = defaultdict(list)
         self._citations: list[JSON] = []
-        self._whole: Block | None = None
-        self.written = ""
+        self._result: Block | None = None
 
     def extend(self, delta: JSONObject) -> None:
-        self._whole = None
-        if key := _TEXT_OF_DELTA.get(delta.get("type")):
-            self._pieces[key].append(delta[key])
+        self._result = None
+        if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
+            self._pieces[field].append(delta[field])
         elif "citation" in delta:
             self._citations.append(delta["citation"])
         else:
-            self._guess(delta)
+            self._extend_unknown(delta)
 
-    def _guess(self, delta: JSONObject) -> None:
+    def result(self) -> Block:
+        if self._result is None:
+            self._result = self._joined()
+        return self._result
+
+    def _extend_unknown(self, delta: JSONObject) -> None:
         for key, value in delta.items():
             if isinstance(value, str) and key != "type":
                 self._pieces[key].append(value)
             elif value is not None and key != "type":
                 self._start = {**self._start, key: value}
 
-    def whole(self) -> Block:
-        if self._whole is None:
-            self._whole = self._joined()
-        return self._whole
-
     def _joined(self) -> Block:
         block = dict(self._start)
-        for key, pieces in self._pieces.items():
+        for field, pieces in self._pieces.items():
             joined = "".join(cast("list[str]", pieces))
-            if key != "partial_json":
-                block[key] = f"{block.get(key) or ''}{joined}"
+            if field != "partial_json":
+                block[field] = f"{block.get(field) or ''}{joined}"
             elif joined:
-                self.written = joined
+                self.arguments = joined
                 block["input"] = parse_arguments(joined)
         if self._citations:
-            known = block.get("citations")
-            block["citations"] = [*(known if isinstance(known, list) else ()), *self._citations]
+            first = block.get("citations")
+            block["citations"] = [*(first if isinstance(first, list) else ()), *self._citations]
         return block
 
 
 def accumulate(events: Iterable[Event]) -> AccumulatedMessage:
-    """The whole answer of a finished sequence of events."""
-    folder = MessageAccumulator()
+    """Return the message of a complete sequence of events.
+
+    Raises:
+        UpstreamFailed: The events contain no message.
+    """
+    accumulator = MessageAccumulator()
     for event in events:
-        folder.add(event)
-    return folder.result()
+        accumulator.add(event)
+    return accumulator.result()
 
 
-def counting(answer: AccumulatedMessage, earlier: AccumulatedMessage) -> AccumulatedMessage:
-    """The same answer, its usage counting an earlier attempt at it as well: both were paid for."""
-    usage = _sum(cast("JSON", earlier.message.get("usage", {})), cast("JSON", answer.message.get("usage", {})))
-    return replace(answer, message=cast("FinalMessage", {**answer.message, "usage": usage}))
+def merge_usage(usage: Usage | None, update: JSON) -> Usage:
+    """Return the usage of one API call after a further report on the same call.
+
+    The API reports usage in `message_start` and again in `message_delta`. A later count replaces an earlier one; a
+    count that is null or missing in the later report stays as it was.
+
+    Args:
+        usage: The usage so far; it is not changed.
+        update: `usage` of an event. Anything but an object is ignored.
+    """
+    counts = {key: value for key, value in update.items() if value is not None} if isinstance(update, dict) else {}
+    return cast("Usage", {**(usage or {}), **counts})
 
 
-def _sum(one: JSON, other: JSON) -> JSON:
-    """Figures added up, key by key; of what is no figure, the other."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return {**one, **{key: _sum(one.get(key), value) for key, value in other.items()}}
-    if isinstance(one, int) and (isinstance(other, int) or other is None):
-        return one + (other or 0)
-    return other
+def add_usage(earlier: Usage, later: Usage) -> Usage:
+    """Return the sum of the usage of two API calls.
+
+    Whole numbers are added, also those in nested objects. Any other value is that of the later call, or of the earlier
+    one if the later has none.
+    """
+    return cast("Usage", _sum(cast("JSON", earlier), cast("JSON", later)))
+
+
+def with_earlier_usage(response: AccumulatedMessage, earlier: AccumulatedMessage) -> AccumulatedMessage:
+    """Return a response whose usage includes that of an earlier attempt: both were paid for."""
+    usage = add_usage(earlier.message.get("usage", {}), response.message.get("usage", {}))
+    return replace(response, message=cast("FinalMessage", {**response.message, "usage": usage}))
+
+
+def _sum(earlier: JSON, later: JSON) -> JSON:
+    if isinstance(earlier, dict) and isinstance(later, dict):
+        return {**earlier, **{key: _sum(earlier.get(key), value) for key, value in later.items()}}
+    if isinstance(earlier, int) and (isinstance(later, int) or later is None):
+        return earlier + (later or 0)
+    return later

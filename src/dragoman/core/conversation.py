@@ -1,77 +1,123 @@
-"""The name of a conversation: a hash of everything the model would see before the next message.
+"""Identify conversations: by a hash of everything the model sees, and by a cheap key for routing.
 
-Two conversations have the same name if the one can be gone on with where the other stands. What clients drop when they
-send an assistant message back (thinking, citations, how its text was cut into blocks) and cache marks do not count;
-everything else does.
-
-What tells conversations apart where they are to stay with one account: cheap, and the same on every machine.
+Two conversations have the same hash if the one can continue where the other ended. Differences that clients make when
+they send an assistant message back do not count: missing thinking and citations, and text that is cut into blocks at
+other places. Cache marks do not count either. Everything else does.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import cast
+from typing import Self, cast
 
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 
 THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
-"""Types of blocks that hold what the model thought."""
+"""Types of the content blocks that contain the model's thinking."""
 
-_PASSING_KEYS = frozenset({"cache_control", "citations"})
+_NOT_HASHED_KEYS = frozenset({"cache_control", "citations"})
+_MAX_KEY_TEXT = 2000
+"""Characters of each end of a text that count for `conversation_key`."""
+_KEY_BYTES = 8
+_KEY_MASK = (1 << 64) - 1
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class ConversationHash:
-    """A conversation that grows message by message.
+    """A hash of a conversation that grows message by message.
+
+    The names of stored data depend on it: a change of what is hashed makes stored thinking unreachable.
 
     Args:
-        fixed: What holds for the whole of it: model, system prompt, tools.
-        exact: Whether thinking counts, too: as the API sees it.
+        fixed: What holds for the whole conversation: model, system prompt, tools.
+        exact: Whether thinking is hashed, too: then the hash covers what the API receives.
     """
 
     def __init__(self, fixed: JSONObject, *, exact: bool = False) -> None:
         self._digest = hashlib.sha256(_encoded(fixed))
-        self._unsaid = frozenset[str]() if exact else THINKING_TYPES
+        self._skipped_types = frozenset[str]() if exact else THINKING_TYPES
 
     def add(self, message: Message) -> None:
-        """Take the next message."""
+        """Add the next message."""
         self._digest.update(b"\nrole " + message["role"].encode())
-        for part in _parts(message["content"], self._unsaid):
+        for part in _parts(message["content"], self._skipped_types):
             data = part.encode(errors="surrogatepass") if isinstance(part, str) else _encoded(part)
-            # Its length stands before it, so that no text can pass for a block or for two.
+            # The length comes first, so that no text can look like a block or like two texts.
             self._digest.update(b"\n%b %d " % (b"text" if isinstance(part, str) else b"block", len(data)))
             self._digest.update(data)
 
+    def extend(self, messages: Iterable[Message]) -> Self:
+        """Add messages, and return the hash itself."""
+        for message in messages:
+            self.add(message)
+        return self
+
     @property
     def name(self) -> str:
-        """The name of the conversation so far: 64 hexadecimal digits."""
+        """The hash of the conversation so far: 64 hexadecimal digits."""
         return self._digest.hexdigest()
 
 
 def hashed_fields(body: MessagesRequest) -> JSONObject:
-    """What holds for the whole of a request's conversation."""
+    """Return the fields of a request that hold for its whole conversation."""
     return cast("JSONObject", {key: body.get(key) for key in ("model", "system", "tools")})
 
 
 def fingerprint(fixed: JSONObject, messages: Iterable[Message]) -> str:
-    """The name of a whole conversation; see `Prefix`."""
-    prefix = ConversationHash(fixed)
-    for message in messages:
-        prefix.add(message)
-    return prefix.name
+    """Return the hash of a whole conversation; see `ConversationHash`."""
+    return ConversationHash(fixed).extend(messages).name
 
 
-def _parts(content: Sequence[Block], unsaid: frozenset[str]) -> Iterator[str | JSONObject]:
-    """Texts that follow each other as one, however they were cut, and other blocks."""
+def has_thinking(message: Message) -> bool:
+    """Return whether a message contains thinking."""
+    return any(block.get("type") in THINKING_TYPES for block in message["content"])
+
+
+def without_thinking(messages: Iterable[Message]) -> list[Message]:
+    """Return the messages without thinking, and without messages that are empty then.
+
+    Args:
+        messages: The messages; they are not changed.
+    """
+    stripped = [_without_thinking(message) if has_thinking(message) else message for message in messages]
+    return [message for message in stripped if message["content"]]
+
+
+def conversation_key(body: MessagesRequest) -> int:
+    """Return a key of a conversation: of its system prompt and first message, which all its turns have in common.
+
+    It is cheap, and the same on every machine. Of long texts only the ends count. Conversations that begin with the
+    same words share a key, and so an upstream, and so the cached beginning of their prompts.
+    """
+    digest = blake2b(digest_size=_KEY_BYTES)
+    for blocks in (body.get("system") or (), *(message["content"] for message in body["messages"][:1])):
+        for block in blocks:
+            digest.update(_key_part(block).encode(errors="surrogatepass"))
+    return int.from_bytes(digest.digest())
+
+
+def seed_of(name: str) -> int:
+    """Return the seed of an upstream for `rank_of`: the same for its name on every machine."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=_KEY_BYTES).digest()) | 1
+
+
+def rank_of(seed: int, key: int) -> int:
+    """Return the rank of an upstream for a conversation: each conversation orders the upstreams in its own way."""
+    return (key * seed) & _KEY_MASK
+
+
+def _parts(content: Sequence[Block], skipped_types: frozenset[str]) -> Iterator[str | JSONObject]:
+    """Yield adjacent texts as one, however they were cut, and other blocks."""
     text = ""
     for block in content:
         kind = block.get("type")
         if kind == "text":
             text += str(block["text"])
-        elif kind not in unsaid:
+        elif kind not in skipped_types:
             yield text
-            yield {key: value for key, value in block.items() if key not in _PASSING_KEYS}
+            yield {key: value for key, value in block.items() if key not in _NOT_HASHED_KEYS}
             text = ""
     yield text
 
@@ -80,40 +126,17 @@ def _encoded(value: JSON) -> bytes:
     return _encode(value).encode(errors="surrogatepass")
 
 
-_ENDS = 2000
-_BYTES = 8
-_MASK = (1 << 64) - 1
+def _without_thinking(message: Message) -> Message:
+    content = [block for block in message["content"] if block.get("type") not in THINKING_TYPES]
+    return cast("Message", {**message, "content": content})
 
 
-def conversation_key(body: MessagesRequest) -> int:
-    """The name of a conversation: by its system prompt and its first message, which all its turns have in common.
-
-    Of long texts the ends are enough. Conversations that begin with the same words share a name, and so the account,
-    and so the cached beginning of their prompts.
-    """
-    name = blake2b(digest_size=_BYTES)
-    for blocks in (body.get("system") or (), *(message["content"] for message in body["messages"][:1])):
-        for part in _parts_conversation(blocks):
-            name.update(part.encode(errors="surrogatepass"))
-    return int.from_bytes(name.digest())
-
-
-def seed_of(account: str) -> int:
-    """What `rank_of` needs to know of an account: the same for its name everywhere."""
-    return int.from_bytes(blake2b(account.encode(), digest_size=_BYTES).digest()) | 1
-
-
-def rank_of(seed: int, conversation: int) -> int:
-    """Where an account stands for a conversation among its equals: each conversation has an order of its own."""
-    return (conversation * seed) & _MASK
-
-
-def _parts_conversation(blocks: Iterable[Block]) -> Iterable[str]:
-    for block in blocks:
-        text = block.get("text")
-        if isinstance(text, str):
-            yield text if len(text) <= 2 * _ENDS else f"{len(text)}{text[:_ENDS]}{text[-_ENDS:]}"
-        else:
-            source = block.get("source")
-            data = source.get("data") or source.get("url") or source.get("file_id") if isinstance(source, dict) else ""
-            yield f"{block.get('type')}{str(data)[-_ENDS:]}"
+def _key_part(block: Block) -> str:
+    text = block.get("text")
+    if isinstance(text, str):
+        if len(text) <= 2 * _MAX_KEY_TEXT:
+            return text
+        return f"{len(text)}{text[:_MAX_KEY_TEXT]}{text[-_MAX_KEY_TEXT:]}"
+    source = block.get("source")
+    data = source.get("data") or source.get("url") or source.get("file_id") if isinstance(source, dict) else ""
+    return f"{block.get('type')}{str(data)[-_MAX_KEY_TEXT:]}"

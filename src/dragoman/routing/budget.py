@@ -1,34 +1,40 @@
-"""What an account may spend in a day. Days are those of UTC."""
+"""Budgets: what an upstream may spend in a day. Days are those of UTC."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import structlog
 
-from dragoman.core.errors import StoreFailed
-from dragoman.core.messages import JSONObject
+from dragoman.backends.base import Backend, CountsTokens, ReportsStatus, RunRequest
+from dragoman.core.accumulate import merge_usage
+from dragoman.core.errors import StoreFailed, UnsupportedFeature
+from dragoman.core.events import Event, MessageDelta, MessageStart
+from dragoman.core.messages import JSONObject, Usage
+from dragoman.core.model_list import ListedModel
+from dragoman.core.pricing import cost_of
 from dragoman.stores.base import SpendingLedger
 
-_WHOLE = Decimal("1e12")
-"""A dollar, in the ledger's trillionths: the smallest price of a token is a few thousand of them."""
+_LEDGER_UNITS = Decimal("1e12")
+"""The ledger counts trillionths of a dollar: the lowest price of a token is a few thousand of them."""
 _CENT = Decimal("0.0001")
 
 log = structlog.get_logger("dragoman.routing")
 
 
 class Budget:
-    """Dollars a day, counted to the last run that has ended, across restarts and processes.
+    """Dollars a day. Every run counts, across restarts and processes.
 
-    A run that has begun is never cut off for it, so those under way may go past it.
+    A run that has begun is never stopped for the budget, so runs under way may exceed it.
 
     Args:
-        name: The account's.
-        daily: Dollars.
-        ledger: Where it is written down. Whoever made it closes it, after this.
-        clock: Seconds since 1970.
+        name: The upstream's name.
+        daily: Dollars a day.
+        ledger: Stores what was spent. The caller closes it, after the budget.
+        clock: Returns seconds since 1970.
     """
 
     def __init__(
@@ -43,27 +49,27 @@ class Budget:
         self._writes: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Look up what was spent today already."""
-        self._turn()
+        """Read what was spent today."""
+        self._start_day()
         try:
-            self._spent = Decimal(await self._ledger.spent(self._name, self._day)) / _WHOLE
+            self._spent = Decimal(await self._ledger.spent(self._name, self._day)) / _LEDGER_UNITS
         except StoreFailed as error:
             log.warning("budget.unknown", upstream=self._name, error=str(error))
 
     async def aclose(self) -> None:
-        """Finish what is being written."""
+        """Wait for pending writes."""
         if self._writes:
             await asyncio.wait(self._writes)
 
     @property
     def spent(self) -> Decimal:
-        """Dollars, today."""
-        self._turn()
+        """Dollars spent today."""
+        self._start_day()
         return self._spent
 
     @property
-    def used_up(self) -> bool:
-        """Whether nothing is left for today."""
+    def exhausted(self) -> bool:
+        """Whether nothing may be spent any more today."""
         return self.spent >= self.daily
 
     @property
@@ -73,21 +79,21 @@ class Budget:
 
     @property
     def resets_in(self) -> float:
-        """Seconds until then."""
+        """Seconds until the next day begins."""
         return self.resets.timestamp() - self._clock()
 
     async def spend(self, dollars: Decimal) -> None:
-        """Take note of what a call cost. It counts at once; when this returns it is safe from a crash."""
-        self._turn()
+        """Record the cost of a call. It counts at once, and is safe from a crash when this returns."""
+        self._start_day()
         self._spent += dollars
         write = asyncio.create_task(self._write(self._day, dollars), name="budget")
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
-        # Shielded: a run that is ended just now has cost what it cost.
+        # Shielded: the cost of a run that is cancelled now must be written, too.
         await asyncio.shield(write)
 
     def status(self) -> JSONObject:
-        """For the operator."""
+        """Return what was spent and what is left, for the operator."""
         spent = self.spent
         return {
             "daily_dollars": str(self.daily),
@@ -98,18 +104,89 @@ class Budget:
 
     async def _write(self, day: str, dollars: Decimal) -> None:
         try:
-            total = await self._ledger.add(self._name, day, int(dollars * _WHOLE))
+            total = await self._ledger.add(self._name, day, int(dollars * _LEDGER_UNITS))
         except StoreFailed as error:
             log.warning("budget.unwritten", upstream=self._name, dollars=str(dollars), error=str(error))
             return
         if day == self._day:
-            # Never less than is known here: writes of other calls may be under way.
-            self._spent = max(self._spent, Decimal(total) / _WHOLE)
+            # The total may not contain calls whose writes are still under way here.
+            self._spent = max(self._spent, Decimal(total) / _LEDGER_UNITS)
 
-    def _turn(self) -> None:
+    def _start_day(self) -> None:
         day = self._now().date().isoformat()
         if day != self._day:
             self._day, self._spent = day, Decimal(0)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+class BudgetedBackend:
+    """A backend whose calls are charged to a budget.
+
+    A call that fails or is cancelled is charged for what the API has reported until then.
+
+    Args:
+        backend: The backend.
+        budget: The budget.
+    """
+
+    def __init__(self, backend: Backend, budget: Budget) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._budget = budget
+
+    async def start(self) -> None:
+        """Read the budget, and start the backend."""
+        await self._budget.start()
+        await self._backend.start()
+
+    async def aclose(self) -> None:
+        """Close the backend, then write what its calls cost."""
+        await self._backend.aclose()
+        await self._budget.aclose()
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Call the backend; see `dragoman.backends.base.Backend.run`."""
+        model = request.model.id
+        cost, usage = Decimal(0), Usage()
+        try:
+            async with aclosing(self._backend.run(request)) as events:
+                async for event in events:
+                    if isinstance(event, MessageStart):
+                        # A second start means that the first response broke off. It was paid for.
+                        cost += cost_of(usage, model)
+                        message = event.raw.get("message")
+                        usage = merge_usage(None, message.get("usage") if isinstance(message, dict) else None)
+                    elif isinstance(event, MessageDelta):
+                        usage = merge_usage(usage, event.raw.get("usage"))
+                    yield event
+        finally:
+            if usage:
+                await self._budget.spend(cost + cost_of(usage, model))
+
+    async def count_tokens(self, request: RunRequest) -> JSONObject:
+        """Return the provider's count of a prompt's tokens. It costs nothing.
+
+        Raises:
+            UnsupportedFeature: The backend cannot count tokens.
+        """
+        if not isinstance(self._backend, CountsTokens):
+            raise UnsupportedFeature(f"The backend `{self.name}` cannot count tokens.", code="cannot_count")
+        return await self._backend.count_tokens(request)
+
+    async def models(self) -> Sequence[ListedModel]:
+        """Return the provider's list of models."""
+        return await self._backend.models()
+
+    async def inquire(self) -> JSONObject:
+        """Return what the backend has to report in addition to `status`."""
+        return await self._backend.inquire() if isinstance(self._backend, ReportsStatus) else {}
+
+    def ready(self) -> str | None:
+        """Return why a run would fail now; None if it would not."""
+        return self._backend.ready()
+
+    def status(self) -> JSONObject:
+        """Return the backend's status."""
+        return self._backend.status()

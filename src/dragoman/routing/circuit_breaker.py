@@ -1,58 +1,58 @@
-"""How long an account that failed is left alone."""
+"""A circuit breaker: how long an upstream that failed gets no runs."""
 
 import time
 from collections.abc import Callable
 
-_FIRST = 5.0
-_LONGEST = 600.0
+_FIRST_PAUSE = 5.0
+_MAX_PAUSE = 600.0
 
 
 class CircuitBreaker:
-    """Grows with each failure in a row, and ends with the first success.
+    """A pause that doubles with each failure in a row, and ends with the first success.
 
-    Runs that were under way when the account failed say nothing new: many that fail together count as one.
+    Only runs that started after the last failure count. So many runs that fail together count as one failure.
 
     Args:
-        clock: Seconds that only grow.
+        clock: Returns monotonic seconds.
 
     Attributes:
-        failures: In a row.
-        reason: The code of the last of them.
+        failures: Failures in a row.
+        reason: The code of the last failure.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.failures = 0
         self.reason: str | None = None
         self._clock = clock
-        self._until = 0.0
+        self._open_until = 0.0
         self._failed_at = float("-inf")
 
     @property
-    def left(self) -> float:
-        """Seconds that it goes on for; 0: it is over."""
-        return max(0.0, self._until - self._clock()) if self.failures else 0.0
+    def remaining(self) -> float:
+        """Seconds until the pause ends; 0 if there is none."""
+        return max(0.0, self._open_until - self._clock()) if self.failures else 0.0
 
     def now(self) -> float:
-        """The time, to tell later when a run began."""
+        """Return the time. Pass it to `record_failure` or `record_success` as the start of a run."""
         return self._clock()
 
-    def failed(self, began: float, reason: str | None, retry_after: float | None) -> None:
-        """Take note of a failure.
+    def record_failure(self, started_at: float, reason: str | None, retry_after: float | None) -> None:
+        """Record that a run failed.
 
         Args:
-            began: When its run did.
-            reason: Its code.
-            retry_after: Seconds that the account asked to be left alone.
+            started_at: When the run started.
+            reason: The code of its error.
+            retry_after: Seconds for which the upstream wants no requests.
         """
         now = self._clock()
-        if began >= self._failed_at:
+        if started_at >= self._failed_at:
             self.failures += 1
             self._failed_at = now
-        usual = min(_FIRST * 2.0 ** (self.failures - 1), _LONGEST)
+        pause = min(_FIRST_PAUSE * 2.0 ** (self.failures - 1), _MAX_PAUSE)
         self.reason = reason
-        self._until = max(self._until, self._failed_at + usual, now + (retry_after or 0.0))
+        self._open_until = max(self._open_until, self._failed_at + pause, now + (retry_after or 0.0))
 
-    def worked(self, began: float) -> None:
-        """Take note of an answer."""
-        if self.failures and began >= self._failed_at:
-            self.failures, self.reason, self._until = 0, None, 0.0
+    def record_success(self, started_at: float) -> None:
+        """Record that a run succeeded."""
+        if self.failures and started_at >= self._failed_at:
+            self.failures, self.reason, self._open_until = 0, None, 0.0

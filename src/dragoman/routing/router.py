@@ -1,8 +1,8 @@
-"""Which of several accounts is asked, and what happens when it cannot answer.
+"""The router: chooses between upstreams, and falls back to another one when the first cannot answer.
 
-A conversation stays with its account, because that is where its cached prompt, its process and its kept thinking are.
-It leaves only where the owner allowed it, only before the first word of an answer, and for a reason: the account is
-rate limited, out, or over its budget. Then it stays where it went.
+A conversation stays at its upstream: its cached prompt, its process and its stored thinking are there. It moves only if
+the operator allows it, only before the first output of a response, and only if the upstream is rate limited, fails, or
+has used up its budget. Then it stays at the new upstream.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ from dragoman.core.errors import (
 )
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
-from dragoman.routing.selection import Candidate, UpstreamSelector
+from dragoman.routing.selection import Selection, UpstreamSelector
 from dragoman.routing.upstream import Upstream
 from dragoman.runs.reasoning_store import is_thinking_rejected, without_foreign_thinking
 from dragoman.runs.run import Run
 
-_OF_THE_ACCOUNT = (RateLimited, QuotaExceeded, Overloaded, UpstreamFailed, TimedOut, NotSignedIn)
-"""Failures that another account may not have. All others are the request's own."""
+_UPSTREAM_ERRORS = (RateLimited, QuotaExceeded, Overloaded, UpstreamFailed, TimedOut, NotSignedIn)
+"""Errors that another upstream may not have. All others are errors of the request."""
 
 log = structlog.get_logger("dragoman.routing")
 
 
 class Router:
-    """Asks at one of several accounts. Owns their backends.
+    """Executes runs on one of several upstreams. Owns their backends.
 
     Args:
-        upstreams: The accounts, each with a name of its own.
-        fallback: Whether a run may go on to the next one where the first cannot answer.
+        upstreams: The upstreams, each with its own name.
+        fallback: Whether a run may continue at another upstream if the first cannot answer.
     """
 
     name = "router"
@@ -49,128 +49,132 @@ class Router:
     def __init__(self, upstreams: Sequence[Upstream], *, fallback: bool) -> None:
         self._upstreams = tuple(upstreams)
         self._fallback = fallback
-        self._choices = UpstreamSelector(upstreams, fallback=fallback)
+        self._selector = UpstreamSelector(upstreams, fallback=fallback)
 
     async def start(self) -> None:
-        """Get every account ready."""
+        """Start every backend."""
         for upstream in self._upstreams:
             await upstream.backend.start()
 
     async def aclose(self) -> None:
-        """End what every account holds."""
+        """Close every backend."""
         await asyncio.gather(*(upstream.backend.aclose() for upstream in self._upstreams))
 
-    async def ask(self, request: RunRequest, run: Run) -> None:
-        """See `dragoman.runs.account.Asks.ask`."""
-        choice = self._choices.of(request)
-        failures: list[GatewayError] = []
-        for upstream in choice.candidates:
+    async def execute(self, request: RunRequest, run: Run) -> None:
+        """Execute a run; see `dragoman.runs.executor.Dispatcher.execute`."""
+        selection = self._selector.select(request)
+        errors: list[GatewayError] = []
+        for upstream in selection.candidates:
             try:
-                await self._ask_at(upstream, choice, request, run)
-            except _OF_THE_ACCOUNT as error:
-                failures.append(error)
-                if run.begun:
+                await self._try(upstream, selection, request, run)
+            except _UPSTREAM_ERRORS as error:
+                errors.append(error)
+                if run.has_output:
                     raise
             else:
-                self._choices.stay(choice, upstream)
+                self._selector.move(selection, upstream)
                 return
-        raise _told(failures) from None
+        raise _combined_error(errors) from None
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """The provider's own count, by the account that the conversation is with."""
-        upstream = self._choices.home_of(request)
+        """Return the provider's count of a prompt's tokens, from the home of its conversation.
+
+        Raises:
+            UnsupportedFeature: Its backend cannot count tokens.
+            GatewayError: The count is not available now.
+        """
+        upstream = self._selector.home_of(request)
         if not isinstance(upstream.backend, CountsTokens):
             raise UnsupportedFeature(f"The upstream `{upstream.name}` cannot count tokens.", code="cannot_count")
         return await upstream.backend.count_tokens(request)
 
     async def models(self) -> Sequence[ListedModel]:
-        """What the accounts list and serve, each model once.
+        """Return the models that the upstreams list and serve, each once.
 
         Raises:
-            GatewayError: No list can be had.
+            GatewayError: No upstream returns a list.
         """
-        lists = await asyncio.gather(*(_listed(upstream) for upstream in self._upstreams))
-        failures = [found for found in lists if isinstance(found, GatewayError)]
-        if len(failures) == len(lists):
-            raise failures[0]
-        found: dict[str, ListedModel] = {}
+        lists = await asyncio.gather(*(_served_models(upstream) for upstream in self._upstreams))
+        errors = [listed for listed in lists if isinstance(listed, GatewayError)]
+        if len(errors) == len(lists):
+            raise errors[0]
+        models: dict[str, ListedModel] = {}
         for listed in lists:
-            for model in () if isinstance(listed, GatewayError) else listed:
-                found.setdefault(model.id, model)
-        return list(found.values())
+            if not isinstance(listed, GatewayError):
+                for model in listed:
+                    models.setdefault(model.id, model)
+        return list(models.values())
 
     def serves(self, client: str, model: str) -> bool:
-        """Whether anybody serves a model to a client."""
-        return any(upstream.is_for(client) and upstream.serves(model) for upstream in self._upstreams)
+        """Return whether any upstream serves the model to the client."""
+        return any(upstream.serves_client(client) and upstream.serves(model) for upstream in self._upstreams)
 
     def ready(self) -> str | None:
-        """Why nobody could answer now; nothing if somebody could."""
-        troubles = {upstream.name: upstream.trouble() for upstream in self._upstreams}
-        if None in troubles.values():
+        """Return why every upstream would fail now; None if one would not."""
+        reasons = {upstream.name: upstream.not_ready() for upstream in self._upstreams}
+        if None in reasons.values():
             return None
-        return " ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
+        return " ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
     def status(self) -> JSONObject:
-        """How each account does."""
+        """Return the status of every upstream."""
         upstreams: JSONObject = {upstream.name: upstream.status() for upstream in self._upstreams}
         return {"fallback": self._fallback, "upstreams": upstreams}
 
     async def inquire(self) -> JSONObject:
-        """What the accounts have to tell besides, one of them after the other."""
+        """Return what the backends have to report in addition to `status`. They are asked one after the other."""
         backends = {upstream.name: upstream.backend for upstream in self._upstreams}
         return {
             name: await backend.inquire() for name, backend in backends.items() if isinstance(backend, ReportsStatus)
         }
 
-    async def _ask_at(self, upstream: Upstream, choice: Candidate, request: RunRequest, run: Run) -> None:
-        """Ask at one account, and learn how it does."""
-        began = upstream.rest.now()
+    async def _try(self, upstream: Upstream, selection: Selection, request: RunRequest, run: Run) -> None:
+        """Execute a run on one upstream, and record the outcome in its circuit breaker."""
+        started_at = upstream.breaker.now()
         run.set_upstream(upstream.name)
         try:
-            await self._ask_fitly(upstream, choice, request, run)
-        except _OF_THE_ACCOUNT as error:
-            if not upstream.used_up:  # then it is at rest until tomorrow, and nothing is wrong with it
-                upstream.rest.failed(began, error.code, error.retry_after)
-                rests = round(upstream.rest.left, 1)
+            await self._execute_at(upstream, selection, request, run)
+        except _UPSTREAM_ERRORS as error:
+            if not upstream.exhausted:  # a used up budget is no failure, and lasts until tomorrow anyway
+                upstream.breaker.record_failure(started_at, error.code, error.retry_after)
+                rests = round(upstream.breaker.remaining, 1)
                 log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
             raise
-        upstream.rest.worked(began)
+        upstream.breaker.record_success(started_at)
 
-    async def _ask_fitly(self, upstream: Upstream, choice: Candidate, request: RunRequest, run: Run) -> None:
-        """Ask, without the thinking of another account."""
-        if choice.mixed if upstream is choice.home else choice.grown:
-            await upstream.ask(_without_thinking(request, run), run)
+    async def _execute_at(self, upstream: Upstream, selection: Selection, request: RunRequest, run: Run) -> None:
+        """Execute a run on one upstream, without the thinking of another."""
+        if selection.mixed if upstream is selection.home else selection.has_history:
+            await upstream.execute(_without_foreign_thinking(request, run), run)
             return
         try:
-            await upstream.ask(request, run)
+            await upstream.execute(request, run)
         except InvalidRequest as error:
-            if run.begun or not is_thinking_rejected(error):
+            if run.has_output or not is_thinking_rejected(error):
                 raise
-            # Where the conversation was before is forgotten, by a new start or on another machine.
-            self._choices.mix(choice, upstream)
-            await upstream.ask(_without_thinking(request, run), run)
+            # The conversation's move is not known here, after a restart or on another machine.
+            self._selector.mark_mixed(selection, upstream)
+            await upstream.execute(_without_foreign_thinking(request, run), run)
 
 
-def _without_thinking(request: RunRequest, run: Run) -> RunRequest:
-    """The request without what another account thought, where that would be refused; the client is told."""
+def _without_foreign_thinking(request: RunRequest, run: Run) -> RunRequest:
+    """Return the request without another upstream's thinking, if the model would reject that, and warn the client."""
     if not request.model.bound_thinking:
         return request
-    bare = without_foreign_thinking(request.body)
-    run.add_warnings(bare.warnings)
-    return replace(request, body=bare.body)
+    stripped = without_foreign_thinking(request.body)
+    run.add_warnings(stripped.warnings)
+    return replace(request, body=stripped.body)
 
 
-async def _listed(upstream: Upstream) -> Sequence[ListedModel] | GatewayError:
+async def _served_models(upstream: Upstream) -> Sequence[ListedModel] | GatewayError:
     try:
         return [model for model in await upstream.backend.models() if upstream.serves(model.id)]
     except GatewayError as error:
         return error
 
 
-def _told(failures: Sequence[GatewayError]) -> GatewayError:
-    """What the client is told: what its own account said, and when the first of all may answer again."""
-    waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
-    first = failures[0]
-    if waits and first.retry_after is not None:
-        return first.replace(retry_after=min(waits))
-    return first
+def _combined_error(errors: Sequence[GatewayError]) -> GatewayError:
+    """Return the error of the first upstream, with the shortest wait of all."""
+    waits = [error.retry_after for error in errors if error.retry_after is not None]
+    first = errors[0]
+    return first if not waits or first.retry_after is None else first.replace(retry_after=min(waits))

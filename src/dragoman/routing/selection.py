@@ -1,4 +1,4 @@
-"""Who is asked, and who next: each conversation has an account where it is at home."""
+"""Select the upstreams for a request: each conversation has a home, where its cached prompt is."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,39 +7,40 @@ from dataclasses import dataclass
 from dragoman.backends.base import RunRequest
 from dragoman.core.conversation import conversation_key, rank_of
 from dragoman.core.errors import Forbidden, NotFound
-from dragoman.routing.upstream import Upstream, over_budget
+from dragoman.routing.upstream import Upstream, budget_error
 
-_MOST_MOVED = 10_000
+_MAX_MOVED = 10_000
+"""Conversations whose move to another upstream is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Who may answer a request.
+class Selection:
+    """The upstreams that may answer a request.
 
     Attributes:
-        conversation: The name of its conversation.
-        home: Where the conversation is.
-        mixed: Whether the conversation has answers of another account than its home.
-        grown: Whether it has any answers.
-        candidates: Who is asked, one after the other.
+        conversation: The key of its conversation.
+        home: The conversation's home.
+        mixed: Whether the conversation contains responses of another upstream than its home.
+        has_history: Whether the conversation contains any response.
+        candidates: The upstreams to try, one after the other.
     """
 
     conversation: int
     home: Upstream
     mixed: bool
-    grown: bool
+    has_history: bool
     candidates: Sequence[Upstream]
 
 
 class UpstreamSelector:
-    """Chooses between accounts, and remembers which conversations are not where they would be by themselves.
+    """Selects upstreams, and remembers which conversations have moved.
 
-    By themselves they are with the first account in its order that serves the model; those of the same order share
-    them by their names, the same way on every machine and after every start.
+    A conversation's first home is the first upstream in order that serves the model. Upstreams of the same order share
+    the conversations by their keys, in the same way on every machine and after every start.
 
     Args:
-        upstreams: The accounts.
-        fallback: Whether another than the home may be asked.
+        upstreams: The upstreams.
+        fallback: Whether other upstreams than the home may be tried.
     """
 
     def __init__(self, upstreams: Sequence[Upstream], *, fallback: bool) -> None:
@@ -48,77 +49,76 @@ class UpstreamSelector:
         self._moved: OrderedDict[int, tuple[Upstream, bool]] = OrderedDict()
 
     def home_of(self, request: RunRequest) -> Upstream:
-        """Where the conversation is.
+        """Return the home of the request's conversation.
 
         Raises:
-            Forbidden: Nobody serves the client.
-            NotFound: Nobody who does serves the model.
+            Forbidden: No upstream serves the client.
+            NotFound: No upstream that serves the client serves the model.
         """
-        return self._ranked(request, conversation_key(request.body))[0]
+        return self._rank(request, conversation_key(request.body))[0]
 
-    def of(self, request: RunRequest) -> Candidate:
-        """Who may answer.
+    def select(self, request: RunRequest) -> Selection:
+        """Return the upstreams that may answer the request.
 
         Raises:
-            Forbidden: Nobody serves the client.
-            NotFound: Nobody who does serves the model.
-            QuotaExceeded: Nobody who does may spend anything more today.
+            Forbidden: No upstream serves the client.
+            NotFound: No upstream that serves the client serves the model.
+            QuotaExceeded: The budgets of all these upstreams are used up.
         """
         conversation = conversation_key(request.body)
-        ranked = self._ranked(request, conversation)
+        ranked = self._rank(request, conversation)
         home = ranked[0]
-        place, mixed = self._moved.get(conversation, (home, False))
-        grown = any(message["role"] == "assistant" for message in request.body["messages"])
-        candidates = self._candidates(ranked if self._fallback else ranked[:1], at_home=grown)
-        return Candidate(conversation, home, mixed and place is home, grown, candidates)
+        moved_to, mixed = self._moved.get(conversation, (home, False))
+        has_history = any(message["role"] == "assistant" for message in request.body["messages"])
+        candidates = self._candidates(ranked if self._fallback else ranked[:1], stay_home=has_history)
+        return Selection(conversation, home, mixed and moved_to is home, has_history, candidates)
 
-    def stay(self, choice: Candidate, upstream: Upstream) -> None:
-        """Let a conversation be at home where it was answered."""
-        if upstream is not choice.home:
-            self._remember(choice, upstream, mixed=choice.grown)
+    def move(self, selection: Selection, upstream: Upstream) -> None:
+        """Make the upstream that answered the home of the conversation."""
+        if upstream is not selection.home:
+            self._remember(selection, upstream, mixed=selection.has_history)
 
-    def mix(self, choice: Candidate, upstream: Upstream) -> None:
-        """Know that a conversation has answers of another account, which nobody here remembers."""
-        self._remember(choice, upstream, mixed=True)
+    def mark_mixed(self, selection: Selection, upstream: Upstream) -> None:
+        """Record that a conversation at this upstream contains responses of another, unknown one."""
+        self._remember(selection, upstream, mixed=True)
 
-    def _remember(self, choice: Candidate, upstream: Upstream, *, mixed: bool) -> None:
-        self._moved[choice.conversation] = upstream, mixed
-        self._moved.move_to_end(choice.conversation)
-        if len(self._moved) > _MOST_MOVED:
+    def _remember(self, selection: Selection, upstream: Upstream, *, mixed: bool) -> None:
+        self._moved[selection.conversation] = upstream, mixed
+        self._moved.move_to_end(selection.conversation)
+        if len(self._moved) > _MAX_MOVED:
             self._moved.popitem(last=False)
 
-    def _ranked(self, request: RunRequest, conversation: int) -> list[Upstream]:
-        """Who serves a model to a client, the conversation's home first."""
-        model = request.model.id
-        allowed = [upstream for upstream in self._upstreams if upstream.is_for(request.client)]
+    def _rank(self, request: RunRequest, conversation: int) -> list[Upstream]:
+        """Return the upstreams that serve the client and the model, the conversation's home first."""
+        model, client = request.model.id, request.client
+        allowed = [upstream for upstream in self._upstreams if upstream.serves_client(client)]
         if not allowed:
-            raise _for_nobody(request.client)
+            raise Forbidden(
+                f"No upstream serves the key `{client}`. The operator can add it to the `keys` of one.",
+                code="key_not_served",
+            )
         serving = [upstream for upstream in allowed if upstream.serves(model)]
         if not serving:
-            whom = "" if len(allowed) == len(self._upstreams) else f" to the key `{request.client}`"
-            raise NotFound(f"No upstream here serves the model `{model}`{whom}.", code="model_not_found", param="model")
+            detail = "" if len(allowed) == len(self._upstreams) else f" to the key `{client}`"
+            raise NotFound(f"No upstream serves the model `{model}`{detail}.", code="model_not_found", param="model")
         if request.request_options.agent:
-            # Where nobody has agents, whoever is asked says so.
+            # If no upstream runs agents, the first one refuses the request itself.
             serving = [upstream for upstream in serving if upstream.agents] or serving
         if len(serving) > 1:
             home, _ = self._moved.get(conversation, (None, False))
-            serving.sort(key=lambda one: (one is not home, one.order, rank_of(one.seed, conversation)))
+            serving.sort(
+                key=lambda upstream: (upstream is not home, upstream.order, rank_of(upstream.seed, conversation))
+            )
         return serving
 
-    def _candidates(self, allowed: Sequence[Upstream], *, at_home: bool) -> Sequence[Upstream]:
-        within = [upstream for upstream in allowed if not upstream.used_up]
-        if not within:
-            raise over_budget(allowed)
-        awake = [upstream for upstream in within if not upstream.rest.left]
-        if not awake:
-            # A rest sends runs elsewhere; where there is no elsewhere, it refuses none.
-            return [min(within, key=lambda upstream: upstream.rest.left)]
-        if not at_home and awake[0].full:
-            awake.sort(key=lambda upstream: upstream.full)
-        return awake
-
-
-def _for_nobody(client: str) -> Forbidden:
-    return Forbidden(
-        f"No upstream here serves the key `{client}`. The owner lists it in the `keys` of one.", code="key_not_served"
-    )
+    def _candidates(self, ranked: Sequence[Upstream], *, stay_home: bool) -> Sequence[Upstream]:
+        affordable = [upstream for upstream in ranked if not upstream.exhausted]
+        if not affordable:
+            raise budget_error(ranked)
+        healthy = [upstream for upstream in affordable if not upstream.breaker.remaining]
+        if not healthy:
+            # A circuit breaker moves runs to other upstreams. If there are none, it refuses nothing.
+            return [min(affordable, key=lambda upstream: upstream.breaker.remaining)]
+        if not stay_home and healthy[0].limit.full:
+            healthy.sort(key=lambda upstream: upstream.limit.full)
+        return healthy

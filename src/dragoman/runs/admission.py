@@ -1,148 +1,259 @@
-"""Who may run now, who waits, and who is turned away."""
+"""Admission of runs: slots, the queue before them, and the limit on requests a minute."""
 
 import asyncio
-from collections import deque
+from bisect import insort
+from itertools import count
 
 from dragoman.core.errors import QueueFull, RateLimited
 
 _SMOOTHING = 0.2
+"""Weight of the newest run in the average duration."""
 
 
-class Slot:
-    """A run's claim to a place, from the moment it is admitted to the queue until it leaves.
+class Limit:
+    """A number of slots that runs share: those of the gateway, or those of one upstream.
 
-    The claim belongs to the run: whoever ends the run calls `leave`, also while it still waits.
+    Attributes:
+        slots: Runs at once.
+        taken: Slots that are taken.
+        waiting: Runs that wait for a slot of this limit.
     """
 
-    def __init__(self, admission: "Admission") -> None:
+    __slots__ = ("slots", "taken", "waiting")
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.taken = 0
+        self.waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether all slots are taken."""
+        return self.taken >= self.slots
+
+
+class Ticket:
+    """A run's position in the queue, and the slots that it holds.
+
+    A ticket either waits and holds no slot, or holds all the slots that it needs: one of the gateway's and, after
+    `acquire`, one of an upstream's. So no run blocks a slot while it waits for another, and there is no deadlock.
+
+    The ticket belongs to the run. Its owner calls `leave` when the run ends, also while the run still waits.
+    """
+
+    def __init__(self, admission: "Admission", number: int) -> None:
         self._admission = admission
-        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.since: float | None = None
+        self._number = number
+        self._granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.upstream: Limit | None = None
+        self.granted_at: float | None = None
+
+    def __lt__(self, other: "Ticket") -> bool:
+        """Compare by arrival."""
+        return self._number < other._number
+
+    @property
+    def granted(self) -> bool:
+        """Whether the ticket holds its slots."""
+        return self.granted_at is not None
 
     async def wait(self) -> None:
-        """Return once the place is ours."""
-        if not self.granted.done():
-            await asyncio.shield(self.granted)
+        """Wait until the ticket holds its slots."""
+        if not self._granted.done():
+            await asyncio.shield(self._granted)
+
+    def acquire(self, limit: Limit) -> bool:
+        """Take a slot of an upstream, too. The ticket must hold a slot of the gateway, and none of an upstream.
+
+        If the slot is not free, or an older run waits for it, the ticket gives its slot back and returns to the queue,
+        to its position by arrival.
+
+        Returns:
+            Whether the ticket holds both slots now. If not, `wait` returns when it does.
+        """
+        return self._admission.acquire(self, limit)
+
+    def release_upstream(self) -> None:
+        """Give the upstream's slot back, and keep the gateway's. Do nothing if the ticket holds none."""
+        self._admission.release_upstream(self)
 
     def leave(self) -> None:
-        """Give the place, or the place in the queue, back. Idempotent."""
-        self._admission.release(self)
+        """Give all slots, or the position in the queue, back. Idempotent."""
+        self._admission.leave(self)
+
+    def grant(self) -> None:
+        """Note that the ticket holds its slots now. For `Admission` alone."""
+        self.granted_at = asyncio.get_running_loop().time()
+        self._granted.set_result(None)
+
+    def requeue(self) -> None:
+        """Note that the ticket waits again. For `Admission` alone."""
+        self.granted_at = None
+        self._granted = asyncio.get_running_loop().create_future()
 
 
 class Admission:
-    """A number of places and a bounded queue before them, first come first served.
+    """The gateway's slots and the queue before them, first come, first served.
+
+    A run that waits for an upstream's slot lets younger runs for other upstreams pass. As soon as the slots that it
+    needs are free, it is the first to get them.
 
     Attributes:
-        places: Runs at once.
-        queue_size: Runs that may wait.
+        queue_size: Runs that may wait when all slots are taken. Runs that wait for an upstream's slot while slots of
+            the gateway are free count too: at most `slots + queue_size` runs are admitted in all.
     """
 
-    def __init__(self, places: int, queue_size: int) -> None:
-        self.places = places
+    def __init__(self, slots: int, queue_size: int) -> None:
         self.queue_size = queue_size
-        self._holding: set[Slot] = set()
-        self._waiting: deque[Slot] = deque()
-        self._usual_seconds = 1.0
+        self._limit = Limit(slots)
+        self._waiting: list[Ticket] = []
+        self._numbers = count()
+        self._average_seconds = 1.0
+
+    @property
+    def slots(self) -> int:
+        """Runs at once."""
+        return self._limit.slots
 
     @property
     def running(self) -> int:
-        """How many places are taken."""
-        return len(self._holding)
+        """Runs that hold a slot."""
+        return self._limit.taken
 
     @property
     def queued(self) -> int:
-        """How many wait."""
+        """Runs that wait."""
         return len(self._waiting)
 
-    def enter(self) -> Slot:
-        """Take a place, or one in the queue.
+    def enter(self) -> Ticket:
+        """Take a slot, or a position in the queue.
 
         Raises:
-            QueueFull: Both are full; `retry_after` says when a place should be free.
+            QueueFull: All slots are taken and the queue is full. `retry_after` is when a slot should be free.
         """
         self.require(1)
-        ticket = Slot(self)
-        if len(self._holding) < self.places:
-            self._grant(ticket)
-        else:
+        ticket = Ticket(self, next(self._numbers))
+        if self._limit.full:
             self._waiting.append(ticket)
+        else:
+            self._grant(ticket)
         return ticket
 
     def require(self, count: int) -> None:
-        """Make sure that so many can enter now, one after the other.
+        """Check that a number of runs can enter now.
 
         Raises:
-            QueueFull: They cannot; `retry_after` says when there should be room.
+            QueueFull: They cannot. `retry_after` is when there should be room.
         """
-        missing = len(self._holding) + len(self._waiting) + count - self.places - self.queue_size
+        missing = self.running + self.queued + count - self.slots - self.queue_size
         if missing > 0:
-            wanted = "" if count == 1 else f", and this one asks for {count} answers"
+            detail = "" if count == 1 else f", and this request asks for {count} responses"
             raise QueueFull(
-                f"{self.running} of {self.places} places are taken and {self.queued} requests wait already{wanted}.",
-                retry_after=self._usual_seconds * (self.queued + missing) / self.places,
+                f"{self.running} of {self.slots} slots are taken and {self.queued} requests are queued{detail}.",
+                retry_after=self._average_seconds * (self.queued + missing) / self.slots,
             )
 
-    def release(self, ticket: Slot) -> None:
-        """End a ticket, whatever its state, and let the next in."""
-        if ticket in self._holding:
-            self._holding.remove(ticket)
-            self._learn(ticket)
+    def acquire(self, ticket: Ticket, limit: Limit) -> bool:
+        """See `Ticket.acquire`."""
+        ticket.upstream = limit
+        if not limit.full and not limit.waiting:
+            limit.taken += 1
+            return True
+        self._limit.taken -= 1
+        limit.waiting += 1
+        ticket.requeue()
+        insort(self._waiting, ticket)
+        self._grant_waiting()
+        return ticket.granted
+
+    def release_upstream(self, ticket: Ticket) -> None:
+        """See `Ticket.release_upstream`."""
+        limit = ticket.upstream
+        if limit is not None and ticket.granted:
+            limit.taken -= 1
+            ticket.upstream = None
+            self._grant_waiting()
+
+    def leave(self, ticket: Ticket) -> None:
+        """See `Ticket.leave`."""
+        if ticket.granted_at is not None:
+            seconds = asyncio.get_running_loop().time() - ticket.granted_at
+            self._average_seconds += _SMOOTHING * (seconds - self._average_seconds)
+            self._limit.taken -= 1
+            if ticket.upstream is not None:
+                ticket.upstream.taken -= 1
         elif ticket in self._waiting:
             self._waiting.remove(ticket)
-        while self._waiting and len(self._holding) < self.places:
-            self._grant(self._waiting.popleft())
+            if ticket.upstream is not None:
+                ticket.upstream.waiting -= 1
+        ticket.granted_at, ticket.upstream = None, None
+        self._grant_waiting()
 
-    def _grant(self, ticket: Slot) -> None:
-        self._holding.add(ticket)
-        ticket.since = asyncio.get_running_loop().time()
-        ticket.granted.set_result(None)
+    def _grant_waiting(self) -> None:
+        """Grant slots to those that wait for them, the oldest first."""
+        waiting, self._waiting = self._waiting, []
+        for index, ticket in enumerate(waiting):
+            if self._limit.full:
+                self._waiting += waiting[index:]
+                return
+            if ticket.upstream is None:
+                self._grant(ticket)
+            elif ticket.upstream.full:
+                self._waiting.append(ticket)
+            else:
+                ticket.upstream.waiting -= 1
+                ticket.upstream.taken += 1
+                self._grant(ticket)
 
-    def _learn(self, ticket: Slot) -> None:
-        """Remember how long a place is usually kept, for `retry_after`."""
-        if ticket.since is not None:
-            seconds = asyncio.get_running_loop().time() - ticket.since
-            self._usual_seconds += _SMOOTHING * (seconds - self._usual_seconds)
+    def _grant(self, ticket: Ticket) -> None:
+        self._limit.taken += 1
+        ticket.grant()
 
 
 class RateLimit:
-    """Requests a minute, as a bucket that refills steadily.
+    """Requests a minute, as a token bucket.
 
     Attributes:
-        per_minute: The bucket's size and its refill in 60 seconds; None: no limit.
+        per_minute: The size of the bucket, and its refill in 60 seconds; None: no limit.
     """
 
     def __init__(self, per_minute: int | None) -> None:
         self.per_minute = per_minute
         self._tokens = float(per_minute or 0)
-        self._at: float | None = None
+        self._updated_at: float | None = None
 
     def take(self, now: float, count: int = 1) -> None:
-        """Count requests at `now` (seconds of a monotonic clock): all of them or, where it raises, none.
+        """Count requests: all of them, or none if it raises.
 
-        More than fit the bucket are let in when it is full: they could never come otherwise.
+        A request for more responses than the bucket holds passes when the bucket is full: it could never pass
+        otherwise.
+
+        Args:
+            now: Monotonic seconds.
+            count: The number of requests.
 
         Raises:
-            RateLimited: The bucket is empty; `retry_after` says until when.
+            RateLimited: The bucket is empty. `retry_after` is when it has enough tokens again.
         """
         if self.per_minute is not None:
             self.require(now, count)
             self._tokens -= min(count, self.per_minute)
 
     def require(self, now: float, count: int = 1) -> None:
-        """Make sure that so many could be counted.
+        """Check that a number of requests could be counted.
 
         Raises:
-            RateLimited: As `take` does.
+            RateLimited: As for `take`.
         """
         if self.per_minute is None:
             return
         rate = self.per_minute / 60
-        if self._at is not None:
-            self._tokens = min(self.per_minute, self._tokens + (now - self._at) * rate)
-        self._at = now
-        wanted = min(count, self.per_minute)
-        if self._tokens < wanted:
-            wait = (wanted - self._tokens) / rate
+        if self._updated_at is not None:
+            self._tokens = min(self.per_minute, self._tokens + (now - self._updated_at) * rate)
+        self._updated_at = now
+        needed = min(count, self.per_minute)
+        if self._tokens < needed:
+            wait = (needed - self._tokens) / rate
             raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=wait)
 
     @property

@@ -1,9 +1,7 @@
-"""Long turns of the API's own tools, which it gives in parts: asked on where it paused, and shown as one answer.
+"""Execute a run on one backend: restore thinking, call the backend, continue paused responses, store thinking.
 
-An answer that stops with `pause_turn` is sent back as it is, and the model goes on from there.
-Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
-
-One account that can be asked: a backend, and the thinking that is kept for what it answered.
+The API may end a response with the stop reason `pause_turn` while its own tools work. The response is then sent back
+as it is, and the model continues. Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -12,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from dragoman.backends.base import Backend, ManagedBackend, RunRequest
+from dragoman.core.accumulate import add_usage, merge_usage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -25,7 +24,7 @@ from dragoman.core.events import (
     Retrying,
     Started,
 )
-from dragoman.core.messages import JSON, JSONObject, Message, MessagesRequest
+from dragoman.core.messages import JSON, JSONObject, Message, MessagesRequest, Usage
 from dragoman.runs.reasoning_store import (
     ReasoningStore,
     is_thinking_rejected,
@@ -34,59 +33,120 @@ from dragoman.runs.reasoning_store import (
 )
 from dragoman.runs.run import Run
 
-Ask: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
+BackendCall: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
 
-_MOST_PARTS = 10
+_MAX_PARTS = 10
 
 
-async def run_with_continuations(ask: Ask, request: RunRequest, run: Run) -> None:
-    """Hand a run the events of one answer, however many parts it comes in.
+@runtime_checkable
+class Dispatcher(ManagedBackend, Protocol):
+    """Executes runs, on one of several upstreams."""
+
+    async def execute(self, request: RunRequest, run: Run) -> None:
+        """Execute a run, and give it its events.
+
+        Raises:
+            GatewayError: There is no response, or only the beginning of one.
+        """
+        ...
+
+
+class RunExecutor:
+    """Executes runs on one backend.
+
+    It restores thinking that the client left out, and continues where the API paused. Clients of the Messages API do
+    both themselves. An agent's thinking belongs to its own API calls, and no later request can use it.
 
     Args:
-        ask: A backend's `run`.
-        request: The question.
-        run: What the events happen to.
+        backend: The backend. The caller starts and closes it.
+        thinking: Stores thinking between the requests of a conversation; None: thinking is not stored.
+        only_upstream: Whether there is no other upstream. Then a request whose thinking the API rejects is repeated
+            without it here; otherwise the router does that.
+    """
+
+    def __init__(
+        self, backend: Backend, thinking: ReasoningStore | None = None, *, only_upstream: bool = False
+    ) -> None:
+        self.backend = backend
+        self._thinking = thinking
+        self._only_upstream = only_upstream
+
+    async def execute(self, request: RunRequest, run: Run) -> None:
+        """Execute a run that holds its slots; see `Dispatcher.execute`."""
+        run.mark_running()
+        if request.request_options.verbatim or request.request_options.agent:
+            async with aclosing(self.backend.run(request)) as events:
+                async for event in events:
+                    run.on_event(event)
+            return
+        thinking = self._thinking
+        if thinking is None:
+            restored = without_orphan_thinking(request.body)
+        else:
+            restored = await thinking.restore(request.body, request.model)
+        run.add_warnings(restored.warnings)
+        if restored.body is not request.body:
+            request = replace(request, body=restored.body)
+        try:
+            await run_with_continuations(self.backend.run, request, run)
+        except InvalidRequest as error:
+            if not self._only_upstream or run.has_output or not is_thinking_rejected(error):
+                raise
+            restored = without_rejected_thinking(request.body)
+            run.add_warnings(restored.warnings)
+            await run_with_continuations(self.backend.run, replace(request, body=restored.body), run)
+        if thinking is not None:
+            await thinking.store(restored, run.result().message)
+
+
+async def run_with_continuations(call: BackendCall, request: RunRequest, run: Run) -> None:
+    """Give a run the events of one response, also if the API sends it in several parts.
+
+    Args:
+        call: A backend's `run`.
+        request: The request.
+        run: Receives the events, as those of one message.
 
     Raises:
-        UpstreamFailed: The answer does not end.
+        UpstreamFailed: The response is still paused after the maximum number of parts.
     """
-    joined = _Joined(run)
-    for _ in range(_MOST_PARTS):
-        async with aclosing(ask(request)) as events:
+    joiner = _PartJoiner(run)
+    for _ in range(_MAX_PARTS):
+        async with aclosing(call(request)) as events:
             async for event in events:
-                shown = joined.shown(event)
-                if shown is not None:
-                    run.on_event(shown)
-        if not joined.paused:
+                if joiner.first and isinstance(event, BlockDelta):  # the most frequent event
+                    run.on_event(event)
+                elif (joined := joiner.join(event)) is not None:
+                    run.on_event(joined)
+        if not joiner.paused:
             return
-        request = replace(request, body=joined.go_on(request.body))
-    raise UpstreamFailed(f"Claude paused its answer {_MOST_PARTS} times.")
+        request = replace(request, body=joiner.next_body(request.body))
+    raise UpstreamFailed(f"Claude paused its response {_MAX_PARTS} times.")
 
 
-class _Joined:
-    """Makes the parts' events those of one message.
+class _PartJoiner:
+    """Turns the events of several parts into those of one message.
 
     Attributes:
-        paused: Whether the last part stopped where it is to be asked on.
+        first: Whether the current part is the first.
+        paused: Whether the current part ended with a pause.
     """
 
     def __init__(self, run: Run) -> None:
+        self.first = True
         self.paused = False
         self._run = run
-        self._first = True
         self._blocks = 0
-        self._usage: dict[str, JSON] = {}
-        self._spent: JSONObject = {}
+        self._usage: Usage = {}
+        self._earlier_usage: Usage = {}
 
-    def shown(self, event: Event) -> Event | None:
-        """What is shown of an event of the current part."""
+    def join(self, event: Event) -> Event | None:
+        """Return the event of the joined message; None if the event does not belong to it."""
         match event:
-            case BlockDelta() if self._first:  # most are
-                return event
             case MessageStart(raw):
-                self._usage = _counted(cast("JSONObject", raw["message"]))
+                self._usage = merge_usage(None, cast("JSONObject", raw["message"]).get("usage"))
             case MessageDelta(raw):
-                self._usage.update(_counted(raw))
+                self._usage = merge_usage(self._usage, raw.get("usage"))
                 if _stop_reason(raw) == "pause_turn":
                     self.paused = True
                     return None
@@ -94,113 +154,34 @@ class _Joined:
                 return None
             case _:
                 pass
-        return event if self._first else self._later(event)
+        return event if self.first else self._join_later(event)
 
-    def go_on(self, body: MessagesRequest) -> MessagesRequest:
-        """The request for the next part."""
-        self._spent = _sum(self._usage, self._spent)
+    def next_body(self, body: MessagesRequest) -> MessagesRequest:
+        """Return the request for the next part: the response so far is its last message."""
+        self._earlier_usage = add_usage(self._earlier_usage, self._usage)
         content = self._run.result().message["content"][self._blocks :]
         self._blocks += len(content)
-        self._first, self.paused = False, False
+        self.first, self.paused = False, False
         messages = list(body["messages"])
-        said = [*messages.pop()["content"], *content] if messages[-1]["role"] == "assistant" else content
-        return cast("MessagesRequest", {**body, "messages": [*messages, Message(role="assistant", content=said)]})
+        if messages[-1]["role"] == "assistant":
+            content = [*messages.pop()["content"], *content]
+        return cast("MessagesRequest", {**body, "messages": [*messages, Message(role="assistant", content=content)]})
 
-    def _later(self, event: Event) -> Event | None:
+    def _join_later(self, event: Event) -> Event | None:
         match event:
             case BlockStart() | BlockDelta() | BlockStop():
-                place = event.index + self._blocks
-                return replace(event, index=place, raw={**event.raw, "index": place})
+                index = event.index + self._blocks
+                return replace(event, index=index, raw={**event.raw, "index": index})
             case MessageDelta(raw):
-                return MessageDelta({**raw, "usage": _sum(self._usage, self._spent)})
+                return MessageDelta({**raw, "usage": cast("JSON", add_usage(self._earlier_usage, self._usage))})
             case MessageStop():
                 return event
             case Restarted():
-                raise UpstreamFailed("Claude's answer broke off in the middle.")
+                raise UpstreamFailed("Claude's response broke off in the middle.")
             case Started() | Retrying() | MessageStart():
                 return None
-
-
-def _counted(raw: JSONObject) -> dict[str, JSON]:
-    """The figures that an event tells."""
-    usage = raw.get("usage")
-    return {key: value for key, value in usage.items() if value is not None} if isinstance(usage, dict) else {}
-
-
-def _sum(usage: JSONObject, spent: JSONObject) -> JSONObject:
-    """Figures added up, also those inside of others: what is written for how long, how often the web was searched."""
-    made = {**spent, **usage}
-    for key in usage.keys() & spent.keys():
-        one, other = usage[key], spent[key]
-        if isinstance(one, dict) and isinstance(other, dict):
-            made[key] = _sum(one, other)
-        elif isinstance(one, int) and isinstance(other, int):
-            made[key] = one + other
-    return made
 
 
 def _stop_reason(raw: JSONObject) -> object:
     delta = raw.get("delta")
     return delta.get("stop_reason") if isinstance(delta, dict) else None
-
-
-@runtime_checkable
-class Dispatcher(ManagedBackend, Protocol):
-    """What asks for a whole answer, at one account or another."""
-
-    async def ask(self, request: RunRequest, run: Run) -> None:
-        """Ask, and let the run have the events as they come.
-
-        Raises:
-            GatewayError: There is no answer, or only the beginning of one.
-        """
-        ...
-
-
-class RunExecutor:
-    """Asks at one account: with thinking put back where the client left it out, and on where the API paused.
-
-    Clients that speak the Messages API themselves do both themselves. So do agents: what they thought belongs to the
-    many calls that they made, and is nothing to a later request.
-
-    Args:
-        backend: How Claude is asked. Whoever made it starts and closes it.
-        thinking: Keeps thinking between the requests of a conversation, if anything does.
-        alone: Whether there is no other account: then what is refused as another's thinking is asked without it.
-    """
-
-    def __init__(self, backend: Backend, thinking: ReasoningStore | None = None, *, alone: bool = False) -> None:
-        self.backend = backend
-        self._thinking = thinking
-        self._alone = alone
-
-    async def ask(self, request: RunRequest, run: Run) -> None:
-        """See `Asks.ask`."""
-        if request.request_options.verbatim or request.request_options.agent:
-            async with aclosing(self.backend.run(request)) as events:
-                async for event in events:
-                    run.on_event(event)
-            return
-        thinking = self._thinking
-        restored = (
-            await thinking.restore(request.body, request.model) if thinking else without_orphan_thinking(request.body)
-        )
-        run.add_warnings(restored.warnings)
-        if restored.body is not request.body:
-            request = replace(request, body=restored.body)
-        request = await self._asked(request, run)
-        if thinking:
-            await thinking.remember(request.body, run.result().message)
-
-    async def _asked(self, request: RunRequest, run: Run) -> RunRequest:
-        """Ask, and return what was asked in the end."""
-        try:
-            await run_with_continuations(self.backend.run, request, run)
-        except InvalidRequest as error:
-            if not self._alone or run.begun or not is_thinking_rejected(error):
-                raise
-            bare = without_rejected_thinking(request.body)
-            run.add_warnings(bare.warnings)
-            request = replace(request, body=bare.body)
-            await run_with_continuations(self.backend.run, request, run)
-        return request

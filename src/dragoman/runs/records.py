@@ -1,12 +1,7 @@
-"""The record of a run, as it stands.
+"""The registry of runs: current runs in memory, and records of all runs in a store.
 
-Writing the records of runs behind their backs.
-
-A run costs the event loop the making of a small record; encoding and writing are the store's thread's. What happens
-within a moment is written together, so a crash loses that moment at most. What cannot be written is tried again later,
-without what was said, as long as it is not too much.
-
-What is known of all runs: of those that go on, and from a store of all.
+Records are written in the background. A run costs the event loop a small record; encoding and writing are done by the
+store's thread. Changes of a quarter of a second are written together, so a crash loses a quarter of a second at most.
 """
 
 import asyncio
@@ -22,55 +17,146 @@ from dragoman.core.messages import JSONObject
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore
 
-
-def record_of(run: Run, *, content: bool) -> RunRecord:
-    """The record of a run.
-
-    Args:
-        run: The run.
-        content: Whether what was answered so far is to be in it.
-    """
-    return RunRecord(
-        id=run.id,
-        request=run.request,
-        status=run.status,
-        model=run.model,
-        path=run.path,
-        upstream=run.upstream,
-        client=run.client,
-        endpoint=run.endpoint,
-        created=run.since,
-        ended=run.since + run.stages["total"] if run.ended else None,
-        stages=run.stages if run.ended else dict(run.stages),
-        usage=cast("JSONObject | None", run.usage),
-        error=run.error.code if run.error else None,
-        reason=run.reason,
-        prompt=cast("JSONObject | None", run.asked),
-        response=_said(run) if content else None,
-    )
-
-
-def _said(run: Run) -> JSONObject | None:
-    try:
-        return cast("JSONObject", run.result().message)
-    except UpstreamFailed:
-        return None
-
-
-_MOMENT = 0.25
-_LATER = 5.0
+_WRITE_DELAY = 0.25
+"""Seconds for which changes are collected before they are written."""
+_RETRY_DELAY = 5.0
 """Seconds until a store that failed is tried again."""
-_MOST_WAITING = 1000
+_MAX_UNWRITTEN = 1000
+"""Records that are kept for a store that fails."""
 
 log = structlog.get_logger("dragoman.runs")
+
+
+class RunRegistry:
+    """All runs that are known.
+
+    Args:
+        store: Stores records; it is closed with the registry. None: a run is known until it ends.
+        content: Whether prompts and responses are stored with the records.
+    """
+
+    def __init__(self, store: RunStore | None = None, *, content: bool = False) -> None:
+        self.content = content
+        self._store = store
+        self._writer = RecordWriter(store, content=content) if store else None
+        self._open: dict[str, Run] = {}
+        self._succeeded_at: float | None = None
+        self._last_failure: JSONObject | None = None
+
+    def note(self, run: Run) -> None:
+        """Record that a run was created, or that its status has changed."""
+        if run.ended:
+            self._open.pop(run.id, None)
+            self._note_outcome(run)
+        else:
+            self._open[run.id] = run
+        if self._writer is not None:
+            self._writer.note(run)
+
+    def last(self) -> JSONObject:
+        """Return when a run last succeeded, and the last failure."""
+        return {"succeeded": self._succeeded_at, "failed": self._last_failure}
+
+    def live(self, id_: str) -> Run | None:
+        """Return a run that has not ended and belongs to this process."""
+        return self._open.get(id_)
+
+    def record(self, run: Run) -> RunRecord:
+        """Return the record of a run as it is now, with its prompt and response if those are stored."""
+        return record_of(run, content=self.content)
+
+    async def get(self, id_: str) -> RunRecord:
+        """Return a run's record, with its prompt and response if those are stored.
+
+        Raises:
+            NotFound: There is no such run, or its record was deleted.
+            StoreFailed: The records cannot be read.
+        """
+        if run := self.live(id_):
+            return self.record(run)
+        await self.flush()
+        record = await self._store.get(id_) if self._store else None
+        if record is None:
+            raise NotFound(f"There is no run `{id_[:80]}`, or its record is gone. `dragoman runs` lists the runs.")
+        return record
+
+    async def get_ended(self, id_: str) -> RunRecord:
+        """Return the record of a run that has ended.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: The run is open at another gateway.
+            StoreFailed: The records cannot be read.
+        """
+        record = await self.get(id_)
+        if record.status in OPEN_STATUSES:
+            raise Conflict("This run belongs to another gateway. Use that one: `--port` selects it.")
+        return record
+
+    async def page(self, query: RunQuery) -> RunPage:
+        """Return a page of records, the newest first.
+
+        Raises:
+            NotFound: There is no run with the id `after`.
+            StoreFailed: The records cannot be read.
+        """
+        if self._store is None:
+            return self._page_of_open(query)
+        await self.flush()
+        page = await self._store.page(query)
+        if page is None:
+            raise _unknown_position(query)
+        records = [self.record(run) if (run := self.live(record.id)) else record for record in page.runs]
+        return RunPage(records, page.more)
+
+    async def cancel(self, id_: str) -> RunRecord:
+        """Cancel a run for the operator. Its client gets an error that says so.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: The run has ended, or belongs to another gateway.
+            StoreFailed: The records cannot be read.
+        """
+        run = self.live(id_)
+        if run is None:
+            raise Conflict(f"This run has already ended: {(await self.get_ended(id_)).status}.")
+        await run.cancel("cancelled by the operator", RunCancelled("The operator of the gateway cancelled this run."))
+        return self.record(run)
+
+    async def flush(self) -> None:
+        """Write all changes now."""
+        if self._writer is not None:
+            await self._writer.flush()
+
+    async def aclose(self) -> None:
+        """Write all changes, and close the store. Idempotent."""
+        if self._writer is not None:
+            await self._writer.aclose()
+
+    def _note_outcome(self, run: Run) -> None:
+        if run.status == "succeeded":
+            self._succeeded_at = time.time()
+        elif run.status == "failed" and run.error is not None:
+            self._last_failure = {"at": time.time(), "error": run.error.code, "upstream": run.upstream, "run": run.id}
+
+    def _page_of_open(self, query: RunQuery) -> RunPage:
+        ids = list(reversed(self._open))
+        if query.after is not None:
+            if query.after not in self._open:
+                raise _unknown_position(query)
+            ids = ids[ids.index(query.after) + 1 :]
+        found = [record for record in (self.record(self._open[id_]) for id_ in ids) if query.matches(record)]
+        return RunPage(found[: query.limit], len(found) > query.limit)
 
 
 class RecordWriter:
     """Writes records, one batch after the other.
 
+    If the store fails, the records are kept and written later, without prompts and responses.
+
     Args:
-        store: Where they are kept. It is closed with this.
-        content: Whether what was asked and answered is kept with them.
+        store: Stores the records. It is closed with the writer.
+        content: Whether prompts and responses are stored.
     """
 
     def __init__(self, store: RunStore, *, content: bool) -> None:
@@ -81,13 +167,13 @@ class RecordWriter:
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, run: Run) -> None:
-        """A run stands differently now."""
-        # An open run is looked at when it is written; of one that ended nothing but the record need stay.
+        """Have a run's record written."""
+        # The record of an open run is made when it is written; an ended run need not stay in memory.
         self._changed[run.id] = record_of(run, content=self._content) if run.ended else run
-        self._write_in(_MOMENT)
+        self._write_in(_WRITE_DELAY)
 
     async def flush(self) -> None:
-        """Write what has changed, now."""
+        """Write all changes now."""
         if self._writing is not None:
             await asyncio.wait([self._writing])  # it may have begun before the last change
         self._write()
@@ -95,7 +181,7 @@ class RecordWriter:
             await asyncio.wait([self._writing])
 
     async def aclose(self) -> None:
-        """Write what is left, and close the store. Idempotent."""
+        """Write all changes, and close the store. Idempotent."""
         await self.flush()
         self._stop_timer()
         await self._store.aclose()
@@ -110,163 +196,74 @@ class RecordWriter:
             self._timer = None
 
     def _write(self) -> None:
-        """Begin to write, unless that is being done: at its end it is seen to what has changed meanwhile."""
+        """Start to write, unless a write is under way: at its end it looks for new changes."""
         self._stop_timer()
         if self._changed and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._save(), name="run-records")
 
     async def _save(self) -> None:
+        """Write one batch. Whatever fails, later changes are written."""
         changed, self._changed = self._changed, {}
-        records = [record_of(one, content=self._content) if isinstance(one, Run) else one for one in changed.values()]
         try:
-            await self._store.save(records)
+            await self._store.save(
+                [record_of(one, content=self._content) if isinstance(one, Run) else one for one in changed.values()]
+            )
         except GatewayError as error:
-            log.warning("runs.unwritten", count=len(records), error=error.code)
             self._put_back(changed)
+            log.warning("runs.unwritten", count=len(changed), error=error.code)
             self._stop_timer()
-            self._write_in(_LATER)
+            self._write_in(_RETRY_DELAY)
         except Exception:
-            log.exception("runs.lost", count=len(records))
-        if self._changed:
-            self._write_in(_MOMENT)
+            log.exception("runs.lost", count=len(changed))
+        finally:
+            if self._changed:
+                self._write_in(_WRITE_DELAY)
 
     def _put_back(self, unwritten: Mapping[str, Run | RunRecord]) -> None:
-        """Have it written later; of too many, the newest."""
+        """Keep records for a later attempt: the newest, if there are too many."""
         kept = {id_: one if isinstance(one, Run) else _without_content(one) for id_, one in unwritten.items()}
         kept |= self._changed
-        self._changed = dict([*kept.items()][-_MOST_WAITING:])
+        self._changed = dict([*kept.items()][-_MAX_UNWRITTEN:])
+
+
+def record_of(run: Run, *, content: bool) -> RunRecord:
+    """Return the record of a run.
+
+    Args:
+        run: The run.
+        content: Whether the record contains the response up to now.
+    """
+    return RunRecord(
+        id=run.id,
+        request=run.request_id,
+        status=run.status,
+        model=run.model,
+        path=run.path,
+        upstream=run.upstream,
+        client=run.client,
+        endpoint=run.endpoint,
+        created=run.created_at,
+        ended=run.created_at + run.stages["total"] if run.ended else None,
+        stages=run.stages if run.ended else dict(run.stages),
+        usage=cast("JSONObject | None", run.usage),
+        error=run.error.code if run.error else None,
+        reason=run.reason,
+        prompt=cast("JSONObject | None", run.request_body),
+        response=_response_of(run) if content else None,
+    )
+
+
+def _response_of(run: Run) -> JSONObject | None:
+    try:
+        return cast("JSONObject", run.result().message)
+    except UpstreamFailed:
+        return None
 
 
 def _without_content(record: RunRecord) -> RunRecord:
-    """It may be large, and many may wait."""
+    """Return the record without prompt and response: they may be large, and many records may be kept."""
     return replace(record, prompt=None, response=None)
 
 
-class RunRegistry:
-    """What is known of runs.
-
-    Args:
-        store: Where records are kept; None: they are known while they go on, and not after.
-        content: Whether what was asked and answered is kept with them.
-    """
-
-    def __init__(self, store: RunStore | None = None, *, content: bool = False) -> None:
-        self.content = content
-        self._store = store
-        self._recording = RecordWriter(store, content=content) if store else None
-        self._open: dict[str, Run] = {}
-        self._succeeded: float | None = None
-        self._failed: JSONObject | None = None
-
-    def note(self, run: Run) -> None:
-        """A run has begun, or stands differently now."""
-        if run.ended:
-            self._open.pop(run.id, None)
-            self._learn(run)
-        else:
-            self._open[run.id] = run
-        if self._recording is not None:
-            self._recording.note(run)
-
-    def last(self) -> JSONObject:
-        """When a run succeeded last, and which failed last."""
-        return {"succeeded": self._succeeded, "failed": self._failed}
-
-    def live(self, id_: str) -> Run | None:
-        """A run that goes on here."""
-        return self._open.get(id_)
-
-    def record(self, run: Run) -> RunRecord:
-        """A run as it stands, with what was said where that is kept."""
-        return record_of(run, content=self.content)
-
-    async def get(self, id_: str) -> RunRecord:
-        """A run as it stands, with what was said where that is kept.
-
-        Raises:
-            NotFound: There is no such run, or it is forgotten.
-            StoreFailed: The records cannot be used.
-        """
-        if run := self.live(id_):
-            return self.record(run)
-        await self.flush()
-        record = await self._store.get(id_) if self._store else None
-        if record is None:
-            raise NotFound(f"There is no run `{id_[:80]}`, or its record is gone. `dragoman runs` lists what there is.")
-        return record
-
-    async def over(self, id_: str) -> RunRecord:
-        """A run that goes on nowhere.
-
-        Raises:
-            NotFound: There is no such run.
-            Conflict: Another gateway is at it.
-            StoreFailed: The records cannot be used.
-        """
-        record = await self.get(id_)
-        if record.status in OPEN_STATUSES:
-            raise Conflict("Another gateway has this run: ask that one. `--port` names it.")
-        return record
-
-    async def page(self, query: RunQuery) -> RunPage:
-        """Runs, those that go on as they stand now.
-
-        Raises:
-            NotFound: There is no run of the id `after`.
-            StoreFailed: The records cannot be used.
-        """
-        if self._store is None:
-            return self._open_page(query)
-        await self.flush()
-        page = await self._store.page(query)
-        if page is None:
-            raise _nowhere(query)
-        return RunPage([self._now(record) for record in page.runs], page.more)
-
-    async def cancel(self, id_: str) -> RunRecord:
-        """End a run; its client is told by whom.
-
-        Raises:
-            NotFound: There is no such run.
-            Conflict: It has ended already, or belongs to another gateway.
-            StoreFailed: The records cannot be used.
-        """
-        run = self.live(id_)
-        if run is None:
-            raise Conflict(f"This run is over already: {(await self.over(id_)).status}.")
-        await run.cancel("cancelled by the operator", RunCancelled("The operator of the gateway cancelled this run."))
-        return self.record(run)
-
-    async def flush(self) -> None:
-        """Write what has changed, now."""
-        if self._recording is not None:
-            await self._recording.flush()
-
-    async def aclose(self) -> None:
-        """Write what is left, and close the store. Idempotent."""
-        if self._recording is not None:
-            await self._recording.aclose()
-
-    def _learn(self, run: Run) -> None:
-        if run.status == "succeeded":
-            self._succeeded = time.time()
-        elif run.status == "failed" and run.error is not None:
-            self._failed = {"at": time.time(), "error": run.error.code, "upstream": run.upstream, "run": run.id}
-
-    def _open_page(self, query: RunQuery) -> RunPage:
-        """Of the runs that go on here, where no others are known."""
-        ids = list(reversed(self._open))
-        if query.after is not None:
-            if query.after not in self._open:
-                raise _nowhere(query)
-            ids = ids[ids.index(query.after) + 1 :]
-        found = [record for record in (self.record(self._open[id_]) for id_ in ids) if query.matches(record)]
-        return RunPage(found[: query.limit], len(found) > query.limit)
-
-    def _now(self, record: RunRecord) -> RunRecord:
-        run = self.live(record.id)
-        return self.record(run) if run else record
-
-
-def _nowhere(query: RunQuery) -> NotFound:
-    return NotFound(f"There is no run `{(query.after or '')[:80]}` to go on from.")
+def _unknown_position(query: RunQuery) -> NotFound:
+    return NotFound(f"There is no run `{(query.after or '')[:80]}` after which the list could continue.")

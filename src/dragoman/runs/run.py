@@ -1,305 +1,370 @@
-"""Looking on while a run goes on, without being its reader.
-
-One run: queued, then running, then succeeded, failed or cancelled.
-"""
+"""One run: the execution of one request. Its state, its events, its reader and its subscribers."""
 
 import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, TypeAlias, cast
 
-from dragoman.core.accumulate import AccumulatedMessage, MessageAccumulator
-from dragoman.core.errors import GatewayError, InternalError, RunCancelled
+import structlog
+
+from dragoman.core.accumulate import AccumulatedMessage, MessageAccumulator, merge_usage
+from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
 from dragoman.core.warnings import RequestWarning
+from dragoman.runs.admission import Limit, Ticket
 
-_MOST_WAITING = 1000
+Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+_MAX_SUBSCRIBER_EVENTS = 1000
+
+log = structlog.get_logger("dragoman.runs")
 
 
 class Subscriber:
-    """Collects what happens in a run, for one who looks on.
+    """Receives the events of a run, in addition to its reader.
 
-    One who comes late, or is slow, has what was said before to be told as a whole, so nothing grows without end.
+    A subscriber that starts late or is slow misses events. It then reads the run's result instead, so its memory is
+    bounded.
     """
 
     def __init__(self) -> None:
         self._events: list[Event] = []
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._missed = True
 
     def add(self, event: Event) -> None:
-        """Something happened."""
-        if len(self._events) < _MOST_WAITING:
+        """Add an event of the run."""
+        if len(self._events) < _MAX_SUBSCRIBER_EVENTS:
             self._events.append(event)
         else:
             self._missed = True
-        self._news.set()
+        self._changed.set()
 
     def wake(self) -> None:
-        """The run stands differently, or is over."""
-        self._news.set()
+        """Wake the subscriber: the run's status has changed."""
+        self._changed.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Return when there is something new, or after so long; and say whether there is."""
+        """Wait for a change, at most this long. Return whether there is one."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._news.wait()
+                return await self._changed.wait()
         except TimeoutError:
             return False
 
-    def taken(self) -> list[Event] | None:
-        """What has come since the last call; None where some of it was missed: what the run has said holds all."""
-        self._news.clear()
+    def take(self) -> list[Event] | None:
+        """Return the events since the last call; None if some were missed: `Run.result` has all of them."""
+        self._changed.clear()
         events, self._events = self._events, []
         missed, self._missed = self._missed, False
         return None if missed else events
 
 
-Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-
-
 class Run:
-    """What became of one request, and the events it has made so far that nobody has taken yet.
+    """The execution of one request: queued, then running, then succeeded, failed or cancelled.
 
-    The engine's task drives it and is its only writer; one reader takes events with `next`. Events are not held back
-    for a slow reader: an answer is bounded by the model's own limit.
+    The engine's task is its only writer. One reader takes its events with `next`, or waits for its end with `wait`.
+    Events are not held back for a slow reader: the model's own output limit bounds them.
 
     Attributes:
         id: `run_` and 32 hexadecimal digits.
-        created: Seconds since 1970.
-        client: Who asked, as the server knows it.
-        request: The id of the request that it answers.
-        endpoint: The path that was asked.
-        asked: What the model is asked, where that is kept beside the record.
-        since: When it was made, in seconds since 1970.
+        created: Creation time in whole seconds since 1970, as responses report it.
+        created_at: The same with fractions.
+        client: The client, by its key's name.
+        request_id: The id of the HTTP request.
+        endpoint: The path of the HTTP request.
+        request_body: The body for the model, if it is recorded.
         model: The model's id.
-        status: Where it stands.
-        path: How the answer is had, once that is known.
-        upstream: The account that is asked, where there are several.
-        begun: Whether the model has said anything.
-        warnings: What could not be done as asked, beside what the dialect knows.
-        stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as it got.
-        usage: Token counts, as far as the API has told them.
-        error: Why it failed.
+        status: The current status.
+        path: How the response is produced, once known.
+        upstream: The upstream in use, if there are several.
+        has_output: Whether the model has sent anything.
+        warnings: What could not be done as requested, in addition to the dialect's warnings.
+        stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as known.
+        usage: Token counts, as far as the API has reported them.
+        error: The error that the run failed with.
+        reason: Why the run was cancelled.
     """
 
-    def __init__(self, client: str, model: str, changed: "Callable[[Run], None]" = lambda _: None) -> None:
-        """A run that waits.
+    def __init__(
+        self,
+        client: str,
+        model: str,
+        on_change: "Callable[[Run], None] | None" = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Create a queued run.
 
         Args:
-            client: Who asked.
+            client: The client, by its key's name.
             model: The model's id.
-            changed: Told whenever it stands differently.
+            on_change: Called after each change of the status. An error that it raises is logged and ignored.
+            timeout: Seconds that the run may spend running; None: no limit. Time in the queue does not count.
         """
         self.id = f"run_{secrets.token_hex(16)}"
-        self.since = time.time()
-        self.created = int(self.since)
+        self.created_at = time.time()
+        self.created = int(self.created_at)
         self.client = client
-        self.request: str | None = None
+        self.request_id: str | None = None
         self.endpoint: str | None = None
-        self.asked: MessagesRequest | None = None
+        self.request_body: MessagesRequest | None = None
         self.model = model
         self.status: Status = "queued"
         self.path: Path | None = None
         self.upstream: str | None = None
-        self.begun = False
+        self.has_output = False
         self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
         self.error: GatewayError | None = None
         self.reason: str | None = None
-        self._began = time.perf_counter()
-        self._asked: float | None = None
-        self._changed = changed
-        self._watchers: list[Subscriber] = []
-        self._answer = MessageAccumulator()
-        self._events: list[Event] = []
-        self._collects = True
-        self._reader: asyncio.Future[None] | None = None
-        self._settled = asyncio.Event()
+
+        self._on_change = on_change
+        self._timeout = self._seconds_left = timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._started_at = self._status_since = time.perf_counter()
+        self._sent_at: float | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ticket: Ticket | None = None
+        self._settled = asyncio.Event()
+
+        self._accumulator = MessageAccumulator()
+        self._events: list[Event] = []
+        self._collects_events = True
+        self._reader: asyncio.Future[None] | None = None
+        self._subscribers: list[Subscriber] = []
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether no more events will come."""
         return self.status in {"succeeded", "failed", "cancelled"}
 
     @property
     def settled(self) -> bool:
-        """Whether it has ended and given back all that it held."""
+        """Whether the run has ended and released everything it held."""
         return self._settled.is_set()
 
-    def result(self) -> AccumulatedMessage:
-        """What has been said so far, as one message.
+    # For the reader.
 
-        Raises:
-            UpstreamFailed: Nothing has.
-        """
-        return self._answer.result()
-
-    async def next(self, timeout: float | None) -> list[Event] | None:  # noqa: ASYNC109 - silence is an answer, not an error
-        """All events since the last call.
+    async def next(self, timeout: float | None) -> list[Event] | None:  # noqa: ASYNC109 - a timeout is a result, not an error
+        """Return all events since the last call.
 
         Args:
-            timeout: Seconds of silence after which an empty list is returned; None: it may last for ever.
+            timeout: Seconds without an event after which an empty list is returned; None: no limit.
 
         Returns:
-            The events; an empty list after silence; None when the run ended well or was cancelled and all is taken.
+            The events; an empty list after the timeout; None when the run succeeded or was cancelled and all events
+            were taken.
 
         Raises:
-            GatewayError: The run failed; raised once every event before it was taken.
+            GatewayError: The run failed. Raised once all events before the failure were taken.
         """
         if not self._events and not self.ended:
-            await self._news(timeout)
+            await self._wait_for_events(timeout)
         if self._events:
-            taken, self._events = self._events, []
-            return taken
+            events, self._events = self._events, []
+            return events
         if self.error is not None:
             raise self.error
         return None if self.ended else []
 
     async def wait(self) -> None:
-        """Wait until the run has ended, for a reader who wants no events, but only what was `said` in the end.
+        """Wait for the end of the run, without its events: the reader wants `result` only.
 
         Raises:
             GatewayError: The run failed.
         """
-        self._collects = False
+        self._collects_events = False
         self._events.clear()
         while not self.ended:
-            await self._news(None)
+            await self._wait_for_events(None)
         if self.error is not None:
             raise self.error
 
-    def set_origin(self, request: str, endpoint: str) -> None:
-        """Note which request it answers, and at which path that was asked."""
-        self.request, self.endpoint = request, endpoint
+    def result(self) -> AccumulatedMessage:
+        """Return the message up to now.
+
+        Raises:
+            UpstreamFailed: No message was started.
+        """
+        return self._accumulator.result()
+
+    def reject(self, error: GatewayError) -> None:
+        """Record that the response is not valid for its request, which only the reader can tell.
+
+        The run counts as failed, whether it has ended or not.
+        """
+        self.error = error
+        if self.ended:
+            self.status = "failed"
+            self.notify()
+
+    # For everyone.
+
+    def set_origin(self, request_id: str, endpoint: str) -> None:
+        """Record the HTTP request that the run belongs to."""
+        self.request_id, self.endpoint = request_id, endpoint
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscriber]:
-        """Look on, beside its reader."""
-        watcher = Subscriber()
-        self._watchers.append(watcher)
+        """Receive the run's events, in addition to its reader."""
+        subscriber = Subscriber()
+        self._subscribers.append(subscriber)
         try:
-            yield watcher
+            yield subscriber
         finally:
-            self._watchers.remove(watcher)
+            self._subscribers.remove(subscriber)
 
-    async def cancel(self, reason: str, told: RunCancelled | None = None) -> None:
-        """End the run now. Idempotent; returns when everything it held is gone.
+    async def cancel(self, reason: str, error: RunCancelled | None = None) -> None:
+        """Cancel the run, and return when it has released everything it held. Idempotent.
 
         Args:
             reason: A few words for the log.
-            told: What its reader is told, where he did not ask for it himself.
+            error: Raised to the reader, if it was not the reader that cancelled.
         """
         if self.reason is None and not self.ended:
             self.reason = reason
-        if told is not None and not self.ended and self.error is None:
-            self.error = told
+        if error is not None and not self.ended and self.error is None:
+            self.error = error
         if self._task is not None:
             if not self.ended:
                 self._task.cancel()
             await self._settled.wait()
 
-    def rejected(self, error: GatewayError) -> None:
-        """Note that what the run answered is not what was asked for, which only its reader can tell.
+    # For the engine and what it calls: `dragoman.runs.executor` and `dragoman.routing`.
 
-        The run counts as failed from then on, whether it has ended or is about to.
-        """
-        self.error = error
-        if self.ended:
-            self.status = "failed"
-            self._changed(self)
+    def attach(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
+        """Set the task that `cancel` cancels, and the ticket that holds the run's slots."""
+        self._task, self._ticket = task, ticket
 
-    # What follows is for the engine's task alone.
+    async def acquire_slot(self, limit: Limit) -> None:
+        """Take a slot of an upstream. While there is none the run is queued, and holds no slot of the gateway."""
+        if self._ticket is not None and not self._ticket.acquire(limit):
+            self._mark_queued()
+            await self._ticket.wait()
 
-    def driven_by(self, task: "asyncio.Task[None]") -> None:
-        """Name the task that `cancel` ends."""
-        self._task = task
+    def release_slot(self) -> None:
+        """Give the upstream's slot back."""
+        if self._ticket is not None:
+            self._ticket.release_upstream()
 
     def mark_running(self) -> None:
-        """The run left the queue."""
-        self.status = "running"
-        self.stages["queue"] = time.perf_counter() - self._began
-        self._changed(self)
-        for watcher in self._watchers:
-            watcher.wake()
+        """Record that the run holds its slots and leaves the queue. Do nothing if it is running."""
+        if self.status == "queued":
+            self._change_status("running")
+            if self._seconds_left is not None:
+                self._timer = asyncio.get_running_loop().call_later(self._seconds_left, self._expire)
 
     def set_upstream(self, upstream: str) -> None:
-        """An account is asked, the first one or another; what could not be done at one before does not count."""
+        """Record the upstream that is tried now. Warnings about an earlier upstream do not apply to it."""
         self.upstream, self.warnings = upstream, ()
 
     def add_warnings(self, warnings: tuple[RequestWarning, ...]) -> None:
-        """Something could not be done as asked."""
+        """Record what could not be done as requested."""
         self.warnings += warnings
 
     def on_event(self, event: Event) -> None:
         """Record an event, and pass it on to the reader and the subscribers as the accumulator returns it."""
         match event:
-            case BlockDelta():  # most are
-                if self._asked is not None:
-                    self.stages["first_token"] = time.perf_counter() - self._asked
-                    self._asked = None
+            case BlockDelta():  # the most frequent event
+                if self._sent_at is not None:
+                    self.stages["first_token"] = time.perf_counter() - self._sent_at
+                    self._sent_at = None
             case Started(path, stages, warnings):
                 self.path = path
                 self.add_warnings(warnings)
                 self.stages.update(stages)
-                self._asked = time.perf_counter()
+                self._sent_at = time.perf_counter()
             case MessageStart(raw):
-                self.begun = True
-                self._count(cast("JSONObject", raw["message"]).get("usage"))
+                self.has_output = True
+                self.usage = merge_usage(self.usage, cast("JSONObject", raw["message"]).get("usage")) or self.usage
             case MessageDelta(raw):
-                self._count(raw.get("usage"))
+                self.usage = merge_usage(self.usage, raw.get("usage")) or self.usage
             case _:
                 pass
-        event = self._answer.add(event)
-        for watcher in self._watchers:
-            watcher.add(event)
-        if self._collects:
+        event = self._accumulator.add(event)
+        for subscriber in self._subscribers:
+            subscriber.add(event)
+        if self._collects_events:
             self._events.append(event)
-            self._wake()
+            reader = self._reader
+            if reader is not None and not reader.done():
+                reader.set_result(None)
 
-    def succeeded(self) -> None:
-        """The answer is whole."""
+    def mark_succeeded(self) -> None:
+        """Record that the response is complete."""
         self._end("succeeded")
 
-    def failed(self, error: Exception) -> None:
-        """The run ended with an error; one that is not ours to show is shown as an internal one."""
+    def mark_cancelled(self) -> None:
+        """Record that the run was cancelled."""
+        self._end("cancelled")
+
+    def fail(self, error: Exception) -> None:
+        """Record an error. One without a message for clients becomes an `InternalError`. Do nothing after the end."""
         if not self.ended:
-            told = error if isinstance(error, GatewayError) else InternalError(f"Internal error in run {self.id}.")
-            self.error = told
+            if not isinstance(error, GatewayError):
+                error = InternalError(f"Internal error in run {self.id}.")
+            self.error = error
             self._end("failed")
 
     def abort(self, error: GatewayError) -> None:
-        """The run goes on no longer, though it could: its reader is told at once, and then its task ends."""
-        self.failed(error)
+        """Fail the run at once, and cancel its task."""
+        self.fail(error)
         if self._task is not None:
             self._task.cancel()
 
-    def cancelled(self) -> None:
-        """The run was ended from outside."""
-        self._end("cancelled")
-
     def mark_released(self) -> None:
-        """Its place is free again, and what it did is written down."""
+        """Record that the run's slots are free. It is the last thing that happens to a run."""
         self._settled.set()
 
-    def _end(self, status: Status) -> None:
-        by_operator = isinstance(self.error, RunCancelled)
-        self.status = "cancelled" if by_operator else status if self.error is None else "failed"
-        self.stages["total"] = time.perf_counter() - self._began
-        self._changed(self)
-        for watcher in self._watchers:
-            watcher.wake()
-        self._wake()
+    def _mark_queued(self) -> None:
+        """Record that the run has no slots any more, and stop its time limit."""
+        if self.status == "running":
+            if self._seconds_left is not None:
+                self._seconds_left -= time.perf_counter() - self._status_since
+            self._stop_timer()
+            self._change_status("queued")
 
-    async def _news(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as for `next`
+    def _expire(self) -> None:
+        self.abort(TimedOut(f"The run took longer than {self._timeout:g} seconds and was ended (--run-timeout)."))
+
+    def _end(self, status: Status) -> None:
+        self._stop_timer()
+        cancelled_by_operator = isinstance(self.error, RunCancelled)
+        self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
+        self.stages["total"] = time.perf_counter() - self._started_at
+        self._wake_reader()
+        self.notify()
+
+    def _change_status(self, status: Status) -> None:
+        now = time.perf_counter()
+        if self.status == "queued":
+            self.stages["queue"] = self.stages.get("queue", 0.0) + now - self._status_since
+        self.status, self._status_since = status, now
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake the subscribers and report a change of the run. The status is set before."""
+        for subscriber in self._subscribers:
+            subscriber.wake()
+        if self._on_change is not None:
+            try:
+                self._on_change(self)
+            except Exception as error:  # noqa: BLE001 - a record that cannot be made must not end the run
+                log_bug(self.id, error)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _wait_for_events(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as for `next`
         loop = asyncio.get_running_loop()
         self._reader = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._wake)
+        timer = None if timeout is None else loop.call_later(timeout, self._wake_reader)
         try:
             await self._reader
         finally:
@@ -307,11 +372,12 @@ class Run:
             if timer is not None:
                 timer.cancel()
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    def _count(self, usage: object) -> None:
-        if isinstance(usage, dict):
-            known = {key: value for key, value in usage.items() if value is not None}
-            self.usage = cast("Usage", {**(self.usage or {}), **known})
+
+def log_bug(run_id: str, error: Exception) -> None:
+    """Log an unexpected error. A log that cannot be written must not end anything."""
+    with suppress(Exception):
+        log.error("run.broke", run=run_id, exc_info=error)

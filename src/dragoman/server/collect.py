@@ -9,7 +9,7 @@ from typing import Generic, TypeAlias
 
 import structlog
 
-from dragoman.core.accumulate import AccumulatedMessage, counting
+from dragoman.core.accumulate import AccumulatedMessage, with_earlier_usage
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
 from dragoman.core.warnings import RequestWarning
@@ -54,7 +54,7 @@ class RunGroup:
     def reject(self, choice: int, error: GatewayError) -> None:
         """Note that one of the answers is not what was asked for, though its run did well."""
         run = self.runs[choice]
-        run.rejected(error)
+        run.reject(error)
         log.info("run.rejected", run=run.id, error=error.code)
 
     async def next(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - as for `Run.next`
@@ -172,7 +172,7 @@ class CollectedResponse(Generic[Request]):
         for choice, run in zip(faults, self._submit(faults), strict=True):
             self._choices.renew(choice, run)
         told = await self._told(faults)
-        answers = [counting(told[place], one) if place in told else one for place, one in enumerate(answers)]
+        answers = [with_earlier_usage(told[place], one) if place in told else one for place, one in enumerate(answers)]
         if still := self._codec.invalid_choices(self._decoded, answers):
             self._reject(still)
             raise next(iter(still.values()))

@@ -22,9 +22,9 @@ from dragoman.config.upstreams import UpstreamSettings
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import NotFound
 from dragoman.core.messages import JSONObject
-from dragoman.routing.budget import Budget
+from dragoman.routing.budget import Budget, BudgetedBackend
 from dragoman.routing.router import Router
-from dragoman.routing.upstream import BudgetedBackend, Upstream, serves
+from dragoman.routing.upstream import Upstream, serves
 from dragoman.runs.executor import RunExecutor
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.server.catalog import Serves, everything
@@ -60,7 +60,7 @@ def build_router(
             order=position if upstream.order is None else upstream.order,
             models=_model_patterns(settings, upstream),
             clients=upstream.keys,
-            places=upstream.places,
+            slots=upstream.places,
             budget=budget,
             agents=upstream.backend == "runtime",
         )

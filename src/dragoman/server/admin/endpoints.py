@@ -102,35 +102,35 @@ def _limit(text: str) -> int:
     return limit
 
 
-async def page_of(journal: RunRegistry, params: QueryParams) -> JSONObject:
+async def page_of(registry: RunRegistry, params: QueryParams) -> JSONObject:
     """The runs that are asked for, as the admin API tells them.
 
     Raises:
         GatewayError: One of the parameters makes no sense, or the records cannot be used.
     """
-    page = await journal.page(query_of(params))
+    page = await registry.page(query_of(params))
     return {"runs": [record.summary() for record in page.runs], "more": page.more}
 
 
 class Runs:
     """The endpoints under `/admin/runs` that answer at once."""
 
-    def __init__(self, journal: RunRegistry) -> None:
-        self._journal = journal
+    def __init__(self, registry: RunRegistry) -> None:
+        self._registry = registry
 
     async def page(self, request: Request) -> Response:
         """Answer `GET /admin/runs`: the newest first; `after` the last one's id comes the next page."""
-        return json_response(await page_of(self._journal, request.query_params))
+        return json_response(await page_of(self._registry, request.query_params))
 
     async def one(self, request: Request) -> Response:
         """Answer `GET /admin/runs/{id}`, with what was asked and answered where that is kept."""
-        record = await self._journal.get(request.path_params["id"])
+        record = await self._registry.get(request.path_params["id"])
         said = {"asked": record.prompt, "answered": record.response}
         return json_response(record.summary() | {name: value for name, value in said.items() if value is not None})
 
     async def cancel(self, request: Request) -> Response:
         """Answer `POST /admin/runs/{id}/cancel` once the run has ended."""
-        return json_response((await self._journal.cancel(request.path_params["id"])).summary())
+        return json_response((await self._registry.cancel(request.path_params["id"])).summary())
 
 
 class Status:
@@ -153,7 +153,7 @@ class Status:
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._since, 1),
             "runs": self._runs(),
-            "last": self._engine.journal.last(),
+            "last": self._engine.registry.last(),
             "simulator": self._operations.simulator,
             "backend": {"name": self._operations.backend, **self._operations.status(), "more": inquired},
         }
@@ -175,7 +175,7 @@ ADMIN = "/admin/"
 
 def admin_routes(engine: Engine, operations: Operations, heartbeat: float) -> list[Route]:
     """Its routes."""
-    runs, following = Runs(engine.journal), Following(engine.journal, heartbeat)
+    runs, following = Runs(engine.registry), Following(engine.registry, heartbeat)
     return [
         Route("/admin/status", Status(engine, operations).answer, methods=["GET"]),
         Route("/admin/runs", runs.page, methods=["GET"]),

@@ -26,25 +26,25 @@ _HEARTBEAT = b": still there\n\n"
 class Following:
     """The endpoint that looks on."""
 
-    def __init__(self, journal: RunRegistry, heartbeat: float) -> None:
-        self._journal = journal
+    def __init__(self, registry: RunRegistry, heartbeat: float) -> None:
+        self._registry = registry
         self._heartbeat = heartbeat
 
     async def events(self, request: Request) -> Response:
         """Answer `GET /admin/runs/{id}/events`."""
         id_ = request.path_params["id"]
-        run = self._journal.live(id_)
-        events = self._of(run) if run else _of_record(await self._journal.over(id_))
+        run = self._registry.live(id_)
+        events = self._of(run) if run else _of_record(await self._registry.get_ended(id_))
         return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
     async def _of(self, run: Run) -> AsyncIterator[bytes]:
         with run.subscribe() as watcher:
-            record = self._journal.record(run)
+            record = self._registry.record(run)
             yield _said("run", record.summary())
             status = record.status
             while True:
                 ended = run.ended  # asked before what came is taken, so that nothing is missed
-                if told := b"".join(_told(run, watcher.taken())):
+                if told := b"".join(_told(run, watcher.take())):
                     yield told
                 if ended:
                     break
@@ -53,7 +53,7 @@ class Following:
                     yield _said("status", {"status": status})
                 if not await watcher.wait(self._heartbeat):
                     yield _HEARTBEAT
-        yield _said("end", self._journal.record(run).summary())
+        yield _said("end", self._registry.record(run).summary())
 
 
 def told_of(record: RunRecord) -> list[tuple[str, JSONObject]]:

@@ -65,7 +65,7 @@ def made(
     """An engine whose runs are recorded."""
     store = Memory()
     limits = Limits(max_concurrency=places)
-    return Engine(ScriptedBackend(script), limits, journal=RunRegistry(store, content=content)), store
+    return Engine(ScriptedBackend(script), limits, registry=RunRegistry(store, content=content)), store
 
 
 async def ended(run: Run) -> None:
@@ -84,7 +84,7 @@ async def test_a_run_that_succeeds() -> None:
     run = engine.submit(BODY, MODEL, client="me")
     run.set_origin("req_1", "/v1/messages")
     await ended(run)
-    await engine.journal.aclose()
+    await engine.registry.aclose()
     record = store.records[run.id]
     assert (record.status, record.client, record.request, record.endpoint) == (
         "succeeded",
@@ -105,7 +105,7 @@ async def test_prompts_and_answers_where_they_are_wanted() -> None:
     engine, _ = made(says("Hello"), content=True)
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
-    record = await engine.journal.get(run.id)
+    record = await engine.registry.get(run.id)
     assert record.prompt == BODY
     assert record.response is not None
     assert record.response["content"] == [{"type": "text", "text": "Hello"}]
@@ -116,7 +116,7 @@ async def test_a_run_that_fails() -> None:
     engine, _ = made(fails(Overloaded("Busy.")))
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
-    record = await engine.journal.get(run.id)
+    record = await engine.registry.get(run.id)
     assert (record.status, record.error, record.cost) == ("failed", "overloaded", None)
 
 
@@ -126,13 +126,13 @@ async def test_runs_that_go_on() -> None:
     running = engine.submit(BODY, MODEL, client="me")
     waiting = engine.submit(BODY, MODEL, client="you")
     await running.next(None)
-    page = await engine.journal.page(RunQuery())
+    page = await engine.registry.page(RunQuery())
     assert [(record.id, record.status) for record in page.runs] == [(waiting.id, "queued"), (running.id, "running")]
     assert page.runs[1].usage == {"input_tokens": 5, "output_tokens": 1}
-    assert [r.id for r in (await engine.journal.page(RunQuery(client="you"))).runs] == [waiting.id]
-    assert (await engine.journal.get(running.id)).status == "running"
+    assert [r.id for r in (await engine.registry.page(RunQuery(client="you"))).runs] == [waiting.id]
+    assert (await engine.registry.get(running.id)).status == "running"
     await engine.aclose(0)
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert {record.status for record in store.records.values()} == {"failed"}
     assert {record.error for record in store.records.values()} == {"shutting_down"}
 
@@ -142,24 +142,24 @@ async def test_cancelling() -> None:
     engine, _ = made(hangs(after=opening()), places=1)
     run = engine.submit(BODY, MODEL, client="me")
     assert await run.next(None)
-    record = await engine.journal.cancel(run.id)
+    record = await engine.registry.cancel(run.id)
     assert (record.status, record.error) == ("cancelled", "run_cancelled")
     assert engine.running == 0
     with pytest.raises(RunCancelled):
         await run.next(None)
-    with pytest.raises(Conflict, match="over already: cancelled"):
-        await engine.journal.cancel(run.id)
+    with pytest.raises(Conflict, match="already ended: cancelled"):
+        await engine.registry.cancel(run.id)
     with pytest.raises(NotFound):
-        await engine.journal.cancel("run_none")
+        await engine.registry.cancel("run_none")
 
 
 async def test_cancelling_a_run_that_waits() -> None:
     """It leaves the queue."""
     engine, _ = made(hangs(), places=1)
     first, second = (engine.submit(BODY, MODEL, client="me") for _ in range(2))
-    await engine.journal.cancel(second.id)
+    await engine.registry.cancel(second.id)
     assert (engine.queued, second.status) == (0, "cancelled")
-    await engine.journal.cancel(first.id)
+    await engine.registry.cancel(first.id)
 
 
 async def test_a_run_of_another_gateway() -> None:
@@ -168,8 +168,8 @@ async def test_a_run_of_another_gateway() -> None:
     await store.save(
         [RunRecord(id="run_x", request=None, status="running", model="m", client="me", endpoint=None, created=1.0)]
     )
-    with pytest.raises(Conflict, match="Another gateway"):
-        await engine.journal.cancel("run_x")
+    with pytest.raises(Conflict, match="another gateway"):
+        await engine.registry.cancel("run_x")
 
 
 async def test_an_answer_that_is_rejected_later() -> None:
@@ -177,9 +177,9 @@ async def test_an_answer_that_is_rejected_later() -> None:
     engine, _ = made(says("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
-    assert (await engine.journal.get(run.id)).status == "succeeded"
-    run.rejected(Overloaded("Not what was asked for."))
-    assert (await engine.journal.get(run.id)).status == "failed"
+    assert (await engine.registry.get(run.id)).status == "succeeded"
+    run.reject(Overloaded("Not what was asked for."))
+    assert (await engine.registry.get(run.id)).status == "failed"
 
 
 async def test_many_are_written_together() -> None:
@@ -187,7 +187,7 @@ async def test_many_are_written_together() -> None:
     engine, store = made(says("Hello"))
     runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
     await asyncio.gather(*map(ended, runs))
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert len(store.records) == 100
     assert store.saves <= 3
 
@@ -197,22 +197,22 @@ async def test_a_store_that_fails_for_a_time() -> None:
     engine, store = made(by_turn(hangs(after=opening()), says("Hello")), content=True)
     first = engine.submit(BODY, MODEL, client="me")
     await first.next(None)
-    await engine.journal.flush()
+    await engine.registry.flush()
     store.broken = True
     await first.cancel("over")
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert store.records[first.id].status == "running"
     store.broken = False
     second = engine.submit(BODY, MODEL, client="me")
     await ended(second)
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert {id_: record.status for id_, record in store.records.items()} == {
         first.id: "cancelled",
         second.id: "succeeded",
     }
     assert [store.records[run.id].response is None for run in (first, second)] == [True, False]
-    with pytest.raises(NotFound, match="go on from"):
-        await engine.journal.page(RunQuery(after="run_none"))
+    with pytest.raises(NotFound, match="could continue"):
+        await engine.registry.page(RunQuery(after="run_none"))
 
 
 async def test_what_waits_for_a_store_is_bounded() -> None:
@@ -222,9 +222,9 @@ async def test_what_waits_for_a_store_is_bounded() -> None:
     for _ in range(11):
         runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
         await asyncio.gather(*map(ended, runs))
-        await engine.journal.flush()
+        await engine.registry.flush()
     store.broken = False
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert len(store.records) == 1000
     assert runs[-1].id in store.records
 
@@ -235,9 +235,9 @@ async def test_a_record_that_cannot_be_written_at_all() -> None:
     store.fault = UnicodeEncodeError("utf-8", "x", 0, 1, "no")
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
-    await engine.journal.flush()
+    await engine.registry.flush()
     store.fault = None
-    await engine.journal.flush()
+    await engine.registry.flush()
     assert store.records == {}
 
 
@@ -245,12 +245,12 @@ async def test_pages_without_a_store() -> None:
     """Those that go on, a page at a time."""
     engine = Engine(ScriptedBackend(hangs()), Limits())
     runs = [engine.submit(BODY, MODEL, client="me").id for _ in range(3)]
-    first = await engine.journal.page(RunQuery(limit=2))
-    second = await engine.journal.page(RunQuery(limit=2, after=first.runs[-1].id))
+    first = await engine.registry.page(RunQuery(limit=2))
+    second = await engine.registry.page(RunQuery(limit=2, after=first.runs[-1].id))
     assert ([record.id for record in first.runs], first.more) == (runs[:0:-1], True)
     assert ([record.id for record in second.runs], second.more) == (runs[:1], False)
-    with pytest.raises(NotFound, match="go on from"):
-        await engine.journal.page(RunQuery(after="run_none"))
+    with pytest.raises(NotFound, match="could continue"):
+        await engine.registry.page(RunQuery(after="run_none"))
     await engine.aclose(0)
 
 
@@ -258,12 +258,12 @@ async def test_without_a_store() -> None:
     """Runs are known while they go on, and not after."""
     engine = Engine(ScriptedBackend(hangs()), Limits())
     run = engine.submit(BODY, MODEL, client="me")
-    assert [record.id for record in (await engine.journal.page(RunQuery(model="sonnet"))).runs] == [run.id]
-    assert (await engine.journal.page(RunQuery(model="opus"))).runs == []
-    await engine.journal.cancel(run.id)
+    assert [record.id for record in (await engine.registry.page(RunQuery(model="sonnet"))).runs] == [run.id]
+    assert (await engine.registry.page(RunQuery(model="opus"))).runs == []
+    await engine.registry.cancel(run.id)
     with pytest.raises(NotFound):
-        await engine.journal.get(run.id)
-    await engine.journal.aclose()
+        await engine.registry.get(run.id)
+    await engine.registry.aclose()
 
 
 async def test_looking_on() -> None:
@@ -282,13 +282,13 @@ async def test_looking_on() -> None:
     engine, _ = made(script)
     run = engine.submit(BODY, MODEL, client="me")
     assert await run.next(None)
-    with run.subscribe() as watcher:
-        assert watcher.taken() is None
-        assert watcher.taken() == []
-        assert not await watcher.wait(0)
+    with run.subscribe() as subscriber:
+        assert subscriber.take() is None
+        assert subscriber.take() == []
+        assert not await subscriber.wait(0)
         go.set()
-        assert await watcher.wait(60)
+        assert await subscriber.wait(60)
         await said.wait()
-        assert watcher.taken() is None
+        assert subscriber.take() is None
         assert run.result().message["content"] == [{"type": "text", "text": "Hel" + "x" * 1001}]
-    await engine.journal.cancel(run.id)
+    await engine.registry.cancel(run.id)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.accumulate import MessageAccumulator, accumulate, counting
+from dragoman.core.accumulate import MessageAccumulator, accumulate, with_earlier_usage
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -200,7 +200,7 @@ def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
         "server_tool_use": {"web_search_requests": 1},
     }
     answer = accumulate([START, MessageDelta({"usage": {"service_tier": "batch", **details}})])
-    counted = counting(answer, earlier)
+    counted = with_earlier_usage(answer, earlier)
     assert counted.message["usage"] == {
         "input_tokens": 10,
         "output_tokens": 10,
@@ -209,7 +209,7 @@ def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
         "server_tool_use": {"web_search_requests": 1},
     }
     assert answer.message["usage"]["input_tokens"] == 5
-    assert counting(answer, accumulate([MessageStart({"message": {}})])) == answer
+    assert with_earlier_usage(answer, accumulate([MessageStart({"message": {}})])) == answer
 
 
 @given(st.lists(st.text(max_size=5)), st.text(max_size=3))
