@@ -83,13 +83,13 @@ class AgentHost:
 
 
 @asynccontextmanager
-async def agents(folder: Path, **rules: object) -> AsyncIterator[AgentHost]:
+async def agents(folder: Path, *, command: Path | None = None, **rules: object) -> AsyncIterator[AgentHost]:
     """A backend that lets agents work in one directory, beside which there is another."""
     place, beside = a_place(folder), folder / "beside"
     beside.mkdir()
     (beside / "outside.txt").write_text("WHAT STANDS OUTSIDE")
     allowed = AgentRules(directories=(place,), **rules)  # type: ignore[arg-type]
-    async with runtime(folder, agents=allowed) as through:
+    async with runtime(folder, agents=allowed, command=command) as through:
         yield AgentHost(through, place, beside)
 
 

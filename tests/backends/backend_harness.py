@@ -202,17 +202,17 @@ import json, sys
 for line in sys.stdin:
     frame = json.loads(line)
     if frame["type"] == "control_request":
-        response = {{"subtype": "success", "request_id": frame["request_id"], "response": {{}}}}
+        response = {{"subtype": "success", "request_id": frame["request_id"], "response": {response!r}}}
         print(json.dumps({{"type": "control_response", "response": response}}), flush=True)
     else:
         print({output!r}, flush=True)
 """
 
 
-def scripted_runtime(folder: Path, *frames: object) -> Path:
-    """Return a command that answers control requests like the runtime, and every message with these frames."""
+def scripted_runtime(folder: Path, *frames: object, response: JSONObject | None = None) -> Path:
+    """Return a command that answers every control request with a response, and every message with these frames."""
     output = "\n".join(json.dumps(frame) for frame in frames)
-    return _command(folder, f"#!{sys.executable}\n{_SCRIPTED_RUNTIME.format(output=output)}")
+    return _command(folder, f"#!{sys.executable}\n{_SCRIPTED_RUNTIME.format(output=output, response=response or {})}")
 
 
 def _command(folder: Path, program: str) -> Path:

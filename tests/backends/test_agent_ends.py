@@ -10,8 +10,7 @@ import psutil
 from agent_harness import AgentHost, agents, bash, did
 from gateways import WatchedProcess, with_timeout
 
-from dragoman.backends.claude_code.agent.process_cleanup import MARK, end_descendants
-from dragoman.backends.claude_code.agent.workspace import FOLDER, AgentWorkspace
+from dragoman.backends.claude_code.agent.workspace import FOLDER, MARK, AgentWorkspace, end_descendants
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import remove_stale_files
 from dragoman.backends.shared.process_guard import ProcessGuard
@@ -45,7 +44,7 @@ async def _read(running: AsyncIterator[Event]) -> None:
 
 async def test_a_run_that_is_given_up_ends_what_it_started(tmp_path: Path) -> None:
     """The command in its session of its own, and what left that as well."""
-    async with agents(tmp_path, without_asking=("Bash",)) as host:
+    async with agents(tmp_path, allowed_tools=("Bash",)) as host:
         fifos = [tmp_path / "one", tmp_path / "two"]
         for fifo in fifos:
             os.mkfifo(fifo)
@@ -61,7 +60,7 @@ async def test_a_run_that_is_given_up_ends_what_it_started(tmp_path: Path) -> No
 
 async def test_a_run_that_ends_well_leaves_nothing_running(tmp_path: Path) -> None:
     """What a command left behind ends with the agent."""
-    async with agents(tmp_path, without_asking=("Bash",)) as host:
+    async with agents(tmp_path, allowed_tools=("Bash",)) as host:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         asking = asyncio.create_task(host.ask(bash(f"{LEAVES_ITS_SESSION.format(fifo=fifo)}; cat inside.txt")))
@@ -72,7 +71,7 @@ async def test_a_run_that_ends_well_leaves_nothing_running(tmp_path: Path) -> No
 
 async def test_closing_the_backend_ends_them(tmp_path: Path) -> None:
     """Also while a tool is at work."""
-    async with agents(tmp_path, without_asking=("Bash",)) as host:
+    async with agents(tmp_path, allowed_tools=("Bash",)) as host:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         async with at_work(host, f"echo $$ > {fifo}; exec {ENDLESS}"):
@@ -121,8 +120,9 @@ async def test_only_marked_processes_are_ended(tmp_path: Path) -> None:
 def test_files_of_killed_gateways_are_removed(tmp_path: Path) -> None:
     """At the next start; those of one that lives are left alone."""
     of_ours = AgentWorkspace(tmp_path, "run", {"any": {"command": "sh", "env": {"TOKEN": "t"}}}, "mark")
-    assert of_ours.servers
-    assert of_ours.servers.stat().st_mode & 0o777 == 0o600
+    of_ours.create()
+    assert of_ours.server_file
+    assert of_ours.server_file.stat().st_mode & 0o777 == 0o600
     assert of_ours.config.parent.stat().st_mode & 0o777 == 0o700
     of_living = tmp_path / "agents" / f"{os.getppid()}-run"
     of_living.mkdir()

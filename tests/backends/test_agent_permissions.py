@@ -24,7 +24,7 @@ async def denied(host: AgentHost, words: str, mode: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("mode", "word"), [("default", "nobody is here"), ("plan", "plan mode"), ("dontAsk", "denied")]
+    ("mode", "word"), [("default", "no user is present"), ("plan", "plan mode"), ("dontAsk", "denied")]
 )
 async def test_files_are_not_written(tmp_path: Path, mode: str, word: str) -> None:
     """Where that wants a permission, which nobody can give."""
@@ -40,7 +40,7 @@ async def test_files_are_written_where_edits_are_accepted(tmp_path: Path) -> Non
         assert (host.place / "new.txt").read_text() == "new"
         await denied(host, write(host.beside / "new.txt"), "acceptEdits")
         assert not (host.beside / "new.txt").exists()
-        assert "nobody is here" in await denied(
+        assert "no user is present" in await denied(
             host, bash(f'python3 -c \'open("{host.place}/p", "w")\''), "acceptEdits"
         )
         assert not (host.place / "p").exists()
@@ -77,7 +77,7 @@ async def test_a_directory_more(tmp_path: Path) -> None:
 
 async def test_what_the_owner_allows_is_not_asked_for(tmp_path: Path) -> None:
     """A rule lets that one command run; others are denied still."""
-    async with agents(tmp_path, without_asking=("Bash(touch made)",)) as host:
+    async with agents(tmp_path, allowed_tools=("Bash(touch made)",)) as host:
         await host.ask(bash("touch made"))
         assert (host.place / "made").exists()
         await denied(host, bash("touch other"), "default")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from agent_harness import agents, agents_under, call
 
-from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, Permitted
+from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, PermittedTask
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest
 from dragoman.core.messages import AgentTask
 
@@ -39,7 +39,7 @@ def test_off_unless_a_directory_is_named() -> None:
 def test_the_usual(place: Path) -> None:
     """One allowed directory need not be named."""
     permitted = AgentRules(directories=(place,), max_budget_usd=2.0).permit(AgentTask())
-    assert permitted == Permitted(
+    assert permitted == PermittedTask(
         directory=place, mode="default", tools=TOOLS, add_dirs=(), mcp_servers={}, max_turns=None, max_budget_usd=2.0
     )
 
@@ -137,7 +137,7 @@ class Overtaken(AgentRules):
 
     elsewhere: Path
 
-    def permit(self, task: AgentTask) -> Permitted:
+    def permit(self, task: AgentTask) -> PermittedTask:
         """Check, and be overtaken."""
         permitted = AgentRules.permit(self, task)
         permitted.directory.rename(permitted.directory.with_name("moved"))
@@ -179,5 +179,5 @@ async def test_a_link_that_is_put_there_while_it_works(tmp_path: Path, which: st
             async for _ in running:
                 pass
         told = json.dumps([call.body["messages"] for call in host.runtime.calls])
-        assert "is not where it was" in told
+        assert "a directory of this agent was moved" in told
         assert "WHAT STANDS OUTSIDE" not in told

@@ -14,8 +14,8 @@ from agent_harness import AgentHost, agents, call, did
 from aiohttp import web
 from gateways import WatchedProcess, with_timeout
 
-from dragoman.backends.claude_code.agent.process_cleanup import MARK
-from dragoman.backends.claude_code.agent.servers import check
+from dragoman.backends.claude_code.agent.servers import check_servers
+from dragoman.backends.claude_code.agent.workspace import MARK
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
 
@@ -42,7 +42,7 @@ for line in sys.stdin:
 @asynccontextmanager
 async def host(folder: Path) -> AsyncIterator[AgentHost]:
     """Agents that may have servers, whose tool they may use."""
-    async with agents(folder, modes=ANYTHING, without_asking=("mcp__keys__show",)) as made:
+    async with agents(folder, modes=ANYTHING, allowed_tools=("mcp__keys__show",)) as made:
         yield made
 
 
@@ -137,7 +137,7 @@ async def test_one_that_does_not_come_up_is_an_error(tmp_path: Path, fault: str)
             "dead": {"command": sys.executable, "args": ["-c", "raise SystemExit(3)"]},
             "refuses": {"type": "http", "url": url},
         }
-        with pytest.raises(InvalidRequest, match=f"`{fault}` could not be had: ") as caught:
+        with pytest.raises(InvalidRequest, match=f"`{fault}` is not available: ") as caught:
             await working.ask("Hello", mcp_servers={"keys": program(tmp_path), fault: servers[fault]})
         assert (caught.value.code, caught.value.param) == ("mcp_server_failed", f"claude.mcp_servers.{fault}")
         assert working.runtime.calls == []
@@ -147,7 +147,7 @@ async def test_one_that_does_not_come_up_is_an_error(tmp_path: Path, fault: str)
 async def test_one_that_the_runtime_does_not_take(tmp_path: Path) -> None:
     """Some names are its own."""
     async with host(tmp_path) as working:
-        with pytest.raises(InvalidRequest, match="does not take it"):
+        with pytest.raises(InvalidRequest, match="does not accept it"):
             await working.ask("Hello", mcp_servers={"workspace": program(tmp_path)})
 
 
@@ -171,7 +171,7 @@ async def test_one_that_the_runtime_does_not_take(tmp_path: Path) -> None:
 def test_what_is_no_server(server: Mapping[str, object], param: str) -> None:
     """Is refused by the name of what is wrong with it."""
     with pytest.raises(InvalidRequest) as caught:
-        check({"a": server})
+        check_servers({"a": server})
     assert caught.value.param == f"claude.mcp_servers.{param}"
 
 
@@ -187,5 +187,5 @@ def test_what_is_no_server(server: Mapping[str, object], param: str) -> None:
 def test_the_runtimes_variables_are_not_to_be_had(server: Mapping[str, object]) -> None:
     """It would put its own key in their place, for a server of the client's to read."""
     with pytest.raises(InvalidRequest, match="variables") as caught:
-        check({"a": server})
+        check_servers({"a": server})
     assert caught.value.param == "claude.mcp_servers.a"

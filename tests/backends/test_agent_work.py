@@ -146,7 +146,7 @@ async def test_failures_are_errors(tmp_path: Path, fault: str, error: type[Gatew
 
 async def test_the_keys_of_the_runtime_are_not_in_a_commands_environment(tmp_path: Path) -> None:
     """Nor is anything of the gateway's own."""
-    async with agents(tmp_path, without_asking=("Bash",)) as host:
+    async with agents(tmp_path, allowed_tools=("Bash",)) as host:
         await host.ask(bash("env"))
         seen = str(host.result["content"])
         assert "CLAUDECODE=1" in seen

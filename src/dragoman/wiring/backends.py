@@ -142,7 +142,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> ClaudeC
         agents = AgentRules(
             directories=tuple(real_path(path) for path in settings.allow_dir),
             modes=frozenset(settings.allow_permission_mode),
-            without_asking=settings.allow_tool,
+            allowed_tools=settings.allow_tool,
             max_budget_usd=settings.agent_max_budget_usd or None,
         )
     return ClaudeCodeOptions(

@@ -12,9 +12,9 @@ import structlog
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
-from dragoman.backends.claude_code.agent import workspace
 from dragoman.backends.claude_code.agent.agents import Agents
-from dragoman.backends.claude_code.agent.process_cleanup import MARK
+from dragoman.backends.claude_code.agent.workspace import FOLDER as AGENT_FOLDER
+from dragoman.backends.claude_code.agent.workspace import MARK
 from dragoman.backends.claude_code.count_tokens import TokenCounter
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.pool import LiveProcesses, PoolKey, WarmPool
@@ -196,7 +196,7 @@ class ClaudeCodeBackend:
     def _prepare_files(self) -> None:
         """Make the directories, and delete what killed gateways left behind. Blocks."""
         prepare(self._options)
-        remove_stale_files(self._options.state_dir / workspace.FOLDER)
+        remove_stale_files(self._options.state_dir / AGENT_FOLDER)
         self._transcripts.delete_stale()
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:

@@ -113,7 +113,7 @@ class MessageReader(OutputReader):
             case "stream_event" if frame.get("parent_tool_use_id") is None:
                 yield from self._read_event(cast("JSONObject", frame["event"]))
             case "assistant" if not self._has_stop_reason:
-                self._failure = failure_in(_object(frame, "message")) or self._failure
+                self._failure = failure_in(object_in(frame, "message")) or self._failure
             case "system" if frame.get("subtype") == "api_retry":
                 yield from self._read_retry(frame)
             case "result":
@@ -124,7 +124,7 @@ class MessageReader(OutputReader):
     def _read_event(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
-                _object(event, "message")
+                object_in(event, "message")
                 self.is_retrying, self.must_not_continue, self.byte_count = False, False, 0
                 if self._has_begun:
                     self._has_begun = False
@@ -132,17 +132,17 @@ class MessageReader(OutputReader):
                 # Held back until content follows: a call that is retried before that has emitted nothing.
                 self._start = MessageStart(event)
             case "content_block_start":
-                block = _object(event, "content_block")
+                block = object_in(event, "content_block")
                 yield from self._begin()
                 # The runtime itself answers a call of a tool that was not offered, and calls the API again.
                 if block["type"] == "tool_use" and block["name"] not in self._tools:
                     self.must_not_continue = True
-                yield BlockStart(_index(event), event)
+                yield BlockStart(index_in(event), event)
             case "content_block_delta":
-                self.byte_count += _byte_count(cast("JSONObject", event["delta"]))
-                yield BlockDelta(_index(event), event)
+                self.byte_count += delta_size(cast("JSONObject", event["delta"]))
+                yield BlockDelta(index_in(event), event)
             case "content_block_stop" if not self._failure:
-                yield BlockStop(_index(event), event)
+                yield BlockStop(index_in(event), event)
             case "message_delta" if not self._failure:
                 yield from self._read_stop_reason(event)
             case "message_stop" if self._has_stop_reason:
@@ -159,9 +159,9 @@ class MessageReader(OutputReader):
             self._has_begun = True
 
     def _read_stop_reason(self, event: JSONObject) -> Iterator[Event]:
-        reason = _object(event, "delta").get("stop_reason")
+        reason = object_in(event, "delta").get("stop_reason")
         if event.get("usage") is not None:
-            _object(event, "usage")
+            object_in(event, "usage")
         if reason is None:
             return
         yield from self._begin()
@@ -235,19 +235,34 @@ def without_deltas(frame: JSONObject) -> JSONObject:
     return {"type": frame.get("type"), "event": {**event, "delta": {"type": kind}}}
 
 
-def _object(value: JSONObject, key: str) -> JSONObject:
+def object_in(value: JSONObject, key: str) -> JSONObject:
+    """Return the object under a key.
+
+    Raises:
+        KeyError: The key is missing.
+        TypeError: The value is not an object.
+    """
     if not isinstance(found := value[key], dict):
         raise TypeError(f"`{key}` is not an object")
     return found
 
 
-def _index(event: JSONObject) -> int:
+def text_in(value: JSONObject, key: str) -> str:
+    """Return the text under a key. Raises as `object_in` does."""
+    if not isinstance(found := value[key], str):
+        raise TypeError(f"`{key}` is not a text")
+    return found
+
+
+def index_in(event: JSONObject) -> int:
+    """Return the index of an event's content block. Raises as `object_in` does."""
     if not isinstance(index := event["index"], int):
         raise TypeError("`index` is not an integer")
     return index
 
 
-def _byte_count(delta: JSONObject) -> int:
+def delta_size(delta: JSONObject) -> int:
+    """Return the number of characters in a delta. Raises as `object_in` does."""
     if (key := _TEXT_KEYS.get(delta.get("type"))) is None:
         return sum(len(value) for name, value in delta.items() if name != "type" and isinstance(value, str))
     if not isinstance(text := delta[key], str):

@@ -1,120 +1,135 @@
-"""Whether the servers of further tools came up.
+"""An agent's process: its command line and environment, and the wait for its MCP servers.
 
-A server that is missing would be missing in silence: the runtime leaves out what it cannot read or reach.
-
-An agent's command line and environment. What people write is on neither.
+Nothing of a request is on the command line or in the environment: other users of the machine can read both.
 """
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Collection, Mapping
 
 from dragoman.backends.claude_code import protocol
-from dragoman.backends.claude_code.agent.process_cleanup import MARK
-from dragoman.backends.claude_code.agent.rules import AgentRules, Permitted
+from dragoman.backends.claude_code.agent.rules import AgentRules, PermittedTask
 from dragoman.backends.claude_code.agent.servers import PARAM
-from dragoman.backends.claude_code.agent.workspace import AgentWorkspace
+from dragoman.backends.claude_code.agent.workspace import MARK, AgentWorkspace
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
+from dragoman.backends.shared.message_reader import runtime_failed
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
 
-_PATIENCE = 30.0
-_PAUSE = 0.05
+_SERVER_TIMEOUT = 30.0
+_POLL_INTERVAL = 0.05
 
-
-async def connected(session: Session, names: Iterable[str]) -> None:
-    """Wait for them to come up.
-
-    Raises:
-        InvalidRequest: One does not, and what the runtime says of it.
-    """
-    wanted = list(names)
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            while waiting := _not_yet(await session.control("mcp_status", {}), wanted):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(_PAUSE)
-    except TimeoutError:
-        raise _failed(waiting[0], f"it did not answer within {_PATIENCE:g} seconds") from None
-
-
-def _not_yet(status: JSONObject, wanted: Iterable[str]) -> list[str]:
-    told = {str(server["name"]): server for server in cast("list[JSONObject]", status.get("mcpServers") or [])}
-    waiting = []
-    for name in wanted:
-        match told.get(name, {}).get("status"):
-            case "connected":
-                pass
-            case "pending":
-                waiting.append(name)
-            case "needs-auth":
-                raise _failed(name, "it wants a sign-in, which nobody is here to make")
-            case None:
-                raise _failed(name, "Claude Code does not take it")
-            case other:
-                raise _failed(name, str(told[name].get("error") or other))
-    return waiting
-
-
-def _failed(name: str, why: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The server `{name}` could not be had: {why}.", code="mcp_server_failed", param=f"{PARAM}.{name}"
-    )
-
-
-_NOT_OF_AGENTS = ("CLAUDE_CODE_SIMPLE", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT")
-_LEAST = 0.000001
-"""In dollars. Less than any call costs, and the least that is written without an exponent."""
+_NOT_FOR_AGENTS = ("CLAUDE_CODE_SIMPLE", "CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT")
+_MIN_BUDGET = 0.000001
+"""Dollars. Less than any call costs, and the smallest amount that is written without an exponent."""
 
 _SANDBOX = "IS_SANDBOX"
-"""By which the owner of a container says that even root may let an agent do anything."""
+"""The variable by which the operator of a container confirms that even root may run an unrestricted agent."""
 
 
-def arguments(permitted: Permitted, rules: AgentRules, workshop: AgentWorkspace) -> list[str]:
-    """The command line behind the executable."""
-    made = [
+def arguments(task: PermittedTask, rules: AgentRules, workspace: AgentWorkspace) -> list[str]:
+    """Return the command line after the executable."""
+    argv = [
         *protocol.COMMON_FLAGS,
         "--permission-prompt-tool",
         "stdio",
         "--permission-mode",
-        permitted.mode,
-        f"--tools={','.join(permitted.tools)}",
+        task.mode,
+        f"--tools={','.join(task.tools)}",
     ]
-    if not permitted.anything:
-        # The tools that read and write files stay in the directories, whatever a rule or a mode would allow.
-        made.append("--restricted")
-    for path in permitted.add_dirs:
-        made += ["--add-dir", str(path)]
-    for rule in rules.without_asking:
-        made += ["--allowedTools", rule]
-    if workshop.servers:
-        made += ["--mcp-config", str(workshop.servers)]
-    if permitted.max_turns is not None:
-        made += ["--max-turns", str(permitted.max_turns)]
-    if permitted.max_budget_usd is not None:
-        made += ["--max-budget-usd", f"{max(permitted.max_budget_usd, _LEAST):.6f}"]
-    return made
+    if not task.is_unrestricted:
+        # The tools that read and write files stay in the directories, even if a rule or a mode allows more.
+        argv.append("--restricted")
+    for path in task.add_dirs:
+        argv += ["--add-dir", str(path)]
+    for rule in rules.allowed_tools:
+        argv += ["--allowedTools", rule]
+    if workspace.server_file:
+        argv += ["--mcp-config", str(workspace.server_file)]
+    if task.max_turns is not None:
+        argv += ["--max-turns", str(task.max_turns)]
+    if task.max_budget_usd is not None:
+        argv += ["--max-budget-usd", f"{max(task.max_budget_usd, _MIN_BUDGET):.6f}"]
+    return argv
 
 
 def environment(
-    options: ClaudeCodeOptions, workshop: AgentWorkspace, mark: str, outer: Mapping[str, str] = os.environ
+    options: ClaudeCodeOptions, workspace: AgentWorkspace, mark: str, outer: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The environment of an agent's process: the runtime's, and what keeps its work together."""
-    made = protocol.environment(options, outer)
-    for name in _NOT_OF_AGENTS:
-        made.pop(name, None)
-    made |= {
+    """Return the environment: the runtime's, with the agent's mark and the directories of its workspace."""
+    variables = protocol.environment(options, outer)
+    for name in _NOT_FOR_AGENTS:
+        variables.pop(name, None)
+    variables |= {
         MARK: mark,
         "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
-        # A command that runs on behind would end with the process, half done.
+        # A command in the background would be killed with the process, half done.
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-        "CLAUDE_CODE_TMPDIR": str(workshop.scratch),
-        "CLAUDE_ENV_FILE": str(workshop.shell),
-        "XDG_CACHE_HOME": str(workshop.cache),
+        "CLAUDE_CODE_TMPDIR": str(workspace.scratch),
+        "CLAUDE_ENV_FILE": str(workspace.shell_setup),
+        "XDG_CACHE_HOME": str(workspace.cache),
     }
     if not options.signed_in:
-        made["CLAUDE_CONFIG_DIR"] = str(workshop.config)
+        variables["CLAUDE_CONFIG_DIR"] = str(workspace.config)
     if _SANDBOX in outer:
-        made[_SANDBOX] = outer[_SANDBOX]
-    return made
+        variables[_SANDBOX] = outer[_SANDBOX]
+    return variables
+
+
+async def wait_for_servers(session: Session, names: Collection[str]) -> None:
+    """Wait until the client's MCP servers are connected. The runtime would omit a missing server without a word.
+
+    Raises:
+        InvalidRequest: A server does not connect. The text has the runtime's reason.
+        UpstreamFailed: The runtime's response is not readable.
+    """
+    try:
+        async with asyncio.timeout(_SERVER_TIMEOUT):
+            while pending := _pending_servers(await session.control("mcp_status", {}), names):  # noqa: ASYNC110 - the runtime does not notify
+                await asyncio.sleep(_POLL_INTERVAL)
+    except TimeoutError:
+        raise _server_failed(pending[0], f"it did not answer within {_SERVER_TIMEOUT:g} seconds") from None
+
+
+def _pending_servers(response: JSONObject, names: Collection[str]) -> list[str]:
+    """Return the names of the servers that are not connected yet."""
+    servers = _servers_by_name(response)
+    pending = []
+    for name in names:
+        match servers.get(name, {}).get("status"):
+            case "connected":
+                pass
+            case "pending":
+                pending.append(name)
+            case "needs-auth":
+                raise _server_failed(name, "it requires a sign-in, which needs a person")
+            case None:
+                raise _server_failed(name, "Claude Code does not accept it")
+            case str(status):
+                raise _server_failed(name, str(servers[name].get("error") or status))
+            case _:
+                raise _unreadable()
+    return pending
+
+
+def _servers_by_name(response: JSONObject) -> dict[str, JSONObject]:
+    servers = response.get("mcpServers") or []
+    if not isinstance(servers, list):
+        raise _unreadable()
+    by_name: dict[str, JSONObject] = {}
+    for server in servers:
+        if not isinstance(server, dict) or not isinstance(name := server.get("name"), str):
+            raise _unreadable()
+        by_name[name] = server
+    return by_name
+
+
+def _unreadable() -> Exception:
+    return runtime_failed("its response to `mcp_status` is not readable")
+
+
+def _server_failed(name: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The MCP server `{name}` is not available: {reason}.", code="mcp_server_failed", param=f"{PARAM}.{name}"
+    )

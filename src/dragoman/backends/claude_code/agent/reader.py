@@ -1,12 +1,12 @@
-"""What an agent does, in short: a line for each call of a tool, and one for what came of it.
+"""The reader of an agent's run: from the frames of many API calls to the events of one response. No I/O here.
 
-An agent's work: the frames of many API calls to the events of one answer. No I/O here.
-
-What it says is the answer's text, as it comes; what it thinks and does is the answer's thinking, without signatures:
-they belong to calls that the client never sees. Usage is that of all calls, helpers' included.
+The agent's text becomes the text of the response. Its thinking, its tool calls and their results become the thinking of
+the response, without signatures: these belong to API calls that the client does not see. The usage is that of all
+calls, including those of subagents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import cast
 
 import msgspec
@@ -18,234 +18,230 @@ from dragoman.backends.shared.message_reader import (
     block_start,
     block_stop,
     blocks_in,
+    delta_size,
     failure_in,
+    index_in,
+    object_in,
+    text_in,
 )
 from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import (
-    BlockDelta,
-    BlockStart,
-    BlockStop,
-    Event,
-    MessageDelta,
-    MessageStart,
-    MessageStop,
-    Retrying,
-)
+from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop, Retrying
 from dragoman.core.messages import Block, JSONObject
 
-_LONGEST = 400
+_MAX_NOTE_CHARACTERS = 400
+_SHOWN_TYPES = frozenset({"text", "thinking"})
+_LIMIT_NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        "error_max_turns": "The agent was stopped: it reached `max_turns`.",
+        "error_max_budget_usd": "The agent was stopped: it reached `max_budget_usd`.",
+    }
+)
+"""What the response says about a limit that ended the run, by the subtype of the `result`."""
 
-
-def called(block: Block) -> str:
-    """A call: the tool's name and its input."""
-    written = msgspec.json.encode(block.get("input") or {}).decode()
-    return f"{block.get('name')} {_short(written)}"
-
-
-def came_of_it(block: Block) -> str:
-    """A result."""
-    mark = "✗" if block.get("is_error") is True else "→"
-    return f"{mark} {_short(_text_of(block)) or 'done'}"
-
-
-def _text_of(block: Block) -> str:
-    content = block.get("content")
-    if isinstance(content, str):
-        return content
-    parts = cast("list[JSONObject]", content or [])
-    return "\n".join(str(part["text"]) if part.get("type") == "text" else f"({part.get('type')})" for part in parts)
-
-
-def _short(text: str) -> str:
-    text = text.strip()
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[:_LONGEST].rstrip()}… ({len(text)} characters)"
-
-
-_SHOWN = frozenset({"text", "thinking"})
-_LIMITS = {
-    "error_max_turns": "The agent was stopped: it had made its `max_turns` rounds.",
-    "error_max_budget_usd": "The agent was stopped: it had cost its `max_budget_usd`.",
-}
-_COUNTED = {
-    "input_tokens": "inputTokens",
-    "output_tokens": "outputTokens",
-    "cache_creation_input_tokens": "cacheCreationInputTokens",
-    "cache_read_input_tokens": "cacheReadInputTokens",
-}
+_USAGE_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "input_tokens": "inputTokens",
+        "output_tokens": "outputTokens",
+        "cache_creation_input_tokens": "cacheCreationInputTokens",
+        "cache_read_input_tokens": "cacheReadInputTokens",
+    }
+)
+"""The API's names of token counts, and the runtime's."""
 
 
 class AgentReader(OutputReader):
-    """The reader of a whole work. The runtime may ask the API as often as it wants, and the answer has no limit."""
+    """The reader of an agent's run. The runtime may make any number of API calls, and the response has no limit."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._at_work: set[str] = set()
-        self._open: dict[int, int] = {}
-        self._held: dict[int, JSONObject] = {}
-        self._blocks = 0
+        self._running_tools: set[str] = set()
+        self._open_blocks: dict[int, int] = {}
+        self._held_starts: dict[int, JSONObject] = {}
+        self._block_count = 0
         self._notes: list[str] = []
-        self._begun = False
-        self._midway = False
-        self._spoke = False
-        self._gap = ""
-        self._unfinished_line = False
-        self._reason: object = None
+        self._has_started = False
+        self._is_mid_message = False
+        self._has_text = False
+        self._separator = ""
+        self._is_mid_line = False
+        self._stop_reason: object = None
         self._failure = ""
 
     @property
     def is_tool_running(self) -> bool:
-        """Whether a tool is at work, so that Claude has nothing to say."""
-        return bool(self._at_work)
+        """Whether a tool runs, so that silence does not mean a failure."""
+        return bool(self._running_tools)
 
     def feed(self, frame: JSONObject) -> Iterator[Event]:
-        """Take the next frame, and yield what it means."""
+        """Take the next frame, and yield its events."""
         if self.outcome != "open":
             return
-        helper = frame.get("parent_tool_use_id") is not None
+        is_subagent = frame.get("parent_tool_use_id") is not None
         match frame.get("type"):
-            case "stream_event" if not helper:
-                yield from self._stream(cast("JSONObject", frame["event"]))
+            case "stream_event" if not is_subagent:
+                yield from self._read_event(object_in(frame, "event"))
             case "assistant":
-                yield from self._assistant(cast("JSONObject", frame["message"]), helper=helper)
+                yield from self._read_calls(object_in(frame, "message"), is_subagent=is_subagent)
             case "user":
-                yield from self._results(cast("JSONObject", frame["message"]), helper=helper)
-            case "system" if frame.get("subtype") == "api_retry" and not self._begun:
-                yield Retrying(cast("int", frame.get("attempt") or 1), 0.0, str(frame.get("error")))
+                yield from self._read_results(object_in(frame, "message"), is_subagent=is_subagent)
+            case "system" if frame.get("subtype") == "api_retry" and not self._has_started:
+                attempt = frame.get("attempt")
+                yield Retrying(attempt if isinstance(attempt, int) else 1, 0.0, str(frame.get("error")))
             case "result":
-                yield from self._result(frame)
+                yield from self._read_result(frame)
             case _:
                 pass
 
-    def _stream(self, event: JSONObject) -> Iterator[Event]:
+    def _read_event(self, event: JSONObject) -> Iterator[Event]:
         match event.get("type"):
             case "message_start":
-                yield from self._start(event)
-            case "content_block_start" if self._shown(event):
-                yield from self._meet_block(event)
+                yield from self._start_message(event)
+            case "content_block_start":
+                yield from self._start_block(index_in(event), object_in(event, "content_block"))
             case "content_block_delta":
-                yield from self._delta(event)
-            case "content_block_stop" if (place := self._open.pop(cast("int", event["index"]), None)) is not None:
-                yield BlockStop(place, {**event, "index": place})
-                yield from self._tell_notes()
+                yield from self._read_delta(index_in(event), object_in(event, "delta"))
+            case "content_block_stop" if (index := self._open_blocks.pop(index_in(event), None)) is not None:
+                yield block_stop(index)
+                yield from self._write_notes()
             case "message_delta":
-                self._reason = cast("JSONObject", event["delta"]).get("stop_reason")
+                self._stop_reason = object_in(event, "delta").get("stop_reason")
             case "message_stop":
-                self._midway = False
+                self._is_mid_message = False
             case _:
                 pass
 
-    def _start(self, event: JSONObject) -> Iterator[Event]:
-        if self._midway:
-            # It would say again what the client has read already.
-            self.fail(UpstreamFailed("Claude's answer broke off in the middle. Ask again."))
+    def _start_message(self, event: JSONObject) -> Iterator[Event]:
+        object_in(event, "message")
+        if self._is_mid_message:
+            # A further call would repeat text that the client has already received.
+            self.fail(UpstreamFailed("Claude's response broke off before its end. Send the request again."))
             return
-        # After a message that was cut, the next one goes on in mid-sentence.
-        self._gap = "\n\n" if self._spoke and self._reason != "max_tokens" else ""
-        if not self._begun:
-            self._begun = True
+        # A message that was cut is continued in the middle of a sentence.
+        self._separator = "\n\n" if self._has_text and self._stop_reason != "max_tokens" else ""
+        if not self._has_started:
+            self._has_started = True
             yield MessageStart(event)
 
-    def _shown(self, event: JSONObject) -> bool:
-        return cast("JSONObject", event["content_block"]).get("type") in _SHOWN
-
-    def _meet_block(self, event: JSONObject) -> Iterator[Event]:
-        """Thinking is begun by its first words: without a signature it may have nothing to show."""
-        self._held.pop(index := cast("int", event["index"]), None)
-        if cast("JSONObject", event["content_block"]).get("thinking") == "":
-            self._held[index] = event
-        else:
-            yield from self._begin_block(event)
-
-    def _begin_block(self, event: JSONObject) -> Iterator[Event]:
-        yield from self._tell_notes()
-        place = self._open[cast("int", event["index"])] = self._next()
-        block = cast("Block", event["content_block"])
-        if "signature" in block:
-            block = {**block, "signature": ""}
-        yield BlockStart(place, {**event, "index": place, "content_block": block})
-        if block["type"] == "text":
-            self._spoke = True
-            if self._gap:
-                yield block_delta(place, {"type": "text_delta", "text": self._gap})
-                self._gap = ""
-
-    def _delta(self, event: JSONObject) -> Iterator[Event]:
-        index, delta = cast("int", event["index"]), cast("JSONObject", event["delta"])
-        if delta.get("type") == "thinking_delta" and (thought := str(delta["thinking"])):
-            if (held := self._held.pop(index, None)) is not None:
-                yield from self._begin_block(held)
-            self._unfinished_line = not thought.endswith("\n")
-        if (place := self._open.get(index)) is None:
+    def _start_block(self, index: int, block: Block) -> Iterator[Event]:
+        self._held_starts.pop(index, None)
+        if block["type"] not in _SHOWN_TYPES:
             return
-        self._midway = True
-        if delta.get("type") != "signature_delta":
-            yield BlockDelta(place, {**event, "index": place})
+        if block.get("thinking") == "":
+            # Without its signature, thinking may be empty. So its block starts with its first text.
+            self._held_starts[index] = block
+        else:
+            yield from self._open_block(index, block)
 
-    def _assistant(self, message: JSONObject, *, helper: bool) -> Iterator[Event]:
+    def _open_block(self, index: int, block: Block) -> Iterator[Event]:
+        yield from self._write_notes()
+        shown_index = self._open_blocks[index] = self._next_index()
+        yield block_start(shown_index, {**block, "signature": ""} if "signature" in block else block)
+        if block["type"] == "text":
+            self._has_text = True
+            if self._separator:
+                yield block_delta(shown_index, {"type": "text_delta", "text": self._separator})
+                self._separator = ""
+
+    def _read_delta(self, index: int, delta: JSONObject) -> Iterator[Event]:
+        self.byte_count += delta_size(delta)
+        if delta.get("type") == "thinking_delta" and (thinking := text_in(delta, "thinking")):
+            if (held := self._held_starts.pop(index, None)) is not None:
+                yield from self._open_block(index, held)
+            self._is_mid_line = not thinking.endswith("\n")
+        if (shown_index := self._open_blocks.get(index)) is None:
+            return
+        self._is_mid_message = True
+        if delta.get("type") != "signature_delta":
+            yield block_delta(shown_index, delta)
+
+    def _read_calls(self, message: JSONObject, *, is_subagent: bool) -> Iterator[Event]:
         if failure := failure_in(message):
-            if not helper:
+            if not is_subagent:
                 self._failure = failure
             return
         for block in blocks_in(message, "tool_use"):
-            self._at_work.add(str(block["id"]))
-            yield from self._note(called(block), helper=helper)
+            self._running_tools.add(text_in(block, "id"))
+            yield from self._note(_describe_call(block), is_subagent=is_subagent)
 
-    def _results(self, message: JSONObject, *, helper: bool) -> Iterator[Event]:
+    def _read_results(self, message: JSONObject, *, is_subagent: bool) -> Iterator[Event]:
         for block in blocks_in(message, "tool_result"):
-            self._at_work.discard(str(block["tool_use_id"]))
-            yield from self._note(came_of_it(block), helper=helper)
+            self._running_tools.discard(text_in(block, "tool_use_id"))
+            yield from self._note(_describe_result(block), is_subagent=is_subagent)
 
-    def _note(self, line: str, *, helper: bool = False) -> Iterator[Event]:
-        self._notes.append(f"  {line}" if helper else line)
-        yield from self._tell_notes()
-
-    def _tell_notes(self) -> Iterator[Event]:
-        """Blocks come one after the other: while one is open, notes wait."""
-        if self._open or not self._notes or not self._begun:
-            return
-        lines, self._notes = self._notes, []
-        before = "\n" if self._unfinished_line else ""
-        self._unfinished_line = False
-        place = self._next()
-        block: Block = {"type": "thinking", "thinking": "", "signature": ""}
-        yield block_start(place, block)
-        yield block_delta(
-            place, {"type": "thinking_delta", "thinking": before + "".join(f"{line}\n" for line in lines)}
-        )
-        yield block_stop(place)
-
-    def _next(self) -> int:
-        place, self._blocks = self._blocks, self._blocks + 1
-        return place
-
-    def _result(self, frame: JSONObject) -> Iterator[Event]:
-        limit = _LIMITS.get(str(frame.get("subtype")))
-        if not self._begun or self._failure or (frame.get("is_error") and limit is None):
+    def _read_result(self, frame: JSONObject) -> Iterator[Event]:
+        limit_note = _LIMIT_NOTES.get(str(frame.get("subtype")))
+        if not self._has_started or self._failure or (frame.get("is_error") and limit_note is None):
             self.fail(result_error(frame, self._failure))
             return
-        if limit is not None:
-            yield from self._note(limit)
-        yield from self._tell_notes()
-        reason = "max_tokens" if limit else frame.get("stop_reason") or "end_turn"
-        delta: JSONObject = {"stop_reason": reason, "stop_sequence": None}
-        yield MessageDelta({"type": "message_delta", "delta": delta, "usage": _usage(frame)})
+        if limit_note is not None:
+            yield from self._note(limit_note)
+        yield from self._write_notes()
+        stop_reason = "max_tokens" if limit_note else frame.get("stop_reason") or "end_turn"
+        delta: JSONObject = {"stop_reason": stop_reason, "stop_sequence": None}
+        yield MessageDelta({"type": "message_delta", "delta": delta, "usage": _total_usage(frame)})
         yield MessageStop({"type": "message_stop"})
         self.outcome = "complete"
 
+    def _note(self, line: str, *, is_subagent: bool = False) -> Iterator[Event]:
+        self._notes.append(f"  {line}" if is_subagent else line)
+        yield from self._write_notes()
 
-def _usage(frame: JSONObject) -> JSONObject:
-    """The tokens of all calls, of all models that took part."""
+    def _write_notes(self) -> Iterator[Event]:
+        """Write the notes as a thinking block. Notes wait while another block is open."""
+        if self._open_blocks or not self._notes or not self._has_started:
+            return
+        lines, self._notes = self._notes, []
+        prefix = "\n" if self._is_mid_line else ""
+        self._is_mid_line = False
+        index = self._next_index()
+        yield block_start(index, {"type": "thinking", "thinking": "", "signature": ""})
+        text = prefix + "".join(f"{line}\n" for line in lines)
+        yield block_delta(index, {"type": "thinking_delta", "thinking": text})
+        yield block_stop(index)
+
+    def _next_index(self) -> int:
+        index, self._block_count = self._block_count, self._block_count + 1
+        return index
+
+
+def _describe_call(block: Block) -> str:
+    """Return a line for a tool call: the tool's name and the beginning of its input."""
+    arguments = msgspec.json.encode(block.get("input") or {}).decode()
+    return f"{text_in(block, 'name')} {_shorten(arguments)}"
+
+
+def _describe_result(block: Block) -> str:
+    """Return a line for a tool result: the beginning of its text."""
+    mark = "✗" if block.get("is_error") is True else "→"
+    return f"{mark} {_shorten(_result_text(block)) or 'done'}"
+
+
+def _result_text(block: Block) -> str:
+    content = block.get("content")
+    if isinstance(content, str):
+        return content
+    parts = cast("list[JSONObject]", content or [])
+    return "\n".join(text_in(part, "text") if part.get("type") == "text" else f"({part.get('type')})" for part in parts)
+
+
+def _shorten(text: str) -> str:
+    text = text.strip()
+    if len(text) <= _MAX_NOTE_CHARACTERS:
+        return text
+    return f"{text[:_MAX_NOTE_CHARACTERS].rstrip()}… ({len(text)} characters)"
+
+
+def _total_usage(frame: JSONObject) -> JSONObject:
+    """Return the tokens of all calls, added over all models."""
     models = list(cast("dict[str, JSONObject]", frame.get("modelUsage") or {}).values())
 
     def total(name: str) -> int:
         return sum(value for model in models if isinstance(value := model.get(name), int))
 
-    usage: JSONObject = {name: total(theirs) for name, theirs in _COUNTED.items()}
-    kept: JSONObject = {
+    usage: JSONObject = {name: total(runtime_name) for name, runtime_name in _USAGE_KEYS.items()}
+    cache_creation: JSONObject = {
         "ephemeral_5m_input_tokens": total("cacheCreationEphemeral5mInputTokens"),
         "ephemeral_1h_input_tokens": total("cacheCreationEphemeral1hInputTokens"),
     }
-    thought: JSONObject = {"thinking_tokens": total("thinkingTokens")}
-    return {**usage, "cache_creation": kept, "output_tokens_details": thought}
+    details: JSONObject = {"thinking_tokens": total("thinkingTokens")}
+    return {**usage, "cache_creation": cache_creation, "output_tokens_details": details}

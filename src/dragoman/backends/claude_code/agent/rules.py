@@ -1,40 +1,51 @@
-"""What agents may do: the owner's word on directories, permission modes, programs and cost.
+"""What agents may do: the operator's rules for directories, permission modes, MCP servers and cost.
 
-What an agent is told where the runtime would ask a person for permission. There is nobody: the answer is no.
-
-What a permission mode and the owner's rules allow, the runtime does without asking. So whatever is asked about is not
-allowed.
+Also the answers to the runtime's permission requests. The runtime performs what a permission mode and the operator's
+rules allow without a request. So whatever it requests is not allowed, and no user is present who could allow it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from dragoman.backends.claude_code.agent import servers
+from dragoman.backends.claude_code.agent.servers import check_servers
 from dragoman.core.errors import Forbidden, InvalidRequest
 from dragoman.core.messages import JSON, AgentTask, JSONObject
 
 TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFetch", "WebSearch", "Write")
-"""The runtime's tools that make sense where nobody sits at a terminal and nothing outlives the run."""
+"""The runtime's tools that work without a terminal, and whose work ends with the run."""
 
-_ANYTHING = "bypassPermissions"
-_MOST_DIRECTORIES = 64
-"""Each is named on a command line, which holds only so much."""
+HOOKS: JSON = {"PreToolUse": [{"matcher": None, "hookCallbackIds": ["place"]}]}
+"""Makes the runtime send a `hook_callback` request before each use of a tool, also of a tool that is allowed."""
+
+_UNRESTRICTED_MODE = "bypassPermissions"
+_MAX_DIRECTORIES = 64
+"""Each is named on a command line, whose length is limited."""
+
+_MODE_ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "plan": "In plan mode nothing may be changed: give the plan as your answer",
+        "acceptEdits": "Reading and editing files below the working directory is allowed",
+        "dontAsk": "Only actions that are allowed beforehand can be done",
+    }
+)
+_DEFAULT_ADVICE = "Reading below the working directory is allowed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permitted:
-    """A wish, as far as it is allowed: paths are real ones.
+class PermittedTask:
+    """A client's task for an agent, as far as the rules allow it. All paths are real paths.
 
     Attributes:
-        directory: Where the agent works.
-        mode: Its permission mode.
-        tools: Names of its tools.
-        add_dirs: Further directories that it may use.
-        mcp_servers: Servers of further tools, by name.
-        max_turns: The most rounds of calling tools.
-        max_budget_usd: The most it may cost.
+        directory: The working directory.
+        mode: The permission mode.
+        tools: Names of the tools.
+        add_dirs: Further directories that the agent may use.
+        mcp_servers: The client's MCP servers, by name.
+        max_turns: The maximum number of rounds of tool calls.
+        max_budget_usd: The maximum cost in dollars.
     """
 
     directory: Path
@@ -46,68 +57,67 @@ class Permitted:
     max_budget_usd: float | None
 
     @property
-    def anything(self) -> bool:
-        """Whether it may do all that the gateway's own user may."""
-        return self.mode == _ANYTHING
+    def is_unrestricted(self) -> bool:
+        """Whether the agent may do everything that the gateway's own user may."""
+        return self.mode == _UNRESTRICTED_MODE
 
-    def in_place(self) -> bool:
-        """Whether its directories are still what was checked, and no links have been put in their way."""
-        return all(os.path.realpath(path) == str(path) for path in (self.directory, *self.add_dirs))
+    def has_moved(self) -> bool:
+        """Return whether a directory is no longer the one that was checked, because of a link in its path."""
+        return any(os.path.realpath(path) != str(path) for path in (self.directory, *self.add_dirs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRules:
-    """What the owner allows.
+    """The operator's rules.
 
     Attributes:
-        directories: Agents work in these and below; real paths. None: there are no agents.
-        modes: Permission modes that clients may ask for.
-        without_asking: What tools may do without asking, as the runtime writes such rules (`Bash(git *)`).
-        max_budget_usd: The most that one run may cost; None: no limit.
+        directories: Agents work in and below these. Real paths. Agents are off if there are none.
+        modes: The permission modes that clients may choose.
+        allowed_tools: What tools may do without a permission, in the runtime's syntax (`Bash(git *)`).
+        max_budget_usd: The maximum cost of one run in dollars; None for no limit.
     """
 
     directories: tuple[Path, ...] = ()
     modes: frozenset[str] = frozenset({"default", "plan", "acceptEdits"})
-    without_asking: tuple[str, ...] = ()
+    allowed_tools: tuple[str, ...] = ()
     max_budget_usd: float | None = None
 
-    def permit(self, task: AgentTask) -> Permitted:
-        """Check a wish.
+    def permit(self, task: AgentTask) -> PermittedTask:
+        """Check a task against the rules. Blocks: it looks up paths.
 
         Raises:
-            Forbidden: The owner does not allow it; the text says what to set.
-            InvalidRequest: It cannot be done.
+            Forbidden: The operator does not allow it. The text names the setting.
+            InvalidRequest: It is invalid.
         """
         if not self.directories:
             raise Forbidden(
-                "Agents are off. The gateway's owner turns them on by naming a directory that they may work in: "
+                "Agents are off. The operator turns them on by naming a directory that they may work in: "
                 "`--allow-dir DIR`.",
                 code="agents_off",
                 param="claude",
             )
         self._check_mode(task)
         self._check_servers(task)
-        return Permitted(
+        budgets = [amount for amount in (task.max_budget_usd, self.max_budget_usd) if amount is not None]
+        return PermittedTask(
             directory=self._working_directory(task),
             mode=task.permission_mode,
             tools=_tools(task),
-            add_dirs=self._further_directories(task),
+            add_dirs=self._add_dirs(task),
             mcp_servers=task.mcp_servers,
             max_turns=task.max_turns,
-            max_budget_usd=min(
-                (amount for amount in (task.max_budget_usd, self.max_budget_usd) if amount is not None), default=None
-            ),
+            max_budget_usd=min(budgets, default=None),
         )
 
-    def check_place(self, path: Path, param: str = "claude.working_directory") -> None:
-        """Make sure that a real path lies where agents may work.
+    def check_directory(self, path: Path, param: str = "claude.working_directory") -> None:
+        """Check that a real path is in a directory that agents may work in.
 
         Raises:
-            Forbidden: It does not.
+            Forbidden: It is not.
         """
         if not any(path.is_relative_to(allowed) for allowed in self.directories):
             raise Forbidden(
-                "Agents may not work there. The gateway's owner names the directories that they may work in: "
+                "Agents may not work in this directory. The operator names the directories that they may work in: "
                 "`--allow-dir DIR`.",
                 code="directory_not_allowed",
                 param=param,
@@ -116,97 +126,84 @@ class AgentRules:
     def _working_directory(self, task: AgentTask) -> Path:
         param = "claude.working_directory"
         if task.working_directory is not None:
-            return self._directory(task.working_directory, param)
+            return self._resolve(task.working_directory, param)
         if len(self.directories) > 1:
             raise InvalidRequest(
-                "Name the directory to work in: agents may work in several here.",
+                f"`{param}` is required: agents may work in several directories here.",
                 code="missing_required_parameter",
                 param=param,
             )
-        return self._directory(str(self.directories[0]), param)
+        return self._resolve(str(self.directories[0]), param)
 
-    def _further_directories(self, task: AgentTask) -> tuple[Path, ...]:
+    def _add_dirs(self, task: AgentTask) -> tuple[Path, ...]:
         param = "claude.add_dirs"
-        if len(task.add_dirs) > _MOST_DIRECTORIES:
-            raise InvalidRequest(f"`{param}` may have {_MOST_DIRECTORIES} directories at most.", param=param)
-        return tuple(self._directory(path, f"{param}[{place}]") for place, path in enumerate(task.add_dirs))
+        if len(task.add_dirs) > _MAX_DIRECTORIES:
+            raise InvalidRequest(f"`{param}` may have at most {_MAX_DIRECTORIES} directories.", param=param)
+        return tuple(self._resolve(path, f"{param}[{index}]") for index, path in enumerate(task.add_dirs))
 
-    def _directory(self, named: str, param: str) -> Path:
-        if not named.startswith("/") or "\0" in named:
+    def _resolve(self, name: str, param: str) -> Path:
+        if not name.startswith("/") or "\0" in name:
             raise InvalidRequest(f"`{param}` must be an absolute path.", param=param)
-        # Links and `..` are followed first: what counts is where the path leads.
-        path = Path(os.path.realpath(named))
-        self.check_place(path, param)
-        if not os.path.isdir(path):  # noqa: PTH112 - a name too long is none, where `Path.is_dir` raises
-            raise InvalidRequest(f"`{param}` is no directory.", param=param)
+        # Resolve links and `..` before the check: the check is about where the path leads.
+        path = Path(os.path.realpath(name))
+        self.check_directory(path, param)
+        if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises if a name is too long
+            raise InvalidRequest(f"`{param}` is not a directory.", param=param)
         return path
 
     def _check_mode(self, task: AgentTask) -> None:
         if task.permission_mode not in self.modes:
             raise Forbidden(
-                f"The permission mode `{task.permission_mode}` is not allowed here; allowed: {_listed(self.modes)}. "
-                "The gateway's owner names those that are: `--allow-permission-mode MODE`.",
+                f"The permission mode `{task.permission_mode}` is not allowed here. Allowed are {_join(self.modes)}. "
+                "The operator allows others with `--allow-permission-mode MODE`.",
                 code="permission_mode_not_allowed",
                 param="claude.permission_mode",
             )
 
     def _check_servers(self, task: AgentTask) -> None:
-        """A server is a program or an address of the client's choice: as good as any command."""
-        if task.mcp_servers and _ANYTHING not in self.modes:
+        """Check the MCP servers. A server is a program or a URL of the client's choice, so it equals any command."""
+        if task.mcp_servers and _UNRESTRICTED_MODE not in self.modes:
             raise Forbidden(
-                "Servers of a client's choice are allowed only where every command is: the gateway's owner says so by "
-                f"`--allow-permission-mode {_ANYTHING}`.",
+                "A client may add MCP servers only if agents may run every command. The operator allows that with "
+                f"`--allow-permission-mode {_UNRESTRICTED_MODE}`.",
                 code="mcp_servers_not_allowed",
                 param="claude.mcp_servers",
             )
-        servers.check(task.mcp_servers)
+        check_servers(task.mcp_servers)
+
+
+def deny_permission(mode: str, request: JSONObject) -> JSONObject:
+    """Return the response to a `can_use_tool` request: a refusal with advice for the model."""
+    tool = str(request.get("tool_name") or "this tool")
+    reason = request.get("decision_reason")
+    detail = f" ({reason})" if isinstance(reason, str) and reason else ""
+    message = (
+        f"Permission denied for {tool}{detail}: no user is present who could give it. "
+        f"{_MODE_ADVICE.get(mode, _DEFAULT_ADVICE)}. Find another way, or report in your answer what could not be done."
+    )
+    return {"behavior": "deny", "message": message}
+
+
+def check_before_tool(task: PermittedTask, _: JSONObject) -> JSONObject:
+    """Return the response to a `hook_callback` request: a refusal if a directory was replaced by a link.
+
+    The runtime resolves the names of its directories again at each use of a tool, and would follow the link.
+    """
+    if not task.has_moved():
+        return {}
+    reason = "Permission denied: a directory of this agent was moved. Stop, and report this in your answer."
+    decision: JSONObject = {"permissionDecision": "deny", "permissionDecisionReason": reason}
+    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}
 
 
 def _tools(task: AgentTask) -> tuple[str, ...]:
     if task.tools is None:
         return TOOLS
-    for place, name in enumerate(task.tools):
+    for index, name in enumerate(task.tools):
         if name not in TOOLS:
-            raise InvalidRequest(
-                f"There is no tool `{name}`. There are {_listed(TOOLS)}.", param=f"claude.tools[{place}]"
-            )
+            raise InvalidRequest(f"Unknown tool `{name}`. Tools are {_join(TOOLS)}.", param=f"claude.tools[{index}]")
     return task.tools
 
 
-def _listed(names: frozenset[str] | tuple[str, ...]) -> str:
+def _join(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
-
-
-HOOKS: JSON = {"PreToolUse": [{"matcher": None, "hookCallbackIds": ["place"]}]}
-"""By which the runtime asks this side before each use of a tool, one that it may use without asking included."""
-
-_SCOPE = {
-    "plan": "In plan mode nothing may be changed: give the plan as your answer",
-    "acceptEdits": "Reading and editing files below the working directory is allowed without asking",
-    "dontAsk": "Only what is allowed beforehand can be done",
-}
-_READING = "Reading below the working directory is allowed without asking"
-
-
-def refusal(mode: str, request: JSONObject) -> JSONObject:
-    """The response to a `can_use_tool` request: no, in words that the model can go on from."""
-    tool = str(request.get("tool_name") or "this tool")
-    reason = request.get("decision_reason")
-    why = f" ({reason})" if isinstance(reason, str) and reason else ""
-    said = (
-        f"Permission denied for {tool}{why}: nobody is here to be asked. {_SCOPE.get(mode, _READING)}. Find another "
-        "way, or say in your answer what could not be done."
-    )
-    return {"behavior": "deny", "message": said}
-
-
-def place_word(permitted: Permitted, _: JSONObject) -> JSONObject:
-    """The response to a `hook_callback` request: nothing to say, unless a link now stands where a directory was.
-
-    The runtime follows its directories' names anew at each use of a tool, wherever they lead by then.
-    """
-    if permitted.in_place():
-        return {}
-    said = "Permission denied: a directory of this agent is not where it was. Stop, and say so in your answer."
-    decision: JSONObject = {"permissionDecision": "deny", "permissionDecisionReason": said}
-    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}

@@ -1,87 +1,102 @@
-"""Servers of further tools, as a client names them: which are taken, and how the runtime is told of them."""
+"""MCP servers that a client adds to an agent: which definitions are valid, and the configuration for the runtime."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
-from dragoman.backends.claude_code.agent.process_cleanup import MARK
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
 
 Servers: TypeAlias = Mapping[str, Mapping[str, object]]
-"""By name, as the Model Context Protocol's configuration files hold them."""
-
-SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-"""Variables of the runtime that nothing it starts has any business with."""
+"""Definitions by name, as in configuration files of the Model Context Protocol."""
 
 PARAM = "claude.mcp_servers"
-"""Where they stand in a request."""
+"""The field of the request that holds the definitions."""
 
-_PROGRAM = frozenset({"type", "command", "args", "env"})
-_ADDRESS = frozenset({"type", "url", "headers"})
-_KINDS: Mapping[object, frozenset[str]] = {None: _PROGRAM, "stdio": _PROGRAM, "http": _ADDRESS, "sse": _ADDRESS}
+SECRET_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+"""Variables of the runtime that no program it starts may see."""
+
+_PROGRAM_FIELDS = frozenset({"type", "command", "args", "env"})
+_URL_FIELDS = frozenset({"type", "url", "headers"})
+_FIELDS_OF_TYPE: Mapping[object, frozenset[str]] = MappingProxyType(
+    {None: _PROGRAM_FIELDS, "stdio": _PROGRAM_FIELDS, "http": _URL_FIELDS, "sse": _URL_FIELDS}
+)
+_FIELD_TYPES: Mapping[str, str] = MappingProxyType(
+    {"args": "a list of strings", "env": "an object of strings", "headers": "an object of strings"}
+)
+"""The types of fields, for error messages. All other fields are strings."""
+
 _VARIABLE = "${"
-"""The runtime would put its own variables in the place of such words, its key among them."""
+"""The start of a variable. The runtime would replace it with a value from its own environment, its key for example."""
 
 
-def check(servers: Servers) -> None:
-    """Make sure that the runtime can read them, and gives nothing of its own away by them.
+def check_servers(servers: Servers) -> None:
+    """Check that the runtime can read the definitions, and that they cannot reveal its environment.
 
     Raises:
-        InvalidRequest: Names the server, and the field of it.
+        InvalidRequest: A definition is invalid. `param` names the server and its field.
     """
     for name, server in servers.items():
-        _check(server, f"{PARAM}.{name}")
+        _check_server(server, f"{PARAM}.{name}")
 
 
-def configuration(servers: Servers, mark: str) -> JSONObject:
-    """What the runtime's configuration file says of them.
+def configuration(servers: Servers, variables: Mapping[str, str]) -> JSONObject:
+    """Return the content of the runtime's MCP configuration file.
 
-    A program gets none of the runtime's keys, unless the client gives it one of its own, and carries the run's mark.
+    Args:
+        servers: The definitions.
+        variables: Further environment variables of servers that are programs. The runtime's own keys are removed from
+            their environment, unless the client sets one itself.
     """
-    made = {name: _bare(server, mark) if "command" in server else server for name, server in servers.items()}
-    return cast("JSONObject", {"mcpServers": made})
+
+    def with_environment(server: Mapping[str, object]) -> Mapping[str, object]:
+        if "command" not in server:
+            return server
+        own = cast("Mapping[str, str]", server.get("env") or {})
+        return {**server, "env": {**dict.fromkeys(SECRET_VARIABLES, ""), **own, **variables}}
+
+    return cast("JSONObject", {"mcpServers": {name: with_environment(server) for name, server in servers.items()}})
 
 
-def _check(server: Mapping[str, object], param: str) -> None:
-    allowed = _KINDS.get(server.get("type") if isinstance(server.get("type"), str | None) else "")
+def _check_server(server: Mapping[str, object], param: str) -> None:
+    kind = server.get("type")
+    allowed = _FIELDS_OF_TYPE.get(kind) if isinstance(kind, str | None) else None
     if allowed is None:
-        raise InvalidRequest(f"`{param}.type` may be `stdio`, `http` or `sse`.", param=f"{param}.type")
+        raise InvalidRequest(f"`{param}.type` must be `stdio`, `http` or `sse`.", param=f"{param}.type")
     if unknown := [key for key in server if key not in allowed]:
         raise InvalidRequest(
-            f"Unknown parameter: `{param}.{unknown[0]}`. Such a server has {_listed(allowed)}.",
+            f"Unknown parameter: `{param}.{unknown[0]}`. Such a server has {_join(allowed)}.",
             code="unknown_parameter",
             param=f"{param}.{unknown[0]}",
         )
-    _check_shape(server, param)
-    if any(_VARIABLE in text for text in _texts(server)):
-        raise InvalidRequest(f"`{param}` must not name variables (`{_VARIABLE}…}}`): write the values.", param=param)
-
-
-def _check_shape(server: Mapping[str, object], param: str) -> None:
-    needed = "url" if server.get("type") in {"http", "sse"} else "command"
-    if needed not in server:
+    required = "url" if allowed is _URL_FIELDS else "command"
+    if required not in server:
         raise InvalidRequest(
-            f"Missing required parameter: `{param}.{needed}`.",
+            f"Missing required parameter: `{param}.{required}`.",
             code="missing_required_parameter",
-            param=f"{param}.{needed}",
+            param=f"{param}.{required}",
         )
     for key, value in server.items():
-        if not _fits(key, value):
-            wanted = {"args": "a list of strings", "env": "an object of strings", "headers": "an object of strings"}
+        if not _has_right_type(key, value):
             raise InvalidRequest(
-                f"`{param}.{key}` must be {wanted.get(key, 'a string')}.", code="invalid_type", param=f"{param}.{key}"
+                f"`{param}.{key}` must be {_FIELD_TYPES.get(key, 'a string')}.",
+                code="invalid_type",
+                param=f"{param}.{key}",
             )
+    if any(_VARIABLE in text for text in _texts(server)):
+        raise InvalidRequest(f"`{param}` must not contain variables (`{_VARIABLE}…}}`): write the values.", param=param)
 
 
-def _fits(key: str, value: object) -> bool:
+def _has_right_type(key: str, value: object) -> bool:
     if key == "args":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if key in {"env", "headers"}:
+    if key in _FIELD_TYPES:
         return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     return isinstance(value, str)
 
 
 def _texts(value: object) -> Iterator[str]:
+    """Yield every string in a definition, keys included."""
     match value:
         case str():
             yield value
@@ -94,10 +109,5 @@ def _texts(value: object) -> Iterator[str]:
                 yield from _texts(item)
 
 
-def _bare(server: Mapping[str, object], mark: str) -> Mapping[str, object]:
-    given = cast("Mapping[str, str]", server.get("env") or {})
-    return {**server, "env": {**dict.fromkeys(SECRETS, ""), **given, MARK: mark}}
-
-
-def _listed(names: Iterable[str]) -> str:
+def _join(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))

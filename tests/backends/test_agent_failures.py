@@ -1,0 +1,60 @@
+"""Agent processes that write what they should not: the run fails at once, and nothing is left."""
+
+import json
+from pathlib import Path
+
+import pytest
+from agent_harness import agents
+from backend_harness import scripted_runtime
+from gateways import soon
+from unexpected_frames import UNEXPECTED_FRAMES
+
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.messages import JSONObject
+
+_TOOL_USE = {"type": "tool_use", "name": "Bash", "input": {}}
+_RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": 5}
+
+# Without those that an agent's reader need not read: its usage is in its `result`, its calls are in `assistant` frames.
+FRAMES = [
+    *(frame for frame in UNEXPECTED_FRAMES if not any(word in json.dumps(frame) for word in ("usage", "tool_use"))),
+    {"type": "user"},
+    {"type": "user", "message": "text"},
+    {"type": "user", "message": {"content": [_RESULT]}},
+    {"type": "user", "message": {"content": [{**_RESULT, "tool_use_id": None}]}},
+    {"type": "assistant", "message": {"content": [_TOOL_USE]}},
+    {"type": "assistant", "message": {"content": [{**_TOOL_USE, "id": 1}]}},
+    {"type": "assistant", "message": {"content": [{"type": "tool_use", "id": "toolu_1"}]}},
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: json.dumps(frame)[:70])
+async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: object) -> None:
+    """The run does not wait for the silence limit. Its process and its files are gone."""
+    async with agents(tmp_path, command=scripted_runtime(tmp_path, frame)) as host:
+        with pytest.raises(UpstreamFailed, match="process failed") as caught:
+            await soon(host.ask("Hello"))
+        assert caught.value.code == "runtime_failed"
+        assert host.runtime.processes["all"] == 0
+        assert host.left == []
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"mcpServers": "none"},
+        {"mcpServers": ["keys"]},
+        {"mcpServers": [{"status": "connected"}]},
+        {"mcpServers": [{"name": "keys", "status": ["connected"]}]},
+    ],
+    ids=json.dumps,
+)
+async def test_an_unexpected_server_status_fails_its_run(tmp_path: Path, status: JSONObject) -> None:
+    """Also a status that reports no server in a readable way."""
+    command = scripted_runtime(tmp_path, response=status)
+    async with agents(tmp_path, modes=frozenset({"default", "bypassPermissions"}), command=command) as host:
+        with pytest.raises(UpstreamFailed, match="mcp_status") as caught:
+            await soon(host.ask("Hello", mcp_servers={"keys": {"command": "cat"}}))
+        assert caught.value.code == "runtime_failed"
+        assert host.runtime.processes["all"] == 0
+        assert host.left == []
