@@ -189,7 +189,8 @@ class Allowed(NamedTuple):
 
 ALLOWED_IDENTIFIERS = (
     Allowed(r"^codec$", "a parameter of hypothesis.strategies.text"),
-    Allowed(r"^incremental codec$|^codecs$", "the standard library's module for text encodings"),
+    Allowed(r"^codecs$", "the standard library's module for text encodings"),
+    Allowed(r"^tell$", "a method of files"),
 )
 ALLOWED_PROSE = (
     Allowed(r"exchange rates?", "money"),
@@ -197,6 +198,7 @@ ALLOWED_PROSE = (
     Allowed(r"token exchange|exchange(s|d)? (a|the) \w+ for", "the OAuth term"),
     Allowed(r"nobody:nogroup|:nobody\b|\buser nobody\b", "the Unix user"),
     Allowed(r"HashiCorp Vault", "a product"),
+    Allowed(r"-hE\b", "options of grep"),
 )
 
 

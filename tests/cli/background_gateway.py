@@ -1,4 +1,4 @@
-"""A gateway in the background, started and ended as users do it."""
+"""A gateway in the background, started and stopped with the command line."""
 
 import os
 import re
@@ -12,34 +12,39 @@ from commands import Ended, run
 
 from dragoman.cli.instances import InstanceRegistry
 
-_SAID = re.compile(r"OpenAI base URL +(?P<url>http://[^ ]+)/v1\n.*pid (?P<pid>[0-9]+)", re.DOTALL)
+_STARTED = re.compile(r"OpenAI base URL +(?P<url>http://[^ ]+)/v1\n.*pid (?P<pid>[0-9]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class BackgroundGateway:
-    """A gateway that was started in the background."""
+    """A gateway in the background.
+
+    Attributes:
+        home: Its home directory.
+        output: What the command that started it printed.
+    """
 
     home: Path
-    said: str
+    output: str
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its URL."""
         return self._found("url")
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         return int(self._found("pid"))
 
     def _found(self, part: str) -> str:
-        found = _SAID.search(self.said)
-        assert found, self.said
+        found = _STARTED.search(self.output)
+        assert found, self.output
         return found[part]
 
 
 def registry(home: Path) -> InstanceRegistry:
-    """What runs with a home's state directory."""
+    """Return the registry in the state directory of a home."""
     return InstanceRegistry(home / "state" / "dragoman")
 
 
@@ -47,7 +52,7 @@ def registry(home: Path) -> InstanceRegistry:
 async def background_gateway(
     home: Path, *arguments: str, added: Mapping[str, str] | None = None, port: int = 0
 ) -> AsyncIterator[BackgroundGateway]:
-    """Start one; end whatever still runs at the end."""
+    """Start a gateway. Kill every gateway of the home at the end."""
     try:
         ended = await start(home, *arguments, added=added, port=port)
         assert ended.code == 0, ended.err
@@ -57,11 +62,11 @@ async def background_gateway(
 
 
 async def start(home: Path, *arguments: str, added: Mapping[str, str] | None = None, port: int = 0) -> Ended:
-    """Run `serve --background`, without processes that wait."""
+    """Run `dragoman serve --background`, without warm processes."""
     return await run(home, "serve", "--background", "--port", str(port), "--spares", "0", *arguments, added=added)
 
 
 def kill_all(home: Path) -> None:
-    """End every gateway of a home."""
+    """Kill every gateway of a home."""
     for record in registry(home).running():
         os.kill(record.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Running the command as users do: in a process of its own."""
+"""Run the installed command in a process of its own."""
 
 import asyncio
 import os
@@ -14,22 +14,22 @@ from dragoman.config.settings import Settings
 
 TIMEOUT = 60
 COMMAND = str(Path(sys.executable).with_name("dragoman"))
-"""The command, as it is installed."""
+"""The installed command."""
 
 
 def environment(home: Path) -> dict[str, str]:
-    """This process's environment with a home of its own and none of our settings."""
-    ours = {variable for name in Settings.model_fields for variable in variables(name)}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    places = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
-    return {**kept, **places, "PYTHONUNBUFFERED": "1"}
+    """Return this process's environment with another home and without settings of the gateway."""
+    settings = {variable for name in Settings.model_fields for variable in variables(name)}
+    inherited = {name: value for name, value in os.environ.items() if name not in settings}
+    folders = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
+    return {**inherited, **folders, "PYTHONUNBUFFERED": "1"}
 
 
 @asynccontextmanager
 async def started(
     home: Path, *arguments: str, stdout: int = PIPE, stderr: int = PIPE, added: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """Start a command; end it at the end, if it has not ended by itself."""
+    """Start a command. Terminate it at the end, if it is still running."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         *arguments,
@@ -48,7 +48,7 @@ async def started(
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -56,17 +56,17 @@ class Ended:
 
 
 async def run(home: Path, *arguments: str, added: Mapping[str, str] | None = None) -> Ended:
-    """Run a command to its end."""
+    """Run a command and wait for its end."""
     async with started(home, *arguments, added=added) as process:
         out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-async def line(process: Process, holding: str) -> str:
-    """The first line of its output that holds something."""
+async def line(process: Process, text: str) -> str:
+    """Return the first line of a process's output that contains a text."""
     assert process.stdout is not None
     while read := await asyncio.wait_for(process.stdout.readline(), TIMEOUT):
-        if holding in read.decode():
+        if text in read.decode():
             return read.decode().strip()
-    raise AssertionError(f"It ended without saying {holding!r}")
+    raise AssertionError(f"The process ended without printing {text!r}")

@@ -1,4 +1,4 @@
-"""A value of each setting."""
+"""An example value of each setting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,19 +56,19 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "shutdown_grace": ("0", 0.0),
     "runs_kept": ("5", 5),
     "runs_ttl": ("60", 60.0),
-    "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never made
+    "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never created
     "log_level": ("trace", "trace"),
-    "trace_file": ("/tmp/trace", Path("/tmp/trace")),  # noqa: S108 - never made
+    "trace_file": ("/tmp/trace", Path("/tmp/trace")),  # noqa: S108 - never created
     "log_max_bytes": ("1MiB", 2**20),
     "log_keep": ("0", 0),
-    "log_file": ("/tmp/log", Path("/tmp/log")),  # noqa: S108 - never made
+    "log_file": ("/tmp/log", Path("/tmp/log")),  # noqa: S108 - never created
 }
-"""For each setting a value as people write it, and what becomes of it; for a switch, that it is on."""
+"""For each setting, a value as text and the value that is read from it. Switches are not listed: they are on."""
 
 FROM_FILES = {"config", "api_key_file"}
-"""What names files, which have to be there."""
+"""Settings that name files, which must exist."""
 
 
 def written(name: str) -> tuple[str, object]:
-    """A value of a setting, as written and as read."""
+    """Return a value of a setting, as text and as it is read."""
     return VALUES.get(name, ("true", True))

@@ -1,4 +1,4 @@
-"""Running the installed command in a terminal, as people do."""
+"""Run the installed command in a terminal."""
 
 import asyncio
 import fcntl
@@ -24,7 +24,7 @@ _CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class Terminal:
-    """A terminal and the command that runs in it, alone and in front: it has what is typed, Ctrl-C as well."""
+    """A terminal and the command in its foreground, which receives all keys including Ctrl-C."""
 
     def __init__(self, process: Process, ours: int) -> None:
         self.process = process
@@ -33,26 +33,26 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that it has shown so far, as it came."""
+        """All output so far, including control codes."""
         return self._read.decode(errors="replace")
 
     @property
     def plain(self) -> str:
-        """The same without colours and the line ends of terminals."""
+        """All output so far, without control codes and with plain line ends."""
         return _CODES.sub("", self.shown).replace("\r\n", "\n")
 
-    async def until(self, words: str) -> None:
-        """Read until it has shown something."""
-        while words not in self.plain:
-            assert await self._more(), f"It ended without showing {words!r}: {self.plain}"
+    async def until(self, text: str) -> None:
+        """Read until the output contains a text."""
+        while text not in self.plain:
+            assert await self._more(), f"The command ended without printing {text!r}: {self.plain}"
 
     def type(self, keys: bytes) -> None:
-        """Press keys."""
+        """Type keys."""
         assert self._ours is not None
         os.write(self._ours, keys)
 
     async def code(self) -> int:
-        """Read to the end, and say how it ended."""
+        """Read to the end, and return the exit code."""
         while await self._more():
             pass
         return await asyncio.wait_for(self.process.wait(), TIMEOUT)
@@ -64,7 +64,7 @@ class Terminal:
             self._ours = None
 
     async def _more(self) -> bool:
-        """Wait for more, and say whether there was any."""
+        """Wait for more output. Return whether there was any."""
         assert self._ours is not None
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
@@ -75,7 +75,7 @@ class Terminal:
         except OSError as error:
             if isinstance(error, TimeoutError):
                 raise
-            return False  # what a terminal says whose last program has gone
+            return False  # how Linux reports that the last program closed the terminal
         finally:
             loop.remove_reader(self._ours)
         self._read += read
@@ -86,7 +86,7 @@ class Terminal:
 async def terminal(
     home: Path, *arguments: str, columns: int = 80, added: Mapping[str, str] | None = None
 ) -> AsyncIterator[Terminal]:
-    """Run the command in a terminal of so many columns; end it at the end, if it has not ended by itself."""
+    """Run the command in a terminal. Terminate it at the end, if it is still running."""
     given = {**environment(home), "TERM": "xterm-256color", **(added or {})}
     given.pop("COLUMNS", None)
     ours, theirs = os.openpty()
@@ -116,6 +116,6 @@ async def terminal(
 async def in_terminal(
     home: Path, *arguments: str, columns: int = 80, added: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run the command in a terminal to its end: how it ended, and what it showed, without colours."""
+    """Run the command in a terminal to its end. Return the exit code and the output without control codes."""
     async with terminal(home, *arguments, columns=columns, added=added) as one:
         return await one.code(), one.plain

@@ -1,4 +1,4 @@
-"""A gateway that is killed with SIGKILL, with the real runtime: what becomes of its work, as commands tell it."""
+"""A gateway that is killed with SIGKILL, with the real runtime: the state of its work afterwards."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LONG = "Count to 900\nSimulate: pace 0.1"
 
 
 def kill(pid: int) -> list[psutil.Process]:
-    """Kill a gateway as the system does that runs out of memory; return the processes that it had."""
+    """Kill a gateway, as a system without free memory does. Return its child processes."""
     process = psutil.Process(pid)
     children = process.children(recursive=True)
     os.kill(pid, signal.SIGKILL)
@@ -26,20 +26,20 @@ def kill(pid: int) -> list[psutil.Process]:
     return children
 
 
-def let_the_lease_run_out(home: Path) -> None:
-    """As half a minute would: nobody renews what a killed gateway held."""
+def expire_leases(home: Path) -> None:
+    """Expire the leases of the killed gateway, as half a minute would."""
     with closing(sqlite3.connect(home / "state" / "dragoman" / "answers.db")) as file, file:
         file.execute("UPDATE entries SET lease = 0").close()
 
 
-async def test_answers_in_the_background(tmp_path: Path) -> None:
-    """The next gateway takes the same port, and finds them failed; what was told of a stream is still there."""
+async def test_background_responses(tmp_path: Path) -> None:
+    """The next gateway takes the same port and finds them failed. The events of a stream are still stored."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         port = int(gateway.url.rpartition(":")[2])
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-            whole = await client.responses.create(model="haiku", input="Reply with exactly: PONG", background=True)
-            while whole.status in {"queued", "in_progress"}:
-                whole = await client.responses.retrieve(whole.id)
+            finished = await client.responses.create(model="haiku", input="Reply with exactly: PONG", background=True)
+            while finished.status in {"queued", "in_progress"}:
+                finished = await client.responses.retrieve(finished.id)
             polled = await client.responses.create(model="haiku", input=LONG, background=True)
             stream = await client.responses.create(model="haiku", input=LONG, background=True, stream=True)
             streamed = None
@@ -61,13 +61,13 @@ async def test_answers_in_the_background(tmp_path: Path) -> None:
 
         again = await start(tmp_path, "--simulate", port=port)
         assert again.code == 0, again.err
-        let_the_lease_run_out(tmp_path)
+        expire_leases(tmp_path)
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-            found = [await client.responses.retrieve(id_) for id_ in (whole.id, polled.id, streamed)]
+            found = [await client.responses.retrieve(id_) for id_ in (finished.id, polled.id, streamed)]
             events = [event async for event in await client.responses.retrieve(streamed, stream=True)]
             after = await client.responses.create(model="haiku", input="Reply with exactly: PONG")
     assert "No gateway responds at " in none
-    # Which request it was, and where it was asked, is known of answers in the background as well.
+    # The request id and the endpoint are recorded for background responses, too.
     assert {one["id"][4:] for one in running} == {polled.id[5:], streamed[5:]}
     assert {one["endpoint"] for one in running} == {"/v1/responses"}
     assert all(one["request_id"].startswith("req_") for one in running)

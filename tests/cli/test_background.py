@@ -17,21 +17,21 @@ KEY = "gateway-secret"
 
 
 async def health(url: str) -> int:
-    """What the health endpoint answers."""
+    """Return the status of the health endpoint."""
     async with httpx.AsyncClient() as http:
         return (await http.get(f"{url}/health")).status_code
 
 
 def everything_in(folder: Path) -> bytes:
-    """All that stands in its files."""
+    """Return the content of all files in a folder."""
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-async def test_its_life(tmp_path: Path) -> None:
-    """It answers once the command returns; others find it without an address; it stops, and then is gone."""
+async def test_start_and_stop(tmp_path: Path) -> None:
+    """The gateway responds when the command returns. Other commands find it without an address, until it is stopped."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         assert await health(gateway.url) == 200
-        assert "/state/dragoman/gateway-0.log" in gateway.said
+        assert "/state/dragoman/gateway-0.log" in gateway.output
         status = await run(tmp_path, "status")
         stopped = await run(tmp_path, "stop")
         again = await run(tmp_path, "stop")
@@ -43,7 +43,7 @@ async def test_its_life(tmp_path: Path) -> None:
 
 
 async def test_a_second_start(tmp_path: Path) -> None:
-    """It says which one is running, in the foreground and behind, with an exit code of its own."""
+    """A second start names the running gateway and exits with code 3, in the foreground and in the background."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         port = gateway.url.rpartition(":")[2]
         ahead, back = await asyncio.gather(
@@ -55,7 +55,7 @@ async def test_a_second_start(tmp_path: Path) -> None:
 
 
 async def test_two_starts_at_once(tmp_path: Path) -> None:
-    """One gets the port; the other names it, however close they were."""
+    """Of two concurrent starts, one gets the port and the other one names it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     try:
@@ -68,7 +68,7 @@ async def test_two_starts_at_once(tmp_path: Path) -> None:
 
 
 async def test_restart(tmp_path: Path) -> None:
-    """Flags, port and secrets stay; no secret is on the disk or on a command line."""
+    """Flags, port and secrets stay the same. No secret is on the disk or on a command line."""
     async with background_gateway(tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku") as gateway:
         before = psutil.Process(gateway.pid).cmdline()
         restarted = await run(tmp_path, "restart")
@@ -89,7 +89,7 @@ async def test_restart(tmp_path: Path) -> None:
 
 
 async def test_a_restart_that_fails(tmp_path: Path) -> None:
-    """What it said last is shown."""
+    """The command prints the last output of the gateway."""
     (tmp_path / "dragoman.toml").write_text("heartbeat = 9\n")
     async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
         (tmp_path / "dragoman.toml").write_text('heartbeat = "often"\n')
@@ -100,15 +100,15 @@ async def test_a_restart_that_fails(tmp_path: Path) -> None:
     assert "heartbeat" in ended.err
 
 
-async def test_restart_of_nothing(tmp_path: Path) -> None:
-    """It says what to type instead."""
+async def test_restart_without_a_gateway(tmp_path: Path) -> None:
+    """The error says how to start a gateway."""
     ended = await run(tmp_path, "restart", "--port", "9")
     assert ended.code == 1
     assert "No gateway is running at 127.0.0.1 port 9. Start one with `dragoman serve --background`." in ended.err
 
 
 async def test_a_start_that_fails(tmp_path: Path) -> None:
-    """The command says why, as it would in the foreground, and leaves nothing behind."""
+    """The command prints the reason, as in the foreground, and no gateway is left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = await start(tmp_path, "--simulate", port=port)
@@ -120,7 +120,7 @@ async def test_a_start_that_fails(tmp_path: Path) -> None:
 
 
 async def test_after_a_kill(tmp_path: Path) -> None:
-    """A gateway that was killed is in nobody's way."""
+    """A killed gateway does not prevent a new start."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         descriptor = os.pidfd_open(gateway.pid)
         os.kill(gateway.pid, signal.SIGKILL)
@@ -131,8 +131,8 @@ async def test_after_a_kill(tmp_path: Path) -> None:
     assert started.code == 0
 
 
-async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
-    """A stale file is no gateway; and where one seems to live, no process but its own gets the signal."""
+async def test_reused_process_id(tmp_path: Path) -> None:
+    """A stale file is not a gateway. A process that reuses the id of a gateway gets no signal."""
     other = InstanceRecord(host="127.0.0.1", port=9, grace=0, arguments=(), pid=os.getpid(), began=1.0)
     with registry(tmp_path).register(other):
         refused = await run(tmp_path, "stop")
@@ -144,8 +144,8 @@ async def test_a_process_that_got_its_number(tmp_path: Path) -> None:
     assert not stale.exists()
 
 
-async def test_several(tmp_path: Path) -> None:
-    """Where several run, a command wants to know which, by a flag or a setting; `stop --all` ends them all."""
+async def test_several_gateways(tmp_path: Path) -> None:
+    """With several gateways, a command needs a flag or a setting that selects one. `stop --all` stops them all."""
     async with (
         background_gateway(tmp_path, "--simulate") as first,
         background_gateway(tmp_path, "--simulate") as second,
@@ -165,8 +165,8 @@ async def test_several(tmp_path: Path) -> None:
 
 
 def _await_end(descriptor: int) -> None:
-    """Return once a process has ended, whoever its parent is."""
-    import select  # noqa: PLC0415 - here alone
+    """Return when a process has ended. It need not be a child."""
+    import select  # noqa: PLC0415 - used only here
 
     select.select([descriptor], [], [], 60)
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""`docs/chat-fields.md`: current, whole, and true."""
+"""`docs/chat-fields.md` is current, complete and correct."""
 
 from pathlib import Path
 
@@ -16,27 +16,27 @@ NEW = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
 
 
 def test_the_page_is_current() -> None:
-    """It is what the decoder does: `make docs`."""
+    """The page matches the decoder. If not, run `make docs`."""
     assert PAGE.read_text(encoding="utf-8") == chat_fields_page()
 
 
 def test_every_published_field_is_on_it() -> None:
-    """And nothing that is not OpenAI's is called so."""
+    """The page lists exactly the fields of the published schema as OpenAI's."""
     assert properties("CreateChatCompletionRequest") == OPENAI
 
 
 def test_every_field_that_is_read_is_on_it() -> None:
-    """The gateway's own too."""
+    """The page contains every field that the decoder reads."""
     assert set(ChatCompletionRequest.__struct_fields__) <= {probe.name for probe in PROBES}
 
 
 def test_every_family_has_a_column() -> None:
-    """A new one cannot be forgotten."""
+    """Every model family in the catalog has a column."""
     assert {model.family for model in MODELS} == {family for families in FAMILIES.values() for family in families}
 
 
-def test_nothing_is_dropped_in_silence() -> None:
-    """What does nothing says so, or is what happens anyway."""
+def test_no_field_is_ignored_silently() -> None:
+    """A value without effect and without a warning is the default."""
     silent = {(probe.name, probe.shown or str(probe.value)) for probe in PROBES if effect(probe, OLD) == "no effect"}
     assert silent == {
         ("response_format", "{'type': 'text'}"),
@@ -46,7 +46,7 @@ def test_nothing_is_dropped_in_silence() -> None:
 
 
 def test_effects() -> None:
-    """Of each kind: sent, clamped, left out, refused, done here."""
+    """The page distinguishes fields that are sent, clamped, ignored, refused, and handled by the gateway."""
     assert effect(Probe("stop", "END"), NEW) == 'sends `stop_sequences: ["END"]`'
     assert effect(Probe("temperature", 1.5), OLD) == "sends `temperature: 1`; warning `clamped`"
     assert effect(Probe("temperature", 1.5), NEW) == "warning `ignored`"

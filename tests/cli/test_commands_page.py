@@ -1,4 +1,4 @@
-"""`docs/commands.md` is made from the commands."""
+"""`docs/commands.md` is generated from the commands."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ SETTINGS = Settings.model_fields
 
 
 def test_the_page_is_current() -> None:
-    """`make docs` has been run since the last change of a command."""
+    """The page matches the commands. If not, run `make docs`."""
     assert PAGE.read_text(encoding="utf-8") == commands_page()
 
 
 def test_it_names_every_command_and_flag() -> None:
-    """Nothing that can be typed is missing; flags of all settings have a page of their own."""
+    """The page contains every command and flag. The flags of settings have a page of their own."""
     page = commands_page()
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)

@@ -1,4 +1,4 @@
-"""`dragoman config`, and what is said of variables that are none of ours."""
+"""`dragoman config`, and warnings about unknown variables."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ SECRET = "hush-0123456789"
 
 
 async def test_where_each_setting_comes_from(tmp_path: Path) -> None:
-    """Flag, variable by its name, `.env`, the file by its path, default; secrets are not shown."""
+    """The source is a flag, a named variable, `.env`, a file with its path, or the default. Secrets are hidden."""
     (tmp_path / ".env").write_text("DRAGOMAN_MAX_LIVE=3\n")
     (tmp_path / "my.toml").write_text('retries = 7\nembeddings_url = "https://me:hush-0123456789@voyage.example/v1"\n')
     given = {"PORT": "9001", "DRAGOMAN_SPARES": "0", "ANTHROPIC_API_KEY": SECRET, "DRAGOMAN_API_KEY": SECRET}
     flags = ("--host", "::1", "--config", "my.toml", "--debug", "--process-timeout-ms", "1500", "--json")
     ended = await run(tmp_path, "config", *flags, added=given)
-    told = json.loads(ended.out)
-    found = {name: (row["value"], row["source"], row["named"]) for name, row in told["settings"].items()}
+    result = json.loads(ended.out)
+    found = {name: (row["value"], row["source"], row["named"]) for name, row in result["settings"].items()}
     assert list(found) == list(Settings.model_fields)
     assert {name: row for name, row in found.items() if row[1] != "default"} == {
         "host": ("::1", "flag", "--host"),
@@ -35,12 +35,12 @@ async def test_where_each_setting_comes_from(tmp_path: Path) -> None:
         "config": ("my.toml", "flag", "--config"),
         "log_level": ("debug", "flag", "--log-level"),
     }
-    assert (ended.code, told["problem"], told["warnings"]) == (0, None, [])
+    assert (ended.code, result["problem"], result["warnings"]) == (0, None, [])
     assert SECRET not in ended.out + ended.err
 
 
-async def test_for_people(tmp_path: Path) -> None:
-    """A table; `--given` leaves the defaults out; a key from a file is set by that file."""
+async def test_table(tmp_path: Path) -> None:
+    """The table shows all settings. `--given` leaves out defaults. The source of a key from a file is that file."""
     (tmp_path / "key").write_text(SECRET)
     ended = await run(tmp_path, "config", "--api-key-file", "key", "--no-reload")
     rows = {words[0]: " ".join(words[1:]) for words in map(str.split, ended.out.splitlines()) if words}
@@ -61,8 +61,8 @@ async def test_for_people(tmp_path: Path) -> None:
     assert "All settings are at their defaults." in nothing.out
 
 
-async def test_what_cannot_be_used(tmp_path: Path) -> None:
-    """It is shown with its place all the same, and what is wrong is said."""
+async def test_invalid_settings(tmp_path: Path) -> None:
+    """An invalid value is shown with its source, and the error explains it."""
     (tmp_path / ".env").write_text(f"DRAGOMAN_PORT=many\nDRAGOMAN_API_KEY={SECRET}\n")
     ended = await run(tmp_path, "config")
     assert ended.code == 1
@@ -82,7 +82,7 @@ async def test_what_cannot_be_used(tmp_path: Path) -> None:
     ],
 )
 async def test_unknown_variables(tmp_path: Path, variable: str, meant: str) -> None:
-    """A typing error in a variable would go unseen: `config` and `serve` warn of it."""
+    """`config` and `serve` warn about a variable that looks like a setting but is not."""
     ended = await run(tmp_path, "config", added={variable: "1"})
     assert (ended.code, meant in ended.err) == (0, True)
     (tmp_path / ".env").write_text(f"{variable}=1\n")
@@ -94,7 +94,7 @@ async def test_unknown_variables(tmp_path: Path, variable: str, meant: str) -> N
 
 
 async def test_unknown_setting_in_a_file(tmp_path: Path) -> None:
-    """There it is an error, and what was meant is said."""
+    """An unknown setting in a file is an error with a suggestion."""
     (tmp_path / "my.toml").write_text("prot = 1\n")
     ended = await run(tmp_path, "serve", "--config", "my.toml")
     assert ended.code == 1
@@ -102,15 +102,15 @@ async def test_unknown_setting_in_a_file(tmp_path: Path) -> None:
     assert "`dragoman config`" in ended.err
 
 
-async def test_keys_that_are_not_here(tmp_path: Path) -> None:
-    """`serve` names a variable of a key that is not set, and `config` too; who only asks a gateway does not need it."""
+async def test_missing_key_variables(tmp_path: Path) -> None:
+    """`serve` and `config` report a missing variable of a client key. Commands that call a gateway do not need it."""
     (tmp_path / "my.toml").write_text('[keys.app]\napi_key_env = "APP_KEY"\n')
-    said = "key `app`: api_key_env names APP_KEY, which is not set. Set it, or put it into .env."
+    output = "key `app`: api_key_env names APP_KEY, which is not set. Set it, or put it into .env."
     given = ("--config", "my.toml", "--port", "1")
     for command in (("serve",), ("serve", "--background"), ("config",)):
         ended = await run(tmp_path, *command, *given)
-        assert (ended.code, said in ended.err) == (1, True)
-    asked = await run(tmp_path, "status", "--port", "1", added={"DRAGOMAN_CONFIG": "my.toml"})
-    assert said not in asked.err
-    assert "Start one with `dragoman serve`" in asked.err
+        assert (ended.code, output in ended.err) == (1, True)
+    request = await run(tmp_path, "status", "--port", "1", added={"DRAGOMAN_CONFIG": "my.toml"})
+    assert output not in request.err
+    assert "Start one with `dragoman serve`" in request.err
     assert (await run(tmp_path, "config", *given, added={"APP_KEY": SECRET})).code == 0

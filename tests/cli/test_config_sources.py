@@ -1,4 +1,4 @@
-"""Every setting by every way to give it, through the installed command."""
+"""Every setting from every source, with the installed command."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Found = dict[str, tuple[object, str, str]]
 
 
 def shown(name: str) -> object:
-    """A value as `config --json` shows it."""
+    """Return a value as `config --json` prints it."""
     value = written(name)[1]
     if is_secret(name):
         return True
@@ -26,21 +26,21 @@ def shown(name: str) -> object:
 
 
 async def found(home: Path, *arguments: str, **added: str) -> Found:
-    """The settings in force that are no defaults: value, kind of place, and how it is named there."""
+    """Return the settings that are not at their default: value, kind of source, and name in the source."""
     ended = await run(home, "config", "--json", *arguments, added=added)
     assert (ended.code, ended.err) == (0, "")
     rows = json.loads(ended.out)["settings"]
-    told = {name: (row["value"], row["source"], row["named"]) for name, row in rows.items()}
-    return {name: row for name, row in told.items() if row[1] != "default"}
+    result = {name: (row["value"], row["source"], row["named"]) for name, row in rows.items()}
+    return {name: row for name, row in result.items() if row[1] != "default"}
 
 
 def expected(kind: str, named: Mapping[str, str]) -> Found:
-    """All of these, from one kind of place."""
+    """Return the expected settings, all from one kind of source."""
     return {name: (shown(name), kind, how) for name, how in named.items()}
 
 
 async def test_every_flag(tmp_path: Path) -> None:
-    """Each is taken, and told of as it was given."""
+    """Each flag sets its setting and is reported as the source."""
     named = {name: str(flag(name)) for name in BY_FLAG}
     words = [part for name, option in named.items() for part in _as_typed(name, option)]
     assert await found(tmp_path, *words) == expected("flag", named)
@@ -51,7 +51,7 @@ def _as_typed(name: str, option: str) -> tuple[str, ...]:
 
 
 async def test_switches_can_be_turned_off(tmp_path: Path) -> None:
-    """Each has its `--no-…`, which goes before a variable that turns it on."""
+    """Each switch has a `--no-…` flag, which overrides a variable that turns it on."""
     switches = [name for name in BY_FLAG if Settings.model_fields[name].annotation is bool]
     words = {name: f"--no-{str(flag(name))[2:]}" for name in switches}
     on = {variables(name)[0]: "true" for name in switches}
@@ -59,7 +59,7 @@ async def test_switches_can_be_turned_off(tmp_path: Path) -> None:
 
 
 async def test_every_other_name_of_a_flag(tmp_path: Path) -> None:
-    """Short ones, and those by which other gateways know a setting."""
+    """Short flags, and the names of other gateways, set the same settings."""
     others = [
         (name, other) for name, given in all_setting_info().items() for other in (given.short, *given.aliases) if other
     ]
@@ -70,21 +70,21 @@ async def test_every_other_name_of_a_flag(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strength", [0, 1], ids=["own", "fallback"])
 async def test_every_variable(tmp_path: Path, strength: int) -> None:
-    """Each setting by its own variable, and by the one that stands in for it."""
+    """Each setting can be given by its variable and by its fallback variable."""
     named = {name: variables(name)[strength] for name in PLAIN if len(variables(name)) > strength}
     given = {variable: written(name)[0] for name, variable in named.items()}
     assert await found(tmp_path, **given) == expected("variable", named)
 
 
 async def test_every_line_of_an_env_file(tmp_path: Path) -> None:
-    """The same in `.env`."""
+    """Each variable can be given in `.env`."""
     lines = {name: f"{variables(name)[0]}='{written(name)[0]}'" for name in PLAIN}
     (tmp_path / ".env").write_text("\n".join(lines.values()))
     assert await found(tmp_path) == expected("env_file", {name: f".env: {variables(name)[0]}" for name in PLAIN})
 
 
 async def test_every_line_of_a_settings_file(tmp_path: Path) -> None:
-    """The same in TOML, with hyphens as well; the file is found in its usual place, by its flag and by its variable."""
+    """Each setting can be given in TOML, also with hyphens, in the default file or one from a flag or variable."""
     file = tmp_path / "config" / "dragoman" / "dragoman.toml"
     file.parent.mkdir(parents=True)
     file.write_text("\n".join(f"{name.replace('_', '-')} = {json.dumps(written(name)[0])}" for name in PLAIN))
@@ -97,8 +97,8 @@ async def test_every_line_of_a_settings_file(tmp_path: Path) -> None:
     assert await found(tmp_path, DRAGOMAN_CONFIG=moved.name) == {**rows, "config": by_variable}
 
 
-async def test_what_goes_before_what(tmp_path: Path) -> None:
-    """Flag, own variable, the one that stands in, `.env`, TOML, default: each hides all that come after it."""
+async def test_precedence(tmp_path: Path) -> None:
+    """Flag, variable, fallback variable, `.env`, TOML, default: each overrides all that follow."""
     env, toml = tmp_path / ".env", tmp_path / "my.toml"
     env.write_text("DRAGOMAN_PORT=4\n")
     toml.write_text("port = 5\n")
@@ -115,9 +115,9 @@ async def test_what_goes_before_what(tmp_path: Path) -> None:
 
 
 async def test_lists_of_flags(tmp_path: Path) -> None:
-    """A flag of a list can be given again, or with commas; a rule of a tool stays whole."""
+    """A list flag can be repeated or contain commas. The rule of a tool is not split at its commas."""
     words = ("--models", "opus, haiku", "--models", "sonnet", "--allow-host", "a.example,b.example")
-    told = await found(tmp_path, *words, "--allow-tool", "Bash(git add a,b), WebFetch")
-    assert told["models"][0] == ["opus", "haiku", "sonnet"]
-    assert told["allow_host"][0] == ["a.example", "b.example"]
-    assert told["allow_tool"][0] == ["Bash(git add a,b)", "WebFetch"]
+    result = await found(tmp_path, *words, "--allow-tool", "Bash(git add a,b), WebFetch")
+    assert result["models"][0] == ["opus", "haiku", "sonnet"]
+    assert result["allow_host"][0] == ["a.example", "b.example"]
+    assert result["allow_tool"][0] == ["Bash(git add a,b)", "WebFetch"]

@@ -41,31 +41,31 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "ini": lambda text: dict(line.split("=", 1) for line in text.splitlines()),
     "text": lambda text: dict(line.split(":", 1) for line in text.splitlines()),
 }
-"""How each language is read; Node's is tried with a real Node by `make clients`."""
+"""How each language is parsed. `make clients` runs the programs for Node with a real Node."""
 
 
 def parsed(part: Part) -> object:
-    """Read a part by the rules of its language."""
+    """Parse a part by the rules of its language."""
     return PARSERS[part.language](part.text)
 
 
 @every_client
 @pytest.mark.parametrize("target", [OPEN, KEYED], ids=["open", "keyed"])
-def test_what_is_told(client: Client, target: Target) -> None:
-    """It parses, and holds the address, the model, and where the key is looked for."""
+def test_contents(client: Client, target: Target) -> None:
+    """Each part can be parsed. Together they contain the address, the model and the variable of the key."""
     parts = client.parts(target)
-    said = "\n".join(part.text for part in parts)
+    output = "\n".join(part.text for part in parts)
     assert all(parsed(part) for part in parts)
-    assert target.address in said
-    assert target.model in said
+    assert target.address in output
+    assert target.model in output
     if target.needs_key:
-        assert (client.key_variable or target.key) in said
+        assert (client.key_variable or target.key) in output
 
 
 def test_exact_files() -> None:
-    """What the clients' own settings call base URL, key and model."""
-    told: dict[str, Any] = {name: parsed(CLIENTS[name].parts(KEYED)[0]) for name in CLIENTS}
-    assert told["codex"] == {
+    """The base URL, the key and the model are in the fields that each client reads."""
+    result: dict[str, Any] = {name: parsed(CLIENTS[name].parts(KEYED)[0]) for name in CLIENTS}
+    assert result["codex"] == {
         "model": "haiku",
         "model_provider": "dragoman",
         "model_providers": {
@@ -77,27 +77,27 @@ def test_exact_files() -> None:
             }
         },
     }
-    assert told["claude-code"] == {"env": {"ANTHROPIC_BASE_URL": "http://10.1.2.3:9000", "ANTHROPIC_MODEL": "haiku"}}
-    assert told["aider"] == {
+    assert result["claude-code"] == {"env": {"ANTHROPIC_BASE_URL": "http://10.1.2.3:9000", "ANTHROPIC_MODEL": "haiku"}}
+    assert result["aider"] == {
         "model": "openai/haiku",
         "openai-api-base": "http://10.1.2.3:9000/v1",
         "show-model-warnings": False,
     }
-    [model] = told["continue"]["models"]
+    [model] = result["continue"]["models"]
     assert (model["provider"], model["apiBase"]) == ("openai", "http://10.1.2.3:9000/v1")
     assert model["apiKey"] == "${{ secrets.DRAGOMAN_API_KEY }}"
 
 
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
-    """A gateway that runs, with a key from the environment."""
+    """Yield the address of a gateway with a key from the environment."""
     arguments = ("serve", "--simulate", "-p", "0", "-m", "--spares", "1")
     async with started(tmp_path, *arguments, added={"DRAGOMAN_API_KEY": KEY}) as process:
         yield await line(process, "http")
 
 
 async def call(home: Path, *arguments: str, **added: str) -> str:
-    """What a program prints."""
+    """Return what a program prints."""
     env = {**environment(home), "DRAGOMAN_API_KEY": KEY, **added}
     process = await asyncio.create_subprocess_exec(
         *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=home, env=env
@@ -108,44 +108,44 @@ async def call(home: Path, *arguments: str, **added: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["openai-python", "anthropic", "curl"])
-async def test_libraries_read_it(name: str, address: str, tmp_path: Path) -> None:
-    """What is printed runs as it is, against the gateway that runs, found without being named."""
-    told = await run(tmp_path, "connect", name, "--raw")
-    assert (told.code, told.err) == (0, "")
-    assert address in told.out
+async def test_library_programs(name: str, address: str, tmp_path: Path) -> None:
+    """The printed program works unchanged with the running gateway."""
+    result = await run(tmp_path, "connect", name, "--raw")
+    assert (result.code, result.err) == (0, "")
+    assert address in result.out
     if name == "curl" and not shutil.which("curl"):
         pytest.skip("there is no curl here")
-    program = told.out.replace("export DRAGOMAN_API_KEY=...\n", "")
+    program = result.out.replace("export DRAGOMAN_API_KEY=...\n", "")
     interpreter = "sh" if name == "curl" else sys.executable
     assert "PONG" in await call(tmp_path, interpreter, "-c", program)
 
 
 @pytest.mark.usefixtures("address")
-async def test_claude_code_reads_it(tmp_path: Path) -> None:
-    """Its settings file, as it is printed, leads a real Claude Code to the gateway."""
-    told = await run(tmp_path, "connect", "claude-code", "--raw", "--model", "claude-opus-5")
+async def test_claude_code(tmp_path: Path) -> None:
+    """A real Claude Code uses the gateway with the printed settings file."""
+    result = await run(tmp_path, "connect", "claude-code", "--raw", "--model", "claude-opus-5")
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()
-    settings.write_text(told.out)
+    settings.write_text(result.out)
     program = str(locate(ClaudeCodeOptions(state_dir=tmp_path)))
     arguments = ("-p", "Reply with exactly: PONG", "--output-format", "text")
     secrets = {"ANTHROPIC_AUTH_TOKEN": KEY, "CLAUDE_CODE_OAUTH_TOKEN": ""}
-    said = await call(tmp_path, program, *arguments, **secrets, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1")
-    assert said.strip() == "PONG"
+    output = await call(tmp_path, program, *arguments, **secrets, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1")
+    assert output.strip() == "PONG"
 
 
 async def test_keys(address: str, tmp_path: Path) -> None:
-    """It is known whether the gateway wants a key, though no key was given; and the key itself is never printed."""
-    told = json.loads((await run(tmp_path, "connect", "codex", "--json")).out)
-    assert (told["address"], told["keyed"], told["key_variable"]) == (address, True, "DRAGOMAN_API_KEY")
-    assert {part["where"] for part in told["parts"] if part["file"]} == {"~/.codex/config.toml"}
+    """The command finds out without a key whether the gateway requires one. It never prints the key."""
+    result = json.loads((await run(tmp_path, "connect", "codex", "--json")).out)
+    assert (result["address"], result["keyed"], result["key_variable"]) == (address, True, "DRAGOMAN_API_KEY")
+    assert {part["where"] for part in result["parts"] if part["file"]} == {"~/.codex/config.toml"}
     ended = await run(tmp_path, "connect", "open-webui", added={"DRAGOMAN_API_KEY": KEY})
     assert f"OPENAI_API_BASE_URL: {address}/v1" in ended.out
     assert KEY not in ended.out + ended.err
 
 
 async def test_without_a_gateway(tmp_path: Path) -> None:
-    """It tells what would be right, and that none answers; another address can be named."""
+    """Without a gateway, the command prints the settings with a note. Another address can be given."""
     ended = await run(tmp_path, "connect", "cline", "--port", "1")
     assert "http://127.0.0.1:1/v1" in ended.out
     assert "Start one with `dragoman serve`" in ended.err
@@ -156,9 +156,9 @@ async def test_without_a_gateway(tmp_path: Path) -> None:
 
 
 async def test_the_list(tmp_path: Path) -> None:
-    """Without a name, all clients; for a wrong one, the nearest."""
-    told = await run(tmp_path, "connect")
-    assert all(f"  {name} " in told.out for name in CLIENTS)
+    """Without a name, the command lists all clients. For an unknown name, it suggests the closest one."""
+    result = await run(tmp_path, "connect")
+    assert all(f"  {name} " in result.out for name in CLIENTS)
     listed = json.loads((await run(tmp_path, "connect", "--json")).out)
     assert listed == {name: client.title for name, client in CLIENTS.items()}
     wrong = await run(tmp_path, "connect", "cursro")
@@ -170,13 +170,13 @@ async def test_the_list(tmp_path: Path) -> None:
 
 
 def test_page() -> None:
-    """`docs/clients.md` is what is printed: `make docs`."""
+    """`docs/clients.md` matches the command. If not, run `make docs`."""
     assert (ROOT / "docs" / "clients.md").read_text(encoding="utf-8") == clients_page()
 
 
 @pytest.mark.usefixtures("address")
 async def test_models(tmp_path: Path) -> None:
-    """Models with their aliases: those of the gateway that runs, else those that this version knows."""
+    """The list comes from the running gateway. Without one, it contains the models that this version knows."""
     served = json.loads((await run(tmp_path, "models", "--json", added={"DRAGOMAN_API_KEY": KEY})).out)
     offline = await run(tmp_path, "models", "--port", "1", "--model-aliases", "fast=haiku,odd=gone", "--json")
     for rows in (served, json.loads(offline.out)):
@@ -204,15 +204,15 @@ async def test_models(tmp_path: Path) -> None:
     ],
 )
 async def test_completion(words: str, offered: list[str], tmp_path: Path) -> None:
-    """Commands, clients, flags and the values of flags are offered."""
-    asked = {"_DRAGOMAN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    ended = await run(tmp_path, added=asked)
+    """Commands, clients, flags and the values of flags are completed."""
+    request = {"_DRAGOMAN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    ended = await run(tmp_path, added=request)
     assert [text.partition(",")[2] for text in ended.out.split()] == offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 async def test_completion_scripts(shell: str, tmp_path: Path) -> None:
-    """Each shell takes its script, where it is installed."""
+    """Each installed shell accepts its script."""
     ended = await run(tmp_path, "completion", shell)
     assert ended.code == 0
     assert "_DRAGOMAN_COMPLETE" in ended.out
@@ -224,7 +224,7 @@ async def test_completion_scripts(shell: str, tmp_path: Path) -> None:
 
 
 async def test_completion_at_a_terminal(tmp_path: Path) -> None:
-    """A person who looks at the script is told how to have it for good."""
+    """In a terminal, the command prints how to enable completion permanently."""
     ours, theirs = os.openpty()
     try:
         async with started(tmp_path, "completion", "fish", stdout=theirs) as process:

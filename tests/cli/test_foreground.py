@@ -1,4 +1,4 @@
-"""`serve` in a terminal: its banner, Ctrl-C, and Ctrl-C again; with the real runtime."""
+"""`dragoman serve` in a terminal, with the real runtime: the banner, Ctrl-C, and a second Ctrl-C."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 
 
 
 async def address(serving: Terminal) -> str:
-    """Where it answers, as its banner says."""
+    """Return the address in the banner."""
     await serving.until("need no key")
     found = re.search(r"OpenAI base URL +(\S+)/v1", serving.plain)
     assert found, serving.plain
@@ -27,14 +27,14 @@ async def address(serving: Terminal) -> str:
 
 
 async def refused(client: openai.AsyncOpenAI) -> None:
-    """Return once nothing new is taken."""
+    """Return when the gateway refuses new requests."""
     with suppress(openai.APIConnectionError, openai.InternalServerError):
         while True:
             await client.chat.completions.create(model="haiku", messages=QUICK, max_tokens=1)
 
 
 async def test_ctrl_c(tmp_path: Path) -> None:
-    """Answers have their time; a second one ends it: the stream ends with its error, and no process stays."""
+    """After Ctrl-C a stream continues. A second one ends it with an error event, and no process is left."""
     arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600")
     async with terminal(tmp_path, *arguments) as serving:
         url = await address(serving)
@@ -47,7 +47,7 @@ async def test_ctrl_c(tmp_path: Path) -> None:
             children = psutil.Process(record.pid).children(recursive=True)
             serving.type(INTERRUPT)
             await refused(client)
-            await anext(aiter(stream))  # and what runs goes on
+            await anext(aiter(stream))  # the running request continues
             serving.type(INTERRUPT)
             with pytest.raises(openai.APIError) as caught:
                 [_ async for _ in stream]
@@ -60,7 +60,7 @@ async def test_ctrl_c(tmp_path: Path) -> None:
 
 
 async def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
-    """It stops as by Ctrl-C, though its log has nowhere to go: what is being answered is answered."""
+    """A closed terminal stops the gateway like Ctrl-C, although its log cannot be written. Running requests finish."""
     arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600", "--debug")
     async with terminal(tmp_path, *arguments) as serving:
         url = await address(serving)

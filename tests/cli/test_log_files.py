@@ -1,4 +1,4 @@
-"""Log files: their mode, and how they are put aside."""
+"""Log files: their mode, and their rotation."""
 
 import os
 import resource
@@ -17,12 +17,12 @@ LINE = b"0123456789"
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """What is there."""
+    """Return the sizes of the files in a folder."""
     return {path.name: path.stat().st_size for path in folder.iterdir()}
 
 
 def test_mode(tmp_path: Path) -> None:
-    """Only its owner may read it, those put aside included; a mode that its owner gave it stays."""
+    """Log files and rotated files are readable by their owner only. An existing mode stays."""
     (tmp_path / "shared").touch(mode=0o640)
     for name in ("log", "shared"):
         LogFile(tmp_path / name, limit=5, keep=1).write(LINE)
@@ -31,7 +31,7 @@ def test_mode(tmp_path: Path) -> None:
 
 
 def test_rotation(tmp_path: Path) -> None:
-    """A full file is put aside; as many as wanted are kept, the newest with the lowest number; no line is torn."""
+    """A full file is rotated. The configured number of files is kept, the newest as number 1. No line is torn."""
     log = LogFile(tmp_path / "log", limit=20, keep=2)
     for number in range(9):
         log.write(str(number).encode() * 10)
@@ -41,7 +41,7 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_without_rotation(tmp_path: Path) -> None:
-    """With no limit it grows; with none kept it begins anew."""
+    """Without a limit the file grows. With `keep=0` a full file is replaced by an empty one."""
     endless, forgetful = LogFile(tmp_path / "endless", limit=0, keep=2), LogFile(tmp_path / "short", limit=20, keep=0)
     for _ in range(5):
         endless.write(LINE)
@@ -49,15 +49,15 @@ def test_without_rotation(tmp_path: Path) -> None:
     assert sizes(tmp_path) == {"endless": 55, "short": 11}
 
 
-def test_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What was there before counts."""
+def test_existing_file(tmp_path: Path) -> None:
+    """The content of an existing file counts towards the limit."""
     (tmp_path / "log").write_bytes(b"x" * 15 + b"\n")
     LogFile(tmp_path / "log", limit=20, keep=1).write(LINE)
     assert sizes(tmp_path) == {"log": 0, "log.1": 27}
 
 
 def test_after_a_crash(tmp_path: Path) -> None:
-    """A crash between two renames leaves a gap, and the next one fills it."""
+    """A crash between two renames leaves a gap, which the next rotation fills."""
     (tmp_path / "log.2").write_bytes(b"old\n")
     (tmp_path / "log").write_bytes(b"x" * 30)
     LogFile(tmp_path / "log", limit=20, keep=3).write(LINE)
@@ -65,7 +65,7 @@ def test_after_a_crash(tmp_path: Path) -> None:
 
 
 def test_two_writers(tmp_path: Path) -> None:
-    """When another process has put the file aside, or emptied it, ours goes on with the new one and loses nothing."""
+    """When another process rotates or truncates the file, the writer continues with the new one. No line is lost."""
     one, two = LogFile(tmp_path / "log", limit=30, keep=3), LogFile(tmp_path / "log", limit=30, keep=3)
     one.write(LINE * 3)
     two.write(LINE * 3)
@@ -77,7 +77,7 @@ def test_two_writers(tmp_path: Path) -> None:
 
 
 def test_moved_away(tmp_path: Path) -> None:
-    """A file that was taken away is made anew when it would be full."""
+    """A removed file is created again at the next rotation."""
     log = LogFile(tmp_path / "log", limit=20, keep=1)
     log.write(LINE)
     (tmp_path / "log").unlink()
@@ -86,8 +86,8 @@ def test_moved_away(tmp_path: Path) -> None:
     assert sizes(tmp_path) == {"log": 11}
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
-    """A pipe or terminal is never put aside."""
+def test_pipe(tmp_path: Path) -> None:
+    """A pipe or a terminal is never rotated."""
     ours, theirs = os.pipe()
     try:
         log = LogFile(Path(f"/dev/fd/{theirs}"), limit=1, keep=1)
@@ -100,14 +100,14 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert sizes(tmp_path) == {}
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to try")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
-    """It ends nothing, and is said once."""
+    """A full disk raises nothing and is reported once."""
     log = LogFile(Path("/dev/full"), limit=0, keep=0)
     log.write(LINE)
     log.write(LINE)
-    said = capsys.readouterr().err
-    assert said.count("cannot be written to /dev/full: No space left") == 1
+    output = capsys.readouterr().err
+    assert output.count("cannot be written to /dev/full: No space left") == 1
 
 
 WRITER = """
@@ -129,11 +129,11 @@ for thread in threads: thread.join()
 
 
 def test_many_writers(tmp_path: Path) -> None:
-    """Threads and processes write and put aside at once: no line is lost or torn, and no small file put aside."""
+    """Threads and processes write and rotate concurrently. No line is lost or torn, and no small file is rotated."""
     command = [sys.executable, "-c", WRITER]
     processes = [subprocess.Popen([*command, str(number)], cwd=tmp_path, stderr=PIPE) for number in range(3)]  # noqa: S603 - ours
-    said = [process.communicate()[1] for process in processes]
-    assert said == [b""] * 3
+    output = [process.communicate()[1] for process in processes]
+    assert output == [b""] * 3
     lines = [line.split(" ") for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     assert all(fill == "x" * (int(name.rpartition(".")[2]) % 50) for name, fill in lines)
     names = {f"{process}.{thread}.{number}" for process in range(3) for thread in range(4) for number in range(500)}
@@ -141,8 +141,8 @@ def test_many_writers(tmp_path: Path) -> None:
     assert all(size >= 4000 for name, size in sizes(tmp_path).items() if name != "log")
 
 
-def test_disk_that_takes_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line that was cut by a full disk ends there: the next one that fits is whole."""
+def test_partial_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a line that a full disk cut, the next line starts on a line of its own."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     log = LogFile(tmp_path / "log", limit=0, keep=0)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -158,8 +158,8 @@ def test_disk_that_takes_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.count("Lines may be lost") == 1
 
 
-def test_folder_that_takes_no_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the new file cannot be made, lines go on into the old one; they are in nobody else's file."""
+def test_folder_without_access(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the new file cannot be created, lines are still written to the old one, and never to an unrelated file."""
     folder = tmp_path / "logs"
     folder.mkdir()
     log = LogFile(folder / "log", limit=20, keep=1)

@@ -1,4 +1,4 @@
-"""Secrets of any shape, wherever the settings find them: known to the letter, and left out of all that is written."""
+"""Secrets of any format, from every source of settings, are removed from everything that is written."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ from dragoman.backends.shared.installation import locate
 from dragoman.simulator.server import Simulator
 
 MARK = "Pl4nted"
-"""A part of every secret, so that a piece of one is found, too."""
+"""A part of every secret, so that a fragment is found, too."""
 NAMES = ("owner", "ann", "bob", "carl", "api", "token", "runtime", "aws")
 SECRETS = {name: f"""of {name}: "{MARK}' \\{name} <100%> {{x}}""" for name in NAMES}
-"""No key of a provider looks like this: nothing but the letters themselves tells that it is one."""
+"""No provider's key has this format, so only the exact text can be recognized."""
 TOML = """
 fallback = true
 [keys.ann]
@@ -52,7 +52,7 @@ LOOKUP = {"type": "function", "function": {"name": "lookup", "parameters": {"typ
 
 
 def planted(home: Path, simulator: Simulator) -> dict[str, str]:
-    """Put a secret wherever the settings can have one; the variables among them."""
+    """Put a secret into every place that the settings can read. Return those in environment variables."""
     (home / "files").mkdir()
     for name in ("owner", "carl", "token", "runtime"):
         (home / "files" / name).write_text(f"{SECRETS[name]}\n")
@@ -66,7 +66,7 @@ def planted(home: Path, simulator: Simulator) -> dict[str, str]:
 
 @asynccontextmanager
 async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
-    """The installed command at a terminal, whose whole screen is kept in a file."""
+    """Run the installed command in a terminal and record its screen in a file."""
     ours, theirs = os.openpty()
     screen = asyncio.create_task(asyncio.to_thread(_read_all, ours, home / "screen"))
     given = ("serve", "-p", "0", "--spares", "1", "--config", "dragoman.toml", "--api-key-file", "files/owner")
@@ -86,36 +86,36 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
 
 
 def _read_all(terminal: int, into: Path) -> None:
-    """Read what is shown until nobody has the terminal any more."""
+    """Record the screen until the terminal is closed."""
     with into.open("wb") as file:
         try:
             while shown := os.read(terminal, 65_536):
                 file.write(shown)
-        except OSError:  # how Linux tells the end
+        except OSError:  # how Linux reports the end
             pass
 
 
-async def say_everything(http: httpx.AsyncClient) -> None:
-    """Have every secret said: by each client, in words, in arguments of a tool, and by errors of each upstream."""
+async def send_everything(http: httpx.AsyncClient) -> None:
+    """Send every secret as each client: in prompts, in tool arguments, and in errors of each upstream."""
     words = "\n".join(SECRETS.values())
     for who, model in (("owner", "sonnet"), ("ann", "opus"), ("bob", "haiku"), ("carl", "sonnet")):
         headers = {"x-api-key": SECRETS[who]}
-        asked = [
+        request = [
             words,
             f"Simulate: status 400 invalid_request_error: {SECRETS[who]} and {SECRETS['runtime']} are no keys",
             f"Use lookup {json.dumps({'page': SECRETS['api'], 'inside': json.dumps(SECRETS)})}",
         ]
-        for said in asked:
-            body = {"model": model, "messages": [{"role": "user", "content": said}], "tools": [LOOKUP]}
+        for output in request:
+            body = {"model": model, "messages": [{"role": "user", "content": output}], "tools": [LOOKUP]}
             answer = await http.post("/chat/completions", json=body, headers=headers)
-            assert answer.status_code == (400 if said.startswith("Simulate") else 200), answer.text
+            assert answer.status_code == (400 if output.startswith("Simulate") else 200), answer.text
         assert f"/{MARK}" not in (await http.get("/models", headers=headers)).text
     wrong = await http.get("/models", headers={"x-api-key": SECRETS["owner"][:-1]})
     assert wrong.status_code == 401
 
 
 def leaks(home: Path) -> list[str]:
-    """Every file that holds a part of a secret, but for those in which we put it, and what stands around it."""
+    """Return every file that contains a part of a secret, with its context. The files that define it are left out."""
     ours = {home / ".env", home / "dragoman.toml", *(home / "files").iterdir()}
     found = []
     for path in (path for path in home.rglob("*") if path.is_file() and path not in ours):
@@ -126,7 +126,7 @@ def leaks(home: Path) -> list[str]:
 
 
 def logged(home: Path) -> str:
-    """All that was logged, wherever it went."""
+    """Return the log, from the screen and from all files."""
     return "".join(path.read_text() for path in (home / "screen", *home.glob("log*"), *home.glob("trace*")))
 
 
@@ -139,10 +139,12 @@ def logged(home: Path) -> str:
     ],
     ids=" ".join,
 )
-async def test_what_is_held_is_known(tmp_path: Path, simulator: Simulator, flags: tuple[str, ...]) -> None:
-    """Neither terminal, nor log, nor what was put aside, nor the state directory holds a secret of the settings."""
+async def test_no_secret_of_the_settings_is_written(
+    tmp_path: Path, simulator: Simulator, flags: tuple[str, ...]
+) -> None:
+    """Terminal, log, rotated logs and state directory contain no secret of the settings."""
     async with gateway(tmp_path, simulator, *flags) as (pid, http):
-        await say_everything(http)
+        await send_everything(http)
         for child in psutil.Process(pid).children(recursive=True):
             if "stream-json" in child.cmdline():
                 child.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""No secret is ever written down: planted wherever one can stand, and looked for in all that is left."""
+"""No secret is ever written: the tests put secrets everywhere, and search all output and files for them."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from dragoman.backends.shared.installation import locate
 from dragoman.simulator.server import Simulator
 
 MARK = "Pl4nted"
-"""A part of every secret, so that a piece of one is found, too."""
+"""A part of every secret, so that a fragment is found, too."""
 GATEWAY_KEY, UPSTREAM_KEY = f"gate-{MARK}0-way", f"sk-ant-api03-{MARK}1-0123456789"
 TOKEN, WRONG_KEY, COMPLAINT = f"{MARK}2-bearer-token", f"{MARK}3-wrong", f"sk-ant-api03-{MARK}4-of-stderr"
 WORDS = f"""My key is sk-ant-api03-{MARK}5-in-words and the password: {MARK}6-of-words
@@ -40,7 +40,7 @@ LOOKUP = {
 
 @pytest.fixture
 def claude(tmp_path: Path) -> Path:
-    """The runtime, which says a secret on its stderr."""
+    """Return a runtime that prints a secret on its stderr."""
     wrapper = tmp_path / "claude"
     wrapper.write_text(LEAKY_WRAPPER.format(complaint=COMPLAINT, claude=locate(ClaudeCodeOptions(state_dir=tmp_path))))
     wrapper.chmod(0o755)
@@ -53,7 +53,7 @@ def question(words: str, **more: object) -> dict[str, object]:
 
 
 async def do_everything(http: httpx.AsyncClient, work: Path, *, agents: bool) -> None:
-    """Use each part of the gateway, with secrets in whatever a client can say."""
+    """Use each part of the gateway, with secrets in everything that a client can send."""
     assert (await http.post("/v1/chat/completions", json=question(WORDS))).status_code == 200
     streamed = await http.post("/v1/chat/completions", json=question(WORDS, stream=True))
     assert MARK in streamed.text
@@ -68,10 +68,10 @@ async def do_everything(http: httpx.AsyncClient, work: Path, *, agents: bool) ->
     await http.post("/v1/messages", json={**question(WORDS), "max_tokens": 50})
     await http.post("/v1/embeddings", json={"input": WORDS, "model": f"sk-{MARK}-model-of-vectors"})
     agent = {"mode": "agent", "working_directory": str(work), "permission_mode": "plan"}
-    asked = await http.post("/v1/chat/completions", json=question(WORDS, claude=agent))
-    assert asked.status_code == (200 if agents else 403), asked.text
+    request = await http.post("/v1/chat/completions", json=question(WORDS, claude=agent))
+    assert request.status_code == (200 if agents else 403), request.text
     await http.get("/admin/runs")
-    # What goes wrong quotes what was said.
+    # Error messages quote the request.
     quoted = f"Simulate: status 400 invalid_request_error: the key {UPSTREAM_KEY} and api_key={MARK}-quoted are bad"
     assert (await http.post("/v1/chat/completions", json=question(quoted))).status_code == 400
     await http.post("/v1/chat/completions", content=f'{{"password": "{MARK}-cut')
@@ -84,7 +84,7 @@ async def do_everything(http: httpx.AsyncClient, work: Path, *, agents: bool) ->
 
 
 async def crash_the_runtime(gateway: int, http: httpx.AsyncClient) -> None:
-    """End the runtime's processes from outside, one in the middle of an answer."""
+    """Kill the runtime's processes, one of them during a response."""
     body = question("Simulate: hold after 1\nCount to 9", stream=True)
     async with http.stream("POST", "/v1/chat/completions", json=body) as answer:
         assert answer.status_code == 200
@@ -96,7 +96,7 @@ async def crash_the_runtime(gateway: int, http: httpx.AsyncClient) -> None:
 
 @asynccontextmanager
 async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
-    """The installed command, with secrets on its command line and in its environment; what it prints goes to files."""
+    """Run the installed command with secrets in flags and variables. Record its output in files."""
     (home / "work").mkdir()
     secrets = {"ANTHROPIC_API_KEY": UPSTREAM_KEY, "ANTHROPIC_BASE_URL": simulator.url, "MY_PASSWORD": f"{MARK}-env"}
     (home / ".env").write_text(f"ANTHROPIC_AUTH_TOKEN={TOKEN}\nDRAGOMAN_EMBEDDINGS_API_KEY={TOKEN}\n")
@@ -126,10 +126,10 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
 
 
 def leaks(home: Path) -> list[str]:
-    """Every file that holds a part of a secret, and what stands around it.
+    """Return every file that contains a part of a secret, with its context.
 
-    What we put there ourselves is none. Nor is what a client had kept by `store`, in a file for its owner alone: that
-    has to come back as it was; only secrets of the gateway itself may not be in it.
+    The files that define the secrets are left out. A stored response must be returned unchanged, so it may contain
+    secrets of the client, but not of the gateway. Its file is readable by its owner only.
     """
     ours = {home / ".env", home / "claude"}
     written = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and path not in ours}
@@ -156,7 +156,7 @@ def leaks(home: Path) -> list[str]:
     ids=" ".join,
 )
 async def test_nothing_leaks(tmp_path: Path, simulator: Simulator, claude: Path, flags: tuple[str, ...]) -> None:
-    """Neither log, nor terminal, nor state directory holds a secret, whatever happens and at any level."""
+    """Log, terminal and state directory contain no secret, at any log level and after any error."""
     async with gateway(tmp_path, simulator, "--claude-command", str(claude), *flags) as (pid, http):
         await do_everything(http, tmp_path / "work", agents="--allow-dir" in flags)
         if "api" not in flags:
@@ -173,7 +173,7 @@ async def test_nothing_leaks(tmp_path: Path, simulator: Simulator, claude: Path,
 
 
 def logged(home: Path) -> list[dict[str, object]]:
-    """Every event, wherever it was written."""
+    """Return all log events, from stderr and from all files."""
     paths = [home / "stderr", *home.glob("log*"), *home.glob("trace*")]
     lines = [line for path in paths for line in path.read_text().splitlines() if line.startswith("{")]
     return [json.loads(line) for line in lines]
@@ -202,7 +202,7 @@ raise ValueError("at the end: {GATEWAY_KEY}")
 
 
 def test_tracebacks(tmp_path: Path) -> None:
-    """What Python itself writes when our code breaks is searched as well: at the end, in a thread, in a destructor."""
+    """Secrets are removed from the tracebacks that Python itself writes: at exit, in a thread, in a destructor."""
     (tmp_path / "program.py").write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, "program.py"],

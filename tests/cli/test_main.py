@@ -15,14 +15,14 @@ from dragoman.config.settings import Settings
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
-    """Something that runs commands in this process, with an environment that says nothing."""
+    """Return a runner for commands in this process, with an environment without settings."""
     monkeypatch.chdir(tmp_path)
     ours = dict.fromkeys(variable for name in Settings.model_fields for variable in variables(name))
     return CliRunner(env={**ours, "XDG_CONFIG_HOME": str(tmp_path)})
 
 
 def test_help_loads_nothing() -> None:
-    """`dragoman --help` is quick since it needs none of what serves."""
+    """`dragoman --help` is fast because it imports no part of the server."""
     code = (
         "import sys\nfrom dragoman.cli.main import cli\n"
         "try: cli(['--help'])\nexcept SystemExit: pass\n"
@@ -34,42 +34,42 @@ def test_help_loads_nothing() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_summaries(name: str) -> None:
-    """What `--help` says of a command is what the command says of itself."""
+    """The summary in `dragoman --help` is the beginning of the command's own help."""
     command = load_command(name)
     assert str(command.help).startswith(COMMANDS[name].summary.rstrip(".").split(",")[0])
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(runner: CliRunner, option: str) -> None:
-    """Each command is listed."""
-    told = runner.invoke(cli, [option])
-    assert told.exit_code == 0
-    assert all(name in told.output for name in COMMANDS)
+    """The help lists each command."""
+    result = runner.invoke(cli, [option])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in COMMANDS)
 
 
 def test_help_of_serve_names_every_flag(runner: CliRunner) -> None:
-    """Each setting that has a flag is an option of `serve`, and of its alias."""
+    """Each setting with a flag is an option of `serve` and of its alias."""
     for name in ("serve", *ALIASES):
-        told = runner.invoke(cli, [name, "-h"])
-        missing = [option for option in map(flag, Settings.model_fields) if option and option not in told.output]
-        assert missing == [], told.output
-        assert "DRAGOMAN_PORT, PORT" in told.output
+        result = runner.invoke(cli, [name, "-h"])
+        missing = [option for option in map(flag, Settings.model_fields) if option and option not in result.output]
+        assert missing == [], result.output
+        assert "DRAGOMAN_PORT, PORT" in result.output
 
 
 def test_version(runner: CliRunner) -> None:
-    """It is the package's."""
+    """`--version` prints the version of the package."""
     assert __version__ in runner.invoke(cli, ["--version"]).output
 
 
 def test_unknown_command(runner: CliRunner) -> None:
-    """A wrong name is an error in words."""
-    told = runner.invoke(cli, ["sevre"])
-    assert told.exit_code == 2
-    assert "sevre" in told.output
+    """An unknown command is an error that names it."""
+    result = runner.invoke(cli, ["sevre"])
+    assert result.exit_code == 2
+    assert "sevre" in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (["--port", "many"], "port (--port, DRAGOMAN_PORT, PORT)"),
         (["--host", "0.0.0.0"], "--api-key KEY"),  # noqa: S104 - refused
@@ -79,9 +79,9 @@ def test_unknown_command(runner: CliRunner) -> None:
         (["--process-timeout-ms", "0"], "--process-timeout-ms"),
     ],
 )
-def test_bad_settings(runner: CliRunner, arguments: list[str], said: str) -> None:
-    """They end the command with a sentence, not a traceback."""
-    told = runner.invoke(cli, ["serve", *arguments])
-    assert told.exit_code != 0
-    assert said in told.output
-    assert "Traceback" not in told.output
+def test_bad_settings(runner: CliRunner, arguments: list[str], output: str) -> None:
+    """An invalid setting is an error message, not a traceback."""
+    result = runner.invoke(cli, ["serve", *arguments])
+    assert result.exit_code != 0
+    assert output in result.output
+    assert "Traceback" not in result.output

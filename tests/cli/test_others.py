@@ -13,7 +13,7 @@ from commands import TIMEOUT, line, run, started
 
 @pytest.mark.parametrize("action", ["login", "logout"])
 async def test_sign_in_commands(tmp_path: Path, action: str) -> None:
-    """They run the official command, with its exit code, and nothing else."""
+    """The commands run the official command and return its exit code."""
     claude = tmp_path / "claude"
     claude.write_text('#!/bin/sh\necho "$@ in $CLAUDE_CONFIG_DIR"\nexit 3\n')
     claude.chmod(0o755)
@@ -23,7 +23,7 @@ async def test_sign_in_commands(tmp_path: Path, action: str) -> None:
 
 
 async def test_sign_in_without_claude_code(tmp_path: Path) -> None:
-    """A command that is not there is named."""
+    """The error names the missing command."""
     ended = await run(tmp_path, "login", "--claude-command", "/nowhere/claude")
     assert ended.code == 1
     assert "/nowhere/claude" in ended.err
@@ -31,10 +31,10 @@ async def test_sign_in_without_claude_code(tmp_path: Path) -> None:
 
 
 async def test_simulate(tmp_path: Path) -> None:
-    """It says where it listens and how to try it, and ends on Ctrl-C."""
+    """The command prints its address and an example, and ends on Ctrl-C."""
     async with started(tmp_path, "simulate", "--port", "0") as process:
-        said = await line(process, "listens on")
-        url = re.findall("http://[^ ]+", said)[0]
+        output = await line(process, "listens on")
+        url = re.findall("http://[^ ]+", output)[0]
         async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "any"}) as http:
             models = await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})
         process.send_signal(signal.SIGINT)
@@ -45,7 +45,7 @@ async def test_simulate(tmp_path: Path) -> None:
 
 
 async def test_simulate_on_a_taken_port(tmp_path: Path) -> None:
-    """An error in words."""
+    """A port in use is an error message, not a traceback."""
     async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
         ended = await run(tmp_path, "simulate", "--port", str(server.sockets[0].getsockname()[1]))
     assert ended.code == 1
@@ -53,7 +53,7 @@ async def test_simulate_on_a_taken_port(tmp_path: Path) -> None:
 
 
 async def test_progress(tmp_path: Path) -> None:
-    """What takes over a second shows on a terminal that it goes on; here a runtime that never says its version."""
+    """A check that takes more than a second shows progress: here a runtime that never prints its version."""
     claude = tmp_path / "claude"
     claude.write_text("#!/bin/sh\nexec sleep 600\n")
     claude.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`runs`, `tail` and `cancel`: a gateway's runs, with the real runtime."""
+"""`dragoman runs`, `tail` and `cancel`, with the real runtime."""
 
 import asyncio
 import json
@@ -18,20 +18,20 @@ LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 
 
 
 async def ask(url: str, key: str = "none") -> str:
-    """Ask something quick, and return its run's id."""
+    """Send a short request, and return the id of its run."""
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
         answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
     return answer.headers["x-dragoman-run-id"]
 
 
-async def told(process: Process, name: str) -> dict[str, object]:
-    """The next event of a name."""
+async def event_data(process: Process, name: str) -> dict[str, object]:
+    """Return the data of the next event with a name."""
     found: dict[str, object] = json.loads(await line(process, f'"event": "{name}"'))["data"]
     return found
 
 
-async def test_a_run_that_is_over(tmp_path: Path) -> None:
-    """It is listed, as a table and as JSON, found by filters, and shown whole where answers are kept."""
+async def test_ended_run(tmp_path: Path) -> None:
+    """The run is listed as a table and as JSON, and found by filters. `tail` shows its text if content is stored."""
     async with background_gateway(tmp_path, "--simulate", "--runs-content") as gateway:
         id_ = await ask(gateway.url)
         table = await run(tmp_path, "runs")
@@ -59,20 +59,20 @@ async def test_a_run_that_is_over(tmp_path: Path) -> None:
     assert "`yesterday` is no time" in wrong.err
 
 
-async def test_a_run_that_goes_on(tmp_path: Path) -> None:
-    """It is followed as it goes, and cancelled: its client, those who follow it and the list say so."""
+async def test_running_run(tmp_path: Path) -> None:
+    """The run is followed and cancelled. Its client, its followers and the list of runs show that."""
     async with (
         background_gateway(tmp_path, "--simulate") as gateway,
         openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
         stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
         async with started(tmp_path, "tail", "--json") as tail, started(tmp_path, "runs", "-f", "--json") as following:
-            first = await told(tail, "run")
-            delta = await told(tail, "content_block_delta")
+            first = await event_data(tail, "run")
+            delta = await event_data(tail, "content_block_delta")
             assert json.loads(await line(following, str(first["id"])))["status"] == "running"
             running = await run(tmp_path, "runs", "--status", "running")
             cancelled = await run(tmp_path, "cancel", "last")
-            end = await told(tail, "end")
+            end = await event_data(tail, "end")
             assert json.loads(await line(following, str(first["id"])))["status"] == "cancelled"
             await asyncio.wait_for(tail.wait(), TIMEOUT)
         with pytest.raises(openai.APIError) as caught:
@@ -91,13 +91,13 @@ async def test_a_run_that_goes_on(tmp_path: Path) -> None:
 
 
 async def test_after_a_kill(tmp_path: Path) -> None:
-    """What went on then is shown as interrupted by the gateway that comes next; what was over, as it was."""
+    """The next gateway shows the running run as interrupted, and an ended run unchanged."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         over = await ask(gateway.url)
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
             stream = await client.chat.completions.create(model="haiku", messages=LONG, stream=True)
             await anext(aiter(stream))
-            await run(tmp_path, "runs")  # what it shows is written
+            await run(tmp_path, "runs")  # a run that is listed is recorded
             os.kill(gateway.pid, 9)
             with pytest.raises((openai.APIError, httpx.HTTPError)):
                 [_ async for _ in stream]
@@ -108,7 +108,7 @@ async def test_after_a_kill(tmp_path: Path) -> None:
 
 
 async def test_with_a_key(tmp_path: Path) -> None:
-    """The commands find it in the file that the gateway has it from; otherwise they say how to give it."""
+    """The commands read the key from the gateway's key file. Otherwise they say how to pass it."""
     (tmp_path / "key").write_text("gateway-secret")
     async with background_gateway(tmp_path, "--simulate", "--api-key-file", "key") as gateway:
         id_ = await ask(gateway.url, "gateway-secret")
@@ -123,15 +123,15 @@ async def test_with_a_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["runs", "tail", "cancel"])
 async def test_without_a_gateway(tmp_path: Path, command: str) -> None:
-    """They say how to start one."""
+    """The error says that no gateway responds."""
     arguments = [] if command == "runs" else ["run_0123"]
     ended = await run(tmp_path, command, *arguments, "--port", "1")
     assert ended.code == 1
     assert "No gateway responds at http://127.0.0.1:1" in ended.err
 
 
-async def test_ids_that_name_no_run(tmp_path: Path) -> None:
-    """Or too many."""
+async def test_invalid_ids(tmp_path: Path) -> None:
+    """An id that matches no run, or several runs, is an error."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         nothing = await run(tmp_path, "tail")
         await ask(gateway.url)
@@ -144,7 +144,7 @@ async def test_ids_that_name_no_run(tmp_path: Path) -> None:
 
 
 async def test_a_run_of_another_gateway(tmp_path: Path) -> None:
-    """Two that share a state directory list each other's runs; following and cancelling is for the one that has it."""
+    """Two gateways with one state directory list each other's runs. Only its own gateway follows or cancels a run."""
     async with (
         background_gateway(tmp_path, "--simulate") as first,
         background_gateway(tmp_path, "--simulate") as second,
@@ -153,7 +153,7 @@ async def test_a_run_of_another_gateway(tmp_path: Path) -> None:
         async with openai.AsyncOpenAI(base_url=f"{first.url}/v1", api_key="none", max_retries=0) as client:
             raw = await client.chat.completions.with_raw_response.create(model="haiku", messages=LONG, stream=True)
             id_ = raw.headers["x-dragoman-run-id"]
-            await run(tmp_path, "runs", *here)  # what it shows is written
+            await run(tmp_path, "runs", *here)  # a run that is listed is recorded
             listed = json.loads((await run(tmp_path, "runs", "--json", *elsewhere)).out)["runs"]
             refused = [await run(tmp_path, command, id_, *elsewhere) for command in ("tail", "cancel")]
             cancelled = await run(tmp_path, "cancel", id_, *here)

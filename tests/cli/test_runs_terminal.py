@@ -1,4 +1,4 @@
-"""`runs`, `tail` and `cancel` in a terminal, against a gateway with the real runtime."""
+"""`dragoman runs`, `tail` and `cancel` in a terminal, with the real runtime."""
 
 import asyncio
 import json
@@ -17,12 +17,12 @@ FAILING: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Simula
 
 
 def client_of(gateway: BackgroundGateway) -> openai.AsyncOpenAI:
-    """A client that tries once."""
+    """Return a client without retries."""
     return openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
 
 
 async def begun(client: openai.AsyncOpenAI) -> tuple[str, openai.AsyncStream[ChatCompletionChunk]]:
-    """A long answer that has begun: its run's id, and its stream."""
+    """Start a long stream. Return the id of its run, and the stream."""
     raw = await client.chat.completions.with_raw_response.create(model="haiku", messages=LONG, stream=True)
     stream = raw.parse()
     await anext(aiter(stream))
@@ -30,19 +30,19 @@ async def begun(client: openai.AsyncOpenAI) -> tuple[str, openai.AsyncStream[Cha
 
 
 async def ids(home: Path, *statuses: str) -> list[str]:
-    """The ids of the runs of these statuses."""
+    """Return the ids of the runs with these statuses."""
     filters = [part for status in statuses for part in ("--status", status)]
     return [found["id"] for found in json.loads((await run(home, "runs", "--json", *filters)).out)["runs"]]
 
 
 def log_of(home: Path) -> list[dict[str, str]]:
-    """The lines of a gateway's log."""
+    """Return the events in a gateway's log."""
     log = home / "state" / "dragoman" / "gateway-0.log"
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 async def test_every_status(tmp_path: Path) -> None:
-    """Queued, running, succeeded, failed and cancelled, as they come about, each in its colour; filters find each."""
+    """Each status has a colour, and is found by its filter."""
     async with (
         background_gateway(tmp_path, "--simulate", "--max-concurrency", "1") as gateway,
         client_of(gateway) as client,
@@ -72,7 +72,7 @@ async def test_every_status(tmp_path: Path) -> None:
         assert await ids(tmp_path, "cancelled") == [running]
         assert await ids(tmp_path, "queued", "running") == []
         ends = {line["run"]: line["status"] for line in log_of(tmp_path) if line["event"] == "run.end"}
-    # Under the same id in header, log and records, whatever became of it.
+    # The id is the same in the header, in the log and in the records, for every status.
     assert ends[ids_now["succeeded"][0]] == "succeeded"
     assert ends[ids_now["failed"][0]] == "failed"
     assert ends[running] == "cancelled"
@@ -83,7 +83,7 @@ async def test_every_status(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("columns", "heads"), [(60, "TOOK"), (80, "TOKENS TOOK AGE"), (110, "PATH CLIENT COST")])
 async def test_a_narrow_terminal(tmp_path: Path, columns: int, heads: str) -> None:
-    """No line is broken: ids are cut short, and can be given like that, and what is least wanted is left out."""
+    """Lines fit the terminal: ids are shortened and columns left out. Commands accept the short ids."""
     async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
         answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
         id_ = answer.headers["x-dragoman-run-id"]
@@ -98,7 +98,7 @@ async def test_a_narrow_terminal(tmp_path: Path, columns: int, heads: str) -> No
 
 
 async def test_tail_follows(tmp_path: Path) -> None:
-    """What is said appears as it is said; Ctrl-C ends the looking on and not the run, and leaves a whole line."""
+    """Text appears as it is generated. Ctrl-C ends the command but not the run, and completes the line."""
     async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
         id_, stream = await begun(client)
         async with terminal(tmp_path, "tail") as tail:
@@ -132,8 +132,8 @@ async def test_runs_follow(tmp_path: Path) -> None:
         assert await following.code() == 0
 
 
-async def test_when_no_gateway_runs(tmp_path: Path) -> None:
-    """The records are read from the state directory, with the same filters; what was kept of an answer is shown."""
+async def test_without_a_gateway(tmp_path: Path) -> None:
+    """The records are read from the state directory, with the same filters. Stored text is shown."""
     async with background_gateway(tmp_path, "--simulate", "--runs-content") as gateway, client_of(gateway) as client:
         answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
         with pytest.raises(openai.BadRequestError):
@@ -143,7 +143,7 @@ async def test_when_no_gateway_runs(tmp_path: Path) -> None:
     id_ = answer.headers["x-dragoman-run-id"]
     past = await run(tmp_path, "runs", "--json")
     code, table = await in_terminal(tmp_path, "runs", "--status", "succeeded", "--since", "1h")
-    _, told = await in_terminal(tmp_path, "tail", id_[4:12])
+    _, result = await in_terminal(tmp_path, "tail", id_[4:12])
     missing = await run(tmp_path, "tail", "run_" + "0" * 32)
     elsewhere = await run(tmp_path, "runs", "--port", "1")
     following = await run(tmp_path, "runs", "--follow")
@@ -151,30 +151,30 @@ async def test_when_no_gateway_runs(tmp_path: Path) -> None:
     assert past.err == f"No gateway is running. These are the records in {tmp_path}/state/dragoman/runs.db.\n"
     assert code == 0
     assert [line.split()[0] for line in table.splitlines()[2:]] == [id_[:16]]
-    assert "\nPONG\nsucceeded  in " in told
+    assert "\nPONG\nsucceeded  in " in result
     assert "There is no run `run_000" in missing.err
     assert "No gateway responds at http://127.0.0.1:1 (Connection refused)" in elsewhere.err
     assert "No gateway responds" in following.err
 
 
-async def test_what_was_said_is_not_kept_by_itself(tmp_path: Path) -> None:
-    """`tail` says so, and how to have it; no word of question and answer is in the state directory or the log."""
+async def test_text_is_not_stored_by_default(tmp_path: Path) -> None:
+    """`tail` says how to store text. The state directory and the log contain no text of the request or the response."""
     async with background_gateway(tmp_path, "--simulate") as gateway, client_of(gateway) as client:
-        asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PLANTED-WORD"}]
-        answer = await client.chat.completions.create(model="haiku", messages=asked)
-        _, told = await in_terminal(tmp_path, "tail")
+        request: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PLANTED-WORD"}]
+        answer = await client.chat.completions.create(model="haiku", messages=request)
+        _, result = await in_terminal(tmp_path, "tail")
         await run(tmp_path, "stop")
         kept = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert answer.choices[0].message.content == "PLANTED-WORD"
     assert (
         "[The text of this run was not stored. Start the gateway with --runs-content to store it.]\nsucceeded  in "
-        in told
+        in result
     )
     assert b"PLANTED" not in kept
 
 
 async def test_pages_and_clients(tmp_path: Path) -> None:
-    """A page names the next one; each client's runs are found by its name, by whoever holds the gateway's own key."""
+    """A page names the next one. With the gateway's API key, the runs of each client are found by its name."""
     (tmp_path / "dragoman.toml").write_text(
         'api_key = "of-the-owner"\n\n[keys.ann]\napi_key = "of-ann"\n\n[keys.bob]\napi_key = "of-bob"\n'
     )

@@ -18,7 +18,7 @@ QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -> None:
-    """It starts, says what is missing and what to do, says the same to clients, and ends well on a signal."""
+    """The gateway starts and explains what is missing, also to clients. It exits with code 0 on a signal."""
     async with started(tmp_path, "serve", "--port", "0") as process:
         address = (await line(process, "OpenAI base URL")).split()[-1]
         account = await line(process, "Claude ")
@@ -39,7 +39,7 @@ async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -
 
 
 async def test_the_log(tmp_path: Path) -> None:
-    """Where nobody sits at a terminal it is JSON lines; at info without what people write, and never with a key."""
+    """Without a terminal, the log is JSON lines. At `info` it contains no text of clients, and never a key."""
     secret = {"DRAGOMAN_API_KEY": "gateway-secret", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
     async with started(tmp_path, "start", "-p", "0", "--minimal", added=secret) as process:
         address = await line(process, "http")
@@ -56,7 +56,7 @@ async def test_the_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--debug", "--trace", "--log-level=debug"])
 async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
-    """What people write is logged only where it was asked for; here into a file. That it is, is said."""
+    """At `debug`, the log contains text of clients. The banner says so."""
     async with started(tmp_path, "serve", "-p", "0", option, "--log-file", "log") as process:
         address = (await line(process, "OpenAI base URL")).split()[-1]
         assert "contains prompts and responses" in await line(process, "  Log")
@@ -71,8 +71,8 @@ async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
     assert err == b""
 
 
-async def test_log_on_a_terminal_is_for_people(tmp_path: Path) -> None:
-    """It is coloured lines there, not JSON; with `--minimal` a short one a request."""
+async def test_log_in_a_terminal(tmp_path: Path) -> None:
+    """In a terminal the log is coloured text, not JSON. With `--minimal` a request is one short line."""
     full = await on_a_terminal(tmp_path)
     assert "http.request" in full
     assert "server.start" in full
@@ -82,7 +82,7 @@ async def test_log_on_a_terminal_is_for_people(tmp_path: Path) -> None:
 
 
 async def on_a_terminal(home: Path, *flags: str) -> str:
-    """What is logged there of one request."""
+    """Return the log of one request."""
     ours, theirs = os.openpty()
     try:
         async with started(home, "serve", "-p", "0", "--spares", "0", *flags, stderr=theirs) as process:
@@ -95,8 +95,8 @@ async def on_a_terminal(home: Path, *flags: str) -> str:
         os.close(theirs)
 
 
-async def test_words(tmp_path: Path) -> None:
-    """`--verbose` shows the settings in force without secrets; `--quiet` says nothing."""
+async def test_verbosity(tmp_path: Path) -> None:
+    """`--verbose` prints the effective settings without secrets. `--quiet` prints nothing."""
     secret = {"ANTHROPIC_API_KEY": "upstream-secret", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
     given = ["serve", "-p", "0", "--spares", "0"]
     async with started(tmp_path, *given, "--api-key", "gateway-secret", "-V", added=secret) as verbose:
@@ -116,7 +116,7 @@ async def test_words(tmp_path: Path) -> None:
 
 
 async def test_signed_in_banner(tmp_path: Path) -> None:
-    """It says whose sign-in is used, and for whom."""
+    """The banner says that the operator's own sign-in is used."""
     given = ["serve", "-p", "0", "--spares", "0", "--signed-in", "--api-key-file", "key"]
     (tmp_path / "key").write_text("gateway-secret")
     async with started(tmp_path, *given, added={"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}) as process:
@@ -125,7 +125,7 @@ async def test_signed_in_banner(tmp_path: Path) -> None:
 
 
 async def test_port_in_use(tmp_path: Path) -> None:
-    """It says so, and what to type instead."""
+    """The error suggests another port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = await run(tmp_path, "serve", "--port", str(port))
@@ -135,15 +135,15 @@ async def test_port_in_use(tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
-async def test_address_that_is_not_ours(tmp_path: Path) -> None:
-    """The same for an address that this machine does not have."""
+async def test_foreign_address(tmp_path: Path) -> None:
+    """An address of another machine is an error message."""
     ended = await run(tmp_path, "serve", "--host", "192.0.2.1", "--api-key", "k")
     assert ended.code == 1
     assert "Cannot listen on 192.0.2.1 port 8787" in ended.err
 
 
 async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
-    """A path that leads nowhere is an error in words."""
+    """A log file in a missing folder is an error message, not a traceback."""
     ended = await run(tmp_path, "serve", "--log-file", "gone/log")
     assert ended.code == 1
     assert "gone/log" in ended.err
@@ -151,7 +151,7 @@ async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "output"),
     [
         (
             ("--state-dir", "file"),
@@ -171,18 +171,18 @@ async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
         (("--log-file", "file/log"), "file/log cannot be written: Not a directory. Choose another file."),
     ],
 )
-async def test_what_cannot_be_used(tmp_path: Path, given: tuple[str, ...], said: str) -> None:
-    """It is said before anything is served, in words that name the setting, and what to do; the same from behind."""
+async def test_invalid_settings(tmp_path: Path, given: tuple[str, ...], output: str) -> None:
+    """The error names the setting and says what to do, in the foreground and in the background."""
     (tmp_path / "file").touch(mode=0o600)
     for more in ((), ("--background",)):
         ended = await run(tmp_path, "serve", "-p", "0", *given, *more)
         assert ended.code == 1
-        assert said in ended.err
+        assert output in ended.err
         assert "Traceback" not in ended.out + ended.err
 
 
-async def test_a_command_by_its_name(tmp_path: Path) -> None:
-    """Claude Code may be named as it is typed, here on the path; a file of that name that lies here goes first."""
+async def test_claude_command_by_name(tmp_path: Path) -> None:
+    """Claude Code can be given by its name on PATH. A file with that name in the working directory comes first."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for path, code in ((folder / "my-claude", 3), (tmp_path / "other-claude", 4)):
@@ -198,13 +198,13 @@ async def test_a_command_by_its_name(tmp_path: Path) -> None:
 
 
 async def test_a_newer_model_by_default(tmp_path: Path) -> None:
-    """One of Claude's that only its own list may know is no reason not to start."""
+    """The gateway starts with a newer model that it does not know yet."""
     async with started(tmp_path, "serve", "-p", "0", "-m", "--default-model", "claude-opus-99") as process:
         assert (await line(process, "http")).startswith("http://127.0.0.1:")
 
 
 async def test_reload(tmp_path: Path) -> None:
-    """With `--reload` a changed setting starts it again."""
+    """With `--reload`, a changed setting restarts the gateway."""
     env = tmp_path / ".env"
     env.write_text("")
     async with started(tmp_path, "serve", "-p", "0", "-m", "--reload") as process:

@@ -1,4 +1,4 @@
-"""`dragoman service`: a unit for systemd."""
+"""`dragoman service`: a systemd user unit."""
 
 import asyncio
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from commands import TIMEOUT, run
-from commands import line as said
+from commands import line as wait_for_line
 
 UNIT = Path("config", "systemd", "user", "dragoman.service")
 SECRETS = Path("config", "dragoman", "service.env")
 
 
 async def test_install_and_uninstall(tmp_path: Path) -> None:
-    """It writes a unit that runs this installation, says what to type, and takes it away again."""
+    """`install` writes a unit for this installation and says how to enable it. `uninstall` removes it."""
     installed = await run(tmp_path, "service", "install", "--port", "9000", "--allow-host", "a.example")
     unit = (tmp_path / UNIT).read_text()
     shown = await run(tmp_path, "service", "show", "--port", "9000", "--allow-host", "a.example")
@@ -35,7 +35,7 @@ async def test_install_and_uninstall(tmp_path: Path) -> None:
 
 
 async def test_secrets(tmp_path: Path) -> None:
-    """They stand in a file that only their owner can read, never in the unit."""
+    """Secrets belong in a file that only the owner can read, never in the unit."""
     refused = await run(tmp_path, "service", "install", "--api-key", "gateway-secret")
     assert refused.code == 1
     assert "DRAGOMAN_API_KEY" in refused.err
@@ -50,8 +50,8 @@ async def test_secrets(tmp_path: Path) -> None:
     assert (tmp_path / SECRETS).stat().st_mode & 0o777 == 0o600
 
 
-async def test_words_with_a_meaning_to_systemd(tmp_path: Path) -> None:
-    """Spaces, quotes, percent and dollar signs reach the gateway as they are; `.env` is found where it stands."""
+async def test_systemd_quoting(tmp_path: Path) -> None:
+    """Spaces, quotes, percent and dollar signs are quoted. The unit runs in the directory of `.env`."""
     (tmp_path / ".env").write_text("")
     shown = await run(tmp_path, "service", "show", "--embeddings-model", 'a "b" $c %d \\')
     assert '"--embeddings-model=a \\"b\\" $$c %%d \\\\"' in shown.out
@@ -59,14 +59,14 @@ async def test_words_with_a_meaning_to_systemd(tmp_path: Path) -> None:
 
 
 async def test_the_command_of_the_unit(tmp_path: Path) -> None:
-    """It runs with no more of an environment than systemd gives it, tells of itself, and stops at its signal."""
+    """The command runs in the small environment of systemd, is found by `status`, and stops on its signal."""
     await run(tmp_path, "service", "install", "--port", "0", "--simulate", "--spares", "0")
     [line] = [line for line in (tmp_path / UNIT).read_text().splitlines() if line.startswith("ExecStart=")]
     bare = {name: os.environ[name] for name in os.environ.keys() & {"PATH", "LANG"}} | {"HOME": str(tmp_path)}
     command = shlex.split(line.removeprefix("ExecStart="))
     service = await asyncio.create_subprocess_exec(*command, env=bare, cwd=tmp_path, stdout=PIPE, stderr=DEVNULL)
     try:
-        await said(service, "Clients")
+        await wait_for_line(service, "Clients")
         status = await run(tmp_path, "status", added={"XDG_STATE_HOME": str(tmp_path / ".local" / "state")})
     finally:
         service.terminate()
@@ -78,18 +78,18 @@ async def test_the_command_of_the_unit(tmp_path: Path) -> None:
 
 
 async def test_bad_settings(tmp_path: Path) -> None:
-    """What `serve` would refuse is refused now."""
+    """`install` refuses settings that `serve` would refuse."""
     refused = await run(tmp_path, "service", "install", "--port", "many")
     assert refused.code == 1
     assert "port (--port" in refused.err
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-async def test_systemd_takes_it(tmp_path: Path) -> None:
-    """Systemd itself finds no fault with it."""
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+async def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """`systemd-analyze` reports no error."""
     await run(tmp_path, "service", "install", "--allow-host", "a b")
     verify = ("systemd-analyze", "--user", "verify", str(tmp_path / UNIT))
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     process = await asyncio.create_subprocess_exec(*verify, stdout=PIPE, stderr=STDOUT, env=environment)
-    said, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
-    assert (process.returncode, said) == (0, b"")
+    wait_for_line, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
+    assert (process.returncode, wait_for_line) == (0, b"")

@@ -1,4 +1,4 @@
-"""A sign-in that expires and is renewed, by the commands that people type, with the real runtime."""
+"""A sign-in that expires and is renewed with `dragoman login`, with the real runtime."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from dragoman.simulator.server import Simulator
 QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 CLAUDE = """\
 #!/bin/sh
-# Claude Code, with the sign-in in a file where a test can see what becomes of it.
+# Claude Code, with the sign-in in a file that the test controls.
 case "$1 $2" in
 "auth login") printf good-token > {token}; echo 4102444800000 > {expires}; echo Signed in. ;;
 "auth status") printf '{{"loggedIn": true, "authMethod": "claude.ai", "loginExpiresAt": %s}}' "$(cat {expires})" ;;
@@ -28,12 +28,12 @@ esac
 
 @pytest.fixture(autouse=True)
 def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sign-in is the file's alone."""
+    """Only the file contains a sign-in."""
     monkeypatch.delenv("CLAUDE_CODE_OAUTH_TOKEN")
 
 
 def claude_with_expired_sign_in(folder: Path) -> Path:
-    """The command, whose sign-in Claude does not take any more."""
+    """Return a command with an expired sign-in."""
     token, expires, script = folder / "token", folder / "expires", folder / "claude"
     token.write_text("invalid-token")
     expires.write_text("1767225600000")
@@ -44,12 +44,12 @@ def claude_with_expired_sign_in(folder: Path) -> Path:
 
 
 async def ask(http: httpx.AsyncClient) -> httpx.Response:
-    """Ask something."""
+    """Send a request."""
     return await http.post("/v1/chat/completions", json=QUESTION)
 
 
 async def test_an_expired_sign_in(tmp_path: Path) -> None:
-    """One plain 401 with the command to type, no loop; after that command it works again without a restart."""
+    """Each request gets one 401 that names the command, without retries. After the command, a request succeeds."""
     claude = claude_with_expired_sign_in(tmp_path)
     async with Simulator() as simulator:
         account = {"ANTHROPIC_BASE_URL": simulator.url, "DRAGOMAN_CLAUDE_COMMAND": str(claude)}
@@ -68,9 +68,9 @@ async def test_an_expired_sign_in(tmp_path: Path) -> None:
                 )
                 assert "Type `dragoman login`" in error["message"]
                 assert "retry-after" not in refused.headers
-                # The runtime itself may ask once more, with a sign-in that it has renewed if it can.
+                # The runtime itself may retry once after it tried to renew the sign-in.
                 assert 1 <= len(simulator.received) - before <= 2
-            asked = len(simulator.received)
+            request = len(simulator.received)
             code, shown = await in_terminal(tmp_path, "status", added=account)
             assert code == 1
             assert "not ready\n  The Claude Code sign-in that this gateway uses has expired" in shown
@@ -82,7 +82,7 @@ async def test_an_expired_sign_in(tmp_path: Path) -> None:
             assert code == 0, shown
             assert "sign-in (claude.ai), valid until 2100-01-01T00:00:00+00:00\n" in shown
             assert (await http.get("/health/ready")).status_code == 200
-            assert len(simulator.received) == asked
+            assert len(simulator.received) == request
 
             answer = await ask(http)
             assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "PONG")
@@ -94,8 +94,8 @@ async def test_an_expired_sign_in(tmp_path: Path) -> None:
     ]
 
 
-async def test_of_the_command_line_backend(tmp_path: Path) -> None:
-    """It is told of in the same way, with the version of what is run."""
+async def test_cli_backend(tmp_path: Path) -> None:
+    """`status` shows the expired sign-in of the `cli` backend, with the version of Claude Code."""
     claude = claude_with_expired_sign_in(tmp_path)
     account = {"DRAGOMAN_CLAUDE_COMMAND": str(claude)}
     async with background_gateway(tmp_path, "--signed-in", "--backend", "cli", added=account):
@@ -104,8 +104,8 @@ async def test_of_the_command_line_backend(tmp_path: Path) -> None:
     assert "Claude Code 2." in shown
 
 
-async def test_one_that_was_over_before_anybody_asked(tmp_path: Path) -> None:
-    """`status` says so by itself, and the gateway is not ready; the next request works once there is another."""
+async def test_expired_before_the_first_request(tmp_path: Path) -> None:
+    """`status` shows it and the gateway is not ready. The next request after a new sign-in succeeds."""
     claude = claude_with_expired_sign_in(tmp_path)
     async with Simulator() as simulator:
         account = {"ANTHROPIC_BASE_URL": simulator.url, "DRAGOMAN_CLAUDE_COMMAND": str(claude)}

@@ -1,4 +1,4 @@
-"""`dragoman stop`, while answers are being given."""
+"""`dragoman stop` during requests."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ def question(words: str) -> list[ChatCompletionMessageParam]:
 
 
 @pytest.mark.parametrize("stop", [("stop",), ("stop", "--now")], ids=" ".join)
-async def test_an_answer_that_does_not_end_in_time(tmp_path: Path, stop: tuple[str, ...]) -> None:
-    """Its stream ends in an error event, never in the middle; its record says the same; and no process stays."""
+async def test_request_that_does_not_end_in_time(tmp_path: Path, stop: tuple[str, ...]) -> None:
+    """The stream ends with an error event, the record contains the same error, and no process is left."""
     grace = "0.5" if stop == ("stop",) else "600"
     async with (
         background_gateway(tmp_path, "--simulate", "--shutdown-grace", grace) as gateway,
         openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
-        asked = question("Count to 900\nSimulate: pace 0.1")
-        stream = await client.chat.completions.create(model="haiku", messages=asked, stream=True)
+        request = question("Count to 900\nSimulate: pace 0.1")
+        stream = await client.chat.completions.create(model="haiku", messages=request, stream=True)
         await anext(aiter(stream))
         stopping = asyncio.create_task(run(tmp_path, *stop))
         with pytest.raises(openai.APIError) as caught:
@@ -42,8 +42,8 @@ async def test_an_answer_that_does_not_end_in_time(tmp_path: Path, stop: tuple[s
     assert (record["status"], record["error"]) == ("failed", "shutting_down")
 
 
-async def test_an_answer_that_ends_in_time(tmp_path: Path) -> None:
-    """It is given whole; the command waits for it, and says so in a terminal."""
+async def test_request_that_ends_in_time(tmp_path: Path) -> None:
+    """The response is complete. The command waits for it and shows progress in a terminal."""
     async with Simulator() as simulator:
         account = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "ANTHROPIC_BASE_URL": simulator.url}
         async with (
@@ -59,9 +59,9 @@ async def test_an_answer_that_ends_in_time(tmp_path: Path) -> None:
             ours, theirs = os.openpty()
             try:
                 async with started(tmp_path, "stop", stderr=theirs) as stop:
-                    told = b""
-                    while b"running requests have 600 s to finish (2 s)" not in told:
-                        told += await asyncio.to_thread(os.read, ours, 1000)
+                    result = b""
+                    while b"running requests have 600 s to finish (2 s)" not in result:
+                        result += await asyncio.to_thread(os.read, ours, 1000)
                     simulator.release()
                     out, _ = await asyncio.wait_for(stop.communicate(), TIMEOUT)
             finally:

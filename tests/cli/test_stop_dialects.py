@@ -1,4 +1,4 @@
-"""A gateway that is started again in the middle of answers, in every dialect, with the real runtime."""
+"""A restart during streams of every dialect, with the real runtime."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from commands import run
 
 LONG = "Count to 900\nSimulate: pace 0.1"
 MESSAGES = [{"role": "user", "content": LONG}]
-ASKED: dict[str, dict[str, object]] = {
+REQUESTS: dict[str, dict[str, object]] = {
     "/v1/chat/completions": {"messages": MESSAGES},
     "/v1/completions": {"prompt": LONG, "max_tokens": 5000},
     "/v1/responses": {"input": LONG},
@@ -19,7 +19,7 @@ ASKED: dict[str, dict[str, object]] = {
 
 
 class Stream:
-    """An answer that comes in pieces: told when there is a first one, and read to its end."""
+    """A stream that sets an event when its text has begun, and is read to its end."""
 
     def __init__(self, http: httpx.AsyncClient, path: str) -> None:
         self._http = http
@@ -28,8 +28,8 @@ class Stream:
         self.lines: list[str] = []
 
     async def read(self) -> None:
-        """Read it; a connection that is cut raises."""
-        body = {"model": "haiku", "stream": True, **ASKED[self._path]}
+        """Read the stream. A broken connection raises."""
+        body = {"model": "haiku", "stream": True, **REQUESTS[self._path]}
         async with self._http.stream("POST", self._path, json=body) as response:
             assert response.status_code == 200
             async for line in response.aiter_lines():
@@ -39,19 +39,19 @@ class Stream:
 
     @property
     def last(self) -> dict[str, object]:
-        """The data of its last event."""
+        """The data of the last event."""
         found: dict[str, object] = json.loads([line for line in self.lines if line][-1].removeprefix("data: "))
         return found
 
 
-async def test_no_answer_is_cut_without_a_word(tmp_path: Path) -> None:
-    """Each stream ends with its dialect's own error event, a plain answer and one that waits get 503, all on record."""
+async def test_every_stream_ends_with_an_error_event(tmp_path: Path) -> None:
+    """Each stream ends with the error event of its dialect. Other requests get 503. All are recorded."""
     async with background_gateway(
         tmp_path, "--simulate", "--shutdown-grace", "0.5", "--max-concurrency", "5"
     ) as gateway:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=gateway.url, timeout=60, limits=limits) as http:
-            streams = [Stream(http, path) for path in ASKED]
+            streams = [Stream(http, path) for path in REQUESTS]
             async with asyncio.TaskGroup() as group:
                 for stream in streams:
                     group.create_task(stream.read())
@@ -81,7 +81,7 @@ async def test_no_answer_is_cut_without_a_word(tmp_path: Path) -> None:
 
 
 async def statuses(home: Path, status: str | None = None) -> list[tuple[str, str | None]]:
-    """How runs stand, and their errors."""
+    """Return the status and the error of each run."""
     filters = ["--status", status] if status else []
     runs = json.loads((await run(home, "runs", "--json", *filters)).out)["runs"]
     return [(one["status"], one["error"]) for one in runs]

@@ -1,4 +1,4 @@
-"""At a terminal: colours there alone, none where they are not wanted, and nothing that it would obey."""
+"""Colours are used only in a terminal that wants them. Control characters from clients are escaped."""
 
 import asyncio
 import os
@@ -14,32 +14,32 @@ from commands import TIMEOUT, line, run, started
 
 ESCAPE = "\x1b["
 EVIL = "\x1b]0;mine\x07\x9b2J"
-"""What would give a terminal another title, and empty it."""
+"""Control codes that change the title of a terminal and clear it."""
 COLOURLESS = [{"NO_COLOR": "1"}, {"TERM": "dumb"}]
 
 
 class Screen:
-    """A terminal, and all that was shown on it."""
+    """A terminal and its output."""
 
     def __init__(self) -> None:
         self._ours, self.theirs = os.openpty()
         self._shown = b""
 
-    async def until(self, words: str) -> str:
-        """Read on until this is shown."""
-        while words.encode() not in self._shown:
+    async def until(self, text: str) -> str:
+        """Read until the output contains a text. Return all output."""
+        while text.encode() not in self._shown:
             self._shown += await asyncio.wait_for(asyncio.to_thread(os.read, self._ours, 65_536), TIMEOUT)
         return self._shown.decode()
 
     def close(self) -> None:
-        """Give both ends back."""
+        """Close both ends."""
         os.close(self._ours)
         os.close(self.theirs)
 
 
 @asynccontextmanager
 async def a_screen() -> AsyncIterator[Screen]:
-    """A terminal of one's own."""
+    """Open a terminal."""
     screen = Screen()
     try:
         yield screen
@@ -49,7 +49,7 @@ async def a_screen() -> AsyncIterator[Screen]:
 
 @asynccontextmanager
 async def serving(home: Path, screen: Screen, *flags: str, **added: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway that logs to a terminal."""
+    """Run a gateway that logs to a terminal."""
     given = ("serve", "--simulate", "-p", "0", "--spares", "0", *flags)
     async with started(home, *given, stderr=screen.theirs, added=added) as process:
         address = (await line(process, "http")).split()[-1].removesuffix("/v1")
@@ -58,8 +58,8 @@ async def serving(home: Path, screen: Screen, *flags: str, **added: str) -> Asyn
 
 
 @pytest.mark.parametrize("flags", [(), ("--minimal",)], ids=["in full", "in short"])
-async def test_the_log_shows_and_does_not_obey(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """What a client puts into a path is shown by its letters; the log is coloured."""
+async def test_control_characters_in_the_log(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """Control characters in a path are escaped. The log is coloured."""
     async with a_screen() as screen, serving(tmp_path, screen, *flags, TERM="xterm") as http:
         await http.get(f"/v1/models/{quote(EVIL)}")
         await http.get("/last")
@@ -73,7 +73,7 @@ async def test_the_log_shows_and_does_not_obey(tmp_path: Path, flags: tuple[str,
 @pytest.mark.parametrize("added", COLOURLESS, ids=str)
 @pytest.mark.parametrize("flags", [(), ("--minimal",)], ids=["in full", "in short"])
 async def test_the_log_without_colours(tmp_path: Path, flags: tuple[str, ...], added: dict[str, str]) -> None:
-    """With `NO_COLOR`, or at a terminal that has none, it is for people all the same."""
+    """With `NO_COLOR`, or in a terminal without colours, the log is text without colours."""
     async with a_screen() as screen, serving(tmp_path, screen, *flags, **{"TERM": "xterm", **added}) as http:
         await http.get("/health")
         shown = await screen.until("/health" if flags else "/health  status=200")
@@ -82,7 +82,7 @@ async def test_the_log_without_colours(tmp_path: Path, flags: tuple[str, ...], a
 
 
 async def shown_by(home: Path, *arguments: str, **added: str) -> str:
-    """What a command shows on a terminal."""
+    """Return what a command prints in a terminal."""
     async with a_screen() as screen:
         async with started(home, *arguments, stdout=screen.theirs, stderr=screen.theirs, added=added) as process:
             await asyncio.wait_for(process.wait(), TIMEOUT)
@@ -91,8 +91,8 @@ async def shown_by(home: Path, *arguments: str, **added: str) -> str:
 
 
 @pytest.mark.parametrize("arguments", [("config",), ("models", "--port", "1"), ("connect", "cursor", "--port", "1")])
-async def test_commands_are_coloured_for_people_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Not in a pipe, not with `NO_COLOR`, not at a terminal without colours."""
+async def test_colours_of_commands(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Commands use no colours in a pipe, with `NO_COLOR`, or in a terminal without colours."""
     assert ESCAPE in await shown_by(tmp_path, *arguments, TERM="xterm", NO_COLOR="")
     for added in COLOURLESS:
         assert "\x1b" not in await shown_by(tmp_path, *arguments, **{"TERM": "xterm", **added})

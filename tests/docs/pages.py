@@ -1,4 +1,4 @@
-"""What the docs say, taken apart."""
+"""The pages of the docs, and the parts of their text."""
 
 import re
 from pathlib import Path
@@ -13,29 +13,29 @@ _SPAN = re.compile(r"(?<!`)`(?P<code>[^`]+)`(?!`)")
 
 
 def read(page: Path) -> str:
-    """The text of a page."""
+    """Return the text of a page."""
     return page.read_text(encoding="utf-8")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
-    """The fenced blocks in these languages."""
+    """Return the fenced blocks in these languages."""
     return [found["body"] for found in _FENCED.finditer(read(page)) if found["language"] in languages]
 
 
 def spans(page: Path) -> list[str]:
-    """The pieces of code in running text, each on one line."""
+    """Return the inline code of a page, each piece on one line."""
     return [" ".join(found["code"].split()) for found in _SPAN.finditer(_FENCED.sub("", read(page)))]
 
 
 def curls(page: Path) -> list[str]:
-    """The questions that a reader is told to ask with curl, whole, without what they print."""
-    whole = [block for block in blocks(page, "sh") if block.startswith("curl ")]
+    """Return the curl commands of a page, without their output."""
+    scripts = [block for block in blocks(page, "sh") if block.startswith("curl ")]
     shown = [_SHOWN.findall(block) for block in blocks(page, "console")]
-    return [*whole, *(command[2:] for commands in shown for command in commands if command.startswith("$ curl "))]
+    return [*scripts, *(command[2:] for commands in shown for command in commands if command.startswith("$ curl "))]
 
 
 def typed(page: Path) -> list[str]:
-    """Everything that a reader is told to type: pieces of code, and shell blocks without output and comments."""
+    """Return everything that a reader may type: inline code, and shell blocks without output and comments."""
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
     lines += [line[2:] for block in blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
     return [*spans(page), *(line.partition(" #")[0].strip() for line in lines)]

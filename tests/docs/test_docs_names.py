@@ -1,4 +1,4 @@
-"""The page for those who come from another gateway, row by row; and that every event of the log is documented."""
+"""The page for users of other gateways, row by row. Every log event is documented."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ SERVE = cli.get_command(click.Context(cli), "serve")
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable or file of this machine has a say."""
+    """No variable or file of this machine changes the settings."""
     for variable in BY_VARIABLE:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -42,7 +42,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def value_of(name: str) -> str | None:
-    """A value of a setting that is not its default; None for a switch."""
+    """Return a value of a setting that is not its default. Return None for a switch."""
     field = Settings.model_fields[name]
     kind = str(field.annotation)
     special = {"backend": "api", "model_aliases": "fast=haiku", "log_level": "debug", "allow_permission_mode": "plan"}
@@ -52,7 +52,7 @@ def value_of(name: str) -> str | None:
 
 
 def by_flags(*arguments: str) -> Settings:
-    """The settings that `serve` gets by these arguments."""
+    """Return the settings of `serve` with these arguments."""
     assert SERVE is not None
     group = click.Context(cli, **cli.context_settings)
     with SERVE.make_context("serve", list(arguments), parent=group) as context:
@@ -64,7 +64,7 @@ def by_flags(*arguments: str) -> Settings:
 
 @pytest.mark.parametrize(("known", "here", "default"), SETTINGS, ids=[row[0] for row in SETTINGS])
 def test_settings(known: str, here: list[str], default: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each flag and each variable of ours is taken and does the same; the default is as told."""
+    """Each flag and variable in the table sets the same setting. The default in the table is correct."""
     named = {BY_FLAG[word] for word in here if word in BY_FLAG} | {BY_VARIABLE[w] for w in here if w in BY_VARIABLE}
     assert known
     for name in named:
@@ -81,8 +81,8 @@ def test_settings(known: str, here: list[str], default: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("known", "here"), [row[:2] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
-def test_nothing_is_made_up(known: str, here: list[str]) -> None:
-    """What looks like a flag, a variable or a command in the column of ours is one."""
+def test_names_exist(known: str, here: list[str]) -> None:
+    """Each flag, variable and command in the column of this gateway exists."""
     assert known
     assert SERVE is not None
     others = {option for parameter in SERVE.params for option in parameter.opts} | {"--help", "-h"}
@@ -96,7 +96,7 @@ def test_nothing_is_made_up(known: str, here: list[str]) -> None:
 
 
 def test_older_names() -> None:
-    """Shorthands and older names do what the page says of them."""
+    """Short and older flags work as the page describes."""
     assert by_flags("--process-timeout-ms", "1500").run_timeout == 1.5
     assert by_flags("--process-timeout-ms", "1500", "--run-timeout", "3").run_timeout == 3
     assert by_flags("--debug").log_level == "debug"
@@ -117,14 +117,14 @@ def logged() -> Iterator[str]:
 
 
 def test_every_event_is_documented() -> None:
-    """The page for operators names each event that is logged, and none besides."""
+    """The page for operators lists exactly the events that are logged."""
     section = read(ROOT / "docs" / "operate.md").partition("\n## Log\n")[2].partition("\n## ")[0]
     rows = [row.partition(" | ")[0] for row in section.splitlines() if row.startswith("| `")]
     assert {event for row in rows for event in CODE.findall(row)} == {*logged(), "library.said"}
 
 
-def test_events_of_others() -> None:
-    """Each of theirs has one of ours that is logged."""
+def test_events_of_other_gateways() -> None:
+    """Each event of another gateway is mapped to an event that is logged."""
     ours = set(logged())
     assert EVENTS
     for known, here, level in EVENTS:

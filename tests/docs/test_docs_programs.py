@@ -1,4 +1,4 @@
-"""The programs of the docs run, as a reader would run them, against a gateway in front of the simulator."""
+"""The programs in the docs run unchanged with a gateway and its simulator."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ PROGRAM_IDS = [page.stem for page, _ in PROGRAMS]
 
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a gateway, started as a reader would."""
+    """Yield the address of a gateway."""
     async with started(tmp_path, "serve", "--simulate", "--port", "0", "--minimal", "--spares", "1") as process:
         yield await line(process, "http")
 
 
 async def run(home: Path, base_url: str, *arguments: str) -> str:
-    """What a program prints; it may not fail or complain."""
+    """Return what a program prints. It must not fail or print errors."""
     added = {"OPENAI_BASE_URL": base_url, "PATH": os.environ["PATH"]}
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=PIPE, stderr=PIPE, cwd=home, env={**environment(home), **added}
@@ -39,18 +39,18 @@ async def run(home: Path, base_url: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize(("page", "text"), PROGRAMS, ids=PROGRAM_IDS)
 async def test_python_of_the_pages(page: Path, text: str, address: str, tmp_path: Path) -> None:
-    """Each Python program runs as it stands, but for the port."""
+    """Each Python program runs unchanged except for the port."""
     program = tmp_path / "program.py"
     program.write_text(text.replace("http://127.0.0.1:8787", address), encoding="utf-8")
-    said = await run(tmp_path, f"{address}/v1", sys.executable, str(program))
-    assert said.strip()
+    output = await run(tmp_path, f"{address}/v1", sys.executable, str(program))
+    assert output.strip()
     if page.name == "README.md":
-        assert said == "PONG\n"
+        assert output == "PONG\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_other_python_compiles(page: Path) -> None:
-    """Programs that need what the tests do not install are at least Python."""
+    """Programs that need packages which the tests do not install can be compiled."""
     for text in blocks(page, "py"):
         compile(text, str(page), "exec")
 
@@ -63,22 +63,22 @@ def test_other_python_compiles(page: Path) -> None:
     ],
 )
 async def test_python_examples(name: str, says: str, address: str, tmp_path: Path) -> None:
-    """The examples run as they stand."""
+    """The examples run unchanged."""
     assert says in await run(tmp_path, f"{address}/v1", sys.executable, str(ROOT / "examples" / name))
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 async def test_curl_example(address: str, tmp_path: Path) -> None:
-    """The same for curl."""
-    said = await run(tmp_path, f"{address}/v1", "sh", str(ROOT / "examples" / "curl.sh"))
-    assert '"content":"PONG"' in said
-    assert said.rstrip().endswith("data: [DONE]")
+    """The curl example runs unchanged."""
+    output = await run(tmp_path, f"{address}/v1", "sh", str(ROOT / "examples" / "curl.sh"))
+    assert '"content":"PONG"' in output
+    assert output.rstrip().endswith("data: [DONE]")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("page", [page for page in PAGES if curls(page)], ids=lambda page: str(page.name))
 async def test_curl_of_the_pages(page: Path, tmp_path: Path) -> None:
-    """Each command is answered as it stands, but for the port and the directory; one shows how an error looks."""
+    """Each command succeeds unchanged except for the port and the directory. The simulator's page shows an error."""
     app = tmp_path / "app"
     app.mkdir()
     (tmp_path / "secrets").mkdir()
@@ -87,20 +87,20 @@ async def test_curl_of_the_pages(page: Path, tmp_path: Path) -> None:
     async with started(tmp_path, "serve", "--simulate", *flags) as process:
         address = await line(process, "http")
         for command in curls(page):
-            asked = command.replace("http://127.0.0.1:8787", address).replace("/home/ann/projects/app", str(app))
-            said = await run(tmp_path, f"{address}/v1", "sh", "-c", asked.replace("curl ", "curl -sS ", 1))
-            assert said.startswith('{"error"') == (page.name == "simulator.md"), said
+            request = command.replace("http://127.0.0.1:8787", address).replace("/home/ann/projects/app", str(app))
+            output = await run(tmp_path, f"{address}/v1", "sh", "-c", request.replace("curl ", "curl -sS ", 1))
+            assert output.startswith('{"error"') == (page.name == "simulator.md"), output
 
 
 async def test_metrics_and_events_of_the_operators_page(address: str) -> None:
-    """Every metric that the page names is there once a question was answered and another refused."""
+    """Every metric on the page exists after one successful and one failed request."""
     named = set(re.findall(r"`(dragoman_\w+)`", read(ROOT / "docs" / "operate.md")))
     assert named
     async with httpx.AsyncClient(base_url=address) as http:
         await http.get("/nowhere")
         answer = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
         assert answer.status_code == 200
-        # A request is counted behind its last byte, so the count may come a question later.
+        # A request is counted after its last byte, so the count may appear one request later.
         for _ in range(100):
             metrics = (await http.get("/metrics")).text
             missing = {name for name in named if not re.search(rf"^{name}(_count)?(\{{| )", metrics, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""What the docs name is there: pages, commands, flags, settings, error codes, prompt lines."""
+"""Everything that the docs name exists: pages, commands, flags, settings, error codes and prompt lines."""
 
 import ast
 import re
@@ -23,33 +23,33 @@ ASSIGNED = re.compile(r"^(?:[A-Z_]+=(?:'[^']*'|\S+) )+")
 MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
 ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
 FOREIGN_FLAGS = {"--no-buffer", "-H", "--log", "--help", "-h"}
-"""Those of curl and of other gateways, and click's own."""
+"""Flags of curl and of other gateways, and click's own."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 
 
 def subcommand(name: str) -> click.Command | None:
-    """A subcommand by its name or alias."""
+    """Return a subcommand by its name or alias."""
     return cli.get_command(click.Context(cli), name)
 
 
 def parse(words: list[str]) -> None:
-    """Read a command line of ours as the command would, without running it."""
+    """Parse a command line of `dragoman` without running it."""
     name, *arguments = words
     command = subcommand(name)
     assert command is not None, f"there is no `dragoman {name}`"
-    # With its group around it: a command remembers the help flags that it was first read with.
+    # Parse within the group, because a command remembers the help flags of its first use.
     group = click.Context(cli, **cli.context_settings)
     command.make_context(name, arguments, parent=group).close()
 
 
 def codes() -> set[str]:
-    """Every error code that a client can be given."""
+    """Return every error code that a client can receive."""
     return set(default_codes(GatewayError)) | set(given_codes())
 
 
 def default_codes(kind: type[GatewayError]) -> Iterator[str]:
-    """The codes of a cause of ours and of those under it; other tests have causes of their own."""
+    """Yield the default codes of an error class and its subclasses. Subclasses in tests do not count."""
     if kind.default_code:
         yield kind.default_code
     for below in kind.__subclasses__():
@@ -58,34 +58,36 @@ def default_codes(kind: type[GatewayError]) -> Iterator[str]:
 
 
 def given_codes() -> Iterator[str]:
-    """The codes that are written where an error is made: by name, by place, or in a variable of that name."""
+    """Yield the codes in calls: as a keyword, as a positional argument, or in a variable named `code`."""
     paths = [path for path in (ROOT / "src" / "dragoman").rglob("*.py") if "simulator" not in path.parts]
     nodes = [node for path in paths for node in ast.walk(ast.parse(read(path)))]
-    places = dict(place for node in nodes for place in places_of_code(node))
+    positions = dict(item for node in nodes for item in positions_of_code(node))
     for node in nodes:
         match node:
             case ast.keyword(arg="code", value=value) | ast.Assign(targets=[ast.Name(id="code")], value=value):
                 yield from words_in(value)
-            case ast.Call(func=ast.Name(id=name), args=[*args]) if len(args) > (place := places.get(name, len(args))):
-                yield from words_in(args[place])
+            case ast.Call(func=ast.Name(id=name), args=[*args]) if len(args) > (
+                position := positions.get(name, len(args))
+            ):
+                yield from words_in(args[position])
             case _:
                 pass
 
 
-def places_of_code(node: ast.AST) -> Iterator[tuple[str, int]]:
-    """A function or class that takes a `code` by its place among the arguments, and that place."""
+def positions_of_code(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield each function or class with a positional argument `code`, and the index of the argument."""
     match node:
         case ast.FunctionDef(name=name, args=args):
-            yield from ((name, place) for place, argument in enumerate(args.args) if argument.arg == "code")
+            yield from ((name, index) for index, argument in enumerate(args.args) if argument.arg == "code")
         case ast.ClassDef(name=name, body=body):
-            made = [part for part in body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
-            yield from ((name, place - 1) for part in made for _, place in places_of_code(part))
+            methods = [part for part in body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+            yield from ((name, index - 1) for part in methods for _, index in positions_of_code(part))
         case _:
             pass
 
 
 def words_in(value: ast.expr) -> Iterator[str]:
-    """The constants that an expression can come to."""
+    """Yield the string constants of an expression."""
     match value:
         case ast.Constant(value=str(word)):
             yield word
@@ -98,7 +100,7 @@ def words_in(value: ast.expr) -> Iterator[str]:
 
 @every_page
 def test_links(page: Path) -> None:
-    """Every relative link leads to a file."""
+    """Every relative link points to a file."""
     targets = [found["target"].partition("#")[0] for found in LINK.finditer(read(page))]
     missing = [t for t in targets if t and "://" not in t and not (page.parent / t).exists()]
     assert missing == []
@@ -106,7 +108,7 @@ def test_links(page: Path) -> None:
 
 @every_page
 def test_tables(page: Path) -> None:
-    """Each table has its head, and rows of as many cells: with a blank line in between, its rest would be no table."""
+    """Each table has a head, and all its rows have the same number of cells."""
     text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         rows = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
@@ -115,14 +117,14 @@ def test_tables(page: Path) -> None:
 
 
 def test_every_page_can_be_found() -> None:
-    """The index leads to every page of the docs."""
+    """The index links to every page of the docs."""
     linked = {found["target"] for found in LINK.finditer(read(ROOT / "docs" / "index.md"))}
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= linked
 
 
 @every_page
 def test_commands(page: Path) -> None:
-    """Every `dragoman …` that a reader may type is understood, with all its flags."""
+    """Every `dragoman …` command in the docs can be parsed with all its flags."""
     for line in typed(page):
         before, found, after = ASSIGNED.sub("", line).partition("dragoman ")
         if found and before.strip() in {"", ".venv/bin/", "uvx --from ."} and "…" not in after:
@@ -131,7 +133,7 @@ def test_commands(page: Path) -> None:
 
 @every_page
 def test_make_targets(page: Path) -> None:
-    """Every `make …` has its target, and flags in `ARGS` are those of `serve`."""
+    """Every `make …` has a target, and the flags in `ARGS` are flags of `serve`."""
     makefile = read(ROOT / "Makefile")
     for line in typed(page):
         if found := MAKE.match(line):
@@ -142,7 +144,7 @@ def test_make_targets(page: Path) -> None:
 
 @every_page
 def test_flags(page: Path) -> None:
-    """Every flag that is named by itself belongs to one of our commands."""
+    """Every flag in the docs belongs to a command."""
     names = [*COMMANDS, *ALIASES]
     commands = [command for command in map(subcommand, names) if command]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
@@ -153,13 +155,13 @@ def test_flags(page: Path) -> None:
 
 @every_page
 def test_variables(page: Path) -> None:
-    """Every variable of ours is a setting's."""
+    """Every `DRAGOMAN_…` variable belongs to a setting."""
     known = {variable for name in Settings.model_fields for variable in variables(name)}
     assert set(VARIABLE.findall(read(page))) - known == set()
 
 
 def test_limits() -> None:
-    """The page for operators names settings by their names."""
+    """The table of limits names settings that exist."""
     [section] = re.findall(r"^## Limits$.*?^A client", read(ROOT / "docs" / "operate.md"), re.MULTILINE | re.DOTALL)
     names = re.findall(r"^\| [^|`]+ \| `(\w+)` \|", section, re.MULTILINE)
     assert names
@@ -179,25 +181,25 @@ def test_the_tree() -> None:
 
 
 def test_error_codes() -> None:
-    """Every error code is explained, and none that does not exist."""
+    """The page explains exactly the error codes that exist."""
     page = ROOT / "docs" / "troubleshooting.md"
     section = read(page).partition("## 401")[2].partition("## It works, but")[0]
     explained = {code for row in ROW.finditer(section) for code in re.findall(r"`(\w+)`", row["first"])}
     assert explained == codes()
 
 
-def test_words_of_a_failed_start() -> None:
-    """What is said to be printed where the gateway does not start stands in the code, to the letter."""
+def test_start_error_messages() -> None:
+    """The error messages in the table of failed starts are in the code, word for word."""
     section = read(ROOT / "docs" / "troubleshooting.md").partition("## It does not start")[2].partition("\n## ")[0]
     quoted = [row["first"].strip("`.").strip() for row in ROW.finditer(section)]
     sources = [*(ROOT / "src").rglob("*.py"), ROOT / "Makefile"]
-    said = "\n".join(re.sub(r'"\s*f?"', "", read(path)) for path in sources)
+    output = "\n".join(re.sub(r'"\s*f?"', "", read(path)) for path in sources)
     assert quoted
-    assert [words for words in quoted if words not in said] == []
+    assert [words for words in quoted if words not in output] == []
 
 
 def test_simulated_faults() -> None:
-    """Each row of the simulator's own table stands in its page, word for word."""
+    """Each row of the table in the simulator's code is in its page, word for word."""
     assert faults.__doc__ is not None
     rows = [line for line in faults.__doc__.splitlines() if line.startswith("| `Simulate")]
     assert rows
