@@ -199,6 +199,7 @@ ALLOWED_PROSE = (
     Allowed(r"nobody:nogroup|:nobody\b|\buser nobody\b", "the Unix user"),
     Allowed(r"HashiCorp Vault", "a product"),
     Allowed(r"-hE\b", "options of grep"),
+    Allowed(r"there is none\b", "plain English for a thing that does not exist"),
 )
 
 
