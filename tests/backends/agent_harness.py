@@ -37,7 +37,7 @@ def a_place(tmp_path: Path) -> Path:
     """A directory for agents, with a file in it; to be made a fixture of."""
     made = tmp_path / "place"
     made.mkdir()
-    (made / "inside.txt").write_text("WHAT STANDS INSIDE")
+    (made / "inside.txt").write_text("TEXT OF THE FILE")
     return made
 
 

@@ -65,7 +65,7 @@ async def test_a_run_that_ends_well_leaves_nothing_running(tmp_path: Path) -> No
         os.mkfifo(fifo)
         asking = asyncio.create_task(host.ask(bash(f"{LEAVES_ITS_SESSION.format(fifo=fifo)}; cat inside.txt")))
         left = WatchedProcess(await told(fifo))
-        assert "WHAT STANDS INSIDE" in did(await with_timeout(asking))
+        assert "TEXT OF THE FILE" in did(await with_timeout(asking))
         await left.exited()
 
 

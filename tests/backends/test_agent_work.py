@@ -35,7 +35,7 @@ async def test_it_works_and_tells(tmp_path: Path) -> None:
         assert answer.path == "agent"
         assert did(answer).startswith('Read {"file_path":')
         assert "→" in did(answer)
-        assert "WHAT STANDS INSIDE" in did(answer)
+        assert "TEXT OF THE FILE" in did(answer)
         assert answer.text.startswith("The tool said:")
         assert answer.accumulated.message["stop_reason"] == "end_turn"
         assert len(host.runtime.calls) == 2

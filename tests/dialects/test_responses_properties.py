@@ -35,7 +35,7 @@ def tool_turns(draw: st.DrawFn) -> list[JSON]:
     """Calls and their results in any order, with optional reasoning before and instructions between."""
     call_ids = draw(ids)
     before: list[JSON] = draw(st.sampled_from([[], [{"type": "reasoning", "id": "rs_1", "summary": []}]]))
-    between: list[JSON] = draw(st.sampled_from([[], [{"role": "developer", "content": "Go on."}]]))
+    between: list[JSON] = draw(st.sampled_from([[], [{"role": "developer", "content": "Continue."}]]))
     return [*before, *map(call, call_ids), *between, *map(result, draw(st.permutations(call_ids)))]
 
 

@@ -40,7 +40,7 @@ def continuation(documents: Sequence[bytes], input_: JSON = "And?", **fields: An
     return STORING.decode_continuation(body, STORING.stored_format.history(documents))
 
 
-def test_continuation_has_the_whole_stored_conversation() -> None:
+def test_continuation_contains_the_stored_conversation() -> None:
     """With all content of searches and custom calls; model and tools are those of the last response."""
     first = STORING.decode(raw("Rain?", tools=[PATCH, {"type": "web_search"}], model=NEWEST))
     second = continuation([stored(first, SEARCH_BLOCKS)], "Fix it")

@@ -158,7 +158,7 @@ def test_text_that_does_not_fit_its_format_ends_as_an_error() -> None:
     assert [_types(parse_events(streamed(request, one)))[-1] for one in valid] == ["completed", "completed"]
 
 
-def test_feed_returns_whole_events() -> None:
+def test_feed_returns_complete_events() -> None:
     """A heartbeat may come between any two, and each event has a write of its own."""
     stream = dialect().encode_stream(WITH_SUMMARY, IDENTITY)
     for event in script([THINKING, text("abcd"), PARIS], "tool_use"):

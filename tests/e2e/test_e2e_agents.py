@@ -45,8 +45,8 @@ async def test_streamed_agent(tmp_path: Path, workspace: Path, model: str) -> No
         deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
         reasoning = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
         assert reasoning.startswith('Bash {"command":"cat inside.txt"')
-        assert "→ WHAT STANDS INSIDE" in reasoning
-        assert "".join(delta.content or "" for delta in deltas) == "The tool said: WHAT STANDS INSIDE"
+        assert "→ TEXT OF THE FILE" in reasoning
+        assert "".join(delta.content or "" for delta in deltas) == "The tool said: TEXT OF THE FILE"
         assert raw.headers["x-dragoman-path"] == "agent"
         assert chunks[-2].choices[0].finish_reason == "stop"
         usage = chunks[-1].usage
@@ -94,7 +94,7 @@ async def test_agent_in_responses(tmp_path: Path, workspace: Path) -> None:
             reasoning={"summary": "auto"},
             extra_body={"claude": {"mode": "agent"}},
         )
-        assert response.output_text == "The tool said: WHAT STANDS INSIDE"
+        assert response.output_text == "The tool said: TEXT OF THE FILE"
         assert "cat inside.txt" in str(response.output[0])
 
 

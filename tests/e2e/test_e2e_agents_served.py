@@ -77,8 +77,8 @@ async def test_agents_in_every_dialect(workspace: Path) -> None:
     }
     for dialect, reasoning in reasoning_by_dialect.items():
         assert TOOL_CALL in reasoning, dialect
-        assert "→ WHAT STANDS INSIDE" in reasoning, dialect
-        assert text_by_dialect[dialect] == "The tool said: WHAT STANDS INSIDE", dialect
+        assert "→ TEXT OF THE FILE" in reasoning, dialect
+        assert text_by_dialect[dialect] == "The tool said: TEXT OF THE FILE", dialect
     assert message.stop_reason == "end_turn"
     assert listed.json()["data"]
     assert ":agent" not in listed.text
@@ -276,4 +276,4 @@ async def test_agents_take_slots(workspace: Path) -> None:
             reply := await running.http.post("/chat/completions", json=chat_body(READ_PROMPT, **AGENT))
         ).status_code == 429:
             pass
-        assert reply.json()["choices"][0]["message"]["content"] == "The tool said: WHAT STANDS INSIDE"
+        assert reply.json()["choices"][0]["message"]["content"] == "The tool said: TEXT OF THE FILE"

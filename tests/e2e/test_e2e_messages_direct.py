@@ -53,7 +53,7 @@ BODIES: list[JSONObject] = [
             {"role": "user", "content": [{"type": "text", "text": "Hello", **CACHE_MARK}]},
             {"role": "assistant", "content": [TOOL_USE]},
             {"role": "user", "content": [RESULT, UNKNOWN_BLOCK]},
-            {"role": "system", "content": "Go on.", "clear_at": 1, "key_of_tomorrow": []},
+            {"role": "system", "content": "Continue.", "clear_at": 1, "key_of_tomorrow": []},
         ],
         "system": [{"type": "text", "text": "Be brief.", **CACHE_MARK}],
         "tools": [TOOL],

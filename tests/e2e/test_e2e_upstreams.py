@@ -197,8 +197,8 @@ async def test_model_selects_the_upstream(tmp_path: Path) -> None:
     async with upstreams(tmp_path, small, large) as gateway:
         for model, upstream in (("haiku", "one"), ("opus", "two"), ("sonnet", "two")):
             assert (await gateway.chat(PONG, model)).headers["x-dragoman-upstream"] == upstream
-        nobody = await gateway.chat(PONG, "claude-sonnet-4-5")
-        assert (nobody.status_code, nobody.json()["error"]["code"]) == (404, "model_not_found")
+        unserved = await gateway.chat(PONG, "claude-sonnet-4-5")
+        assert (unserved.status_code, unserved.json()["error"]["code"]) == (404, "model_not_found")
         listed = {model["id"] for model in (await gateway.http.get("/v1/models")).json()["data"]}
         assert {"claude-haiku-5-5", "claude-opus-5", "claude-sonnet-5-5"} <= listed
         assert "claude-sonnet-4-5" not in listed

@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from dragoman.core.catalog import Model
-from dragoman.core.conversation import THINKING_TYPES, ConversationHash, hashed_fields
+from dragoman.core.conversation import (
+    THINKING_TYPES,
+    ConversationHash,
+    has_thinking,
+    hashed_fields,
+    without_thinking,
+)
 from dragoman.core.media import Placed, url_of
-from dragoman.core.messages import Block, Message, MessagesRequest
+from dragoman.core.messages import Block, MessagesRequest
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.sealing import Thought
 
@@ -53,12 +59,11 @@ class ReturnedThinking:
         Returns:
             The hash of the conversation, if it had to be computed and is unchanged.
         """
-        if not self._model.bound_thinking or not any(map(_has_thinking, body["messages"])):
+        if not self._model.bound_thinking or not any(map(has_thinking, body["messages"])):
             return None
         if valid := self._hash_if_valid(body):
             return valid
-        messages = [_without_thinking(message) for message in body["messages"]]
-        body["messages"] = [message for message in messages if message["content"]]
+        body["messages"] = without_thinking(body["messages"])
         detail = "The conversation has changed since the model wrote its reasoning; all reasoning was left out."
         self._warnings.append(RequestWarning("left_out", param, detail))
         return None
@@ -71,7 +76,7 @@ class ReturnedThinking:
         accepted = iter(self._accepted)
         conversation = ConversationHash(hashed_fields(body), exact=True)
         for message in body["messages"]:
-            if _has_thinking(message):
+            if has_thinking(message):
                 before = conversation.name
                 for block in message["content"]:
                     if block.get("type") not in THINKING_TYPES:
@@ -104,20 +109,8 @@ def conversation_hash(
             return known
         if not model.bound_thinking:
             return ""
-        conversation = ConversationHash(hashed_fields(body), exact=True)
-        for message in body["messages"]:
-            conversation.add(message)
-        return conversation.name
+        return ConversationHash(hashed_fields(body), exact=True).extend(body["messages"]).name
 
     if any(url_of(placed.block) for placed in media):
         compute()
     return compute
-
-
-def _has_thinking(message: Message) -> bool:
-    return any(block.get("type") in THINKING_TYPES for block in message["content"])
-
-
-def _without_thinking(message: Message) -> Message:
-    content = [block for block in message["content"] if block.get("type") not in THINKING_TYPES]
-    return Message(role=message["role"], content=content)

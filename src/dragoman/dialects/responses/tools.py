@@ -78,7 +78,7 @@ def custom_tool_names(tools: Iterable[Tool] | None) -> frozenset[str]:
 
 
 def custom_tool_arguments(text: str) -> JSONObject:
-    """Return the arguments of the function that stands for a custom tool."""
+    """Return the arguments of the function that represents a custom tool."""
     return {_TEXT_ARGUMENT: text}
 
 
