@@ -134,7 +134,7 @@ class StreamEncoder(ABC):
         heartbeat: Sent while the model is silent. Clients ignore it.
         separate_events: Whether each event needs a write of its own: some clients parse each read as one event.
         failure: What ended the stream instead of a response: the error given to `fail`, or a failure of its own.
-        response_body: The same response as plain JSON, once the stream has built it; None where it builds none.
+        response_body: The same response as plain JSON, once the stream has built it; None if it does not build one.
     """
 
     heartbeat: ClassVar[bytes] = sse.HEARTBEAT

@@ -19,7 +19,7 @@ from dragoman.core.errors import GatewayError, InternalError, InvalidRequest, Qu
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ErrorResponse
-from dragoman.dialects.shared.validation import whole_number
+from dragoman.dialects.shared.validation import parse_digits
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.context import CLIENT_GONE, RawHeaders, RequestContext, get_context
@@ -189,7 +189,7 @@ class Query:
         given = self.text(name)
         if given is None:
             return otherwise
-        value = whole_number(given)
+        value = parse_digits(given)
         if value is None or (most is not None and not 1 <= value <= most):
             bounds = f" from 1 to {most}" if most is not None else ""
             raise InvalidRequest(f"`{name}` must be a whole number{bounds}.", param=name)

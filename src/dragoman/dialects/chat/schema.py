@@ -1,12 +1,7 @@
-"""The messages of a chat completions request, as clients send them.
+"""The body of `POST /v1/chat/completions`: messages, tools, formats and parameters, as clients send them.
 
-Wider than the published description where clients are: answers sent back whole carry fields of answers.
-Source: https://platform.openai.com/docs/api-reference/chat/create
-
-Tools, tool choice and answer format of a chat completions request.
-
-The body of `POST /v1/chat/completions`. Null stands for "not given" wherever OpenAI takes it so.
-
+Wider than OpenAI's description where clients are: messages sent back unchanged carry fields of responses. Null means
+"not given" wherever OpenAI accepts it.
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
@@ -26,7 +21,7 @@ class TextPart(Struct, tag_field="type", tag="text"):
 
 
 class ImageURL(Struct):
-    """Where an image is."""
+    """The URL of an image."""
 
     url: Annotated[str, Meta(description="A data URL (PNG, JPEG, GIF, WebP) or an https URL.")]
     detail: str | None = None
@@ -63,7 +58,7 @@ class AudioPart(Struct, tag_field="type", tag="input_audio"):
 
 
 class RefusalPart(Struct, tag_field="type", tag="refusal"):
-    """What the assistant said when it declined."""
+    """The text of a refusal."""
 
     refusal: str
 
@@ -80,14 +75,14 @@ class SystemMessage(Struct, tag_field="role", tag="system"):
 
 
 class DeveloperMessage(Struct, tag_field="role", tag="developer"):
-    """Instructions, under their newer name."""
+    """Instructions, under the newer name of the role."""
 
     content: str | list[TextPart]
     name: str | None = None
 
 
 class UserMessage(Struct, tag_field="role", tag="user"):
-    """What the user says."""
+    """A user message."""
 
     content: str | list[UserPart]
     name: str | None = None
@@ -101,7 +96,7 @@ class FunctionCall(Struct):
 
 
 class ToolCall(Struct):
-    """A call that the assistant made."""
+    """A tool call of the assistant."""
 
     id: str
     function: FunctionCall | None = None
@@ -111,7 +106,7 @@ class ToolCall(Struct):
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant"):
-    """What the assistant said, thought and called."""
+    """An assistant message: text, thinking and tool calls."""
 
     content: str | list[AssistantPart] | None = None
     refusal: str | None = None
@@ -125,7 +120,7 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant"):
 
 
 class ToolMessage(Struct, tag_field="role", tag="tool"):
-    """The result of a call."""
+    """The result of a tool call."""
 
     tool_call_id: str
     content: str | list[UserPart] | None = None
@@ -133,7 +128,7 @@ class ToolMessage(Struct, tag_field="role", tag="tool"):
 
 
 class FunctionMessage(Struct, tag_field="role", tag="function"):
-    """The result of a call, in the form before tools."""
+    """The result of a function call, in the legacy form."""
 
     name: str
     content: str | None = None
@@ -171,7 +166,7 @@ class FunctionName(Struct):
 
 
 class NamedToolChoice(Struct, tag_field="type", tag="function"):
-    """This tool and no other."""
+    """The model must call this tool."""
 
     function: FunctionName
 
@@ -190,14 +185,14 @@ class AllowedTool(Struct):
 
 
 class AllowedTools(Struct):
-    """Some of the tools."""
+    """The tools that may be called."""
 
     mode: Literal["auto", "required"]
     tools: list[AllowedTool]
 
 
 class AllowedToolsChoice(Struct, tag_field="type", tag="allowed_tools"):
-    """Only these tools."""
+    """The model may call only these tools."""
 
     allowed_tools: AllowedTools
 
@@ -233,7 +228,7 @@ ResponseFormat = TextFormat | JSONObjectFormat | JSONSchemaFormat
 
 
 class Location(Struct):
-    """Roughly where the user is."""
+    """The user's approximate location."""
 
     country: str | None = None
     region: str | None = None
@@ -242,14 +237,14 @@ class Location(Struct):
 
 
 class UserLocation(Struct):
-    """Where the user is."""
+    """The user's location."""
 
     approximate: Location
     type: str = "approximate"
 
 
 class WebSearchOptions(Struct):
-    """How to search the web."""
+    """Options of web search."""
 
     user_location: UserLocation | None = None
     search_context_size: str | None = None
@@ -263,7 +258,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
 class StreamOptions(Struct):
-    """How to stream."""
+    """Options of a stream."""
 
     include_usage: Annotated[bool, Meta(description="End with a chunk that holds the usage.")] | None = None
     include_obfuscation: bool | None = None
@@ -279,7 +274,7 @@ class ChatCompletionRequest(Struct):
     max_tokens: Tokens | None = None
     temperature: Temperature | None = None
     top_p: Fraction | None = None
-    top_k: Annotated[int, Meta(ge=0, description="Of the Messages API, for those who want it.")] | None = None
+    top_k: Annotated[int, Meta(ge=0, description="A parameter of the Messages API.")] | None = None
     stop: str | list[str] | None = None
     n: Tokens | None = None
     stream: bool | None = None
@@ -305,7 +300,10 @@ class ChatCompletionRequest(Struct):
     metadata: JSONObject | None = None
     store: bool | None = None
     claude: (
-        Annotated[JSONObject, Meta(description="Of the gateway: asks for an agent, and says where and how it works.")]
+        Annotated[
+            JSONObject,
+            Meta(description="An extension of the gateway: asks for an agent, and sets where and how it works."),
+        ]
         | None
     ) = None
 

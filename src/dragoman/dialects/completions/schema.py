@@ -16,7 +16,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
 class TextStreamOptions(Struct):
-    """How to stream."""
+    """Options of a stream."""
 
     include_usage: Annotated[bool, Meta(description="End with a chunk that holds the usage.")] | None = None
     include_obfuscation: bool | None = None

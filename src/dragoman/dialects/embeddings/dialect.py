@@ -37,7 +37,7 @@ class EmbeddingsDialect:
         """Return the warnings about the vectors.
 
         Args:
-            truncated: The indexes of inputs of which the model read only the beginning.
+            truncated: The indexes of inputs that the model read only in part.
             tokens: The number of tokens that it read; None: unknown.
         """
         warnings = [

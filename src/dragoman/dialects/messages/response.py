@@ -15,7 +15,7 @@ from dragoman.core.model_list import entry_of
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.shared.errors import STATUSES as OPENAI_STATUSES
 from dragoman.dialects.shared.errors import Status, status_of
-from dragoman.dialects.shared.validation import whole_number
+from dragoman.dialects.shared.validation import parse_digits
 
 STATUSES: Mapping[type[GatewayError], Status] = {
     **OPENAI_STATUSES,
@@ -64,7 +64,7 @@ def model_page(models: Sequence[Model], limit: str | None, after: str | None, be
     Raises:
         InvalidRequest: The limit is not a number, or is out of range.
     """
-    size = whole_number(limit) if limit else _DEFAULT_PAGE_SIZE
+    size = parse_digits(limit) if limit else _DEFAULT_PAGE_SIZE
     if size is None or not 1 <= size <= _MAX_PAGE_SIZE:
         raise InvalidRequest(f"`limit` must be an integer from 1 to {_MAX_PAGE_SIZE}.", param="limit")
     ids = [model.id for model in models]

@@ -32,7 +32,7 @@ class ThinkingLimits:
 
     Attributes:
         max_tokens: The limit of the whole response, thinking included; None: the backend decides.
-        conflict: The request's field that manual thinking cannot be combined with; None: there is none.
+        conflict: The request's field that manual thinking cannot be combined with, if any.
     """
 
     max_tokens: int | None = None
@@ -101,7 +101,7 @@ def verbosity_effort(
     if verbosity in (None, "medium"):
         return None
     if effort is not None or verbosity not in model.efforts:
-        detail = "Claude has no `verbosity` besides its effort."
+        detail = "Claude has no `verbosity` apart from its effort."
         warnings.append(RequestWarning("ignored", param, detail))
         return None
     detail = f"Claude has no `verbosity`; {verbosity} effort was sent, which also governs thinking."
@@ -112,12 +112,12 @@ def verbosity_effort(
 def _clamped_effort(effort: ReasoningEffort, model: Model, warnings: list[RequestWarning], param: str) -> Effort | None:
     if not model.efforts:
         return None
-    wanted: Effort = "low" if effort in ("minimal", "none") else effort  # type: ignore[assignment]
-    if wanted in model.efforts:
-        return wanted
+    api_effort: Effort = "low" if effort in ("minimal", "none") else effort  # type: ignore[assignment]
+    if api_effort in model.efforts:
+        return api_effort
     detail = f"The highest effort of {model.name} is `{model.efforts[-1]}`; that was sent."
     warnings.append(RequestWarning("clamped", param, detail))
-    return min(model.efforts[-1], wanted, key=EFFORTS.index)
+    return min(model.efforts[-1], api_effort, key=EFFORTS.index)
 
 
 def _budget_config(

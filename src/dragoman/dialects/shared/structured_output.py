@@ -134,7 +134,7 @@ def schema_error(value: JSON, schema: JSONObject) -> str | None:
     references that are followed is limited.
 
     Returns:
-        The mismatch; None if there is none, if the schema is invalid, or if checking it takes too long.
+        The mismatch; None if the value matches, if the schema is invalid, or if checking it takes too long.
     """
     # Imported late: the import takes a tenth of a second, and most responses are free text.
     exceptions = import_module("jsonschema.exceptions")

@@ -109,7 +109,10 @@ def parse_arguments_object(text: str | None) -> JSONObject | None:
     try:
         arguments = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        arguments = parse_arguments(text)  # accepts what Python and JavaScript accept, such as half a surrogate pair
+        try:
+            arguments = parse_arguments(text)  # accepts what Python and JavaScript accept, such as lone surrogates
+        except RecursionError:
+            return None
     if arguments is None:
         return {}
     return cast("JSONObject", arguments) if isinstance(arguments, dict) else None

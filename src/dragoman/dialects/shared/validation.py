@@ -175,8 +175,8 @@ def parse_metadata(metadata: JSON, param: str) -> Mapping[str, str]:
     return checked
 
 
-def whole_number(text: str) -> int | None:
-    """Return the number that a text of digits stands for; None for any other text, or for too many digits."""
+def parse_digits(text: str) -> int | None:
+    """Return the number in a text of digits; None for any other text, or for too many digits."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 

@@ -29,7 +29,7 @@ from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.shared.errors import status_of
-from dragoman.dialects.shared.validation import whole_number
+from dragoman.dialects.shared.validation import parse_digits
 from dragoman.runs.engine import Engine
 from dragoman.runs.records import RunRegistry
 from dragoman.server.admin.follow import Following
@@ -84,7 +84,7 @@ def _statuses(given: list[str]) -> tuple[str, ...]:
 
 def _since(text: str) -> float:
     """Seconds since 1970, from a time or how long ago it is."""
-    if (ago := _AGO.fullmatch(text)) and (count := whole_number(ago[1])) is not None:
+    if (ago := _AGO.fullmatch(text)) and (count := parse_digits(ago[1])) is not None:
         return time.time() - count * _SECONDS[ago[2]]
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
@@ -96,7 +96,7 @@ def _since(text: str) -> float:
 
 
 def _limit(text: str) -> int:
-    limit = whole_number(text)
+    limit = parse_digits(text)
     if limit is None or not 1 <= limit <= _MOST:
         raise InvalidRequest(f"`limit` is a number from 1 to {_MOST}.", param="limit")
     return limit
