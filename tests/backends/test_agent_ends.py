@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 from agent_harness import AgentHost, agents, bash, did
+from file_watch import file_operations
 from gateways import WatchedProcess, with_timeout
 
 from dragoman.backends.claude_code.agent.workspace import FOLDER, MARK, AgentWorkspace, end_descendants
@@ -128,3 +129,11 @@ def test_files_of_killed_gateways_are_removed(tmp_path: Path) -> None:
     of_living.mkdir()
     remove_stale_files(tmp_path / FOLDER)
     assert list((tmp_path / "agents").iterdir()) == [of_living]
+
+
+async def test_files_are_handled_off_the_event_loop(tmp_path: Path) -> None:
+    """The loop's thread does not open, list or remove a file of the workspace."""
+    with file_operations(tmp_path / "state") as operations:
+        async with agents(tmp_path) as host:
+            await host.ask("Reply with exactly: PONG")
+    assert operations == []

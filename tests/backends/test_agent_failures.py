@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from agent_harness import agents
 from backend_harness import scripted_runtime
-from gateways import soon
+from gateways import with_timeout
 from unexpected_frames import UNEXPECTED_FRAMES
 
 from dragoman.core.errors import UpstreamFailed
@@ -33,7 +33,7 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
     """The run does not wait for the silence limit. Its process and its files are gone."""
     async with agents(tmp_path, command=scripted_runtime(tmp_path, frame)) as host:
         with pytest.raises(UpstreamFailed, match="process failed") as caught:
-            await soon(host.ask("Hello"))
+            await with_timeout(host.ask("Hello"))
         assert caught.value.code == "runtime_failed"
         assert host.runtime.processes["all"] == 0
         assert host.left == []
@@ -54,7 +54,7 @@ async def test_an_unexpected_server_status_fails_its_run(tmp_path: Path, status:
     command = scripted_runtime(tmp_path, response=status)
     async with agents(tmp_path, modes=frozenset({"default", "bypassPermissions"}), command=command) as host:
         with pytest.raises(UpstreamFailed, match="mcp_status") as caught:
-            await soon(host.ask("Hello", mcp_servers={"keys": {"command": "cat"}}))
+            await with_timeout(host.ask("Hello", mcp_servers={"keys": {"command": "cat"}}))
         assert caught.value.code == "runtime_failed"
         assert host.runtime.processes["all"] == 0
         assert host.left == []

@@ -1,10 +1,10 @@
-"""What the command-line backend is built from."""
+"""The settings of the command-line backend."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Keep: TypeAlias = Literal["failed", "all", "off"]
+KeepOutput: TypeAlias = Literal["failed", "all", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,17 +12,17 @@ class ClaudeCliOptions:
     """Settings of the command-line backend; an `Installation`.
 
     Attributes:
-        state_dir: A directory of ours; scratch home, configuration and working directories are made in it.
-        command: The `claude` executable; None: the one that `claude-agent-sdk` carries.
-        api_key: The Messages API key that it uses; unused with `signed_in`.
-        base_url: Where it finds the Messages API; None: its own default.
-        signed_in: Use the owner's own Claude Code sign-in instead of a key.
-        config_dir: Its `CLAUDE_CONFIG_DIR`; None: a scratch one, or with `signed_in` its own default.
-        retries: How often it asks the API again after a failure.
-        silence: Seconds without a sign of life after which a run is given up.
-        keep: Of which runs the output is kept.
+        state_dir: The gateway's own directory. It gets a scratch home, configuration and working directories.
+        command: The `claude` executable; None for the one in `claude-agent-sdk`, or the one on the path.
+        api_key: The Messages API key. Unused with `signed_in`.
+        base_url: The address of the Messages API; None for the default.
+        signed_in: Whether the operator's own Claude Code sign-in is used instead of a key.
+        config_dir: The `CLAUDE_CONFIG_DIR`; None for a scratch one, or with `signed_in` for its default.
+        retries: How often Claude Code calls the API again after a failure.
+        silence: Seconds without output after which a run fails.
+        keep: Which runs' output is kept in files.
         keep_for: Seconds that it is kept.
-        keep_most: Runs whose output is kept at most.
+        keep_most: The maximum number of runs whose output is kept.
     """
 
     state_dir: Path
@@ -33,6 +33,6 @@ class ClaudeCliOptions:
     config_dir: Path | None = None
     retries: int = 2
     silence: float = 300.0
-    keep: Keep = "failed"
+    keep: KeepOutput = "failed"
     keep_for: float = 604_800.0
     keep_most: int = 100

@@ -1,8 +1,6 @@
-"""What an installation can do: the options that its own help names.
+"""A process of `claude -p`: the options of the installation, the command line, the environment, and one run in it.
 
-The command line and the environment of `claude -p`. What people write is on neither.
-
-One process and its answer.
+Nothing of a request is on the command line or in the environment: other users of the machine can read both.
 """
 
 import asyncio
@@ -11,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -24,25 +23,35 @@ from dragoman.core.errors import TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSONObject
 
+STREAMING_FLAG = "--include-partial-messages"
+"""The option of installations that can stream."""
+
 _FLAG = re.compile(r"--[a-z][a-z-]+(?:\[-[a-z]+\])?")
-_PATIENCE = 30.0
+_HELP_TIMEOUT = 30.0
+_OPTIONAL_FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "--setting-sources": "--setting-sources=",
+        "--strict-mcp-config": "--strict-mcp-config",
+        "--no-session-persistence": "--no-session-persistence",
+        "--disable-slash-commands": "--disable-slash-commands",
+    }
+)
+"""What is passed for an option that the installation supports."""
+
+_ALL_TOOLS = (
+    "Agent,Bash,BashOutput,Edit,ExitPlanMode,Glob,Grep,KillShell,LS,MultiEdit,NotebookEdit,NotebookRead,Read,Skill,"
+    "SlashCommand,Task,TodoRead,TodoWrite,WebFetch,WebSearch,Write"
+)
+
+log = structlog.get_logger("dragoman.cli_backend")
 
 
-def flags_in(text: str) -> frozenset[str]:
-    """The long options that a help text names; `--a[-b]` stands for two."""
-    found: set[str] = set()
-    for flag in _FLAG.findall(text):
-        short, _, more = flag.partition("[")
-        found |= {short, short + more.rstrip("]")}
-    return frozenset(found)
-
-
-async def supported_flags(command: Path, env: Mapping[str, str], cwd: Path) -> frozenset[str]:
-    """Ask an installation for its help.
+async def read_flags(command: Path, env: Mapping[str, str], cwd: Path) -> frozenset[str]:
+    """Return the options that an installation supports, by its help text.
 
     Raises:
-        UpstreamFailed: It cannot be started, or is no Claude Code that can be asked like this.
-        TimedOut: It does not answer.
+        UpstreamFailed: It cannot be started, or is not a usable Claude Code.
+        TimedOut: It does not end in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -55,90 +64,79 @@ async def supported_flags(command: Path, env: Mapping[str, str], cwd: Path) -> f
             start_new_session=True,
         )
     except OSError as error:
-        words = f"The Claude Code command cannot be started: {error.strerror}."
-        raise UpstreamFailed(words, code="runtime_missing") from error
+        message = f"The Claude Code command cannot be started: {error.strerror}."
+        raise UpstreamFailed(message, code="runtime_missing") from error
     try:
-        async with asyncio.timeout(_PATIENCE):
-            said, _ = await process.communicate()
+        async with asyncio.timeout(_HELP_TIMEOUT):
+            help_text, _ = await process.communicate()
     except TimeoutError:
-        raise TimedOut(f"`claude --help` did not end within {_PATIENCE:g} seconds.") from None
+        raise TimedOut(f"`claude --help` did not end within {_HELP_TIMEOUT:g} seconds.") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await asyncio.shield(process.wait())
-    flags = flags_in(said.decode(errors="replace"))
+    flags = parse_flags(help_text.decode(errors="replace"))
     if not {"--print", "--output-format"} <= flags:
         raise UpstreamFailed(
-            "The Claude Code command is too old, or none: its help names no `--output-format`. Name another one with "
-            "`--claude-command`.",
+            "The Claude Code command is too old, or is another program: its help does not name `--output-format`. Name "
+            "another one with `--claude-command`.",
             code="runtime_missing",
         )
     return flags
 
 
-STREAMED = "--include-partial-messages"
-"""The option of installations that tell of an answer as it comes; others tell of it at its end."""
-
-_IF_THERE = {
-    "--setting-sources": ("--setting-sources=",),
-    "--strict-mcp-config": ("--strict-mcp-config",),
-    "--no-session-persistence": ("--no-session-persistence",),
-    "--disable-slash-commands": ("--disable-slash-commands",),
-}
-_EVERY_TOOL = (
-    "Agent,Bash,BashOutput,Edit,ExitPlanMode,Glob,Grep,KillShell,LS,MultiEdit,NotebookEdit,NotebookRead,Read,Skill,"
-    "SlashCommand,Task,TodoRead,TodoWrite,WebFetch,WebSearch,Write"
-)
+def parse_flags(text: str) -> frozenset[str]:
+    """Return the long options in a help text. `--a[-b]` names two: `--a` and `--a-b`."""
+    flags: set[str] = set()
+    for flag in _FLAG.findall(text):
+        short, _, suffix = flag.partition("[")
+        flags |= {short, short + suffix.rstrip("]")}
+    return frozenset(flags)
 
 
-def arguments(asked: CliRequest, flags: frozenset[str], system_file: Path | None) -> list[str]:
-    """The command line behind the executable.
+def build_arguments(request: CliRequest, flags: frozenset[str], system_file: Path | None) -> list[str]:
+    """Return the command line after the executable.
 
     Args:
-        asked: What is asked.
-        flags: The options that the installation has.
-        system_file: Where the system prompt stands, for installations that take one from a file.
+        request: The request.
+        flags: The options that the installation supports.
+        system_file: The file with the system prompt, if the installation can read one.
     """
-    made = ["--print", "--model", asked.model]
-    if STREAMED in flags:
-        made += ["--output-format", "stream-json", "--verbose", STREAMED]
+    argv = ["--print", "--model", request.model]
+    if STREAMING_FLAG in flags:
+        argv += ["--output-format", "stream-json", "--verbose", STREAMING_FLAG]
     else:
-        made += ["--output-format", "json"]
-    # No tool at all, whatever a prompt says; older ones can only be told which not.
-    made += ["--tools", ""] if "--tools" in flags else ["--disallowedTools", _EVERY_TOOL]
-    for flag, words in _IF_THERE.items():
-        if flag in flags:
-            made += words
-    if asked.effort:
-        made += ["--effort", asked.effort]
+        argv += ["--output-format", "json"]
+    # No tools, whatever the prompt says. Old installations cannot turn all off, so each is named.
+    argv += ["--tools", ""] if "--tools" in flags else ["--disallowedTools", _ALL_TOOLS]
+    argv += [argument for flag, argument in _OPTIONAL_FLAGS.items() if flag in flags]
+    if request.effort:
+        argv += ["--effort", request.effort]
     if system_file is not None:
-        made += ["--system-prompt-file", str(system_file)]
-    return made
+        argv += ["--system-prompt-file", str(system_file)]
+    return argv
 
 
-def environment_for(options: ClaudeCliOptions, asked: CliRequest) -> dict[str, str]:
-    """The environment of a run's process."""
-    made = environment(options) | {
+def build_environment(options: ClaudeCliOptions, request: CliRequest) -> dict[str, str]:
+    """Return the environment of a run's process."""
+    variables = environment(options) | {
         "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
         "MAX_THINKING_TOKENS": "0",
     }
-    if asked.max_tokens:
-        made["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(asked.max_tokens)
-    return made
+    if request.max_tokens:
+        variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(request.max_tokens)
+    return variables
 
 
-log = structlog.get_logger("dragoman.cli_backend")
-
-
-class CliRun:
-    """The only user of a process, which answers once.
+class CliProcess:
+    """The only user of a process, which answers one prompt.
 
     Args:
-        process: The process.
-        reader: What understands its frames.
-        output: Where what it prints is kept.
-        silence: Seconds without a sign of life after which it is given up.
+        process: A process whose `listen` was not called yet.
+        reader: Reads its frames.
+        output: Keeps what it prints; None for nothing.
+        silence: Seconds without a frame after which the run fails.
     """
 
     def __init__(self, process: ChildProcess, reader: OutputReader, output: Output | None, silence: float) -> None:
@@ -146,55 +144,57 @@ class CliRun:
         self._reader = reader
         self._silence = silence
         self._events: deque[Event] = deque()
-        self._news = asyncio.Event()
-        process.listen(self._take, self._end, output.write if output is not None else None)
+        self._changed = asyncio.Event()
+        process.listen(self._on_frame, self._on_end, output.write if output is not None else None)
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
 
-    async def answer(self, text: str) -> AsyncGenerator[Event, None]:
-        """Ask, and yield the answer's events.
+    async def run(self, prompt: str) -> AsyncGenerator[Event, None]:
+        """Send the prompt, and yield the events of the response.
 
         Raises:
-            GatewayError: There is none.
+            GatewayError: The run failed.
         """
-        self._process.write(text.encode())
+        self._process.write(prompt.encode())
         self._process.close_input()
         while True:
             while self._events:
                 yield self._events.popleft()
             if self._reader.outcome != "open":
                 break
-            await self._news_or_silence()
+            await self._wait_for_change()
         if self._reader.error is not None:
             raise self._reader.error
 
     async def end(self) -> None:
-        """Kill the process, with its group. Returns when it is gone; idempotent."""
+        """Kill the process group, and fail an open run. Returns when the process is gone. Idempotent."""
         self._process.kill()
-        await asyncio.shield(self._process.exited)
+        self._reader.process_failed("it was stopped")
+        self._changed.set()
+        await self._process.exited
 
-    async def _news_or_silence(self) -> None:
-        self._news.clear()
+    async def _wait_for_change(self) -> None:
+        self._changed.clear()
         try:
             async with asyncio.timeout(self._silence):
-                await self._news.wait()
+                await self._changed.wait()
         except TimeoutError:
             raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds.") from None
 
-    # Called by the process, in the event loop's own callback.
+    # Called by the process, in the event loop's read callback. An error here ends the process: see `ChildProcess`.
 
-    def _take(self, frame: JSONObject) -> None:
+    def _on_frame(self, frame: JSONObject) -> None:
         self._events.extend(self._reader.feed(frame))
         if self._reader.outcome == "spent":
-            # Before it asks the API to go on, some 9 ms from here.
+            # Kill before the runtime's next API call, which follows within some 9 ms.
             self._process.kill()
-        self._news.set()
+        self._changed.set()
 
-    def _end(self, reason: str) -> None:
+    def _on_end(self, reason: str) -> None:
         if self._reader.outcome == "open":
             log.warning("cli.ended", pid=self.pid, reason=reason, stderr=self._process.stderr_tail)
         self._reader.process_failed(reason)
-        self._news.set()
+        self._changed.set()
