@@ -108,3 +108,26 @@ async def test_work_that_returns_is_over() -> None:
             await asyncio.sleep(0)
         assert count == expected
     await task.aclose()
+
+
+async def test_work_that_is_cancelled_from_inside_is_restarted() -> None:
+    """Work that awaits a cancelled future raises the same exception as work that its owner cancels."""
+    attempts: list[int] = []
+    running = asyncio.Event()
+
+    async def work() -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+        running.set()
+        await asyncio.Event().wait()
+
+    task = SupervisedTask(work, name="work", on_failure=lambda *_: None, first_pause=0)
+    task.start()
+    await asyncio.wait_for(running.wait(), 60)
+    assert task.running
+    assert isinstance(task.error, RuntimeError)
+    await task.aclose()
+    assert not task.running

@@ -41,6 +41,7 @@ class Body(Struct):
         (b"\xff", "invalid_json", None, "not valid JSON"),
         (b'{"a": "\\ud800"}', "invalid_json", None, "not valid JSON"),
         (b"[" * 100_000, "invalid_json", None, "nested too deeply"),
+        (b"[" * 900 + b"]" * 900, "invalid_json", None, "nested too deeply"),
         (b"[]", "invalid_type", None, "Invalid request body: expected `object`, got `array`"),
         (b"{}", "missing_required_parameter", "items", "Missing required parameter: `items`"),
         (b'{"items":"x"}', "invalid_type", "items", "expected `array`, got `string`"),

@@ -69,7 +69,7 @@ class SupervisedTask:
     async def _supervise(self) -> None:
         while True:
             try:
-                await self._work()
+                await self._work_once()
             except Exception as error:  # noqa: BLE001 - whatever it is, the task must not end unseen
                 self.error = error
                 pause, self._pause = self._pause, min(2 * self._pause, self._max_pause)
@@ -80,6 +80,16 @@ class SupervisedTask:
             else:
                 self.recovered()
                 return
+
+    async def _work_once(self) -> None:
+        try:
+            await self._work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The work awaited something that was cancelled. That is no order to end.
+            raise RuntimeError("the work was cancelled by something it waited for") from None
 
 
 def describe(error: Exception) -> str:

@@ -23,6 +23,8 @@ MAX_METADATA_VALUE_LENGTH = 512
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
+_MAX_JSON_DEPTH = 850
+"""Levels of a request body. The decoder accepts some more, which an encoder deeper in the stack would not."""
 _MAX_DIGITS = 18  # any such number fits into 64 bits
 
 # The texts of msgspec's errors.
@@ -39,11 +41,15 @@ def parse_json(raw: bytes) -> JSON:
         InvalidRequest: `invalid_json`: the body is not JSON, or is nested too deeply.
     """
     try:
-        return cast("JSON", msgspec.json.decode(raw))
+        data = cast("JSON", msgspec.json.decode(raw))
     except RecursionError:
-        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
+        raise _depth_error() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+    # The count is cheap, and few requests contain this many objects and arrays.
+    if raw.count(b"[") + raw.count(b"{") > _MAX_JSON_DEPTH and _is_too_deep(data):
+        raise _depth_error()
+    return data
 
 
 def convert(data: JSON, struct: type[_StructT]) -> _StructT:
@@ -216,3 +222,19 @@ def _validation_error(text: str) -> InvalidRequest:
     subject = f"`{path}`" if path else "request body"
     problem = problem[:1].lower() + problem[1:]
     return InvalidRequest(f"Invalid {subject}: {problem}.", code=code, param=path or None)
+
+
+def _depth_error() -> InvalidRequest:
+    return InvalidRequest("The request body is nested too deeply.", code="invalid_json")
+
+
+def _is_too_deep(data: JSON) -> bool:
+    level = [data]
+    for _ in range(_MAX_JSON_DEPTH + 1):
+        values = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        )
+        level = [inner for value in values for inner in value if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True

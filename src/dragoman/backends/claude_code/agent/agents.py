@@ -25,9 +25,9 @@ from dragoman.backends.claude_code.translate import RuntimeRequest, translate_re
 from dragoman.backends.shared.installation import launch
 from dragoman.backends.shared.message_reader import runtime_failed
 from dragoman.backends.shared.process_guard import ProcessGuard
-from dragoman.core.conversation import THINKING_TYPES
+from dragoman.core.conversation import without_thinking
 from dragoman.core.events import Event, Started
-from dragoman.core.messages import JSONObject, Message, MessagesRequest
+from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.warnings import RequestWarning
 
 _UNUSED_FIELDS = frozenset({"max_tokens", "tools", "tool_choice"})
@@ -171,18 +171,12 @@ def translate_task(request: RunRequest) -> RuntimeRequest:
     """
     body = {key: value for key, value in request.body.items() if key not in _UNUSED_FIELDS}
     # Thinking is valid only after the same prompt, and an agent's prompt differs from the client's.
-    bare = [_without_thinking(message) for message in request.body["messages"]]
-    body["messages"] = [message for message in bare if message["content"]]
+    body["messages"] = without_thinking(request.body["messages"])
     translated = translate_request(replace(request, body=cast("MessagesRequest", body)))
     if "max_tokens" not in request.body:
         return translated
     detail = "An agent's run is limited by `claude.max_turns` and `claude.max_budget_usd` instead."
     return replace(translated, warnings=(*translated.warnings, RequestWarning("ignored", "max_tokens", detail)))
-
-
-def _without_thinking(message: Message) -> Message:
-    content = [block for block in message["content"] if block.get("type") not in THINKING_TYPES]
-    return Message(role=message["role"], content=content)
 
 
 def _initial_prompt(task: PermittedTask, request: RuntimeRequest) -> JSONObject:
