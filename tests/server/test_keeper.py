@@ -10,12 +10,11 @@ from chat_support import IDENTITY
 from responses_support import dialect, raw
 from scripted import ScriptedBackend, says
 
-from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine, Limits
 from dragoman.server.collect import RunGroup
 from dragoman.server.responses.job import Job, JobSpec
-from dragoman.server.responses.store import Lease, ResponseWriter
+from dragoman.server.responses.writer import Lease, ResponseWriter
 from dragoman.stores.base import StoredEntry
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
@@ -84,8 +83,8 @@ async def test_a_cancelled_answers_events_have_no_gap(archive: Stuck) -> None:
     archive.stuck.set()
     await made.begin()
     archive.stuck.clear()
-    await cut(archive, asyncio.create_task(made.events([b"one", b"two"])))
-    await made.events([b"three"])
+    await cut(archive, asyncio.create_task(made.append([b"one", b"two"])))
+    await made.append([b"three"])
     assert await archive.events(made.id, 0) == [b"one", b"two", b"three"]
 
 
@@ -109,13 +108,12 @@ async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Pat
     archive, responses = Slow(tmp_path / "answers.db"), dialect(stores_responses=True)
     decoded = responses.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(says("Hello")), Limits())
-    [run] = engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
-    choices = RunGroup()
-    choices.add(run)
-    keeper = ResponseWriter(archive, responses.stored_format, decoded, ResponseIdentity(run.id, run.created), HANDS)
-    await keeper.begin()
-    job = Job(JobSpec(responses, decoded, lambda _: []), choices, keeper, lasting=True)
-    job.driven_by(asyncio.create_task(job.run()))
+    group = RunGroup(lambda _: engine.submit_all([decoded.body], decoded.resolved.model, client="ann"))
+    group.start(1)
+    writer = ResponseWriter(archive, responses.stored_format, decoded, group.identity, HANDS)
+    await writer.begin()
+    job = Job(JobSpec(responses, decoded, group, writer), detached=True)
+    job.attach_task(asyncio.create_task(job.run()))
     await archive.asked.wait()
     cancelling = asyncio.create_task(job.cancel())
     await asyncio.sleep(0)  # it has cancelled now whatever it cancels

@@ -78,7 +78,7 @@ async def test_labels_and_users() -> None:
     ("messages", "param", "word"),
     [
         ([], "messages", "length"),
-        ([{"role": "user", "content": " "}], "messages", "no text"),
+        ([{"role": "user", "content": " "}], "messages", "are empty"),
         ([USER, CALLING, RESULTS[0]], "messages[1]", "c1"),
         ([USER, RESULTS[0]], "messages[1].tool_call_id", "c2"),
     ],

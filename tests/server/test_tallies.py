@@ -9,7 +9,7 @@ def test_counts_by_their_labels() -> None:
     """Each combination by itself; a quote in a label's value does no harm."""
     counts = Counts("asked", "Questions", ("route", "status"))
     for labels in (("/a", 200), ("/a", 200), ("/a", 404), ('/"', 200)):
-        counts.of[labels] += 1
+        counts.values[labels] += 1
     lines = _lines(counts)
     assert "# TYPE asked_total counter" in lines
     assert 'asked_total{route="/a",status="200"} 2.0' in lines

@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.runs.records import RunRegistry
-from dragoman.server.admin.endpoints import page_of
-from dragoman.server.admin.follow import told_of
+from dragoman.server.admin.endpoints import run_page
+from dragoman.server.admin.follow import record_events
 from dragoman.wiring.gateway import build_run_registry
 
 _T = TypeVar("_T")
@@ -26,12 +26,12 @@ class PastRuns:
     def page(self, **filters: object) -> dict[str, object]:
         """See `dragoman.cli.runs.RunSource.page`."""
         query = QueryParams([(name, str(value)) for name, value in filters.items() if value is not None])
-        return cast("dict[str, object]", self._query(lambda registry: page_of(registry, query)))
+        return cast("dict[str, object]", self._query(lambda registry: run_page(registry, query)))
 
     def events(self, id_: str) -> Iterator[tuple[str, dict[str, object]]]:
         """See `dragoman.cli.runs.RunSource.events`."""
         record = self._query(lambda registry: registry.get_ended(id_))
-        return iter([(name, cast("dict[str, object]", data)) for name, data in told_of(record)])
+        return iter([(name, cast("dict[str, object]", data)) for name, data in record_events(record)])
 
     def _query(self, query: Callable[[RunRegistry], Awaitable[_T]]) -> _T:
         async def run() -> _T:

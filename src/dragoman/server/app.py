@@ -1,25 +1,30 @@
-"""The routes, and the door before them."""
+"""Assembles the server: handlers for the route table, and the middleware in front of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
+import msgspec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.errors import GatewayError
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.chat.dialect import ChatDialect
+from dragoman.dialects.chat.request import ChatRequest
 from dragoman.dialects.completions.dialect import CompletionsDialect
 from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
+from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine
-from dragoman.server.admin.endpoints import ADMIN, admin_routes, encode_admin_error
-from dragoman.server.auth import OPEN_PATHS, KeyCheck
+from dragoman.server.admin.endpoints import AdminEndpoints, encode_admin_error
+from dragoman.server.auth import KeyCheck
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.context import RequestContext
+from dragoman.server.count_tokens import CountTokensHandler
 from dragoman.server.docs.endpoints import Docs
 from dragoman.server.embeddings import EmbeddingsHandler
-from dragoman.server.generate import CountTokens, GenerateHandler
+from dragoman.server.endpoint import FunctionEndpoint, Handler
+from dragoman.server.generate import GenerateHandler, RequestReader
 from dragoman.server.health import Health
 from dragoman.server.metrics import Metrics
 from dragoman.server.middleware import (
@@ -27,38 +32,35 @@ from dragoman.server.middleware import (
     Middleware,
     OriginCheck,
     RequestCheck,
+    add_anthropic_request_id,
     log_access,
-    name_request,
     speaks_anthropic,
 )
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, ServerOptions
-from dragoman.server.responses.endpoints import StoredChatEndpoints, StoredResponseEndpoints, stored_routes
-from dragoman.server.responses.generate import InputTokensHandler, ResponsesHandler, StoringHandler
-
-_MODELS = frozenset({"/v1/models", "/models"})
-_PREFIXES = ("/v1", "")
-"""Everything stands with and without `/v1`: people paste base URLs both ways."""
+from dragoman.server.responses.endpoints import StoredChatEndpoints, StoredResponseEndpoints
+from dragoman.server.responses.execution import ConversationLoader, ResponseStorage
+from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES, Handlers
 
 
 @dataclass(frozen=True, slots=True)
 class Dialects:
-    """The ways in which questions are asked.
+    """The dialects of the generating endpoints.
 
     Attributes:
-        chat: `/v1/chat/completions`; errors that belong to no dialect are said in this one.
+        chat: `/v1/chat/completions`. Errors that belong to no dialect use this one.
         completions: `/v1/completions`.
         responses: `/v1/responses`.
-        counted: `/v1/responses/input_tokens`.
-        compacted: `/v1/responses/compact`.
-        messages: `/v1/messages`; errors are said in this one to whoever speaks Anthropic's API.
+        input_tokens: `/v1/responses/input_tokens`.
+        compact: `/v1/responses/compact`.
+        messages: `/v1/messages`. Errors for clients of Anthropic's API use this one.
     """
 
     chat: ChatDialect
     completions: CompletionsDialect
     responses: ResponsesDialect
-    counted: InputTokensDialect
-    compacted: CompactDialect
+    input_tokens: InputTokensDialect
+    compact: CompactDialect
     messages: MessagesDialect
 
 
@@ -66,98 +68,137 @@ def build_app(
     dialects: Dialects,
     engine: Engine,
     catalog: LiveCatalog,
-    embed: EmbeddingsHandler,
+    embeddings: EmbeddingsHandler,
     operations: Operations,
     options: ServerOptions,
 ) -> ASGIApp:
-    """Put the server together. It owns nothing that needs closing."""
+    """Build the ASGI application. It owns nothing that has to be closed."""
     metrics = Metrics(engine, operations)
-    if shelf := options.shelf:
-        shelf.jobs.counted_by(metrics.count)
-    questions: dict[str, ASGIApp] = {
-        "/chat/completions": StoringHandler(dialects.chat, engine, catalog, options),
-        "/completions": GenerateHandler(dialects.completions, engine, catalog, options),
-        "/responses": ResponsesHandler(dialects.responses, engine, catalog, options),
-        "/responses/input_tokens": InputTokensHandler(dialects.counted, engine, catalog, options),
-        "/responses/compact": ResponsesHandler(dialects.compacted, engine, catalog, options),
-        "/embeddings": embed,
-        "/messages": GenerateHandler(dialects.messages, engine, catalog, options),
-        "/messages/count_tokens": CountTokens(dialects.messages, engine, catalog, options),
-    }
-    kept = stored_routes(
-        StoredChatEndpoints(dialects.chat.stored_format, shelf),
-        StoredResponseEndpoints(dialects.responses.stored_format, shelf, options.heartbeat),
-        dialects.chat.encode_error,
-    )
-    routes = [
-        *_api(questions, Models(catalog)),
-        *kept,
-        *_pages(Health(engine, operations), metrics, Docs()),
-        *admin_routes(engine, operations, options.heartbeat),
-    ]
-    paths = {route.endpoint: route.path_format for route in reversed(routes)}
+    if options.stored_responses:
+        options.stored_responses.jobs.on_detached_end(metrics.count_runs)
+    routes = _Routes(_handlers(dialects, engine, catalog, embeddings, operations, options, metrics))
 
     def count(context: RequestContext) -> None:
-        metrics.observe(context, paths.get(context.scope["endpoint"]) if "endpoint" in context.scope else None)
+        metrics.observe(context, routes.label(context))
 
     def encode_error(error: GatewayError, context: RequestContext) -> ErrorResponse:
-        if context.path.startswith(ADMIN):
+        if context.path.startswith(ADMIN_PREFIX):
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
-    return Middleware(_App(routes, questions), _gates(options), (log_access, count), encode_error)
+    return Middleware(routes, _checks(options), (log_access, count), encode_error)
 
 
-def _api(questions: Mapping[str, ASGIApp], models: Models) -> list[Route]:
+def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
+    dialects: Dialects,
+    engine: Engine,
+    catalog: LiveCatalog,
+    embeddings: EmbeddingsHandler,
+    operations: Operations,
+    options: ServerOptions,
+    metrics: Metrics,
+) -> Handlers:
+    chat, responses, compact, messages = dialects.chat, dialects.responses, dialects.compact, dialects.messages
+    service = options.stored_responses
+    stored_chats = StoredChatEndpoints(chat.stored_format, service)
+    stored_responses = StoredResponseEndpoints(responses.stored_format, service, options.heartbeat)
+    health, models, docs = Health(engine, operations), Models(catalog), Docs()
+    admin = AdminEndpoints(engine, operations, options.heartbeat)
+    loader, count_loader, compact_loader = (
+        ConversationLoader(service, dialect) for dialect in (responses, dialects.input_tokens, compact)
+    )
+
+    def stored(handler: Handler) -> ASGIApp:
+        return FunctionEndpoint(handler, chat.encode_error)
+
+    chat_reader = RequestReader(chat, catalog, options)
+    response_reader = RequestReader(responses, catalog, options, loader.prepare)
+    compact_reader = RequestReader(compact, catalog, options, compact_loader.prepare)
+    return Handlers(
+        chat=GenerateHandler(chat, engine, chat_reader, options, ResponseStorage[ChatRequest](service, chat)),
+        completions=GenerateHandler(
+            dialects.completions, engine, RequestReader(dialects.completions, catalog, options), options
+        ),
+        responses=GenerateHandler(
+            responses, engine, response_reader, options, ResponseStorage[ResponsesRequest](service, responses)
+        ),
+        input_tokens=CountTokensHandler(
+            engine,
+            RequestReader(dialects.input_tokens, catalog, options, count_loader.prepare),
+            options,
+            lambda counted: dialects.input_tokens.encode_count(counted.get("input_tokens")),
+            responses.encode_error,
+        ),
+        compact=GenerateHandler(compact, engine, compact_reader, options),
+        embeddings=embeddings,
+        messages=GenerateHandler(messages, engine, RequestReader(messages, catalog, options), options),
+        count_tokens=CountTokensHandler(
+            engine, RequestReader(messages, catalog, options), options, msgspec.json.encode, messages.encode_error
+        ),
+        chat_list=stored(stored_chats.list),
+        chat_get=stored(stored_chats.get),
+        chat_update=stored(stored_chats.update),
+        chat_delete=stored(stored_chats.delete),
+        chat_messages=stored(stored_chats.messages),
+        response_get=stored(stored_responses.get),
+        response_delete=stored(stored_responses.delete),
+        response_cancel=stored(stored_responses.cancel),
+        response_items=stored(stored_responses.items),
+        models=models.list,
+        model=models.get,
+        index=health.index,
+        health=health.alive,
+        ready=health.ready,
+        metrics=metrics.respond,
+        docs=docs.page,
+        openapi=docs.openapi,
+        admin_status=admin.status,
+        admin_runs=admin.runs,
+        admin_run=admin.run,
+        admin_events=admin.events,
+        admin_cancel=admin.cancel,
+    )
+
+
+def _checks(options: ServerOptions) -> list[RequestCheck]:
+    """Return the checks in their order: an origin is compared with a `Host` that has been checked."""
+    public_paths = PUBLIC_PATHS | MODEL_LIST_PATHS if options.open_models else PUBLIC_PATHS
     return [
-        route
-        for prefix in _PREFIXES
-        for route in (
-            *(Route(prefix + path, complete, methods=["POST"]) for path, complete in questions.items()),
-            Route(f"{prefix}/models", models.all, methods=["GET"]),
-            Route(f"{prefix}/models/{{id:path}}", models.one, methods=["GET"]),
-        )
-    ]
-
-
-def _pages(health: Health, metrics: Metrics, docs: Docs) -> list[Route]:
-    return [
-        Route("/", health.index),
-        Route("/health", health.alive),
-        Route("/health/ready", health.ready),
-        Route("/metrics", metrics.answer),
-        Route("/docs", docs.page),
-        Route("/redoc", docs.page),
-        Route("/openapi.json", docs.openapi),
-    ]
-
-
-def _gates(options: ServerOptions) -> list[RequestCheck]:
-    """The order matters: an origin is compared with a `Host` that was checked before."""
-    open_paths = OPEN_PATHS | _MODELS if options.open_models else OPEN_PATHS
-    return [
-        name_request,
+        add_anthropic_request_id,
         HostCheck(options.host, options.allow_hosts),
-        OriginCheck(options.allow_origins),
-        KeyCheck(options.holders, open_paths, ADMIN, agents=options.agents),
+        OriginCheck(options.allow_origins, PUBLIC_PATHS),
+        KeyCheck(options.api_keys, public_paths, ADMIN_PREFIX, agents=options.agents),
     ]
 
 
-class _App:
-    """Starlette's router, which raises its 404 and 405 for an app in the scope and answers them itself without one.
+class _Routes:
+    """The routed application. Starlette's router raises its 404 and 405 for the middleware to answer.
 
-    What most requests are for is found at once instead, by its path, and not route by route.
+    Generating endpoints are found by their path at once; all others by the router.
     """
 
-    def __init__(self, routes: list[Route], questions: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, handlers: Handlers) -> None:
+        routes: list[Route] = []
+        self._hot: dict[str, ASGIApp] = {}
+        self._labels: dict[object, str] = {}
+        for spec in ROUTES:
+            handler = spec.handler(handlers)
+            routes += [Route(path, handler, methods=[spec.method]) for path in spec.paths]
+            if spec.hot:
+                self._hot |= {path: cast("ASGIApp", handler) for path in spec.paths}
+            self._labels.setdefault(handler, spec.canonical_path.replace(":path", ""))
         self._router = Router(routes, redirect_slashes=False)
-        self._questions = {prefix + path: answer for prefix in _PREFIXES for path, answer in questions.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         scope["app"] = self
-        answer = self._questions.get(scope["path"]) if scope["method"] == "POST" else None
-        if answer is None:
+        handler = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        if handler is None:
             await self._router(scope, receive, send)
         else:
-            scope["endpoint"] = answer
-            await answer(scope, receive, send)
+            scope["endpoint"] = handler
+            await handler(scope, receive, send)
+
+    def label(self, context: RequestContext) -> str | None:
+        """Return the path of the route that took a request, for metrics; None when no route did."""
+        return self._labels.get(context.scope.get("endpoint"))

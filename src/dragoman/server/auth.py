@@ -1,4 +1,4 @@
-"""The gateway's keys."""
+"""Client keys: who sends a request, and what that client may do."""
 
 import hmac
 from collections.abc import Iterator, Sequence
@@ -8,19 +8,16 @@ from dragoman.core.errors import Forbidden, Unauthenticated
 from dragoman.server.context import RequestContext
 from dragoman.server.replies import Reply
 
-OPEN_PATHS = frozenset({"/", "/health", "/health/ready", "/docs", "/redoc", "/openapi.json"})
-"""They hold no secret; `/health/ready` tells more to those who send the key."""
-
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who has a key.
+    """A key of the gateway.
 
     Attributes:
-        name: What runs, records and limits call them.
-        key: The key.
-        agents: Whether they may start agents.
-        operator: Whether they may see and end the runs of others.
+        name: The client's name in runs, records and limits.
+        key: The key itself.
+        agents: Whether the client may start agents.
+        operator: Whether the client may see and cancel the runs of others.
     """
 
     name: str
@@ -30,50 +27,53 @@ class ApiKey:
 
 
 class KeyCheck:
-    """Asks for a key, where any is set.
-
-    It may come as `Authorization: Bearer KEY`, as `Authorization: KEY`, or as `x-api-key: KEY`.
+    """Requires a key, if any is configured: `Authorization: Bearer KEY`, `Authorization: KEY` or `x-api-key: KEY`.
 
     Args:
-        holders: Who has one; nobody: everyone may come in.
-        open_paths: Paths that need none.
-        operated: How the paths begin that are for operators alone.
-        agents: Whether agents may be started where there are no keys.
+        api_keys: The keys; empty: every request is accepted.
+        public_paths: Paths that need no key.
+        operator_prefix: The prefix of the paths for operators.
+        agents: Whether agents may be started when there are no keys.
     """
 
-    def __init__(self, holders: Sequence[ApiKey], open_paths: frozenset[str], operated: str, *, agents: bool) -> None:
-        self._holders = tuple(holders)
+    def __init__(
+        self, api_keys: Sequence[ApiKey], public_paths: frozenset[str], operator_prefix: str, *, agents: bool
+    ) -> None:
+        self._api_keys = tuple(api_keys)
         self._agents = agents
-        self._open = open_paths
-        self._operated = operated
+        self._public_paths = public_paths
+        self._operator_prefix = operator_prefix
 
     def __call__(self, context: RequestContext) -> Reply | None:
-        """Check one request.
+        """Check one request, and note its client in the context.
 
         Raises:
-            Unauthenticated: No key was sent where one is needed, or a wrong one.
-            Forbidden: The key is not for this.
+            Unauthenticated: The key is missing or wrong.
+            Forbidden: The path is for operators, and the key is a client's.
         """
-        if not self._holders:
-            context.known, context.agents = True, self._agents
+        if not self._api_keys:
+            context.authenticated, context.may_start_agents = True, self._agents
             return None
         sent = list(_sent_keys(context))
-        holder = self._holder(sent)
-        if holder is not None:
-            if not holder.operator and context.path.startswith(self._operated):
-                raise _not_operator(holder)
-            context.known, context.client, context.agents = True, holder.name, holder.agents
-        elif context.path not in self._open:
+        api_key = self._find(sent)
+        if api_key is not None:
+            if not api_key.operator and context.path.startswith(self._operator_prefix):
+                raise Forbidden(
+                    f"The key `{api_key.name}` is a client key. This path needs the gateway's own key (--api-key).",
+                    code="not_operator",
+                )
+            context.authenticated, context.client, context.may_start_agents = True, api_key.name, api_key.agents
+        elif context.path not in self._public_paths:
             raise _refusal(wrong=bool(sent))
         return None
 
-    def _holder(self, sent: Sequence[bytes]) -> ApiKey | None:
-        """Whose key was sent. All are compared, each in constant time: the answer's delay says nothing about them."""
+    def _find(self, sent: Sequence[bytes]) -> ApiKey | None:
+        """Return the key that was sent. All are compared in constant time, so the delay reveals nothing about them."""
         found = None
-        for holder in self._holders:
+        for api_key in self._api_keys:
             for key in sent:
-                if hmac.compare_digest(key, holder.key):
-                    found = holder
+                if hmac.compare_digest(key, api_key.key):
+                    found = api_key
         return found
 
 
@@ -85,13 +85,9 @@ def _sent_keys(context: RequestContext) -> Iterator[bytes]:
         yield key
 
 
-def _not_operator(holder: ApiKey) -> Forbidden:
-    return Forbidden(
-        f"The key `{holder.name}` is a client's. This is for the gateway's own key (--api-key).", code="not_operator"
-    )
-
-
 def _refusal(*, wrong: bool) -> Unauthenticated:
     if wrong:
-        return Unauthenticated("This is not the gateway's key. Where it was set, `dragoman config` tells its owner.")
-    return Unauthenticated("This gateway needs its key, as `Authorization: Bearer KEY` or `x-api-key: KEY`.")
+        return Unauthenticated(
+            "This is not a key of this gateway. The operator sees with `dragoman config` where its key is set."
+        )
+    return Unauthenticated("This gateway requires its key, as `Authorization: Bearer KEY` or `x-api-key: KEY`.")

@@ -1,11 +1,9 @@
-"""The runs that answer one request, read as one.
-
-Making a plain answer: events folded, and one more try where an answer is not what was asked for.
-"""
+"""The runs of one request, and the plain response that is collected from them."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import structlog
 
@@ -13,73 +11,101 @@ from dragoman.core.accumulate import AccumulatedMessage, with_earlier_usage
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import Dialect, Request, ResponseIdentity
+from dragoman.dialects.base import DecodedRequest, Dialect, ResponseIdentity
 from dragoman.runs.run import Run
 from dragoman.server.payload_log import log_event
 
 log = structlog.get_logger("dragoman.server")
 
+RequestT = TypeVar("RequestT", bound=DecodedRequest)
+StartRuns: TypeAlias = Callable[[Iterable[int]], list[Run]]
+"""Starts one run for each of the given choices of a request."""
+
 
 class RunGroup:
-    """One run for each answer that the client asked for.
+    """The runs of one request: one for each choice that the client asked for.
 
-    Has one reader. Whoever made it calls `cancel` at the end, whatever happened.
-
-    Attributes:
-        runs: The runs, by the answer's index.
-        every: Those, and the runs whose answers were not good enough.
+    It has one reader. The owner calls `cancel` at the end, however the request ended.
 
     Args:
+        start: Starts runs.
         trace: Whether every event is logged.
+
+    Attributes:
+        runs: The current run of each choice.
+        all_runs: Those, and the runs whose responses were rejected.
     """
 
-    def __init__(self, *, trace: bool = False) -> None:
+    def __init__(self, start: StartRuns, *, trace: bool = False) -> None:
+        self._start_runs = start
         self._trace = trace
         self.runs: list[Run] = []
-        self.every: list[Run] = []
-        self._waits: dict[asyncio.Task[list[Event] | None], int] = {}
+        self.all_runs: list[Run] = []
+        self._reads: dict[asyncio.Task[list[Event] | None], int] = {}
         self._unread: dict[int, Run] = {}
 
-    def add(self, run: Run) -> None:
-        """Take one more run, before the first `next`."""
-        self._unread[len(self.runs)] = run
-        self.runs.append(run)
-        self.every.append(run)
+    @property
+    def identity(self) -> ResponseIdentity:
+        """Return what names the response: the id and time of the first run."""
+        first = self.runs[0]
+        return ResponseIdentity(first.id, first.created)
 
-    def renew(self, choice: int, run: Run) -> None:
-        """Let another run give one of the answers, after the one before has ended and all was read."""
-        self._unread[choice] = self.runs[choice] = run
-        self.every.append(run)
+    def start(self, choices: int) -> None:
+        """Start a run for each choice.
+
+        Raises:
+            GatewayError: The runs are not admitted; then none was started.
+        """
+        self.runs = self._start_runs(range(choices))
+        self.all_runs += self.runs
+        self._unread = dict(enumerate(self.runs))
+
+    async def restart(self, choices: Mapping[int, GatewayError]) -> None:
+        """Reject the responses of some choices, and start another run for each.
+
+        Raises:
+            GatewayError: The new runs are not admitted.
+        """
+        for choice, error in choices.items():
+            self.reject(choice, error)
+        await self.cancel("retried")  # the runs have ended; this waits until their slots are free
+        for choice, run in zip(choices, self._start_runs(choices), strict=True):
+            self._unread[choice] = self.runs[choice] = run
+            self.all_runs.append(run)
 
     def reject(self, choice: int, error: GatewayError) -> None:
-        """Note that one of the answers is not what was asked for, though its run did well."""
+        """Mark a run as failed because its response does not match what was asked for."""
         run = self.runs[choice]
         run.reject(error)
         log.info("run.rejected", run=run.id, error=error.code)
 
-    async def next(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - as for `Run.next`
-        """All events since the last call, each with its answer's index.
+    async def next(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - silence is a result here
+        """Return all events since the last call, each with its choice.
 
         Args:
-            timeout: Seconds of silence after which an empty list is returned; None: it may last for ever.
+            timeout: Seconds of silence after which an empty list is returned; None: wait without limit.
 
         Returns:
-            The events; an empty list after silence; None when all runs ended well.
+            The events; an empty list after silence; None when all runs have succeeded.
 
         Raises:
-            GatewayError: One of them failed.
+            GatewayError: A run failed.
         """
-        batch = await (self._next_of_one(timeout) if len(self.runs) == 1 else self._next_of_many(timeout))
+        if len(self.runs) == 1:
+            events = await self.runs[0].next(timeout)
+            batch = None if events is None else [(0, event) for event in events]
+        else:
+            batch = await self._next_of_many(timeout)
         if self._trace:
             for choice, event in batch or ():
                 log_event(self.runs[choice], event)
         return batch
 
-    async def finish(self) -> None:
-        """Wait until all runs have ended, for a reader who wants nothing but what they `said` in the end.
+    async def wait(self) -> None:
+        """Wait until all runs have ended, for a reader that needs only their results.
 
         Raises:
-            GatewayError: One of them failed.
+            GatewayError: A run failed.
         """
         if len(self.runs) == 1 and not self._trace:
             await self.runs[0].wait()
@@ -88,97 +114,75 @@ class RunGroup:
             pass
 
     async def cancel(self, reason: str) -> None:
-        """End the runs that still go on. Idempotent; returns when all they held is gone."""
-        if not self._waits and all(run.settled for run in self.runs):
+        """End the runs that have not ended. Idempotent. Return when everything they held is released."""
+        if not self._reads and all(run.settled for run in self.runs):
             return
-        if len(self.runs) == 1 and not self._waits:
-            await self.runs[0].cancel(reason)
-            return
-        waits = list(self._waits)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        reads = list(self._reads)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
         await asyncio.gather(*(run.cancel(reason) for run in self.runs))
 
-    async def _next_of_one(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
-        events = await self.runs[0].next(timeout)
-        return None if events is None else [(0, event) for event in events]
-
-    async def _next_of_many(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109
-        for choice in self._unread.keys() - self._waits.values():
-            self._waits[asyncio.create_task(self._unread[choice].next(None))] = choice
-        if not self._waits:
+    async def _next_of_many(self, timeout: float | None) -> list[tuple[int, Event]] | None:  # noqa: ASYNC109 - as `next`
+        for choice in self._unread.keys() - self._reads.values():
+            self._reads[asyncio.create_task(self._unread[choice].next(None))] = choice
+        if not self._reads:
             return None
-        done, _ = await asyncio.wait(self._waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self._reads, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         batch: list[tuple[int, Event]] = []
-        for wait in done:
-            choice = self._waits.pop(wait)
-            events = wait.result()
+        for read in done:
+            choice = self._reads.pop(read)
+            events = read.result()
             if events is None:
                 del self._unread[choice]
             batch += [(choice, event) for event in events or ()]
         return batch if batch or self._unread else None
 
 
-Submit: TypeAlias = Callable[[Iterable[int]], list[Run]]
-"""Begins a run for each of these choices of a request."""
-
-
-class CollectedResponse(Generic[Request]):
-    """Makes one plain answer of all choices.
+@dataclass(frozen=True, slots=True)
+class CollectedResponse:
+    """A complete plain response.
 
     Attributes:
-        warnings: What the client is to be warned of in the answer, once it is made.
-        answers: What it is made of.
+        body: The encoded response.
+        answers: The messages it was encoded from, by choice.
+        warnings: Warnings that only the complete response gives cause for.
     """
 
-    def __init__(self, dialect: Dialect[Request], decoded: Request, choices: RunGroup, submit: Submit) -> None:
-        self._codec = dialect
-        self._decoded = decoded
-        self._choices = choices
-        self._submit = submit
-        self.warnings: tuple[RequestWarning, ...] = ()
-        self.answers: list[AccumulatedMessage] = []
+    body: bytes
+    answers: list[AccumulatedMessage]
+    warnings: tuple[RequestWarning, ...]
 
-    async def make(self) -> bytes:
-        """The answer's body.
 
-        Raises:
-            GatewayError: A run failed, or an answer was at fault twice.
-        """
-        answers = list((await self._told(range(len(self._choices.runs)))).values())
-        if faults := self._codec.invalid_choices(self._decoded, answers):
-            answers = await self._ask_again(answers, faults)
-        self.answers = answers
-        self.warnings += self._codec.response_warnings(self._decoded, answers)
-        first = self._choices.runs[0]
-        return self._codec.encode(self._decoded, ResponseIdentity(first.id, first.created), answers)
+async def collect(dialect: Dialect[RequestT], request: RequestT, group: RunGroup) -> CollectedResponse:
+    """Wait for the runs of a request and encode the plain response.
 
-    async def _told(self, awaited: Iterable[int]) -> dict[int, AccumulatedMessage]:
-        """The whole answers of the choices that are awaited."""
-        await self._choices.finish()
-        return {choice: self._choices.runs[choice].result() for choice in awaited}
+    A response that does not match the schema that the client asked for is requested once more.
 
-    async def _ask_again(
-        self, answers: list[AccumulatedMessage], faults: Mapping[int, GatewayError]
-    ) -> list[AccumulatedMessage]:
-        """Have the faulty answers given once more.
+    Raises:
+        GatewayError: A run failed, or a response does not match its schema twice.
+    """
+    await group.wait()
+    answers = [run.result() for run in group.runs]
+    warnings: tuple[RequestWarning, ...] = ()
+    if invalid := dialect.invalid_choices(request, answers):
+        answers = await _retry(group, answers, invalid)
+        if still_invalid := dialect.invalid_choices(request, answers):
+            for choice, error in still_invalid.items():
+                group.reject(choice, error)
+            raise next(iter(still_invalid.values()))
+        warnings = tuple(RequestWarning("retried", error.param or "", error.message) for error in invalid.values())
+    warnings += dialect.response_warnings(request, answers)
+    return CollectedResponse(dialect.encode(request, group.identity, answers), answers, warnings)
 
-        Raises:
-            GatewayError: One is at fault again.
-        """
-        self._reject(faults)
-        await self._choices.cancel("asked again")  # they have ended; now their places are free, too
-        for choice, run in zip(faults, self._submit(faults), strict=True):
-            self._choices.renew(choice, run)
-        told = await self._told(faults)
-        answers = [with_earlier_usage(told[place], one) if place in told else one for place, one in enumerate(answers)]
-        if still := self._codec.invalid_choices(self._decoded, answers):
-            self._reject(still)
-            raise next(iter(still.values()))
-        self.warnings += tuple(RequestWarning("retried", fault.param or "", fault.message) for fault in faults.values())
-        return answers
 
-    def _reject(self, faults: Mapping[int, GatewayError]) -> None:
-        for choice, fault in faults.items():
-            self._choices.reject(choice, fault)
+async def _retry(
+    group: RunGroup, answers: list[AccumulatedMessage], invalid: Mapping[int, GatewayError]
+) -> list[AccumulatedMessage]:
+    """Run the invalid choices again. The usage of both attempts is counted: both were paid for."""
+    await group.restart(invalid)
+    await group.wait()
+    return [
+        with_earlier_usage(group.runs[choice].result(), answer) if choice in invalid else answer
+        for choice, answer in enumerate(answers)
+    ]

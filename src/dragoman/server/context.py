@@ -1,4 +1,4 @@
-"""One request and what is known of it: made at the door, filled on the way, read by the log and the metrics."""
+"""The context of one request: created by the middleware, filled by its handler, read by the log and the metrics."""
 
 import re
 import secrets
@@ -14,56 +14,54 @@ from dragoman.runs.run import Run
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-NO_SUCH_METHOD = 405
-CLIENT_GONE = 499
-"""What the log says where the client left before its answer; no status is sent then."""
+METHOD_NOT_ALLOWED = 405
+CLIENT_CLOSED_REQUEST = 499
+"""The status in the log when the client disconnected before a status was sent."""
 
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_KEY = "dragoman.exchange"
+_VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SCOPE_KEY = "dragoman.context"
 
 
 class RequestContext:
-    """A request under way. It belongs to one request and is never shared.
+    """The state of one request. Never shared between requests.
 
     Attributes:
-        id: The request's id: the client's own, if it is sane.
+        id: The request id: the client's `x-request-id` when it is valid, else a new one.
         method: `GET`, `POST`, ….
         path: The path without its query.
-        headers: The request's headers, by lower-case name.
-        client: Who asks, as runs and limits know them.
-        known: Whether a right key was sent, or none is needed.
-        agents: Whether whoever asks may start agents.
-        extra: Headers that every answer to this request gets.
+        headers: The request headers, by lower-case name.
+        client: The name of the client key, or `local`. Runs and limits use it.
+        authenticated: Whether a valid key was sent, or no key is required.
+        may_start_agents: Whether the client may start agents.
+        response_headers: Headers that every response to this request gets.
         status: The status that was sent; 0 before.
-        runs: The runs that answer.
-        error: What it was refused for, or what ended its answer.
-        asked: What was asked for, as far as it may be logged.
-        warnings: What the client is warned of, beside what the runs know.
-        stages: Seconds spent on the request before its runs.
-        began: When it came, on the clock of `time.perf_counter`.
+        runs: The runs that serve the request.
+        error: The error that refused the request or ended its response.
+        log_fields: What the access log says about the request. Contains no text that people wrote.
+        warnings: Warnings for the client, in addition to those of the runs.
+        stages: Seconds spent on the request before its runs, by stage.
+        started_at: When the request arrived, on the clock of `time.perf_counter`.
     """
 
     __slots__ = (
         "_send",
-        "agents",
-        "asked",
-        "began",
+        "authenticated",
         "client",
         "error",
-        "extra",
         "headers",
         "id",
-        "known",
+        "log_fields",
+        "may_start_agents",
         "method",
         "path",
+        "response_headers",
         "runs",
         "scope",
         "stages",
+        "started_at",
         "status",
         "warnings",
     )
-
-    runs: Sequence[Run]
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
@@ -72,38 +70,38 @@ class RequestContext:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.id = _request_id(self.headers.get(b"x-request-id"))
-        self.extra: RawHeaders = [(b"x-request-id", self.id.encode())]
+        self.response_headers: RawHeaders = [(b"x-request-id", self.id.encode())]
         self.client = "local"
-        self.known = False
-        self.agents = False
+        self.authenticated = False
+        self.may_start_agents = False
         self.status = 0
-        self.runs = ()
+        self.runs: Sequence[Run] = ()
         self.error: GatewayError | None = None
-        self.asked: dict[str, object] = {}
+        self.log_fields: dict[str, object] = {}
         self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
-        self.began = time.perf_counter()
-        scope[_KEY] = self
+        self.started_at = time.perf_counter()
+        scope[_SCOPE_KEY] = self
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
-        return time.perf_counter() - self.began
+        """Return the seconds since the request arrived."""
+        return time.perf_counter() - self.started_at
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer, with what every answer gets."""
+        """Send an ASGI message. Add `response_headers` to the first one."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.extra]
+            message["headers"] = [*message.get("headers", ()), *self.response_headers]
         await self._send(message)
 
 
 def get_context(scope: Scope) -> RequestContext:
-    """The exchange that a scope belongs to."""
-    return cast("RequestContext", scope[_KEY])
+    """Return the context of the request that a scope belongs to."""
+    return cast("RequestContext", scope[_SCOPE_KEY])
 
 
 def _request_id(sent: bytes | None) -> str:
-    if sent is not None and _SANE_ID.fullmatch(sent):
+    if sent is not None and _VALID_ID.fullmatch(sent):
         return sent.decode()
     return f"req_{secrets.token_hex(16)}"

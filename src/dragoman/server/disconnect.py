@@ -1,7 +1,4 @@
-"""Noticing that a client has left while its answer is still in the making.
-
-Request bodies, read no further than they may be long.
-"""
+"""The client's side of a request: reading its body, and noticing that the client disconnected."""
 
 import asyncio
 from types import TracebackType
@@ -10,77 +7,32 @@ from typing import Self
 from starlette.types import Receive
 
 from dragoman.core.errors import RequestTooLarge
+from dragoman.server.context import RequestContext
 
-_MOMENT = 0.05
-"""Seconds before a client is watched: an answer that is there by then is not worth a task."""
-
-
-class ClientGone(Exception):  # noqa: N818 - what happened, not a fault
-    """Nobody waits for this answer any more."""
+_WATCH_DELAY = 0.05
+"""Seconds before a disconnect is watched for. A response that is ready sooner is not worth a task."""
 
 
-class CancelOnDisconnect:
-    """Runs its body until the client leaves; then the body is cancelled and `ClientGone` raised.
-
-    Watched for directly: an ASGI server tells of a lost client only at the next write, and a thinking model may leave
-    minutes between two. Nothing else may use `receive` meanwhile; what is left of the body then is thrown away.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        # A time limit that the watcher sets off: the standard library's own way to cancel just this part of a task,
-        # which keeps a cancellation from outside apart from ours.
-        self._scope = asyncio.timeout(None)
-        self._watcher: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._scope.__aenter__()
-        self._start = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._start.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise ClientGone from None
-        finally:
-            if self._watcher is not None:
-                await asyncio.wait([self._watcher])
-
-    def _begin(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass  # an empty body, for those who do not read it
-        self._scope.reschedule(asyncio.get_running_loop().time())
+class ClientDisconnected(Exception):  # noqa: N818 - an event, not a fault
+    """The client closed its connection before the response was complete."""
 
 
-async def read_body(receive: Receive, declared: bytes | None, limit: int) -> bytes:
-    """The whole body.
-
-    Args:
-        receive: The request's ASGI channel.
-        declared: Its `content-length`, if it has one.
-        limit: The most bytes.
+async def read_body(context: RequestContext, receive: Receive, limit: int) -> bytes:
+    """Read a request body of at most `limit` bytes.
 
     Raises:
-        RequestTooLarge: It is longer, or says that it will be.
-        ClientGone: The client left before its end.
+        RequestTooLarge: The body is longer, or its `content-length` says so.
+        ClientDisconnected: The client disconnected before the end of the body.
     """
-    if declared is not None and int(declared) > limit:  # the server has checked that it is a number
+    declared = context.headers.get(b"content-length")
+    if declared is not None and int(declared) > limit:  # the HTTP server has checked that it is a number
         raise _too_large(limit)
     parts: list[bytes] = []
     size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
@@ -90,4 +42,47 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
 
 
 def _too_large(limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"The request body is over {limit} bytes (--max-request-bytes).")
+    return RequestTooLarge(f"The request body is larger than {limit} bytes (--max-request-bytes).")
+
+
+class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with cancel_on_disconnect(receive):`
+    """Cancel the body of an `async with` when the client disconnects, and raise `ClientDisconnected`.
+
+    An ASGI server reports a lost client only at the next write, and a thinking model may be silent for minutes. So
+    `receive` is watched directly. Nothing else may use `receive` inside the block; what is left of the request body is
+    discarded.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        # A timeout that the watcher triggers: the standard library's own way to cancel one part of a task. It keeps
+        # a cancellation from outside apart from ours.
+        self._timeout = asyncio.timeout(None)
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._start = asyncio.get_running_loop().call_later(_WATCH_DELAY, self._start_watcher)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._start.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise ClientDisconnected from None
+        finally:
+            if self._watcher is not None:
+                await asyncio.wait([self._watcher])
+
+    def _start_watcher(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # the rest of a body that the handler did not read
+        self._timeout.reschedule(asyncio.get_running_loop().time())

@@ -1,180 +1,255 @@
-"""Questions to a model, in any dialect: decode, run, encode.
-
-`POST /v1/messages/count_tokens`: what a prompt would cost to read, told by the provider.
-"""
+"""Endpoints that generate: decode the request, admit it, execute its runs, encode the response, send it."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
-import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
-from dragoman.core.errors import Forbidden, GatewayError, NotFound, UnsupportedFeature
-from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import DecodedRequest, Dialect, Request, ResponseIdentity
+from dragoman.core.errors import Forbidden, NotFound
+from dragoman.dialects.base import DecodedRequest, Dialect
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.catalog import LiveCatalog
-from dragoman.server.collect import CollectedResponse, RunGroup, Submit
-from dragoman.server.context import CLIENT_GONE, RawHeaders, RequestContext, get_context
-from dragoman.server.disconnect import CancelOnDisconnect, ClientGone, read_body
+from dragoman.server.collect import RequestT, RunGroup, collect
+from dragoman.server.context import RawHeaders, RequestContext
+from dragoman.server.disconnect import ClientDisconnected, cancel_on_disconnect, read_body
+from dragoman.server.endpoint import Endpoint
 from dragoman.server.options import ServerOptions
-from dragoman.server.payload_log import log_answers, log_request, log_understood
-from dragoman.server.replies import (
-    answer_headers,
-    error_reply,
-    gateway_error,
-    json_reply,
-    rate_headers,
-    warning_headers,
-)
-from dragoman.server.stream import StreamedResponse
+from dragoman.server.payload_log import log_answers, log_decoded, log_request
+from dragoman.server.replies import json_reply, rate_headers, run_headers, warning_codes
+from dragoman.server.stream import EventSource, RunEvents, StreamedResponse
+
+_RequestT_contra = TypeVar("_RequestT_contra", bound=DecodedRequest, contravariant=True)
+
+PrepareDecode: TypeAlias = Callable[[RequestContext, bytes], Awaitable[Callable[[], RequestT]]]
+"""Looks up what decoding a body needs, and returns the function that decodes it."""
 
 
-class GenerateHandler(Generic[Request]):
-    """An ASGI endpoint that answers questions in one dialect."""
+class RequestReader(Generic[RequestT]):
+    """Reads and decodes the requests of one endpoint.
 
-    def __init__(self, dialect: Dialect[Request], engine: Engine, catalog: LiveCatalog, options: ServerOptions) -> None:
-        self._codec = dialect
-        self._engine = engine
+    Args:
+        dialect: The dialect of the endpoint.
+        catalog: The models.
+        options: The server's options.
+        prepare: What to do before a body is decoded, for a dialect that needs more than the body.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect[RequestT],
+        catalog: LiveCatalog,
+        options: ServerOptions,
+        prepare: PrepareDecode[RequestT] | None = None,
+    ) -> None:
+        self._dialect = dialect
         self._catalog = catalog
         self._options = options
+        self._prepare = prepare
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the exchange sends
-        """Answer one request."""
-        context = get_context(scope)
-        try:
-            await self._answer(context, receive)
-        except ClientGone:
-            context.status = context.status or CLIENT_GONE
-        except Exception as error:  # noqa: BLE001 - each dialect has its own body for every failure
-            if not context.status:
-                await self._refuse(context, gateway_error(error, context))
+    async def read(self, context: RequestContext, receive: Receive) -> RequestT:
+        """Read a request and decode it.
 
-    async def _answer(self, context: RequestContext, receive: Receive) -> None:
-        await self._serve(context, receive, await self._read(context, receive))
-
-    async def _read(self, context: RequestContext, receive: Receive) -> Request:
-        declared = context.headers.get(b"content-length")
-        raw = await read_body(receive, declared, self._options.max_request_bytes)
-        if self._options.payloads:
+        Raises:
+            GatewayError: The request is invalid, or this client may not send it.
+            ClientDisconnected: The client disconnected before the end of the body.
+        """
+        raw = await read_body(context, receive, self._options.max_request_bytes)
+        if self._options.log_payloads:
             log_request(context, raw)
-        decoded = await self._decode(raw, context)
-        if decoded.request_options.agent and not context.agents:
+        request = await self._decode(context, raw)
+        if request.request_options.agent and not context.may_start_agents:
             raise Forbidden(
                 "This key may not start agents (--agents, or `agents` of the key).",
                 code="agents_not_allowed",
                 param="claude",
             )
-        self._note(context, decoded)
-        return decoded
+        context.warnings = request.warnings
+        context.log_fields = {
+            "model": request.resolved.asked,
+            "stream": request.stream,
+            "choices": request.choices,
+            "messages": len(request.body["messages"]),
+            "warnings": warning_codes(request.warnings),
+        }
+        if self._options.log_payloads:
+            log_decoded(context, request)
+        return request
 
-    def _submission(self, context: RequestContext, decoded: Request) -> Submit:
-        def submit(wanted: Iterable[int]) -> list[Run]:
-            bodies = [decoded.body_for(choice) for choice in wanted]
-            model, request_options = decoded.resolved.model, decoded.request_options
+    async def _decode(self, context: RequestContext, raw: bytes) -> RequestT:
+        if self._prepare is not None:
+            decode = await self._prepare(context, raw)
+        else:
+            dialect = self._dialect
+
+            def decode() -> RequestT:
+                return dialect.decode(raw, context.headers)
+
+        try:
+            return decode()
+        except NotFound:
+            # The model may be so new that only the provider's list has it.
+            if not await self._catalog.refresh():
+                raise
+            return decode()
+
+
+class Execution(Protocol):
+    """The execution of one request. As a context manager it owns its runs, and ends them with the request."""
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """Return the current run of each choice."""
+        ...
+
+    async def start(self) -> None:
+        """Start the runs.
+
+        Raises:
+            GatewayError: They are not admitted; then none was started.
+        """
+        ...
+
+    def events(self) -> EventSource:
+        """Return the events of the streamed response."""
+        ...
+
+    async def body(self) -> bytes:
+        """Return the plain response, encoded.
+
+        Raises:
+            GatewayError: A run failed, or a response is invalid.
+        """
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class DirectExecution(Generic[RequestT]):
+    """The execution of a request whose response is not stored. See `Execution`."""
+
+    def __init__(self, dialect: Dialect[RequestT], context: RequestContext, request: RequestT, group: RunGroup) -> None:
+        self._dialect = dialect
+        self._context = context
+        self._request = request
+        self._group = group
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """See `Execution.runs`."""
+        return self._group.runs
+
+    async def start(self) -> None:
+        """See `Execution.start`."""
+        self._context.runs = self._group.all_runs
+        self._group.start(self._request.choices)
+
+    def events(self) -> EventSource:
+        """See `Execution.events`."""
+        return RunEvents(self._group, self._dialect.encode_stream(self._request, self._group.identity))
+
+    async def body(self) -> bytes:
+        """See `Execution.body`."""
+        collected = await collect(self._dialect, self._request, self._group)
+        self._context.warnings += collected.warnings
+        return collected.body
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._group.cancel("client gone" if isinstance(error, ClientDisconnected) else "request over")
+
+
+class ExecutionStorage(Protocol[_RequestT_contra]):
+    """Makes executions whose responses are stored."""
+
+    def execution(self, context: RequestContext, request: _RequestT_contra, group: RunGroup) -> Execution | None:
+        """Return the execution of a request; None when its response is not stored."""
+        ...
+
+
+class GenerateHandler(Endpoint, Generic[RequestT]):
+    """The endpoint that generates responses in one dialect.
+
+    Args:
+        dialect: The dialect.
+        engine: Executes runs.
+        reader: Reads and decodes requests.
+        options: The server's options.
+        storage: Stores responses; None: this endpoint stores none.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect[RequestT],
+        engine: Engine,
+        reader: RequestReader[RequestT],
+        options: ServerOptions,
+        storage: ExecutionStorage[RequestT] | None = None,
+    ) -> None:
+        super().__init__(dialect.encode_error)
+        self._dialect = dialect
+        self._engine = engine
+        self._reader = reader
+        self._options = options
+        self._storage = storage
+
+    async def handle(self, context: RequestContext, receive: Receive) -> None:
+        """Decode, admit, execute, encode, respond. See `Endpoint.handle`."""
+        request = await self._reader.read(context, receive)
+        try:
+            async with self._execution(context, request) as execution, cancel_on_disconnect(receive):
+                await self._admit(context, request, execution)
+                response = execution.events() if request.stream else await execution.body()
+                await self._respond(context, execution, response)
+        finally:
+            if self._options.log_payloads:
+                log_answers(context)
+
+    def _execution(self, context: RequestContext, request: RequestT) -> Execution:
+        def start_runs(choices: Iterable[int]) -> list[Run]:
+            bodies = [request.body_for(choice) for choice in choices]
+            model, request_options = request.resolved.model, request.request_options
             runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
             for run in runs:
                 run.set_origin(context.id, context.path)
             return runs
 
-        return submit
+        group = RunGroup(start_runs, trace=self._options.trace)
+        if self._storage and (stored := self._storage.execution(context, request, group)):
+            return stored
+        return DirectExecution(self._dialect, context, request, group)
 
-    async def _serve(self, context: RequestContext, receive: Receive, decoded: Request) -> None:
-        choices = RunGroup(trace=self._options.trace)
-        context.runs = choices.every
-        submit = self._submission(context, decoded)
-        try:
-            async with CancelOnDisconnect(receive):
-                if decoded.media:
-                    await self._fill(context, decoded)
-                for run in submit(range(decoded.choices)):
-                    choices.add(run)
-                if decoded.stream:
-                    await self._stream(context, decoded, choices)
-                else:
-                    await self._tell(context, decoded, choices, submit)
-        except ClientGone:
-            await choices.cancel("client gone")
-            raise
-        finally:
-            await choices.cancel("request over")
-            if self._options.payloads:
-                log_answers(context)
+    async def _admit(self, context: RequestContext, request: RequestT, execution: Execution) -> None:
+        """Fetch the media that the request names, and start its runs."""
+        if request.media:
+            self._engine.require(request.choices)
+            started = time.perf_counter()
+            try:
+                await self._options.fetch_media(request.media)
+            finally:
+                context.stages["fetch"] = time.perf_counter() - started
+        await execution.start()
 
-    async def _fill(self, context: RequestContext, decoded: Request) -> None:
-        self._engine.require(decoded.choices)
-        began = time.perf_counter()
-        try:
-            await self._options.fetch_media(decoded.media)
-        finally:
-            context.stages["fetch"] = time.perf_counter() - began
-
-    async def _decode(self, raw: bytes, context: RequestContext) -> Request:
-        return await self._known(lambda: self._codec.decode(raw, context.headers))
-
-    async def _known(self, decode: Callable[[], Request]) -> Request:
-        try:
-            return decode()
-        except NotFound:
-            # Perhaps a model so new that only the provider's list knows it.
-            if not await self._catalog.refresh():
-                raise
-            return decode()
-
-    async def _stream(self, context: RequestContext, decoded: Request, choices: RunGroup) -> None:
-        first = choices.runs[0]
-        encoder = self._codec.encode_stream(decoded, ResponseIdentity(first.id, first.created))
-
+    async def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> None:
         def headers() -> RawHeaders:
-            return self._headers(context, choices.runs)
+            return [*run_headers(context, execution.runs), *rate_headers(self._engine)]
 
-        await StreamedResponse(context, choices, encoder, self._options.heartbeat, headers).drive()
+        if isinstance(response, bytes):
+            context.log_fields["warnings"] = warning_codes(context.warnings)
+            await json_reply(200, response, headers()).send(context.send)
+        else:
+            await StreamedResponse(context, response, self._options.heartbeat, headers).send()
 
-    async def _tell(self, context: RequestContext, decoded: Request, choices: RunGroup, submit: Submit) -> None:
-        whole = CollectedResponse(self._codec, decoded, choices, submit)
-        body = await whole.make()
-        context.warnings += whole.warnings
-        context.asked["warnings"] = short(context.warnings)
-        await json_reply(200, body, self._headers(context, choices.runs)).send(context.send)
-
-    def _headers(self, context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
-        return [*answer_headers(context, runs), *rate_headers(self._engine)]
-
-    async def _refuse(self, context: RequestContext, error: GatewayError) -> None:
-        context.error = error
-        headers = self._headers(context, context.runs)
-        await error_reply(error, self._codec.encode_error(error), headers).send(context.send)
-
-    def _note(self, context: RequestContext, decoded: Request) -> None:
-        """Leave for headers and log what was asked; what people write goes there only where the owner wants it."""
-        context.warnings = decoded.warnings
-        context.asked = {
-            "model": decoded.resolved.asked,
-            "stream": decoded.stream,
-            "choices": decoded.choices,
-            "messages": len(decoded.body["messages"]),
-            "warnings": short(decoded.warnings),
-        }
-        if self._options.payloads:
-            log_understood(context, decoded)
-
-
-def short(warnings: tuple[RequestWarning, ...]) -> list[str] | None:
-    """Notices, as the log has them."""
-    return [f"{warning.code}:{warning.param}" for warning in warnings] or None
-
-
-class CountTokens(GenerateHandler[DecodedRequest]):
-    """An ASGI endpoint that reads a question as it would be asked, and has it counted instead."""
-
-    async def _serve(self, context: RequestContext, receive: Receive, decoded: DecodedRequest) -> None:
-        if decoded.request_options.agent:
-            raise UnsupportedFeature("An agent's tokens cannot be counted before it works.", param="claude")
-        async with CancelOnDisconnect(receive):
-            counted = await self._engine.count_tokens(
-                decoded.body, decoded.resolved.model, decoded.request_options, client=context.client
-            )
-        headers = [*warning_headers(decoded.warnings), *rate_headers(self._engine)]
-        await json_reply(200, msgspec.json.encode(counted), headers).send(context.send)
+    def error_headers(self, context: RequestContext) -> RawHeaders:
+        """See `Endpoint.error_headers`."""
+        return [*run_headers(context, context.runs), *rate_headers(self._engine)]

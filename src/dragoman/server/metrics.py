@@ -1,10 +1,7 @@
-"""What is counted as requests end. It is made into the official client's metrics when someone asks for them.
+"""Metrics for Prometheus, in a registry of our own.
 
-Counting is a request's own expense, and that client's own counters take a lock and look up their labels each time.
-
-How each of several upstreams does, for Prometheus.
-
-Figures for Prometheus, by its official client, in a registry of our own.
+Requests are counted in plain dictionaries as they end, and turned into metric families only when Prometheus asks: the
+official client's counters take a lock and look up their labels each time.
 """
 
 import asyncio
@@ -24,60 +21,60 @@ from starlette.responses import Response
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
-from dragoman.server.context import NO_SUCH_METHOD, RequestContext
+from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
 from dragoman.server.options import Operations
 
 
 class Counts(Collector):
-    """Events, by the values of their labels: `counts.of["POST", 200] += 1`.
+    """A counter, by the values of its labels: `counts.values["POST", 200] += 1`.
 
     Args:
         name: The metric's name.
-        about: What it counts.
+        description: What it counts.
         labels: The labels' names.
 
     Attributes:
-        of: The counts.
+        values: The counts, by label values.
     """
 
-    def __init__(self, name: str, about: str, labels: Sequence[str]) -> None:
-        self.of: defaultdict[tuple[object, ...], int] = defaultdict(int)
-        self._about = (name, about, labels)
+    def __init__(self, name: str, description: str, labels: Sequence[str]) -> None:
+        self.values: defaultdict[tuple[object, ...], int] = defaultdict(int)
+        self._family = (name, description, labels)
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
-        name, about, labels = self._about
-        family = CounterMetricFamily(name, about, labels=labels)
-        for values, count in self.of.items():
-            family.add_metric([str(value) for value in values], count)
+        """Return the metric family."""
+        name, description, labels = self._family
+        family = CounterMetricFamily(name, description, labels=labels)
+        for labels_of_count, count in self.values.items():
+            family.add_metric([str(value) for value in labels_of_count], count)
         yield family
 
 
 class Durations(Collector):
-    """How long things took, by the value of one label.
+    """A histogram of durations, by the value of one label.
 
     Args:
         name: The metric's name.
-        about: What takes so long.
+        description: What is measured.
         label: The label's name.
         bounds: The upper bounds of the buckets, in seconds, ascending.
     """
 
-    def __init__(self, name: str, about: str, label: str, bounds: Sequence[float]) -> None:
-        self._about = (name, about, (label,))
+    def __init__(self, name: str, description: str, label: str, bounds: Sequence[float]) -> None:
+        self._family = (name, description, (label,))
         self._bounds = bounds
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
         self._sums: defaultdict[str, float] = defaultdict(float)
 
     def add(self, value: str, seconds: float) -> None:
-        """One more."""
+        """Add one duration, in seconds."""
         self._buckets[value][bisect_left(self._bounds, seconds)] += 1
         self._sums[value] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
-        name, about, labels = self._about
-        family = HistogramMetricFamily(name, about, labels=labels)
+        """Return the metric family."""
+        name, description, labels = self._family
+        family = HistogramMetricFamily(name, description, labels=labels)
         bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         for value, counts in self._buckets.items():
             buckets = list(zip(bounds, accumulate(counts), strict=True))
@@ -86,14 +83,14 @@ class Durations(Collector):
 
 
 def upstreams_of(status: JSONObject) -> dict[str, JSONObject]:
-    """What the backend says of each upstream; nothing where there is one account."""
+    """Return the status of each upstream; empty when there is only one."""
     upstreams = status.get("upstreams")
     found = upstreams.items() if isinstance(upstreams, dict) else ()
     return {name: one for name, one in found if isinstance(one, dict)}
 
 
 def upstream_metrics(upstreams: Mapping[str, JSONObject]) -> Iterator[Metric]:
-    """A gauge for each thing that is known of them."""
+    """Return the gauges of the upstreams."""
     ready = _gauge("dragoman_upstream_ready", "Whether a run would be sent there")
     rest = _gauge("dragoman_upstream_rest_seconds", "How long it is left alone still")
     running = _gauge("dragoman_upstream_runs", "Runs that are asked there")
@@ -120,8 +117,8 @@ def _number(value: JSON) -> float:
     return float(value) if isinstance(value, (int, float, str)) else 0.0
 
 
-_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-_KINDS = {
+_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_TOKEN_KINDS = {
     "input_tokens": "input",
     "output_tokens": "output",
     "cache_read_input_tokens": "cache_read",
@@ -130,19 +127,19 @@ _KINDS = {
 
 
 class Metrics:
-    """Counts requests as they end, and answers `/metrics`."""
+    """Counts requests as they end, and serves `/metrics`."""
 
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._registry = registry = CollectorRegistry()
-        registry.register(_Now(engine, operations))
+        registry.register(_CurrentState(engine, operations))
         ProcessCollector(registry=registry)
         self._requests = Counts("dragoman_requests", "Requests answered", ("route", "method", "status"))
         self._errors = Counts(
             "dragoman_errors", "Requests refused, and answers that ended as an error", ("route", "code")
         )
-        self._duration = Durations("dragoman_request_seconds", "Time to the end of the answer", "route", _SECONDS)
+        self._duration = Durations("dragoman_request_seconds", "Time to the end of the answer", "route", _BUCKETS)
         self._first_token = Durations(
-            "dragoman_first_token_seconds", "Time from asking Claude to the first token", "path", _SECONDS
+            "dragoman_first_token_seconds", "Time from asking Claude to the first token", "path", _BUCKETS
         )
         self._runs = Counts("dragoman_runs", "Runs ended", ("model", "path", "status"))
         self._tokens = Counts("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"))
@@ -150,40 +147,40 @@ class Metrics:
             registry.register(counted)
 
     def observe(self, context: RequestContext, route: str | None) -> None:
-        """Count a request that is over; `route` is none where no route took it."""
-        # Paths and methods that nothing here takes are the client's words, and no labels.
-        method = context.method if route and context.status != NO_SUCH_METHOD else "any"
+        """Count a request that is over; `route` is None when no route took it."""
+        # Unknown paths and methods are chosen by the client: as labels they could be without number.
+        method = context.method if route and context.status != METHOD_NOT_ALLOWED else "any"
         route = route or "unmatched"
-        self._requests.of[route, method, context.status] += 1
+        self._requests.values[route, method, context.status] += 1
         self._duration.add(route, context.seconds)
         if context.error:
-            self._errors.of[route, context.error.code or "none"] += 1
-        self.count(context.runs)
+            self._errors.values[route, context.error.code or "none"] += 1
+        self.count_runs(context.runs)
 
-    def count(self, runs: Iterable[Run]) -> None:
-        """Count runs that are over."""
+    def count_runs(self, runs: Iterable[Run]) -> None:
+        """Count runs that have ended."""
         for run in runs:
             self._count(run)
 
-    async def answer(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
-        """Answer `GET /metrics`."""
+    async def respond(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        """Return the metrics in the text format."""
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     def _count(self, run: Run) -> None:
-        # A model's id is the client's word until the API has taken it; only then is it a label.
+        # A model id is chosen by the client until the API has accepted it. Only then is it a label.
         model = run.model if run.usage else "unknown"
         path = run.path or "none"
-        self._runs.of[model, path, run.status] += 1
+        self._runs.values[model, path, run.status] += 1
         if "first_token" in run.stages:
             self._first_token.add(path, run.stages["first_token"])
         usage: Mapping[str, object] = run.usage or {}
-        for key, kind in _KINDS.items():
+        for key, kind in _TOKEN_KINDS.items():
             if isinstance(count := usage.get(key), int):
-                self._tokens.of[model, kind] += count
+                self._tokens.values[model, kind] += count
 
 
-class _Now(Collector):
-    """What is so at the moment of the question, rather than counted."""
+class _CurrentState(Collector):
+    """Gauges of the current state."""
 
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._engine = engine
@@ -205,10 +202,10 @@ class _Now(Collector):
 
 
 def _processes(*statuses: JSONObject) -> Mapping[str, int]:
-    """By their state, of all backends together."""
+    """Return the number of processes by state, over all backends."""
     found = collections.Counter[str]()
     for counted in (status.get("processes") for status in statuses):
         for state, count in counted.items() if isinstance(counted, dict) else ():
-            if isinstance(count, int) and state != "all":  # a sum is for Prometheus to make
+            if isinstance(count, int) and state != "all":  # Prometheus computes sums
                 found[state] += count
     return found

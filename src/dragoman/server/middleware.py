@@ -1,14 +1,7 @@
-"""One line for each request. Nothing of what people write, and no key, ever stands in it.
+"""What every request passes before its handler: host, origin, key; and what answers when no handler did.
 
-Which requests are answered in Anthropic's form, where the path alone does not say, and the name they know theirs by.
-
-Anthropic's clients send `anthropic-version` with everything, and nobody else does.
-
-Which `Host` a request may name. A web page that rebinds its own name to this machine names a foreign one.
-
-Which web pages may use the gateway: none but its own, unless the owner allowed their origin.
-
-The door: every request comes in here, passes the gates, and leaves a line in the log and the metrics.
+Each check sees the context and either lets the request pass, answers it, or raises. After the request come its line in
+the log and its metrics.
 """
 
 import ipaddress
@@ -21,15 +14,89 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound
 from dragoman.dialects.base import ErrorResponse
-from dragoman.server.context import NO_SUCH_METHOD, RequestContext
-from dragoman.server.replies import Reply, error_reply, gateway_error
+from dragoman.server.context import METHOD_NOT_ALLOWED, RawHeaders, RequestContext
+from dragoman.server.replies import Reply, client_error, error_reply
 
 log = structlog.get_logger("dragoman.http")
 
 
+class RequestCheck(Protocol):
+    """Decides whether a request may reach its handler. Does no I/O."""
+
+    def __call__(self, context: RequestContext) -> Reply | None:
+        """Return None to let the request pass, or the reply that answers it.
+
+        Raises:
+            GatewayError: The request is refused.
+        """
+        ...
+
+
+class Middleware:
+    """Pure ASGI middleware around the routes. Answers every error that no handler answered.
+
+    Args:
+        app: The routes.
+        checks: The checks, in order.
+        observers: Called after each request, for the log and the metrics.
+        encode_error: Encodes an error in the dialect of the client.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        checks: Sequence[RequestCheck],
+        observers: Sequence[Callable[[RequestContext], None]],
+        encode_error: Callable[[GatewayError, RequestContext], ErrorResponse],
+    ) -> None:
+        self._app = app
+        self._checks = checks
+        self._observers = observers
+        self._encode_error = encode_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, from its first byte to its line in the log."""
+        if scope["type"] != "http":  # no websockets, and no lifespan: the composition root owns all parts
+            return
+        context = RequestContext(scope, send)
+        try:
+            for check in self._checks:
+                if reply := check(context):
+                    await reply.send(context.send)
+                    return
+            await self._app(scope, receive, context.send)
+        except Exception as error:  # noqa: BLE001 - the last place that can answer
+            await self._answer_error(context, error)
+        finally:
+            for observe in self._observers:
+                observe(context)
+
+    async def _answer_error(self, context: RequestContext, error: Exception) -> None:
+        routing = error if isinstance(error, HTTPException) else None
+        shown = client_error(_routing_error(routing, context) if routing else error, context)
+        context.error = shown
+        if context.status:  # the headers are out; the handler that sent them ends the response
+            return
+        encoded = self._encode_error(shown, context)
+        headers: RawHeaders = []
+        if routing:
+            encoded = ErrorResponse(routing.status_code, encoded.body)
+            if allow := (routing.headers or {}).get("Allow"):
+                headers.append((b"allow", allow.encode()))
+        await error_reply(shown, encoded, headers).send(context.send)
+
+
+def _routing_error(error: HTTPException, context: RequestContext) -> GatewayError:
+    method, path = context.method, context.path
+    if error.status_code == METHOD_NOT_ALLOWED:
+        return InvalidRequest(f"{path} does not accept {method}.", code="method_not_allowed")
+    return NotFound(f"There is no {method} {path}. `GET /` lists all endpoints.", code="unknown_url")
+
+
 def log_access(context: RequestContext) -> None:
-    """Write the line of a request that is over."""
+    """Log a request that is over. The line contains no key and no text that people wrote."""
     peer = context.scope.get("client")
+    error = context.error
     log.info(
         "http.request",
         request=context.id,
@@ -38,28 +105,29 @@ def log_access(context: RequestContext) -> None:
         status=context.status,
         ms=round(context.seconds * 1000, 2),
         peer=peer[0] if peer else None,
-        error=context.error.code if context.error else None,
+        error=error.code if error else None,
         runs=[run.id for run in context.runs] or None,
-        **context.asked,
+        **context.log_fields,
     )
-    if context.error:  # its words may quote what people wrote
-        told = context.error
-        log.debug("http.error", request=context.id, code=told.code, param=told.param, message=told.message)
+    if error:  # at debug only: the message may quote the request
+        log.debug("http.error", request=context.id, code=error.code, param=error.param, message=error.message)
 
 
-VERSION = b"anthropic-version"
-_PATHS = ("/v1/messages", "/messages")
+ANTHROPIC_VERSION = b"anthropic-version"
+"""A header that only clients of Anthropic's API send, and with every request."""
+
+_ANTHROPIC_PATHS = ("/v1/messages", "/messages")
 
 
 def speaks_anthropic(context: RequestContext) -> bool:
-    """Whether the client reads Anthropic's form of errors."""
-    return VERSION in context.headers or context.path.startswith(_PATHS)
+    """Return whether the client expects errors in Anthropic's form."""
+    return ANTHROPIC_VERSION in context.headers or context.path.startswith(_ANTHROPIC_PATHS)
 
 
-def name_request(context: RequestContext) -> Reply | None:
-    """Let everything pass; Anthropic's clients find their request's id under the name that the API gives it."""
+def add_anthropic_request_id(context: RequestContext) -> Reply | None:
+    """Add the request id under the name that Anthropic's clients read."""
     if speaks_anthropic(context):
-        context.extra.append((b"request-id", context.id.encode()))
+        context.response_headers.append((b"request-id", context.id.encode()))
     return None
 
 
@@ -67,7 +135,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -75,9 +143,10 @@ def is_loopback(host: str) -> bool:
 
 
 class HostCheck:
-    """Lets through loopback names, the bound address, and names that the owner allowed.
+    """Accepts loopback names, the bound address, and the names that the operator allowed.
 
-    The bound address is also the one that the connection came in by, so that listening on all addresses works.
+    A web page that rebinds its own name to this machine sends a foreign `Host`. The address by which the connection
+    came in is accepted too, so that listening on all addresses works.
     """
 
     def __init__(self, bound: str, allowed: tuple[str, ...]) -> None:
@@ -90,7 +159,7 @@ class HostCheck:
         """Check one request.
 
         Raises:
-            Forbidden: Its `Host` is foreign.
+            Forbidden: The `Host` is not allowed.
         """
         host = hostname(context.headers.get(b"host", b"").decode("latin-1"))
         if self._any or host in self._names or (host and host == _local_address(context)):
@@ -98,13 +167,13 @@ class HostCheck:
         if self._suffixes and host.endswith(self._suffixes):
             return None
         raise Forbidden(
-            f"This gateway does not answer to the host name `{host[:100]}`. Its owner can allow it: --allow-host.",
+            f"The host name `{host[:100]}` is not allowed. The operator can allow it: --allow-host.",
             code="host_not_allowed",
         )
 
 
 def hostname(netloc: str) -> str:
-    """The name in `name:port`, `[v6]:port` or either without a port, in lower case."""
+    """Return the lower-case name in `name:port`, `[v6]:port`, or either without a port."""
     if netloc.startswith("["):
         return netloc[1:].partition("]")[0].lower()
     return netloc.partition(":")[0].lower()
@@ -116,7 +185,7 @@ def _local_address(context: RequestContext) -> str | None:
 
 
 _PREFLIGHT_SECONDS = b"600"
-_EXPOSED = b", ".join(
+_EXPOSED_HEADERS = b", ".join(
     (
         b"x-request-id",
         b"x-dragoman-run-id",
@@ -130,135 +199,84 @@ _EXPOSED = b", ".join(
         b"retry-after",
     )
 )
-"""What a page may read of an answer's headers: all that docs/connect.md tells of."""
+"""Response headers that a page may read: all that docs/connect.md lists."""
 
 
 class OriginCheck:
-    """Refuses requests that a foreign page makes, and answers the preflights of allowed ones.
+    """Refuses requests from pages of other origins, and answers the preflights of allowed ones.
 
-    A browser sends `Origin` with whatever a page of another origin may change, and `Sec-Fetch-Site` with everything;
-    programs send neither.
+    Browsers send `Origin` with requests that may change something, and `Sec-Fetch-Site` with all requests. Programs
+    send neither. A link from another site to a public page is a plain navigation: it may open.
+
+    Args:
+        allowed: Origins whose pages may use the gateway.
+        public_paths: Paths that a navigation from another site may open.
     """
 
-    def __init__(self, allowed: tuple[str, ...]) -> None:
+    def __init__(self, allowed: tuple[str, ...], public_paths: frozenset[str]) -> None:
         self._allowed = frozenset(origin.rstrip("/").lower() for origin in allowed)
+        self._public_paths = public_paths
 
     def __call__(self, context: RequestContext) -> Reply | None:
         """Check one request.
 
         Raises:
-            Forbidden: A page asks whose origin is not allowed.
+            Forbidden: The origin is not allowed.
         """
         origin = context.headers.get(b"origin")
         if origin is None:
-            if context.headers.get(b"sec-fetch-site") == b"cross-site":
-                raise _refusal("another site")
+            if context.headers.get(b"sec-fetch-site") == b"cross-site" and not self._is_page_navigation(context):
+                raise _origin_refused("another site")
             return None
         if self._is_allowed(origin):
-            context.extra += _cors(origin)
+            context.response_headers += _cors_headers(origin)
             return _preflight(context) if context.method == "OPTIONS" else None
-        if _is_same(origin, context.headers.get(b"host", b"")):
+        if _is_same_origin(origin, context.headers.get(b"host", b"")):
             return None
-        raise _refusal(origin.decode("latin-1")[:100])
+        raise _origin_refused(origin.decode("latin-1")[:100])
+
+    def _is_page_navigation(self, context: RequestContext) -> bool:
+        """Return whether a person follows a link to a public page in a window of its own, not in a frame."""
+        headers = context.headers
+        return (
+            context.method == "GET"
+            and context.path in self._public_paths
+            and headers.get(b"sec-fetch-mode") == b"navigate"
+            and headers.get(b"sec-fetch-dest") == b"document"
+        )
 
     def _is_allowed(self, origin: bytes) -> bool:
         return "*" in self._allowed or origin.decode("latin-1").lower() in self._allowed
 
 
-def _is_same(origin: bytes, host: bytes) -> bool:
-    """The host gate has checked `Host` already, so a page cannot have rebound its name to ours."""
+def _is_same_origin(origin: bytes, host: bytes) -> bool:
+    """Return whether a page comes from this gateway. `Host` is checked before, so no page can rebind its name."""
     scheme, _, netloc = origin.lower().partition(b"://")
     return scheme in {b"http", b"https"} and bool(netloc) and netloc == host.lower()
 
 
-def _cors(origin: bytes) -> list[tuple[bytes, bytes]]:
+def _cors_headers(origin: bytes) -> RawHeaders:
     return [
         (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", _EXPOSED),
+        (b"access-control-expose-headers", _EXPOSED_HEADERS),
         (b"vary", b"origin"),
     ]
 
 
 def _preflight(context: RequestContext) -> Reply:
-    wanted = context.headers.get(b"access-control-request-headers", b"authorization, content-type, x-api-key")
+    requested = context.headers.get(b"access-control-request-headers", b"authorization, content-type, x-api-key")
     return Reply(
         204,
         headers=[
             (b"access-control-allow-methods", b"GET, POST, DELETE"),
-            (b"access-control-allow-headers", wanted),
+            (b"access-control-allow-headers", requested),
             (b"access-control-max-age", _PREFLIGHT_SECONDS),
         ],
     )
 
 
-def _refusal(who: str) -> Forbidden:
+def _origin_refused(who: str) -> Forbidden:
     return Forbidden(
-        f"Web pages of `{who}` may not use this gateway. Its owner can allow an origin: --allow-origin.",
+        f"Web pages of `{who}` may not use this gateway. The operator can allow an origin: --allow-origin.",
         code="origin_not_allowed",
     )
-
-
-class RequestCheck(Protocol):
-    """Decides whether a request may come in. Does no I/O."""
-
-    def __call__(self, context: RequestContext) -> Reply | None:
-        """Let it pass (None), or answer it here.
-
-        Raises:
-            GatewayError: It may not come in.
-        """
-        ...
-
-
-class Middleware:
-    """Pure ASGI middleware around the routes; the one place that answers what nothing inside answered."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        gates: Sequence[RequestCheck],
-        observers: Sequence[Callable[[RequestContext], None]],
-        encode_error: Callable[[GatewayError, RequestContext], ErrorResponse],
-    ) -> None:
-        self._app = app
-        self._gates = gates
-        self._observers = observers
-        self._encode_error = encode_error
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one request from its first byte to its line in the log."""
-        if scope["type"] != "http":  # no websockets here, and the composition root owns the life of all parts
-            return
-        context = RequestContext(scope, send)
-        try:
-            await self._admit(context, receive)
-        except Exception as error:  # noqa: BLE001 - the last place where one can still be answered
-            await self._apologise(context, error)
-        finally:
-            for observe in self._observers:
-                observe(context)
-
-    async def _admit(self, context: RequestContext, receive: Receive) -> None:
-        for gate in self._gates:
-            if reply := gate(context):
-                await reply.send(context.send)
-                return
-        await self._app(context.scope, receive, context.send)
-
-    async def _apologise(self, context: RequestContext, error: Exception) -> None:
-        status = error.status_code if isinstance(error, HTTPException) else None
-        told = gateway_error(_routing_error(error, context) if isinstance(error, HTTPException) else error, context)
-        context.error = told
-        if context.status:  # headers are out, and whoever sent them ends what he began
-            return
-        encoded = self._encode_error(told, context)
-        allow = (error.headers or {}).get("Allow") if isinstance(error, HTTPException) else None
-        headers = [(b"allow", allow.encode())] if allow else []
-        await error_reply(told, ErrorResponse(status or encoded.status, encoded.body), headers).send(context.send)
-
-
-def _routing_error(error: HTTPException, context: RequestContext) -> GatewayError:
-    method, path = context.method, context.path
-    if error.status_code == NO_SUCH_METHOD:
-        return InvalidRequest(f"{path} does not take {method}.", code="method_not_allowed")
-    return NotFound(f"There is no {method} {path}. `GET /` lists what there is.", code="unknown_url")

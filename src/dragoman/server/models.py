@@ -11,33 +11,33 @@ from dragoman.core.messages import JSONObject
 from dragoman.dialects.messages.response import model_info, model_page
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.context import RequestContext, get_context
-from dragoman.server.middleware import VERSION
+from dragoman.server.middleware import ANTHROPIC_VERSION
 
 
 class Models:
-    """The endpoints that tell which models there are."""
+    """The endpoints that list models."""
 
     def __init__(self, catalog: LiveCatalog) -> None:
         self._catalog = catalog
 
-    async def all(self, request: Request) -> Response:
-        """Answer the list: models first, then aliases, which Anthropic's form does not know.
+    async def list(self, request: Request) -> Response:
+        """Return the list: models first, then aliases, which Anthropic's form does not have.
 
         Raises:
-            InvalidRequest: A page was asked for that there cannot be.
+            InvalidRequest: A paging parameter is invalid.
         """
         await self._catalog.refresh()
         context = get_context(request.scope)
         catalog = self._for(context)
-        if VERSION in context.headers:
+        if ANTHROPIC_VERSION in context.headers:
             query = request.query_params
             page = model_page(catalog.models, query.get("limit"), query.get("after_id"), query.get("before_id"))
             return JSONResponse(page)
         models = [_entry(model.id, model) for model in catalog.models]
         return JSONResponse({"object": "list", "data": [*models, *_aliases(catalog)]})
 
-    async def one(self, request: Request) -> Response:
-        """Answer one entry.
+    async def get(self, request: Request) -> Response:
+        """Return one model or alias.
 
         Raises:
             NotFound: There is no such model or alias.
@@ -45,15 +45,15 @@ class Models:
         await self._catalog.refresh()
         context, name = get_context(request.scope), request.path_params["id"]
         model = self._for(context).resolve(name).model
-        return JSONResponse(model_info(model) if VERSION in context.headers else _entry(name, model))
+        return JSONResponse(model_info(model) if ANTHROPIC_VERSION in context.headers else _entry(name, model))
 
     def _for(self, context: RequestContext) -> Catalog:
-        """What its client is served; one whom nobody knows, where the list needs no key, is told of all."""
-        return self._catalog.of(context.client) if context.known else self._catalog()
+        """Return the models that a client may use. An unknown client of an open list gets all models."""
+        return self._catalog.of(context.client) if context.authenticated else self._catalog()
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:
-    """Those that lead to a model which is served; with a chosen list of models some may not."""
+    """Return the aliases whose model is available: `--models` may leave some without one."""
     entries = []
     for name in {**ALIASES, **catalog.aliases}:
         try:
@@ -64,7 +64,7 @@ def _aliases(catalog: Catalog) -> list[JSONObject]:
 
 
 def _entry(name: str, model: Model) -> JSONObject:
-    """A model as OpenAI lists it; `root` is the id that an alias leads to, as in OpenAI's own lists."""
+    """Return a model in OpenAI's form. `root` is the id that an alias stands for, as in OpenAI's own lists."""
     created = datetime.combine(model.released, time(), UTC)
     return {
         "id": name,

@@ -1,4 +1,4 @@
-"""What people write and what they are answered, for the log at debug and trace: only where its owner wants it."""
+"""The log of requests and responses, at debug and trace: only when the operator asks for it."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import cast
 import structlog
 
 from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import BlockDelta, BlockStop, Event, MessageDelta
+from dragoman.core.events import BlockDelta, Event
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import DecodedRequest
 from dragoman.runs.run import Run
@@ -17,13 +17,13 @@ log = structlog.get_logger("dragoman.payloads")
 
 
 def log_request(context: RequestContext, raw: bytes) -> None:
-    """Write a request as it came."""
+    """Log a request body as it was received."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in context.headers.items()}
-    log.debug("request.body", request=context.id, headers=headers, body=_readable(raw))
+    log.debug("request.body", request=context.id, headers=headers, body=_parsed(raw))
 
 
-def log_understood(context: RequestContext, decoded: DecodedRequest) -> None:
-    """Write what was understood of it: what Claude is asked."""
+def log_decoded(context: RequestContext, decoded: DecodedRequest) -> None:
+    """Log the decoded request: what is sent to Claude."""
     warnings = [
         {"code": warning.code, "param": warning.param, "detail": warning.detail} for warning in decoded.warnings
     ]
@@ -31,35 +31,31 @@ def log_understood(context: RequestContext, decoded: DecodedRequest) -> None:
 
 
 def log_event(run: Run, event: Event) -> None:
-    """Write what happened in a run, at trace."""
-    log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_shown(event))
+    """Log an event of a run, at trace."""
+    log.debug("run.event", level="trace", run=run.id, kind=type(event).__name__, got=_loggable(event))
 
 
 def log_answers(context: RequestContext) -> None:
-    """Write what was said in all runs of a request, each answer once."""
+    """Log the responses of all runs of a request."""
     for run in context.runs:
         try:
             message = run.result().message
-        except UpstreamFailed:  # it failed before its first word: `http.error` and `run.end` say so
+        except UpstreamFailed:  # no output; `http.error` and `run.end` report why
             continue
         log.debug("answer.message", request=context.id, run=run.id, message=message)
         if calls := _calls(cast("Sequence[JSONObject]", message["content"])):
             log.debug("answer.tool_calls", request=context.id, run=run.id, calls=calls)
 
 
-def _readable(raw: bytes) -> object:
+def _parsed(raw: bytes) -> object:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return raw
 
 
-def _shown(event: Event) -> object:
-    """An event; a piece of an answer by its length alone, since half a secret would not be known for one."""
-    if isinstance(event, BlockStop):
-        return {"index": event.index, "raw": event.raw}
-    if isinstance(event, MessageDelta):
-        return {"raw": event.raw}
+def _loggable(event: Event) -> object:
+    """Return an event for the log. Deltas show only lengths: the redactor cannot recognise half a secret."""
     if not isinstance(event, BlockDelta):
         return event
     delta = cast("JSONObject", event.raw["delta"])

@@ -1,126 +1,184 @@
-"""Of all that happens in the runs of an answer: what its client is to see, and in what pieces.
-
-Driving a streamed answer: batches as they come, heartbeats in the silence, errors in the stream once it began.
-"""
+"""Streamed responses: events from their source to the client, heartbeats in silence, and errors inside the stream."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from typing import Protocol
 
-from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import Event, MessageEvent, Restarted, Retrying, Started
+from dragoman.core.errors import GatewayError, UpstreamFailed
+from dragoman.core.events import Event, MessageEvent, MessageStop, Restarted, Retrying, Started
 from dragoman.dialects.base import StreamEncoder
 from dragoman.dialects.shared import sse
 from dragoman.server.collect import RunGroup
 from dragoman.server.context import RawHeaders, RequestContext
-from dragoman.server.replies import gateway_error
+from dragoman.server.replies import client_error
 
-_BESIDE_THE_ANSWER = (Started, Retrying, Restarted)
-
-
-class EventFilter:
-    """Remembers of which answers something was seen."""
-
-    def __init__(self) -> None:
-        self._begun: set[int] = set()
-
-    def seen(self, batch: list[tuple[int, Event]]) -> list[tuple[int, MessageEvent]]:
-        """What the client is to see.
-
-        Raises:
-            UpstreamFailed: An answer broke off of which the client has seen a part: asked again, it would be another.
-        """
-        news: list[tuple[int, MessageEvent]] = []
-        for choice, event in batch:
-            if not isinstance(event, _BESIDE_THE_ANSWER):
-                news.append((choice, event))
-            elif choice in self._begun and not isinstance(event, Started):
-                raise UpstreamFailed("Claude's answer broke off in the middle. Ask again.")
-            elif isinstance(event, Restarted):
-                news = [item for item in news if item[0] != choice]
-        self._begun.update(choice for choice, _ in news)
-        return news
-
-
-def writes(data: bytes, encoder: StreamEncoder) -> list[bytes]:
-    """One write for all that has come, where the dialect does not want more."""
-    if encoder.separate_events:
-        return sse.events(data)
-    return [data] if data else []
-
-
-STREAM: RawHeaders = [
+STREAM_HEADERS: RawHeaders = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
 
 
-class StreamedResponse:
-    """Sends one answer as server-sent events.
+class EventSource(Protocol):
+    """Where the encoded events of a stream come from.
 
-    The status is sent with the first bytes, so that an early failure is a plain HTTP error; but after one heartbeat's
-    time of silence it is sent all the same, since clients and proxies give up on connections that say nothing.
+    Attributes:
+        heartbeat: What to send in silence. Clients ignore it.
+        ended: Whether the last events have been returned.
+        failure: What ended the stream instead of a response.
+    """
+
+    heartbeat: bytes
+    ended: bool
+    failure: GatewayError | None
+
+    async def next(self, timeout: float | None) -> list[bytes]:  # noqa: ASYNC109 - silence is a result here
+        """Return the next server-sent events, each piece for a write of its own; nothing after `timeout` seconds.
+
+        Raises:
+            Exception: The source failed. `fail` then ends the stream, unless nothing has been sent.
+        """
+        ...
+
+    def fail(self, error: GatewayError) -> list[bytes]:
+        """End the stream with an error. Return the events that say so."""
+        ...
+
+
+class RunEvents:
+    """The events of runs that execute in this process.
+
+    Args:
+        group: The runs.
+        encoder: Encodes their events in the dialect of the client.
+        hold_final: Whether the end of each message is returned only when all runs have ended.
+    """
+
+    def __init__(self, group: RunGroup, encoder: StreamEncoder, *, hold_final: bool = False) -> None:
+        self._group = group
+        self._encoder = encoder
+        self._hold_final = hold_final
+        self._held = b""
+        self._filter = EventFilter()
+        self.heartbeat = encoder.heartbeat
+        self.ended = False
+        self.failure: GatewayError | None = None
+
+    async def next(self, timeout: float | None) -> list[bytes]:  # noqa: ASYNC109 - see `EventSource`
+        """See `EventSource.next`."""
+        encoder = self._encoder
+        batch = await self._group.next(timeout)
+        if batch is None:
+            self.ended = True
+            return self.split(self._held + encoder.finish())
+        data = b""
+        for choice, event in self._filter.visible(batch):
+            encoded = encoder.feed(event, choice)
+            if self._hold_final and isinstance(event, MessageStop):
+                self._held += encoded
+            else:
+                data += encoded
+            if encoder.failure:
+                self._group.reject(choice, encoder.failure)
+                self.failure, self.ended = encoder.failure, True
+                break
+        return self.split(data)
+
+    def fail(self, error: GatewayError) -> list[bytes]:
+        """See `EventSource.fail`."""
+        data = self._encoder.fail(error)
+        self.failure, self.ended = self._encoder.failure, True
+        return self.split(data)
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Split into single events only if the dialect needs it: some clients take each read for one event."""
+        if self._encoder.separate_events:
+            return sse.events(data)
+        return [data] if data else []
+
+
+class EventFilter:
+    """Passes on the events that the client sees, and notices when a part that it has seen becomes void."""
+
+    _HIDDEN = (Started, Retrying, Restarted)
+
+    def __init__(self) -> None:
+        self._visible: set[int] = set()
+
+    def visible(self, batch: list[tuple[int, Event]]) -> list[tuple[int, MessageEvent]]:
+        """Return the events of a batch that the client sees.
+
+        Raises:
+            UpstreamFailed: A response broke off after the client has seen a part. A retry would be another response.
+        """
+        events: list[tuple[int, MessageEvent]] = []
+        for choice, event in batch:
+            if not isinstance(event, self._HIDDEN):
+                events.append((choice, event))
+            elif choice in self._visible and not isinstance(event, Started):
+                raise UpstreamFailed("Claude's response broke off before its end. Send the request again.")
+            elif isinstance(event, Restarted):
+                events = [item for item in events if item[0] != choice]
+        self._visible.update(choice for choice, _ in events)
+        return events
+
+
+class StreamedResponse:
+    """Sends one response as server-sent events.
+
+    The status goes out with the first events, so that an early failure is a plain HTTP error. After one heartbeat
+    interval of silence it goes out anyway: clients and proxies close connections that stay silent.
+
+    Args:
+        context: The request.
+        source: Where the events come from.
+        heartbeat: Seconds of silence after which a heartbeat is sent.
+        headers: Returns the headers to send with the status.
     """
 
     def __init__(
-        self,
-        context: RequestContext,
-        choices: RunGroup,
-        encoder: StreamEncoder,
-        heartbeat: float,
-        headers: Callable[[], RawHeaders],
+        self, context: RequestContext, source: EventSource, heartbeat: float, headers: Callable[[], RawHeaders]
     ) -> None:
-        self._exchange = context
-        self._choices = choices
-        self._encoder = encoder
+        self._context = context
+        self._source = source
         self._heartbeat = heartbeat
         self._headers = headers
-        self._sifter = EventFilter()
         self._clock = asyncio.get_running_loop().time
-        self._spoke = self._clock()
+        self._last_write = self._clock()
 
-    async def drive(self) -> None:
-        """Send all there is.
+    async def send(self) -> None:
+        """Send all events.
 
         Raises:
-            GatewayError: The run failed and nothing has been sent yet.
+            Exception: The source failed and nothing has been sent yet.
         """
-        try:
-            while not self._encoder.failure and (batch := await self._choices.next(self._patience())) is not None:
-                await self._pass_on(batch)
-            last = self._encoder.finish()
-        except Exception as error:
-            if not self._exchange.status:
-                raise
-            last = self._encoder.fail(gateway_error(error, self._exchange))
-        self._exchange.error = self._encoder.failure
-        *others, last = writes(last, self._encoder) or [b""]
-        for data in others:
-            await self._send(data)
-        await self._send(last, more=False)
+        source = self._source
+        ended = False
+        while not ended:
+            try:
+                pieces = await source.next(self._seconds_to_heartbeat())
+            except Exception as error:
+                if not self._context.status:
+                    raise
+                pieces = source.fail(client_error(error, self._context))
+            ended = source.ended
+            if not pieces and not ended and self._seconds_to_heartbeat() == 0:
+                pieces = [source.heartbeat]
+            await self._write(pieces, last=ended)
+        self._context.error = source.failure
 
-    def _patience(self) -> float:
-        return max(0.0, self._spoke + self._heartbeat - self._clock())
+    def _seconds_to_heartbeat(self) -> float:
+        return max(0.0, self._last_write + self._heartbeat - self._clock())
 
-    async def _pass_on(self, batch: list[tuple[int, Event]]) -> None:
-        """Say what has come, or a heartbeat when what came means nothing to the client."""
-        pieces = writes(b"".join(self._encoded(self._sifter.seen(batch))), self._encoder)
-        for data in pieces:
-            await self._send(data)
-        if not pieces and self._patience() == 0:
-            await self._send(self._encoder.heartbeat)
-
-    def _encoded(self, news: Iterable[tuple[int, MessageEvent]]) -> Iterator[bytes]:
-        """The events as the client gets them, up to the one by which an answer turns out to be at fault."""
-        for choice, event in news:
-            yield self._encoder.feed(event, choice)
-            if failure := self._encoder.failure:
-                self._choices.reject(choice, failure)
-                return
-
-    async def _send(self, data: bytes, *, more: bool = True) -> None:
-        if not self._exchange.status:
-            headers = [*STREAM, *self._headers()]
-            await self._exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": more})
-        self._spoke = self._clock()
+    async def _write(self, pieces: list[bytes], *, last: bool) -> None:
+        if not pieces and not last:
+            return
+        context = self._context
+        if not context.status:
+            headers = [*STREAM_HEADERS, *self._headers()]
+            await context.send({"type": "http.response.start", "status": 200, "headers": headers})
+        *earlier, final = pieces or [b""]
+        for data in earlier:
+            await context.send({"type": "http.response.body", "body": data, "more_body": True})
+        await context.send({"type": "http.response.body", "body": final, "more_body": not last})
+        self._last_write = self._clock()

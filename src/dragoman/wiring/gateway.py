@@ -30,8 +30,7 @@ from dragoman.server.auth import ApiKey
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.options import Operations, ServerOptions
-from dragoman.server.responses.job import Jobs
-from dragoman.server.responses.shelf import StoredResponseService
+from dragoman.server.responses.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
@@ -237,15 +236,15 @@ def _server_options(
     traced = settings.trace_file is not None
     return ServerOptions(
         host=settings.host,
-        holders=client_keys(settings),
+        api_keys=client_keys(settings),
         allow_hosts=settings.allow_host,
         allow_origins=settings.allow_origin,
         open_models=settings.open_models,
         max_request_bytes=settings.max_request_bytes,
         heartbeat=settings.heartbeat,
-        payloads=settings.log_level in {"debug", "trace"} or traced,
+        log_payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,
         agents=settings.agents,
         fetch_media=fetch_media,
-        shelf=responses,
+        stored_responses=responses,
     )

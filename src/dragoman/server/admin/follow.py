@@ -1,16 +1,14 @@
-"""A run's events as they come, as server-sent events.
+"""The events of one run, as server-sent events for its operator.
 
-First `run`, the record as it stands; then, where something was said already, `message`, all of it as one message; then
-each event by its own name, those of the Messages API as they are; last `end`, the record as it ended. Of a run that is
-over there is what is kept: the record, and the message if answers are kept.
+First `run`, the record as it is now; then, if there is output already, `message`, all of it as one message; then each
+event under its own name, those of the Messages API unchanged; last `end`, the record at its end. For a run that is over
+there is what is stored: the record, and the message if responses are stored.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
@@ -19,70 +17,73 @@ from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import RunRecord
 
-_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _HEARTBEAT = b": still there\n\n"
 
 
-class Following:
-    """The endpoint that looks on."""
+async def follow_run(registry: RunRegistry, id_: str, heartbeat: float) -> AsyncIterator[bytes]:
+    """Return the events of a run, as they come.
 
-    def __init__(self, registry: RunRegistry, heartbeat: float) -> None:
-        self._registry = registry
-        self._heartbeat = heartbeat
+    Args:
+        registry: The runs.
+        id_: The id of the run.
+        heartbeat: Seconds of silence after which a heartbeat comes.
 
-    async def events(self, request: Request) -> Response:
-        """Answer `GET /admin/runs/{id}/events`."""
-        id_ = request.path_params["id"]
-        run = self._registry.live(id_)
-        events = self._of(run) if run else _of_record(await self._registry.get_ended(id_))
-        return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
-
-    async def _of(self, run: Run) -> AsyncIterator[bytes]:
-        with run.subscribe() as watcher:
-            record = self._registry.record(run)
-            yield _said("run", record.summary())
-            status = record.status
-            while True:
-                ended = run.ended  # asked before what came is taken, so that nothing is missed
-                if told := b"".join(_told(run, watcher.take())):
-                    yield told
-                if ended:
-                    break
-                if run.status != status:
-                    status = run.status
-                    yield _said("status", {"status": status})
-                if not await watcher.wait(self._heartbeat):
-                    yield _HEARTBEAT
-        yield _said("end", self._registry.record(run).summary())
+    Raises:
+        NotFound: There is no such run.
+        Conflict: Another gateway executes it.
+    """
+    run = registry.live(id_)
+    if run is not None:
+        return _live_events(registry, run, heartbeat)
+    return _encoded(record_events(await registry.get_ended(id_)))
 
 
-def told_of(record: RunRecord) -> list[tuple[str, JSONObject]]:
-    """What is told of a run that is over: events, each with its name."""
-    said = [] if record.response is None else [("message", record.response)]
-    return [("run", record.summary()), *said, ("end", record.summary())]
+def record_events(record: RunRecord) -> list[tuple[str, JSONObject]]:
+    """Return the events of a run that is over, each with its name."""
+    message = [] if record.response is None else [("message", record.response)]
+    return [("run", record.summary()), *message, ("end", record.summary())]
 
 
-async def _of_record(record: RunRecord) -> AsyncIterator[bytes]:
-    for name, data in told_of(record):
-        yield _said(name, data)
+async def _live_events(registry: RunRegistry, run: Run, heartbeat: float) -> AsyncIterator[bytes]:
+    with run.subscribe() as subscriber:
+        record = registry.record(run)
+        yield _encode("run", record.summary())
+        status = record.status
+        while True:
+            ended = run.ended  # read before the events, so that none is missed
+            if events := b"".join(_run_events(run, subscriber.take())):
+                yield events
+            if ended:
+                break
+            if run.status != status:
+                status = run.status
+                yield _encode("status", {"status": status})
+            if not await subscriber.wait(heartbeat):
+                yield _HEARTBEAT
+    yield _encode("end", registry.record(run).summary())
 
 
-def _told(run: Run, events: list[Event] | None) -> Iterator[bytes]:
-    """The events; or, where some were missed, all that was said."""
+async def _encoded(events: list[tuple[str, JSONObject]]) -> AsyncIterator[bytes]:
+    for name, data in events:
+        yield _encode(name, data)
+
+
+def _run_events(run: Run, events: list[Event] | None) -> Iterator[bytes]:
+    """Encode events. When some were missed, encode the whole message so far instead."""
     if events is None:
         try:
-            yield _said("message", run.result().message)
+            yield _encode("message", run.result().message)
         except UpstreamFailed:
-            return  # nothing was said yet
+            return  # there is no output yet
     for event in events or ():
         match event:
-            case MessageStart(raw) | MessageDelta(raw) | MessageStop(raw):
-                yield _said(str(raw["type"]), raw)
+            case MessageStart(raw=raw) | MessageDelta(raw=raw) | MessageStop(raw=raw):
+                yield _encode(str(raw["type"]), raw)
             case BlockStart(raw=raw) | BlockDelta(raw=raw) | BlockStop(raw=raw):
-                yield _said(str(raw["type"]), raw)
+                yield _encode(str(raw["type"]), raw)
             case _:
-                yield _said(type(event).__name__.lower(), asdict(event))
+                yield _encode(type(event).__name__.lower(), asdict(event))
 
 
-def _said(name: str, data: object) -> bytes:
+def _encode(name: str, data: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))

@@ -7,18 +7,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dragoman.server.docs.openapi import describe
-from dragoman.server.docs.page import Page, page_of
+from dragoman.server.docs.page import Page, render_page
 
 
 class Docs:
-    """The description of the API, for programs and for people."""
+    """The description of the API, for programs and for people. Built when it is first requested."""
 
-    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
-        """Answer the OpenAPI document."""
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        """Return the OpenAPI document."""
         return Response(self._document, media_type="application/json")
 
-    async def page(self, request: Request) -> Response:  # noqa: ARG002 - the same for everyone
-        """Answer the page that shows it."""
+    async def page(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        """Return the page that shows it."""
         return HTMLResponse(self._page.html, headers={"content-security-policy": self._page.policy})
 
     @cached_property
@@ -27,4 +27,4 @@ class Docs:
 
     @cached_property
     def _page(self) -> Page:
-        return page_of(describe())
+        return render_page(describe())

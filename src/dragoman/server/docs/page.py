@@ -1,7 +1,4 @@
-"""JSON schemas as HTML: a table of fields, and each type in words that link to where it is explained.
-
-The OpenAPI document as one HTML page, with its style and its program inside.
-"""
+"""The OpenAPI document as one HTML page, with its style and its script inside: it loads nothing."""
 
 import base64
 import hashlib
@@ -26,12 +23,12 @@ _LIMITS = {
 
 
 def components(schemas: JSONObject) -> str:
-    """Every named schema, each under a heading that others link to."""
+    """Render every named schema, each under a heading that others link to."""
     return "".join(_component(name, cast("JSONObject", schema)) for name, schema in sorted(_by_short(schemas)))
 
 
 def fields(schema: JSONObject) -> str:
-    """A table of an object's fields; nothing where none are named."""
+    """Render a table of an object's fields; nothing when no field is named."""
     properties = cast("dict[str, JSONObject]", schema.get("properties") or {})
     required = cast("list[str]", schema.get("required") or [])
     rows = "".join(_row(name, field, required=name in required) for name, field in properties.items())
@@ -39,40 +36,40 @@ def fields(schema: JSONObject) -> str:
 
 
 def words(schema: JSONObject) -> str:
-    """A type, on one line."""
+    """Render a type in words, on one line."""
     match schema:
         case {"$ref": str(target)}:
             name = escape(short(target))
-            said = [f'<a href="#schema-{name}">{name}</a>']
+            text = [f'<a href="#schema-{name}">{name}</a>']
         case {"anyOf": [*kinds]}:
-            said = [words(kind) for kind in cast("list[JSONObject]", kinds) if kind != _NULL]
+            text = [words(kind) for kind in cast("list[JSONObject]", kinds) if kind != _NULL]
         case {"enum": [*values]}:
-            said = list(map(_code, values))
+            text = list(map(_code, values))
         case {"const": value}:
-            said = [_code(value)]
+            text = [_code(value)]
         case {"type": "array", "items": dict(items)}:
-            said = [f"list of {words(items)}"]
+            text = [f"list of {words(items)}"]
         case {"type": [*kinds]}:
-            said = [escape(str(kind)) for kind in kinds]
+            text = [escape(str(kind)) for kind in kinds]
         case _:
-            said = [escape(str(schema.get("type", "anything")))]
-    return " or ".join(said)
+            text = [escape(str(schema.get("type", "anything")))]
+    return " or ".join(text)
 
 
 def prose(text: str) -> str:
-    """A sentence of the document, with what stands in backquotes as code."""
+    """Render a sentence of the document, with the text in backquotes as code."""
     return "".join(f"<code>{part}</code>" if odd else part for part, odd in _alternating(escape(text).split("`")))
 
 
 def _alternating(parts: list[str]) -> Iterator[tuple[str, bool]]:
-    return ((part, bool(place % 2)) for place, part in enumerate(parts))
+    return ((part, bool(index % 2)) for index, part in enumerate(parts))
 
 
 def short(target: str) -> str:
-    """A schema's name without where it is kept; those of two dialects keep the dialect's name."""
-    *path, name = target.rpartition("/")[2].split(".")
-    dialect = next((part for part in path if part.startswith("openai_")), "")
-    return f"{dialect.removeprefix('openai_').capitalize()}{name}"
+    """Return a schema's name without its package. Names that several dialects use get the dialect's name in front."""
+    *package, name = target.rpartition("/")[2].split(".")
+    dialect = package[package.index("dialects") + 1] if "dialects" in package else ""
+    return f"{dialect.capitalize()}{name}"
 
 
 def _by_short(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
@@ -80,8 +77,8 @@ def _by_short(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
 
 
 def _component(name: str, schema: JSONObject) -> str:
-    told = _text(schema.get("description")) or _only_type(schema)
-    return f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3>{told}{fields(schema)}</section>'
+    described = _text(schema.get("description")) or _only_type(schema)
+    return f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3>{described}{fields(schema)}</section>'
 
 
 def _only_type(schema: JSONObject) -> str:
@@ -96,7 +93,7 @@ def _row(name: str, schema: JSONObject, *, required: bool) -> str:
 
 
 def _notes(schema: JSONObject) -> Iterator[str]:
-    """What stands beside a type, of whichever of its kinds says it."""
+    """Return descriptions, limits and default of a field, from whichever of its types has them."""
     kinds = [schema, *cast("list[JSONObject]", schema.get("anyOf") or [])]
     yield from (prose(str(kind["description"])) for kind in kinds if "description" in kind)
     limits = [form.format(kind[key]) for kind in kinds for key, form in _LIMITS.items() if key in kind]
@@ -107,7 +104,7 @@ def _notes(schema: JSONObject) -> Iterator[str]:
 
 
 def _inner(schema: JSONObject) -> JSONObject:
-    """The object that a field is, or a list of, where it has no name of its own."""
+    """Return the unnamed object that a field is, or is a list of."""
     items = schema.get("items")
     return items if isinstance(items, dict) else schema
 
@@ -122,11 +119,11 @@ def _code(value: JSON) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and what it may do.
+    """A page and its content security policy.
 
     Attributes:
         html: The page.
-        policy: Its content security policy: its own style and program, and requests to where it came from.
+        policy: Allows only its own style and script, and requests to its own origin.
     """
 
     html: str
@@ -137,7 +134,7 @@ class Page:
 class _Operation:
     method: str
     path: str
-    told: JSONObject
+    described: JSONObject
 
     @property
     def anchor(self) -> str:
@@ -145,19 +142,19 @@ class _Operation:
         return f"{self.method}{words}"
 
 
-def page_of(document: JSONObject) -> Page:
-    """Show an OpenAPI document."""
+def render_page(document: JSONObject) -> Page:
+    """Render an OpenAPI document."""
     style, script = _part("page.css"), _part("page.js")
     info = cast("dict[str, str]", document["info"])
     operations = list(_operations(document))
-    known = cast("dict[str, JSONObject]", document["components"])["schemas"]
+    schemas = cast("dict[str, JSONObject]", document["components"])["schemas"]
     html = _part("page.html").format(
         title=escape(info["title"]),
         version=escape(info["version"]),
         about=prose(info["description"]),
         links=_links(operations),
-        operations="".join(_section(part, known) for part in operations),
-        schemas=components(known),
+        operations="".join(_section(part, schemas) for part in operations),
+        schemas=components(schemas),
         style=style,
         script=script,
     )
@@ -166,9 +163,9 @@ def page_of(document: JSONObject) -> Page:
 
 def _operations(document: JSONObject) -> Iterator[_Operation]:
     for path, methods in cast("dict[str, JSONObject]", document["paths"]).items():
-        for method, told in methods.items():
-            if isinstance(told, dict) and "responses" in told:
-                yield _Operation(method, path, told)
+        for method, described in methods.items():
+            if isinstance(described, dict) and "responses" in described:
+                yield _Operation(method, path, described)
 
 
 def _links(operations: list[_Operation]) -> str:
@@ -180,53 +177,53 @@ def _name(operation: _Operation) -> str:
     return f'<b class="{operation.method}">{operation.method}</b> {escape(operation.path)}'
 
 
-def _section(operation: _Operation, known: JSONObject) -> str:
-    told = operation.told
-    summary = f"<p>{prose(str(told.get('summary', '')))}{_elsewhere(told)}</p>"
+def _section(operation: _Operation, schemas: JSONObject) -> str:
+    described = operation.described
+    summary = f"<p>{prose(str(described.get('summary', '')))}{_docs_link(described)}</p>"
     return (
         f'<section id="{operation.anchor}"><h2>{_name(operation)}</h2>{summary}'
-        f"{_request(told, known)}{_responses(told)}{_try(operation)}</section>"
+        f"{_request(described, schemas)}{_responses(described)}{_try(operation)}</section>"
     )
 
 
-def _elsewhere(told: JSONObject) -> str:
-    docs = cast("dict[str, str]", told.get("externalDocs") or {})
+def _docs_link(described: JSONObject) -> str:
+    docs = cast("dict[str, str]", described.get("externalDocs") or {})
     return f' <a href="{escape(docs["url"])}" rel="noreferrer">Its own documentation</a>' if docs else ""
 
 
-def _request(told: JSONObject, known: JSONObject) -> str:
-    """The fields of the body."""
-    content = cast("dict[str, dict[str, dict[str, JSONObject]]]", told.get("requestBody") or {}).get("content", {})
+def _request(described: JSONObject, schemas: JSONObject) -> str:
+    """Render the fields of the request body."""
+    content = cast("dict[str, dict[str, dict[str, JSONObject]]]", described.get("requestBody") or {}).get("content", {})
     found = []
     for part in content.values():
         name = str(part["schema"]["$ref"]).rpartition("/")[2]
         summary = f"<summary>Fields of the {words(part['schema'])}</summary>"
-        found.append(f"<details>{summary}{fields(cast('JSONObject', known[name]))}</details>")
+        found.append(f"<details>{summary}{fields(cast('JSONObject', schemas[name]))}</details>")
     return "".join(found)
 
 
-def _responses(told: JSONObject) -> str:
+def _responses(described: JSONObject) -> str:
     rows = []
-    for status, response in cast("dict[str, JSONObject]", told["responses"]).items():
+    for status, response in cast("dict[str, JSONObject]", described["responses"]).items():
         kinds = "".join(f'<p class="type">{words}, as {kind}</p>' for kind, words in _content(response))
         rows.append(f"<tr><th>{status}</th><td>{prose(str(response['description']))}{kinds}</td></tr>")
-    return f"<details><summary>Answers</summary><table>{''.join(rows)}</table></details>"
+    return f"<details><summary>Responses</summary><table>{''.join(rows)}</table></details>"
 
 
 def _content(body: object) -> Iterator[tuple[str, str]]:
-    """What a body may be: its media type, and its schema in words."""
+    """Return each media type of a body, and its schema in words."""
     content = body.get("content", {}) if isinstance(body, dict) else {}
     return ((escape(kind), words(part["schema"])) for kind, part in content.items())
 
 
 def _try(operation: _Operation) -> str:
-    """A form that sends the request. Without a program in the page it could do nothing, and is not shown."""
-    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.told.get("parameters") or [])]
+    """Render a form that sends the request. The script shows it: without the script it could do nothing."""
+    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.described.get("parameters") or [])]
     inputs = "".join(f'<label>{escape(name)} <input name="{escape(name)}" required></label>' for name in names)
-    asked = cast("dict[str, dict[str, JSONObject]]", operation.told.get("requestBody") or {})
+    body_spec = cast("dict[str, dict[str, JSONObject]]", operation.described.get("requestBody") or {})
     body = ""
-    if asked:
-        example = json.dumps(asked["content"]["application/json"].get("example", {}), indent=2, ensure_ascii=False)
+    if body_spec:
+        example = json.dumps(body_spec["content"]["application/json"].get("example", {}), indent=2, ensure_ascii=False)
         body = f'<textarea name="body" spellcheck="false" aria-label="Body">{escape(example)}</textarea>'
     where = f'data-method="{operation.method}" data-path="{escape(operation.path)}"'
     buttons = '<button>Send</button> <button type="button" class="stop" disabled>Stop</button> <output></output>'

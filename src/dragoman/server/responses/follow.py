@@ -1,91 +1,106 @@
-"""Looking on while an answer is made, or reading again how it was."""
+"""Event sources for stored responses: a job of this process, or the store."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from dragoman.core.errors import GatewayError
 from dragoman.dialects.shared import sse
-from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.responses.job import Job
-from dragoman.server.stream import STREAM
 from dragoman.stores.base import ResponseStore
 
-_POLL = 1.0
-"""Seconds between two looks at an answer that is made by somebody else."""
+_POLL_INTERVAL = 1.0
+"""Seconds between two reads of a response that another gateway generates."""
 
 
-class StreamFollower:
-    """Sends the stream of an answer from some event on.
-
-    The status is sent with the first bytes, so that an early failure is a plain HTTP error; but after one heartbeat's
-    time of silence it is sent all the same, as for all streams.
+class JobEvents:
+    """The events of a job in this process. See `EventSource`.
 
     Args:
-        context: Whose client follows.
-        heartbeat: Seconds of silence after which the stream gets a comment line.
-        headers: What is to be told beside it, once it begins.
-        first: The number of the first event that is wanted.
+        job: The job.
+        first: The number of the first event to return.
     """
 
-    def __init__(
-        self, context: RequestContext, heartbeat: float, headers: Callable[[], RawHeaders], first: int = 0
-    ) -> None:
-        self._exchange = context
-        self._heartbeat = heartbeat
-        self._headers = headers
-        self._next = first
-        self._clock = asyncio.get_running_loop().time
-        self._spoke = self._clock()
+    heartbeat = sse.HEARTBEAT
 
-    async def job(self, job: Job[Any]) -> None:
-        """Follow a job to its end.
+    def __init__(self, job: Job[Any], first: int = 0) -> None:
+        self._job = job
+        self._next = first
+        self.ended = False
+        self.failure: GatewayError | None = None
+
+    async def next(self, timeout: float | None) -> list[bytes]:  # noqa: ASYNC109 - see `EventSource`
+        """Return the next events.
 
         Raises:
-            GatewayError: It failed and nothing has been sent yet.
+            GatewayError: The job failed before its stream had an event.
         """
-        while True:
-            ended = job.ended
-            if job.error and job.early and not self._exchange.status:
+        job = self._job
+        waits = len(job.sent_events) <= self._next or job.failed_early
+        if waits and not job.ended:
+            await job.wait_for_events(timeout)
+        if job.failed_early:
+            # Until something was sent, an early failure is a plain HTTP error, not a stream.
+            if job.error is not None:
                 raise job.error
-            if not await self._pass_on(job.told[self._next :]):
-                if ended:
-                    break
-                await job.news(self._patience())
-                await self._beat()
-        self._exchange.error = job.error
-        await self._end()
+            return []
+        return self._take()
 
-    async def archive(self, archive: ResponseStore, owner: str, id_: str) -> None:
-        """Follow an answer that is kept, and perhaps made by another gateway, to its end."""
-        while True:
-            found = await archive.get(owner, id_)
-            told = await self._pass_on(await archive.events(id_, self._next))
-            if found is None or not found.pending:
-                break
-            if not told:
-                await asyncio.sleep(min(_POLL, self._patience()))
-                await self._beat()
-        await self._end()
+    def fail(self, error: GatewayError) -> list[bytes]:
+        """End the stream with the events by which the job itself reported its failure."""
+        events = self._take()
+        self.failure, self.ended = error, True
+        return events
 
-    def _patience(self) -> float:
-        return max(0.0, self._spoke + self._heartbeat - self._clock())
+    def _take(self) -> list[bytes]:
+        job = self._job
+        events = job.sent_events[self._next :]
+        self._next += len(events)
+        if job.ended:
+            self.failure, self.ended = job.error, True
+        return events
 
-    async def _pass_on(self, pieces: Sequence[bytes]) -> bool:
-        for piece in pieces:
-            await self._send(piece)
-        self._next += len(pieces)
-        return bool(pieces)
 
-    async def _beat(self) -> None:
-        if self._patience() == 0:
-            await self._send(sse.HEARTBEAT)
+class StoredEvents:
+    """The events of a response in the store, which another gateway may still be generating. See `EventSource`.
 
-    async def _end(self) -> None:
-        await self._send(b"", more=False)
+    Args:
+        store: The store.
+        owner: The client that asked for the response.
+        id_: The id of the response.
+        first: The number of the first event to return.
+    """
 
-    async def _send(self, data: bytes, *, more: bool = True) -> None:
-        if not self._exchange.status:
-            headers = [*STREAM, *self._headers()]
-            await self._exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": more})
-        self._spoke = self._clock()
+    heartbeat = sse.HEARTBEAT
+
+    def __init__(self, store: ResponseStore, owner: str, id_: str, first: int = 0) -> None:
+        self._store = store
+        self._owner = owner
+        self._id = id_
+        self._next = first
+        self.ended = False
+        self.failure: GatewayError | None = None
+
+    async def next(self, timeout: float | None) -> list[bytes]:  # noqa: ASYNC109 - see `EventSource`
+        """Return the next events; wait at most one poll interval for some.
+
+        Raises:
+            StoreFailed: The store failed.
+        """
+        events = await self._read()
+        if not events and not self.ended:
+            await asyncio.sleep(_POLL_INTERVAL if timeout is None else min(_POLL_INTERVAL, timeout))
+        return events
+
+    async def _read(self) -> list[bytes]:
+        # The state is read before the events: a response that is final by then has all its events.
+        found = await self._store.get(self._owner, self._id)
+        events: Sequence[bytes] = await self._store.events(self._id, self._next)
+        self._next += len(events)
+        self.ended = found is None or not found.pending
+        return list(events)
+
+    def fail(self, error: GatewayError) -> list[bytes]:
+        """End the stream."""
+        self.failure, self.ended = error, True
+        return []

@@ -1,314 +1,210 @@
-"""The making of one answer that is kept: it has an owner of its own, and clients only look on.
-
-The owner of all jobs: it starts them, tells the archive that they go on, and ends them.
-"""
+"""Jobs: each generates one stored response in a task of its own, and clients only follow it."""
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 import structlog
 
 from dragoman.core.errors import GatewayError, InternalError, ShuttingDown, StoreFailed
-from dragoman.core.events import MessageStop
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import (
-    BackgroundStreamEncoder,
-    Request,
-    ResponseIdentity,
-    StoringDialect,
-    StreamEncoder,
-)
-from dragoman.runs.run import Run
-from dragoman.server.collect import CollectedResponse, RunGroup, Submit
-from dragoman.server.responses.store import ResponseWriter
-from dragoman.server.stream import EventFilter, writes
-from dragoman.stores.base import ResponseStore
+from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect
+from dragoman.server.collect import RequestT, RunGroup, collect
+from dragoman.server.responses.writer import ResponseWriter
+from dragoman.server.stream import RunEvents
 
 log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)
-class JobSpec(Generic[Request]):
-    """What a job is to make.
+class JobSpec(Generic[RequestT]):
+    """What a job generates.
 
     Attributes:
-        dialect: The dialect.
-        decoded: The request.
-        submit: Begins runs for choices of the request.
+        dialect: The dialect of the request.
+        request: The request.
+        group: Its runs, which have been started.
+        writer: Writes the response to the store.
     """
 
-    dialect: StoringDialect[Request]
-    decoded: Request
-    submit: Submit
+    dialect: StoringDialect[RequestT]
+    request: RequestT
+    group: RunGroup
+    writer: ResponseWriter[RequestT]
 
 
-class Job(Generic[Request]):
-    """Makes an answer and has it kept.
+class Job(Generic[RequestT]):
+    """Generates a response and stores it.
 
-    `run` is for the task of its owner alone. Everyone else looks at `told`, waits for `news`, and may `cancel`.
+    `run` is for the task of `Jobs` alone. All others read `sent_events` and `body`, `wait_for_events`, or `cancel`.
 
     Args:
-        order: What to make.
-        choices: Its runs, which were begun.
-        keeper: Keeps it.
-        lasting: Whether it goes on without the client that asked.
+        spec: What to generate.
+        detached: Whether the job continues when its client disconnects.
 
     Attributes:
-        id: The answer's id.
-        choices: Its runs.
-        lasting: Whether it goes on without the client that asked.
-        told: The pieces of its stream so far.
-        early: Whether it failed before anything was told of it.
-        body: The plain answer, once it is made.
-        error: What it ended with instead.
-        ended: Whether nothing more will happen.
+        id: The id of the response.
+        group: Its runs.
+        detached: Whether the job continues when its client disconnects.
+        sent_events: The events of its stream so far.
+        failed_early: Whether the job failed before its stream had an event.
+        body: The plain response, once it is complete.
+        error: What the job failed with.
+        ended: Whether the job has ended.
     """
 
-    def __init__(
-        self, order: JobSpec[Request], choices: RunGroup, keeper: ResponseWriter[Request], *, lasting: bool = False
-    ) -> None:
-        first = choices.runs[0]
-        self._order = order
-        self._identity = ResponseIdentity(first.id, first.created)
-        self._keeper = keeper
-        self._news = asyncio.Event()
+    def __init__(self, spec: JobSpec[RequestT], *, detached: bool = False) -> None:
+        self._spec = spec
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._unwanted = False
-        self._made = False
-        self._whole = CollectedResponse(order.dialect, order.decoded, choices, order.submit)
-        self.id = keeper.id
-        self.choices = choices
-        self.lasting = lasting
-        self.told: list[bytes] = []
-        self.early = False
+        self._cancelled = False
+        self._generated = False
+        self._late_warnings: tuple[RequestWarning, ...] = ()
+        self.id = spec.writer.id
+        self.group = spec.group
+        self.detached = detached
+        self.sent_events: list[bytes] = []
+        self.failed_early = False
         self.body: bytes | None = None
         self.error: GatewayError | None = None
         self.ended = False
 
     @property
-    def held(self) -> bool:
-        """Whether it can be found in the archive and is still being made."""
-        return self._keeper.open
+    def holds_lease(self) -> bool:
+        """Return whether the response is in the store and still being generated."""
+        return self._spec.writer.is_open
 
     @property
-    def begun(self) -> bytes | None:
-        """The document of what has begun, where the answer can be found while it is made."""
-        return self._keeper.begun
+    def document(self) -> bytes | None:
+        """Return the stored document of the response while it is generated, if there is one."""
+        return self._spec.writer.document
 
     @property
-    def queued(self) -> bool:
-        """Whether none of its runs has left the queue yet."""
-        return all(run.status == "queued" for run in self.choices.runs)
+    def is_queued(self) -> bool:
+        """Return whether no run has left the queue yet."""
+        return all(run.status == "queued" for run in self.group.runs)
 
     @property
     def warnings(self) -> tuple[RequestWarning, ...]:
-        """What its client is to be warned of, as far as that is known."""
-        return self._order.decoded.warnings + self._whole.warnings + self._keeper.warnings
+        """Return the warnings for the client, as far as they are known."""
+        return self._spec.request.warnings + self._late_warnings + self._spec.writer.warnings
 
-    def driven_by(self, task: "asyncio.Task[None]") -> None:
-        """Name the task that `cancel` ends."""
+    def attach_task(self, task: "asyncio.Task[None]") -> None:
+        """Set the task that `cancel` ends."""
         self._task = task
 
     async def cancel(self) -> None:
-        """End it now. Idempotent; returns when everything is over.
+        """End the job. Idempotent. Return when it has ended.
 
-        What is made and has only to be kept is not ended any more: its stream and its document would not agree.
+        A response that only has to be stored is not cancelled any more: its stream and its document would differ.
         """
         if self._task is not None:
-            if not (self.ended or self._unwanted or self._made):
-                self._unwanted = True
+            if not (self.ended or self._cancelled or self._generated):
+                self._cancelled = True
                 self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def outlive(self) -> None:
-        """Go on without the client that asked; where the dialect has a form for that, it can be asked for meanwhile."""
+    async def detach(self) -> None:
+        """Continue without the client. If the dialect has a form for it, the response can be read meanwhile."""
         if not self.ended:
-            self.lasting = True
-            with suppress(StoreFailed):  # it is in the log; perhaps the end of it can be kept
-                await self._keeper.begin()
+            self.detached = True
+            with suppress(StoreFailed):  # it is logged, and the complete response may still be stored
+                await self._spec.writer.begin()
 
-    async def made(self) -> bytes:
-        """The plain answer.
+    async def result(self) -> bytes:
+        """Wait for the plain response.
 
         Raises:
-            GatewayError: It failed, or nobody wants it any more.
+            GatewayError: The job failed or was cancelled.
         """
         while not self.ended:
-            await self.news(None)
+            await self.wait_for_events(None)
         if self.body is None:
-            raise self.error or ShuttingDown("This answer was ended before it was whole.")
+            raise self.error or ShuttingDown("This response was ended before it was complete.")
         return self.body
 
-    async def news(self, timeout: float | None) -> None:  # noqa: ASYNC109 - silence is no error
-        """Wait until more is told or it has ended, for so many seconds at most."""
-        self._news.clear()
+    async def wait_for_events(self, timeout: float | None) -> None:  # noqa: ASYNC109 - silence is no error
+        """Wait until there are more events or the job has ended, for at most `timeout` seconds."""
+        self._changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._news.wait()
+                await self._changed.wait()
 
     async def run(self) -> None:
-        """Make the answer. However it ends, what is kept of it says so."""
+        """Generate the response. However this ends, the stored response says so."""
+        writer = self._spec.writer
         try:
-            await (self._stream() if self._order.decoded.stream else self._make())
+            await (self._stream() if self._spec.request.stream else self._collect())
         except asyncio.CancelledError:
-            await self._keeper.cancelled()
-        except Exception as error:  # noqa: BLE001 - told to whoever looks on, and to the log
-            self.error = _shown(error, self.id)
-            await self._keeper.failed(self.error, begun=bool(self.told) and not self.early)
+            await writer.cancel()
+        except Exception as error:  # noqa: BLE001 - reported to the followers, and to the log
+            self.error = _client_error(error, self.id)
+            await writer.fail(self.error, was_sent=bool(self.sent_events) and not self.failed_early)
         finally:
             self.ended = True
-            self._news.set()
-            await self.choices.cancel("request over")
+            self._changed.set()
+            await self.group.cancel("request over")
 
-    async def _make(self) -> None:
-        body = await self._whole.make()
-        self._require_wanted()
-        self._made = True
-        await self._keeper.whole(self._whole.answers, body)
-        self.body = body
+    async def _collect(self) -> None:
+        spec = self._spec
+        collected = await collect(spec.dialect, spec.request, self.group)
+        self._late_warnings = collected.warnings
+        self._require_not_cancelled()
+        self._generated = True
+        await spec.writer.complete(collected.answers, collected.body)
+        self.body = collected.body
 
     async def _stream(self) -> None:
-        order = self._order
-        encoder = order.dialect.encode_stream(order.decoded, self._identity)
+        spec = self._spec
+        encoder = spec.dialect.encode_stream(spec.request, self.group.identity)
+        source = RunEvents(self.group, encoder, hold_final=True)
         try:
-            if self._keeper.begun and isinstance(encoder, BackgroundStreamEncoder):
-                await self._tell(encoder.queue(), encoder)
-            last = await self._pass_on(encoder)
-            self._require_wanted()
+            if spec.writer.document and isinstance(encoder, BackgroundStreamEncoder):
+                await self._publish(source.split(encoder.queue()))
+            events = await source.next(None)
+            while not source.ended:
+                await self._publish(events)
+                events = await source.next(None)
+            self._require_not_cancelled()
         except asyncio.CancelledError:
             if isinstance(encoder, BackgroundStreamEncoder):
-                await self._tell(encoder.cancel(), encoder)
+                await self._publish(source.split(encoder.cancel()))
             raise
         except Exception as error:
-            self.early = not self.told
-            await self._tell(encoder.fail(_shown(error, self.id)), encoder)
+            self.failed_early = not self.sent_events
+            await self._publish(source.fail(_client_error(error, self.id)))
             raise
-        if encoder.failure:
-            await self._tell(last, encoder)
-            raise encoder.failure
-        self._made = True
-        answers = [run.result() for run in self.choices.runs]
-        await self._keeper.events(writes(last, encoder))
-        body = encoder.response_body or order.dialect.encode(order.decoded, self._identity, answers)
-        await self._keeper.whole(answers, body)
-        self._say(last, encoder)
+        if source.failure:
+            await self._publish(events)
+            raise source.failure
+        # The client sees the end of the stream only once the response is stored.
+        self._generated = True
+        answers = [run.result() for run in self.group.runs]
+        body = encoder.response_body or spec.dialect.encode(spec.request, self.group.identity, answers)
+        await spec.writer.append(events)
+        await spec.writer.complete(answers, body)
+        self._send(events)
 
-    async def _pass_on(self, encoder: StreamEncoder) -> bytes:
-        """Tell all but the end of the answer, which is told once it is kept."""
-        sifter, last = EventFilter(), b""
-        while not encoder.failure and (batch := await self.choices.next(None)) is not None:
-            told = b""
-            for choice, event in sifter.seen(batch):
-                data = encoder.feed(event, choice)
-                if encoder.failure or isinstance(event, MessageStop):
-                    last += data
-                else:
-                    told += data
-                if encoder.failure:
-                    self.choices.reject(choice, encoder.failure)
-                    break
-            await self._tell(told, encoder)
-        return last + encoder.finish()
+    async def _publish(self, events: Sequence[bytes]) -> None:
+        self._send(events)
+        await self._spec.writer.append(events)
 
-    async def _tell(self, data: bytes, encoder: StreamEncoder) -> None:
-        await self._keeper.events(self._say(data, encoder))
+    def _send(self, events: Sequence[bytes]) -> None:
+        if events:
+            self.sent_events += events
+            self._changed.set()
 
-    def _say(self, data: bytes, encoder: StreamEncoder) -> list[bytes]:
-        pieces = writes(data, encoder)
-        self.told += pieces
-        if pieces:
-            self._news.set()
-        return pieces
-
-    def _require_wanted(self) -> None:
-        """A run that somebody else has ended ends the job."""
-        if any(run.status == "cancelled" for run in self.choices.runs):
+    def _require_not_cancelled(self) -> None:
+        """End the job if one of its runs was cancelled by someone else."""
+        if any(run.status == "cancelled" for run in self.group.runs):
             raise asyncio.CancelledError
 
 
-def _shown(error: Exception, id_: str) -> GatewayError:
-    """What clients are told of any failure; the inside of an unexpected one goes to the log alone."""
+def _client_error(error: Exception, id_: str) -> GatewayError:
+    """Return the error to show to clients. Details of an unexpected error go to the log only."""
     if isinstance(error, GatewayError):
         return error
     log.error("job.broke", id=id_, exc_info=error)
     return InternalError(f"Internal error. The gateway's log has the details under {id_}.")
-
-
-RENEWAL = 3.0
-"""Seconds between two signs of life; an archive has to wait for some of them before it takes a job for abandoned."""
-
-
-class Jobs:
-    """Owns the task of every job.
-
-    Args:
-        archive: Where answers are kept.
-        renewal: Seconds between two signs of life.
-
-    Attributes:
-        holder: Who this is, as the archive knows him.
-    """
-
-    def __init__(self, archive: ResponseStore, renewal: float = RENEWAL) -> None:
-        self._archive = archive
-        self._renewal = renewal
-        self._jobs: dict[str, Job[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._renewing: asyncio.Task[None] | None = None
-        self._count: Callable[[Sequence[Run]], None] = lambda _: None
-        self.holder = secrets.token_hex(16)
-
-    def start(self, job: Job[Any]) -> None:
-        """Let a job run to its end, whoever looks on."""
-        task = asyncio.create_task(job.run(), name=job.id)
-        job.driven_by(task)
-        self._jobs[job.id] = job
-        self._tasks.add(task)
-        task.add_done_callback(lambda _: self._forget(job, task))
-        if self._renewing is None:
-            self._renewing = asyncio.create_task(self._renew(), name="jobs.renew")
-
-    def counted_by(self, count: Callable[[Sequence[Run]], None]) -> None:
-        """Say who is told of the runs of each job that had no client left at its end."""
-        self._count = count
-
-    def get(self, id_: str) -> Job[Any] | None:
-        """A job that is still at work here."""
-        return self._jobs.get(id_)
-
-    async def aclose(self) -> None:
-        """Wait for all jobs, whose runs have been ended, and stop. Idempotent."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._renewing is not None:
-            self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
-            self._renewing = None
-
-    def _forget(self, job: Job[Any], task: "asyncio.Task[None]") -> None:
-        self._jobs.pop(job.id, None)
-        self._tasks.discard(task)
-        if job.lasting:
-            self._count(job.choices.every)
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._renewal)
-            held = {id_: job for id_, job in self._jobs.items() if job.held}
-            if held:
-                await self._renew_once(held)
-
-    async def _renew_once(self, held: dict[str, Job[Any]]) -> None:
-        try:
-            ours = await self._archive.renew(self.holder)
-        except StoreFailed:
-            return  # it is in the log; the next time comes soon
-        for id_, job in held.items():
-            if id_ not in ours and job.held:
-                log.info("job.taken", id=id_)
-                await job.cancel()

@@ -1,0 +1,168 @@
+"""Executions whose responses are stored: their runs belong to a job, which may outlive the request."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self
+
+from dragoman.core.errors import InvalidRequest
+from dragoman.dialects.base import StorageOptions, StoringDialect
+from dragoman.dialects.responses.continuation import History, previous_response_id
+from dragoman.dialects.responses.dialect import ResponsesDialect
+from dragoman.dialects.responses.request import ResponsesRequest
+from dragoman.runs.run import Run
+from dragoman.server.collect import RequestT, RunGroup
+from dragoman.server.context import RequestContext
+from dragoman.server.disconnect import ClientDisconnected
+from dragoman.server.responses.follow import JobEvents
+from dragoman.server.responses.job import Job, JobSpec
+from dragoman.server.responses.service import StoredResponseService
+from dragoman.server.responses.writer import Lease, ResponseWriter
+from dragoman.server.stream import EventSource
+
+
+class StoredExecution(Generic[RequestT]):
+    """The execution of a request whose response is stored. See `dragoman.server.generate.Execution`.
+
+    Args:
+        service: The stored responses.
+        dialect: The dialect of the request.
+        context: The request's context.
+        request: The request.
+        group: Its runs, which have not been started.
+    """
+
+    def __init__(
+        self,
+        service: StoredResponseService,
+        dialect: StoringDialect[RequestT],
+        context: RequestContext,
+        request: RequestT,
+        group: RunGroup,
+    ) -> None:
+        self._service = service
+        self._dialect = dialect
+        self._context = context
+        self._request = request
+        self._storage = request.storage or StorageOptions()
+        self._group = group
+        self._job: Job[RequestT] | None = None
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """See `Execution.runs`."""
+        return self._group.runs
+
+    async def start(self) -> None:
+        """See `Execution.start`. The response of a background request is in the store from then on."""
+        context, group = self._context, self._group
+        group.start(self._request.choices)
+        lease = Lease(context.client, self._service.jobs.holder)
+        writer = ResponseWriter(self._service.store, self._dialect.stored_format, self._request, group.identity, lease)
+        background = self._storage.background
+        try:
+            if background:
+                await writer.begin()
+            else:
+                context.runs = group.all_runs
+        except BaseException:
+            await group.cancel("cannot be stored")
+            raise
+        self._job = Job(JobSpec(self._dialect, self._request, group, writer), detached=background)
+        self._service.jobs.start(self._job)
+
+    def events(self) -> EventSource:
+        """See `Execution.events`."""
+        job = self._started()
+        self._context.warnings = job.warnings
+        return JobEvents(job)
+
+    async def body(self) -> bytes:
+        """See `Execution.body`. The client of a background request gets the response as it is now, not its end."""
+        job = self._started()
+        if self._storage.background and job.document:
+            body = self._dialect.stored_format.view(job.document)
+        else:
+            body = await job.result()
+        self._context.warnings = job.warnings
+        return body
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        job = self._job
+        if job is None:
+            return
+        if isinstance(error, ClientDisconnected) and self._storage.requested:
+            self._context.runs = ()  # the job counts them when it ends
+            await job.detach()
+        elif not job.detached:
+            await job.cancel()
+
+    def _started(self) -> Job[RequestT]:
+        if self._job is None:
+            raise RuntimeError("The execution has not been started.")
+        return self._job
+
+
+class ResponseStorage(Generic[RequestT]):
+    """Makes the executions of requests whose responses are stored. See `ExecutionStorage`.
+
+    Args:
+        service: The stored responses; None: this gateway stores none.
+        dialect: The dialect of the requests.
+    """
+
+    def __init__(self, service: StoredResponseService | None, dialect: StoringDialect[RequestT]) -> None:
+        self._service = service
+        self._dialect = dialect
+
+    def execution(
+        self, context: RequestContext, request: RequestT, group: RunGroup
+    ) -> StoredExecution[RequestT] | None:
+        """Return the execution of a request; None when its response is not stored."""
+        if self._service is None or request.storage is None:
+            return None
+        return StoredExecution(self._service, self._dialect, context, request, group)
+
+
+class ConversationLoader:
+    """Loads the stored conversation that a request for a response continues (`previous_response_id`).
+
+    Args:
+        service: The stored responses; None: this gateway stores none.
+        dialect: The responses dialect.
+    """
+
+    def __init__(self, service: StoredResponseService | None, dialect: ResponsesDialect) -> None:
+        self._service = service
+        self._dialect = dialect
+
+    async def prepare(self, context: RequestContext, raw: bytes) -> Callable[[], ResponsesRequest]:
+        """Return the function that decodes a request body, given the conversation that it continues.
+
+        Raises:
+            InvalidRequest: The previous response is not stored, or not all of its conversation is.
+            StoreFailed: The store failed.
+        """
+        dialect = self._dialect
+        previous = previous_response_id(raw) if self._service else None
+        if self._service is None or previous is None:
+            return lambda: dialect.decode(raw, context.headers)
+        history = await self._load(self._service, context.client, previous)
+        return lambda: dialect.decode_continuation(raw, history)
+
+    async def _load(self, service: StoredResponseService, owner: str, id_: str) -> History:
+        stored_format = self._dialect.stored_format
+        await service.find(owner, id_, stored_format)  # marks it as failed if its gateway is gone
+        chain = await service.store.chain(owner, id_)
+        if not chain or chain[0].parent is not None or chain[-1].kind != stored_format.kind:
+            raise InvalidRequest(
+                f"There is no stored response `{id_[:80]}` to continue, or a part of its conversation is gone. "
+                "Send the earlier items in `input`.",
+                code="previous_response_not_found",
+                param="previous_response_id",
+            )
+        return stored_format.history([entry.body for entry in chain])

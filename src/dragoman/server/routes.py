@@ -1,0 +1,443 @@
+"""The route table: every path of the gateway, once. Router, OpenAPI document, index and public paths come from it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.dialects.chat.schema import ChatCompletionRequest
+from dragoman.dialects.completions.schema import TextCompletionRequest
+from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
+from dragoman.dialects.responses.schema import CreateResponse
+from dragoman.server.docs import schemas
+
+PageFunction: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+ADMIN_PREFIX = "/admin/"
+"""The paths for the operator."""
+
+MESSAGES_DOCS = "https://platform.claude.com/docs/en/api/messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What answers each path: ASGI applications, or functions from a request to a response."""
+
+    chat: ASGIApp
+    completions: ASGIApp
+    responses: ASGIApp
+    input_tokens: ASGIApp
+    compact: ASGIApp
+    embeddings: ASGIApp
+    messages: ASGIApp
+    count_tokens: ASGIApp
+    chat_list: ASGIApp
+    chat_get: ASGIApp
+    chat_update: ASGIApp
+    chat_delete: ASGIApp
+    chat_messages: ASGIApp
+    response_get: ASGIApp
+    response_delete: ASGIApp
+    response_cancel: ASGIApp
+    response_items: ASGIApp
+    models: PageFunction
+    model: PageFunction
+    index: PageFunction
+    health: PageFunction
+    ready: PageFunction
+    metrics: PageFunction
+    docs: PageFunction
+    openapi: PageFunction
+    admin_status: PageFunction
+    admin_runs: PageFunction
+    admin_run: PageFunction
+    admin_events: PageFunction
+    admin_cancel: PageFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter. Without a schema it is a string."""
+
+    name: str
+    description: str
+    schema: JSONObject | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What the OpenAPI document says about a route.
+
+    Attributes:
+        summary: One sentence.
+        request: The type of the JSON body, if there is one.
+        response: The type of the JSON response; None: text.
+        events: The type of the streamed events, if the response can be a stream.
+        media_type: The media type of a response that is not JSON.
+        parameters: Query parameters.
+        errors: The statuses of errors that are listed; empty: one entry for all.
+        error: The type of an error's body.
+        example: A request body that works as it is.
+        docs_url: Further documentation.
+    """
+
+    summary: str
+    request: type[Struct] | None = None
+    response: type[Struct] | None = None
+    events: type[Struct] | None = None
+    media_type: str = "text/plain"
+    parameters: tuple[Parameter, ...] = ()
+    errors: tuple[str, ...] = ()
+    error: type[Struct] = schemas.Error
+    example: JSONObject | None = None
+    docs_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """One route.
+
+    Attributes:
+        method: `GET`, `POST` or `DELETE`.
+        path: The path, without `/v1` where `versioned`.
+        handler: Returns what answers it.
+        operation: Its description; None: not in the OpenAPI document.
+        versioned: Whether the path works with and without `/v1`: people write base URLs both ways.
+        public: Whether it needs no key.
+        hot: Whether it is looked up by its path alone, before the router tries route by route.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Handlers], ASGIApp | PageFunction]
+    operation: Operation | None = None
+    versioned: bool = False
+    public: bool = False
+    hot: bool = False
+
+    @property
+    def canonical_path(self) -> str:
+        """Return the path that is documented."""
+        return f"/v1{self.path}" if self.versioned else self.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return every path that the route answers."""
+        return (f"/v1{self.path}", self.path) if self.versioned else (self.path,)
+
+
+_USER_MESSAGE: JSON = [{"role": "user", "content": "Reply with exactly: PONG"}]
+_ALL_ERRORS = ("400", "401", "403", "404", "413", "429", "500", "502", "503", "504")
+_LOOKUP_ERRORS = ("400", "404")
+_INCLUDE = Parameter(
+    "include",
+    "What to show in addition, such as `reasoning.encrypted_content`.",
+    {"type": "array", "items": {"type": "string"}},
+)
+_PAGING = (
+    Parameter("after", "The id after which the page starts."),
+    Parameter(
+        "limit", "The maximum number of entries.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    ),
+    Parameter("order", "Oldest first, or newest first.", {"enum": ["asc", "desc"]}),
+)
+_RUN_FILTERS = (
+    Parameter("status", "Only runs with these statuses, separated by commas."),
+    Parameter("model", "Only runs whose model id contains this."),
+    Parameter("client", "Only runs of this client."),
+    Parameter("since", "Only runs since then: `15m`, `2h`, `7d`, an ISO 8601 time, or seconds since 1970."),
+    Parameter("after", "The id of a run: return the page after it."),
+    Parameter("limit", "The maximum number of runs, 1 to 500."),
+)
+
+
+def _generate(path: str, handler: Callable[[Handlers], ASGIApp], operation: Operation) -> RouteSpec:
+    return RouteSpec(method="POST", path=path, handler=handler, operation=operation, versioned=True, hot=True)
+
+
+def _stored(method: str, path: str, handler: Callable[[Handlers], ASGIApp], operation: Operation) -> RouteSpec:
+    return RouteSpec(method=method, path=path, handler=handler, operation=operation, versioned=True)
+
+
+def _page(path: str, handler: Callable[[Handlers], PageFunction], operation: Operation | None = None) -> RouteSpec:
+    return RouteSpec(method="GET", path=path, handler=handler, operation=operation, public=True)
+
+
+def _admin(method: str, path: str, handler: Callable[[Handlers], PageFunction], operation: Operation) -> RouteSpec:
+    return RouteSpec(method=method, path=ADMIN_PREFIX + path, handler=handler, operation=operation)
+
+
+ROUTES: tuple[RouteSpec, ...] = (
+    _generate(
+        "/chat/completions",
+        lambda to: to.chat,
+        Operation(
+            summary="Create a chat completion.",
+            request=ChatCompletionRequest,
+            response=schemas.ChatCompletion,
+            events=schemas.ChatCompletionChunk,
+            errors=_ALL_ERRORS,
+            example={"model": "sonnet", "messages": _USER_MESSAGE, "stream": True},
+        ),
+    ),
+    _stored(
+        "GET",
+        "/chat/completions",
+        lambda to: to.chat_list,
+        Operation(
+            summary="List the completions that were requested with `store`.",
+            response=schemas.List,
+            parameters=(
+                Parameter("model", "Only completions of this model."),
+                Parameter(
+                    "metadata",
+                    "Only completions with this metadata, as `metadata[key]=value`.",
+                    {"type": "object", "additionalProperties": {"type": "string"}},
+                ),
+                *_PAGING,
+            ),
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _stored(
+        "GET",
+        "/chat/completions/{id}",
+        lambda to: to.chat_get,
+        Operation(summary="Return a stored completion.", response=schemas.ChatCompletion, errors=_LOOKUP_ERRORS),
+    ),
+    _stored(
+        "POST",
+        "/chat/completions/{id}",
+        lambda to: to.chat_update,
+        Operation(
+            summary="Replace the metadata of a stored completion.",
+            request=schemas.CompletionMetadata,
+            response=schemas.ChatCompletion,
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _stored(
+        "DELETE",
+        "/chat/completions/{id}",
+        lambda to: to.chat_delete,
+        Operation(summary="Delete a stored completion.", response=schemas.Deleted, errors=_LOOKUP_ERRORS),
+    ),
+    _stored(
+        "GET",
+        "/chat/completions/{id}/messages",
+        lambda to: to.chat_messages,
+        Operation(
+            summary="List the messages that a stored completion answers.",
+            response=schemas.List,
+            parameters=_PAGING,
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _generate(
+        "/completions",
+        lambda to: to.completions,
+        Operation(
+            summary="Continue a text.",
+            request=TextCompletionRequest,
+            response=schemas.TextCompletion,
+            events=schemas.TextCompletion,
+            errors=_ALL_ERRORS,
+            example={"model": "sonnet", "prompt": "Count to 5", "max_tokens": 100},
+        ),
+    ),
+    _generate(
+        "/responses",
+        lambda to: to.responses,
+        Operation(
+            summary="Create a response.",
+            request=CreateResponse,
+            response=schemas.Response,
+            events=schemas.ResponseStreamEvent,
+            errors=_ALL_ERRORS,
+            example={"model": "sonnet", "input": "Reply with exactly: PONG"},
+        ),
+    ),
+    _generate(
+        "/responses/input_tokens",
+        lambda to: to.input_tokens,
+        Operation(
+            summary="Count the input tokens of a request.",
+            request=CreateResponse,
+            response=schemas.InputTokens,
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _generate(
+        "/responses/compact",
+        lambda to: to.compact,
+        Operation(
+            summary="Compact a conversation.",
+            request=CreateResponse,
+            response=schemas.Compaction,
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _stored(
+        "GET",
+        "/responses/{id}",
+        lambda to: to.response_get,
+        Operation(
+            summary="Return a stored response as it is now, or its events.",
+            response=schemas.Response,
+            parameters=(
+                _INCLUDE,
+                Parameter(
+                    "stream",
+                    "Return the events. For responses requested with `background` and `stream`.",
+                    {"type": "boolean"},
+                ),
+                Parameter(
+                    "starting_after",
+                    "The number of the event after which to start.",
+                    {"type": "integer", "minimum": 0},
+                ),
+            ),
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _stored(
+        "DELETE",
+        "/responses/{id}",
+        lambda to: to.response_delete,
+        Operation(
+            summary="Delete a stored response. One that is still being generated is ended first.",
+            response=schemas.Deleted,
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _stored(
+        "POST",
+        "/responses/{id}/cancel",
+        lambda to: to.response_cancel,
+        Operation(summary="Cancel a background response.", response=schemas.Response, errors=_LOOKUP_ERRORS),
+    ),
+    _stored(
+        "GET",
+        "/responses/{id}/input_items",
+        lambda to: to.response_items,
+        Operation(
+            summary="List the input items of a stored response.",
+            response=schemas.List,
+            parameters=(_INCLUDE, *_PAGING),
+            errors=_LOOKUP_ERRORS,
+        ),
+    ),
+    _generate(
+        "/embeddings",
+        lambda to: to.embeddings,
+        Operation(
+            summary="Create embeddings of texts.",
+            request=EmbeddingCreateRequest,
+            response=schemas.EmbeddingList,
+            errors=(*_ALL_ERRORS, "501"),
+            example={"model": "all-MiniLM-L6-v2", "input": ["The word comes from Arabic."]},
+        ),
+    ),
+    _generate(
+        "/messages",
+        lambda to: to.messages,
+        Operation(
+            summary="Create a message, in Anthropic's own form.",
+            request=schemas.MessagesRequest,
+            response=schemas.Message,
+            error=schemas.MessagesError,
+            example={"model": "claude-sonnet-5-5", "max_tokens": 1000, "messages": _USER_MESSAGE},
+            docs_url=MESSAGES_DOCS,
+        ),
+    ),
+    _generate(
+        "/messages/count_tokens",
+        lambda to: to.count_tokens,
+        Operation(
+            summary="Count the input tokens of a message.",
+            request=schemas.MessagesRequest,
+            response=schemas.MessageTokens,
+            error=schemas.MessagesError,
+            example={"model": "claude-sonnet-5-5", "messages": _USER_MESSAGE},
+            docs_url=MESSAGES_DOCS,
+        ),
+    ),
+    RouteSpec(
+        method="GET",
+        path="/models",
+        handler=lambda to: to.models,
+        operation=Operation(summary="List models and their aliases.", response=schemas.ModelList, errors=("401",)),
+        versioned=True,
+    ),
+    RouteSpec(
+        method="GET",
+        path="/models/{id:path}",
+        handler=lambda to: to.model,
+        operation=Operation(summary="Return one model or alias.", response=schemas.Model, errors=("401", "404")),
+        versioned=True,
+    ),
+    _page("/", lambda to: to.index),
+    _page("/health", lambda to: to.health, Operation(summary="Whether the gateway runs.", response=schemas.Health)),
+    _page(
+        "/health/ready",
+        lambda to: to.ready,
+        Operation(summary="Whether a request would be answered.", response=schemas.Health),
+    ),
+    RouteSpec(
+        method="GET",
+        path="/metrics",
+        handler=lambda to: to.metrics,
+        operation=Operation(summary="Metrics for Prometheus.", errors=("401",)),
+    ),
+    _admin(
+        "GET",
+        "status",
+        lambda to: to.admin_status,
+        Operation(summary="The state of the gateway.", response=schemas.Status, error=schemas.AdminError),
+    ),
+    _admin(
+        "GET",
+        "runs",
+        lambda to: to.admin_runs,
+        Operation(
+            summary="List runs, newest first.",
+            response=schemas.RunList,
+            parameters=_RUN_FILTERS,
+            error=schemas.AdminError,
+        ),
+    ),
+    _admin(
+        "GET",
+        "runs/{id}",
+        lambda to: to.admin_run,
+        Operation(summary="Return one run.", response=schemas.Run, error=schemas.AdminError),
+    ),
+    _admin(
+        "GET",
+        "runs/{id}/events",
+        lambda to: to.admin_events,
+        Operation(summary="Stream the events of a run.", media_type="text/event-stream", error=schemas.AdminError),
+    ),
+    _admin(
+        "POST",
+        "runs/{id}/cancel",
+        lambda to: to.admin_cancel,
+        Operation(summary="Cancel a run.", response=schemas.Run, error=schemas.AdminError),
+    ),
+    _page("/docs", lambda to: to.docs),
+    _page("/redoc", lambda to: to.docs),
+    _page("/openapi.json", lambda to: to.openapi),
+)
+
+PUBLIC_PATHS = frozenset(path for route in ROUTES if route.public for path in route.paths)
+"""Paths that need no key. They hold no secret; `/health/ready` says more to clients that send a key."""
+
+MODEL_LIST_PATHS = frozenset(path for route in ROUTES if route.path == "/models" for path in route.paths)
+
+INDEX = list(dict.fromkeys(route.canonical_path.replace(":path", "") for route in ROUTES if route.path != "/"))
+"""Every documented path, for `GET /`."""
