@@ -98,7 +98,7 @@ def test_every_import_is_declared() -> None:
         for line in (*project["dependencies"], *extras["cloud"], *extras["embeddings"])
     }
     # Brought by declared packages, whose interfaces are made of them.
-    declared |= {"pydantic", "botocore", "httpx2", "mcp"}
+    declared |= {"pydantic", "botocore", "httpx2"}
     owners = packages_distributions()
     missing = {
         module

@@ -98,10 +98,9 @@ def test_what_follows_the_answer_does_not_spoil_it() -> None:
     assert reader.failure is None
 
 
-def test_an_event_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a limit to what is held of one."""
-    monkeypatch.setattr("dragoman.backends.api.sse.MAX_FRAME", 1000)
-    reader = Reader()
+def test_the_size_of_an_event_is_limited() -> None:
+    """An event that does not end fails the stream."""
+    reader = Reader(SseDecoder(max_event_bytes=1000))
     for _ in range(20):
         reader.feed(b"data: " + b"x" * 100)
     assert reader.failure is not None

@@ -17,9 +17,9 @@ async def test_a_short_request_does_not_wait_for_a_long_one() -> None:
     jobs = Jobs()
     long, short = job(jobs, 100), job(jobs, 2)
     batch = jobs.batch(10)
-    assert [piece.place for piece in batch if piece.job is short] == [0, 1]
-    assert [piece.place for piece in batch if piece.job is long] == list(range(8))
-    assert [piece.place for piece in jobs.batch(10)] == list(range(8, 18))
+    assert [piece.index for piece in batch if piece.job is short] == [0, 1]
+    assert [piece.index for piece in batch if piece.job is long] == list(range(8))
+    assert [piece.index for piece in jobs.batch(10)] == list(range(8, 18))
 
 
 async def test_a_batch_takes_all_there_is() -> None:
@@ -37,7 +37,7 @@ async def test_vectors_come_back_in_the_order_of_the_inputs() -> None:
     made = Job(["a", "b", "c"])
     for place in (2, 0, 1):
         made.deliver(place, Vector(bytes([place]), 5, truncated=place == 1))
-    answer = await made.answer
+    answer = await made.result
     assert answer.vectors == [b"\0", b"\1", b"\2"]
     assert (answer.tokens, answer.truncated) == (15, [1])
 
@@ -48,9 +48,9 @@ async def test_a_request_that_ended_takes_no_more_places() -> None:
     failed, left, stays = job(jobs, 3), job(jobs, 3), job(jobs, 1)
     failed.fail(UpstreamFailed("Broke."))
     failed.fail(UpstreamFailed("Broke again."))
-    left.answer.cancel()
+    left.result.cancel()
     assert [piece.job for piece in jobs.batch(64)] == [stays]
-    error = failed.answer.exception()
+    error = failed.result.exception()
     assert isinstance(error, UpstreamFailed)
     assert error.message == "Broke."
 
@@ -58,9 +58,9 @@ async def test_a_request_that_ended_takes_no_more_places() -> None:
 async def test_what_comes_too_late_is_left_lying() -> None:
     """A vector for a request that is over changes nothing."""
     made = Job(["a"])
-    made.answer.cancel()
+    made.result.cancel()
     made.deliver(0, Vector(b"", 1))
-    assert made.answer.cancelled()
+    assert made.result.cancelled()
 
 
 async def test_leaving_the_queue() -> None:

@@ -35,7 +35,7 @@ async def model(path: str = "good", options: LocalOptions | None = None) -> Asyn
 
 def workers() -> list[psutil.Process]:
     """Processes of models that are children of this one."""
-    return [child for child in psutil.Process().children() if "dragoman.backends.embedders.worker" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "dragoman.backends.embeddings.worker" in child.cmdline()]
 
 
 async def started(embedder: LocalEmbedder) -> psutil.Process:
@@ -105,7 +105,7 @@ async def test_a_model_that_was_killed_between_requests_is_not_missed() -> None:
 async def test_a_model_that_cannot_be_loaded() -> None:
     """Said with its name; why is for the log."""
     async with model("missing") as embedder:
-        with pytest.raises(UpstreamFailed, match=r"`mini` cannot be loaded\. The gateway's log says why"):
+        with pytest.raises(UpstreamFailed, match=r"`mini` cannot be loaded\. The gateway's log has the reason"):
             await embedder.embed(["a"])
         assert workers() == []
 
@@ -158,7 +158,7 @@ async def test_stopping_lets_what_runs_end() -> None:
     """Within its grace."""
     async with model() as embedder:
         asked = asyncio.create_task(embedder.embed(["a"]))
-        while embedder._working is None:
+        while embedder._task is None:
             await asyncio.wait([asked], timeout=0.001)
         await embedder.aclose(30)
         assert (await asked).tokens == 1

@@ -1,87 +1,92 @@
-"""Server-sent events, out of bytes that come in any pieces.
+"""A decoder of server-sent events, for bytes that are received in pieces of any size.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
 import re
 
-MAX_FRAME = 64 * 2**20
-"""Bytes that one event may have; search results have some 100,000."""
+MAX_EVENT_BYTES = 64 * 2**20
+"""Search results have about 100,000."""
 
 _ONE_LINE = re.compile(rb"^data: ?([^\n]*)\n\n", re.MULTILINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class InvalidFrame(Exception):  # noqa: N818 - named by what happened
-    """A stream is not what it should be."""
+    """The stream is not valid."""
 
 
 class FrameTooLarge(InvalidFrame):
-    """An event does not end."""
+    """An event is larger than the limit."""
 
 
 class SseDecoder:
-    """Cuts a stream into the data of its events. Their names are not read: the data holds its own type."""
+    """Splits a stream into the data of its events. Event names are ignored: the data holds its own type.
 
-    def __init__(self) -> None:
+    Args:
+        max_event_bytes: The maximum size of an event.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
         self._rest = b""
         self._pieces: list[bytes] = []
-        self._held = 0
+        self._buffered = 0
         self._first = True
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The data of each event that is complete now.
+        """Take bytes, and return the data of each event that they complete.
 
         Raises:
-            TooLarge: An event has more than `MAX_FRAME` bytes.
+            FrameTooLarge: An event is larger than the limit.
         """
         if b"\r" in data or self._rest[-1:] == b"\r":
-            data = self._unified(data)
+            data = self._with_line_feeds(data)
         return self._split(data)
 
     def _split(self, data: bytes) -> list[bytes]:
-        """An event ends at an empty line, which may itself come in two pieces."""
+        """Split at empty lines, which end events. An empty line may be received in two pieces."""
         boundary = b"\n\n" in data or (data[:1] == b"\n" and self._rest[-1:] == b"\n")
         if not boundary:
-            self._hold(data)
+            self._buffer(data)
             return []
-        whole = b"".join((*self._pieces, self._rest, data))
+        buffered = b"".join((*self._pieces, self._rest, data))
         if self._first:
             self._first = False
-            whole = whole.removeprefix(_BYTE_ORDER_MARK)
-        end = whole.rfind(b"\n\n") + 2
-        self._rest = whole[end:]
-        self._pieces, self._held = [], len(self._rest)
-        return _data_in(whole[:end])
+            buffered = buffered.removeprefix(_BYTE_ORDER_MARK)
+        end = buffered.rfind(b"\n\n") + 2
+        self._rest = buffered[end:]
+        self._pieces, self._buffered = [], len(self._rest)
+        return _data_in(buffered[:end])
 
-    def _hold(self, data: bytes) -> None:
-        """Keep a piece of an event that is not complete, without joining it to those before each time."""
+    def _buffer(self, data: bytes) -> None:
+        """Store a piece of an incomplete event, without joining it to the earlier pieces each time."""
         if not data:
             return
         if self._rest:
             self._pieces.append(self._rest)
         self._rest = data
-        self._held += len(data)
-        if self._held > MAX_FRAME:
+        self._buffered += len(data)
+        if self._buffered > self._max_event_bytes:
             raise FrameTooLarge
 
-    def _unified(self, data: bytes) -> bytes:
-        """The same with line feeds alone. A carriage return at the end waits for what follows it."""
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """Return the bytes with line feeds only. A carriage return at the end waits for the next byte."""
         if self._rest[-1:] == b"\r":
             data = b"\r" + data
-            # Where it came alone, what is before it is another piece, whose end may be half of an empty line.
+            # If it was received alone, the piece before it may end in half of an empty line.
             self._rest = self._rest[:-1] or (self._pieces.pop() if self._pieces else b"")
-            self._held -= 1
+            self._buffered -= 1
         waits = data.endswith(b"\r")
         data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data + b"\r" if waits else data
 
 
 def _data_in(frames: bytes) -> list[bytes]:
-    """The data of each whole event."""
+    """Return the data of each complete event."""
     found = _ONE_LINE.findall(frames)
     if len(found) == frames.count(b"\ndata:") + frames.startswith(b"data:"):
-        return found  # every line of data is the only one of its event, and its last: as the API writes them
+        return found  # each event has one data line, at its end, as the API sends them
     return [data for frame in frames.split(b"\n\n") if (data := _data_of(frame))]
 
 

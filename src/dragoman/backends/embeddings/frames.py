@@ -1,10 +1,10 @@
-"""What the gateway and the process of the local model say to each other: four bytes of length, then MessagePack."""
+"""Messages between the gateway and the process of the local model: four bytes of length, then MessagePack."""
 
 import msgspec
 from msgspec import Struct
 
 HEADER = 4
-"""Bytes before each frame: its length, little endian."""
+"""Bytes of the length before each frame, little endian."""
 
 
 class Batch(Struct, frozen=True):
@@ -12,7 +12,7 @@ class Batch(Struct, frozen=True):
 
     Attributes:
         inputs: At least one.
-        truncate: Embed the beginning of what is too long for the model, instead of refusing it.
+        truncate: Whether to truncate inputs that are too long for the model, instead of refusing them.
     """
 
     inputs: list[str | list[int]]
@@ -23,24 +23,24 @@ class Ready(Struct, frozen=True, tag=True):
     """The model is loaded.
 
     Attributes:
-        max_tokens: The most tokens of one input, if the model has such a limit.
+        max_tokens: The maximum number of tokens of one input, if the model has one.
     """
 
     max_tokens: int | None
 
 
 class Broken(Struct, frozen=True, tag=True):
-    """The model cannot be loaded, or failed on a batch; the reason is for the log alone."""
+    """The model cannot be loaded, or failed on a batch. The reason is for the log only."""
 
     reason: str
 
 
 class Vector(Struct, frozen=True, tag=True):
-    """One input's vector.
+    """The vector of one input.
 
     Attributes:
         data: 32-bit floats, little endian.
-        tokens: How many tokens the model read.
+        tokens: The number of tokens that the model read.
         truncated: Whether the input had more.
     """
 
@@ -50,13 +50,13 @@ class Vector(Struct, frozen=True, tag=True):
 
 
 class TooLong(Struct, frozen=True, tag=True):
-    """An input of more tokens than the model reads."""
+    """An input has more tokens than the model reads."""
 
     tokens: int
 
 
 class Unreadable(Struct, frozen=True, tag=True):
-    """A list with a token that is not in the vocabulary; none where the vocabulary itself is not there."""
+    """A token list has a token that is not in the vocabulary. None: the vocabulary is not installed."""
 
     token: int | None
 
@@ -65,7 +65,7 @@ Answer = Vector | TooLong | Unreadable
 
 
 class Answers(Struct, frozen=True, tag=True):
-    """One answer for each input of a batch, in its order."""
+    """One result for each input of a batch, in order."""
 
     answers: list[Answer]
 
@@ -77,6 +77,6 @@ BATCHES = msgspec.msgpack.Decoder(Batch)
 
 
 def frame(message: Batch | Reply) -> bytes:
-    """A message as it goes through the pipe."""
+    """Encode a message for the pipe."""
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(HEADER, "little") + body

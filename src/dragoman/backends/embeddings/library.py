@@ -1,7 +1,4 @@
-"""Where a local model's files are.
-
-What stands in for the local model where the `embeddings` extra is not installed.
-"""
+"""Finding the files of a local model, and the embedder that is used if the `embeddings` extra is not installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +20,9 @@ class ModelLocation:
     """A local model.
 
     Attributes:
-        name: What clients are told it is called.
+        name: The name that clients see.
         path: What the library loads: a directory, or a name on the model hub.
-        offline: Whether the hub must not be asked, since all files are here.
+        offline: Whether all files are local, so that the hub must not be called.
     """
 
     name: str
@@ -34,12 +31,12 @@ class ModelLocation:
 
 
 def installed() -> bool:
-    """Whether the `embeddings` extra is installed; nothing of it is imported."""
+    """Return whether the `embeddings` extra is installed, without importing it."""
     return find_spec(_LIBRARY) is not None
 
 
 def locate_model(model: str) -> ModelLocation:
-    """Find a model: the one that the extra brings, a directory, or a name that the hub knows."""
+    """Find a model: the one of the extra, a directory, or a name on the hub."""
     spec = find_spec(_PACKAGED) if model in _DEFAULT_NAMES else None
     if spec and spec.submodule_search_locations:
         return ModelLocation(model, str(Path(spec.submodule_search_locations[0]) / "model"), offline=True)
@@ -50,25 +47,25 @@ def locate_model(model: str) -> ModelLocation:
 
 
 class AbsentEmbedder:
-    """The `Embedder` that has no model: it makes up nothing, and says what to do.
+    """The `Embedder` without a model. Its error says what to install.
 
     Args:
-        model: The model that would answer.
+        model: The model that would be used.
     """
 
     def __init__(self, model: str) -> None:
         self.model = model
 
-    async def embed(self, inputs: Sequence[str | list[int]]) -> NoReturn:  # noqa: ARG002 - none of them
+    async def embed(self, inputs: Sequence[str | list[int]]) -> NoReturn:  # noqa: ARG002 - the protocol's
         """Refuse.
 
         Raises:
-            NotInstalled: With the command that installs the model.
+            NotInstalled: Always, with the command that installs the model.
         """
         raise NotInstalled(
-            f"Claude makes no embeddings, and no local model is installed. Install one: {INSTALL} - or name an "
+            f"Claude has no embeddings, and no local model is installed. Install one: {INSTALL} - or name an "
             "endpoint that has one: --embeddings-url."
         )
 
     async def aclose(self, grace: float = 0) -> None:
-        """Nothing is held."""
+        """Do nothing."""

