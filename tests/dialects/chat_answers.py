@@ -1,4 +1,4 @@
-"""Answers of every kind, as blocks of the Messages API, with the reason they ended for."""
+"""Responses of every kind, as blocks of the Messages API, each with its stop reason."""
 
 from dragoman.core.messages import JSONObject
 

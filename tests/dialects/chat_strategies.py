@@ -1,4 +1,4 @@
-"""Valid chat requests of every shape that hypothesis can think of."""
+"""Hypothesis strategies for valid chat requests."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ spoken: SearchStrategy[JSON] = (
 
 
 def _thought(words: str) -> list[JSONObject]:
-    """The same thinking as clients send it back: signed, unsigned, redacted, or as text alone."""
+    """Return the forms in which clients send thinking back: signed, unsigned, redacted, or as text only."""
     signed: JSONObject = {"type": "reasoning.text", "text": words, "signature": sign(words, UNBOUND)}
     redacted: JSONObject = {"type": "reasoning.encrypted", "data": sign("", UNBOUND)}
     return [
@@ -77,7 +77,7 @@ calls: SearchStrategy[JSONObject] = st.builds(
 
 @st.composite
 def tool_turns(draw: st.DrawFn) -> list[JSON]:
-    """A message with calls, and their results in any order, perhaps with instructions between."""
+    """A message with calls, and their results in any order, with or without instructions between."""
     made = draw(st.lists(calls, min_size=1, max_size=3, unique_by=lambda call: str(call["id"])))
     results: list[JSON] = [
         {"role": "tool", "tool_call_id": call["id"], "content": draw(contents)} for call in draw(st.permutations(made))
@@ -90,7 +90,7 @@ def tool_turns(draw: st.DrawFn) -> list[JSON]:
 
 @st.composite
 def function_turns(draw: st.DrawFn) -> list[JSON]:
-    """A call and its result in the form before tools."""
+    """A call and its result in the legacy form."""
     made = draw(functions_called)
     result: JSONObject = {"role": "function", "name": made["name"], "content": draw(st.none() | texts)}
     return [{"role": "assistant", "content": None, "function_call": made}, result]
@@ -125,7 +125,7 @@ functions: SearchStrategy[list[JSONObject]] = st.lists(
 
 @st.composite
 def tool_fields(draw: st.DrawFn) -> dict[str, Any]:
-    """Functions and the choice between them, in the form of tools or in the one before them; or none."""
+    """Functions and a tool choice, as tools or in the legacy form; or neither."""
     form = draw(st.sampled_from(["tools", "functions", "none"]))
     if form == "none":
         return {}

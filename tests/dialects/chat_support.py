@@ -1,4 +1,4 @@
-"""What the tests of the chat dialect share: requests in a line, and scripted answers of the Messages API."""
+"""Helpers for tests of the chat dialect: short requests, and scripted events of the Messages API."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from dragoman.dialects.chat.dialect import ChatDialect
 from dragoman.dialects.chat.request import ChatRequest
 
 OLD, NEWEST = "claude-sonnet-4-5", "claude-sonnet-5-5"
-"""A model that takes the most of the old parameters, and one that refuses most of them."""
+"""A model that takes most of the old parameters, and one that refuses most of them."""
 
 IDENTITY = ResponseIdentity("run_0123456789abcdef0123456789abcdef", 1_760_000_000)
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\4\0\0\0\4" + bytes(44)).decode()
@@ -38,12 +38,12 @@ USAGE: JSONObject = {"input_tokens": 7, "cache_read_input_tokens": 20, "cache_cr
 
 
 def dialect(**options: Any) -> ChatDialect:
-    """The codec, with the operator's options."""
+    """Return the dialect with the operator's options."""
     return ChatDialect(Catalog(), DialectOptions(**options))
 
 
 def raw(messages: Sequence[JSON] = PING, *, model: str | None = OLD, **fields: JSON) -> bytes:
-    """A request's body."""
+    """Return a request body."""
     return json.dumps({"model": model, "messages": messages, **fields}).encode()
 
 
@@ -53,24 +53,24 @@ def decode(messages: Sequence[JSON] = PING, *, model: str = OLD, **fields: JSON)
 
 
 def call(id_: str = "c1", name: str = "get_weather", arguments: str | None = '{"city":"Paris"}') -> JSONObject:
-    """A tool call as chat clients send it back."""
+    """Return a tool call as chat clients send it back."""
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def text(value: str) -> JSONObject:
-    """A text block."""
+    """Return a text block."""
     return {"type": "text", "text": value}
 
 
-def said(request: ChatRequest) -> list[tuple[str, str]]:
-    """The code and field of each notice."""
+def warned(request: ChatRequest) -> list[tuple[str, str]]:
+    """Return the code and the field of each warning."""
     return [(warning.code, warning.param) for warning in request.warnings]
 
 
 def script(
     blocks: Iterable[JSONObject], stop_reason: str | None = "end_turn", piece: int = 3, **delta: JSON
 ) -> list[MessageEvent]:
-    """The events that a backend yields for an answer of these blocks, in pieces of so many characters."""
+    """Return the events of a response of these blocks, cut into pieces of `piece` characters."""
     message: JSONObject = {"id": "msg_1", "role": "assistant", "content": [], "usage": {**USAGE, "output_tokens": 1}}
     events: list[MessageEvent] = [MessageStart({"type": "message_start", "message": message})]
     for index, block in enumerate(blocks):
@@ -91,21 +91,21 @@ def passed_on(events: Iterable[MessageEvent]) -> list[MessageEvent]:
 
 
 def plain(request: ChatRequest, *answers: AccumulatedMessage) -> Any:
-    """The plain answer's body, parsed."""
+    """Return the plain response's body, parsed."""
     return json.loads(dialect().encode(request, IDENTITY, answers))
 
 
 def streamed(request: ChatRequest, *runs: Sequence[MessageEvent]) -> bytes:
-    """The whole stream, the choices one event each in turn."""
+    """Return the text stream; the choices take turns, one event each."""
     stream = dialect().encode_stream(request, IDENTITY)
     out = []
-    for place in range(max(map(len, runs))):
-        out += [stream.feed(run[place], choice) for choice, run in enumerate(runs) if place < len(run)]
+    for index in range(max(map(len, runs))):
+        out += [stream.feed(run[index], choice) for choice, run in enumerate(runs) if index < len(run)]
     return b"".join([*out, stream.finish()])
 
 
 def chunks(stream: bytes) -> list[Any]:
-    """The payloads of a stream, parsed; checks framing and the end mark."""
+    """Return the payloads of a stream, parsed. Checks framing and the end mark."""
     assert stream.endswith(b"\n\n")
     frames = stream.decode().split("\n\n")[:-1]
     assert all(frame.startswith("data: ") for frame in frames)
@@ -114,8 +114,8 @@ def chunks(stream: bytes) -> list[Any]:
     return [json.loads(frame.removeprefix("data: ")) for frame in frames]
 
 
-def both(request: ChatRequest, blocks: Sequence[JSONObject], stop_reason: str = "end_turn", **delta: Any) -> Any:
-    """The plain answer's only choice."""
+def only_choice(request: ChatRequest, blocks: Sequence[JSONObject], stop_reason: str = "end_turn", **delta: Any) -> Any:
+    """Return the plain response's only choice."""
     return plain(request, accumulate(script(blocks, stop_reason, **delta)))["choices"][0]
 
 
@@ -139,5 +139,5 @@ def _pieces(block: JSONObject, piece: int) -> tuple[JSONObject, list[JSONObject]
     return block, []
 
 
-def _cut(whole: str, piece: int) -> list[str]:
-    return [whole[start : start + piece] for start in range(0, len(whole), piece)]
+def _cut(text: str, piece: int) -> list[str]:
+    return [text[start : start + piece] for start in range(0, len(text), piece)]

@@ -1,4 +1,4 @@
-"""What the tests of the text completions dialect share."""
+"""Helpers for tests of the text completions dialect."""
 
 import json
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from dragoman.dialects.completions.request import CompletionRequest
 
 
 def dialect(**options: Any) -> CompletionsDialect:
-    """The codec, with the operator's options."""
+    """Return the dialect with the operator's options."""
     return CompletionsDialect(Catalog, DialectOptions(**options))
 
 
 def raw(prompt: JSON, *, model: str = OLD, **fields: JSON) -> bytes:
-    """A request's body."""
+    """Return a request body."""
     return json.dumps({"model": model, "prompt": prompt, **fields}).encode()
 
 
@@ -30,18 +30,18 @@ def decode(prompt: JSON, *, model: str = OLD, **fields: JSON) -> CompletionReque
     return dialect().decode(raw(prompt, model=model, **fields))
 
 
-def said(request: CompletionRequest) -> list[tuple[str, str]]:
-    """The code and field of each notice."""
+def warned(request: CompletionRequest) -> list[tuple[str, str]]:
+    """Return the code and the field of each warning."""
     return [(warning.code, warning.param) for warning in request.warnings]
 
 
 def plain(request: CompletionRequest, *answers: AccumulatedMessage) -> Any:
-    """The plain answer's body, parsed."""
+    """Return the plain response's body, parsed."""
     return json.loads(dialect().encode(request, IDENTITY, answers))
 
 
 def streamed(request: CompletionRequest, *runs: Sequence[MessageEvent]) -> bytes:
-    """The whole stream, one run after the other."""
+    """Return the whole stream, one run after the other."""
     stream = dialect().encode_stream(request, IDENTITY)
     out = [stream.feed(event, choice) for choice, run in enumerate(runs) for event in run]
     return b"".join([*out, stream.finish()])

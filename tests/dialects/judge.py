@@ -1,4 +1,4 @@
-"""A client's connection that holds every answer it carries to the published descriptions, where they are at hand."""
+"""An HTTP transport that validates every response against the published descriptions, if they are available."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,20 +11,20 @@ from openai_spec import SPECS, assert_valid
 from responses_spec import assert_event, assert_response
 
 _OK = 200
-_Judgement = Callable[[Any], None]
+_Validator = Callable[[Any], None]
 
 
-def _by(schema: str) -> _Judgement:
+def _by(schema: str) -> _Validator:
     return lambda value: assert_valid(schema, value)
 
 
-_WHOLE: Mapping[str, _Judgement] = {
+_BODIES: Mapping[str, _Validator] = {
     "/chat/completions": _by("CreateChatCompletionResponse"),
     "/completions": _by("CreateCompletionResponse"),
     "/responses": assert_response,
     "/embeddings": _by("CreateEmbeddingResponse"),
 }
-_EVENTS: Mapping[str, _Judgement] = {
+_EVENTS: Mapping[str, _Validator] = {
     "/chat/completions": _by("CreateChatCompletionStreamResponse"),
     "/completions": _by("CreateCompletionResponse"),
     "/responses": assert_event,
@@ -32,52 +32,52 @@ _EVENTS: Mapping[str, _Judgement] = {
 
 
 class Judge(httpx.AsyncHTTPTransport):
-    """Carries requests; an answer that ends is judged at its end, and one that breaks off is not."""
+    """Sends requests. A response is validated when it ends; one that breaks off is not."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and listen to its answer."""
+        """Send a request, and record its response."""
         response = await super().handle_async_request(request)
         path = request.url.path.removeprefix("/v1")
-        if request.method == "POST" and path in _WHOLE and SPECS.exists():
-            heard = cast("httpx.AsyncByteStream", response.stream)
-            response.stream = _Heard(heard, lambda said: _judge(path, response, said))
+        if request.method == "POST" and path in _BODIES and SPECS.exists():
+            stream = cast("httpx.AsyncByteStream", response.stream)
+            response.stream = _RecordedStream(stream, lambda body: _validate(path, response, body))
         return response
 
 
 @asynccontextmanager
-async def judged_openai(base_url: str, key: str, patience: float) -> AsyncIterator[AsyncOpenAI]:
-    """OpenAI's own client, on such a connection."""
+async def judged_openai(base_url: str, key: str, read_timeout: float) -> AsyncIterator[AsyncOpenAI]:
+    """Return OpenAI's own client on this transport."""
     async with httpx.AsyncClient(transport=Judge()) as connection:
-        # Its types name a client that it brings itself; it takes this one as well.
+        # Its types require its own client class; this one works as well.
         client: Any = connection
         async with AsyncOpenAI(
-            base_url=base_url, api_key=key, max_retries=0, timeout=patience, http_client=client
+            base_url=base_url, api_key=key, max_retries=0, timeout=read_timeout, http_client=client
         ) as openai:
             yield openai
 
 
-class _Heard(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, judge: Callable[[bytes], None]) -> None:
+class _RecordedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream, on_end: Callable[[bytes], None]) -> None:
         self._stream = stream
-        self._judge = judge
+        self._on_end = on_end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        said = b""
+        body = b""
         async for part in self._stream:
-            said += part
+            body += part
             yield part
-        self._judge(said)
+        self._on_end(body)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-def _judge(path: str, response: httpx.Response, said: bytes) -> None:
+def _validate(path: str, response: httpx.Response, body: bytes) -> None:
     if response.status_code != _OK:
-        assert_valid("ErrorResponse", json.loads(said))
+        assert_valid("ErrorResponse", json.loads(body))
     elif response.headers["content-type"].startswith("text/event-stream"):
-        for line in said.split(b"\n"):
+        for line in body.split(b"\n"):
             if line.startswith(b"data: {") and not line.startswith(b'data: {"error"'):
                 _EVENTS[path](json.loads(line.removeprefix(b"data: ")))
     else:
-        _WHOLE[path](json.loads(said))
+        _BODIES[path](json.loads(body))

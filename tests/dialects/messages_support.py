@@ -1,4 +1,4 @@
-"""Requests of the Messages API, as clients send them and as hypothesis thinks of them."""
+"""Requests of the Messages API, as clients send them and as hypothesis generates them."""
 
 import json
 
@@ -15,14 +15,14 @@ ASK: list[JSON] = [{"role": "user", "content": "Hello"}]
 
 
 def dialect() -> MessagesDialect:
-    """The dialect with the built-in models."""
+    """Return the dialect with the built-in models."""
     return MessagesDialect(Catalog)
 
 
 def decode(headers: dict[bytes, bytes] | None = None, /, **fields: JSON) -> DecodedRequest:
-    """Decode a request with these fields beside a question; null takes one away."""
-    whole: JSONObject = {"model": "sonnet", "max_tokens": 100, "messages": ASK, **fields}
-    given = {name: value for name, value in whole.items() if value is not None}
+    """Decode a request with these fields added; None removes a field."""
+    body: JSONObject = {"model": "sonnet", "max_tokens": 100, "messages": ASK, **fields}
+    given = {name: value for name, value in body.items() if value is not None}
     return dialect().decode(json.dumps(given).encode(), headers or {})
 
 
@@ -36,7 +36,7 @@ anything: SearchStrategy[JSON] = st.recursive(
 others: SearchStrategy[JSONObject] = st.dictionaries(
     st.text("abcdefgh_", min_size=9, max_size=12), anything, max_size=2
 )
-"""Fields that nobody has heard of; the names of known ones are shorter, or have other letters."""
+"""Unknown fields: the names of known ones are shorter, or have other letters."""
 
 
 def _block(kind: str, **needed: SearchStrategy[JSON]) -> SearchStrategy[JSONObject]:
@@ -46,10 +46,10 @@ def _block(kind: str, **needed: SearchStrategy[JSON]) -> SearchStrategy[JSONObje
 
 words: SearchStrategy[JSON] = texts
 text_blocks = _block("text", text=words)
-plain_blocks = text_blocks | _block("image", source=anything) | _block("block_of_tomorrow", inside=anything)
+plain_blocks = text_blocks | _block("image", source=anything) | _block("unknown_block", inside=anything)
 blocks = (
     plain_blocks
-    | _block("thinking", thinking=words, signature=words.map(lambda made: made or "s"))
+    | _block("thinking", thinking=words, signature=words.map(lambda signature: signature or "s"))
     | _block("tool_use", id=words, name=words, input=anything)
     | _block("tool_result", tool_use_id=words)
     | _block("tool_result", tool_use_id=words, content=words | st.lists(plain_blocks, max_size=2))
@@ -62,7 +62,7 @@ messages = st.builds(
     others,
 )
 tools: SearchStrategy[JSON] = st.lists(
-    _block("custom", name=words, input_schema=anything) | _block("tool_of_tomorrow", how=anything), max_size=2
+    _block("custom", name=words, input_schema=anything) | _block("unknown_tool", how=anything), max_size=2
 )
 bodies: SearchStrategy[JSONObject] = st.builds(
     lambda needed, known, more: {**more, **known, **needed},

@@ -1,4 +1,4 @@
-"""OpenAI's published description, as a judge of what we send."""
+"""OpenAI's published description, to validate what the gateway sends."""
 
 import json
 import os
@@ -17,13 +17,13 @@ _PATH = SPECS / "openai-openapi.json"
 
 
 def assert_valid(schema: str, value: object) -> None:
-    """Hold a value to a schema of the document; skips where the document is not at hand."""
+    """Validate a value against a schema of the description; skip if the description is not available."""
     faults = [f"{error.json_path}: {error.message[:200]}" for error in _validator(schema).iter_errors(value)]
     assert not faults, f"{schema}: {faults[:3]}"
 
 
 def properties(schema: str) -> set[str]:
-    """The names of all properties of a schema, those that it takes over included; skips as above."""
+    """Return the names of all properties of a schema, with inherited ones; skip as above."""
     schemas = _document()["components"]["schemas"]
 
     def names(part: Any) -> set[str]:
@@ -54,7 +54,7 @@ def _registry() -> Any:
 
 
 def _with_nulls(schema: Any) -> Any:
-    """The document calls itself OpenAPI 3.1 but says `nullable`, which 3.1 dropped."""
+    """The description claims OpenAPI 3.1 but uses `nullable`, which 3.1 removed."""
     if isinstance(schema, list):
         return [_with_nulls(part) for part in schema]
     if not isinstance(schema, dict):

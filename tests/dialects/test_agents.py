@@ -1,4 +1,4 @@
-"""A wish for an agent, as clients of every dialect of conversations write it."""
+"""Requests for agents, in every dialect with conversations."""
 
 import json
 from collections.abc import Callable
@@ -31,14 +31,14 @@ def responses(**fields: object) -> DecodedRequest:
 
 
 def messages(**fields: object) -> DecodedRequest:
-    """Decode a request of Anthropic's own dialect."""
+    """Decode a request of the Messages API."""
     body = {"model": OLD, "max_tokens": 50, "messages": [{"role": "user", "content": "ping"}], **fields}
     return MessagesDialect(Catalog).decode(json.dumps(body).encode())
 
 
-EACH = pytest.mark.parametrize("decode", [chat, responses, messages], ids=["chat", "responses", "messages"])
+EVERY_DIALECT = pytest.mark.parametrize("decode", [chat, responses, messages], ids=["chat", "responses", "messages"])
 
-WHOLE: dict[str, Any] = {
+ALL_FIELDS: dict[str, Any] = {
     "mode": "agent",
     "working_directory": "/srv/app",
     "permission_mode": "acceptEdits",
@@ -53,31 +53,31 @@ TASK = AgentTask(
     permission_mode="acceptEdits",
     tools=("Read", "Bash"),
     add_dirs=("/srv/lib",),
-    mcp_servers=WHOLE["mcp_servers"],
+    mcp_servers=ALL_FIELDS["mcp_servers"],
     max_turns=7,
     max_budget_usd=0.5,
 )
 
 
 def camel(name: str) -> str:
-    """`max_turns` as `maxTurns`."""
+    """Return `max_turns` as `maxTurns`."""
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
 
 
-@EACH
+@EVERY_DIALECT
 @pytest.mark.parametrize("write", [str, camel], ids=["snake", "camel"])
-def test_every_field(decode: Decode, write: Callable[[str], str]) -> None:
-    """In snake case and in camel case; what stands in servers is left as it is, and nothing of it is sent."""
-    decoded = decode(claude={write(key): value for key, value in WHOLE.items()})
+def test_all_fields_are_read(decode: Decode, write: Callable[[str], str]) -> None:
+    """In snake case and in camel case. The contents of servers are unchanged, and nothing is sent to Claude."""
+    decoded = decode(claude={write(key): value for key, value in ALL_FIELDS.items()})
     assert decoded.request_options.agent == TASK
     assert decoded.body == decode().body
     assert decoded.warnings == ()
 
 
-@EACH
-def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
-    """With or without the field."""
+@EVERY_DIALECT
+def test_a_model_name_can_ask_for_an_agent(decode: Decode) -> None:
+    """With or without the field `claude`."""
     decoded = decode(model="sonnet:agent")
     assert decoded.request_options.agent == AgentTask()
     assert decoded.resolved.model.id == "claude-sonnet-5-5"
@@ -86,9 +86,9 @@ def test_a_models_name_may_ask_for_one(decode: Decode) -> None:
         decode(model="sonet:agent")
 
 
-@EACH
-def test_no_agent(decode: Decode) -> None:
-    """Nothing, and what says so, asks for none."""
+@EVERY_DIALECT
+def test_empty_fields_and_chat_mode_ask_for_no_agent(decode: Decode) -> None:
+    """In chat mode, other fields are ignored with a warning."""
     for field in (None, {}, {"mode": "chat"}, {"mode": None, "tools": None}):
         decoded = decode(claude=field)
         assert decoded.request_options.agent is None
@@ -97,13 +97,13 @@ def test_no_agent(decode: Decode) -> None:
     assert [(warning.code, warning.param) for warning in ignored.warnings] == [("ignored", "claude.max_turns")]
 
 
-@EACH
-def test_the_fields_mean_nothing_else(decode: Decode) -> None:
-    """So a directory alone asks for an agent too."""
+@EVERY_DIALECT
+def test_any_field_asks_for_an_agent(decode: Decode) -> None:
+    """A directory alone asks for an agent, too."""
     assert decode(claude={"workingDirectory": "/srv"}).request_options.agent == AgentTask(working_directory="/srv")
 
 
-@EACH
+@EVERY_DIALECT
 @pytest.mark.parametrize(
     ("field", "code", "param"),
     [
@@ -125,8 +125,8 @@ def test_the_fields_mean_nothing_else(decode: Decode) -> None:
         ({"mcp_servers": {"ab\n": {}}}, "invalid_value", "claude.mcp_servers"),
     ],
 )
-def test_what_makes_no_sense(decode: Decode, field: dict[str, Any], code: str, param: str) -> None:
-    """Is refused by its name; nothing that bears on what an agent may do is ignored."""
+def test_invalid_fields_are_refused_by_name(decode: Decode, field: dict[str, Any], code: str, param: str) -> None:
+    """No field that affects what an agent may do is ignored."""
     with pytest.raises(InvalidRequest) as caught:
         decode(claude=field)
     assert caught.value.code == code
@@ -146,8 +146,8 @@ FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"
         ("web_search_options", {}),
     ],
 )
-def test_what_does_not_go_with_one_in_chat(field: str, value: object) -> None:
-    """Tools of the client's, several answers, a format."""
+def test_chat_fields_that_agents_do_not_support(field: str, value: object) -> None:
+    """Tools of the client, several choices, an output format."""
     with pytest.raises(UnsupportedFeature) as caught:
         chat(claude={"mode": "agent"}, **{field: value})
     assert caught.value.param == field
@@ -160,8 +160,8 @@ def test_what_does_not_go_with_one_in_chat(field: str, value: object) -> None:
         ("text.format", {"format": {"type": "json_object"}}),
     ],
 )
-def test_what_does_not_go_with_one_in_responses(param: str, value: object) -> None:
-    """The same."""
+def test_responses_fields_that_agents_do_not_support(param: str, value: object) -> None:
+    """Tools of the client, an output format."""
     with pytest.raises(UnsupportedFeature) as caught:
         responses(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
     assert caught.value.param == param
@@ -176,51 +176,51 @@ def test_what_does_not_go_with_one_in_responses(param: str, value: object) -> No
         ("output_config.format", {"format": {"type": "json_schema", "schema": {}}}),
     ],
 )
-def test_what_does_not_go_with_one_in_messages(param: str, value: object) -> None:
-    """The same."""
+def test_messages_fields_that_agents_do_not_support(param: str, value: object) -> None:
+    """Tools of the client, MCP servers, an output format."""
     with pytest.raises(UnsupportedFeature) as caught:
         messages(claude={"mode": "agent"}, **{param.partition(".")[0]: value})
     assert caught.value.param == param
 
 
-def test_a_rule_in_the_place_of_a_tools_name() -> None:
-    """Whoever writes one is told who may."""
+def test_a_permission_rule_as_a_tool_name_is_refused() -> None:
+    """The error names the operator's flag."""
     with pytest.raises(InvalidRequest, match="--allow-tool"):
         chat(claude={"tools": ["Bash(git *)"]})
 
 
-def test_no_agent_for_a_text_to_go_on_from() -> None:
-    """Text completions are no conversation: said so, and not that there is no such model."""
+def test_text_completions_have_no_agents() -> None:
+    """The error names the endpoints that have agents."""
     body = json.dumps({"model": "sonnet:agent", "prompt": "Once"}).encode()
     with pytest.raises(UnsupportedFeature, match="/v1/chat/completions"):
         CompletionsDialect(Catalog).decode(body)
 
 
-def test_what_an_agent_did_is_not_sent_to_claude() -> None:
-    """It comes back as thinking that nobody signed, which Claude would refuse: left out, and said so."""
-    done = {"type": "thinking", "thinking": "Bash {}", "signature": ""}
-    thought = {"type": "thinking", "thinking": "Hm.", "signature": "signed"}
-    said = {"type": "text", "text": "There."}
+def test_unsigned_thinking_is_not_sent_to_claude() -> None:
+    """An agent's report comes back as unsigned thinking, which Claude refuses: it is left out with a warning."""
+    report = {"type": "thinking", "thinking": "Bash {}", "signature": ""}
+    thinking = {"type": "thinking", "thinking": "Hm.", "signature": "signed"}
+    text = {"type": "text", "text": "There."}
     ask = {"role": "user", "content": "ping"}
     decoded = messages(
         messages=[
             ask,
-            {"role": "assistant", "content": [done, thought, said]},
+            {"role": "assistant", "content": [report, thinking, text]},
             ask,
-            {"role": "assistant", "content": [done]},
+            {"role": "assistant", "content": [report]},
             ask,
         ]
     )
     assert [message["role"] for message in decoded.body["messages"]] == ["user", "assistant", "user", "user"]
-    assert decoded.body["messages"][1]["content"] == [thought, said]
+    assert decoded.body["messages"][1]["content"] == [thinking, text]
     assert [(warning.code, warning.param) for warning in decoded.warnings] == [
         ("ignored", "messages[1].content"),
         ("ignored", "messages[3].content"),
     ]
 
 
-def test_no_prefill() -> None:
-    """An agent begins its own answer."""
+def test_an_agent_cannot_continue_an_assistant_message() -> None:
+    """The error is `unsupported_prefill`."""
     messages = [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "po"}]
     with pytest.raises(UnsupportedFeature) as caught:
         chat(messages=messages, claude={"mode": "agent"})

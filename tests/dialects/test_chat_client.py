@@ -1,4 +1,4 @@
-"""The official client as the judge: its types, its stream reader, its accumulator, its exceptions."""
+"""Chat responses, read by OpenAI's own client: its types, stream reader, accumulator and exceptions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,18 +18,18 @@ from dragoman.core.messages import JSON, JSONObject
 PING: Any = [{"role": "user", "content": "ping"}]
 
 
-def _client(answer: Callable[[bytes], httpx.Response]) -> openai.OpenAI:
-    """The client, with our codec at the other end of its transport."""
-    transport = httpx.MockTransport(lambda request: answer(request.read()))
+def _client(respond: Callable[[bytes], httpx.Response]) -> openai.OpenAI:
+    """Return a client whose transport calls our dialect."""
+    transport = httpx.MockTransport(lambda request: respond(request.read()))
     http = httpx.Client(transport=transport)
     return openai.OpenAI(base_url="http://gateway.test/v1", api_key="k", max_retries=0, http_client=http)
 
 
-def _answering(blocks: Sequence[JSONObject], stop_reason: str = "end_turn") -> openai.OpenAI:
-    """A client of a gateway whose model says just this."""
+def _responding(blocks: Sequence[JSONObject], stop_reason: str = "end_turn") -> openai.OpenAI:
+    """Return a client of a gateway whose model responds with these blocks."""
     ours = dialect()
 
-    def answer(body: bytes) -> httpx.Response:
+    def respond(body: bytes) -> httpx.Response:
         request = ours.decode(body)
         events = script(blocks, stop_reason)
         if request.stream:
@@ -38,7 +38,7 @@ def _answering(blocks: Sequence[JSONObject], stop_reason: str = "end_turn") -> o
             kind, content = "application/json", ours.encode(request, IDENTITY, [accumulate(events)] * request.choices)
         return httpx.Response(200, content=content, headers={"content-type": kind})
 
-    return _client(answer)
+    return _client(respond)
 
 
 def _failing(error: GatewayError) -> openai.OpenAI:
@@ -47,73 +47,73 @@ def _failing(error: GatewayError) -> openai.OpenAI:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_the_clients_own_accumulator_makes_the_plain_answer_of_the_stream(case: str) -> None:
-    """Message, reason and usage are equal, key for key."""
+def test_the_clients_accumulator_rebuilds_the_plain_response(case: str) -> None:
+    """Message and finish reason are equal, key for key."""
     blocks, stop_reason = ANSWERS[case]
-    client = _answering(blocks, stop_reason)
+    client = _responding(blocks, stop_reason)
     fields: Any = {"model": "sonnet", "messages": PING, "tools": [WEATHER]}
-    whole = client.chat.completions.create(**fields)
+    plain = client.chat.completions.create(**fields)
     with client.chat.completions.stream(**fields, stream_options={"include_usage": True}) as stream:
         try:
             for _ in stream:
                 pass
         except (openai.LengthFinishReasonError, openai.ContentFilterFinishReasonError):
-            pass  # the accumulator raises by itself on these; what it has read stands
+            pass  # the accumulator raises on these after it has read everything
         snapshot: ChatCompletion = stream.current_completion_snapshot
-    one, other = whole.choices[0], snapshot.choices[0]
-    streamed_message = _normal(other.message.to_dict(mode="json"))
-    assert streamed_message == _normal(one.message.to_dict(mode="json"))
-    assert other.finish_reason == one.finish_reason
+    expected, actual = plain.choices[0], snapshot.choices[0]
+    streamed_message = _normalized(actual.message.to_dict(mode="json"))
+    assert streamed_message == _normalized(expected.message.to_dict(mode="json"))
+    assert actual.finish_reason == expected.finish_reason
 
 
-def _normal(message: Any) -> Any:
-    """Without the indexes of the stream, and what the accumulator adds: parsed forms, and lists that hold nothing."""
+def _normalized(message: Any) -> Any:
+    """Remove stream indexes and what the accumulator adds: parsed forms and empty lists."""
     message = {key: part for key, part in message.items() if part not in (None, [])}
     message.pop("parsed", None)
-    for note in message.get("annotations", []):
-        note.pop("index", None)
+    for annotation in message.get("annotations", []):
+        annotation.pop("index", None)
     for call in message.get("tool_calls", []):
         call.pop("index", None)
         call["function"].pop("parsed_arguments", None)
     return message
 
 
-def test_usage_in_the_stream_is_the_plain_usage() -> None:
+def test_streamed_usage_equals_plain_usage() -> None:
     """As the client reads both."""
-    client = _answering(*ANSWERS["thought"])
-    whole = client.chat.completions.create(model="sonnet", messages=PING)
+    client = _responding(*ANSWERS["thought"])
+    plain = client.chat.completions.create(model="sonnet", messages=PING)
     last = list(
         client.chat.completions.create(
             model="sonnet", messages=PING, stream=True, stream_options={"include_usage": True}
         )
     )[-1]
     assert last.choices == []
-    assert last.usage == whole.usage
-    assert whole.usage
-    assert whole.usage.completion_tokens_details
-    assert whole.usage.completion_tokens_details.reasoning_tokens == 4
+    assert last.usage == plain.usage
+    assert plain.usage
+    assert plain.usage.completion_tokens_details
+    assert plain.usage.completion_tokens_details.reasoning_tokens == 4
 
 
 def test_a_pydantic_model_is_parsed() -> None:
-    """The client's structured output."""
+    """With the client's structured output."""
 
     class Person(BaseModel):
         name: str
         age: int
 
-    client = _answering([text('{"name": "Ann", "age": 41}')])
-    made = client.chat.completions.parse(model="sonnet", messages=PING, response_format=Person)
-    assert made.choices[0].message.parsed == Person(name="Ann", age=41)
+    client = _responding([text('{"name": "Ann", "age": 41}')])
+    parsed = client.chat.completions.parse(model="sonnet", messages=PING, response_format=Person)
+    assert parsed.choices[0].message.parsed == Person(name="Ann", age=41)
 
 
 def test_a_tool_round_trip() -> None:
-    """The client sends back the message object that it got."""
-    client = _answering([text("I look."), PARIS], "tool_use")
+    """The client sends back the message object that it received."""
+    client = _responding([text("I look."), PARIS], "tool_use")
     tools: Any = [WEATHER]
-    asked = client.chat.completions.create(model="sonnet", messages=PING, tools=tools).choices[0].message
-    assert asked.tool_calls
-    result = {"role": "tool", "tool_call_id": asked.tool_calls[0].id, "content": "21"}
-    again: Any = [*PING, asked, result]
+    message = client.chat.completions.create(model="sonnet", messages=PING, tools=tools).choices[0].message
+    assert message.tool_calls
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "21"}
+    again: Any = [*PING, message, result]
     assert client.chat.completions.create(model="sonnet", messages=again, tools=tools).choices
 
 
@@ -134,7 +134,7 @@ def test_errors_raise_the_clients_exceptions(error: GatewayError, raised: type[o
 
 
 def test_an_error_in_the_stream_raises() -> None:
-    """After what came before it."""
+    """After the chunks before it."""
     ours = dialect()
     stream = ours.encode_stream(ours.decode(raw(stream=True)), IDENTITY)
     content = b"".join(stream.feed(event) for event in script([text("abc")])[:3])
@@ -148,11 +148,11 @@ def test_an_error_in_the_stream_raises() -> None:
     assert caught.value.code == "overloaded"
 
 
-def test_what_the_client_sends_is_understood_without_a_warning() -> None:
-    """Parts, images, tools and the rest, as it serialises them."""
+def test_the_clients_requests_cause_no_warnings() -> None:
+    """Parts, images, tools and parameters, as the client serializes them."""
     seen: list[bytes] = []
 
-    def take(body: bytes) -> httpx.Response:
+    def respond(body: bytes) -> httpx.Response:
         seen.append(body)
         ours = dialect()
         request = ours.decode(body)
@@ -164,7 +164,7 @@ def test_what_the_client_sends_is_understood_without_a_warning() -> None:
         {"role": "user", "content": [{"type": "text", "text": "See."}, image]},
     ]
     tools: Any = [WEATHER]
-    _client(take).chat.completions.create(
+    _client(respond).chat.completions.create(
         model="claude-sonnet-4-5",
         messages=messages,
         tools=tools,

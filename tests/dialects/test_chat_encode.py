@@ -1,4 +1,4 @@
-"""Whole answers as chat completions."""
+"""Encoding of plain chat completions."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from chat_answers import ANSWERS, CITED, CUT, NOW, PARIS, REDACTED, TEXT, THINKI
 from chat_support import (
     IDENTITY,
     WEATHER,
-    both,
     decode,
     dialect,
+    only_choice,
     plain,
     script,
     text,
@@ -24,14 +24,14 @@ JSON_MODE: JSONObject = {"type": "json_object"}
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_every_answer_is_valid_by_the_published_description(case: str) -> None:
-    """Whatever the model says."""
+def test_every_response_matches_openais_description(case: str) -> None:
+    """For every kind of response."""
     blocks, stop_reason = ANSWERS[case]
     assert_valid("CreateChatCompletionResponse", plain(decode(), accumulate(script(blocks, stop_reason))))
 
 
-def test_the_frame() -> None:
-    """Ids of the run, the model that answered, and a fingerprint that changes only with it."""
+def test_common_fields() -> None:
+    """The run's id, the model, and a fingerprint that changes only with the model."""
     body = plain(decode(model="sonnet"), accumulate(script([TEXT])))
     assert body["id"] == "chatcmpl-0123456789abcdef0123456789abcdef"
     assert (body["object"], body["created"], body["model"]) == (
@@ -57,13 +57,13 @@ def test_the_frame() -> None:
     ],
 )
 def test_finish_reasons(case: str, reason: str) -> None:
-    """Each reason of the API, and one that does not exist yet."""
-    assert both(decode(), *ANSWERS[case])["finish_reason"] == reason
+    """Each stop reason of the API, and an unknown one."""
+    assert only_choice(decode(), *ANSWERS[case])["finish_reason"] == reason
 
 
-def test_text() -> None:
-    """All keys of a message are there, and no others."""
-    assert both(decode(), [TEXT]) == {
+def test_a_text_message() -> None:
+    """All keys of a message are present, and no others."""
+    assert only_choice(decode(), [TEXT]) == {
         "index": 0,
         "message": {"role": "assistant", "content": TEXT["text"], "refusal": None, "annotations": []},
         "logprobs": None,
@@ -72,14 +72,14 @@ def test_text() -> None:
 
 
 def test_no_text_is_null() -> None:
-    """As OpenAI says it."""
-    assert both(decode(), [PARIS], "tool_use")["message"]["content"] is None
-    assert both(decode(), [])["message"]["content"] is None
+    """As at OpenAI."""
+    assert only_choice(decode(), [PARIS], "tool_use")["message"]["content"] is None
+    assert only_choice(decode(), [])["message"]["content"] is None
 
 
-def test_thinking() -> None:
-    """Readable, and with the signatures that let it come back."""
-    message = both(decode(), [THINKING, REDACTED, TEXT])["message"]
+def test_thinking_has_text_and_signatures() -> None:
+    """Readable, and with the signatures to send it back."""
+    message = only_choice(decode(), [THINKING, REDACTED, TEXT])["message"]
     assert message["reasoning_content"] == "Let me see."
     assert message["reasoning_details"] == [
         {
@@ -93,24 +93,24 @@ def test_thinking() -> None:
     ]
 
 
-def test_thinking_that_is_kept_back_has_details_only() -> None:
-    """There is nothing to read, but something to send back."""
-    message = both(decode(), [{**THINKING, "thinking": ""}, TEXT])["message"]
+def test_hidden_thinking_has_details_only() -> None:
+    """There is no text to read, but an entry to send back."""
+    message = only_choice(decode(), [{**THINKING, "thinking": ""}, TEXT])["message"]
     assert "reasoning_content" not in message
     assert message["reasoning_details"][0]["signature"] == "sig=="
 
 
 def test_thinking_survives_the_round_trip() -> None:
-    """What is sent back is what the API said."""
-    message = both(decode(), [THINKING, REDACTED, TEXT, PARIS], "tool_use")["message"]
+    """What the client sends back is what the API sent."""
+    message = only_choice(decode(), [THINKING, REDACTED, TEXT, PARIS], "tool_use")["message"]
     result: JSONObject = {"role": "tool", "tool_call_id": "toolu_1", "content": "21"}
     turns = decode([{"role": "user", "content": "hi"}, message, result]).body["messages"]
     assert turns[1]["content"] == [THINKING, REDACTED, TEXT, PARIS]
 
 
-def test_calls() -> None:
-    """Ids are the model's own, arguments as it wrote them; without any they are an empty object."""
-    assert both(decode(), [PARIS, NOW], "tool_use")["message"]["tool_calls"] == [
+def test_tool_calls() -> None:
+    """With the model's own ids, and arguments as it wrote them; no arguments are an empty object."""
+    assert only_choice(decode(), [PARIS, NOW], "tool_use")["message"]["tool_calls"] == [
         {
             "id": "toolu_1",
             "type": "function",
@@ -120,23 +120,23 @@ def test_calls() -> None:
     ]
 
 
-def test_arguments_that_were_cut_stay_as_they_are() -> None:
-    """The client sees what there is."""
-    call = both(decode(), [CUT], "max_tokens")["message"]["tool_calls"][0]
+def test_cut_arguments_are_unchanged() -> None:
+    """The client receives what there is."""
+    call = only_choice(decode(), [CUT], "max_tokens")["message"]["tool_calls"][0]
     assert call["function"]["arguments"] == '{"city": "Pa'
 
 
-def test_legacy_functions_are_answered_in_their_own_form() -> None:
+def test_legacy_function_calls() -> None:
     """One call, without an id."""
-    choice = both(decode(functions=[{"name": "get_weather"}]), [PARIS, NOW], "tool_use")
+    choice = only_choice(decode(functions=[{"name": "get_weather"}]), [PARIS, NOW], "tool_use")
     assert choice["finish_reason"] == "function_call"
     assert choice["message"]["function_call"] == {"name": "get_weather", "arguments": '{"city": "Paris"}'}
     assert "tool_calls" not in choice["message"]
 
 
-def test_citations_name_their_part_of_the_text() -> None:
-    """Each page once a passage; what is no page is no annotation."""
-    message = both(decode(), [text("🦊 So: "), CITED, CITED])["message"]
+def test_citations_have_positions_in_the_text() -> None:
+    """Each page once per passage; other citations are not annotations."""
+    message = only_choice(decode(), [text("🦊 So: "), CITED, CITED])["message"]
     assert message["content"] == "🦊 So: It rains.It rains."
     found = [note["url_citation"] for note in message["annotations"]]
     assert [(note["url"], note["title"]) for note in found] == [
@@ -148,16 +148,16 @@ def test_citations_name_their_part_of_the_text() -> None:
 
 
 def test_a_refusal_is_explained() -> None:
-    """By the API's words, or by ours where it has none."""
+    """With the API's explanation, or our own text if it has none."""
     details: JSONObject = {"type": "refusal", "category": "cyber", "explanation": "This could do harm."}
-    message = both(decode(), [TEXT], "refusal", stop_details=details)["message"]
+    message = only_choice(decode(), [TEXT], "refusal", stop_details=details)["message"]
     assert (message["content"], message["refusal"]) == (TEXT["text"], "This could do harm.")
     for nothing in (None, {**details, "explanation": None}):
-        assert "declined" in both(decode(), [], "refusal", stop_details=nothing)["message"]["refusal"]
+        assert "declined" in only_choice(decode(), [], "refusal", stop_details=nothing)["message"]["refusal"]
 
 
-def test_usage_counts_all_of_the_prompt_and_only_the_cached_as_cached() -> None:
-    """From the API's figures."""
+def test_usage() -> None:
+    """`prompt_tokens` counts all input; only cache reads are `cached_tokens`."""
     assert plain(decode(), accumulate(script([TEXT])))["usage"] == {
         "prompt_tokens": 30,
         "completion_tokens": 11,
@@ -172,8 +172,8 @@ def test_usage_counts_all_of_the_prompt_and_only_the_cached_as_cached() -> None:
     }
 
 
-def test_choices_have_their_index_and_their_usage_is_added_up() -> None:
-    """`n` answers are `n` calls of the API."""
+def test_usage_is_added_up_over_choices() -> None:
+    """Each choice has its index."""
     body = plain(decode(n=2), accumulate(script([text("a")])), accumulate(script([text("b")])))
     assert [(choice["index"], choice["message"]["content"]) for choice in body["choices"]] == [(0, "a"), (1, "b")]
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (60, 22)
@@ -184,8 +184,8 @@ def _faults(request: ChatRequest, *answers: Sequence[JSONObject]) -> dict[int, s
     return {choice: fault.code for choice, fault in found.items()}
 
 
-def test_a_structured_answer_that_does_not_fit_is_at_fault() -> None:
-    """By its place, and exactly: words around it or a code fence make it another answer."""
+def test_a_text_that_does_not_match_its_format_is_invalid() -> None:
+    """By choice. Words around the JSON or a code fence do not match."""
     request = decode(response_format=JSON_MODE, n=4)
     fenced = text("```json\n{}\n```")
     wrong = _faults(request, [text("{"), text("}")], [text("Sure! {}")], [THINKING, text("{}")], [fenced])
@@ -193,15 +193,15 @@ def test_a_structured_answer_that_does_not_fit_is_at_fault() -> None:
     assert _faults(decode(), [text("Sure! {}")]) == {}
 
 
-def test_a_call_beside_a_format_is_not_held_to_it() -> None:
-    """The text comes in a later turn."""
+def test_tool_calls_are_not_checked_against_the_format() -> None:
+    """The text comes in a later response."""
     request = decode(response_format=JSON_MODE, tools=[WEATHER])
     assert _faults(request, [text("I look."), PARIS]) == {}
-    assert both(request, [text("I look."), PARIS], "tool_use")["finish_reason"] == "tool_calls"
+    assert only_choice(request, [text("I look."), PARIS], "tool_use")["finish_reason"] == "tool_calls"
 
 
-def test_arguments_that_do_not_fit_are_a_warning_with_its_place() -> None:
-    """The client gets them all the same."""
+def test_arguments_that_do_not_match_their_schema_cause_a_warning() -> None:
+    """With the path of the call. The client receives the arguments unchanged."""
     wrong: JSONObject = {**PARIS, "input": {"town": "Paris"}}
     request = decode(tools=[WEATHER], n=2)
     found = dialect().response_warnings(

@@ -1,7 +1,7 @@
-"""How a chat ends, and what the assistant thought in it."""
+"""The last messages of a chat, and thinking in its history."""
 
 import pytest
-from chat_support import NEWEST, OLD, decode, said, text
+from chat_support import NEWEST, OLD, decode, text, warned
 
 from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.messages import JSON
@@ -11,29 +11,33 @@ ANSWER: JSON = {"role": "assistant", "content": "a"}
 
 
 @pytest.mark.parametrize("model", [OLD, NEWEST])
-def test_a_blank_message_changes_nothing_of_where_instructions_go(model: str) -> None:
-    """They are answered, whoever says nothing after them, and also where no user has spoken."""
+def test_a_blank_message_does_not_move_instructions(model: str) -> None:
+    """Instructions after the assistant become a user message, also when no user message came before."""
     request = decode([ANSWER, {"role": "system", "content": "go"}, {"role": "user", "content": " "}], model=model)
     assert request.body["messages"][-1] == {"role": "user", "content": [text("go")]}
     assert "system" not in request.body
-    assert set(said(request)) == {("ignored", "messages[2].content"), ("moved", "messages[1]"), ("mapped", "messages")}
+    assert set(warned(request)) == {
+        ("ignored", "messages[2].content"),
+        ("moved", "messages[1]"),
+        ("mapped", "messages"),
+    }
 
 
-def test_an_assistant_last_is_a_prefill() -> None:
-    """Without the white space at its end, which the API refuses."""
+def test_a_last_assistant_message_is_a_prefill() -> None:
+    """Without trailing white space, which the API refuses."""
     request = decode([USER, {"role": "assistant", "content": "It is \n"}])
     assert request.body["messages"][-1] == {"role": "assistant", "content": [text("It is")]}
-    assert said(request) == [("trimmed", "messages[1].content")]
+    assert warned(request) == [("trimmed", "messages[1].content")]
 
 
-def test_a_prefill_is_refused_where_the_model_takes_none() -> None:
-    """By name."""
+def test_a_prefill_is_refused_by_models_without_prefill() -> None:
+    """With the path of the message."""
     with pytest.raises(UnsupportedFeature) as caught:
         decode([USER, {"role": "assistant", "content": "It is"}], model=NEWEST)
     assert (caught.value.code, caught.value.param) == ("unsupported_prefill", "messages[1]")
 
 
-def test_signed_thinking_comes_back_in_front() -> None:
+def test_signed_thinking_comes_first() -> None:
     """With its signature, redacted or not."""
     details: list[JSON] = [
         {"type": "reasoning.text", "text": "hm", "signature": "sig", "index": 0},
@@ -59,15 +63,15 @@ def test_signed_thinking_comes_back_in_front() -> None:
         ({"reasoning_details": [{"type": "reasoning.encrypted"}]}, "messages[1].reasoning_details"),
     ],
 )
-def test_unsigned_thinking_is_left_out_and_said(fields: dict[str, JSON], param: str) -> None:
-    """The API would refuse it."""
+def test_unsigned_thinking_is_left_out_with_a_warning(fields: dict[str, JSON], param: str) -> None:
+    """The API refuses it."""
     request = decode([USER, {"role": "assistant", "content": "a", **fields}, USER])
     assert request.body["messages"][1]["content"] == [text("a")]
-    assert said(request) == [("ignored", param)]
+    assert warned(request) == [("ignored", param)]
 
 
-def test_an_answer_sent_back_whole_says_nothing() -> None:
-    """OpenAI's clients send back every field of the message they got."""
+def test_a_message_sent_back_unchanged_causes_no_warnings() -> None:
+    """OpenAI's clients send back every field of the message."""
     answer: JSON = {
         "role": "assistant",
         "content": "a",
@@ -78,4 +82,4 @@ def test_an_answer_sent_back_whole_says_nothing() -> None:
         "tool_calls": None,
         "parsed": None,
     }
-    assert said(decode([USER, answer, USER])) == []
+    assert warned(decode([USER, answer, USER])) == []

@@ -1,9 +1,9 @@
-"""Chat messages as turns of the Messages API."""
+"""Chat messages as messages of the Messages API."""
 
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PNG, call, decode, said, text
+from chat_support import NEWEST, OLD, PNG, call, decode, text, warned
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON
@@ -18,7 +18,7 @@ def _tool(id_: str, content: JSON = "ok") -> JSON:
 
 
 def _turns(*messages: JSON, model: str = OLD) -> list[tuple[str, Any]]:
-    """Role and content of each turn."""
+    """Return role and content of each message."""
     return [(turn["role"], turn["content"]) for turn in decode(messages, model=model).body["messages"]]
 
 
@@ -31,7 +31,7 @@ def _result(id_: str, *content: JSON) -> dict[str, JSON]:
 
 
 def test_leading_instructions_are_the_system_prompt() -> None:
-    """System and developer, text and parts; blank ones are left out."""
+    """System and developer, text and parts, without blank ones."""
     body = decode(
         [
             {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": " "}]},
@@ -49,29 +49,29 @@ def test_without_instructions_there_is_no_system_prompt() -> None:
     assert "system" not in decode([USER]).body
 
 
-def test_later_instructions_keep_their_place_where_the_model_takes_them() -> None:
-    """As messages of role system."""
+def test_later_instructions_are_system_messages_if_supported() -> None:
+    """In their place in the conversation."""
     turns = _turns(USER, {"role": "system", "content": "now"}, {"role": "user", "content": "go"}, model=NEWEST)
     assert turns == [("user", [text("hi")]), ("system", [text("now")]), ("user", [text("go")])]
 
 
-def test_later_instructions_join_the_system_prompt_elsewhere() -> None:
-    """With a warning; the users' turns then follow each other and are one."""
+def test_later_instructions_join_the_system_prompt_otherwise() -> None:
+    """With a warning; the user messages around them are joined."""
     request = decode([USER, {"role": "developer", "content": "now"}, {"role": "user", "content": "go"}])
     assert request.body["system"] == [text("now")]
     assert request.body["messages"] == [{"role": "user", "content": [text("hi"), text("go")]}]
-    assert said(request) == [("moved", "messages[1]")]
+    assert warned(request) == [("moved", "messages[1]")]
 
 
 @pytest.mark.parametrize("model", [OLD, NEWEST])
-def test_instructions_after_the_assistant_are_answered(model: str) -> None:
-    """As the user's: no model ends a conversation with the assistant and answers it."""
+def test_instructions_after_the_assistant_become_a_user_message(model: str) -> None:
+    """The model must respond to them, not continue the assistant message."""
     request = decode([USER, {"role": "assistant", "content": "a"}, {"role": "system", "content": "go"}], model=model)
     assert request.body["messages"][-1] == {"role": "user", "content": [text("go")]}
-    assert said(request) == [("moved", "messages[2]")]
+    assert warned(request) == [("moved", "messages[2]")]
 
 
-def test_instructions_do_not_part_a_call_from_its_result() -> None:
+def test_instructions_do_not_separate_calls_from_results() -> None:
     """They come after the results."""
     turns = _turns(USER, CALLING, _tool("c1"), {"role": "system", "content": "now"}, _tool("c2"), USER, model=NEWEST)
     assert [role for role, _ in turns] == ["user", "assistant", "user", "system", "user"]
@@ -79,23 +79,23 @@ def test_instructions_do_not_part_a_call_from_its_result() -> None:
 
 
 @pytest.mark.parametrize("model", [OLD, NEWEST])
-def test_instructions_alone_are_sent_as_the_users(model: str) -> None:
-    """The API wants a user's message."""
+def test_instructions_alone_become_a_user_message(model: str) -> None:
+    """The API requires a user message."""
     request = decode([{"role": "system", "content": "say hi"}], model=model)
     assert request.body["messages"] == [{"role": "user", "content": [text("say hi")]}]
     assert "system" not in request.body
-    assert said(request) == [("moved", "messages")]
+    assert warned(request) == [("moved", "messages")]
 
 
-def test_an_assistant_first_gets_a_user_in_front() -> None:
-    """The API wants the user first; it is said."""
+def test_a_user_message_is_added_before_a_first_assistant_message() -> None:
+    """The API requires the user first; with a warning."""
     request = decode([{"role": "assistant", "content": "Welcome."}, USER])
     assert request.body["messages"][0] == {"role": "user", "content": [text(OPENING)]}
-    assert said(request) == [("mapped", "messages")]
+    assert warned(request) == [("mapped", "messages")]
 
 
 def test_user_parts() -> None:
-    """Text, images both ways, a file; empty text is left out; cache marks survive."""
+    """Text, images in both forms, a file. Empty text is left out; cache marks are kept."""
     url = f"data:image/jpeg;base64,{PNG}"
     parts: list[JSON] = [
         {"type": "text", "text": "look", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
@@ -133,15 +133,15 @@ def test_user_parts() -> None:
         ({"type": "video_url", "video_url": "x"}, "invalid_value", "type"),
     ],
 )
-def test_parts_that_cannot_be_had_are_refused_by_name(part: JSON, code: str, where: str) -> None:
-    """The path leads to the part."""
+def test_unsupported_parts_are_refused_by_name(part: JSON, code: str, where: str) -> None:
+    """With the path of the part."""
     with pytest.raises(InvalidRequest) as caught:
         decode([USER, {"role": "user", "content": [{"type": "text", "text": "a"}, part]}])
     assert (caught.value.code, caught.value.param) == (code, f"messages[1].content[1].{where}")
 
 
-def test_messages_of_one_role_are_one_turn() -> None:
-    """Users' and the assistant's alike."""
+def test_consecutive_messages_of_one_role_are_joined() -> None:
+    """User and assistant messages alike."""
     answer: JSON = {
         "role": "assistant",
         "content": [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}],
@@ -154,7 +154,7 @@ def test_messages_of_one_role_are_one_turn() -> None:
 
 
 def test_calls_and_results() -> None:
-    """Results of one message are one turn, in the order they came; what the user says next joins them."""
+    """Results of one message are joined, in the order they came; the next user message joins them."""
     assert _turns(USER, CALLING, _tool("c2", ""), _tool("c1", [{"type": "text", "text": "21"}]), USER) == [
         ("user", [text("hi")]),
         ("assistant", [_use("c1", city="Paris"), _use("c2", "get_time")]),
@@ -162,15 +162,15 @@ def test_calls_and_results() -> None:
     ]
 
 
-def test_results_may_hold_images() -> None:
-    """Wider than OpenAI, as the API takes it."""
+def test_results_may_contain_images() -> None:
+    """OpenAI does not allow that; the API does."""
     image: JSON = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     turns = _turns(USER, {"role": "assistant", "tool_calls": [call()]}, _tool("c1", [image]))
     assert turns[-1][1][0]["content"][0]["type"] == "image"
 
 
 def test_legacy_function_messages() -> None:
-    """The form before tools has no ids: they are made of the place, so that they stay the same from turn to turn."""
+    """Legacy calls have no ids: they are made from the index, and stay the same in later requests."""
     legacy: list[JSON] = [
         USER,
         {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a":1}'}},
@@ -182,15 +182,15 @@ def test_legacy_function_messages() -> None:
     ]
 
 
-def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
-    """In the call and in its result; the API wants them unique and plain."""
+def test_repeated_or_invalid_ids_are_renamed() -> None:
+    """In the call and in its result; the API requires unique ids of plain characters."""
     turn: list[JSON] = [{"role": "assistant", "tool_calls": [call("call:0")]}, _tool("call:0")]
     request = decode([USER, *turn, *turn])
     ids = [
         block.get("id", block.get("tool_use_id")) for turn in request.body["messages"][1:] for block in turn["content"]
     ]
     assert ids == ["call_0", "call_0", "call_0-2", "call_0-2"]
-    assert {code for code, _ in said(request)} == {"renamed"}
+    assert {code for code, _ in warned(request)} == {"renamed"}
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_ids_that_come_again_or_are_odd_are_renamed() -> None:
         ([{"role": "user", "content": " "}], "messages", "are empty"),
     ],
 )
-def test_what_cannot_stand_is_refused_by_place(messages: list[JSON], param: str, words: str) -> None:
-    """Index and ids are said."""
+def test_invalid_messages_are_refused_by_path(messages: list[JSON], param: str, words: str) -> None:
+    """The message names index and ids."""
     with pytest.raises(InvalidRequest) as caught:
         decode(messages)
     assert caught.value.param == param
@@ -225,8 +225,8 @@ def test_what_cannot_stand_is_refused_by_place(messages: list[JSON], param: str,
 
 
 @pytest.mark.parametrize("written", ['{"city": "Os', "[]", "1", '"text"', "not JSON at all"])
-def test_arguments_that_are_no_object_are_shown_in_one(written: str) -> None:
-    """OpenAI takes any text. A client whose model was cut in the middle of a call sends that back and goes on."""
+def test_arguments_that_are_not_an_object_are_wrapped(written: str) -> None:
+    """OpenAI accepts any text. A client whose model was cut during a call sends that text back."""
     messages: list[JSON] = [
         USER,
         {"role": "assistant", "tool_calls": [call(arguments=written)]},
@@ -234,7 +234,7 @@ def test_arguments_that_are_no_object_are_shown_in_one(written: str) -> None:
     ]
     request = decode(messages)
     assert request.body["messages"][1]["content"][0]["input"] == {"arguments": written}
-    assert said(request) == [("mapped", "messages[1].tool_calls[0].function.arguments")]
+    assert warned(request) == [("mapped", "messages[1].tool_calls[0].function.arguments")]
 
 
 @pytest.mark.parametrize(
@@ -249,15 +249,15 @@ def test_arguments_that_are_no_object_are_shown_in_one(written: str) -> None:
     ],
 )
 def test_arguments_as_models_write_them(written: str | None, read: JSON) -> None:
-    """None at all, and half a character, which is JSON but cannot be sent on: what Claude wrote comes back as well."""
+    """Empty ones, and lone surrogates, which are valid JSON but cannot be encoded."""
     messages: list[JSON] = [USER, {"role": "assistant", "tool_calls": [call(arguments=written)]}, _tool("c1")]
     request = decode(messages)
     assert request.body["messages"][1]["content"][0]["input"] == read
-    assert said(request) == []
+    assert warned(request) == []
 
 
 def test_calls_without_ids_get_their_results_in_order() -> None:
-    """Some clients leave the id empty; it is said that the API got others."""
+    """Some clients leave the id empty; with a warning that the ids were changed."""
     calling: JSON = {"role": "assistant", "tool_calls": [call("", "f"), call("", "g")]}
     messages: list[JSON] = [USER, calling, _tool("", "of f"), _tool("", "of g")]
     request = decode(messages)
@@ -268,27 +268,27 @@ def test_calls_without_ids_get_their_results_in_order() -> None:
         [{"type": "text", "text": "of f"}],
         [{"type": "text", "text": "of g"}],
     ]
-    assert {code for code, _ in said(request)} == {"renamed"}
+    assert {code for code, _ in warned(request)} == {"renamed"}
     with pytest.raises(InvalidRequest, match="without an id, number 2"):
         decode(messages[:3])
 
 
-def test_a_blank_message_is_left_out_and_said() -> None:
+def test_a_blank_message_is_left_out_with_a_warning() -> None:
     """The API refuses blank text."""
     request = decode([USER, {"role": "user", "content": " \n"}])
     assert request.body["messages"] == [{"role": "user", "content": [text("hi")]}]
-    assert said(request) == [("ignored", "messages[1].content")]
+    assert warned(request) == [("ignored", "messages[1].content")]
 
 
-def test_instructions_after_a_blank_user_still_lead() -> None:
-    """Nothing was said before them."""
+def test_instructions_after_a_blank_user_message_are_the_system_prompt() -> None:
+    """No message comes before them."""
     body = decode([{"role": "user", "content": ""}, {"role": "system", "content": "s"}, USER], model=NEWEST).body
     assert body["system"] == [text("s")]
     assert body["messages"] == [{"role": "user", "content": [text("hi")]}]
 
 
-def test_names_of_participants_are_ignored_and_said() -> None:
-    """A tool's name is known from its call: nothing is lost there."""
+def test_names_of_participants_are_ignored_with_a_warning() -> None:
+    """Without a warning for tools: a tool's name is known from its call."""
     messages: list[JSON] = [{**USER, "name": "ann"}, {"role": "assistant", "tool_calls": [call()]}]  # type: ignore[dict-item]
     request = decode([*messages, {"role": "tool", "tool_call_id": "c1", "content": "x", "name": "get_weather"}])
-    assert said(request) == [("ignored", "messages[0].name")]
+    assert warned(request) == [("ignored", "messages[0].name")]

@@ -1,4 +1,4 @@
-"""Whatever a client sends and the model says: rules that always hold."""
+"""Properties that hold for any chat request and any response."""
 
 import json
 from itertools import pairwise
@@ -22,10 +22,10 @@ from dragoman.simulator.rules.table import check
 
 @settings(max_examples=400)
 @given(chats, fields, tool_fields(), st.sampled_from(MODELS))
-def test_any_chat_becomes_a_body_that_the_api_takes(
+def test_any_chat_becomes_a_body_that_the_api_accepts(
     messages: list[JSON], given_fields: dict[str, Any], tools: dict[str, Any], model: Model
 ) -> None:
-    """Or is refused by name: an empty chat, or an assistant last where its message cannot be continued."""
+    """Or is refused by name: an empty chat, or a last assistant message that cannot be continued."""
     messages = _without_bound_thinking(messages) if model.bound_thinking else messages
     try:
         request = dialect().decode(raw(messages, model=model.id, **given_fields, **tools))
@@ -42,7 +42,7 @@ def test_any_chat_becomes_a_body_that_the_api_takes(
 
 
 def _without_bound_thinking(messages: list[JSON]) -> list[JSON]:
-    """Signed thinking of another conversation: there the client itself sends what the model refuses."""
+    """Remove signed thinking of other conversations: there, the client itself sends what the model refuses."""
     return [{k: v for k, v in cast("JSONObject", one).items() if k != "reasoning_details"} for one in messages]
 
 
@@ -52,11 +52,11 @@ def _assert_refused(error: InvalidRequest, messages: list[JSON], given_fields: d
         assert error.param == "response_format"
         assert given_fields["response_format"]["type"] == "json_schema"
     if error.code != "empty_messages":
-        assert next(role for role, said in reversed([*map(_role, messages)]) if said) == "assistant"
+        assert next(role for role, has_content in reversed([*map(_role, messages)]) if has_content) == "assistant"
 
 
 def _role(message: Any) -> tuple[str, bool]:
-    """Whose message it is, and whether it says anything. Of the assistant's, thinking alone is something."""
+    """Return the role of a message, and whether it has content. Thinking alone counts for the assistant."""
     content = message.get("content") or ""
     words = content if isinstance(content, str) else "".join(part.get("text", part["type"]) for part in content)
     return message["role"], bool(words.strip()) or message["role"] == "assistant"
@@ -66,20 +66,20 @@ def _assert_turns(body: MessagesRequest) -> None:
     turns = body["messages"]
     assert turns[0]["role"] == "user"
     assert all(one["role"] != two["role"] for one, two in pairwise(turns))
-    owed: set[JSON] = set()
+    pending: set[JSON] = set()
     seen: set[JSON] = set()
     for turn in turns:
         assert turn["content"]
-        without_orphan_thinking = {block["tool_use_id"] for block in turn["content"] if block["type"] == "tool_result"}
-        assert without_orphan_thinking == owed
+        results = {block["tool_use_id"] for block in turn["content"] if block["type"] == "tool_result"}
+        assert results == pending
         kinds = [block["type"] == "tool_result" for block in turn["content"]]
         assert kinds == sorted(kinds, reverse=True), "results come first"
-        made = [block["id"] for block in turn["content"] if block["type"] == "tool_use"]
-        owed = set(made)
-        assert not owed & seen
-        assert len(made) == len(owed)
-        seen |= owed
-    assert not owed
+        call_ids = [block["id"] for block in turn["content"] if block["type"] == "tool_use"]
+        pending = set(call_ids)
+        assert not pending & seen
+        assert len(call_ids) == len(pending)
+        seen |= pending
+    assert not pending
     assert all(block["text"].strip() for block in _texts([*turns, {"content": body.get("system", [])}]))
     assert not seen or body["tools"]
 
@@ -109,7 +109,7 @@ def _assert_rules(request: ChatRequest) -> None:
         assert body.get("temperature", 1) == 1
 
 
-spoken = st.tuples(
+scripted = st.tuples(
     st.lists(blocks, max_size=5),
     st.sampled_from(["end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence"]),
     st.integers(1, 7),
@@ -119,29 +119,29 @@ shapes: SearchStrategy[dict[str, Any]] = st.sampled_from(
 )
 
 
-@given(st.lists(spoken, min_size=1, max_size=3), shapes)
-def test_the_chunks_put_together_are_the_plain_answer(said: list[Any], shape: dict[str, Any]) -> None:
-    """Messages, reasons and usage, in any mix of blocks and choices and however the text is cut; or both are faulty."""
-    asked = {"stream": True, "stream_options": {"include_usage": True}, "n": len(said), **shape}
-    request = dialect().decode(raw(**asked))
-    runs = [script(*one) for one in said]
-    folded = [accumulate(events) for events in runs]
+@given(st.lists(scripted, min_size=1, max_size=3), shapes)
+def test_the_joined_chunks_equal_the_plain_response(responses: list[Any], shape: dict[str, Any]) -> None:
+    """Messages, reasons and usage, for any mix of blocks, choices and cuts; or both are invalid."""
+    fields_ = {"stream": True, "stream_options": {"include_usage": True}, "n": len(responses), **shape}
+    request = dialect().decode(raw(**fields_))
+    runs = [script(*one) for one in responses]
+    accumulated = [accumulate(events) for events in runs]
     found = chunks(streamed(request, *runs))
-    if faults := dialect().invalid_choices(request, folded):
-        assert found[-1]["error"]["code"] in {fault.code for fault in faults.values()}
+    if errors := dialect().invalid_choices(request, accumulated):
+        assert found[-1]["error"]["code"] in {error.code for error in errors.values()}
         return
-    whole = json.loads(dialect().encode(request, IDENTITY, folded))
-    assert [_put_together(found[:-1], index) for index in range(len(said))] == whole["choices"]
-    assert (found[-1]["choices"], found[-1]["usage"]) == ([], whole["usage"])
+    plain = json.loads(dialect().encode(request, IDENTITY, accumulated))
+    assert [_joined(found[:-1], index) for index in range(len(responses))] == plain["choices"]
+    assert (found[-1]["choices"], found[-1]["usage"]) == ([], plain["usage"])
 
 
-def _put_together(found: list[Any], index: int) -> dict[str, Any]:
+def _joined(found: list[Any], index: int) -> dict[str, Any]:
     message: dict[str, Any] = {"content": None, "refusal": None, "annotations": []}
     own = [one for chunk in found for one in chunk["choices"] if one["index"] == index]
     for one in own:
         _merge(message, one["delta"])
-    for note in message["annotations"]:
-        del note["index"]  # OpenAI's own client wants one in a stream
+    for annotation in message["annotations"]:
+        del annotation["index"]  # OpenAI's own client wants one in a stream
     reasons = [one["finish_reason"] for one in own if one["finish_reason"]]
     assert len(reasons) == 1
     return {"index": index, "message": message, "logprobs": None, "finish_reason": reasons[0]}

@@ -1,4 +1,4 @@
-"""Streamed answers as chat completion chunks."""
+"""Streamed chat completions."""
 
 import json
 from typing import Any
@@ -20,15 +20,15 @@ def _deltas(stream: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_every_chunk_is_valid_by_the_published_description(case: str) -> None:
-    """With the usage and without it."""
+def test_every_chunk_matches_openais_description(case: str) -> None:
+    """With usage and without it."""
     for request in (REQUEST, COUNTED, decode(functions=[{"name": "get_weather"}])):
         for chunk in chunks(streamed(request, script(*ANSWERS[case]))):
             assert_valid("CreateChatCompletionStreamResponse", chunk)
 
 
-def test_a_whole_stream() -> None:
-    """Role first, text in pieces, the reason last, then the end mark; one id all through."""
+def test_a_complete_stream() -> None:
+    """Role, text in pieces, finish reason, end mark; every chunk has the same id."""
     stream = streamed(REQUEST, script([text("abcd")]))
     found = chunks(stream)
     frame = {key: found[0][key] for key in ("id", "object", "created", "model", "system_fingerprint")}
@@ -45,8 +45,8 @@ def test_a_whole_stream() -> None:
     assert stream.endswith(b"data: [DONE]\n\n")
 
 
-def test_usage_comes_last_and_only_if_asked_for() -> None:
-    """In a chunk without choices; the others hold null."""
+def test_usage_is_the_last_chunk_if_requested() -> None:
+    """It has no choices; the other chunks have a null usage."""
     found = chunks(streamed(COUNTED, script([TEXT])))
     assert found[-1]["choices"] == []
     assert found[-1]["usage"]["prompt_tokens"] == 30
@@ -55,8 +55,8 @@ def test_usage_comes_last_and_only_if_asked_for() -> None:
     assert all("usage" not in chunk and chunk["choices"] for chunk in chunks(streamed(REQUEST, script([TEXT]))))
 
 
-def test_calls_stream_by_their_own_index() -> None:
-    """Counted among calls, not among blocks; one without arguments ends as an empty object."""
+def test_calls_have_their_own_index() -> None:
+    """Counted among calls, not among blocks; no arguments are sent as an empty object."""
     calls = [
         delta["tool_calls"][0]
         for delta in _deltas(streamed(REQUEST, script([TEXT, PARIS, NOW], "tool_use", piece=10)))
@@ -72,7 +72,7 @@ def test_calls_stream_by_their_own_index() -> None:
 
 
 def test_legacy_functions_stream_one_call() -> None:
-    """In the form before tools; the second call has no place there."""
+    """In the legacy form; the second call has no field there."""
     request = decode(functions=[{"name": "get_weather"}], stream=True)
     found = chunks(streamed(request, script([PARIS, {**PARIS, "id": "b"}, NOW], "tool_use", piece=20)))
     assert [chunk["choices"][0]["delta"] for chunk in found[1:-1]] == [
@@ -82,8 +82,8 @@ def test_legacy_functions_stream_one_call() -> None:
     assert found[-1]["choices"][0]["finish_reason"] == "function_call"
 
 
-def test_thinking_streams_and_its_details_come_whole() -> None:
-    """The text as it comes; text and signature together when the block ends."""
+def test_thinking_streams_and_its_details_come_at_the_end() -> None:
+    """Text and signature together, when the block ends."""
     deltas = _deltas(streamed(REQUEST, script([THINKING, TEXT], piece=6)))
     assert deltas[1:4] == [
         {"reasoning_content": "Let me"},
@@ -102,15 +102,15 @@ def test_thinking_streams_and_its_details_come_whole() -> None:
     ]
 
 
-def test_citations_come_when_their_text_is_whole() -> None:
-    """Its place in the content is known then."""
+def test_citations_come_at_the_end_of_their_text() -> None:
+    """Their positions are known only then."""
     deltas = _deltas(streamed(REQUEST, script([text("So: "), CITED], piece=99)))
     assert deltas[2] == {"content": "It rains."}
     spans = [note["url_citation"] for note in deltas[3]["annotations"]]
     assert [(span["start_index"], span["end_index"]) for span in spans] == [(4, 13), (4, 13)]
 
 
-def test_a_refusal_is_said_before_the_end() -> None:
+def test_a_refusal_comes_before_the_finish_reason() -> None:
     """In a chunk of its own."""
     details: JSONObject = {"explanation": "This could do harm."}
     found = chunks(streamed(REQUEST, script([], "refusal", stop_details=details)))
@@ -118,7 +118,7 @@ def test_a_refusal_is_said_before_the_end() -> None:
     assert found[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
-def test_choices_stream_side_by_side() -> None:
+def test_choices_stream_concurrently() -> None:
     """Each with its own role, index and reason; one usage for all."""
     request = decode(n=2, stream=True, stream_options={"include_usage": True})
     found = chunks(streamed(request, script([text("aaa")]), script([text("bbb"), NOW], "tool_use")))
@@ -130,7 +130,7 @@ def test_choices_stream_side_by_side() -> None:
     assert found[-1]["usage"]["prompt_tokens"] == 60
 
 
-def test_each_feed_gives_whole_events() -> None:
+def test_feed_returns_complete_events() -> None:
     """Or nothing: a heartbeat may come between any two."""
     stream = dialect().encode_stream(COUNTED, IDENTITY)
     out = [stream.feed(event) for event in script([THINKING, TEXT, PARIS, NOW], "tool_use")]
@@ -138,7 +138,7 @@ def test_each_feed_gives_whole_events() -> None:
     assert stream.heartbeat.startswith(b":")
 
 
-def test_a_finished_stream_says_nothing_more() -> None:
+def test_a_finished_stream_encodes_nothing_more() -> None:
     """Neither a late event nor a second end."""
     stream = dialect().encode_stream(REQUEST, IDENTITY)
     events = script([TEXT])
@@ -147,7 +147,7 @@ def test_a_finished_stream_says_nothing_more() -> None:
 
 
 def test_an_error_ends_the_stream_without_an_end_mark() -> None:
-    """OpenAI's clients raise on it; nothing comes after."""
+    """OpenAI's clients raise on it; nothing follows."""
     stream = dialect().encode_stream(REQUEST, IDENTITY)
     events = script([TEXT])
     begun = b"".join(stream.feed(event) for event in events[:3])
@@ -160,8 +160,8 @@ def test_an_error_ends_the_stream_without_an_end_mark() -> None:
     assert (stream.feed(events[3]), stream.finish()) == (b"", b"")
 
 
-def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
-    """Instead of a reason to stop."""
+def test_a_text_that_does_not_match_its_format_ends_as_an_error() -> None:
+    """Instead of a finish reason."""
     request = decode(stream=True, response_format={"type": "json_object"})
     stream = dialect().encode_stream(request, IDENTITY)
     out = b"".join(stream.feed(event) for event in script([text("Sure!")])) + stream.finish()
@@ -171,8 +171,8 @@ def test_a_structured_answer_that_does_not_fit_ends_as_an_error() -> None:
     assert chunks(streamed(request, script([text("{}")])))[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_call_beside_a_format_is_not_held_to_it() -> None:
-    """The text comes in a later turn."""
+def test_tool_calls_are_not_checked_against_the_format() -> None:
+    """The text comes in a later response."""
     request = decode(stream=True, response_format={"type": "json_object"}, tools=[WEATHER])
     found = chunks(streamed(request, script([text("I look."), PARIS], "tool_use")))
     assert found[-1]["choices"][0]["finish_reason"] == "tool_calls"

@@ -1,9 +1,9 @@
-"""Tools and tool choice."""
+"""Tools and tool choice of a chat."""
 
 from typing import Any
 
 import pytest
-from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, decode, dialect, raw, said, text
+from chat_support import NEWEST, OLD, PING, WEATHER, WEATHER_SCHEMA, call, decode, dialect, raw, text, warned
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -28,7 +28,7 @@ def _allowed(mode: str, *names: str) -> JSON:
     }
 
 
-def test_definitions() -> None:
+def test_tool_definitions() -> None:
     """Name, description, schema and cache mark; no parameters are an empty object."""
     tool: JSON = {
         "type": "function",
@@ -49,24 +49,24 @@ def test_definitions() -> None:
     assert request.tool_schemas == {"get_weather": WEATHER_SCHEMA, "get_time": {}}
 
 
-def test_a_strict_tool_with_open_objects_is_sent_as_it_is() -> None:
-    """Closed, its open objects would be empty for ever."""
+def test_a_strict_tool_with_open_objects_is_sent_without_strict() -> None:
+    """Closed, its open objects would always be empty."""
     schema: JSONObject = {"type": "object", "properties": {"tags": {"type": "object", "additionalProperties": {}}}}
     request = decode(tools=[{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}])
     assert request.body["tools"] == [{"name": "f", "input_schema": schema}]
-    assert said(request) == [("ignored", "tools[0].function.strict")]
+    assert warned(request) == [("ignored", "tools[0].function.strict")]
 
 
-def test_a_strict_tool_whose_schema_refers_to_itself_is_sent_as_it_is() -> None:
-    """OpenAI's strict mode takes such schemas; the API refuses the whole request for one."""
+def test_a_strict_tool_with_a_recursive_schema_is_sent_without_strict() -> None:
+    """OpenAI's strict mode accepts such schemas; the API refuses them."""
     schema: JSONObject = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
     request = decode(tools=[{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}])
     assert request.body["tools"] == [{"name": "f", "input_schema": schema}]
-    assert said(request) == [("ignored", "tools[0].function.strict")]
+    assert warned(request) == [("ignored", "tools[0].function.strict")]
 
 
 def test_a_strict_tool_has_a_closed_schema() -> None:
-    """The API's strict tools want it; the client's own schema is kept for the check."""
+    """The API requires it; the client's own schema is kept to check the arguments."""
     schema: dict[str, JSON] = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
     request = decode(tools=[{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}])
     assert request.body["tools"] == [
@@ -83,10 +83,10 @@ def test_a_strict_tool_has_a_closed_schema() -> None:
     assert request.tool_schemas == {"f": schema}
 
 
-def test_alternatives_at_the_top_are_merged_and_said() -> None:
+def test_unions_at_the_top_level_are_merged_with_a_warning() -> None:
     """The API refuses them there."""
     tool: JSON = {"type": "function", "function": {"name": "f", "parameters": {"anyOf": [WEATHER_SCHEMA, EMPTY]}}}
-    assert said(decode(tools=[tool])) == [("mapped", "tools[0].function.parameters")]
+    assert warned(decode(tools=[tool])) == [("mapped", "tools[0].function.parameters")]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_alternatives_at_the_top_are_merged_and_said() -> None:
         (_allowed("required", "get_weather", "get_time"), None, {"type": "any"}),
     ],
 )
-def test_choice(choice: JSON, parallel: bool | None, sent: JSON) -> None:  # noqa: FBT001 - a column of the table
-    """Each form, with and without calls in parallel."""
+def test_tool_choice(choice: JSON, parallel: bool | None, sent: JSON) -> None:  # noqa: FBT001 - a column of the table
+    """Each form, with and without parallel calls."""
     body = decode(tools=[WEATHER, CLOCK], tool_choice=choice, parallel_tool_calls=parallel).body
     assert body.get("tool_choice") == sent
 
 
 def test_allowed_tools_leave_the_others_out() -> None:
-    """The API has no such choice, but the model cannot call what it does not see."""
+    """The API has no such choice, but the model cannot call a tool that it does not get."""
     body = decode(tools=[WEATHER, CLOCK], tool_choice=_allowed("auto", "get_time")).body
     assert [tool["name"] for tool in body["tools"]] == ["get_time"]
     assert body["tool_choice"] == {"type": "auto"}
@@ -124,28 +124,28 @@ def test_allowed_tools_leave_the_others_out() -> None:
         (_allowed("required", "get_time"), "one"),
     ],
 )
-def test_a_model_that_cannot_be_forced_is_told_in_words(choice: JSON, words: str) -> None:
-    """With a warning, and 400 where the operator wants no approximations."""
+def test_a_model_that_cannot_be_forced_gets_an_instruction(choice: JSON, words: str) -> None:
+    """With a warning; with `strict_mapping`, the request is refused."""
     request = decode(model=NEWEST, tools=[WEATHER, CLOCK], tool_choice=choice, parallel_tool_calls=False)
     assert request.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert words in str(request.body["system"][-1]["text"])
-    assert said(request) == [("mapped", "tool_choice")]
+    assert warned(request) == [("mapped", "tool_choice")]
     body = raw(model=NEWEST, tools=[WEATHER, CLOCK], tool_choice=choice)
     with pytest.raises(UnsupportedFeature) as caught:
         dialect(strict_mapping=True).decode(body)
     assert caught.value.param == "tool_choice"
 
 
-def test_strict_mapping_lets_pass_what_is_exact() -> None:
-    """Forced tools are exact on an older model."""
+def test_strict_mapping_accepts_exact_equivalents() -> None:
+    """Older models can be forced."""
     assert dialect(strict_mapping=True).decode(raw(model=OLD, tools=[WEATHER], tool_choice="required")).warnings == ()
 
 
-def test_a_retired_model_is_no_approximation_to_refuse() -> None:
-    """The operator has allowed it by name."""
+def test_strict_mapping_accepts_a_retired_model() -> None:
+    """The operator has allowed it with a setting of its own."""
     strict = ChatDialect(Catalog(map_retired=True), DialectOptions(strict_mapping=True))
     request = strict.decode(raw(model="claude-3-opus-20240229"))
-    assert said(request) == [("mapped", "model")]
+    assert warned(request) == [("mapped", "model")]
 
 
 def test_legacy_functions() -> None:
@@ -158,15 +158,15 @@ def test_legacy_functions() -> None:
     assert decode(functions=[{"name": "f"}], function_call="none").body["tool_choice"] == {"type": "none"}
 
 
-def test_a_conversation_with_calls_has_tools_even_if_none_are_offered_now() -> None:
-    """The API wants the definitions of what was called; it may not be called again."""
+def test_a_conversation_with_calls_always_has_tools() -> None:
+    """The API requires a definition of every tool that was called; it may not be called again."""
     body = decode(CALLED).body
     assert body["tools"] == [{"name": "get_weather", "input_schema": EMPTY}]
     assert body["tool_choice"] == {"type": "none"}
 
 
 def test_web_search() -> None:
-    """The server's own tool, with the user's place."""
+    """The server tool, with the user's location."""
     place: JSON = {"type": "approximate", "approximate": {"country": "FR", "city": "Paris"}}
     request = decode(web_search_options={"user_location": place, "search_context_size": "low"}, tools=[WEATHER])
     assert request.body["tools"][1] == {
@@ -174,7 +174,7 @@ def test_web_search() -> None:
         "name": "web_search",
         "user_location": {"type": "approximate", "country": "FR", "city": "Paris"},
     }
-    assert said(request) == [("ignored", "web_search_options.search_context_size")]
+    assert warned(request) == [("ignored", "web_search_options.search_context_size")]
     assert decode(web_search_options={}).body["tools"] == [{"type": "web_search_20250305", "name": "web_search"}]
 
 
@@ -202,22 +202,22 @@ def test_web_search() -> None:
         ({"tools": [{"type": "function", "function": {"name": "web_search"}}], "web_search_options": {}}, "tools"),
     ],
 )
-def test_what_is_not_possible_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
-    """The field is said."""
+def test_invalid_tools_and_choices_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    """With the field in `param`."""
     with pytest.raises(InvalidRequest) as caught:
         decode(**fields)
     assert caught.value.param == param
 
 
-def test_forced_tools_turn_manual_thinking_off() -> None:
-    """The API refuses the two together."""
+def test_forced_tools_disable_manual_thinking() -> None:
+    """The API refuses both together."""
     request = decode(tools=[WEATHER], tool_choice="required", reasoning_effort="high")
     assert request.body["thinking"] == {"type": "disabled"}
-    assert said(request) == [("ignored", "reasoning_effort")]
+    assert warned(request) == [("ignored", "reasoning_effort")]
 
 
-def test_instructions_follow_the_clients_own() -> None:
-    """The client's system prompt comes first, so that its cache holds."""
+def test_added_instructions_follow_the_clients_own() -> None:
+    """The client's system prompt comes first, so that it can be cached."""
     body = decode(
         [{"role": "system", "content": "s"}, *PING], model=NEWEST, tools=[WEATHER], tool_choice="required"
     ).body

@@ -1,4 +1,4 @@
-"""Answers held to their formats."""
+"""Checks of a response against its format and its tools' schemas."""
 
 import pytest
 
@@ -29,8 +29,8 @@ CITY: JSONObject = {"type": "object", "properties": {"n": {"type": "integer", "m
         ("5", {"type": "integer"}, None),
     ],
 )
-def test_text(text: str, schema: JSONObject | None, fault: str | None) -> None:
-    """Schema or any object; the fault is said."""
+def test_text_is_checked_against_its_format(text: str, schema: JSONObject | None, fault: str | None) -> None:
+    """A schema, or any object; the error names the mismatch."""
     found = _mismatch(text, "end_turn", OutputFormat(schema))
     if fault is None:
         assert found is None
@@ -41,15 +41,15 @@ def test_text(text: str, schema: JSONObject | None, fault: str | None) -> None:
 
 
 @pytest.mark.parametrize("stop_reason", ["max_tokens", "refusal", "tool_use", "model_context_window_exceeded", None])
-def test_an_answer_that_was_cut_or_declined_is_not_held_to_its_format(stop_reason: str | None) -> None:
-    """The reason says so already; OpenAI does the same."""
+def test_cut_or_refused_responses_are_not_checked(stop_reason: str | None) -> None:
+    """The finish reason is enough, as at OpenAI."""
     assert _mismatch("{", stop_reason, OutputFormat(CITY)) is None
     assert _mismatch("{", "stop_sequence", OutputFormat(CITY)) is not None
     assert _mismatch("{", "stop_sequence", None) is None
 
 
-def test_arguments() -> None:
-    """A mismatch is a warning with its place; an unknown tool or an empty schema says nothing."""
+def test_arguments_are_checked_against_their_schema() -> None:
+    """A mismatch is a warning with its path; unknown tools and empty schemas are not checked."""
     warning = arguments_warning("f", {"n": 1}, {"f": CITY}, "p")
     assert warning is not None
     assert (warning.code, warning.param) == ("schema_mismatch", "p")

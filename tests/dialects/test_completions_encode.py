@@ -1,4 +1,4 @@
-"""Text completions, whole and streamed, held to OpenAI's published description."""
+"""Encoding of text completions, plain and streamed."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ COMPLETION_CASES = {name: case for name, case in ANSWERS.items() if case[1] != "
 
 
 def _valid(chunk: Any) -> None:
-    """The document does not know that OpenAI's reason is null until the end."""
+    """Validate a body. OpenAI's description does not allow the null reason that OpenAI sends before the end."""
     known = json.loads(json.dumps(chunk))
     for choice in known["choices"]:
         choice["finish_reason"] = choice["finish_reason"] or "stop"
@@ -29,37 +29,37 @@ def _valid(chunk: Any) -> None:
 
 
 @pytest.mark.parametrize("case", COMPLETION_CASES)
-def test_every_answer_and_chunk_is_valid_by_the_published_description(case: str) -> None:
-    """Whatever Claude says."""
+def test_every_response_and_chunk_matches_openais_description(case: str) -> None:
+    """For every kind of response."""
     events = script(*ANSWERS[case])
     _valid(plain(ECHOED, accumulate(events)))
     for chunk in chunks(streamed(ECHOED, events)):
         _valid(chunk)
 
 
-def test_a_whole_answer() -> None:
-    """Text only, thinking left out, usage counted."""
-    made = plain(decode("Say "), accumulate(script([THINKING, text("abcd")])))
-    assert made["id"] == "cmpl-0123456789abcdef0123456789abcdef"
-    assert (made["object"], made["created"]) == ("text_completion", IDENTITY.created)
-    assert made["choices"] == [{"text": "abcd", "index": 0, "logprobs": None, "finish_reason": "stop"}]
-    assert made["usage"]["prompt_tokens"] == 30
-    assert made["usage"]["total_tokens"] == 41
+def test_a_plain_response() -> None:
+    """Only text, without thinking; with usage."""
+    response = plain(decode("Say "), accumulate(script([THINKING, text("abcd")])))
+    assert response["id"] == "cmpl-0123456789abcdef0123456789abcdef"
+    assert (response["object"], response["created"]) == ("text_completion", IDENTITY.created)
+    assert response["choices"] == [{"text": "abcd", "index": 0, "logprobs": None, "finish_reason": "stop"}]
+    assert response["usage"]["prompt_tokens"] == 30
+    assert response["usage"]["total_tokens"] == 41
 
 
 @pytest.mark.parametrize(
     ("stop_reason", "reason"),
     [("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("refusal", "content_filter")],
 )
-def test_reasons(stop_reason: str, reason: str) -> None:
-    """In OpenAI's words."""
+def test_finish_reasons(stop_reason: str, reason: str) -> None:
+    """As OpenAI names them."""
     assert plain(decode("a"), accumulate(script([TEXT], stop_reason)))["choices"][0]["finish_reason"] == reason
 
 
-def test_echo_begins_each_answer_with_its_prompt() -> None:
-    """Also in a stream, before the model says anything."""
+def test_echo_begins_each_choice_with_its_prompt() -> None:
+    """Also in a stream, before the model's text."""
     request = decode(["one ", "two "], n=2, echo=True)
-    answers = [accumulate(script([text(said)])) for said in ("a", "b", "c", "d")]
+    answers = [accumulate(script([text(letter)])) for letter in ("a", "b", "c", "d")]
     assert [choice["text"] for choice in plain(request, *answers)["choices"]] == ["one a", "one b", "two c", "two d"]
     first = chunks(streamed(ECHOED, script([text("hi")])))[0]["choices"][0]
     assert (first["text"], first["finish_reason"]) == ("Say ", None)
@@ -70,21 +70,21 @@ def test_echo_begins_each_answer_with_its_prompt() -> None:
     st.sampled_from(["end_turn", "max_tokens", "refusal"]),
     st.integers(1, 5),
 )
-def test_the_chunks_put_together_are_the_plain_answer(said: list[Any], stop_reason: str, piece: int) -> None:
+def test_the_joined_chunks_equal_the_plain_response(blocks: list[Any], stop_reason: str, piece: int) -> None:
     """Text, reason and usage, of each of two choices."""
     request = decode("p", n=2, echo=True, stream_options={"include_usage": True})
-    runs = [script(said, stop_reason, piece), script([text("other")])]
-    whole = plain(request, *map(accumulate, runs))
+    runs = [script(blocks, stop_reason, piece), script([text("other")])]
+    plain_response = plain(request, *map(accumulate, runs))
     found = chunks(streamed(request, *runs))
-    for choice in whole["choices"]:
+    for choice in plain_response["choices"]:
         own = [one for chunk in found for one in chunk["choices"] if one["index"] == choice["index"]]
         assert "".join(one["text"] for one in own) == choice["text"]
         assert [one["finish_reason"] for one in own if one["finish_reason"]] == [choice["finish_reason"]]
-    assert found[-1]["usage"] == whole["usage"]
+    assert found[-1]["usage"] == plain_response["usage"]
     assert found[-1]["choices"] == []
 
 
-def test_usage_comes_only_where_it_is_asked_for() -> None:
+def test_usage_is_sent_only_if_requested() -> None:
     """As in chats."""
     found = chunks(streamed(decode("a"), script([TEXT])))
     assert all("usage" not in chunk and chunk["choices"] for chunk in found)
@@ -92,7 +92,7 @@ def test_usage_comes_only_where_it_is_asked_for() -> None:
 
 
 def test_an_error_ends_the_stream_without_an_end_mark() -> None:
-    """OpenAI's clients raise on it; nothing comes after."""
+    """OpenAI's clients raise on it; nothing follows."""
     stream = dialect().encode_stream(ECHOED, IDENTITY)
     events = script([TEXT])
     failed = stream.fail(Overloaded("Claude is overloaded."))
@@ -101,8 +101,8 @@ def test_an_error_ends_the_stream_without_an_end_mark() -> None:
     assert (stream.feed(events[0]), stream.finish()) == (b"", b"")
 
 
-def test_any_text_is_an_answer() -> None:
-    """There is nothing to find fault with, and errors before it are OpenAI's."""
+def test_any_text_is_valid() -> None:
+    """Errors are encoded as OpenAI's."""
     request = decode("a")
     answers = [accumulate(script([TEXT]))]
     assert dialect().invalid_choices(request, answers) == {}

@@ -1,4 +1,4 @@
-"""Requests for embeddings, read and refused."""
+"""Decoding of embeddings requests."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ CODEC = EmbeddingsDialect("org/mini", {"mine": "text-embedding-3-large", "fast":
 
 
 def read(dialect: EmbeddingsDialect = CODEC, **body: Any) -> EmbeddingsRequest:
-    """A request, understood."""
+    """Decode a request."""
     return dialect.decode(json.dumps(body).encode())
 
 
 def refused(dialect: EmbeddingsDialect = CODEC, **body: Any) -> GatewayError:
-    """Why a request is not taken."""
+    """Return the error of a request."""
     with pytest.raises(GatewayError) as caught:
         read(dialect, **body)
     return caught.value
@@ -56,15 +56,15 @@ def test_every_form_of_input(given: object, inputs: object) -> None:
         (7, "input", "invalid_type"),
     ],
 )
-def test_wrong_input_is_refused_by_place(given: object, param: str, code: str) -> None:
-    """The client learns which of its texts is at fault."""
+def test_invalid_input_is_refused_by_path(given: object, param: str, code: str) -> None:
+    """The client learns which text is invalid."""
     error = refused(input=given)
     assert isinstance(error, InvalidRequest)
     assert (error.param, error.code) == (param, code)
 
 
-def test_as_many_inputs_as_openai_takes() -> None:
-    """2048 texts; the numbers of one token list are not inputs."""
+def test_the_number_of_inputs_is_openais() -> None:
+    """2048 texts; the numbers of one token list do not count."""
     assert len(read(input=["a"] * 2048).inputs) == 2048
     assert len(read(input=[1] * 3000).inputs) == 1
 
@@ -74,18 +74,18 @@ def test_as_many_inputs_as_openai_takes() -> None:
     ["text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002", "org/mini", "mini", "mine"],
 )
 def test_names_of_the_model(name: str) -> None:
-    """OpenAI's, the model's own, with and without who made it, and the operator's."""
+    """OpenAI's names, the model's own with and without its publisher, and the operator's."""
     assert read(input="a", model=name).requested_model == name
 
 
-def test_no_name_is_the_model() -> None:
-    """As in chat, the model may be left out."""
+def test_the_model_may_be_left_out() -> None:
+    """As in chat."""
     assert read(input="a").requested_model == "org/mini"
 
 
 @pytest.mark.parametrize("name", ["sonnet", "fast", "text-embedding-4"])
 def test_other_names_are_not_found(name: str) -> None:
-    """Models that make no embeddings, and such as do not exist; the text says what does."""
+    """The message lists the names that exist."""
     error = refused(input="a", model=name)
     assert isinstance(error, NotFound)
     assert (error.code, error.param) == ("model_not_found", "model")
@@ -101,13 +101,13 @@ def test_other_names_are_not_found(name: str) -> None:
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
     ],
 )
-def test_wrong_fields_are_refused_by_name(body: dict[str, Any], param: str) -> None:
-    """Every fault names its field."""
+def test_invalid_fields_are_refused_by_name(body: dict[str, Any], param: str) -> None:
+    """With the field in `param`."""
     assert refused(**body).param == param
 
 
-def test_what_is_ignored_is_said() -> None:
-    """A field that does nothing is a warning, or an error where the operator wants it so."""
+def test_ignored_fields_cause_warnings() -> None:
+    """With `strict_parameters`, unknown fields are refused."""
     warnings = read(input="a", user="u", colour="red").warnings
     assert [(warning.code, warning.param) for warning in warnings] == [("ignored", "colour"), ("ignored", "user")]
     strict = EmbeddingsDialect("mini", {}, DialectOptions(strict_parameters=True))

@@ -1,4 +1,4 @@
-"""Vectors as OpenAI sends them."""
+"""Encoding of vectors."""
 
 import base64
 import json
@@ -22,19 +22,19 @@ FLOATS = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40)
 
 
 def packed(*numbers: float) -> bytes:
-    """A vector as the model gives it."""
+    """Return a vector as the model returns it."""
     return struct.pack(f"<{len(numbers)}f", *numbers)
 
 
-def answer(*vectors: bytes, **asked: Any) -> Any:
-    """The answer to a request."""
-    request = EmbeddingsRequest(inputs=("a",) * len(vectors), requested_model="x", **asked)
+def encoded(*vectors: bytes, **fields: Any) -> Any:
+    """Return the response to a request, parsed."""
+    request = EmbeddingsRequest(inputs=("a",) * len(vectors), requested_model="x", **fields)
     return json.loads(b"".join(CODEC.encode(request, vectors, 7)))
 
 
-def test_the_whole_answer() -> None:
-    """In order, with the model that answered and what it read; valid by the published description."""
-    body = answer(packed(1, 0), packed(0, 0.5))
+def test_a_complete_response() -> None:
+    """Vectors in order, the model, and usage; it matches OpenAI's description."""
+    body = encoded(packed(1, 0), packed(0, 0.5))
     assert body == {
         "object": "list",
         "data": [
@@ -48,16 +48,16 @@ def test_the_whole_answer() -> None:
 
 
 @given(FLOATS)
-def test_both_formats_hold_the_very_same_numbers(numbers: list[float]) -> None:
-    """What the model made, to the last bit."""
+def test_both_formats_hold_the_same_numbers(numbers: list[float]) -> None:
+    """Those of the model, to the last bit."""
     vector = packed(*numbers)
-    assert packed(*answer(vector)["data"][0]["embedding"]) == vector
-    assert base64.b64decode(answer(vector, base64=True)["data"][0]["embedding"]) == vector
+    assert packed(*encoded(vector)["data"][0]["embedding"]) == vector
+    assert base64.b64decode(encoded(vector, base64=True)["data"][0]["embedding"]) == vector
 
 
 @given(FLOATS, st.data())
-def test_shortened_vectors_are_of_length_one(numbers: list[float], data: st.DataObject) -> None:
-    """The same direction in fewer dimensions; where nothing is left, nothing is made up."""
+def test_shortened_vectors_have_length_one(numbers: list[float], data: st.DataObject) -> None:
+    """The same direction in fewer dimensions; a zero vector stays zero."""
     size = data.draw(st.integers(1, len(numbers)))
     short = struct.unpack(f"<{size}f", shorten(packed(*numbers), size))
     length = math.hypot(*numbers[:size])
@@ -68,16 +68,16 @@ def test_shortened_vectors_are_of_length_one(numbers: list[float], data: st.Data
 
 
 def test_dimensions() -> None:
-    """Fewer are cut off; as many as there are change nothing; more are refused by name."""
-    assert answer(packed(3, 4, 12), dimensions=2)["data"][0]["embedding"] == pytest.approx([0.6, 0.8])
-    assert answer(packed(3, 4, 12), dimensions=3)["data"][0]["embedding"] == [3, 4, 12]
+    """Fewer shorten the vector; all of them change nothing; more are refused by name."""
+    assert encoded(packed(3, 4, 12), dimensions=2)["data"][0]["embedding"] == pytest.approx([0.6, 0.8])
+    assert encoded(packed(3, 4, 12), dimensions=3)["data"][0]["embedding"] == [3, 4, 12]
     with pytest.raises(InvalidRequest, match="at most 3") as caught:
-        answer(packed(3, 4, 12), dimensions=4)
+        encoded(packed(3, 4, 12), dimensions=4)
     assert caught.value.param == "dimensions"
 
 
-def test_warnings_of_what_was_made() -> None:
-    """Cut inputs, each by its place, and figures that nobody gave."""
+def test_response_warnings() -> None:
+    """Truncated inputs by index, and unknown usage."""
     assert [(n.code, n.param) for n in CODEC.response_warnings([0, 5], None)] == [
         ("truncated", "input[0]"),
         ("truncated", "input[5]"),

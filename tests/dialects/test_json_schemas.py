@@ -1,4 +1,4 @@
-"""Clients' schemas, in the subset that the API takes."""
+"""Clients' JSON schemas, in the subset that the API takes."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ ZIP: JSONObject = {
 
 
 def test_limits_go_into_the_description() -> None:
-    """The API cannot enforce them; the model can still read them."""
+    """The API cannot enforce them; the model can read them."""
     schema: JSONObject = {"type": "integer", "minimum": 1, "maximum": 10, "description": "A number"}
     assert api_schema(schema) == {"type": "integer", "description": "A number\n\n{minimum: 1, maximum: 10}"}
 
@@ -49,29 +49,29 @@ def test_limits_go_into_the_description() -> None:
         ({"type": "array", "items": True}, {"type": "array", "items": True}),
     ],
 )
-def test_closed(schema: JSONObject, expected: JSONObject | None) -> None:
-    """Objects are closed at every depth, and only what the API knows stays."""
+def test_api_schema(schema: JSONObject, expected: JSONObject | None) -> None:
+    """Objects are closed at every depth, and only supported keywords remain."""
     made = api_schema(schema)
     assert made == (expected or transform_schema(dict(schema)))
 
 
 class Address(BaseModel):
-    """Where."""
+    """An address."""
 
     street: str = Field(min_length=1)
     code: int | None = 5
 
 
 class Person(BaseModel):
-    """Who."""
+    """A person."""
 
     name: str
     age: int = Field(ge=0, le=150)
     addresses: list[Address] = Field(min_length=1)
 
 
-def test_a_pydantic_model_becomes_what_the_vendors_own_client_makes_of_it() -> None:
-    """Their transformation is the reference. Defaults go into the description there, too."""
+def test_a_pydantic_model_equals_the_vendors_transformation() -> None:
+    """The vendor's transformation is the reference. It puts defaults into the description, too."""
     assert api_schema(Person.model_json_schema()) == transform_schema(Person)
 
 
@@ -94,8 +94,8 @@ _schemas: st.SearchStrategy[JSONObject] = st.recursive(
 
 
 @given(_schemas)
-def test_closing_is_the_vendors_transformation_and_final(schema: JSONObject) -> None:
-    """Any schema of common parts; a second time changes nothing, and the client's own stays as it was."""
+def test_api_schema_is_the_vendors_transformation_and_idempotent(schema: JSONObject) -> None:
+    """For any schema of common parts. The client's own schema is not changed."""
     before = repr(schema)
     made = api_schema(schema)
     assert made == transform_schema(schema)
@@ -104,34 +104,34 @@ def test_closing_is_the_vendors_transformation_and_final(schema: JSONObject) -> 
 
 
 def test_no_parameters_are_an_empty_object() -> None:
-    """The API wants a schema all the same."""
+    """The API requires a schema."""
     assert tool_input_schema(None, "p") == {"type": "object", "properties": {}}
     assert tool_input_schema({}, "p") == {"type": "object", "properties": {}}
     assert tool_input_schema({"properties": None}, "p") == {"type": "object", "properties": {}}
 
 
-def test_an_object_stays_as_it_is() -> None:
+def test_an_object_is_unchanged() -> None:
     """With everything the client wrote, limits and open objects too."""
     schema: JSONObject = {**CITY, "additionalProperties": {"type": "string", "minLength": 2}, "$defs": {}}
     assert tool_input_schema(schema, "p") == schema
 
 
-def test_a_reference_at_the_top_is_followed() -> None:
-    """The API wants `type: object` right there; the definitions stay for the rest."""
+def test_a_reference_at_the_top_level_is_resolved() -> None:
+    """The API requires `type: object` there; the definitions remain for the rest."""
     schema: JSONObject = {"$ref": "#/$defs/a~1b", "$defs": {"a/b": CITY}}
     assert tool_input_schema(schema, "p") == {**CITY, "$defs": {"a/b": CITY}}
 
 
 @pytest.mark.parametrize("reference", ["#/$defs/none", "https://x.test/schema", "#/$defs/loop"])
-def test_a_reference_that_leads_nowhere_does_no_harm(reference: str) -> None:
-    """Nothing is fetched, and nothing loops; what it should be is the API's to say."""
+def test_unresolvable_references_are_harmless(reference: str) -> None:
+    """Nothing is fetched, and nothing loops; the API decides."""
     schema: JSONObject = {"$ref": reference, "$defs": {"loop": {"$ref": "#/$defs/loop"}}}
     assert tool_input_schema(schema, "p")["type"] == "object"
 
 
 @pytest.mark.parametrize("union", ["anyOf", "oneOf"])
-def test_alternatives_at_the_top_become_one_object(union: str) -> None:
-    """Every property may come; what all of them require stays required."""
+def test_alternatives_at_the_top_level_become_one_object(union: str) -> None:
+    """Every property is allowed; what all of them require stays required."""
     made = tool_input_schema({union: [CITY, {"$ref": "#/$defs/zip"}, {"type": "null"}], "$defs": {"zip": ZIP}}, "p")
     assert made["required"] == ["city"]
     assert made["properties"] == {"city": {"type": "string"}, "zip": {"type": "integer"}}
@@ -139,7 +139,7 @@ def test_alternatives_at_the_top_become_one_object(union: str) -> None:
 
 
 def test_alternatives_of_one_property_stay_alternatives() -> None:
-    """A discriminator keeps all of its values."""
+    """A discriminator keeps all its values."""
     kinds: list[Any] = [{"properties": {"kind": {"const": kind}}, "required": ["kind"]} for kind in "ab"]
     assert tool_input_schema({"anyOf": kinds}, "p") == {
         "type": "object",
@@ -148,15 +148,15 @@ def test_alternatives_of_one_property_stay_alternatives() -> None:
     }
 
 
-def test_all_of_at_the_top_requires_all() -> None:
-    """Every member holds."""
+def test_all_of_at_the_top_level_requires_all() -> None:
+    """Every member applies."""
     made = tool_input_schema({"allOf": [CITY, ZIP], "required": ["city"]}, "p")
     assert made["required"] == ["city", "zip"]
 
 
 @pytest.mark.parametrize("kind", ["string", ["array", "null"]])
 def test_another_type_is_refused(kind: Any) -> None:
-    """OpenAI refuses it too."""
+    """OpenAI refuses it, too."""
     with pytest.raises(InvalidRequest) as caught:
         tool_input_schema({"type": kind}, "tools[0].function.parameters")
     assert (caught.value.code, caught.value.param) == ("invalid_function_parameters", "tools[0].function.parameters")
@@ -166,8 +166,8 @@ def test_another_type_is_refused(kind: Any) -> None:
     st.lists(st.sampled_from([CITY, ZIP, {"type": "object"}, {"type": "null"}]), max_size=3),
     st.sampled_from(["anyOf", "oneOf", "allOf"]),
 )
-def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list[Any], union: str) -> None:
-    """As the API wants it."""
+def test_the_result_is_always_an_object_without_unions_at_the_top_level(members: list[Any], union: str) -> None:
+    """As the API requires."""
     made = tool_input_schema({union: members}, "p")
     assert made["type"] == "object"
     assert isinstance(made["properties"], dict)
@@ -193,8 +193,8 @@ def test_whatever_comes_out_is_an_object_without_unions_at_the_top(members: list
         ({"type": "array", "items": {"type": "string"}}, False),
     ],
 )
-def test_objects_with_keys_that_nobody_named(schema: JSONObject, *, is_open: bool) -> None:
-    """At any depth. Closed they would be empty for ever; one with properties of its own still says something."""
+def test_open_objects(schema: JSONObject, *, is_open: bool) -> None:
+    """At any depth. Closed, they would always be empty; one with properties of its own would not."""
     assert has_open_objects(schema) is is_open
 
 
@@ -211,8 +211,8 @@ def test_objects_with_keys_that_nobody_named(schema: JSONObject, *, is_open: boo
         ({"$ref": "https://x.test/schema.json"}, False),
     ],
 )
-def test_schemas_that_refer_to_themselves(schema: JSONObject, *, itself: bool) -> None:
-    """The API holds no model to them, by whichever way they come back."""
+def test_recursive_schemas(schema: JSONObject, *, itself: bool) -> None:
+    """The API cannot enforce them, directly or indirectly recursive."""
     assert (unenforceable_part(schema) == "schemas that refer to themselves") is itself
 
 
@@ -223,8 +223,8 @@ def _nested(levels: int) -> JSONObject:
     return schema
 
 
-def test_a_schema_without_end_is_refused_by_name() -> None:
-    """It would be more than the interpreter's own stack can hold."""
+def test_a_deeply_nested_schema_is_refused_by_name() -> None:
+    """It could exceed the interpreter's stack."""
     check_depth(_nested(99), "p")
     with pytest.raises(InvalidRequest) as caught:
         tool_input_schema(_nested(400), "p")

@@ -1,4 +1,4 @@
-"""Images and documents."""
+"""Images and documents of the OpenAI dialects."""
 
 import base64
 
@@ -23,14 +23,14 @@ def _b64(data: bytes) -> str:
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
     ],
 )
-def test_an_images_type_is_read_from_its_bytes(data: bytes, media_type: str) -> None:
-    """Whatever the data URL calls it."""
+def test_an_images_type_comes_from_its_bytes(data: bytes, media_type: str) -> None:
+    """Not from the data URL."""
     block = image_block(f"data:image/x-wrong;name=a;base64,{_b64(data)}", "p")
     assert block == {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": _b64(data)}}
 
 
-def test_line_breaks_and_missing_padding_are_mended() -> None:
-    """As lenient as OpenAI; the API is not."""
+def test_line_breaks_and_missing_padding_are_corrected() -> None:
+    """OpenAI accepts them; the API does not."""
     broken = PNG[:20] + "\r\n" + PNG[20:].rstrip("=")
     source = image_block(f"data:image/png;base64,{broken}", "p")["source"]
     assert isinstance(source, dict)
@@ -38,8 +38,8 @@ def test_line_breaks_and_missing_padding_are_mended() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://x.test/a.png", "http://x.test/a.png", "HTTPS://x.test/a.png"])
-def test_urls_are_left_for_others_to_fetch(url: str) -> None:
-    """A dialect does no I/O; whether http will do is not its affair."""
+def test_urls_are_not_fetched_by_the_dialect(url: str) -> None:
+    """It does no I/O, and does not decide whether http is allowed."""
     source = {"type": "url", "url": url}
     assert image_block(url, "p") == {"type": "image", "source": source}
     assert document_block(url, "a.pdf", "p") == {"type": "document", "source": source, "title": "a.pdf"}
@@ -58,16 +58,16 @@ def test_urls_are_left_for_others_to_fetch(url: str) -> None:
         ("data:image/png;base64,", "unsupported_image"),
     ],
 )
-def test_other_images_are_refused_by_name(url: str, code: str) -> None:
-    """The field and the reason are said."""
+def test_invalid_images_are_refused_by_name(url: str, code: str) -> None:
+    """With the field and the reason."""
     with pytest.raises(InvalidRequest) as caught:
         image_block(url, "messages[0].content[1].image_url.url")
     assert (caught.value.code, caught.value.param) == (code, "messages[0].content[1].image_url.url")
 
 
 @pytest.mark.parametrize("prefix", ["", "data:application/octet-stream;base64,"])
-def test_a_pdf_is_known_by_its_bytes(prefix: str) -> None:
-    """As data URL or bare, with its name as title."""
+def test_a_pdf_is_recognized_by_its_bytes(prefix: str) -> None:
+    """As data URL or plain base64, with its name as title."""
     data = _b64(b"%PDF-1.1\n%%EOF")
     assert document_block(prefix + data, "a.pdf", "p") == {
         "type": "document",
@@ -77,15 +77,15 @@ def test_a_pdf_is_known_by_its_bytes(prefix: str) -> None:
 
 
 def test_plain_text_becomes_a_text_document() -> None:
-    """Decoded: the API wants text as text."""
+    """Decoded: the API requires text as text."""
     assert document_block(_b64("héllo".encode()), None, "p") == {
         "type": "document",
         "source": {"type": "text", "media_type": "text/plain", "data": "héllo"},
     }
 
 
-def test_a_mark_of_byte_order_is_no_text() -> None:
-    """Some editors of Windows put one in front."""
+def test_a_byte_order_mark_is_removed() -> None:
+    """Some editors on Windows write one."""
     assert document_block(_b64("\ufeffhéllo".encode()), None, "p")["source"] == {
         "type": "text",
         "media_type": "text/plain",
@@ -102,15 +102,15 @@ def test_a_mark_of_byte_order_is_no_text() -> None:
         (b"", "invalid_file"),
     ],
 )
-def test_other_files_are_refused(data: bytes, code: str) -> None:
-    """By name."""
+def test_invalid_files_are_refused_by_name(data: bytes, code: str) -> None:
+    """With the reason as code."""
     with pytest.raises(InvalidRequest) as caught:
         document_block(_b64(data), "a.bin", "p")
     assert (caught.value.code, caught.value.param) == (code, "p")
 
 
 def test_an_unsupported_image_is_an_unsupported_feature() -> None:
-    """The cause is ours, not a fault of the request's form."""
+    """The request is valid; the gateway does not support it."""
     with pytest.raises(UnsupportedFeature):
         image_block("ftp://x.test/a.png", "p")
     with pytest.raises(UnsupportedFeature) as caught:

@@ -1,4 +1,4 @@
-"""The API's limits on images, and their sizes by their headers."""
+"""The API's limits on images, and image sizes from their headers."""
 
 import base64
 import struct
@@ -29,8 +29,8 @@ def _png(width: int, height: int) -> bytes:
         b"RIFF....WEBPVP8X" + bytes(8) + struct.pack("<HBHB", 399, 0, 299, 0),
     ],
 )
-def test_sizes(head: bytes) -> None:
-    """Each format's own way to say it; cut anywhere before, it says nothing."""
+def test_image_sizes(head: bytes) -> None:
+    """For each format; a cut header has no size."""
     assert image_size(head) == (400, 300)
     assert image_size(head + bytes(8)) == (400, 300)
     for end in range(len(head)):
@@ -38,8 +38,8 @@ def test_sizes(head: bytes) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"BM", b"\xff\xd8\xff\xd9", b"RIFF....WEBPXXXX" + bytes(20), b"\xff\xd8rubbish"])
-def test_no_sizes(head: bytes) -> None:
-    """What cannot be read has none."""
+def test_unreadable_headers_have_no_size(head: bytes) -> None:
+    """They are not images, or are damaged."""
     assert image_size(head) is None
 
 
@@ -51,8 +51,8 @@ def _parts(*sizes: tuple[int, int]) -> list[JSON]:
     return [_image(_png(*size)) for size in sizes]
 
 
-def test_a_size_that_stands_far_behind() -> None:
-    """Cameras put more into a JPEG than anyone expects; decoders skip what stands between its parts, and so do we."""
+def test_a_jpeg_size_far_from_the_start() -> None:
+    """Cameras write long segments before it. Decoders skip data between segments, and so does the gateway."""
     segment = b"\xff\xe1\xff\xff" + bytes(0xFFFD)
     far = b"\xff\xd8" + 4 * segment + b"rubbish" + SOF
     [placed] = decode([{"role": "user", "content": [_image(far)]}]).media
@@ -68,22 +68,22 @@ def test_a_size_that_stands_far_behind() -> None:
         ([_image(_png(5, 5)[:-1])], 0, "invalid_image"),
     ],
 )
-def test_images_that_are_too_large_or_damaged(parts: list[JSON], where: int, code: str) -> None:
-    """The first one is named. Sent on, a damaged one would be put in words by some backends, and refused by others."""
+def test_too_large_or_damaged_images_are_refused(parts: list[JSON], where: int, code: str) -> None:
+    """The error names the first one. Some backends would refuse a damaged image, others describe it."""
     with pytest.raises(InvalidRequest) as caught:
         decode([{"role": "user", "content": parts}])
     assert (caught.value.code, caught.value.param) == (code, f"messages[0].content[{where}].image_url.url")
 
 
 @pytest.mark.parametrize("sizes", [[(8000, 8000)] * 20, [(2000, 2000)] * 21])
-def test_images_that_are_just_right(sizes: list[tuple[int, int]]) -> None:
-    """The limits themselves are within them, and all images are told of."""
+def test_images_at_the_limits_are_accepted(sizes: list[tuple[int, int]]) -> None:
+    """All of them are reported as media."""
     assert len(decode([{"role": "user", "content": _parts(*sizes)}]).media) == len(sizes)
 
 
 @pytest.mark.parametrize(("model", "most"), [(OLD, 100), (NEWEST, 600)])
-def test_more_images_than_the_model_takes(model: str, most: int) -> None:
-    """By URL or not; files do not count."""
+def test_too_many_images_are_refused(model: str, most: int) -> None:
+    """By URL or inline; files do not count."""
     inline: JSON = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     linked: JSON = {"type": "image_url", "image_url": "https://x.test/a.png"}
     file: JSON = {"type": "file", "file": {"file_data": "aGk="}}

@@ -1,4 +1,4 @@
-"""Requests of the Messages API: passed on as they are, and refused where the gateway itself could not read them."""
+"""Decoding of requests of the Messages API: passed on unchanged, or refused if the gateway cannot read them."""
 
 import json
 
@@ -14,16 +14,16 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 
 
 @given(bodies)
-def test_what_reaches_the_api_is_what_was_sent(body: JSONObject) -> None:
-    """Equal JSON, unknown fields and blocks included; only the model's alias is resolved."""
+def test_the_api_receives_what_the_client_sent(body: JSONObject) -> None:
+    """Equal JSON, with unknown fields and blocks; only the model's alias is resolved."""
     request = dialect().decode(json.dumps(body).encode())
     sent = json.loads(json.dumps(as_sent(request.body)))
     assert sent == {**body, "model": Catalog().resolve(str(body["model"])).model.id}
 
 
 @given(bodies)
-def test_inside_there_are_lists_only(body: JSONObject) -> None:
-    """Whoever reads the canonical request need not know bare strings, and can name every conversation."""
+def test_the_canonical_request_has_lists_only(body: JSONObject) -> None:
+    """Code that reads it never sees bare strings, and can hash every conversation."""
     request = dialect().decode(json.dumps(body).encode()).body
     assert all(isinstance(message["content"], list) for message in request["messages"])
     assert isinstance(request.get("system", []), list)
@@ -31,27 +31,27 @@ def test_inside_there_are_lists_only(body: JSONObject) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_model(name: str) -> None:
-    """Aliases and ids lead to the same models as in chat."""
+def test_model_names(name: str) -> None:
+    """Aliases and ids have the same models as in chat."""
     assert decode(model=name).resolved.model == Catalog().resolve(name).model
 
 
-def test_unknown_model() -> None:
-    """A model that does not exist is not found, with names that do."""
+def test_an_unknown_model_is_not_found() -> None:
+    """The error suggests existing names."""
     with pytest.raises(NotFound, match="Did you mean"):
         decode(model="claude-sonet")
 
 
-def test_retired_model() -> None:
-    """The successor answers where the operator wants that, with a warning."""
+def test_a_retired_model_is_replaced_with_a_warning() -> None:
+    """If the operator allows it."""
     retired = MessagesDialect(lambda: Catalog(map_retired=True))
     request = retired.decode(json.dumps({"model": "claude-3-opus-20240229", "messages": ASK}).encode())
     assert request.body["model"] == "claude-opus-5-5"
     assert [warning.code for warning in request.warnings] == ["mapped"]
 
 
-def test_version_and_betas() -> None:
-    """They come in headers, betas perhaps several in one."""
+def test_version_and_betas_come_from_headers() -> None:
+    """One header may hold several betas."""
     request_options = decode({b"anthropic-version": b"2026-10-21", b"anthropic-beta": b"a-1, b-2,,"}).request_options
     assert (request_options.version, request_options.betas, request_options.verbatim) == (
         "2026-10-21",
@@ -62,8 +62,8 @@ def test_version_and_betas() -> None:
 
 
 @pytest.mark.parametrize(("value", "streams"), [(True, True), (False, False), (None, False)])
-def test_stream(value: JSON, streams: bool) -> None:  # noqa: FBT001 - a value of the table
-    """Whether to stream is between the client and the gateway, and not in what is passed on."""
+def test_stream_is_not_passed_on(value: JSON, streams: bool) -> None:  # noqa: FBT001 - a value of the table
+    """It is between the client and the gateway."""
     request = decode(stream=value)
     assert request.stream is streams
     assert "stream" not in request.body
@@ -106,16 +106,16 @@ def test_stream(value: JSON, streams: bool) -> None:  # noqa: FBT001 - a value o
         ("output_config", [1.5], "output_config"),
     ],
 )
-def test_refused(field: str, value: JSON, param: str) -> None:
-    """What the gateway cannot read is refused, and the field named."""
+def test_invalid_fields_are_refused_by_name(field: str, value: JSON, param: str) -> None:
+    """With the field in `param`."""
     with pytest.raises(InvalidRequest) as refused:
         decode(**{field: value})
     assert refused.value.param == param
 
 
 @pytest.mark.parametrize(("raw", "code"), [(b"{", "invalid_json"), (b"[]", "invalid_type")])
-def test_no_request(raw: bytes, code: str) -> None:
-    """A body that is no JSON object."""
+def test_a_body_that_is_not_an_object_is_refused(raw: bytes, code: str) -> None:
+    """With the code of the kind of error."""
     with pytest.raises(InvalidRequest) as refused:
         dialect().decode(raw)
     assert refused.value.code == code

@@ -1,4 +1,4 @@
-"""Answers, streams and errors as the Messages API says them."""
+"""Encoding of responses, streams and errors of the Messages API."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.messages.response import STATUSES
 from dragoman.dialects.shared.errors import status_of
 
-SOMEONE = ResponseIdentity("run_1", 0)
+IDENTITY = ResponseIdentity("run_1", 0)
 API_TYPES = {
     "invalid_request_error": {400},
     "authentication_error": {401},
@@ -31,30 +31,30 @@ API_TYPES = {
 }
 
 
-def causes(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
-    """A cause of ours, and those under it."""
+def error_classes(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    """Return a class of ours and its subclasses."""
     yield kind
     for below in kind.__subclasses__():
         if below.__module__.startswith("dragoman."):
-            yield from causes(below)
+            yield from error_classes(below)
 
 
-def test_whole_answer() -> None:
-    """The message itself, with whatever is in it."""
+def test_a_plain_response_is_the_message() -> None:
+    """With whatever is in it."""
     message: FinalMessage = {"id": "msg_1", "content": [{"type": "of_tomorrow", "inside": [1]}], "stop_reason": None}
     answer = [AccumulatedMessage(message, {})]
-    assert json.loads(dialect().encode(decode(), SOMEONE, answer)) == message
+    assert json.loads(dialect().encode(decode(), IDENTITY, answer)) == message
     assert dialect().invalid_choices(decode(), answer) == {}
     assert dialect().response_warnings(decode(), answer) == ()
 
 
-def test_stream() -> None:
-    """Each event as it came, under its own name; nothing after the last."""
-    stream = dialect().encode_stream(decode(stream=True), SOMEONE)
+def test_events_are_passed_on_unchanged() -> None:
+    """Each under its own name; nothing after the last."""
+    stream = dialect().encode_stream(decode(stream=True), IDENTITY)
     start: JSONObject = {"type": "message_start", "message": {"content": []}, "of_tomorrow": "\n"}
     events: list[MessageEvent] = [MessageStart(start), MessageStop({"type": "message_stop"})]
-    said = b"".join(map(stream.feed, events)) + stream.finish()
-    assert said == (
+    encoded = b"".join(map(stream.feed, events)) + stream.finish()
+    assert encoded == (
         b'event: message_start\ndata: {"type":"message_start","message":{"content":[]},"of_tomorrow":"\\n"}\n\n'
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     )
@@ -62,13 +62,13 @@ def test_stream() -> None:
     assert stream.fail(errors.TimedOut("Too late.")) == b""
 
 
-def test_failed_stream() -> None:
-    """An error is an event of its own, and the last."""
-    stream = dialect().encode_stream(decode(stream=True), SOMEONE)
+def test_an_error_is_the_last_event() -> None:
+    """With its own event name."""
+    stream = dialect().encode_stream(decode(stream=True), IDENTITY)
     error = errors.Overloaded("Later.").with_request_id("req_1")
-    said = stream.fail(error)
-    assert said.startswith(b"event: error\ndata: ")
-    assert json.loads(said.split(b"data: ")[1]) == {
+    encoded = stream.fail(error)
+    assert encoded.startswith(b"event: error\ndata: ")
+    assert json.loads(encoded.split(b"data: ")[1]) == {
         "type": "error",
         "error": {
             "type": "overloaded_error",
@@ -81,15 +81,15 @@ def test_failed_stream() -> None:
     assert stream.feed(MessageStop({"type": "message_stop"})) == b""
 
 
-@pytest.mark.parametrize("cause", list(causes(GatewayError)), ids=lambda cause: cause.__name__)
-def test_every_cause(cause: type[GatewayError]) -> None:
-    """Every cause has a type of the API's own, with a status that goes with it."""
+@pytest.mark.parametrize("cause", list(error_classes(GatewayError)), ids=lambda cause: cause.__name__)
+def test_every_error_has_a_type_of_the_api(cause: type[GatewayError]) -> None:
+    """With a status that the API uses for it."""
     reply = dialect().encode_error(cause("Something happened.", param="messages"))
     error = json.loads(reply.body)["error"]
     assert reply.status in API_TYPES[error["type"]]
     assert error["details"]["param"] == "messages"
 
 
-def test_table_of_causes() -> None:
-    """A cause without a row is answered like its parent."""
+def test_an_error_without_a_row_is_encoded_like_its_parent() -> None:
+    """`QueueFull` has no row of its own."""
     assert status_of(errors.QueueFull("Full."), STATUSES) == STATUSES[errors.RateLimited]

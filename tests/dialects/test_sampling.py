@@ -10,7 +10,7 @@ from dragoman.dialects.shared.request_body import Sampling, set_max_tokens, set_
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "sent", "codes"),
+    ("model", "given", "sent", "codes"),
     [
         (OLD, Sampling(), {}, []),
         (OLD, Sampling(temperature=0.5), {"temperature": 0.5}, []),
@@ -24,39 +24,39 @@ from dragoman.dialects.shared.request_body import Sampling, set_max_tokens, set_
         (NEWEST, Sampling(top_p=0.5, top_k=1), {}, [("ignored", "top_p"), ("ignored", "top_k")]),
     ],
 )
-def test_sampling(model: str, asked: Sampling, sent: dict[str, float], codes: list[tuple[str, str]]) -> None:
-    """What is sent, and what is said of what is not."""
+def test_sampling(model: str, given: Sampling, sent: dict[str, float], codes: list[tuple[str, str]]) -> None:
+    """What is sent, and the warnings about what is not."""
     body: MessagesRequest = {}
     warnings: list[RequestWarning] = []
-    set_sampling(body, asked, Catalog().resolve(model).model, warnings)
+    set_sampling(body, given, Catalog().resolve(model).model, warnings)
     assert body == sent
     assert [(warning.code, warning.param) for warning in warnings] == codes
 
 
 @pytest.mark.parametrize(
-    ("asked", "varied"),
+    ("given", "varied"),
     [(Sampling(), False), (Sampling(1, 1), False), (Sampling(0.5), True), (Sampling(top_k=1), True)],
 )
-def test_varied(asked: Sampling, varied: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_is_default(given: Sampling, varied: bool) -> None:  # noqa: FBT001 - a column of the table
     """Defaults that are written out are still defaults."""
-    assert asked.is_default is not varied
+    assert given.is_default is not varied
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent", "said"),
+    ("given", "sent", "warns"),
     [(5, 5, False), (64_000, 64_000, False), (64_001, 64_000, True)],
 )
-def test_max_tokens(asked: int, sent: int, said: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Clamped to what the model writes at most."""
+def test_max_tokens(given: int, sent: int, warns: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Clamped to the model's own limit."""
     body: MessagesRequest = {}
     warnings: list[RequestWarning] = []
-    set_max_tokens(body, asked, "max_tokens", Catalog().resolve(OLD).model, warnings)
+    set_max_tokens(body, given, "max_tokens", Catalog().resolve(OLD).model, warnings)
     assert body.get("max_tokens") == sent
-    assert [(warning.code, warning.param) for warning in warnings] == ([("clamped", "max_tokens")] if said else [])
+    assert [(warning.code, warning.param) for warning in warnings] == ([("clamped", "max_tokens")] if warns else [])
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent", "said"),
+    ("given", "sent", "warns"),
     [
         ("END", ["END"], False),
         (["a", "b", "a"], ["a", "b"], False),
@@ -65,10 +65,10 @@ def test_max_tokens(asked: int, sent: int, said: bool) -> None:  # noqa: FBT001 
         (["", "a", "b", "c", "d", "e"], ["a", "b", "c", "d", "e"], True),
     ],
 )
-def test_stop(asked: str | list[str], sent: list[str] | None, said: bool) -> None:  # noqa: FBT001 - a column
-    """Blank sequences are left out, and that is said."""
+def test_stop(given: str | list[str], sent: list[str] | None, warns: bool) -> None:  # noqa: FBT001 - a column
+    """Blank sequences are left out with a warning."""
     body: MessagesRequest = {}
     warnings: list[RequestWarning] = []
-    set_stop(body, asked, warnings)
+    set_stop(body, given, warnings)
     assert body.get("stop_sequences") == sent
-    assert [(warning.code, warning.param) for warning in warnings] == ([("ignored", "stop")] if said else [])
+    assert [(warning.code, warning.param) for warning in warnings] == ([("ignored", "stop")] if warns else [])

@@ -1,4 +1,4 @@
-"""Every cause has a status and an OpenAI body."""
+"""HTTP status and OpenAI error body of every kind of error."""
 
 import json
 
@@ -39,14 +39,14 @@ def _causes(cause: type[GatewayError] = GatewayError) -> set[type[GatewayError]]
     }
 
 
-def test_the_table_here_names_every_cause() -> None:
-    """A cause that is added must be added here too."""
+def test_the_table_names_every_error() -> None:
+    """A new error class must be added here."""
     assert {row[0] for row in EXPECTED} == _causes()
 
 
 @pytest.mark.parametrize(("cause", "http", "type_", "code"), EXPECTED)
-def test_each_cause_has_its_reply(cause: type[GatewayError], http: int, type_: str, code: str) -> None:
-    """Status and body, all four keys there, valid by the published description."""
+def test_each_error_has_its_response(cause: type[GatewayError], http: int, type_: str, code: str) -> None:
+    """Status and body, with all four keys; it matches OpenAI's description."""
     reply = openai_error_response(cause("Said.", param="n"))
     body = json.loads(reply.body)
     assert reply.status == http
@@ -55,7 +55,7 @@ def test_each_cause_has_its_reply(cause: type[GatewayError], http: int, type_: s
 
 
 def test_empty_keys_are_null() -> None:
-    """Clients read all four keys, whatever they hold."""
+    """Clients read all four keys."""
     assert json.loads(openai_error_response(GatewayError("Said.")).body)["error"] == {
         "message": "Said.",
         "type": "api_error",
@@ -64,10 +64,10 @@ def test_empty_keys_are_null() -> None:
     }
 
 
-def test_a_new_cause_is_answered_like_its_parent() -> None:
-    """The MRO is walked."""
+def test_an_error_without_a_row_is_encoded_like_its_parent() -> None:
+    """By its MRO."""
 
-    class Fresh(errors.QueueFull):
-        """A cause without a row."""
+    class New(errors.QueueFull):
+        """An error class without a row."""
 
-    assert status_of(Fresh("Said.")) == STATUSES[errors.RateLimited]
+    assert status_of(New("Said.")) == STATUSES[errors.RateLimited]

@@ -16,12 +16,12 @@ OFF = {"type": "disabled"}
 IGNORED, MAPPED, CLAMPED = (("ignored",), ("mapped",), ("clamped",))
 
 
-def _plan(model: str, asked: ReasoningEffort | None, **around: object) -> tuple[object, object, tuple[str, ...]]:
+def _params(model: str, effort: ReasoningEffort | None, **limits: object) -> tuple[object, object, tuple[str, ...]]:
     warnings: list[RequestWarning] = []
     found: ThinkingParams = thinking_params(
-        asked,
+        effort,
         Catalog().resolve(model).model,
-        ThinkingLimits(**around),  # type: ignore[arg-type]
+        ThinkingLimits(**limits),  # type: ignore[arg-type]
         warnings,
         "reasoning_effort",
     )
@@ -34,7 +34,7 @@ def _budget(tokens: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "expected"),
+    ("model", "effort", "expected"),
     [
         ("claude-sonnet-4-5", None, (None, None, ())),
         ("claude-sonnet-4-5", "none", (OFF, None, ())),
@@ -55,9 +55,9 @@ def _budget(tokens: int) -> dict[str, object]:
         ("claude-haiku-5-5", "none", (OFF, None, ())),
     ],
 )
-def test_effort(model: str, asked: ReasoningEffort | None, expected: object) -> None:
-    """Thinking, effort and what is said of them."""
-    assert _plan(model, asked) == expected
+def test_effort(model: str, effort: ReasoningEffort | None, expected: object) -> None:
+    """Thinking, effort and warnings."""
+    assert _params(model, effort) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_effort(model: str, asked: ReasoningEffort | None, expected: object) -> 
     [(4096, (_budget(3072), None, ())), (1366, (_budget(1024), None, ())), (1365, (OFF, None, IGNORED))],
 )
 def test_a_budget_fits_under_the_limit(limit: int, expected: object) -> None:
-    """With room for the answer itself; with less, there is no thinking, and that is said."""
-    assert _plan("claude-sonnet-4-5", "high", max_tokens=limit) == expected
+    """With room for the text; if there is too little, thinking is disabled with a warning."""
+    assert _params("claude-sonnet-4-5", "high", max_tokens=limit) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,22 +78,22 @@ def test_a_budget_fits_under_the_limit(limit: int, expected: object) -> None:
         ("claude-opus-5-5", (ADAPTIVE, "high", ())),
     ],
 )
-def test_what_does_not_go_with_manual_thinking_turns_it_off(model: str, expected: object) -> None:
-    """Only where the model has manual thinking."""
-    assert _plan(model, "high", conflict="temperature") == expected
+def test_conflicts_disable_manual_thinking(model: str, expected: object) -> None:
+    """Only for models with manual thinking."""
+    assert _params(model, "high", conflict="temperature") == expected
 
 
 @given(
     model=st.sampled_from(MODELS),
-    asked=st.sampled_from(EFFORTS),
+    effort=st.sampled_from(EFFORTS),
     limit=st.none() | st.integers(1, 200_000),
     conflict=st.none() | st.just("tool_choice"),
 )
-def test_no_plan_breaks_a_models_rules(
-    model: Model, asked: ReasoningEffort, limit: int | None, conflict: str | None
+def test_the_parameters_follow_the_models_rules(
+    model: Model, effort: ReasoningEffort, limit: int | None, conflict: str | None
 ) -> None:
-    """Type, budget and effort are always among those that the model takes."""
-    found = thinking_params(asked, model, ThinkingLimits(limit, conflict), [], "reasoning_effort")
+    """Type, budget and effort are always among those of the model."""
+    found = thinking_params(effort, model, ThinkingLimits(limit, conflict), [], "reasoning_effort")
     config = found.config or {"type": next(iter(model.thinking))}
     assert config["type"] in model.thinking
     assert found.effort is None or found.effort in model.efforts

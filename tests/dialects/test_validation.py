@@ -1,4 +1,4 @@
-"""Faults in a request name the field as the client writes it."""
+"""Validation errors name the field as the client writes it."""
 
 from typing import cast
 
@@ -17,7 +17,7 @@ class Part(Struct, tag_field="type", tag="part"):
 
 
 class Other(Struct, tag_field="type", tag="other"):
-    """Another part."""
+    """Another kind of part."""
 
 
 class Item(Struct):
@@ -50,8 +50,8 @@ class Body(Struct):
         (b'{"items":[{"content":"", "number":"1"}]}', "invalid_type", "items[0].number", "`integer | null`"),
     ],
 )
-def test_faults_are_named(raw: bytes, code: str, param: str | None, words: str) -> None:
-    """Each kind of fault has its code, its field and a plain sentence."""
+def test_errors_name_the_field(raw: bytes, code: str, param: str | None, words: str) -> None:
+    """Each kind of error has its code, its field and a plain sentence."""
     with pytest.raises(InvalidRequest) as caught:
         convert(parse_json(raw), Body)
     assert (caught.value.code, caught.value.param) == (code, param)
@@ -60,7 +60,7 @@ def test_faults_are_named(raw: bytes, code: str, param: str | None, words: str) 
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
-    """But not in free objects, and nothing is lost with a null."""
+    """But not in free objects; nulls do not count."""
     data = parse_json(
         b'{"items":[{"content":"","b":2},{"content":[{"type":"part","text":"","c":3}]}],"a":1,"z":null,"free":{"x":1}}'
     )
