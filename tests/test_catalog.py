@@ -1,4 +1,4 @@
-"""The models, and how names lead to them."""
+"""The models, and how names resolve to them."""
 
 from datetime import date
 
@@ -11,7 +11,7 @@ CATALOG = Catalog()
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("requested", "found"),
     [
         (None, "claude-sonnet-5-5"),
         ("", "claude-sonnet-5-5"),
@@ -23,11 +23,11 @@ CATALOG = Catalog()
         ("claude-opus-5-latest", "claude-opus-5"),
     ],
 )
-def test_names_lead_to_models(asked: str | None, found: str) -> None:
-    """Full ids, dated ones, aliases, and the default where there is none."""
-    resolved = CATALOG.resolve(asked)
+def test_names_resolve_to_models(requested: str | None, found: str) -> None:
+    """Full ids, dated ids, aliases, and the default if there is no name."""
+    resolved = CATALOG.resolve(requested)
     assert resolved.model.id == found
-    assert resolved.asked == (asked or "sonnet")
+    assert resolved.requested_name == (requested or "sonnet")
     assert resolved.successor_of is None
 
 
@@ -37,30 +37,30 @@ def test_a_dated_id_follows_the_rules_of_its_model() -> None:
     assert (dated.family, dated.efforts, dated.prefill) == (plain.family, plain.efforts, plain.prefill)
 
 
-def test_the_users_own_aliases_come_first() -> None:
-    """And may lead to a built-in one."""
+def test_the_operators_aliases_come_first() -> None:
+    """They may name a built-in alias."""
     own = Catalog(aliases={"gpt-4o": "sonnet", "sonnet": "claude-sonnet-4-5", "fast": "claude-haiku-4-5-20251001"})
     assert own.resolve("gpt-4o").model.id == "claude-sonnet-5-5"
     assert own.resolve("sonnet").model.id == "claude-sonnet-4-5"
     assert own.resolve("fast").model.id == "claude-haiku-4-5-20251001"
-    assert own.resolve("fast").asked == "fast"
+    assert own.resolve("fast").requested_name == "fast"
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("requested", "text"),
     [("claude-sonet-5-5", "`claude-sonnet-5-5`"), ("gpt-4o", "`GET /v1/models`"), ("claude-opus-9", "`claude-opus-")],
 )
-def test_an_unknown_name_gets_the_nearest_ones(asked: str, words: str) -> None:
-    """As `model_not_found`."""
+def test_an_unknown_name_is_refused_with_similar_names(requested: str, text: str) -> None:
+    """The code is `model_not_found`."""
     with pytest.raises(NotFound) as caught:
-        CATALOG.resolve(asked)
+        CATALOG.resolve(requested)
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
-    assert asked in caught.value.message
-    assert words in caught.value.message
+    assert requested in caught.value.message
+    assert text in caught.value.message
 
 
-def test_no_nearest_name_for_what_is_like_nothing() -> None:
-    """Rather none than a wrong one."""
+def test_a_name_that_is_similar_to_none_gets_no_suggestion() -> None:
+    """A wrong suggestion is worse."""
     with pytest.raises(NotFound) as caught:
         CATALOG.resolve("zzz")
     assert "Did you mean" not in caught.value.message
@@ -68,7 +68,7 @@ def test_no_nearest_name_for_what_is_like_nothing() -> None:
 
 @pytest.mark.parametrize("id_", ["claude-3-5-sonnet-20241022", "claude-3-opus-latest", "claude-opus-4-1"])
 def test_a_retired_id_names_its_successor(id_: str) -> None:
-    """Or is answered by it, where the operator allows it."""
+    """If the operator allows it, the id resolves to the successor."""
     with pytest.raises(NotFound) as caught:
         CATALOG.resolve(id_)
     resolved = Catalog(map_retired=True).resolve(id_)
@@ -77,25 +77,25 @@ def test_a_retired_id_names_its_successor(id_: str) -> None:
     assert "--map-retired-models" in caught.value.message
 
 
-def test_a_successor_that_is_not_offered_is_not_given() -> None:
-    """The list of models is the operator's."""
-    small = Catalog(map_retired=True).only(["claude-haiku-4-5"])
+def test_a_successor_that_is_not_offered_is_not_used() -> None:
+    """The operator decides which models are offered."""
+    small = Catalog(map_retired=True).restricted_to(["claude-haiku-4-5"])
     with pytest.raises(NotFound):
         small.resolve("claude-3-opus")
 
 
-def test_only_some_models() -> None:
-    """Asked for by any of their names; the others do not exist any more."""
-    small = CATALOG.only(["haiku", "claude-opus-4-5-20251101"])
+def test_a_restricted_catalog() -> None:
+    """Models may be given by any of their names. The others do not exist."""
+    small = CATALOG.restricted_to(["haiku", "claude-opus-4-5-20251101"])
     assert [model.id for model in small.models] == ["claude-haiku-5-5", "claude-opus-4-5-20251101"]
     with pytest.raises(NotFound):
         small.resolve("sonnet")
     with pytest.raises(NotFound):
-        CATALOG.only(["nonsense"])
+        CATALOG.restricted_to(["nonsense"])
 
 
 def test_the_live_list_adds_names_and_models() -> None:
-    """A dated id by its model's rules, a new one by those of the newest of its tier, another kind not at all."""
+    """A dated id has its model's rules, a new id those of the newest of its tier. Other providers' ids are ignored."""
     live = CATALOG.with_live(
         [
             ("claude-opus-5-5", "Claude Opus 5.5 (new name)"),
@@ -112,20 +112,20 @@ def test_the_live_list_adds_names_and_models() -> None:
     assert (new.name, new.thinking, new.bound_thinking) == ("Claude Sonnet 6", newest.thinking, True)
 
 
-def test_what_aliases_and_retired_ids_lead_to_exists() -> None:
-    """And no retired id is offered."""
+def test_the_models_of_aliases_and_retired_ids_exist() -> None:
+    """No retired id is offered."""
     ids = {model.id for model in MODELS}
     assert set(ALIASES.values()) | set(RETIRED.values()) <= ids
     assert not ids & RETIRED.keys()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_the_facts_of_a_model_go_together(model: Model) -> None:
-    """Rules of the provider's that hold for each."""
+def test_the_facts_of_a_model_are_consistent(model: Model) -> None:
+    """These rules of the provider hold for every model."""
     assert model.id.startswith("claude-")
     assert date(2025, 1, 1) < model.released < date(2027, 1, 1)
     assert (model.default_effort in model.efforts) == bool(model.efforts)
-    assert model.undisabled_above <= set(model.efforts)
+    assert model.thinking_required_efforts <= set(model.efforts)
     assert model.always_thinks == ("disabled" not in model.thinking)
     assert model.bound_thinking == (model.family == "5.5")
     assert model.output_tokens < model.context_tokens
@@ -154,14 +154,14 @@ def test_the_table_of_differences(
     prefill: bool,  # noqa: FBT001
     system: bool,  # noqa: FBT001
 ) -> None:
-    """What each refuses, from the provider's migration guides."""
+    """What each model rejects, from the provider's migration guides."""
     model = CATALOG.resolve(id_).model
     assert (model.always_thinks, model.sampling, model.forced_tools) == (always_thinks, sampling, forced)
     assert (model.prefill, model.system_messages) == (prefill, system)
 
 
 def test_a_model_of_a_new_tier_follows_the_newest_rules() -> None:
-    """The provider's list may name what nobody here has heard of."""
+    """The provider's list may contain unknown tiers."""
     catalog = Catalog().with_live([("claude-fable-5-2", "Claude Fable 5.2"), ("gpt-9", "No model of ours")])
     model = catalog.resolve("claude-fable-5-2").model
     assert (model.id, model.name, model.family) == ("claude-fable-5-2", "Claude Fable 5.2", MODELS[0].family)

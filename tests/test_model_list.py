@@ -1,4 +1,4 @@
-"""The catalog by a live list of the provider's."""
+"""The catalog corrected by the provider's list."""
 
 import pytest
 
@@ -11,29 +11,29 @@ NO: JSONObject = {"supported": False}
 
 
 def live(entry: JSONObject, id_: str = "claude-opus-7") -> Model:
-    """A model by what a list says of it."""
+    """Return a model as a list with this entry corrects it."""
     return with_list(Catalog(), [ListedModel(id_, "", entry)]).resolve(id_).model
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_what_is_listed_as_it_is_known_changes_nothing(model: Model) -> None:
-    """Our own entry says no less than the table."""
+def test_our_own_entry_changes_nothing(model: Model) -> None:
+    """The entry contains all that the catalog contains."""
     assert live(entry_of(model, batch=False), model.id) == model
 
 
-def test_the_list_knows_better() -> None:
-    """Thinking, effort and limits of a model so new that it follows the rules of another."""
+def test_the_list_corrects_a_model() -> None:
+    """Thinking, effort and limits of a new model that otherwise follows the rules of another."""
     effort: JSONObject = {"supported": True, "low": YES, "medium": NO, "high": YES}
     types: JSONObject = {"adaptive": NO, "disabled": YES, "enabled": YES}
-    can: JSONObject = {"effort": effort, "thinking": {"supported": True, "types": types}}
-    model = live({"max_input_tokens": 3_000_000, "max_tokens": 500_000, "capabilities": can})
+    capabilities: JSONObject = {"effort": effort, "thinking": {"supported": True, "types": types}}
+    model = live({"max_input_tokens": 3_000_000, "max_tokens": 500_000, "capabilities": capabilities})
     assert model.thinking == {"disabled", "enabled"}
     assert (model.efforts, model.default_effort) == (("low", "high"), "high")
     assert (model.context_tokens, model.output_tokens) == (3_000_000, 500_000)
 
 
 def test_a_model_without_effort() -> None:
-    """None is sent to it, and none is its default."""
+    """It has no efforts and no default effort."""
     model = live({"capabilities": {"effort": NO}}, "claude-opus-5")
     assert (model.efforts, model.default_effort) == ((), None)
 
@@ -47,6 +47,6 @@ def test_a_model_without_effort() -> None:
         {"capabilities": {"effort": YES, "thinking": YES}, "max_tokens": "many"},
     ],
 )
-def test_what_the_list_does_not_say_stays(entry: JSONObject) -> None:
-    """An older list, or one of another form."""
+def test_missing_and_invalid_fields_correct_nothing(entry: JSONObject) -> None:
+    """The list may be older, or of another form."""
     assert live(entry, "claude-opus-5") == Catalog().resolve("claude-opus-5").model

@@ -1,4 +1,4 @@
-"""What Claude costs."""
+"""Prices of models, and costs of calls."""
 
 from decimal import Decimal
 
@@ -10,13 +10,13 @@ from dragoman.core.pricing import PRICES, cost_of, price_of
 MILLION = 1_000_000
 
 
-def test_every_model_of_the_table_has_a_price_of_its_own() -> None:
-    """None is priced by another's."""
+def test_every_model_of_the_catalog_has_its_own_price() -> None:
+    """No model uses the price of another."""
     assert {model.id for model in MODELS} <= PRICES.keys()
 
 
 @pytest.mark.parametrize(
-    ("asked", "priced"),
+    ("model", "priced_as"),
     [
         ("claude-opus-4-5-20251101", "claude-opus-4-5"),
         ("claude-opus-5-latest", "claude-opus-5"),
@@ -27,9 +27,9 @@ def test_every_model_of_the_table_has_a_price_of_its_own() -> None:
         ("something-else", "claude-opus-5-5"),
     ],
 )
-def test_other_names_have_the_price_that_is_nearest(asked: str, priced: str) -> None:
-    """Dated ids that of their model, unknown ones that of the newest of their tier, or of all."""
-    assert price_of(asked) is PRICES[priced]
+def test_other_ids_have_the_price_of_the_nearest_model(model: str, priced_as: str) -> None:
+    """Dated ids have that of their model, unknown ones that of the newest model of their tier, or of all."""
+    assert price_of(model) is PRICES[priced_as]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_other_names_have_the_price_that_is_nearest(asked: str, priced: str) -> 
         ({}, "0"),
     ],
 )
-def test_each_figure_of_a_usage_has_its_price(usage: dict[str, object], dollars: str) -> None:
-    """Exactly: no float is near it."""
+def test_each_count_of_a_usage_has_its_price(usage: dict[str, object], dollars: str) -> None:
+    """The cost is exact: it is not computed with floats."""
     assert cost_of(usage, "claude-opus-5-5") == Decimal(dollars)
 
 
@@ -68,6 +68,6 @@ def test_each_figure_of_a_usage_has_its_price(usage: dict[str, object], dollars:
         ({"input_tokens": 50_000, "cache_read_input_tokens": 50_001, "output_tokens": 100}, "0.02775005"),
     ],
 )
-def test_long_prompts_cost_more_where_the_list_says_so(usage: dict[str, object], dollars: str) -> None:
-    """Every token of the call, also what it wrote; cached tokens count for the length."""
+def test_long_prompts_cost_more_for_some_models(usage: dict[str, object], dollars: str) -> None:
+    """Every token of the call costs more, output included. Cached tokens count for the length."""
     assert cost_of(usage, "claude-haiku-5-5") == Decimal(dollars)

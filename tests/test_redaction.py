@@ -1,4 +1,4 @@
-"""Redaction: by key, by shape, and of what we hold ourselves."""
+"""Redaction: by key, by shape, and of the secrets that the gateway holds."""
 
 import json
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.redaction import REDACTED, Redactor, tells
+from dragoman.core.redaction import REDACTED, Redactor, is_secret_key
 
 HELD = 'held-"secret"-1'
 REDACTOR = Redactor([HELD, "k", ""])
 
 SECRETS = {
     "an API key": "sk-ant-api03-Pl4nted_key-0123456789",
-    "another's key": "sk-proj-Pl4nted0123456789",
+    "a key of another provider": "sk-proj-Pl4nted0123456789",
     "a bearer token": "Bearer Pl4nted0123456789",
     "a basic sign-in": "Basic UGw0bnRlZDpzZWNyZXQ=",
     "a JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJQbDRudGVkIn0.Pl4ntedSignature",
@@ -23,7 +23,7 @@ SECRETS = {
     "a token of a forge": "ghp_Pl4nted0123456789abcdefghij",
     "a private key": "-----BEGIN RSA PRIVATE KEY-----\nPl4nted\n-----END RSA PRIVATE KEY-----",
     "a flag": "--api-key Pl4nted",
-    "what we hold": HELD,
+    "a held secret": HELD,
     "a URL": "postgres://owner:Pl4nted@db.example/x",
 }
 KEYS = [
@@ -42,18 +42,18 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-@pytest.mark.parametrize("around", ["{}", "He wrote {}, and left.", '{{"text": "{}"}}', "a\n{}\nb"])
+@pytest.mark.parametrize("around", ["{}", "She wrote {}, and left.", '{{"text": "{}"}}', "a\n{}\nb"])
 def test_shapes(secret: str, around: str) -> None:
-    """What looks like a secret is taken out wherever it stands."""
-    left = REDACTOR.text(around.format(secret))
-    assert REDACTED in left
-    assert "Pl4nted" not in left
-    assert HELD not in left
+    """A secret is redacted by its shape, wherever it is."""
+    redacted = REDACTOR.text(around.format(secret))
+    assert REDACTED in redacted
+    assert "Pl4nted" not in redacted
+    assert HELD not in redacted
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_keys_of_data(key: str) -> None:
-    """What stands under a telling key is taken out, whatever it looks like and however deep it stands."""
+    """The value of a secret key is redacted, whatever it is and however deep."""
     for value in ("x", 12345, ["x"], {"a": {"b": "x"}}):
         assert REDACTOR.data({"a": [{key: value, "model": "sonnet"}]}) == {"a": [{key: REDACTED, "model": "sonnet"}]}
     assert REDACTOR.data({"name": key, "value": "x"}) == {"name": key, "value": REDACTED}
@@ -66,60 +66,60 @@ def test_keys_of_data(key: str) -> None:
     ["{}: hush-1", "{} = hush-1", "{}=hush-1&a=b", "'{}': 'hush-1'", "-H '{}: Bearer hush-1'", '"{}": "hush-1'],  # cut
 )
 def test_keys_in_text(key: str, form: str) -> None:
-    """The same in running text, quoted or not, also where it was cut."""
-    left = REDACTOR.text(form.format(key))
-    assert "hush-1" not in left
-    assert key in left
+    """The same in text, quoted or not, also if the text was cut."""
+    redacted = REDACTOR.text(form.format(key))
+    assert "hush-1" not in redacted
+    assert key in redacted
 
 
 @given(
     key=st.sampled_from(KEYS), secret=st.text(min_size=8).filter(lambda text: "\n" not in text), depth=st.integers(1, 4)
 )
 def test_json_in_json(key: str, secret: str, depth: int) -> None:
-    """Arguments of tools are JSON in JSON, and logs put that into JSON once more."""
-    written = json.dumps({key: f"<{secret}>", "after": 1})
+    """Arguments of tools are JSON in JSON, and logs put them into JSON again."""
+    encoded = json.dumps({key: f"<{secret}>", "after": 1})
     for _ in range(depth - 1):
-        written = json.dumps(written)
-    left = REDACTOR.text(written)
+        encoded = json.dumps(encoded)
+    redacted = REDACTOR.text(encoded)
     for _ in range(depth - 1):
-        left = json.loads(left)
-    assert json.loads(left) == {key: REDACTED, "after": 1}
+        redacted = json.loads(redacted)
+    assert json.loads(redacted) == {key: REDACTED, "after": 1}
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_harmless(text: str) -> None:
-    """What is no secret stays."""
+    """Text without a secret is not changed."""
     assert REDACTOR.text(text) == text
 
 
 def test_harmless_data() -> None:
-    """Figures whose names resemble secrets stay, and so do objects by their description."""
+    """Numbers whose names resemble secrets stay. Other objects are shown by their `repr`."""
     data = {"max_tokens": 5, "usage": {"input_tokens": 3}, "stages": {"first_token": 0.1}, "done": True}
     assert REDACTOR.data(data) == data
-    assert not tells("max_tokens")
+    assert not is_secret_key("max_tokens")
     assert REDACTOR.data({"at": {1: (b"x", 2.0)}, "kind": range(2)}) == {"at": {"1": ["x", 2.0]}, "kind": "range(0, 2)"}
 
 
 def test_long_texts() -> None:
-    """A text too long to be searched in a moment is cut, and says so."""
-    left = REDACTOR.text("a" * 200_000)
-    assert len(left) < 101_000
-    assert left.endswith("(200000 characters in all)")
+    """A text that would take long to search is cut, with a note."""
+    redacted = REDACTOR.text("a" * 200_000)
+    assert len(redacted) < 101_000
+    assert redacted.endswith("(200000 characters in all)")
 
 
 @pytest.mark.parametrize("write", [str, repr, json.dumps, lambda text: json.dumps(json.dumps(text)), quote])
-def test_held_secrets_however_they_are_written(write: Callable[[str], str]) -> None:
-    """What is known to the letter is found in JSON, JSON inside of JSON, Python's own writing and addresses as well."""
+def test_held_secrets_in_every_encoding(write: Callable[[str], str]) -> None:
+    """Held secrets are also found in JSON, in JSON inside of JSON, in Python literals and in URLs."""
     secret = "p\\a\"ss' wörd\t100%/?"
     assert Redactor([secret]).text(f"<{write(secret)}>").strip("<>\"'\\") == REDACTED
 
 
 @pytest.mark.parametrize("before", range(99_980, 100_001))
-def test_secrets_at_the_cut(before: int) -> None:
-    """No part of one is left where a long text is cut, whatever was taken out before."""
+def test_secrets_where_a_text_is_cut(before: int) -> None:
+    """No part of a secret remains, whatever was redacted before."""
     secret = "abcdefghij" * 2
     padded = f"{secret} " * 1000
     text = f"{padded}{'-' * (before - len(padded))}{secret}{'-' * 100_000}"
-    left = Redactor([secret]).text(text)
-    assert "abc" not in left
-    assert left.endswith("(200020 characters in all)" if before == 100_000 else " characters in all)")
+    redacted = Redactor([secret]).text(text)
+    assert "abc" not in redacted
+    assert redacted.endswith("(200020 characters in all)" if before == 100_000 else " characters in all)")

@@ -1,4 +1,4 @@
-"""Small objects that do not change."""
+"""Small immutable objects."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from dragoman.core.value_object import value_object
 
 @value_object
 class Place:
-    """Somewhere."""
+    """A place."""
 
     name: str
     floor: int = 0
@@ -17,26 +17,26 @@ class Place:
 
 @value_object(kw_only=True)
 class Named:
-    """What is made by names alone."""
+    """An object with keyword arguments only."""
 
     name: str
 
 
-def test_they_are_told_apart_by_what_they_hold() -> None:
-    """As keys, too."""
+def test_objects_with_equal_fields_are_equal() -> None:
+    """Also as keys of a dictionary."""
     assert Place("hall") == Place("hall", 0) != Place("hall", 1)
     assert {Place("hall"): 1}[Place("hall")] == 1
     assert replace(Place("hall"), floor=2) == Place("hall", 2)
 
 
-def test_they_hold_nothing_else() -> None:
-    """A name that is written wrongly is no new field."""
+def test_objects_have_no_other_fields() -> None:
+    """A misspelled name does not create a field."""
     with pytest.raises(AttributeError):
         Place("hall").flor = 1  # type: ignore[attr-defined]
 
 
-def test_names_may_be_required() -> None:
-    """Where there are many fields."""
+def test_keyword_arguments_may_be_required() -> None:
+    """For objects with many fields."""
     assert Named(name="hall") == Named(name="hall")
     with pytest.raises(TypeError):
         Named("hall")  # type: ignore[call-arg]

@@ -166,7 +166,7 @@ async def test_the_list(tmp_path: Path) -> None:
     assert "Did you mean cursor? `dragoman connect` lists the clients." in wrong.err
     model = await run(tmp_path, "connect", "curl", "--model", "gpt-4o")
     assert model.code == 1
-    assert "`dragoman models` lists what there is" in model.err
+    assert "`dragoman models` lists the models" in model.err
 
 
 def test_page() -> None:

@@ -161,7 +161,7 @@ async def test_log_file_that_cannot_be_written(tmp_path: Path) -> None:
         (("--claude-command", "/nowhere/claude"), "/nowhere/claude is not a program that can be run. Name another, or"),
         (("--claude-command", "./file", "--backend", "cli"), "file is not a program that can be run. Name another, or"),
         (("--default-model", "gpt-4"), "default_model (--default-model, DRAGOMAN_DEFAULT_MODEL): The model `gpt-4`"),
-        (("--default-model", "gpt-4"), "`dragoman models` lists what there is."),
+        (("--default-model", "gpt-4"), "`dragoman models` lists the models."),
         (("--default-model", "claude-3-5-sonnet-20241022"), "Use `claude-sonnet-"),
         (("--models", "sonnet,gpt-4"), "models (--models, DRAGOMAN_MODELS): The model `gpt-4` does not exist."),
         (("--allow-dir", "nowhere"), "nowhere is not a directory. Create it, or name another"),

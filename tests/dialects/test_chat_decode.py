@@ -39,7 +39,7 @@ def test_null_means_not_given(name: str) -> None:
     """For every optional field, as at OpenAI."""
     nothing: dict[str, Any] = {name: None}
     request = decode(**nothing)
-    assert request.body == decode(model=request.resolved.asked).body
+    assert request.body == decode(model=request.resolved.requested_name).body
     assert request.warnings == ()
 
 

@@ -100,4 +100,4 @@ def test_the_parameters_follow_the_models_rules(
     if config["type"] == "enabled" and found.config:
         assert 1024 <= config["budget_tokens"] < (limit or 32_000)
     if found.config == OFF:
-        assert found.effort not in model.undisabled_above
+        assert found.effort not in model.thinking_required_efforts

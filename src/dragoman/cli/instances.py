@@ -48,7 +48,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     grace: float
     arguments: tuple[str, ...]
     pid: int = msgspec.field(default_factory=os.getpid)
-    began: float = msgspec.field(default_factory=lambda: ProcessIdentity.ours().began)
+    began: float = msgspec.field(default_factory=lambda: ProcessIdentity.current().started_at)
     since: float = msgspec.field(default_factory=time.time)
     directory: str = msgspec.field(default_factory=os.getcwd)
     version: str = __version__

@@ -1,1 +1,1 @@
-"""Types that every layer shares: messages, events, errors, models. Imports no vendor and no framework."""
+"""Types that every layer shares: messages, events, errors, models. Imports no vendor's package and no framework."""

@@ -1,7 +1,7 @@
-"""The models, and what each accepts and refuses: the one table that translators, backends and simulator share.
+"""The models: what each accepts and rejects, and how names resolve to models.
 
 Facts of September and October 2026, from the provider's documentation and migration guides
-(https://platform.claude.com/docs/en/about-claude/models/overview). The live list overrides ids and names at run time.
+(https://platform.claude.com/docs/en/about-claude/models/overview). At run time the provider's list overrides them.
 """
 
 import difflib
@@ -24,24 +24,24 @@ class Model:
     """One model.
 
     Attributes:
-        id: The id that the API takes.
-        family: The generation whose rules hold (`4.5`, …, `5.5`).
-        name: What people call it.
+        id: The id for the API.
+        family: The generation whose rules apply (`4.5`, ..., `5.5`).
+        name: The display name.
         released: Publication date; the `created` of the OpenAI dialect.
-        thinking: The `thinking.type` values that the API takes.
-        undisabled_above: Efforts at which `thinking: disabled` is refused.
-        efforts: The `output_config.effort` values that the API takes; empty where there is none.
-        default_effort: The effort when none is sent.
+        thinking: The `thinking.type` values that the API accepts.
+        thinking_required_efforts: Efforts at which the API rejects `thinking: disabled`.
+        efforts: The `output_config.effort` values that the API accepts, in increasing order; may be empty.
+        default_effort: The effort if the request contains none.
         sampling: Whether `temperature`, `top_p` and `top_k` may differ from their defaults.
         forced_tools: Whether `tool_choice` may be `any` or `tool`.
-        prefill: Whether the last message may be the assistant's.
-        system_messages: Whether `role: system` may stand inside `messages`.
-        message_effort: Whether a message may carry its own `output_config`.
-        bound_thinking: Whether thinking blocks are valid only in the conversation that made them.
+        prefill: Whether the last message may be an assistant message.
+        system_messages: Whether `messages` may contain messages with `role: system`.
+        message_effort: Whether a message may contain `output_config`.
+        bound_thinking: Whether a thinking block is valid only in the conversation that the model wrote it in.
         cacheable_tokens: The smallest prompt that the API caches, in tokens.
         context_tokens: The context window, in tokens.
-        output_tokens: The largest `max_tokens`.
-        max_images: The most images in one request.
+        output_tokens: The maximum of `max_tokens`.
+        max_images: Maximum number of images in one request.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Model:
     name: str
     released: date
     thinking: frozenset[str]
-    undisabled_above: frozenset[Effort] = frozenset()
+    thinking_required_efforts: frozenset[Effort] = frozenset()
     efforts: tuple[Effort, ...] = ()
     default_effort: Effort | None = None
     sampling: bool = False
@@ -103,8 +103,8 @@ def _model_5_5(id_: str, name: str, released: date, **rules: object) -> Model:
     return replace(base, **rules)  # type: ignore[arg-type]
 
 
-def _model_between(id_: str, name: str, released: date, **rules: object) -> Model:
-    """4.6 to 5: adaptive thinking that can be turned off, effort, no prefill."""
+def _model_4_6_to_5(id_: str, name: str, released: date, **rules: object) -> Model:
+    """Return a model of the families 4.6 to 5: adaptive thinking that can be disabled, effort, no prefill."""
     base = Model(
         id=id_,
         family=".".join(id_.split("-")[2:]),
@@ -133,21 +133,21 @@ MODELS: tuple[Model, ...] = (
         "Claude Haiku 5.5",
         date(2026, 10, 6),
         thinking=frozenset({"adaptive", "disabled"}),
-        undisabled_above=frozenset({"xhigh", "max"}),
+        thinking_required_efforts=frozenset({"xhigh", "max"}),
         forced_tools=True,
     ),
-    _model_between(
+    _model_4_6_to_5(
         "claude-opus-5",
         "Claude Opus 5",
         date(2026, 6, 2),
-        undisabled_above=frozenset({"xhigh", "max"}),
+        thinking_required_efforts=frozenset({"xhigh", "max"}),
         system_messages=True,
         cacheable_tokens=512,
     ),
-    _model_between("claude-sonnet-5", "Claude Sonnet 5", date(2026, 6, 2)),
-    _model_between("claude-opus-4-8", "Claude Opus 4.8", date(2026, 4, 28), system_messages=True),
-    _model_between("claude-opus-4-7", "Claude Opus 4.7", date(2026, 4, 2)),
-    _model_between(
+    _model_4_6_to_5("claude-sonnet-5", "Claude Sonnet 5", date(2026, 6, 2)),
+    _model_4_6_to_5("claude-opus-4-8", "Claude Opus 4.8", date(2026, 4, 28), system_messages=True),
+    _model_4_6_to_5("claude-opus-4-7", "Claude Opus 4.7", date(2026, 4, 2)),
+    _model_4_6_to_5(
         "claude-opus-4-6",
         "Claude Opus 4.6",
         date(2026, 2, 4),
@@ -157,7 +157,7 @@ MODELS: tuple[Model, ...] = (
         max_images=100,
         cacheable_tokens=4096,
     ),
-    _model_between(
+    _model_4_6_to_5(
         "claude-sonnet-4-6",
         "Claude Sonnet 4.6",
         date(2026, 2, 17),
@@ -177,7 +177,7 @@ MODELS: tuple[Model, ...] = (
     _model_4_5("claude-sonnet-4-5", "Claude Sonnet 4.5", date(2025, 9, 29)),
     _model_4_5("claude-haiku-4-5", "Claude Haiku 4.5", date(2025, 10, 1), cacheable_tokens=4096),
 )
-"""Newest family first, by tier."""
+"""The newest family first; within a family by tier."""
 
 ALIASES: Mapping[str, str] = {
     "opus": "claude-opus-5-5",
@@ -199,60 +199,60 @@ RETIRED: Mapping[str, str] = {
     "claude-opus-4-1": "claude-opus-5-5",
     "claude-sonnet-4": "claude-sonnet-5-5",
 }
-"""Ids of old examples, without their dates, and what took their place."""
+"""Retired ids, without their dates, and their successors. Old examples contain them."""
 
 _DATED = re.compile(r"(?P<id>claude-.+?)-(?:\d{8}|latest)")
 _TIER = re.compile(r"claude-(?P<tier>opus|sonnet|haiku)-")
 
 
-ASKED_FOR = "`GET /v1/models`"
-"""How a client asks what models there are."""
+MODEL_LIST_ENDPOINT = "`GET /v1/models`"
+"""The endpoint that lists the models, as errors name it."""
 
 
 @value_object
 class Resolved:
-    """A model, and how the name that was asked for led to it.
+    """The model that a name resolves to.
 
     Attributes:
-        model: The model; its `id` is what goes to the API.
-        asked: The name as the client wrote it.
-        successor_of: The retired id that was mapped to this model, if one was.
+        model: The model. Its `id` is sent to the API.
+        requested_name: The name as the client wrote it.
+        successor_of: The retired id that was mapped to this model; None if the name is not retired.
     """
 
     model: Model
-    asked: str
+    requested_name: str
     successor_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The models that can be asked for.
+    """The models that clients can request.
 
     Attributes:
-        models: What `/v1/models` lists.
-        aliases: Names of the user's own, beside the built-in ones.
-        default: The name that stands where the client gave none.
-        map_retired: Whether a retired id is answered by its successor instead of refused.
+        models: The models that `/v1/models` lists.
+        aliases: The operator's own aliases, in addition to the built-in ones.
+        default: The name that is used if the client sent none.
+        map_retired: Whether a retired id resolves to its successor. Otherwise it is refused.
     """
 
     models: tuple[Model, ...] = MODELS
     aliases: Mapping[str, str] = field(default_factory=dict)
     default: str = "sonnet"
     map_retired: bool = False
-    _known: Mapping[str, Model] = field(init=False, repr=False, compare=False)
+    _by_exact_id: Mapping[str, Model] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_known", {model.id: model for model in self.models})
+        object.__setattr__(self, "_by_exact_id", {model.id: model for model in self.models})
 
-    def resolve(self, asked: str | None) -> Resolved:
-        """Find the model a client means.
+    def resolve(self, requested: str | None) -> Resolved:
+        """Return the model that a name resolves to.
 
         Raises:
-            NotFound: `model_not_found`, with the nearest names or the successor of a retired id.
+            NotFound: `model_not_found`. The message contains similar names, or the successor of a retired id.
         """
-        name = asked or self.default
-        own = self.aliases.get(name, name)  # may lead to a built-in alias, not to another of the user's own
-        target = ALIASES.get(own, own)
+        name = requested or self.default
+        alias = self.aliases.get(name, name)  # may be a built-in alias, but not another alias of the operator
+        target = ALIASES.get(alias, alias)
         if model := self._by_id(target):
             return Resolved(model, name)
         if successor := _successor(target):
@@ -264,10 +264,10 @@ class Catalog:
                 code="model_not_found",
                 param="model",
             )
-        raise NotFound(self._unknown(name), code="model_not_found", param="model")
+        raise NotFound(self._unknown_message(name), code="model_not_found", param="model")
 
     def with_live(self, listed: Iterable[tuple[str, str]]) -> "Catalog":
-        """The same catalog with the ids and names that the provider lists now, unknown ones by the newest rules."""
+        """Return a catalog with the provider's current ids and names. Unknown models get the newest rules."""
         models = {model.id: model for model in self.models}
         for id_, name in listed:
             rules = models.get(id_) or self._by_id(id_) or _by_newest_rules(id_, name)
@@ -275,26 +275,26 @@ class Catalog:
                 models[id_] = replace(rules, id=id_, name=name or rules.name)
         return replace(self, models=tuple(models.values()))
 
-    def only(self, ids: Iterable[str]) -> "Catalog":
-        """The same catalog with just these models.
+    def restricted_to(self, names: Iterable[str]) -> "Catalog":
+        """Return a catalog with these models only.
 
         Raises:
             NotFound: One of the names is unknown.
         """
-        return replace(self, models=tuple(self.resolve(id_).model for id_ in ids))
+        return replace(self, models=tuple(self.resolve(name).model for name in names))
 
     def _by_id(self, id_: str) -> Model | None:
-        if model := self._known.get(id_):
+        if model := self._by_exact_id.get(id_):
             return model
         dated = _DATED.fullmatch(id_)
-        undated = self._known.get(dated["id"]) if dated else None
+        undated = self._by_exact_id.get(dated["id"]) if dated else None
         return undated if undated is None or id_.endswith("-latest") else replace(undated, id=id_)
 
-    def _unknown(self, name: str) -> str:
+    def _unknown_message(self, name: str) -> str:
         names = [*self.aliases, *ALIASES, *(model.id for model in self.models)]
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        hint = f" Did you mean {', '.join(f'`{n}`' for n in near)}?" if near else ""
-        return f"The model `{name}` does not exist.{hint} {ASKED_FOR} lists what there is."
+        similar = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f" Did you mean {', '.join(f'`{n}`' for n in similar)}?" if similar else ""
+        return f"The model `{name}` does not exist.{hint} {MODEL_LIST_ENDPOINT} lists the models."
 
 
 def _successor(id_: str) -> str | None:
@@ -303,7 +303,7 @@ def _successor(id_: str) -> str | None:
 
 
 def _by_newest_rules(id_: str, name: str) -> Model | None:
-    """An unknown new model follows the rules of the newest of its tier; of a new tier, those of the newest of all."""
+    """Return an unknown model with the rules of the newest of its tier, or of the newest model if the tier is new."""
     if not id_.startswith("claude-"):
         return None
     tier = _TIER.match(id_)

@@ -1,10 +1,11 @@
-"""What happens in a run: a closed union of frozen events.
+"""Events of a run: a closed union of immutable objects.
 
-Block and message events carry the raw Messages API event, so nothing that the API says is lost on the way. A backend
-yields, in order: one `Started`; one `MessageStart`; for each content block one `BlockStart`, any `BlockDelta` and one
-`BlockStop`, blocks one after the other; one `MessageDelta` with the stop reason; one `MessageStop`. `Retrying` may come
-wherever the API failed; `Restarted` follows where a part of the answer was said already; a further `Started` where
-nothing was, and another account is asked instead. A failure is a raised `GatewayError`, never an event.
+Block and message events contain the raw event of the Messages API, so no field is lost. A backend yields, in order:
+one `Started`; one `MessageStart`; for each content block one `BlockStart`, any number of `BlockDelta` and one
+`BlockStop`, one block after the other; one `MessageDelta` with the stop reason; one `MessageStop`.
+
+`Retrying` may come wherever the API failed. `Restarted` follows if a part of the response was already sent. A further
+`Started` comes if nothing was sent and another upstream is tried. A failure is a raised `GatewayError`, not an event.
 """
 
 from collections.abc import Mapping
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
     from dragoman.core.accumulate import AccumulatedMessage
 
 Path: TypeAlias = Literal["live", "warm", "cold", "resume", "api", "agent", "cli"]
-"""How the answer was had: a live process, a spare one, a newly started one, a resumed session, the API itself, an
-agent, which asks the API any number of times, or one run of the command `claude -p`."""
+"""How a response is produced: by a live process, a warm one, a new one, a resumed session, the API itself, an agent,
+which calls the API any number of times, or one run of the command `claude -p`."""
 
 
 @value_object
 class Started:
-    """The backend has what it needs and is about to ask the model.
+    """The backend is about to call the model.
 
     Attributes:
-        path: How the answer is had.
-        stages: Seconds each stage before this took (`process`, `replay`).
-        warnings: What could not be done as asked, beside what the dialect knows.
+        path: How the response is produced.
+        stages: Seconds that each stage up to here took (`process`, `replay`).
+        warnings: What could not be done as requested, in addition to the dialect's warnings.
     """
 
     path: Path
@@ -40,12 +41,12 @@ class Started:
 
 @value_object
 class Retrying:
-    """The model could not be asked and is asked again.
+    """A call of the model failed and is repeated.
 
     Attributes:
         attempt: The number of the failed attempt, from 1.
-        delay: Seconds until the next one.
-        reason: The API's word for the failure.
+        delay: Seconds until the next attempt.
+        reason: The API's error type.
     """
 
     attempt: int
@@ -55,9 +56,9 @@ class Retrying:
 
 @value_object
 class Restarted:
-    """The answer broke off and is given anew from its `MessageStart`: what was said so far is void.
+    """The response broke off and starts again with a new `MessageStart`. Discard everything before.
 
-    A plain answer starts over; a stream whose client has seen a part already can only end in an error.
+    A response that is not streamed starts over. A stream whose client has received a part can only end with an error.
     """
 
 

@@ -1,13 +1,9 @@
-"""What a client asks of an agent: Claude at work with tools of its own, in a directory of this machine.
+"""Messages API JSON as plain dictionaries: the form in which the whole gateway holds a conversation.
 
-The conversation as the whole gateway holds it: Messages API JSON, as plain dictionaries.
-
-Owned by us, not the vendor's classes: a key or block that does not exist yet must survive. The types name the parts
-that we read; every dictionary may hold more.
+The types are our own, not those of the vendor's package: a key or block type that does not exist yet must survive. They
+name the parts that the gateway reads; every dictionary may contain more.
 
 Source: https://platform.claude.com/docs/en/api/messages
-
-The arguments of a tool call, as a model writes them: JSON, if nothing went wrong.
 """
 
 import json
@@ -16,29 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict, cast
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentTask:
-    """A wish for an agent, as the client wrote it. Nothing of it is allowed before a backend has checked it.
-
-    Attributes:
-        working_directory: Where it works; None: where the owner lets agents work, if that is one directory.
-        permission_mode: What it may do without being asked.
-        tools: Names of the tools that it has; None: the usual ones.
-        add_dirs: Further directories that it may use.
-        mcp_servers: Servers of further tools, by name, as the Model Context Protocol's configuration files hold them.
-        max_turns: The most rounds of calling tools; None: no limit.
-        max_budget_usd: The most it may cost; None: what the owner lets it.
-    """
-
-    working_directory: str | None = None
-    permission_mode: str = "default"
-    tools: tuple[str, ...] | None = None
-    add_dirs: tuple[str, ...] = ()
-    mcp_servers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    max_turns: int | None = None
-    max_budget_usd: float | None = None
-
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character outside the basic plane. JSON can contain it as an escape, but UTF-8 cannot encode it."""
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 JSONObject: TypeAlias = dict[str, JSON]
@@ -50,16 +26,16 @@ Role: TypeAlias = Literal["user", "assistant", "system"]
 
 
 class Message(TypedDict):
-    """One turn. Content is always a list of blocks here, never a bare string."""
+    """One message. Its content is always a list of blocks, never a bare string."""
 
     role: Role
     content: list[Block]
 
 
 class BareText(list[Block]):
-    """Content that came as a bare string: a list of one text block, or of none, that knows it was one.
+    """Content that came as a bare string: a list of one text block, or of no block for an empty string.
 
-    So everything inside sees lists only, and the API still gets what the client wrote; see `as_sent`.
+    The gateway only handles lists, and the API still gets what the client wrote; see `as_sent`.
     """
 
     def __init__(self, text: str) -> None:
@@ -82,7 +58,7 @@ class OutputConfig(TypedDict, total=False):
 
 
 class MessagesRequest(TypedDict, total=False):
-    """The body of `POST /v1/messages`, in canonical form: system and contents as lists of blocks."""
+    """The body of `POST /v1/messages` in canonical form: system prompt and contents are lists of blocks."""
 
     model: str
     messages: list[Message]
@@ -99,28 +75,6 @@ class MessagesRequest(TypedDict, total=False):
     metadata: JSONObject
 
 
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
-    """What a client says beside the body.
-
-    Attributes:
-        version: The `anthropic-version` it speaks; None: whichever the backend speaks.
-        betas: The betas it asks for.
-        verbatim: It speaks the Messages API itself, and its conversation goes on as it sent it: it keeps thinking
-            itself, and goes on itself where the API paused.
-        agent: It wants Claude to work with tools of its own, in any number of API calls.
-    """
-
-    version: str | None = None
-    betas: tuple[str, ...] = ()
-    verbatim: bool = False
-    agent: AgentTask | None = None
-
-
-DEFAULT_REQUEST_OPTIONS = RequestOptions()
-"""Of clients of other dialects."""
-
-
 class Usage(TypedDict, total=False):
     """Token counts as the API reports them."""
 
@@ -132,7 +86,7 @@ class Usage(TypedDict, total=False):
 
 
 class FinalMessage(TypedDict, total=False):
-    """A whole assistant message, as a plain (not streamed) call answers it."""
+    """A complete assistant message, as a call without streaming returns it."""
 
     id: str
     type: str
@@ -145,54 +99,100 @@ class FinalMessage(TypedDict, total=False):
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTask:
+    """A client's request for an agent: Claude with tools of its own, in a directory of this machine.
+
+    The values are the client's. The backend checks what is allowed.
+
+    Attributes:
+        working_directory: Where the agent works; None: the directory that the operator allows, if there is only one.
+        permission_mode: What it may do without asking.
+        tools: Names of its tools; None: the default tools.
+        add_dirs: Further directories that it may use.
+        mcp_servers: Servers of further tools, by name, in the form of the Model Context Protocol's configuration files.
+        max_turns: Maximum rounds of tool calls; None: no limit.
+        max_budget_usd: Maximum cost; None: the operator's limit.
+    """
+
+    working_directory: str | None = None
+    permission_mode: str = "default"
+    tools: tuple[str, ...] | None = None
+    add_dirs: tuple[str, ...] = ()
+    mcp_servers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a client asks for outside the body.
+
+    Attributes:
+        version: Its `anthropic-version`; None: the backend's own.
+        betas: The betas that it asks for.
+        verbatim: Whether it uses the Messages API and its conversation is sent as it is. Such a client keeps thinking
+            itself, and continues paused responses itself.
+        agent: The task for an agent, which makes any number of API calls.
+    """
+
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+    verbatim: bool = False
+    agent: AgentTask | None = None
+
+
+DEFAULT_REQUEST_OPTIONS = RequestOptions()
+"""The options of clients that cannot send any."""
+
+
 def as_sent(body: MessagesRequest) -> JSONObject:
-    """The body as the client wrote it: what came as a bare string is one again.
+    """Return the body as the client wrote it: content that came as a bare string is one again.
 
     Args:
         body: The canonical request; it is not changed.
     """
-    made = cast("JSONObject", dict(body))
-    made["messages"] = [cast("JSON", _with_content(message)) for message in body["messages"]]
+    sent = cast("JSONObject", dict(body))
+    sent["messages"] = [cast("JSON", _message_as_sent(message)) for message in body["messages"]]
     if type(system := body.get("system")) is BareText:
-        made["system"] = _bare(system)
-    return made
-
-
-def _with_content(message: Message) -> object:
-    content = message["content"]
-    return {**message, "content": _bare(content)} if type(content) is BareText else message
-
-
-def _bare(content: list[Block]) -> JSON:
-    return content[0]["text"] if content else ""
-
-
-_HALF = re.compile("[\ud800-\udfff]")
-"""Half a character outside the basic plane. As an escape it is JSON, but there are no bytes for it."""
-_LOST = "\N{REPLACEMENT CHARACTER}"
+        sent["system"] = _bare_text(system)
+    return sent
 
 
 def parse_arguments(text: str) -> JSON:
-    """What a text says; where it is no JSON, as in an answer that was cut, the text itself.
+    """Parse the arguments of a tool call as a model writes them.
 
     Args:
-        text: The arguments.
+        text: JSON, unless the response was cut off.
+
+    Returns:
+        The value, without lone surrogates, which could not be sent on; the text itself if it is not JSON.
     """
     try:
         value = cast("JSON", json.loads(text))
     except (ValueError, RecursionError):
         return text
-    return _whole(value) if r"\ud" in text or r"\uD" in text else value
+    return _without_lone_surrogates(value) if r"\ud" in text or r"\uD" in text else value
 
 
-def _whole(value: JSON) -> JSON:
-    """The value without halves of characters, which nobody could send on."""
+def _message_as_sent(message: Message) -> object:
+    content = message["content"]
+    return {**message, "content": _bare_text(content)} if type(content) is BareText else message
+
+
+def _bare_text(content: list[Block]) -> JSON:
+    return content[0]["text"] if content else ""
+
+
+def _without_lone_surrogates(value: JSON) -> JSON:
     match value:
         case str():
-            return _HALF.sub(_LOST, value)
+            return _LONE_SURROGATE.sub(_REPLACEMENT, value)
         case list():
-            return [_whole(item) for item in value]
+            return [_without_lone_surrogates(item) for item in value]
         case dict():
-            return {_HALF.sub(_LOST, key): _whole(item) for key, item in value.items()}
+            return {
+                _LONE_SURROGATE.sub(_REPLACEMENT, key): _without_lone_surrogates(item) for key, item in value.items()
+            }
         case _:
             return value

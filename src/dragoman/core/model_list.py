@@ -1,4 +1,4 @@
-"""Models as the Messages API lists them: an entry made of what the catalog knows, and the catalog by a live list.
+"""The Messages API's list of models: entries from the catalog, and the catalog corrected by a live list.
 
 Source: https://platform.claude.com/docs/en/api/models-list
 """
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from dragoman.core.catalog import EFFORTS, Catalog, Effort, Model
 from dragoman.core.messages import JSON, JSONObject
 
-_THINKING = ("adaptive", "between_tools", "disabled", "enabled")
+_THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model as the provider lists it now.
+    """A model as the provider lists it.
 
     Attributes:
         id: Its id.
-        name: What people call it; may be empty.
-        entry: All that the list says of it; may be empty.
+        name: Its display name; may be empty.
+        entry: The whole entry of the list; may be empty.
     """
 
     id: str
@@ -28,7 +28,7 @@ class ListedModel:
 
 
 def with_list(catalog: Catalog, listed: Iterable[ListedModel]) -> Catalog:
-    """The catalog with the models that are listed, and with what the list knows better of each."""
+    """Return the catalog with the listed models added, and with each model corrected by its entry in the list."""
     listed = list(listed)
     live = catalog.with_live((model.id, model.name) for model in listed)
     entries = {model.id: model.entry for model in listed}
@@ -36,11 +36,11 @@ def with_list(catalog: Catalog, listed: Iterable[ListedModel]) -> Catalog:
 
 
 def entry_of(model: Model, *, batch: bool) -> JSONObject:
-    """One entry of the list.
+    """Return a model's entry of the list.
 
     Args:
         model: The model.
-        batch: Whether whoever lists it takes batches.
+        batch: Whether the server that lists it accepts batches.
     """
     return {
         "type": "model",
@@ -58,13 +58,13 @@ def entry_of(model: Model, *, batch: bool) -> JSONObject:
 
 
 def _capabilities(model: Model, *, batch: bool) -> JSONObject:
-    """What all models of the catalog have in common, and what its table knows of this one."""
-    yes = _supported(given=True)
-    kinds: JSONObject = {kind: _supported(given=kind in model.thinking) for kind in _THINKING}
-    efforts: JSONObject = {effort: _supported(given=effort in model.efforts) for effort in EFFORTS}
+    """Return what all models can do, and what the catalog says about this one."""
+    yes = _supported(value=True)
+    thinking: JSONObject = {kind: _supported(value=kind in model.thinking) for kind in _THINKING_TYPES}
+    efforts: JSONObject = {effort: _supported(value=effort in model.efforts) for effort in EFFORTS}
     edits: JSONObject = {"clear_thinking_20251015": yes, "clear_tool_uses_20250919": yes, "compact_20260112": yes}
     return {
-        "batch": _supported(given=batch),
+        "batch": _supported(value=batch),
         "citations": yes,
         "code_execution": yes,
         "context_management": {"supported": True, **edits},
@@ -73,24 +73,24 @@ def _capabilities(model: Model, *, batch: bool) -> JSONObject:
         "pdf_input": yes,
         "server_tools": {"supported": True, "web_search": yes, "code_execution": yes},
         "structured_outputs": yes,
-        "thinking": {"supported": True, "types": kinds},
+        "thinking": {"supported": True, "types": thinking},
     }
 
 
-def _supported(*, given: bool) -> JSONObject:
-    return {"supported": given}
+def _supported(*, value: bool) -> JSONObject:
+    return {"supported": value}
 
 
 def _corrected(model: Model, entry: JSONObject) -> Model:
-    can = _object(entry.get("capabilities"))
-    efforts = _efforts(_object(can.get("effort")), model)
+    capabilities = _object(entry.get("capabilities"))
+    efforts = _efforts(_object(capabilities.get("effort")), model)
     default = model.default_effort
     if default not in efforts:
         default = efforts[len(efforts) // 2] if efforts else None
-    types = _object(_object(can.get("thinking")).get("types"))
+    thinking = _object(_object(capabilities.get("thinking")).get("types"))
     return replace(
         model,
-        thinking=frozenset(kind for kind in types if _given(types[kind])) or model.thinking,
+        thinking=frozenset(kind for kind in thinking if _is_supported(thinking[kind])) or model.thinking,
         efforts=efforts,
         default_effort=default,
         context_tokens=_count(entry.get("max_input_tokens")) or model.context_tokens,
@@ -98,17 +98,17 @@ def _corrected(model: Model, entry: JSONObject) -> Model:
     )
 
 
-def _efforts(said: JSONObject, model: Model) -> tuple[Effort, ...]:
-    if said.get("supported") is False:
+def _efforts(listed: JSONObject, model: Model) -> tuple[Effort, ...]:
+    if listed.get("supported") is False:
         return ()
-    return tuple(effort for effort in EFFORTS if _given(said.get(effort))) or model.efforts
+    return tuple(effort for effort in EFFORTS if _is_supported(listed.get(effort))) or model.efforts
 
 
 def _object(value: JSON) -> JSONObject:
     return value if isinstance(value, dict) else {}
 
 
-def _given(value: JSON) -> bool:
+def _is_supported(value: JSON) -> bool:
     return _object(value).get("supported") is True
 
 

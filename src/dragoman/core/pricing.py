@@ -1,7 +1,7 @@
-"""What Claude costs: the list prices of the models, and the cost of what one call used.
+"""Prices: the list prices of the models, and the cost of a call from its usage.
 
 Facts of 2026-10-24, from the provider's price list (https://platform.claude.com/docs/en/about-claude/pricing). Bedrock
-and Vertex set their own prices, which for most regions are these. What a contract takes off is not known here.
+and Vertex set their own prices, which are the same for most regions. Discounts of contracts are not known here.
 """
 
 import re
@@ -11,30 +11,28 @@ from decimal import Decimal
 from types import MappingProxyType
 
 AS_OF = "2026-10-24"
-"""When the prices were last compared with the provider's list."""
+"""The day on which the prices were last compared with the provider's list."""
 
 WEB_SEARCH = Decimal("0.01")
-"""Dollars for each search that the API makes itself. It fetches pages for the price of their tokens."""
+"""Dollars for each web search that the API makes. A fetched page costs its tokens only."""
 
 _US_ONLY = Decimal("1.1")
 _PER_TOKEN = Decimal("1e-6")
-_NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars for a million tokens.
+    """A model's price, in dollars for a million tokens.
 
     Attributes:
-        input: Read without the cache.
-        output: Written, thinking included.
-        cache_read: Read from the cache.
-        cache_write_5m: Written to the cache for five minutes.
-        cache_write_1h: Written to the cache for an hour.
-        fast: What all of it is multiplied by in fast mode; 1 where there is none.
-        long_above: Tokens of a prompt, cached ones included, above which every token of the call costs `long` times as
-            much; 0: none.
-        long: See there.
+        input: Input tokens, without the cache.
+        output: Output tokens, thinking included.
+        cache_read: Tokens read from the cache.
+        cache_write_5m: Tokens written to the cache for five minutes.
+        cache_write_1h: Tokens written to the cache for an hour.
+        fast: Factor of all prices in fast mode; 1 if the model has no fast mode.
+        long_above: Length of a prompt in tokens, cached ones included, above which the factor `long` applies; 0: never.
+        long: Factor of all prices of a call with a long prompt.
     """
 
     input: Decimal
@@ -48,10 +46,10 @@ class Price:
 
 
 def _price(input_: str, output: str, cache_read: str, *, fast: int = 1, long: tuple[int, int] = (0, 1)) -> Price:
-    """A price as the list has it: the cache is written for 1.25 and 2 times what is read without it."""
-    read = Decimal(input_)
-    writes = read * Decimal("1.25"), read * 2
-    return Price(read, Decimal(output), Decimal(cache_read), *writes, Decimal(fast), long[0], Decimal(long[1]))
+    """Return a price of the list. Writing to the cache costs 1.25 or 2 times the price of input."""
+    price = Decimal(input_)
+    writes = price * Decimal("1.25"), price * 2
+    return Price(price, Decimal(output), Decimal(cache_read), *writes, Decimal(fast), long[0], Decimal(long[1]))
 
 
 PRICES: Mapping[str, Price] = MappingProxyType(
@@ -72,14 +70,14 @@ PRICES: Mapping[str, Price] = MappingProxyType(
         "claude-haiku-4-5": _price("1", "5", "0.10"),
     }
 )
-"""By model, the newest first."""
+"""Prices by model id, the newest first."""
 
 _DATED = re.compile(r"(claude-.+?)-(?:\d{8}|latest)")
 _TIER = re.compile(r"claude-[a-z]+-")
 
 
 def price_of(model: str) -> Price:
-    """The price of a model, by its id; of an unknown one, that of the newest of its tier, or else of the newest."""
+    """Return a model's price. An unknown model has the price of the newest of its tier, or else of the newest model."""
     if known := PRICES.get(model):
         return known
     if (dated := _DATED.fullmatch(model)) and (known := PRICES.get(dated[1])):
@@ -89,42 +87,41 @@ def price_of(model: str) -> Price:
 
 
 def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
-    """The dollars that one call costs, exactly.
+    """Return the exact cost of a call, in dollars.
 
     Args:
-        usage: As the API reports it, `usage` of a message. Of a sum over several calls the cost is right, too, but for
-            models whose long prompts cost more.
+        usage: `usage` of a message, as the API reports it. The sum of several calls gives the right cost, too, except
+            for models whose long prompts cost more.
         model: The model's id.
     """
     price = price_of(model)
-    read, cached = _count(usage, "input_tokens"), _count(usage, "cache_read_input_tokens")
-    written, for_an_hour = _writes(usage)
+    uncached, cached = _count(usage, "input_tokens"), _count(usage, "cache_read_input_tokens")
+    written, written_1h = _cache_writes(usage)
     dollars = _PER_TOKEN * (
-        read * price.input
+        uncached * price.input
         + cached * price.cache_read
-        + (written - for_an_hour) * price.cache_write_5m
-        + for_an_hour * price.cache_write_1h
+        + (written - written_1h) * price.cache_write_5m
+        + written_1h * price.cache_write_1h
         + _count(usage, "output_tokens") * price.output
     )
     if usage.get("speed") == "fast":
         dollars *= price.fast
-    elif price.long_above and read + cached + written > price.long_above:
+    elif price.long_above and uncached + cached + written > price.long_above:
         dollars *= price.long
     if usage.get("inference_geo") == "us":
         dollars *= _US_ONLY
-    searches = usage.get("server_tool_use")
-    return dollars + (_count(searches, "web_search_requests") * WEB_SEARCH if searches else _NOTHING)
+    return dollars + _count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH
 
 
-def _writes(usage: Mapping[str, object]) -> tuple[int, int]:
-    """Tokens written to the cache, and how many of them for an hour."""
-    parts = usage.get("cache_creation")
-    for_an_hour = _count(parts, "ephemeral_1h_input_tokens")
-    told = _count(usage, "cache_creation_input_tokens")
-    return max(told, for_an_hour + _count(parts, "ephemeral_5m_input_tokens")), for_an_hour
+def _cache_writes(usage: Mapping[str, object]) -> tuple[int, int]:
+    """Return the tokens that were written to the cache, and how many of them for an hour."""
+    details = usage.get("cache_creation")
+    written_1h = _count(details, "ephemeral_1h_input_tokens")
+    total = _count(usage, "cache_creation_input_tokens")
+    return max(total, written_1h + _count(details, "ephemeral_5m_input_tokens")), written_1h
 
 
 def _count(usage: object, name: str) -> int:
-    """A figure of the API's; what is none counts as nothing."""
+    """Return a count of the usage; 0 if it is missing or not a positive number."""
     value = usage.get(name) if isinstance(usage, Mapping) else None
     return value if isinstance(value, int) and value > 0 else 0

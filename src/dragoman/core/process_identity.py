@@ -1,49 +1,49 @@
-"""A process as one notes it down: its number alone would be believed of the process that gets it next."""
+"""The identity of a process: its number and its start. A number alone may belong to another process later."""
 
 from dataclasses import dataclass
 
 import psutil
 
-_CLOCK_STEP = 5.0
-"""Seconds by which a process's start may seem to move, where the machine's clock is set."""
+_CLOCK_TOLERANCE = 5.0
+"""Seconds by which the start of a process may seem to move when the machine's clock is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, and when it began.
+    """A process.
 
     Attributes:
         pid: Its number.
-        began: Seconds since 1970.
+        started_at: Its start in seconds since 1970.
     """
 
     pid: int
-    began: float
+    started_at: float
 
     @classmethod
-    def ours(cls) -> "ProcessIdentity":
-        """That of this process."""
+    def current(cls) -> "ProcessIdentity":
+        """Return the identity of this process."""
         process = psutil.Process()
         return cls(process.pid, process.create_time())
 
     @classmethod
-    def parsed(cls, text: str) -> "ProcessIdentity":
-        """From its text.
+    def parse(cls, text: str) -> "ProcessIdentity":
+        """Parse the text of an identity, as `str` returns it.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not an identity.
         """
-        pid, began = text.split("@")
-        return cls(int(pid), float(began))
+        pid, started_at = text.split("@")
+        return cls(int(pid), float(started_at))
 
     def __str__(self) -> str:
-        return f"{self.pid}@{self.began}"
+        return f"{self.pid}@{self.started_at}"
 
     def process(self) -> psutil.Process | None:
-        """The process; none if it has ended, even where another has its number by now."""
+        """Return the process; None if it has ended, also if another process has its number now."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.began) < _CLOCK_STEP
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            is_same = abs(process.create_time() - self.started_at) < _CLOCK_TOLERANCE
+            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None

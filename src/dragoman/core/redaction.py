@@ -1,4 +1,4 @@
-"""Taking secrets out of what is written down: by their key, by their shape, and those that we hold ourselves."""
+"""Redact secrets in logs and output: by the name of their key, by their shape, and those that the gateway holds."""
 
 import json
 import re
@@ -7,18 +7,18 @@ from urllib.parse import quote
 
 REDACTED = "[redacted]"
 
-_LONGEST = 100_000
-_WIDEST_SECRET = 8192
-"""What is cut off is searched so far beyond the cut, so that no part of a secret is left before it."""
-_SHORTEST_SECRET = 6
-"""Shorter ones would be found in words that have nothing to do with them."""
+_MAX_TEXT = 100_000
+_MAX_SECRET = 8192
+"""A long text is searched this far beyond the place where it is cut, so that no part of a secret remains."""
+_MIN_HELD_SECRET = 6
+"""Characters. Shorter secrets would be found in unrelated words."""
 
-_TELLING = ("password", "passwd", "passphrase", "secret", "apikey", "authorization", "cookie", "privatekey")
-"""Whatever stands under a key that has one of these in it is secret."""
-_TELLING_ENDS = ("token", "credential", "credentials", "accesskey", "accesskeyid", "signingkey", "pwd")
-"""The same for keys that end so: `max_tokens` is none."""
-_OUR_FIGURE = "firsttoken"
-"""The time that passes until the first token."""
+_SECRET_KEY_PARTS = ("password", "passwd", "passphrase", "secret", "apikey", "authorization", "cookie", "privatekey")
+"""A key that contains one of these has a secret value."""
+_SECRET_KEY_ENDS = ("token", "credential", "credentials", "accesskey", "accesskeyid", "signingkey", "pwd")
+"""A key that ends with one of these has a secret value. `max_tokens` does not."""
+_METRIC_KEY = "firsttoken"
+"""The time until the first token, which is not secret."""
 
 _KEYS = (
     r"authorization|api[-_ ]?keys?|access[-_ ]?key(?:[-_ ]?id)?|private[-_ ]?key|signing[-_ ]?key|(?:set-)?cookie"
@@ -30,7 +30,7 @@ _BY_KEY = re.compile(
     r"|(?![{\[]|(?:null|none|true|false)\b)(?:(?:bearer|basic|token)\s+)?[^\s,;&\"'\\}\])]+(?:;[^\n\"'\\]+)?)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""`key: value`, `key=value` and `"key": "value"` in running text, however often its quotes are escaped."""
+"""`key: value`, `key=value` and `"key": "value"` in text, however often the quotes are escaped."""
 
 _SHAPES = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@\"'<>]{0,500}@"
@@ -43,35 +43,37 @@ _SHAPES = re.compile(
     r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|hf_|npm_|pypi-|AIza|ya29\.)[\w.-]{16,}",
     re.IGNORECASE | re.DOTALL,
 )
-"""What is a secret wherever it stands: API keys, bearer tokens, JWTs, AWS key ids, private keys, passwords in URLs."""
+"""Secrets without a key: API keys, bearer tokens, JWTs, AWS key ids, private keys, passwords in URLs."""
 
 
 class Redactor:
-    """Takes secrets out.
+    """Replaces secrets with `REDACTED`.
 
     Args:
-        secrets: Those that we hold ourselves, and know to the letter.
+        secrets: Secrets that the gateway holds. They are found wherever they are.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
-        self._held = sorted(forms, key=len, reverse=True)
+        encodings = {
+            encoding for secret in secrets if len(secret) >= _MIN_HELD_SECRET for encoding in _encodings(secret)
+        }
+        self._held = sorted(encodings, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """A text without its secrets; a very long one is cut, and says so."""
-        if len(text) > _LONGEST:
-            begun = self._searched(text[: _LONGEST + _WIDEST_SECRET])[:-_WIDEST_SECRET]
-            return f"{begun[:_LONGEST]}… ({len(text)} characters in all)"
-        return self._searched(text)
+        """Return a text without its secrets. A very long text is cut, with a note."""
+        if len(text) > _MAX_TEXT:
+            start = self._redact(text[: _MAX_TEXT + _MAX_SECRET])[:-_MAX_SECRET]
+            return f"{start[:_MAX_TEXT]}… ({len(text)} characters in all)"
+        return self._redact(text)
 
-    def _searched(self, text: str) -> str:
-        for form in self._held:
-            if form in text:
-                text = text.replace(form, REDACTED)
-        return _SHAPES.sub(_shape, _BY_KEY.sub(_keyed, text))
+    def _redact(self, text: str) -> str:
+        for secret in self._held:
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        return _SHAPES.sub(_redact_shape, _BY_KEY.sub(_redact_value, text))
 
     def data(self, value: object) -> object:
-        """A value of any shape, down to its last text, without its secrets."""
+        """Return a value of any shape without its secrets, at any depth."""
         match value:
             case str():
                 return self.text(value)
@@ -87,37 +89,39 @@ class Redactor:
                 return self.text(repr(value))
 
     def _mapping(self, value: Mapping[object, object]) -> dict[str, object]:
-        named = value.get("name", value.get("key"))  # `{"name": "Authorization", "value": "…"}`
-        telling = isinstance(named, str) and tells(named)
+        name = value.get("name", value.get("key"))  # `{"name": "Authorization", "value": "…"}`
+        has_secret_name = isinstance(name, str) and is_secret_key(name)
         return {
             self.text(str(key)): REDACTED
-            if item not in (None, "") and (tells(str(key)) or (telling and key == "value"))
+            if item not in (None, "") and (is_secret_key(str(key)) or (has_secret_name and key == "value"))
             else self.data(item)
             for key, item in value.items()
         }
 
 
-def tells(key: str) -> bool:
-    """Whether a secret stands under a key of this name."""
+def is_secret_key(key: str) -> bool:
+    """Return whether the value of a key is secret by its name."""
     plain = key.lower().replace("-", "").replace("_", "").replace(" ", "")
-    return (plain.endswith(_TELLING_ENDS) and plain != _OUR_FIGURE) or any(part in plain for part in _TELLING)
+    return (plain.endswith(_SECRET_KEY_ENDS) and plain != _METRIC_KEY) or any(
+        part in plain for part in _SECRET_KEY_PARTS
+    )
 
 
-def _forms(secret: str) -> set[str]:
-    """A secret as it stands in text, in JSON, in JSON inside of JSON, in Python's own writing, and in an address."""
-    forms, last = {secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")}, {secret}
+def _encodings(secret: str) -> set[str]:
+    """Return a secret as it appears in text, in JSON, in JSON inside of JSON, in a Python literal, and in a URL."""
+    encodings, latest = {secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")}, {secret}
     for _ in ("JSON", "JSON inside of it"):
-        last = {json.dumps(form, ensure_ascii=ascii_alone)[1:-1] for form in last for ascii_alone in (True, False)}
-        forms |= last
-    return forms
+        latest = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in latest for ascii_only in (True, False)}
+        encodings |= latest
+    return encodings
 
 
-def _keyed(found: re.Match[str]) -> str:
+def _redact_value(found: re.Match[str]) -> str:
     quote = found["quote"] or ""
     return f"{found['key']}{quote}{REDACTED}{quote}"
 
 
-def _shape(found: re.Match[str]) -> str:
+def _redact_shape(found: re.Match[str]) -> str:
     if found["url"]:
         return f"{found['url']}{REDACTED}@"
     if found["flag"]:

@@ -1,4 +1,4 @@
-"""Small objects that do not change, of which every request makes dozens."""
+"""A decorator for small immutable objects that every request creates by the dozen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ def value_object(*, kw_only: bool) -> Callable[[type[_T]], type[_T]]: ...
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value_object(cls: type[_T] | None = None, *, kw_only: bool = False) -> type[_T] | Callable[[type[_T]], type[_T]]:
-    """A dataclass that the type checker takes for a frozen one.
+    """Make a dataclass that is immutable for the type checker.
 
-    One that is frozen while the program runs takes twice as long to make: it sets each of its fields by a call.
+    A dataclass that is frozen at run time takes twice as long to create: it sets each field by a function call.
     """
-    made = dataclass(slots=True, unsafe_hash=True, kw_only=kw_only)
-    return made if cls is None else made(cls)
+    decorator = dataclass(slots=True, unsafe_hash=True, kw_only=kw_only)
+    return decorator if cls is None else decorator(cls)

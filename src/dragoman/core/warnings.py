@@ -1,16 +1,16 @@
-"""What the client is told beside its answer: parameters that were ignored, clamped or mapped."""
+"""Warnings to the client: parameters that were ignored, clamped or mapped."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class RequestWarning:
-    """One warning.
+    """A warning about a request.
 
     Attributes:
-        code: A short stable word: `ignored`, `clamped`, `mapped`, `moved`, …
-        param: The request field it is about.
-        detail: A sentence for a person.
+        code: A short word, stable between versions: `ignored`, `clamped`, `mapped`, `moved`, ...
+        param: The request field.
+        detail: A sentence for people.
     """
 
     code: str

@@ -68,7 +68,7 @@ class RequestReader(Generic[RequestT]):
             )
         context.warnings = request.warnings
         context.log_fields = {
-            "model": request.resolved.asked,
+            "model": request.resolved.requested_name,
             "stream": request.stream,
             "choices": request.choices,
             "messages": len(request.body["messages"]),

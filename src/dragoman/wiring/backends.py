@@ -230,7 +230,7 @@ def build_catalog(settings: Settings) -> Catalog:
         aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
     )
     if settings.models:
-        return catalog.only(settings.models)
+        return catalog.restricted_to(settings.models)
     served = [_model_patterns(settings, upstream) for upstream in settings.upstreams] or [[]]
     models = tuple(model for model in catalog.models if any(serves(patterns, model.id) for patterns in served))
     return replace(catalog, models=models)

@@ -12,7 +12,7 @@ from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import OWNER
-from dragoman.core.catalog import ASKED_FOR, Catalog
+from dragoman.core.catalog import MODEL_LIST_ENDPOINT, Catalog
 from dragoman.core.errors import NotFound
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
@@ -109,7 +109,7 @@ def _check_models(settings: Settings) -> None:
             except NotFound as error:
                 if setting == "default_model" and _may_be_newer(catalog, name):
                     continue
-                advice = error.message.replace(ASKED_FOR, "`dragoman models`")
+                advice = error.message.replace(MODEL_LIST_ENDPOINT, "`dragoman models`")
                 raise BadSettings(f"{describe_setting(setting)}: {advice}") from None
 
 

@@ -13,7 +13,7 @@ from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.config.settings import Settings
 from dragoman.config.sources import closest_match
-from dragoman.core.catalog import ASKED_FOR, Catalog
+from dragoman.core.catalog import MODEL_LIST_ENDPOINT, Catalog
 from dragoman.core.errors import NotFound
 
 
@@ -73,7 +73,7 @@ def _find_target(
     try:
         resolved = Catalog(aliases=settings.model_aliases).resolve(name).model
     except NotFound as error:
-        raise click.ClickException(error.message.replace(ASKED_FOR, "`dragoman models`")) from None
+        raise click.ClickException(error.message.replace(MODEL_LIST_ENDPOINT, "`dragoman models`")) from None
     needs_key, warning = bool(settings.api_key or settings.keys), ""
     if address is None:
         address = gateway.address

@@ -31,7 +31,7 @@ def type_taken(call: Call) -> None:
         raise refuse(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
     if kind not in call.model.thinking:
         raise refuse(_not_taken(kind))
-    if kind == "disabled" and call.effort in call.model.undisabled_above:
+    if kind == "disabled" and call.effort in call.model.thinking_required_efforts:
         raise refuse(f'"thinking.type.disabled" is not supported for this model at effort "{call.effort}".')
 
 

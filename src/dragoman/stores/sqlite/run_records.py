@@ -90,7 +90,7 @@ class SQLiteRunStore:
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
-        self._process = str(ProcessIdentity.ours())
+        self._process = str(ProcessIdentity.current())
 
     async def save(self, records: Sequence[RunRecord]) -> None:
         """See `RunStore.save`."""
@@ -182,7 +182,7 @@ class SQLiteRunStore:
         """Return the processes that are gone and left runs open."""
         sql = f"SELECT DISTINCT owner FROM runs WHERE {_IS_OPEN} AND owner != ?"  # noqa: S608 - constant
         rows = db.execute(sql, (self._process,)).fetchall()
-        return [process for (process,) in rows if ProcessIdentity.parsed(process).process() is None]
+        return [process for (process,) in rows if ProcessIdentity.parse(process).process() is None]
 
 
 def _current_runs(ended: Sequence[str]) -> tuple[str, list[object]]:
