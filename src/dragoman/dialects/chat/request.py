@@ -89,7 +89,8 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
     _refuse_unsupported(request, options)
     _warn_ignored(request, cast("JSONObject", data), warnings)
     request_options = parse_agent_options(request.model, request.claude, warnings)
-    resolved = resolve_model(strip_agent_suffix(request.model), catalog, warnings)
+    model_name = strip_agent_suffix(request.model) if request_options.agent else request.model
+    resolved = resolve_model(model_name, catalog, warnings)
     tools = build_toolset(request, warnings)
     params = _generation_params(request)
     conversation = ConversationBuilder(resolved.model, warnings)
@@ -99,7 +100,8 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
         refuse_fields_with_agent(request_options, _fields_refused_with_agent(request, params), body)
     if b"cache" in raw:
         limit_cache_breakpoints(body, warnings)
-    refuse_mapped_fields(options, warnings)
+    if options.strict_mapping:
+        refuse_mapped_fields(warnings)
     is_stored = bool(request.store)
     return ChatRequest(
         body=body,
@@ -111,7 +113,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
         request_options=request_options,
         storage=_storage_options(request) if is_stored else None,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        legacy_functions=uses_legacy_functions(request),
+        legacy_functions=bool(request.functions) and uses_legacy_functions(request),
         output_format=params.output_format,
         tool_schemas=tools.schemas,
         messages=cast("JSONObject", data)["messages"] if is_stored else None,

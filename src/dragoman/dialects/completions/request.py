@@ -98,7 +98,8 @@ def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> 
         _body(request, prompt, params, resolved.model, [] if index else warnings)
         for index, prompt in enumerate(prompts)
     )
-    refuse_mapped_fields(options, warnings)
+    if options.strict_mapping:
+        refuse_mapped_fields(warnings)
     return CompletionRequest(
         body=bodies[0],
         bodies=bodies,

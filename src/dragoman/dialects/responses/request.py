@@ -131,7 +131,8 @@ def decode_data(
     if cache_marks:
         limit_cache_breakpoints(body, warnings)
     known_hash = thinking.remove_if_invalid(body, PREVIOUS_RESPONSE_ID if history else "input")
-    refuse_mapped_fields(options, warnings)
+    if options.strict_mapping:
+        refuse_mapped_fields(warnings)
     hash_conversation = conversation_hash(body, model, conversation.media, known_hash)
     encrypt = _encryption(cipher, model, hash_conversation) if cipher else None
     include = request.include or ()

@@ -97,14 +97,18 @@ def build_body(
     if params.stop is not None:
         set_stop(body, params.stop, warnings)
     instructions: list[str | None] = []
-    if tools.choice.forced and not model.forced_tools:
+    if tools.choice.kind and tools.choice.forced and not model.forced_tools:
         choice, instruction = soften_choice(tools.choice, model, warnings)
         tools = replace(tools, choice=choice)
         instructions.append(instruction)
-    set_tools(body, tools, conversation.calls.names)
+    if tools.tools or conversation.calls.names:
+        set_tools(body, tools, conversation.calls.names)
     if params.output_format is not None:
         instructions.append(format_instruction(params.output_format, warnings))
-    if system := [*conversation.system, *(block for text in instructions for block in text_blocks(text))]:
+    system = list(conversation.system)
+    for text in instructions:
+        system += text_blocks(text)
+    if system:
         body["system"] = system
     if params.effort is not None or params.verbosity is not None:
         _set_thinking(body, params, _thinking_conflict(body, params, tools, model, conversation.field), model, warnings)

@@ -137,14 +137,12 @@ def resolve_model(name: str | None, catalog: Catalog, warnings: list[RequestWarn
     return resolved
 
 
-def refuse_mapped_fields(options: DialectOptions, warnings: list[RequestWarning]) -> None:
-    """Refuse the request if a field was mapped, with `strict_mapping`. A retired model has a setting of its own.
+def refuse_mapped_fields(warnings: list[RequestWarning]) -> None:
+    """Refuse the request if a field was mapped. A retired model is allowed: it has a setting of its own.
 
     Raises:
         UnsupportedFeature: Names the first field that was mapped.
     """
-    if not options.strict_mapping:
-        return
     for warning in warnings:
         if warning.code == "mapped" and warning.param != "model":
             raise UnsupportedFeature(warning.detail, param=warning.param)
