@@ -1,4 +1,4 @@
-"""Events to the final message."""
+"""Accumulation of events to the final message, and of usage."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.accumulate import MessageAccumulator, accumulate, with_earlier_usage
+from dragoman.core.accumulate import MessageAccumulator, accumulate, add_usage, merge_usage, with_earlier_usage
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -46,8 +46,8 @@ def _content(*events: Event) -> Sequence[JSONObject]:
     return accumulate([START, *events]).message["content"]
 
 
-def test_a_whole_answer() -> None:
-    """Text, stop reason and usage, the later figures over the earlier ones; what came with the start stays."""
+def test_a_complete_response() -> None:
+    """Text, stop reason and usage. Later counts replace earlier ones; other fields of the start stay."""
     end: JSONObject = {
         "type": "message_delta",
         "delta": {"stop_reason": "end_turn", "stop_sequence": None, "container": {"id": "c"}},
@@ -70,7 +70,7 @@ def test_a_whole_answer() -> None:
 
 
 def test_thinking_has_its_signature() -> None:
-    """Without it the API does not take the block back."""
+    """Without it the API does not accept the block in a later request."""
     assert _content(
         *_block(
             0,
@@ -99,8 +99,8 @@ def test_citations_are_added_to_those_of_the_start() -> None:
 
 
 def test_arguments_are_parsed_and_kept_as_written() -> None:
-    """By the block's place in the content, wherever its index stands."""
-    folded = accumulate(
+    """By the block's index in the content, whatever its index in the events is."""
+    accumulated = accumulate(
         [
             START,
             *_block(0, {"type": "text", "text": "a"}),
@@ -113,37 +113,37 @@ def test_arguments_are_parsed_and_kept_as_written() -> None:
             ),
         ]
     )
-    assert folded.message["content"][1] == {"type": "tool_use", "id": "t", "input": {"b": 1}}
-    assert folded.arguments == {1: '{"b" : 1}'}
+    assert accumulated.message["content"][1] == {"type": "tool_use", "id": "t", "input": {"b": 1}}
+    assert accumulated.arguments == {1: '{"b" : 1}'}
 
 
 @pytest.mark.parametrize("written", ['{"a": ', "[" * 100_000])
 def test_arguments_that_do_not_parse_stay_text(written: str) -> None:
-    """An answer that was cut by its limit."""
+    """The output limit may have cut them off."""
     start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
     delta: JSONObject = {"type": "input_json_delta", "partial_json": written}
     assert _content(*_block(0, start, delta))[0]["input"] == written
 
 
-def test_half_a_character_becomes_the_sign_for_what_is_lost() -> None:
-    """As an escape it is JSON, but no answer with it could be sent; what the model wrote stays as it was."""
+def test_a_lone_surrogate_is_replaced() -> None:
+    """It is valid as a JSON escape, but cannot be encoded in a response. The arguments as written keep it."""
     start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
     delta: JSONObject = {"type": "input_json_delta", "partial_json": r'{"\ud83e": ["a\uDD8A", 1, "\ud83e\udd8a"]}'}
-    folded = accumulate([START, *_block(0, start, delta)])
+    accumulated = accumulate([START, *_block(0, start, delta)])
     lost = "\N{REPLACEMENT CHARACTER}"
-    assert folded.message["content"][0]["input"] == {lost: [f"a{lost}", 1, "\N{FOX FACE}"]}
-    assert folded.arguments == {0: delta["partial_json"]}
+    assert accumulated.message["content"][0]["input"] == {lost: [f"a{lost}", 1, "\N{FOX FACE}"]}
+    assert accumulated.arguments == {0: delta["partial_json"]}
 
 
-def test_no_arguments_are_what_the_start_said() -> None:
-    """An empty object mostly."""
-    folded = accumulate([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])
-    assert folded.message["content"] == [{"type": "tool_use", "id": "t", "input": {"x": 1}}]
-    assert folded.arguments == {}
+def test_without_arguments_the_input_of_the_start_stays() -> None:
+    """It is mostly an empty object."""
+    accumulated = accumulate([START, *_block(0, {"type": "tool_use", "id": "t", "input": {"x": 1}})])
+    assert accumulated.message["content"] == [{"type": "tool_use", "id": "t", "input": {"x": 1}}]
+    assert accumulated.arguments == {}
 
 
-def test_the_unknown_is_kept_as_far_as_it_can_be() -> None:
-    """A delta of a new kind changes the fields that it names; one without a block is lost."""
+def test_unknown_deltas_are_accumulated() -> None:
+    """A delta of an unknown type changes the fields that it names. A delta without a block is ignored."""
     new: JSONObject = {"type": "hologram", "data": {"a": [1]}, "words": None}
     deltas: list[JSONObject] = [
         {"type": "hologram_delta", "words": "so ", "more": 1},
@@ -154,22 +154,22 @@ def test_the_unknown_is_kept_as_far_as_it_can_be() -> None:
     assert new["words"] is None
 
 
-def test_a_broken_answer_gives_what_there_is() -> None:
-    """At any time, and the same again: nothing that came in is changed."""
+def test_the_result_of_an_incomplete_response() -> None:
+    """It is available at any time, and the events are not changed."""
     start: JSONObject = {"type": "tool_use", "id": "t", "input": {}}
     events = [START, *_block(0, start, {"type": "input_json_delta", "partial_json": '{"a":1}'}, stop=False)]
-    folder = MessageAccumulator()
+    accumulator = MessageAccumulator()
     for event in events:
-        folder.add(event)
-    first = folder.result()
-    assert first == folder.result()
+        accumulator.add(event)
+    first = accumulator.result()
+    assert first == accumulator.result()
     assert first.message["content"] == [{"type": "tool_use", "id": "t", "input": {"a": 1}}]
     assert start["input"] == {}
     assert START.raw["message"]["content"] == []  # type: ignore[index, call-overload]
 
 
-def test_an_answer_that_starts_over_is_told_once() -> None:
-    """What was said before is void; with nothing after it, nothing ever began."""
+def test_a_restart_discards_everything_before_it() -> None:
+    """Without events after it there is no message."""
     broken = [
         START,
         *_block(0, {"type": "text", "text": "lost"}),
@@ -184,14 +184,14 @@ def test_an_answer_that_starts_over_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("events", [[], [Started("warm")], [MessageDelta({"delta": {}})], [MessageStop({})]])
-def test_an_answer_that_never_began_is_an_error(events: list[Event]) -> None:
-    """Never an empty answer."""
+def test_events_without_a_message_are_an_error(events: list[Event]) -> None:
+    """They are not an empty message."""
     with pytest.raises(UpstreamFailed):
         accumulate(events)
 
 
-def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
-    """Figures are added up at any depth; the rest is the answer's own."""
+def test_usage_can_include_an_earlier_attempt() -> None:
+    """Numbers are added at any depth; other values are those of the later response."""
     earlier = accumulate(
         [START, MessageDelta({"usage": {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}})]
     )
@@ -214,7 +214,7 @@ def test_an_answer_counts_what_an_earlier_attempt_used() -> None:
 
 @given(st.lists(st.text(max_size=5)), st.text(max_size=3))
 def test_text_is_its_pieces(pieces: list[str], first: str) -> None:
-    """Whatever they are."""
+    """Whatever the pieces are."""
     deltas: list[Any] = [{"type": "text_delta", "text": piece} for piece in pieces]
     assert _content(*_block(0, {"type": "text", "text": first}, *deltas)) == [
         {"type": "text", "text": first + "".join(pieces)}
@@ -252,3 +252,30 @@ def test_a_message_delta_carries_the_accumulated_message() -> None:
     assert passed.accumulated.message["usage"]["output_tokens"] == 9
     accumulator.add(MessageStop({}))
     assert accumulator.result() is passed.accumulated
+
+
+def test_later_counts_of_a_call_replace_earlier_ones() -> None:
+    """Null and missing counts change nothing, and neither argument is changed."""
+    first = merge_usage(None, {"input_tokens": 5, "output_tokens": 1, "service_tier": None})
+    assert first == {"input_tokens": 5, "output_tokens": 1}
+    assert merge_usage(first, {"output_tokens": 9, "input_tokens": None}) == {"input_tokens": 5, "output_tokens": 9}
+    assert first == {"input_tokens": 5, "output_tokens": 1}
+
+
+@pytest.mark.parametrize("update", [None, [], "many", 3, {}])
+def test_a_report_without_counts_changes_nothing(update: Any) -> None:
+    """Whatever the API sends instead of an object."""
+    assert merge_usage(None, update) == {}
+    assert merge_usage({"input_tokens": 5}, update) == {"input_tokens": 5}
+
+
+def test_the_usage_of_two_calls_is_added() -> None:
+    """Numbers at any depth. Other values are those of the later call."""
+    earlier: Any = {"input_tokens": 5, "server_tool_use": {"web_search_requests": 2}, "service_tier": "standard"}
+    later: Any = {"output_tokens": 3, "server_tool_use": {"web_search_requests": 1}, "service_tier": "batch"}
+    assert add_usage(earlier, later) == {
+        "input_tokens": 5,
+        "output_tokens": 3,
+        "server_tool_use": {"web_search_requests": 3},
+        "service_tier": "batch",
+    }

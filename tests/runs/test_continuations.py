@@ -1,4 +1,4 @@
-"""Answers that the API gives in parts."""
+"""Responses that the API sends in several parts."""
 
 from collections.abc import AsyncGenerator
 from typing import cast
@@ -31,7 +31,7 @@ REQUEST = RunRequest(
 
 
 def part(text: str, reason: str) -> list[Event]:
-    """One answer of the API."""
+    """Return the events of one response of the API."""
     usage: JSONObject = {"input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
     usage["server_tool_use"] = {"web_search_requests": 2}
     return [
@@ -45,31 +45,31 @@ def part(text: str, reason: str) -> list[Event]:
     ]
 
 
-class Asked:
-    """A backend that gives one part after the other."""
+class PartsBackend:
+    """A backend that returns one part after the other."""
 
     def __init__(self, *parts: list[Event]) -> None:
         self.parts = list(parts)
         self.requests: list[RunRequest] = []
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """The next part; the last one again where there is no other."""
+        """Yield the next part; the last one again if there are no more."""
         self.requests.append(request)
         for event in self.parts[min(len(self.requests), len(self.parts)) - 1]:
             yield event
 
 
-async def read(asked: Asked) -> list[Event]:
-    """All events of the whole answer."""
+async def read(backend: PartsBackend) -> list[Event]:
+    """Return all events of the joined response."""
     run = Run("me", "m")
-    await run_with_continuations(asked.run, REQUEST, run)
+    await run_with_continuations(backend.run, REQUEST, run)
     return await run.next(0) or []
 
 
-async def test_parts_are_one_answer() -> None:
-    """Blocks are numbered through, usage is added up, and the pauses do not show."""
-    asked = Asked(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
-    events = await read(asked)
+async def test_parts_are_joined_to_one_response() -> None:
+    """Block indexes continue, usage is added, and the pauses are not visible."""
+    backend = PartsBackend(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
+    events = await read(backend)
     assert [type(event) for event in events].count(Started) == 1
     assert [event.index for event in events if isinstance(event, BlockStart)] == [0, 1, 2]
     message = accumulate(events).message
@@ -82,23 +82,23 @@ async def test_parts_are_one_answer() -> None:
     assert isinstance(events[-1], MessageStop)
 
 
-async def test_what_was_said_is_sent_back_as_it_is() -> None:
+async def test_the_response_so_far_is_sent_back_unchanged() -> None:
     """As one assistant message that grows."""
-    asked = Asked(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
-    await read(asked)
-    last = asked.requests[-1].body["messages"]
+    backend = PartsBackend(part("one", "pause_turn"), part("two", "pause_turn"), part("three", "end_turn"))
+    await read(backend)
+    last = backend.requests[-1].body["messages"]
     assert [message["role"] for message in last] == ["user", "assistant"]
     assert [block["text"] for block in last[1]["content"]] == ["one", "two"]
-    assert REQUEST.body["messages"] == asked.requests[0].body["messages"]
+    assert REQUEST.body["messages"] == backend.requests[0].body["messages"]
 
 
-async def test_an_answer_without_a_pause_is_passed_on_untouched() -> None:
-    """The very same events."""
+async def test_a_response_without_a_pause_is_passed_on_unchanged() -> None:
+    """The events are the same."""
     events = part("one", "end_turn")
-    assert await read(Asked(events)) == events
+    assert await read(PartsBackend(events)) == events
 
 
-async def test_an_answer_that_never_ends_is_an_error() -> None:
-    """After a set number of parts."""
+async def test_a_response_that_never_ends_is_an_error() -> None:
+    """After a maximum number of parts."""
     with pytest.raises(UpstreamFailed, match="paused"):
-        await read(Asked(part("again", "pause_turn")))
+        await read(PartsBackend(part("again", "pause_turn")))

@@ -1,4 +1,4 @@
-"""Runs from submission to their end, on a backend that does what a test says."""
+"""Runs from submission to their end, on a scripted backend."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -32,7 +32,13 @@ Script = Callable[[], AsyncGenerator[Event, None]]
 
 
 class Fake:
-    """A backend with one script for all; counts what runs now."""
+    """A backend with one script for all runs, which counts them.
+
+    Attributes:
+        now: Runs at this time.
+        most: The highest number of runs at once.
+        entered: Set when the first run arrives.
+    """
 
     name = "fake"
 
@@ -43,7 +49,7 @@ class Fake:
         self.entered = asyncio.Event()
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Follow the script."""
+        """Yield the events of the script."""
         assert request.body is BODY
         self.now += 1
         self.most = max(self.most, self.now)
@@ -52,7 +58,7 @@ class Fake:
             async for event in self.script():
                 yield event
         finally:
-            # A turn of the loop, as ending a process takes: the place must be kept until then.
+            # A step of the event loop, as ending a process takes: the slot must be held until then.
             await asyncio.shield(asyncio.sleep(0))
             self.now -= 1
 
@@ -64,27 +70,27 @@ async def quick() -> AsyncGenerator[Event, None]:
 
 
 async def endless() -> AsyncGenerator[Event, None]:
-    """One event and then nothing."""
+    """One event, then silence."""
     yield STARTED
     await asyncio.Event().wait()
 
 
 def engine_on(script: Script, **limits: object) -> tuple[Engine, Fake]:
-    """An engine on a fake backend."""
+    """Return an engine, and its fake backend."""
     fake = Fake(script)
     return Engine(cast("Backend", fake), Limits(**limits)), fake  # type: ignore[arg-type]
 
 
 async def finish(run: Run) -> list[Event]:
-    """All events of a run."""
+    """Return all events of a run."""
     events: list[Event] = []
     while (batch := await run.next(30)) is not None:
         events += batch
     return events
 
 
-async def test_a_run_gives_its_events_and_ends_well() -> None:
-    """Status, stages and place follow."""
+async def test_a_run_returns_its_events_and_succeeds() -> None:
+    """Its status and stages are set, and its slot is free."""
     engine, _ = engine_on(quick)
     run = engine.submit(BODY, MODELS[0], client="me")
     assert run.status == "queued"
@@ -96,7 +102,7 @@ async def test_a_run_gives_its_events_and_ends_well() -> None:
 
 
 async def test_silence_is_an_empty_list() -> None:
-    """The reader may do something else and ask again."""
+    """The reader may do something else and call again."""
     engine, _ = engine_on(endless)
     run = engine.submit(BODY, MODELS[0], client="me")
     assert await run.next(30) == [STARTED]
@@ -106,8 +112,8 @@ async def test_silence_is_an_empty_list() -> None:
     assert run.status == "cancelled"
 
 
-async def test_sixty_at_once_against_four_places() -> None:
-    """All are answered, never more than four at a time."""
+async def test_sixty_runs_on_four_slots() -> None:
+    """All succeed, never more than four at a time."""
     engine, fake = engine_on(quick, max_concurrency=4, max_queue_size=60)
     runs = [engine.submit(BODY, MODELS[0], client="me") for _ in range(60)]
     assert (engine.running, engine.queued) == (4, 56)
@@ -115,7 +121,7 @@ async def test_sixty_at_once_against_four_places() -> None:
     assert fake.most == 4
 
 
-async def test_a_full_queue_and_a_spent_minute_are_refused() -> None:
+async def test_a_full_queue_and_the_rate_limit_refuse_runs() -> None:
     """Before anything is started."""
     engine, _ = engine_on(endless, max_concurrency=1, max_queue_size=1, requests_per_minute=3)
     runs = [engine.submit(BODY, MODELS[0], client="me") for _ in range(2)]
@@ -128,8 +134,8 @@ async def test_a_full_queue_and_a_spent_minute_are_refused() -> None:
     assert (engine.running, engine.queued) == (0, 0)
 
 
-async def test_who_leaves_while_waiting_gives_the_place_in_the_queue_back() -> None:
-    """Cancelled before its first step, a run still gives back what it holds."""
+async def test_a_queued_run_that_is_cancelled_leaves_the_queue() -> None:
+    """Also if it is cancelled before the first step of its task."""
     engine, fake = engine_on(endless, max_concurrency=1, max_queue_size=1)
     first = engine.submit(BODY, MODELS[0], client="me")
     waiting = engine.submit(BODY, MODELS[0], client="me")
@@ -141,7 +147,7 @@ async def test_who_leaves_while_waiting_gives_the_place_in_the_queue_back() -> N
 
 
 async def test_an_error_comes_after_the_events_before_it() -> None:
-    """The reader gets what was said, then the error."""
+    """The reader gets the events, then the error."""
 
     async def script() -> AsyncGenerator[Event, None]:
         yield STARTED
@@ -168,8 +174,8 @@ async def test_a_recursion_error_is_a_bug_of_the_gateway() -> None:
     assert run.status == "failed"
 
 
-async def test_what_is_not_ours_to_show_is_an_internal_error() -> None:
-    """The reader learns the run's id and nothing of the inside."""
+async def test_an_unexpected_error_is_shown_as_an_internal_error() -> None:
+    """The reader gets the run's id, and no details."""
 
     async def script() -> AsyncGenerator[Event, None]:
         yield STARTED
@@ -184,7 +190,7 @@ async def test_what_is_not_ours_to_show_is_an_internal_error() -> None:
 
 
 async def test_a_run_that_takes_too_long_is_ended() -> None:
-    """By the limit on a run, whoever reads it."""
+    """By `run_timeout`."""
     engine, fake = engine_on(endless, run_timeout=0.01)
     run = engine.submit(BODY, MODELS[0], client="me")
     with pytest.raises(TimedOut, match="run-timeout"):
@@ -193,8 +199,8 @@ async def test_a_run_that_takes_too_long_is_ended() -> None:
     assert fake.now == 0
 
 
-async def test_closing_lets_runs_finish_and_ends_the_rest_with_an_error() -> None:
-    """Nothing new is taken meanwhile."""
+async def test_closing_lets_runs_finish() -> None:
+    """Meanwhile new runs are refused."""
     gate = asyncio.Event()
 
     async def script() -> AsyncGenerator[Event, None]:
@@ -214,8 +220,8 @@ async def test_closing_lets_runs_finish_and_ends_the_rest_with_an_error() -> Non
     assert finishing.status == "succeeded"
 
 
-async def test_closing_without_grace_fails_what_runs() -> None:
-    """The reader hears why."""
+async def test_closing_without_grace_fails_current_runs() -> None:
+    """The reader gets an error with the reason."""
     engine, fake = engine_on(endless)
     run = engine.submit(BODY, MODELS[0], client="me")
     await fake.entered.wait()
@@ -225,8 +231,8 @@ async def test_closing_without_grace_fails_what_runs() -> None:
     assert (engine.running, fake.now) == (0, 0)
 
 
-async def test_usage_is_added_up_as_the_api_tells_it() -> None:
-    """What a later event does not tell stays as it was."""
+async def test_the_usage_of_a_run_follows_the_reports_of_the_api() -> None:
+    """Counts that a later event does not contain stay as they were."""
 
     async def script() -> AsyncGenerator[Event, None]:
         yield STARTED

@@ -1,4 +1,4 @@
-"""The journal: what is known of runs, while they go on and after."""
+"""The registry of runs, and the records that it writes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -19,57 +19,57 @@ MODEL = next(model for model in MODELS if model.id == "claude-sonnet-5-5")
 BODY: MessagesRequest = {"model": MODEL.id, "max_tokens": 9, "messages": []}
 
 
-class Memory:
-    """A store of runs that is a dictionary.
+class MemoryStore:
+    """A store of run records in memory.
 
     Attributes:
         broken: Whether it fails.
-        fault: What nobody foresaw.
-        saves: How often something was saved.
+        bug: An unexpected error that it raises.
+        saves: The number of successful saves.
     """
 
     def __init__(self) -> None:
         self.records: dict[str, RunRecord] = {}
         self.broken = False
-        self.fault: Exception | None = None
+        self.bug: Exception | None = None
         self.closed = False
         self.saves = 0
 
     async def save(self, records: Sequence[RunRecord]) -> None:
-        """Keep them."""
+        """Save records."""
         if self.broken:
             raise StoreFailed("No.")
-        if self.fault:
-            raise self.fault
+        if self.bug:
+            raise self.bug
         self.saves += 1
         self.records |= {record.id: record for record in records}
 
     async def get(self, id_: str) -> RunRecord | None:
-        """Look one up."""
+        """Return a record."""
         return self.records.get(id_)
 
     async def page(self, query: RunQuery) -> RunPage | None:
-        """All that are wanted."""
+        """Return the records that match."""
         if query.after:
             return None
         return RunPage([record for record in reversed(self.records.values()) if query.matches(record)], more=False)
 
     async def aclose(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.closed = True
 
 
-def made(
-    script: Callable[..., AsyncGenerator[Event, None]], *, content: bool = False, places: int = 8
-) -> tuple[Engine, Memory]:
-    """An engine whose runs are recorded."""
-    store = Memory()
-    limits = Limits(max_concurrency=places)
+def recorded(
+    script: Callable[..., AsyncGenerator[Event, None]], *, content: bool = False, slots: int = 8
+) -> tuple[Engine, MemoryStore]:
+    """Return an engine whose runs are recorded, and the store."""
+    store = MemoryStore()
+    limits = Limits(max_concurrency=slots)
     return Engine(ScriptedBackend(script), limits, registry=RunRegistry(store, content=content)), store
 
 
 async def ended(run: Run) -> None:
-    """Wait until a run is over, however."""
+    """Wait until a run has ended, in whatever way."""
     while not run.settled:
         try:
             if await run.next(None) is None:
@@ -78,9 +78,9 @@ async def ended(run: Run) -> None:
             await run.cancel("over")
 
 
-async def test_a_run_that_succeeds() -> None:
-    """All that is known of it stands in its record: who, where, how long, what it used and what that cost."""
-    engine, store = made(says("Hello"))
+async def test_record_of_a_run_that_succeeded() -> None:
+    """It contains the client, the request, the durations, the usage and the cost."""
+    engine, store = recorded(says("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
     run.set_origin("req_1", "/v1/messages")
     await ended(run)
@@ -100,9 +100,9 @@ async def test_a_run_that_succeeds() -> None:
     assert store.closed
 
 
-async def test_prompts_and_answers_where_they_are_wanted() -> None:
-    """With the setting they stand beside the record."""
-    engine, _ = made(says("Hello"), content=True)
+async def test_prompt_and_response_are_recorded_if_the_setting_is_on() -> None:
+    """They are part of the record."""
+    engine, _ = recorded(says("Hello"), content=True)
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     record = await engine.registry.get(run.id)
@@ -111,18 +111,18 @@ async def test_prompts_and_answers_where_they_are_wanted() -> None:
     assert record.response["content"] == [{"type": "text", "text": "Hello"}]
 
 
-async def test_a_run_that_fails() -> None:
-    """The code of its error."""
-    engine, _ = made(fails(Overloaded("Busy.")))
+async def test_record_of_a_run_that_failed() -> None:
+    """It contains the code of the error."""
+    engine, _ = recorded(fails(Overloaded("Busy.")))
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     record = await engine.registry.get(run.id)
     assert (record.status, record.error, record.cost) == ("failed", "overloaded", None)
 
 
-async def test_runs_that_go_on() -> None:
-    """They are listed as they stand at that moment, those that wait too, and looked up by id."""
-    engine, store = made(hangs(after=[*opening(), text("Hel")]), places=1)
+async def test_open_runs() -> None:
+    """They are listed and returned with their current state, queued ones too."""
+    engine, store = recorded(hangs(after=[*opening(), text("Hel")]), slots=1)
     running = engine.submit(BODY, MODEL, client="me")
     waiting = engine.submit(BODY, MODEL, client="you")
     await running.next(None)
@@ -137,9 +137,9 @@ async def test_runs_that_go_on() -> None:
     assert {record.error for record in store.records.values()} == {"shutting_down"}
 
 
-async def test_cancelling() -> None:
-    """The run ends as cancelled, its place is free, and its reader is told; a second time is a conflict."""
-    engine, _ = made(hangs(after=opening()), places=1)
+async def test_the_operator_cancels_a_run() -> None:
+    """The run is cancelled, its slot is free, and its reader gets an error. A second time it is a conflict."""
+    engine, _ = recorded(hangs(after=opening()), slots=1)
     run = engine.submit(BODY, MODEL, client="me")
     assert await run.next(None)
     record = await engine.registry.cancel(run.id)
@@ -153,18 +153,18 @@ async def test_cancelling() -> None:
         await engine.registry.cancel("run_none")
 
 
-async def test_cancelling_a_run_that_waits() -> None:
+async def test_the_operator_cancels_a_queued_run() -> None:
     """It leaves the queue."""
-    engine, _ = made(hangs(), places=1)
+    engine, _ = recorded(hangs(), slots=1)
     first, second = (engine.submit(BODY, MODEL, client="me") for _ in range(2))
     await engine.registry.cancel(second.id)
     assert (engine.queued, second.status) == (0, "cancelled")
     await engine.registry.cancel(first.id)
 
 
-async def test_a_run_of_another_gateway() -> None:
-    """It is seen, and left alone."""
-    engine, store = made(says("Hello"))
+async def test_a_run_of_another_gateway_cannot_be_cancelled() -> None:
+    """It is only shown."""
+    engine, store = recorded(says("Hello"))
     await store.save(
         [RunRecord(id="run_x", request=None, status="running", model="m", client="me", endpoint=None, created=1.0)]
     )
@@ -172,9 +172,9 @@ async def test_a_run_of_another_gateway() -> None:
         await engine.registry.cancel("run_x")
 
 
-async def test_an_answer_that_is_rejected_later() -> None:
-    """The record is put right."""
-    engine, _ = made(says("Hello"))
+async def test_a_response_that_is_rejected_after_its_run_ended() -> None:
+    """The record is corrected."""
+    engine, _ = recorded(says("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     assert (await engine.registry.get(run.id)).status == "succeeded"
@@ -182,9 +182,9 @@ async def test_an_answer_that_is_rejected_later() -> None:
     assert (await engine.registry.get(run.id)).status == "failed"
 
 
-async def test_many_are_written_together() -> None:
-    """A hundred runs of one moment take one write, and none of them waits for it."""
-    engine, store = made(says("Hello"))
+async def test_records_are_written_together() -> None:
+    """A hundred runs at once take few writes, and no run waits for them."""
+    engine, store = recorded(says("Hello"))
     runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
     await asyncio.gather(*map(ended, runs))
     await engine.registry.flush()
@@ -193,8 +193,8 @@ async def test_many_are_written_together() -> None:
 
 
 async def test_a_store_that_fails_for_a_time() -> None:
-    """Runs go on as ever; what was not written is written then, without what was said, and nobody takes it for open."""
-    engine, store = made(by_turn(hangs(after=opening()), says("Hello")), content=True)
+    """Runs continue. Their records are written later, without prompts and responses."""
+    engine, store = recorded(by_turn(hangs(after=opening()), says("Hello")), content=True)
     first = engine.submit(BODY, MODEL, client="me")
     await first.next(None)
     await engine.registry.flush()
@@ -215,9 +215,9 @@ async def test_a_store_that_fails_for_a_time() -> None:
         await engine.registry.page(RunQuery(after="run_none"))
 
 
-async def test_what_waits_for_a_store_is_bounded() -> None:
-    """The newest thousand."""
-    engine, store = made(says("Hello"))
+async def test_records_that_wait_for_a_store_are_bounded() -> None:
+    """The newest thousand are kept."""
+    engine, store = recorded(says("Hello"))
     store.broken = True
     for _ in range(11):
         runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
@@ -229,20 +229,24 @@ async def test_what_waits_for_a_store_is_bounded() -> None:
     assert runs[-1].id in store.records
 
 
-async def test_a_record_that_cannot_be_written_at_all() -> None:
-    """It is in the log, and in nobody's way."""
-    engine, store = made(says("Hello"))
-    store.fault = UnicodeEncodeError("utf-8", "x", 0, 1, "no")
+async def test_a_record_that_can_never_be_written() -> None:
+    """The log has it. Later records are written."""
+    engine, store = recorded(says("Hello"))
+    store.bug = UnicodeEncodeError("utf-8", "x", 0, 1, "no")
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     await engine.registry.flush()
-    store.fault = None
+    store.bug = None
     await engine.registry.flush()
     assert store.records == {}
+    later = engine.submit(BODY, MODEL, client="me")
+    await ended(later)
+    await engine.registry.flush()
+    assert list(store.records) == [later.id]
 
 
 async def test_pages_without_a_store() -> None:
-    """Those that go on, a page at a time."""
+    """They contain the open runs."""
     engine = Engine(ScriptedBackend(hangs()), Limits())
     runs = [engine.submit(BODY, MODEL, client="me").id for _ in range(3)]
     first = await engine.registry.page(RunQuery(limit=2))
@@ -255,7 +259,7 @@ async def test_pages_without_a_store() -> None:
 
 
 async def test_without_a_store() -> None:
-    """Runs are known while they go on, and not after."""
+    """Runs are known until they end."""
     engine = Engine(ScriptedBackend(hangs()), Limits())
     run = engine.submit(BODY, MODEL, client="me")
     assert [record.id for record in (await engine.registry.page(RunQuery(model="sonnet"))).runs] == [run.id]
@@ -266,29 +270,29 @@ async def test_without_a_store() -> None:
     await engine.registry.aclose()
 
 
-async def test_looking_on() -> None:
-    """One who comes late is told all that was said as a whole, then each event; one who is slow, the same again."""
-    go, said = asyncio.Event(), asyncio.Event()
+async def test_subscribers() -> None:
+    """A subscriber that starts late reads the result first, then each event; one that is slow does so again."""
+    proceed, sent = asyncio.Event(), asyncio.Event()
 
     async def script(_request: object) -> AsyncGenerator[Event, None]:
         for event in [*opening(), text("Hel")]:
             yield event
-        await go.wait()
+        await proceed.wait()
         for _ in range(1001):
             yield text("x")
-        said.set()
+        sent.set()
         await asyncio.Event().wait()
 
-    engine, _ = made(script)
+    engine, _ = recorded(script)
     run = engine.submit(BODY, MODEL, client="me")
     assert await run.next(None)
     with run.subscribe() as subscriber:
         assert subscriber.take() is None
         assert subscriber.take() == []
         assert not await subscriber.wait(0)
-        go.set()
+        proceed.set()
         assert await subscriber.wait(60)
-        await said.wait()
+        await sent.wait()
         assert subscriber.take() is None
         assert run.result().message["content"] == [{"type": "text", "text": "Hel" + "x" * 1001}]
     await engine.registry.cancel(run.id)

@@ -1,4 +1,4 @@
-"""Thinking that clients send back themselves, where the API refuses it; judged by the simulated API's own rules."""
+"""Thinking that clients send back and the API rejects, checked by the simulated API's own rules."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ MODEL = Catalog().resolve("claude-opus-5-5").model
 
 @asynccontextmanager
 async def gateway() -> AsyncIterator[tuple[Engine, Simulator]]:
-    """An engine that keeps no thinking, on a simulated API."""
+    """Yield an engine that stores no thinking, on a simulated API."""
     async with Simulator() as simulator:
         backend = AnthropicBackend(AnthropicOptions(api_key="sk-ant-dummy", base_url=simulator.url, retries=0))
         engine = Engine(backend, Limits())
@@ -33,45 +33,45 @@ async def gateway() -> AsyncIterator[tuple[Engine, Simulator]]:
 
 
 def user(words: str) -> Message:
-    """A user message."""
+    """Return a user message."""
     return Message(role="user", content=[{"type": "text", "text": words}])
 
 
-async def ask(engine: Engine, *messages: Message) -> tuple[FinalMessage, Run]:
-    """The answer, and the run that gave it."""
+async def send(engine: Engine, *messages: Message) -> tuple[FinalMessage, Run]:
+    """Return the response and its run."""
     body = cast("MessagesRequest", {"model": MODEL.id, "messages": [*messages]})
     run = engine.submit(body, MODEL, client="me")
     await run.wait()
     return run.result().message, run
 
 
-async def test_thinking_of_a_changed_conversation_is_left_out_and_said() -> None:
-    """The client that edited its first message gets an answer, and a warning with it."""
+async def test_thinking_of_a_changed_conversation_is_left_out_with_a_warning() -> None:
+    """A client that edited its first message gets a response."""
     async with gateway() as (engine, simulator):
-        first, _ = await ask(engine, user("Think: hello"))
+        first, _ = await send(engine, user("Think: hello"))
         assert any(block["type"] == "thinking" for block in first["content"])
-        whole = Message(role="assistant", content=first["content"])
-        _, run = await ask(engine, user("Think: good morning"), whole, user("And now?"))
+        complete = Message(role="assistant", content=first["content"])
+        _, run = await send(engine, user("Think: good morning"), complete, user("And now?"))
         assert [warning.code for warning in run.warnings] == ["left_out"]
-        *_, refused, taken = [call.body for call in simulator.calls]
-        assert "thinking" in str(refused["messages"])
-        assert "signature" not in str(taken["messages"])
+        *_, rejected, accepted = [call.body for call in simulator.calls]
+        assert "thinking" in str(rejected["messages"])
+        assert "signature" not in str(accepted["messages"])
 
 
-async def test_thinking_in_its_place_stays() -> None:
-    """One call, and nothing to be said."""
+async def test_valid_thinking_stays() -> None:
+    """There is one call for each turn, and no warning."""
     async with gateway() as (engine, simulator):
-        first, _ = await ask(engine, user("Think: hello"))
-        whole = Message(role="assistant", content=first["content"])
-        _, run = await ask(engine, user("Think: hello"), whole, user("And now?"))
+        first, _ = await send(engine, user("Think: hello"))
+        complete = Message(role="assistant", content=first["content"])
+        _, run = await send(engine, user("Think: hello"), complete, user("And now?"))
         assert run.warnings == ()
         assert len(simulator.calls) == 2
 
 
-async def test_other_refusals_are_told() -> None:
-    """And asked once."""
+async def test_other_rejections_are_raised() -> None:
+    """The request is not repeated."""
     async with gateway() as (engine, simulator):
         simulator.inject(Fault(status=400, message="something is off"))
         with pytest.raises(InvalidRequest, match="something is off"):
-            await ask(engine, user("Think: hello"))
+            await send(engine, user("Think: hello"))
         assert len(simulator.calls) == 1
