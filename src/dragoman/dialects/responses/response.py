@@ -108,10 +108,10 @@ class ResponseObject:
 def error_object(error: GatewayError) -> JSONObject:
     """Return an error as a response contains it. Responses have error codes of their own; the nearest is used."""
     if isinstance(error, RateLimited | QuotaExceeded):
-        code = "rate_limit_exceeded"
+        nearest = "rate_limit_exceeded"
     else:
-        code = "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
-    return {"code": code, "message": error.message}
+        nearest = "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"
+    return {"code": nearest, "message": error.message}
 
 
 def usage_object(message: AccumulatedMessage) -> JSONObject:
