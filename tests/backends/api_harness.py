@@ -1,4 +1,4 @@
-"""A simulator, or a server that does what no API would, and the direct backend in front of it."""
+"""The Anthropic backend in front of a simulator, or of a server that misbehaves in a way the simulator cannot."""
 
 import asyncio
 import ssl
@@ -18,9 +18,8 @@ from dragoman.simulator.server import Simulator
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-USAGE: JSONObject = {"input_tokens": 1, "output_tokens": 1}
 START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","content":[],"usage":{}}}\n\n'
-SAID = (
+CONTENT = (
     b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
     b'"content_block":{"type":"text","text":""}}\n\n'
     b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
@@ -31,32 +30,32 @@ STOP = (
     b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 )
-WHOLE = START + SAID + STOP
+MESSAGE = START + CONTENT + STOP
 
 
 class Api(Harness[AnthropicBackend]):
-    """The direct backend."""
+    """The Anthropic backend."""
 
     @property
     def connections(self) -> JSONObject:
-        """The backend's count of its connections."""
+        """The backend's numbers of connections."""
         return connections(self.backend)
 
 
-def pong() -> RunRequest:
-    """A question whose words do not matter: the server says what it says."""
+def any_request() -> RunRequest:
+    """Return a request whose content does not matter: a raw server always sends the same response."""
     body = cast("MessagesRequest", {"model": "claude-sonnet-4-5", "messages": []})
     return RunRequest("run_test", Catalog().resolve("claude-sonnet-4-5").model, body)
 
 
 def connections(backend: AnthropicBackend) -> JSONObject:
-    """A backend's count of its connections."""
+    """Return a backend's numbers of connections."""
     return cast("JSONObject", backend.status()["connections"])
 
 
 @asynccontextmanager
 async def backend_at(base_url: str | None, **options: object) -> AsyncIterator[AnthropicBackend]:
-    """A backend that does not wait between its tries."""
+    """A backend that does not wait between its attempts."""
     given = {"api_key": "sk-ant-dummy", "backoff": 0.0, **options}
     backend = AnthropicBackend(AnthropicOptions(base_url=base_url, **given))  # type: ignore[arg-type]
     await backend.start()
@@ -68,14 +67,14 @@ async def backend_at(base_url: str | None, **options: object) -> AsyncIterator[A
 
 @asynccontextmanager
 async def api(**options: object) -> AsyncIterator[Api]:
-    """A backend on a simulator of its own; it tries nothing twice unless it is told to."""
+    """A backend in front of a simulator. It makes one attempt unless `retries` is given."""
     async with Simulator() as simulator, backend_at(simulator.url, **{"retries": 0, **options}) as backend:
         yield Api(backend, simulator)
 
 
 @asynccontextmanager
 async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server that answers as a test says; its address. What still runs in it is ended with it."""
+    """A server with a handler of the test; yields its URL. Handlers that still run at the end are cancelled."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,7 +101,7 @@ async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIt
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """One request: its head and its body."""
+    """Read one request: its head and its body."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)

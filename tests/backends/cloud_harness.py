@@ -128,7 +128,7 @@ class VertexCloud(Cloud):
         assert verb == "streamRawPredict"
         answer = await http.post("/v1/messages", json={**body, "model": _plain(model)})
         if answer.status_code != 200:
-            error = {"code": answer.status_code, "message": answer.json()["error"]["message"], "status": "SAID"}
+            error = {"code": answer.status_code, "message": answer.json()["error"]["message"], "status": "CONTENT"}
             return answer.status_code, kind, json.dumps([{"error": error}]).encode()
         return 200, {"content-type": "text/event-stream; charset=utf-8"}, answer.content
 

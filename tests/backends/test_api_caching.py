@@ -7,7 +7,8 @@ import httpx
 import msgspec
 import pytest
 
-from dragoman.backends.anthropic.cache_control import CacheTtl, marked
+from dragoman.backends.anthropic.cache_control import with_cache_marks
+from dragoman.backends.anthropic.options import CacheTtl
 from dragoman.core.catalog import Catalog
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.simulator.server import Simulator
@@ -45,7 +46,7 @@ def marks(value: JSON) -> list[JSON]:
 def mark_all(body: MessagesRequest, ttl: CacheTtl = "5m", model: str = "claude-sonnet-4-5") -> MessagesRequest:
     """The request with marks; the one that was given must stay as it was."""
     before = copy.deepcopy(body)
-    made = marked(body, Catalog().resolve(model).model, ttl, msgspec.json.encode(body))
+    made = with_cache_marks(body, Catalog().resolve(model).model, ttl, msgspec.json.encode(body))
     assert body == before
     return made
 

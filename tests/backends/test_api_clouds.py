@@ -221,7 +221,7 @@ async def test_a_token_that_is_refused_is_renewed_and_the_call_repeated_once(
         assert (await ask(backend, request())).text == "PONG"
         assert (cloud.tokens, len(cloud.asked)) == (2, 2)
         cloud.instead = [refused, refused]
-        with pytest.raises(errors.NotSignedIn, match=r"Vertex does not take.*gcloud auth application-default login"):
+        with pytest.raises(errors.NotSignedIn, match=r"Vertex refuses.*gcloud auth application-default login"):
             await ask(backend, request())
 
 

@@ -5,7 +5,18 @@ import socket
 from contextlib import aclosing
 
 import pytest
-from api_harness import HEAD, SAID, START, WHOLE, api, backend_at, connections, pong, raw_server, read_request
+from api_harness import (
+    CONTENT,
+    HEAD,
+    MESSAGE,
+    START,
+    any_request,
+    api,
+    backend_at,
+    connections,
+    raw_server,
+    read_request,
+)
 from backend_harness import ask, user
 
 from dragoman.core import errors
@@ -29,7 +40,7 @@ async def test_a_refused_connection() -> None:
     seen: list[Event] = []
     async with backend_at(f"http://127.0.0.1:{free_port()}", retries=2) as backend:
         with pytest.raises(errors.UpstreamFailed, match="the connection was refused"):
-            await ask(backend, pong(), seen)
+            await ask(backend, any_request(), seen)
     assert retries(seen) == [(1, "connection_error"), (2, "connection_error")]
 
 
@@ -37,7 +48,7 @@ async def test_a_name_that_does_not_exist() -> None:
     """DNS fails: told as such, without the name."""
     async with backend_at("http://nowhere.invalid", retries=0) as backend:
         with pytest.raises(errors.UpstreamFailed, match="its name cannot be looked up") as caught:
-            await ask(backend, pong())
+            await ask(backend, any_request())
         assert "nowhere" not in caught.value.message
 
 
@@ -46,7 +57,7 @@ async def test_an_address_that_is_none(url: str) -> None:
     """A sentence, and no traceback."""
     async with backend_at(url, retries=0) as backend:
         with pytest.raises(errors.UpstreamFailed, match="its address"):
-            await ask(backend, pong())
+            await ask(backend, any_request())
 
 
 async def test_a_reset_before_the_first_byte_is_tried_again() -> None:
@@ -89,14 +100,14 @@ async def test_a_slow_drip_is_an_answer() -> None:
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        data = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(WHOLE) + WHOLE + b"\r\n0\r\n\r\n"
+        data = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(MESSAGE) + MESSAGE + b"\r\n0\r\n\r\n"
         for at in range(len(data)):
             writer.write(data[at : at + 1])
             await writer.drain()
             await asyncio.sleep(0)
 
     async with raw_server(drip) as url, backend_at(url, retries=0) as backend:
-        assert (await ask(backend, pong())).text == "PONG"
+        assert (await ask(backend, any_request())).text == "PONG"
 
 
 async def test_garbage_in_the_stream() -> None:
@@ -121,9 +132,9 @@ async def test_garbage_in_the_stream() -> None:
         (b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 9\r\n\r\n<p>no</p>", "status 502"),
         (HEAD + b"content-length: 5\r\n\r\ndata:", "broke"),
         (HEAD + b"\r\n" + START, "broke off"),
-        (HEAD + b"\r\n" + START + SAID, "broke off"),
-        (HEAD + b"\r\n" + SAID, "could not be read"),
-        (HEAD + b"\r\n" + START + START + SAID, "could not be read"),
+        (HEAD + b"\r\n" + START + CONTENT, "broke off"),
+        (HEAD + b"\r\n" + CONTENT, "could not be read"),
+        (HEAD + b"\r\n" + START + START + CONTENT, "could not be read"),
         (HEAD + b"\r\ndata: [1]\n\n", "could not be read"),
         (HEAD + b'\r\ndata: {"type": 1}\n\n', "could not be read"),
         (HEAD + b'\r\ndata: {"type": "message_start"}\n\n', "could not be read"),
@@ -142,7 +153,7 @@ async def test_what_is_not_the_api(answer: bytes, words: str) -> None:
 
     async with raw_server(serve) as url, backend_at(url, retries=0) as backend:
         with pytest.raises(errors.UpstreamFailed, match=words):
-            await ask(backend, pong())
+            await ask(backend, any_request())
         assert connections(backend)["busy"] == 0
 
 
@@ -227,7 +238,7 @@ async def test_an_error_in_the_stream_is_known_by_its_type(kind: str, cause: typ
 @pytest.mark.parametrize("broken", [b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n', b""])
 async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken: bytes) -> None:
     """The headers were out and the message had begun, but nothing of it was given out."""
-    answers = iter([START + broken, WHOLE])
+    answers = iter([START + broken, MESSAGE])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -236,7 +247,7 @@ async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken
         await reader.read()
 
     async with raw_server(serve) as url, backend_at(url, retries=1) as backend:
-        answer = await ask(backend, pong())
+        answer = await ask(backend, any_request())
         assert answer.text == "PONG"
         assert [type(event) for event in answer.events].count(MessageStart) == 1
         assert len(retries(answer.events)) == 1

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from api_harness import WHOLE
+from api_harness import MESSAGE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.backends.anthropic.errors import retry_after
-from dragoman.backends.anthropic.reader import Reader
-from dragoman.backends.anthropic.request import betas_of, usual_limit
+from dragoman.backends.anthropic.reader import StreamReader
+from dragoman.backends.anthropic.request import betas_of_body, default_max_tokens
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import MODELS
 from dragoman.core.messages import MessagesRequest
@@ -71,19 +71,19 @@ def test_an_event_is_told_of_with_its_last_byte(end: bytes, size: int) -> None:
     assert found == [b"1"]
 
 
-@given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
+@given(st.lists(st.integers(0, len(MESSAGE)), max_size=20))
 def test_an_answer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
     """Event for event."""
-    reader = Reader()
-    events = [event for piece in pieces(WHOLE, cuts) for event in reader.feed(piece)]
-    assert reader.whole
-    assert accumulate(events) == accumulate(Reader().feed(WHOLE))
+    reader = StreamReader()
+    events = [event for piece in pieces(MESSAGE, cuts) for event in reader.feed(piece)]
+    assert reader.is_complete
+    assert accumulate(events) == accumulate(StreamReader().feed(MESSAGE))
 
 
 def test_kinds_that_are_not_known_are_passed_over() -> None:
     """The API may add some at any time."""
-    reader = Reader()
-    events = reader.feed(b'data: {"type":"news","x":1}\n\ndata: {"type":"ping"}\n\n' + WHOLE)
+    reader = StreamReader()
+    events = reader.feed(b'data: {"type":"news","x":1}\n\ndata: {"type":"ping"}\n\n' + MESSAGE)
     assert len(events) == 6
     assert reader.failure is None
     assert reader.feed(b"data: after the end\n\n") == []
@@ -92,15 +92,15 @@ def test_kinds_that_are_not_known_are_passed_over() -> None:
 
 def test_what_follows_the_answer_does_not_spoil_it() -> None:
     """Gateways in between end a stream as OpenAI does, and that may come in the same read."""
-    reader = Reader()
-    reader.feed(WHOLE + b"data: [DONE]\n\n")
-    assert reader.whole
+    reader = StreamReader()
+    reader.feed(MESSAGE + b"data: [DONE]\n\n")
+    assert reader.is_complete
     assert reader.failure is None
 
 
 def test_the_size_of_an_event_is_limited() -> None:
     """An event that does not end fails the stream."""
-    reader = Reader(SseDecoder(max_event_bytes=1000))
+    reader = StreamReader(SseDecoder(max_event_bytes=1000))
     for _ in range(20):
         reader.feed(b"data: " + b"x" * 100)
     assert reader.failure is not None
@@ -111,7 +111,7 @@ def test_the_size_of_an_event_is_limited() -> None:
 def test_the_usual_limit_has_room_for_the_largest_budget(model: object) -> None:
     """24,576 tokens of thinking, and words after them."""
     known = next(found for found in MODELS if found is model)
-    assert 24_576 < usual_limit(known) <= known.output_tokens
+    assert 24_576 < default_max_tokens(known) <= known.output_tokens
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_betas_by_the_features_of_a_body(fields: dict[str, object], expected: li
     """Each once."""
     body: MessagesRequest = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}
     body.update(fields)  # type: ignore[typeddict-item]
-    assert betas_of(body) == expected
+    assert betas_of_body(body) == expected

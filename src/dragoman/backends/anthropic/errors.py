@@ -1,10 +1,11 @@
-"""A call that failed: the error that it is for the client, and whether it is worth another try."""
+"""A failed call: the error for the client, and whether and when the call may be repeated."""
 
 import math
+import random
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TypeAlias, cast
+from typing import cast
 
 import msgspec
 
@@ -19,128 +20,172 @@ SIGN_IN_ADVICE = (
     "Anthropic's own tool, and install the official SDK beside the gateway: `pip install 'anthropic>=2.11'`."
 )
 
-_PASSING = frozenset({408, 409, 429})
-_SERVER = 500
-_UNAUTHORIZED = 401
-_MOST_WORDS = 500
-_MOST_BODY = 1024 * 1024
+_TRANSIENT_STATUSES = frozenset({408, 409, 429})
+_MIN_ERROR_STATUS = 400
+_MIN_SERVER_ERROR = 500
+_MAX_REASON_CHARACTERS = 500
+_MAX_BODY_BYTES = 1024 * 1024
 
-_Said: TypeAlias = tuple[str | None, str | None]
+_MAX_RETRY_AFTER = 60.0
+"""Seconds. A client that would have to wait longer gets the error at once."""
+_MAX_BACKOFF = 8.0
 
 
 class Failure(Exception):  # noqa: N818 - named by what happened
     """A call failed.
 
     Attributes:
-        error: What the client is told.
-        reason: The API's word for it, or ours.
-        passing: Whether the same call may work in a moment.
-        unauthorized: Whether the key or token was refused.
+        error: The error for the client.
+        reason: The API's type of the error, or a word of the gateway's own.
+        is_transient: Whether the same call may succeed soon.
+        is_unauthorized: Whether new credentials may help.
         retry_after: Seconds that the API asks to wait.
     """
 
     def __init__(
-        self, error: GatewayError, reason: str, *, passing: bool = False, retry_after: float | None = None
+        self,
+        error: GatewayError,
+        reason: str,
+        *,
+        is_transient: bool = False,
+        is_unauthorized: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(error.message)
         self.error = error
         self.reason = reason
-        self.passing = passing and not isinstance(error, QuotaExceeded)
-        self.unauthorized = isinstance(error, NotSignedIn)
+        self.is_transient = is_transient and not isinstance(error, QuotaExceeded)
+        self.is_unauthorized = isinstance(error, NotSignedIn) if is_unauthorized is None else is_unauthorized
         self.retry_after = retry_after
 
 
-async def from_response(response: HttpResponse) -> Failure:
-    """The failure that an answer other than the wanted one is.
-
-    Raises:
-        TransportError: It breaks off.
-    """
-    kind, words = _error_in(_parsed(await response.body(_MOST_BODY)))
-    status, headers = response.status, response.headers
-    if status < 400:  # noqa: PLR2004 - below are no errors
-        words = f"What answers at Claude's address is not Claude (status {status})."
-        return Failure(UpstreamFailed(words), "not_claude")
-    wait = retry_after(headers)
-    error = api_error(status, _sentence(words, status), retry_after=wait, advice=SIGN_IN_ADVICE)
-    passing = status in _PASSING or status >= _SERVER
-    if told := headers.get("x-should-retry"):
-        passing = told == "true"
-    return Failure(error, kind or f"status_{status}", passing=passing, retry_after=wait)
-
-
-def from_event(raw: JSONObject) -> Failure:
-    """The failure that an `error` event in a stream tells of."""
-    kind, words = _error_in(raw)
-    status = STATUS_OF_TYPE.get(kind or "", _SERVER)
-    error = api_error(status, _sentence(words, status), advice=SIGN_IN_ADVICE)
-    return Failure(error, kind or "error", passing=status in _PASSING or status >= _SERVER)
-
-
-def from_transport(error: TransportError, silence: float) -> Failure:
-    """The failure of a connection.
+class Retries:
+    """The failed attempts of one call.
 
     Args:
-        error: How it failed.
-        silence: Seconds of silence that were borne.
+        max_retries: The maximum number of attempts after the first.
+        backoff: Seconds before the first of them, doubled each time. Up to a quarter is subtracted at random, so that
+            clients that failed together do not return together.
+
+    Attributes:
+        failed_attempts: The number of failed attempts.
+    """
+
+    def __init__(self, max_retries: int, backoff: float) -> None:
+        self.failed_attempts = 0
+        self._max_retries = max_retries
+        self._backoff = backoff
+
+    def delay_after(self, failure: Failure, *, has_emitted: bool = False) -> float:
+        """Count a failed attempt, and return the seconds until the next one.
+
+        Args:
+            failure: The failure.
+            has_emitted: Whether a part of the response was emitted, which must not be repeated.
+
+        Raises:
+            GatewayError: There is no further attempt.
+        """
+        self.failed_attempts += 1
+        may_repeat = failure.is_transient and not has_emitted and self.failed_attempts <= self._max_retries
+        if not may_repeat or (failure.retry_after or 0.0) > _MAX_RETRY_AFTER:
+            raise failure.error from None
+        if failure.retry_after is not None:
+            return failure.retry_after
+        backoff: float = min(self._backoff * 2.0 ** (self.failed_attempts - 1), _MAX_BACKOFF)
+        return backoff * (1 - random.random() / 4)  # noqa: S311 - not a secret
+
+
+async def response_failure(response: HttpResponse) -> Failure:
+    """Read the response to a failed call, and return the failure.
+
+    Raises:
+        TransportError: The response is not complete.
+    """
+    kind, message = _error_fields(_decode(await response.body(_MAX_BODY_BYTES)))
+    status, headers = response.status, response.headers
+    if status < _MIN_ERROR_STATUS:
+        return Failure(UpstreamFailed(f"The server at Claude's address is not Claude (status {status})."), "not_claude")
+    seconds = retry_after(headers)
+    error = api_error(status, _reason(message, status), retry_after=seconds, advice=SIGN_IN_ADVICE)
+    is_transient = _is_transient(status)
+    if should_retry := headers.get("x-should-retry"):
+        is_transient = should_retry == "true"
+    return Failure(error, kind or f"status_{status}", is_transient=is_transient, retry_after=seconds)
+
+
+def event_failure(event: JSONObject) -> Failure:
+    """Return the failure that an `error` event in a stream reports."""
+    kind, message = _error_fields(event)
+    status = STATUS_OF_TYPE.get(kind or "", _MIN_SERVER_ERROR)
+    error = api_error(status, _reason(message, status), advice=SIGN_IN_ADVICE)
+    return Failure(error, kind or "error", is_transient=_is_transient(status))
+
+
+def transport_failure(error: TransportError, silence: float) -> Failure:
+    """Return the failure of a connection.
+
+    Args:
+        error: The error of the HTTP client.
+        silence: The limit in seconds for a silent connection.
     """
     match error:
         case ReadTimeout():
-            words = f"Claude gave no sign of life for {silence:g} seconds (--silence-timeout)."
-            return Failure(TimedOut(words), "silence")
+            message = f"Claude gave no sign of life for {silence:g} seconds (--silence-timeout)."
+            return Failure(TimedOut(message), "silence")
         case ConnectFailed() | ConnectionBroken():
-            return Failure(_broken(error.reason), "connection_error", passing=True)
+            return Failure(api_error(None, error.reason), "connection_error", is_transient=True)
         case _:
-            return Failure(_broken(error.reason), "not_http")
+            return Failure(api_error(None, error.reason), "not_http")
 
 
-def unreadable() -> Failure:
-    """What came is not what the API sends."""
-    return Failure(UpstreamFailed("Claude's answer could not be read."), "unreadable")
+def unreadable_failure() -> Failure:
+    """Return the failure for a response that the API would not send."""
+    return Failure(UpstreamFailed("Claude's response could not be read."), "unreadable")
 
 
-def cut_off() -> Failure:
-    """The stream ended too early."""
-    return Failure(UpstreamFailed("Claude's answer broke off."), "cut_off", passing=True)
+def cut_off_failure() -> Failure:
+    """Return the failure for a stream that ended too early."""
+    return Failure(UpstreamFailed("Claude's response broke off."), "cut_off", is_transient=True)
 
 
-def _broken(words: str) -> UpstreamFailed:
-    return UpstreamFailed(f"Claude could not be asked: {words}.")
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait: a number of seconds or milliseconds, or a date. None if there is no valid value."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        elif not (value := headers.get("retry-after", "")):
+            return None
+        else:
+            seconds = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _parsed(body: bytes) -> JSON:
+def _is_transient(status: int) -> bool:
+    return status in _TRANSIENT_STATUSES or status >= _MIN_SERVER_ERROR
+
+
+def _decode(body: bytes) -> JSON:
     try:
         return cast("JSON", msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _error_in(value: JSON) -> _Said:
-    """The type and the words of an error, in the API's shape, or in those of the clouds around it."""
+def _error_fields(value: JSON) -> tuple[str | None, str | None]:
+    """Return the type and the message of an error, in the API's form or in those of the clouds."""
     if isinstance(value, list) and value:
         value = value[0]
     error = value.get("error", value) if isinstance(value, dict) else None
     if not isinstance(error, dict):
         return None, None
-    kind, words = error.get("type"), error.get("message", error.get("Message"))
-    return (kind if isinstance(kind, str) else None), (words if isinstance(words, str) else None)
+    kind, message = error.get("type"), error.get("message", error.get("Message"))
+    return (kind if isinstance(kind, str) else None), (message if isinstance(message, str) else None)
 
 
-def _sentence(words: str | None, status: int) -> str:
-    """The API's words; where it gave none (a proxy's page), the status."""
-    said = " ".join((words or "").split())[:_MOST_WORDS].rstrip(". ")
-    return said or f"it answers with status {status}"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, out of a number of them, of milliseconds, or a date; none where there is no end to them."""
-    try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        elif not (said := headers.get("retry-after", "")):
-            return None
-        else:
-            seconds = float(said) if said[:1].isdigit() else parsedate_to_datetime(said).timestamp() - time.time()
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+def _reason(message: str | None, status: int) -> str:
+    """Return the API's message as one line. A response without one, such as a proxy's page, has only a status."""
+    line = " ".join((message or "").split())[:_MAX_REASON_CHARACTERS].rstrip(". ")
+    return line or f"it returned status {status}"

@@ -1,24 +1,26 @@
-"""What the direct backend is built from."""
+"""The settings of the Anthropic backend."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from dragoman.backends.anthropic.cache_control import CacheTtl
+CacheTtl: TypeAlias = Literal["5m", "1h", "off"]
+"""How long the API keeps the beginning of a prompt that the gateway marks for its cache; `off` for no marks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnthropicOptions:
-    """Settings of the direct backend.
+    """Settings of the Anthropic backend, on the API itself or on a cloud.
 
     Attributes:
         api_key: The Messages API key.
-        auth_token: A bearer token to use where there is no key.
-        base_url: Where the Messages API is; None: where the profile says, or its own address.
-        retries: How often a call that failed before its first byte is tried again.
-        backoff: Seconds before the first of them, where the API does not say; doubled each time, with some chance.
-        connect_timeout: Seconds until a connection stands.
-        silence: Seconds without a byte from the API after which a run is given up.
-        cache_ttl: How long the API keeps a prompt in its cache whose client set no marks.
-        max_connections: Connections at once.
+        auth_token: A bearer token, used if there is no key.
+        base_url: The address of the Messages API; None for the address in the SDK's profile, or the API's own.
+        retries: How often a call is repeated that failed before the first part of its response was emitted.
+        backoff: Seconds before the first repetition, unless the API reports a time. Doubled each time, with jitter.
+        connect_timeout: Seconds until a connection is established.
+        silence: Seconds without a byte from the API after which a run fails.
+        cache_ttl: The lifetime of cached prompts of clients that set no cache marks.
+        max_connections: The maximum number of connections.
     """
 
     api_key: str | None = None

@@ -1,11 +1,12 @@
-"""The bytes of an answer to its events."""
+"""The reader of a streamed response: from its bytes to the events of a run. No I/O here."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
 
-from dragoman.backends.anthropic.errors import Failure, cut_off, from_event, unreadable
+from dragoman.backends.anthropic.errors import Failure, cut_off_failure, event_failure, unreadable_failure
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -18,112 +19,118 @@ from dragoman.core.events import (
 from dragoman.core.messages import JSONObject
 from dragoman.http.sse import InvalidFrame, SseDecoder
 
-_OF_BLOCK: Mapping[object, tuple[Callable[[int, JSONObject], MessageEvent], str]] = {
-    "content_block_delta": (BlockDelta, "delta"),
-    "content_block_start": (BlockStart, "content_block"),
-    "content_block_stop": (BlockStop, ""),
-}
-"""What is made of an event, and the object that it must hold."""
-_OF_MESSAGE: Mapping[object, tuple[Callable[[JSONObject], MessageEvent], str]] = {
-    "message_start": (MessageStart, "message"),
-    "message_delta": (MessageDelta, "delta"),
-    "message_stop": (MessageStop, ""),
-}
+_BLOCK_EVENTS: Mapping[str, tuple[Callable[[int, JSONObject], MessageEvent], str]] = MappingProxyType(
+    {
+        "content_block_delta": (BlockDelta, "delta"),
+        "content_block_start": (BlockStart, "content_block"),
+        "content_block_stop": (BlockStop, ""),
+    }
+)
+"""By the type of the API's event: the event of the run, and the object that the API's event must contain."""
+
+_MESSAGE_EVENTS: Mapping[str, tuple[Callable[[JSONObject], MessageEvent], str]] = MappingProxyType(
+    {
+        "message_start": (MessageStart, "message"),
+        "message_delta": (MessageDelta, "delta"),
+        "message_stop": (MessageStop, ""),
+    }
+)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class CutsFrames(Protocol):
-    """Cuts a stream into the data of its events."""
+class FrameDecoder(Protocol):
+    """Splits a stream into the JSON of its events."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The data of each event that is complete now.
+        """Return the JSON of each event that is complete now.
 
         Raises:
-            Unreadable: It is not a stream of events.
+            InvalidFrame: It is not a stream of events.
         """
         ...
 
 
-class Reader:
-    """Reads one answer.
+class StreamReader:
+    """Reads one response.
 
-    The first event is held back until a second one follows: of an answer that failed before, nothing was said.
+    The first event is held back until a second one follows. A response that fails before that has emitted nothing, so
+    the call may be repeated.
 
     Args:
-        frames: Cuts the stream; by default one of server-sent events.
+        decoder: Splits the stream; by default into server-sent events.
 
     Attributes:
-        whole: Whether `message_stop` has come.
-        said: Whether any event of the answer was given out.
-        failure: What ended it early; the events before it stand.
+        is_complete: Whether `message_stop` was read.
+        has_emitted: Whether any event was returned.
+        failure: Why the response ended too early. Events that were returned before remain valid.
     """
 
-    def __init__(self, frames: CutsFrames | None = None) -> None:
-        self.whole = False
-        self.said = False
+    def __init__(self, decoder: FrameDecoder | None = None) -> None:
+        self.is_complete = False
+        self.has_emitted = False
         self.failure: Failure | None = None
-        self._frames = frames or SseDecoder()
+        self._decoder = decoder or SseDecoder()
         self._start: MessageEvent | None = None
-        self._said_start = False
 
     def feed(self, data: bytes) -> list[MessageEvent]:
-        """Take what one read brought, and give the events that it completes."""
+        """Take the next bytes, and return the events that they complete. No bytes mean the end of the stream."""
         events: list[MessageEvent] = []
         try:
-            for frame in self._frames.feed(data):
-                if self.whole:
-                    break  # what follows is no part of the answer: some servers send `[DONE]`
-                event = _event(_decode(frame))
-                if event is None:
+            if not data:
+                raise cut_off_failure()
+            for frame in self._decoder.feed(data):
+                if self.is_complete:
+                    break  # some servers send `[DONE]` after the message
+                if (event := _parse(_decode(frame))) is None:
                     continue
-                if not self._said_start:
-                    self._hold_back(event, events)
+                if not self.has_emitted:
+                    self._begin(event, events)
                 elif type(event) is MessageStart:
-                    raise unreadable()
+                    raise unreadable_failure()
                 else:
                     events.append(event)
-                    self.whole = type(event) is MessageStop
+                self.is_complete = type(event) is MessageStop
         except Failure as failure:
             self.failure = failure
         except (msgspec.DecodeError, UnicodeDecodeError, InvalidFrame):
-            self.failure = unreadable()
-        self.said = self.said or bool(events)
+            self.failure = unreadable_failure()
         return events
 
-    def end(self) -> None:
-        """The connection says no more."""
-        if not self.whole and self.failure is None:
-            self.failure = cut_off()
-
-    def _hold_back(self, event: MessageEvent, events: list[MessageEvent]) -> None:
-        """Keep the first event until the second comes, which must not be one like it."""
+    def _begin(self, event: MessageEvent, events: list[MessageEvent]) -> None:
+        """Hold back a `message_start`, and return it together with the event after it."""
         if (self._start is None) != (type(event) is MessageStart):
-            raise unreadable()
+            raise unreadable_failure()
         if self._start is None:
             self._start = event
-            return
-        events += (self._start, event)
-        self._said_start = True
-        self.whole = type(event) is MessageStop
+        else:
+            events += (self._start, event)
+            self.has_emitted = True
 
 
-def _event(raw: JSONObject) -> MessageEvent | None:
-    """The event of a frame; none for what says nothing (`ping`) and for kinds that are not known yet."""
-    kind = raw.get("type")
-    if type(kind) is not str:
-        raise unreadable()
-    if of_block := _OF_BLOCK.get(kind):
-        make, part = of_block
-        index = raw.get("index")
-        if type(index) is not int or (part and type(raw.get(part)) is not dict):
-            raise unreadable()
-        return make(index, raw)
-    if of_message := _OF_MESSAGE.get(kind):
-        create, part = of_message
-        if part and type(raw.get(part)) is not dict:
-            raise unreadable()
-        return create(raw)
+def _parse(raw: JSONObject) -> MessageEvent | None:
+    """Return the event of a frame. None for `ping`, and for types that are not known yet.
+
+    Raises:
+        Failure: The frame reports an error, or is not an event.
+    """
+    try:
+        kind = raw["type"]
+        if type(kind) is not str:
+            raise unreadable_failure()
+        if (block_event := _BLOCK_EVENTS.get(kind)) is not None:
+            create, part = block_event
+            index = raw["index"]
+            if type(index) is not int or (part and type(raw[part]) is not dict):
+                raise unreadable_failure()
+            return create(index, raw)
+        if (message_event := _MESSAGE_EVENTS.get(kind)) is not None:
+            create_message, part = message_event
+            if part and type(raw[part]) is not dict:
+                raise unreadable_failure()
+            return create_message(raw)
+    except KeyError:
+        raise unreadable_failure() from None
     if kind == "error":
-        raise from_event(raw)
+        raise event_failure(raw)
     return None

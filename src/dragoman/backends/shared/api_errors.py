@@ -6,6 +6,7 @@ Source: https://platform.claude.com/docs/en/api/errors
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
 from dragoman.core.errors import (
     ContextTooLong,
@@ -58,22 +59,25 @@ _FIELD_PREFIX = re.compile(r"[a-z_]+(\.\w+)*: ")
 _TOKEN_FIGURES = re.compile(r"~?(?P<actual>\d[\d,]*) tokens (\(limit |> )(?P<maximum>\d[\d,]*)")
 
 _PAYMENT_REQUIRED = 402
-_UNAUTHORIZED = 401
-_TOO_MANY_REQUESTS = 429
 
-_BY_STATUS: Mapping[int, Callable[[str], GatewayError]] = MappingProxyType(
+_Create: TypeAlias = Callable[[str, float | None, str], GatewayError]
+
+_ERROR_OF_STATUS: Mapping[int, _Create] = MappingProxyType(
     {
-        400: lambda reason: InvalidRequest(f"{reason}."),
-        403: lambda reason: Forbidden(f"Claude says: {reason}."),
-        404: lambda reason: NotFound(f"{reason}.", code="model_not_found", param="model"),
-        408: lambda reason: TimedOut(f"Claude says: {reason}."),
-        413: lambda reason: RequestTooLarge(f"{reason}."),
-        422: lambda reason: InvalidRequest(f"{reason}."),
-        503: lambda reason: Overloaded(f"Claude says: {reason}.", retry_after=_DEFAULT_RETRY_AFTER),
-        504: lambda reason: TimedOut(f"Claude says: {reason}."),
-        529: lambda reason: Overloaded(f"Claude says: {reason}.", retry_after=_DEFAULT_RETRY_AFTER),
+        400: lambda reason, _, __: InvalidRequest(f"{reason}."),
+        401: lambda _, __, advice: NotSignedIn(f"Claude refuses the API key or sign-in of this gateway. {advice}"),
+        403: lambda reason, _, __: Forbidden(f"Claude says: {reason}."),
+        404: lambda reason, _, __: NotFound(f"{reason}.", code="model_not_found", param="model"),
+        408: lambda reason, _, __: TimedOut(f"Claude says: {reason}."),
+        413: lambda reason, _, __: RequestTooLarge(f"{reason}."),
+        422: lambda reason, _, __: InvalidRequest(f"{reason}."),
+        429: lambda reason, wait, _: RateLimited(f"Claude says: {reason}.", retry_after=wait or _DEFAULT_RETRY_AFTER),
+        503: lambda reason, wait, _: Overloaded(f"Claude says: {reason}.", retry_after=wait or _DEFAULT_RETRY_AFTER),
+        504: lambda reason, _, __: TimedOut(f"Claude says: {reason}."),
+        529: lambda reason, wait, _: Overloaded(f"Claude says: {reason}.", retry_after=wait or _DEFAULT_RETRY_AFTER),
     }
 )
+"""The error for each HTTP status, from the API's text, the seconds to wait, and the advice on a sign-in."""
 
 
 def api_error(
@@ -91,15 +95,9 @@ def api_error(
         return QuotaExceeded(f"Claude says: {reason}. Look at https://platform.claude.com/settings/billing.")
     if _PROMPT_TOO_LONG.search(reason):
         return ContextTooLong(too_long(reason), param="messages")
-    if status == _UNAUTHORIZED:
-        return NotSignedIn(f"Claude refuses the API key or sign-in of this gateway. {advice}")
-    if status == _TOO_MANY_REQUESTS:
-        return RateLimited(f"Claude says: {reason}.", retry_after=retry_after or _DEFAULT_RETRY_AFTER)
-    make = _BY_STATUS.get(status or 0)
-    error = make(reason) if make else UpstreamFailed(f"Claude could not be asked: {reason}.")
-    if isinstance(error, Overloaded) and retry_after:
-        return error.replace(retry_after=retry_after)
-    return error
+    if (create := _ERROR_OF_STATUS.get(status or 0)) is not None:
+        return create(reason, retry_after, advice)
+    return UpstreamFailed(f"The call to Claude failed: {reason}.")
 
 
 def too_long(text: str) -> str:

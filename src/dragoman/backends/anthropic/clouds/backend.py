@@ -1,69 +1,22 @@
-"""A cloud as the place to send calls to.
+"""The Anthropic backend on a cloud: Bedrock or Vertex."""
 
-The direct backend on a cloud.
-"""
-
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from dragoman.backends.anthropic.backend import AnthropicBackend
-from dragoman.backends.anthropic.clouds import request as refusals
-from dragoman.backends.anthropic.clouds.access import Access
-from dragoman.backends.anthropic.clouds.event_stream import BinaryFrames
-from dragoman.backends.anthropic.clouds.request import Bedrock, Vertex, Where
-from dragoman.backends.anthropic.errors import Failure, from_response
+from dragoman.backends.anthropic.clouds.credentials import CloudCredentials
+from dragoman.backends.anthropic.clouds.event_stream import EventStreamDecoder
+from dragoman.backends.anthropic.clouds.request import Bedrock, CloudLocation, Vertex
 from dragoman.backends.anthropic.options import AnthropicOptions
-from dragoman.backends.anthropic.reader import Reader
-from dragoman.backends.anthropic.request import Call, message_body
+from dragoman.backends.anthropic.reader import StreamReader
+from dragoman.backends.anthropic.request import ApiCall, message_body
 from dragoman.backends.anthropic.upstream import Upstream
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS
-from dragoman.core.errors import NotSignedIn, UnsupportedFeature
-from dragoman.core.events import Event
+from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
-from dragoman.http.client import HttpResponse
-
-Cloud: TypeAlias = Bedrock | Vertex
-
-_OK = 200
-_REFUSED = frozenset({401, 403})
-
-
-class CloudUpstream(Upstream):
-    """Signs each call by itself, and sends it by a client of our own."""
-
-    def __init__(self, options: AnthropicOptions, cloud: Cloud, access: Access) -> None:
-        super().__init__(options, access)
-        self._cloud = cloud
-        self._access = access
-
-    async def _sent(self, method: bytes, call: Call, signature: bytes, *, streamed: bool) -> HttpResponse:  # noqa: ARG002 - see `Access`
-        headers = {"content-type": "application/json"}
-        if call.betas:
-            headers["anthropic-beta"] = ",".join(call.betas)
-        lines = await self._access.lines(method, call.target, headers, call.body)
-        response = await self._ready_client().send(method, call.target, lines, call.body)
-        kind = self._cloud.stream_type if streamed else "application/json"
-        if response.status == _OK and response.headers.get("content-type", "").startswith(kind):
-            return response
-        try:
-            raise self._refusal(response.status, await from_response(response))
-        finally:
-            await response.aclose()
-
-    def _refusal(self, status: int, failure: Failure) -> Failure:
-        """The same, where it is not for its credentials; else with what to do about them here."""
-        if status not in _REFUSED:
-            return failure
-        words = failure.error.message.removeprefix("Claude says: ") if status != min(_REFUSED) else "they are refused."
-        said = f"{self._cloud.title} does not take the credentials of this gateway: {words} {self._access.advice}"
-        refused = Failure(NotSignedIn(said), failure.reason)
-        refused.unauthorized = status == min(_REFUSED)  # a token that is not taken, not a right that is missing
-        return refused
-
 
 if TYPE_CHECKING:
     from dragoman.backends.anthropic.clouds.sdk import Signer
@@ -71,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudOptions:
-    """Which cloud, and where; what is None is for its own variables and files to say.
+    """The cloud, and the place in it. What is None comes from the cloud's own variables and files.
 
     Attributes:
-        kind: Which.
+        kind: The cloud.
         region: Its region.
         project: The Google Cloud project.
         profile: The profile of the AWS configuration.
-        model_ids: What it calls models, where that is not what it usually is.
-        api_key: A key of Bedrock's own.
+        model_ids: The cloud's ids of models, where they differ from the usual ones.
+        api_key: An API key of Bedrock.
     """
 
     kind: Literal["bedrock", "vertex"]
@@ -91,50 +44,57 @@ class CloudOptions:
 
 
 class CloudBackend(AnthropicBackend):
-    """Claude on a cloud, through the Messages API as it is there. Owns its connections."""
+    """Claude on a cloud, through its form of the Messages API. Owns its connections."""
 
-    def __init__(self, options: AnthropicOptions, place: CloudOptions) -> None:
-        bedrock = place.kind == "bedrock"
-        self._cloud: Cloud = (Bedrock if bedrock else Vertex)(model_ids=place.model_ids)
-        self._access = Access(place.kind, lambda: _signer(place, options.base_url))
-        super().__init__(options, CloudUpstream(options, self._cloud, self._access))
-        self._place = place
-        self._where = Where("")
+    def __init__(self, options: AnthropicOptions, cloud_options: CloudOptions) -> None:
+        create_cloud = Bedrock if cloud_options.kind == "bedrock" else Vertex
+        self._cloud: Bedrock | Vertex = create_cloud(model_ids=cloud_options.model_ids)
+        self._credentials = CloudCredentials(
+            cloud_options.kind, lambda: _create_signer(cloud_options, options.base_url)
+        )
+        super().__init__(options, Upstream(options, self._credentials))
+        self.stream_type = self._cloud.stream_type
+        self._region = cloud_options.region
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Ask; see `dragoman.backends.base.Backend.run`."""
-        refusals.check(request.body, self._cloud.title)
-        self._where = await self._access.where()
-        async with aclosing(super().run(request)) as events:
-            async for event in events:
-                yield event
+    async def build_call(self, request: RunRequest) -> ApiCall:
+        """Return the call that generates a message, in the cloud's form."""
+        self._cloud.check(request.body)
+        location = await self._locate()
+        body, _ = message_body(request, self._options.cache_ttl)
+        if isinstance(self._cloud, Bedrock):
+            return self._cloud.message_call(request, body)
+        return self._cloud.message_call(request, body, location)
+
+    def create_reader(self) -> StreamReader:
+        """Return a reader for one response. Bedrock's streams are binary."""
+        return StreamReader(EventStreamDecoder() if isinstance(self._cloud, Bedrock) else None)
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
-        """The cloud's own count, where it counts."""
+        """Return the cloud's own count. Bedrock has none."""
         if isinstance(self._cloud, Bedrock):
             raise UnsupportedFeature("Claude on Bedrock cannot count tokens.", code="cannot_count")
-        refusals.check(request.body, self._cloud.title)
-        return await self._asked(b"POST", self._cloud.count_call(request, await self._access.where()))
+        self._cloud.check(request.body)
+        return await self.request_json(b"POST", self._cloud.count_call(request, await self._locate()))
 
     async def models(self) -> Sequence[ListedModel]:
-        """The models that we know: the clouds list none in the API's way."""
+        """Return the models in the catalog: the clouds have no list in the API's form."""
         return [ListedModel(model.id, model.name) for model in MODELS]
 
     def status(self) -> JSONObject:
-        """The cloud, and what the API itself would say."""
-        place: JSONObject = {"cloud": self._cloud.kind, "region": self._where.region or self._place.region}
+        """Return the cloud and its region, and the status of the Anthropic backend."""
+        place: JSONObject = {"cloud": self._cloud.kind, "region": self._region}
         return {**place, **super().status(), "anthropic_version": self._cloud.version}
 
-    def _call(self, request: RunRequest) -> Call:
-        return self._cloud.call(request, message_body(request, self._options.cache_ttl), self._where)
+    async def _locate(self) -> CloudLocation:
+        location = await self._credentials.location()
+        self._region = location.region
+        return location
 
-    def _reader(self) -> Reader:
-        return Reader(BinaryFrames() if isinstance(self._cloud, Bedrock) else None)
 
+def _create_signer(options: CloudOptions, base_url: str | None) -> "Signer":
+    """Create the signer. Blocks."""
+    from dragoman.backends.anthropic.clouds import sdk  # noqa: PLC0415 - slow, and needed only on a cloud
 
-def _signer(place: CloudOptions, base_url: str | None) -> "Signer":
-    from dragoman.backends.anthropic.clouds import sdk  # noqa: PLC0415 - slow, and only where a cloud is asked
-
-    if place.kind == "bedrock":
-        return sdk.bedrock(place.region, place.profile, place.api_key, base_url)
-    return sdk.vertex(place.region, place.project, base_url)
+    if options.kind == "bedrock":
+        return sdk.bedrock_signer(options.region, options.profile, options.api_key, base_url)
+    return sdk.vertex_signer(options.region, options.project, base_url)

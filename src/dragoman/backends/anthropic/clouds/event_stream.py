@@ -1,7 +1,7 @@
-"""Bedrock's streams: binary frames with checksums, each around one event of the Messages API.
+"""Bedrock's streams: binary frames with checksums. Each contains one event of the Messages API.
 
 Source: https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html, and the API's description of
-InvokeModelWithResponseStream. Read by botocore, imported only where a stream comes.
+InvokeModelWithResponseStream. botocore decodes the frames. It is imported only when a stream arrives.
 """
 
 from collections.abc import Mapping
@@ -21,53 +21,54 @@ _ERROR_TYPES: Mapping[str, str] = MappingProxyType(
         "validationException": "invalid_request_error",
     }
 )
+"""The Messages API's error types, by Bedrock's exceptions."""
 
 
 class _Chunk(msgspec.Struct):
-    """What holds an event: base64."""
+    """The payload of a frame with an event, as base64."""
 
     event: bytes = msgspec.field(name="bytes", default=b"")
 
 
-class _Said(msgspec.Struct):
-    """What an exception says."""
+class _Exception(msgspec.Struct):
+    """The payload of a frame with an exception."""
 
     message: str = ""
 
 
-class BinaryFrames:
-    """Cuts a stream into the data of its events."""
+class EventStreamDecoder:
+    """Splits a stream into the JSON of its events."""
 
     def __init__(self) -> None:
-        from botocore.eventstream import (  # type: ignore[import-untyped]  # noqa: PLC0415 - only where Bedrock is asked
+        from botocore.eventstream import (  # type: ignore[import-untyped]  # noqa: PLC0415 - only if Bedrock is used
             EventStreamBuffer,
         )
 
         self._buffer = EventStreamBuffer()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The data of each event that is complete now.
+        """Return the JSON of each event that is complete now.
 
         Raises:
-            Unreadable: It is not what Bedrock sends.
+            InvalidFrame: It is not what Bedrock sends.
         """
         from botocore.eventstream import ParserError  # noqa: PLC0415 - as above
 
         try:
             self._buffer.add_data(data)
-            return [made for frame in self._buffer if (made := _data_of(frame.headers, frame.payload))]
+            return [event for frame in self._buffer if (event := _event_in(frame.headers, frame.payload))]
         except (ParserError, msgspec.DecodeError) as error:
             raise InvalidFrame from error
 
 
-def _data_of(headers: Mapping[str, object], payload: bytes) -> bytes:
-    """The event of a frame; nothing where it holds none."""
+def _event_in(headers: Mapping[str, object], payload: bytes) -> bytes:
+    """Return the event in a frame, or an `error` event for an exception; empty if there is neither."""
     kind = headers.get(":message-type")
     if kind == "event":
         return msgspec.json.decode(payload, type=_Chunk).event if headers.get(":event-type") == "chunk" else b""
     if kind == "exception":
-        name, words = str(headers.get(":exception-type")), msgspec.json.decode(payload, type=_Said).message
+        name, message = str(headers.get(":exception-type")), msgspec.json.decode(payload, type=_Exception).message
     else:
-        name, words = str(headers.get(":error-code")), str(headers.get(":error-message"))
-    error = {"type": _ERROR_TYPES.get(name, "api_error"), "message": words or name}
+        name, message = str(headers.get(":error-code")), str(headers.get(":error-message"))
+    error = {"type": _ERROR_TYPES.get(name, "api_error"), "message": message or name}
     return msgspec.json.encode({"type": "error", "error": error})

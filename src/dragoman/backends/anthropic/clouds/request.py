@@ -1,13 +1,10 @@
-"""What the clouds call the models.
+"""A call as each cloud takes it: the model in the path, the version in the body. Also what the clouds cannot do.
 
-Sources, of October 2026: https://platform.claude.com/docs/en/about-claude/models/overview and
-https://platform.claude.com/docs/en/build-with-claude/claude-on-amazon-bedrock-legacy
+Unsupported input is refused by name before the call: the clouds' own messages seldom help.
 
-A question as each cloud takes it: the model in the path, the version in the body.
-
-What a cloud cannot do, refused by name before it is asked: its own words for it are seldom any help.
-
-Source, of October 2026: https://platform.claude.com/docs/en/build-with-claude/overview (what is available where).
+Sources, of October 2026: https://platform.claude.com/docs/en/about-claude/models/overview,
+https://platform.claude.com/docs/en/build-with-claude/claude-on-amazon-bedrock-legacy, and
+https://platform.claude.com/docs/en/build-with-claude/overview (what is available on which cloud).
 """
 
 import re
@@ -17,126 +14,19 @@ from types import MappingProxyType
 from typing import ClassVar, Literal, cast
 from urllib.parse import quote
 
-from dragoman.backends.anthropic.request import API_VERSION, Call, encoded, needed_betas
+from dragoman.backends.anthropic.request import API_VERSION, ApiCall, betas_of_request, encode_json
 from dragoman.backends.base import RunRequest
 from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.messages import JSON, JSONObject, MessagesRequest, as_sent
 
-_DATES: Mapping[str, str] = MappingProxyType(
+_MODEL_DATES: Mapping[str, str] = MappingProxyType(
     {"claude-opus-4-5": "20251101", "claude-sonnet-4-5": "20250929", "claude-haiku-4-5": "20251001"}
 )
-"""Of the models whose ids have a date there; newer ones have none."""
-_BEDROCK_VERSIONS: Mapping[str, str] = MappingProxyType({"claude-opus-4-6": "-v1"})
+"""The dates in the clouds' ids. Newer models have no date."""
+_BEDROCK_SUFFIXES: Mapping[str, str] = MappingProxyType({"claude-opus-4-6": "-v1"})
+_DATED_MODEL = re.compile(r"(?P<name>claude-.+?)-(?P<date>\d{8})")
 
-_DATED = re.compile(r"(?P<name>claude-.+?)-(?P<date>\d{8})")
-
-
-def bedrock_id(model: str) -> str:
-    """The id of the inference profile that serves a model from anywhere in the world."""
-    name, date = _parts(model)
-    ending = f"-{date}-v1:0" if date else _BEDROCK_VERSIONS.get(name, "")
-    return f"global.anthropic.{name}{ending}"
-
-
-def vertex_id(model: str) -> str:
-    """The id of a model's version."""
-    name, date = _parts(model)
-    return f"{name}@{date}" if date else name
-
-
-def _parts(model: str) -> tuple[str, str | None]:
-    if dated := _DATED.fullmatch(model):
-        return dated["name"], dated["date"]
-    return model, _DATES.get(model)
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What is known once there are credentials.
-
-    Attributes:
-        region: The cloud's region.
-        project: The Google Cloud project.
-    """
-
-    region: str
-    project: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
-    """What the clouds have in common.
-
-    Attributes:
-        model_ids: What it calls models, where that is not what it usually is.
-        version: Its own version of the API.
-    """
-
-    model_ids: Mapping[str, str]
-    version: ClassVar[str]
-
-    def _named(self, request: RunRequest, usual: Callable[[str], str]) -> str:
-        return self.model_ids.get(request.model.id) or usual(request.model.id)
-
-    def _versioned(self, request: RunRequest, body: JSONObject) -> JSONObject:
-        """The body with the cloud's own version, or the newer one of the API that a client speaks."""
-        asked = request.request_options.version
-        version = self.version if asked is None or asked == API_VERSION else asked
-        return {"anthropic_version": version, **body}
-
-
-class Bedrock(_Shape):
-    """Amazon Bedrock, by its InvokeModel API."""
-
-    __slots__ = ()
-    title: ClassVar[str] = "Bedrock"
-    version: ClassVar[str] = "bedrock-2023-05-31"
-    kind: ClassVar[Literal["bedrock"]] = "bedrock"
-    stream_type: ClassVar[str] = "application/vnd.amazon.eventstream"
-
-    def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:  # noqa: ARG002 - its address says it
-        """The call that asks a question; the answer is streamed."""
-        model = self._named(request, bedrock_id)
-        betas = needed_betas(request)
-        made = self._versioned(request, _bare(body))
-        if betas:
-            made["anthropic_beta"] = [*betas]
-        # A model may be named by its ARN, whose slashes are part of the name.
-        target = f"/model/{quote(model, safe=':')}/invoke-with-response-stream"
-        return Call(target.encode(), API_VERSION, (), encoded(made))
-
-
-class Vertex(_Shape):
-    """Google Cloud's Vertex AI."""
-
-    __slots__ = ()
-    title: ClassVar[str] = "Vertex"
-    version: ClassVar[str] = "vertex-2023-10-16"
-    kind: ClassVar[Literal["vertex"]] = "vertex"
-    stream_type: ClassVar[str] = "text/event-stream"
-
-    def call(self, request: RunRequest, body: JSONObject, where: Where) -> Call:
-        """The call that asks a question; the answer is streamed."""
-        model = quote(self._named(request, vertex_id), safe="@:")
-        made = self._versioned(request, {**_bare(body), "stream": True})
-        return self._at(f"{model}:streamRawPredict", request, made, where)
-
-    def count_call(self, request: RunRequest, where: Where) -> Call:
-        """The call that has a question's tokens counted."""
-        made = self._versioned(request, {**as_sent(request.body), "model": self._named(request, vertex_id)})
-        return self._at("count-tokens:rawPredict", request, made, where)
-
-    def _at(self, what: str, request: RunRequest, body: JSONObject, where: Where) -> Call:
-        place = f"/projects/{quote(where.project or '', safe='')}/locations/{quote(where.region, safe='')}"
-        target = f"{place}/publishers/anthropic/models/{what}"
-        return Call(target.encode(), API_VERSION, needed_betas(request), encoded(body))
-
-
-def _bare(body: JSONObject) -> JSONObject:
-    return {key: value for key, value in body.items() if key not in {"model", "stream"}}
-
-
-_TOOLS: Mapping[str, str] = MappingProxyType(
+_SERVER_TOOLS: Mapping[str, str] = MappingProxyType(
     {
         "web_search_": "web search",
         "web_fetch_": "fetching web pages",
@@ -155,44 +45,154 @@ _SOURCES: Mapping[str, str] = MappingProxyType(
         "file": "files of the Files API",
     }
 )
-_HAS_WEB_SEARCH = frozenset({"Vertex"})
 
 
-def check(body: MessagesRequest, cloud: str) -> None:
-    """Refuse what the cloud cannot do.
+@dataclass(frozen=True, slots=True)
+class CloudLocation:
+    """Where calls go. Known once there are credentials.
 
-    Args:
-        body: The request.
-        cloud: The cloud, as people call it.
-
-    Raises:
-        UnsupportedFeature: There is something, by the name of its field.
+    Attributes:
+        region: The cloud's region.
+        project: The Google Cloud project.
     """
-    for param, what in _wanted(cast("JSONObject", body)):
-        if not (what == "web search" and cloud in _HAS_WEB_SEARCH):
-            raise UnsupportedFeature(f"Claude on {cloud} has no {what}.", param=param)
+
+    region: str
+    project: str | None = None
 
 
-def _wanted(body: JSONObject) -> Iterator[tuple[str, str]]:
-    for field, what in _FIELDS.items():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """A cloud's form of the API.
+
+    Attributes:
+        model_ids: The cloud's ids of models, where they differ from the usual ones.
+        kind: The cloud's name in settings.
+        title: The cloud's name in messages.
+        version: Its own `anthropic_version`.
+        stream_type: The `content-type` of streamed responses.
+        has_web_search: Whether it supports web search.
+    """
+
+    model_ids: Mapping[str, str]
+    kind: ClassVar[Literal["bedrock", "vertex"]]
+    title: ClassVar[str]
+    version: ClassVar[str]
+    stream_type: ClassVar[str]
+    has_web_search: ClassVar[bool]
+
+    def model_id(self, request: RunRequest, default: Callable[[str], str]) -> str:
+        """Return the cloud's id of a request's model."""
+        return self.model_ids.get(request.model.id) or default(request.model.id)
+
+    def with_version(self, request: RunRequest, body: JSONObject) -> JSONObject:
+        """Return a body with the cloud's own version, or with a newer version of the API that the client names."""
+        requested = request.request_options.version
+        version = self.version if requested is None or requested == API_VERSION else requested
+        return {"anthropic_version": version, **body}
+
+    def check(self, body: MessagesRequest) -> None:
+        """Refuse what the cloud cannot do.
+
+        Raises:
+            UnsupportedFeature: `param` names the field.
+        """
+        for param, feature in _features(cast("JSONObject", body)):
+            if not (feature == _SERVER_TOOLS["web_search_"] and self.has_web_search):
+                raise UnsupportedFeature(f"Claude on {self.title} has no {feature}.", param=param)
+
+
+class Bedrock(Cloud):
+    """Amazon Bedrock, by its InvokeModel API."""
+
+    __slots__ = ()
+    kind: ClassVar[Literal["bedrock", "vertex"]] = "bedrock"
+    title = "Bedrock"
+    version = "bedrock-2023-05-31"
+    stream_type = "application/vnd.amazon.eventstream"
+    has_web_search = False
+
+    def message_call(self, request: RunRequest, body: JSONObject) -> ApiCall:
+        """Return the call that generates a message. Its response is streamed."""
+        model = self.model_id(request, bedrock_id)
+        content = self.with_version(request, _without(body, "model", "stream"))
+        if betas := betas_of_request(request):
+            content["anthropic_beta"] = [*betas]
+        # A model may be named by its ARN, whose slashes are part of the name.
+        target = f"/model/{quote(model, safe=':')}/invoke-with-response-stream"
+        return ApiCall(target.encode(), API_VERSION, (), encode_json(content))
+
+
+class Vertex(Cloud):
+    """Google Cloud's Vertex AI."""
+
+    __slots__ = ()
+    kind: ClassVar[Literal["bedrock", "vertex"]] = "vertex"
+    title = "Vertex"
+    version = "vertex-2023-10-16"
+    stream_type = "text/event-stream"
+    has_web_search = True
+
+    def message_call(self, request: RunRequest, body: JSONObject, location: CloudLocation) -> ApiCall:
+        """Return the call that generates a message. Its response is streamed."""
+        model = quote(self.model_id(request, vertex_id), safe="@:")
+        content = self.with_version(request, _without(body, "model"))
+        return self._call(f"{model}:streamRawPredict", request, content, location)
+
+    def count_call(self, request: RunRequest, location: CloudLocation) -> ApiCall:
+        """Return the call that counts the tokens of a prompt."""
+        content = {**as_sent(request.body), "model": self.model_id(request, vertex_id)}
+        return self._call("count-tokens:rawPredict", request, self.with_version(request, content), location)
+
+    def _call(self, action: str, request: RunRequest, body: JSONObject, location: CloudLocation) -> ApiCall:
+        project, region = quote(location.project or "", safe=""), quote(location.region, safe="")
+        target = f"/projects/{project}/locations/{region}/publishers/anthropic/models/{action}"
+        return ApiCall(target.encode(), API_VERSION, betas_of_request(request), encode_json(body))
+
+
+def bedrock_id(model: str) -> str:
+    """Return the id of the inference profile that serves a model from all regions."""
+    name, date = _name_and_date(model)
+    suffix = f"-{date}-v1:0" if date else _BEDROCK_SUFFIXES.get(name, "")
+    return f"global.anthropic.{name}{suffix}"
+
+
+def vertex_id(model: str) -> str:
+    """Return the id of a model's version."""
+    name, date = _name_and_date(model)
+    return f"{name}@{date}" if date else name
+
+
+def _name_and_date(model: str) -> tuple[str, str | None]:
+    if dated := _DATED_MODEL.fullmatch(model):
+        return dated["name"], dated["date"]
+    return model, _MODEL_DATES.get(model)
+
+
+def _without(body: JSONObject, *keys: str) -> JSONObject:
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+def _features(body: JSONObject) -> Iterator[tuple[str, str]]:
+    """Yield the features that a body needs and that no cloud or only one has, each with its field."""
+    for field, feature in _FIELDS.items():
         if body.get(field):
-            yield field, what
+            yield field, feature
     if body.get("speed") == "fast":
         yield "speed", "fast mode"
-    for number, tool in enumerate(_objects(body.get("tools"))):
+    for index, tool in enumerate(_objects(body.get("tools"))):
         kind = str(tool.get("type", ""))
-        yield from ((f"tools[{number}]", what) for start, what in _TOOLS.items() if kind.startswith(start))
-    for number, message in enumerate(_objects(body.get("messages"))):
-        for place, block in enumerate(_objects(message.get("content"))):
-            if missing := _source(block):
-                yield f"messages[{number}].content[{place}]", missing
+        yield from ((f"tools[{index}]", name) for prefix, name in _SERVER_TOOLS.items() if kind.startswith(prefix))
+    for index, message in enumerate(_objects(body.get("messages"))):
+        for position, block in enumerate(_objects(message.get("content"))):
+            if feature := _source_feature(block):
+                yield f"messages[{index}].content[{position}]", feature
 
 
-def _source(block: JSONObject) -> str | None:
+def _source_feature(block: JSONObject) -> str:
     if block.get("type") == "container_upload":
         return _SOURCES["file"]
     source = block.get("source")
-    return _SOURCES.get(str(source.get("type"))) if isinstance(source, dict) else None
+    return _SOURCES.get(str(source.get("type")), "") if isinstance(source, dict) else ""
 
 
 def _objects(value: JSON) -> list[JSONObject]:

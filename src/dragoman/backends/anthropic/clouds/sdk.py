@@ -1,7 +1,7 @@
-"""The official SDK's clients for the clouds, as signers: they know regions, credentials, signatures and tokens.
+"""The official SDK's clients for the clouds, as signers. They know regions, credentials, signatures and tokens.
 
-Importing this takes most of a second, so it is done beside the event loop, and only where a cloud is asked. All of it
-blocks: credentials may have to be fetched.
+The import takes most of a second, so it happens off the event loop, and only if a cloud is used. All functions block:
+credentials may have to be fetched.
 """
 
 from collections.abc import Mapping
@@ -10,32 +10,32 @@ from typing import Protocol
 import httpx2
 from anthropic import AnthropicBedrock, AnthropicVertex, not_given
 
-from dragoman.backends.anthropic.clouds.request import Where
+from dragoman.backends.anthropic.clouds.request import CloudLocation
 
 
 class Signer(Protocol):
-    """Signs requests."""
+    """Signs requests to a cloud."""
 
     @property
     def address(self) -> str:
-        """Where the cloud is."""
+        """The cloud's URL."""
         ...
 
     @property
-    def where(self) -> Where:
-        """Region and project; for certain once something was signed."""
+    def location(self) -> CloudLocation:
+        """The region and the project. Complete once a request was signed."""
         ...
 
-    def signed(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-        """The headers of a request, with what proves whose it is."""
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        """Return the headers of a request, with its signature."""
         ...
 
     def renew(self) -> bool:
-        """Forget a token that was refused; False where each request is signed by itself."""
+        """Drop a token that was refused. Return False if there are no tokens: each request has its own signature."""
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
@@ -48,18 +48,18 @@ class BedrockSigner(AnthropicBedrock):
         return str(self.base_url).rstrip("/")
 
     @property
-    def where(self) -> Where:
+    def location(self) -> CloudLocation:
         """See `Signer`."""
-        return Where(self.aws_region)
+        return CloudLocation(self.aws_region)
 
-    def signed(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
         """See `Signer`."""
         request = httpx2.Request(method, url, headers=dict(headers), content=body)
         self._prepare_request(request)
         return dict(request.headers)
 
     def renew(self) -> bool:
-        """Its credentials are renewed by themselves before they end."""
+        """Do nothing: the SDK renews credentials before they expire."""
         return False
 
 
@@ -72,11 +72,11 @@ class VertexSigner(AnthropicVertex):
         return str(self.base_url).rstrip("/")
 
     @property
-    def where(self) -> Where:
+    def location(self) -> CloudLocation:
         """See `Signer`."""
-        return Where(self.region, self.project_id)
+        return CloudLocation(self.region, self.project_id)
 
-    def signed(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
         """See `Signer`."""
         request = httpx2.Request(method, url, headers=dict(headers), content=body)
         self._prepare_request(request)
@@ -88,19 +88,19 @@ class VertexSigner(AnthropicVertex):
         return True
 
 
-def bedrock(region: str | None, profile: str | None, api_key: str | None, base_url: str | None) -> BedrockSigner:
-    """A signer for Bedrock.
+def bedrock_signer(region: str | None, profile: str | None, api_key: str | None, base_url: str | None) -> BedrockSigner:
+    """Return a signer for Bedrock.
 
     Raises:
-        ValueError: No region is known.
+        ValueError: The region is not known.
     """
     return BedrockSigner(aws_region=region, aws_profile=profile, api_key=api_key, base_url=base_url)
 
 
-def vertex(region: str | None, project: str | None, base_url: str | None) -> VertexSigner:
-    """A signer for Vertex.
+def vertex_signer(region: str | None, project: str | None, base_url: str | None) -> VertexSigner:
+    """Return a signer for Vertex.
 
     Raises:
-        ValueError: No region is known.
+        ValueError: The region is not known.
     """
     return VertexSigner(region=region or not_given, project_id=project or not_given, base_url=base_url)
