@@ -1,4 +1,4 @@
-"""Upstreams that do what a test asks for, a clock that stands still, and a router before them."""
+"""Upstreams that do what a test asks for, a clock that a test sets, and a router before them."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ USAGE: JSONObject = {"input_tokens": 1000, "output_tokens": 1}
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that moves only when a test sets it."""
 
     now: float = 1_790_000_000.0
 

@@ -139,7 +139,7 @@ async def test_thinking_between_texts_is_restored_between_them(api: Api) -> None
     ]
     await api.thinking.store(Restored(request), {"content": content})
     returned = Message(role="assistant", content=[{"type": "text", "text": "So. And so."}])
-    next_request: MessagesRequest = {"model": BOUND, "messages": [user("Why?"), returned, user("Go on")]}
+    next_request: MessagesRequest = {"model": BOUND, "messages": [user("Why?"), returned, user("Continue")]}
     restored = await api.thinking.restore(next_request, _model(BOUND))
     assert restored.body["messages"][1]["content"] == content
 

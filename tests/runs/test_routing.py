@@ -47,7 +47,7 @@ async def test_the_first_upstream_in_order_is_used() -> None:
 
 @pytest.mark.parametrize("failure", UPSTREAM_ERRORS, ids=lambda failure: type(failure).__name__)
 async def test_the_next_upstream_is_used_if_the_first_cannot_answer(failure: GatewayError) -> None:
-    """The client sees one response, and whose it is."""
+    """The client gets one response, and the name of its upstream."""
     routed = Routed(two(failure=failure))
     run = await execute(await routed.router())
     assert run.upstream == "two"

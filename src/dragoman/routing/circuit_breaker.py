@@ -10,7 +10,7 @@ _MAX_PAUSE = 600.0
 class CircuitBreaker:
     """A pause that doubles with each failure in a row, and ends with the first success.
 
-    Only runs that started after the last failure count. So many runs that fail together count as one failure.
+    Only runs that started after the last failure count. Runs that fail together count as one failure.
 
     Args:
         clock: Returns monotonic seconds.

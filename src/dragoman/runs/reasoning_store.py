@@ -45,7 +45,7 @@ class ConversationHashes:
     """The two hashes of one conversation, which grow as far as they are needed. No message is hashed twice.
 
     Attributes:
-        fixed: What is hashed of the request besides its messages.
+        fixed: The hashed fields of the request other than its messages.
         name: The hash without thinking: stored thinking is found by it.
         named: The number of messages in `name`.
         exact: The hash with thinking: it tells whether thinking is still valid. None while it is not needed.
