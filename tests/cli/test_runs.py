@@ -56,7 +56,7 @@ async def test_ended_run(tmp_path: Path) -> None:
     assert "\nPONG\nsucceeded  in " in shown.out
     assert "first_token" in shown.out
     assert (wrong.code, wrong.out) == (1, "")
-    assert "`yesterday` is no time" in wrong.err
+    assert "`yesterday` is not a time" in wrong.err
 
 
 async def test_running_run(tmp_path: Path) -> None:
