@@ -8,7 +8,7 @@ import click
 import httpx
 from background_gateway import background_gateway
 from commands import run
-from scripted import QUESTION
+from scripted import MESSAGES
 from terminals import in_terminal
 
 from dragoman.cli.status_report import format_status
@@ -40,7 +40,7 @@ async def test_gateway_in_the_background(tmp_path: Path) -> None:
     """`status` shows process, account, runs, responses and versions, as text and as JSON."""
     async with background_gateway(tmp_path, "--simulate") as gateway:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
-            answer = await http.post("/v1/chat/completions", json={"model": "haiku", "messages": QUESTION})
+            answer = await http.post("/v1/chat/completions", json={"model": "haiku", "messages": MESSAGES})
             failed = await http.post(
                 "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Simulate: status 400"}]}
             )

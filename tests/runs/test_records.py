@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
-from scripted import ScriptedBackend, by_turn, fails, hangs, opening, says, text
+from scripted import ScriptedBackend, fails, hangs, in_sequence, opening, replies, text
 
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
@@ -80,7 +80,7 @@ async def ended(run: Run) -> None:
 
 async def test_record_of_a_run_that_succeeded() -> None:
     """It contains the client, the request, the durations, the usage and the cost."""
-    engine, store = recorded(says("Hello"))
+    engine, store = recorded(replies("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
     run.set_origin("req_1", "/v1/messages")
     await ended(run)
@@ -102,7 +102,7 @@ async def test_record_of_a_run_that_succeeded() -> None:
 
 async def test_prompt_and_response_are_recorded_if_the_setting_is_on() -> None:
     """They are part of the record."""
-    engine, _ = recorded(says("Hello"), content=True)
+    engine, _ = recorded(replies("Hello"), content=True)
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     record = await engine.registry.get(run.id)
@@ -164,7 +164,7 @@ async def test_the_operator_cancels_a_queued_run() -> None:
 
 async def test_a_run_of_another_gateway_cannot_be_cancelled() -> None:
     """It is only shown."""
-    engine, store = recorded(says("Hello"))
+    engine, store = recorded(replies("Hello"))
     await store.save(
         [RunRecord(id="run_x", request=None, status="running", model="m", client="me", endpoint=None, created=1.0)]
     )
@@ -174,7 +174,7 @@ async def test_a_run_of_another_gateway_cannot_be_cancelled() -> None:
 
 async def test_a_response_that_is_rejected_after_its_run_ended() -> None:
     """The record is corrected."""
-    engine, _ = recorded(says("Hello"))
+    engine, _ = recorded(replies("Hello"))
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)
     assert (await engine.registry.get(run.id)).status == "succeeded"
@@ -184,7 +184,7 @@ async def test_a_response_that_is_rejected_after_its_run_ended() -> None:
 
 async def test_records_are_written_together() -> None:
     """A hundred runs at once take few writes, and no run waits for them."""
-    engine, store = recorded(says("Hello"))
+    engine, store = recorded(replies("Hello"))
     runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
     await asyncio.gather(*map(ended, runs))
     await engine.registry.flush()
@@ -194,7 +194,7 @@ async def test_records_are_written_together() -> None:
 
 async def test_a_store_that_fails_for_a_time() -> None:
     """Runs continue. Their records are written later, without prompts and responses."""
-    engine, store = recorded(by_turn(hangs(after=opening()), says("Hello")), content=True)
+    engine, store = recorded(in_sequence(hangs(after=opening()), replies("Hello")), content=True)
     first = engine.submit(BODY, MODEL, client="me")
     await first.next(None)
     await engine.registry.flush()
@@ -217,7 +217,7 @@ async def test_a_store_that_fails_for_a_time() -> None:
 
 async def test_records_that_wait_for_a_store_are_bounded() -> None:
     """The newest thousand are kept."""
-    engine, store = recorded(says("Hello"))
+    engine, store = recorded(replies("Hello"))
     store.broken = True
     for _ in range(11):
         runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
@@ -231,7 +231,7 @@ async def test_records_that_wait_for_a_store_are_bounded() -> None:
 
 async def test_a_record_that_can_never_be_written() -> None:
     """The log has it. Later records are written."""
-    engine, store = recorded(says("Hello"))
+    engine, store = recorded(replies("Hello"))
     store.bug = UnicodeEncodeError("utf-8", "x", 0, 1, "no")
     run = engine.submit(BODY, MODEL, client="me")
     await ended(run)

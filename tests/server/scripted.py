@@ -1,4 +1,4 @@
-"""A backend that does what a test says, and a gateway around it on a free port."""
+"""A backend that follows a script, and a gateway around it that listens on a free port."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -31,13 +31,13 @@ from dragoman.server.uvicorn_server import Server, listen
 from dragoman.wiring.gateway import build
 
 KEY = "gateway-key"
-QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say it"}]
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say it"}]
 
 Script = Callable[[RunRequest], AsyncGenerator[Event, None]]
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable or settings file of this machine have a say; a fixture, in the modules that want it."""
+    """Remove all settings of this machine: variables and files. Test modules use it as a fixture."""
     for name in Settings.model_fields:
         for variable in variables(name):
             monkeypatch.delenv(variable, raising=False)
@@ -46,7 +46,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def opening(model: str = "claude-sonnet-5-5") -> list[Event]:
-    """The events up to the first text."""
+    """Return the events before the first text."""
     message: JSONObject = {
         "id": "msg_1",
         "type": "message",
@@ -63,14 +63,14 @@ def opening(model: str = "claude-sonnet-5-5") -> list[Event]:
     ]
 
 
-def text(words: str) -> Event:
-    """A piece of text."""
-    delta: JSONObject = {"type": "text_delta", "text": words}
+def text(content: str) -> Event:
+    """Return the event of a piece of text."""
+    delta: JSONObject = {"type": "text_delta", "text": content}
     return BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": delta})
 
 
 def ending(reason: str = "end_turn") -> list[Event]:
-    """The events after the last text."""
+    """Return the events after the last text."""
     delta: JSONObject = {"stop_reason": reason, "stop_sequence": None}
     return [
         BlockStop(0, {"type": "content_block_stop", "index": 0}),
@@ -79,23 +79,23 @@ def ending(reason: str = "end_turn") -> list[Event]:
     ]
 
 
-def says(words: str) -> Script:
-    """Answers at once."""
-    return tells([*opening(), text(words), *ending()])
+def replies(content: str) -> Script:
+    """Return a script that replies with this text at once."""
+    return emits([*opening(), text(content), *ending()])
 
 
-def by_turn(*scripts: Script) -> Script:
-    """Each run follows the next of the scripts."""
-    left = iter(scripts)
+def in_sequence(*scripts: Script) -> Script:
+    """Return a script in which each run follows the next of these scripts."""
+    remaining = iter(scripts)
 
     def script(request: RunRequest) -> AsyncGenerator[Event, None]:
-        return next(left)(request)
+        return next(remaining)(request)
 
     return script
 
 
-def tells(events: Sequence[Event]) -> Script:
-    """Yields these events at once."""
+def emits(events: Sequence[Event]) -> Script:
+    """Return a script that emits these events at once."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
         for event in events:
@@ -104,13 +104,13 @@ def tells(events: Sequence[Event]) -> Script:
     return script
 
 
-def in_turn(*answers: Sequence[Event]) -> Script:
-    """Answers each run at once, with the next of the answers."""
-    return by_turn(*map(tells, answers))
+def emits_in_sequence(*replies: Sequence[Event]) -> Script:
+    """Return a script in which each run emits the next of these lists of events."""
+    return in_sequence(*map(emits, replies))
 
 
 def fails(error: Exception, *, after: Sequence[Event] = ()) -> Script:
-    """Fails, perhaps after some events."""
+    """Return a script that fails, after some events if given."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
         for event in after:
@@ -121,7 +121,7 @@ def fails(error: Exception, *, after: Sequence[Event] = ()) -> Script:
 
 
 def hangs(*, after: Sequence[Event] = ()) -> Script:
-    """Says something and then nothing, for ever."""
+    """Return a script that emits some events, and then never ends."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
         for event in after:
@@ -135,58 +135,60 @@ class ScriptedBackend:
     """A backend that follows a script.
 
     Attributes:
-        asked: The requests that it got.
-        left: Set when a run has ended, however.
-        reason: What it is not ready for.
-        listed: The models it lists, or why it cannot.
+        requests: The requests that it received.
+        started: Set when a run has started.
+        ended: Set when a run has ended, for any reason.
+        closed: Whether it was closed.
+        not_ready_reason: What `ready` returns.
+        listed_models: The models it lists, or the error it raises instead.
     """
 
     name = "scripted"
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.asked: list[RunRequest] = []
-        self.entered = asyncio.Event()
-        self.left = asyncio.Event()
+        self.requests: list[RunRequest] = []
+        self.started = asyncio.Event()
+        self.ended = asyncio.Event()
         self.closed = False
-        self.reason: str | None = None
-        self.listed: Sequence[ListedModel] | Exception = ()
+        self.not_ready_reason: str | None = None
+        self.listed_models: Sequence[ListedModel] | Exception = ()
 
     async def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def aclose(self) -> None:
-        """Remember it."""
+        """Record that it was closed."""
         self.closed = True
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Follow the script."""
-        self.asked.append(request)
-        self.entered.set()
+        self.requests.append(request)
+        self.started.set()
         try:
             async for event in self.script(request):
                 yield event
         finally:
-            self.left.set()
+            self.ended.set()
 
     async def models(self) -> Sequence[ListedModel]:
-        """List what the test says."""
-        if isinstance(self.listed, Exception):
-            raise self.listed
-        return self.listed
+        """Return the models that the test set, or raise its error."""
+        if isinstance(self.listed_models, Exception):
+            raise self.listed_models
+        return self.listed_models
 
     def ready(self) -> str | None:
-        """What the test says."""
-        return self.reason
+        """Return the reason that the test set."""
+        return self.not_ready_reason
 
     def status(self) -> JSONObject:
-        """A figure of each kind."""
+        """Return a status with one value of each type."""
         return {"authentication": "none", "processes": {"spare": 2, "live": 1, "all": 3}}
 
 
 @dataclass
 class Served:
-    """A gateway that listens."""
+    """A gateway that listens, and clients for it."""
 
     url: str
     server: Server
@@ -194,8 +196,8 @@ class Served:
     http: httpx.AsyncClient
     openai: AsyncOpenAI
 
-    async def figures(self) -> str:
-        """The metrics, once a question is in them: that is after its client has got the whole answer."""
+    async def metrics_text(self) -> str:
+        """Return the metrics once they count a POST request: they do so after its client has read the response."""
         while 'method="POST"' not in (text := (await self.http.get("/metrics")).text):
             pass
         return text
@@ -205,12 +207,12 @@ class Served:
 async def served(script: Script, *, embedder: Embedder | None = None, **settings: object) -> AsyncIterator[Served]:
     """Serve a scripted backend on a free port of 127.0.0.1."""
     backend = ScriptedBackend(script)
-    given = {"port": 0, "log_level": "off", "shutdown_grace": 5.0, **settings}
+    options = {"port": 0, "log_level": "off", "shutdown_grace": 5.0, **settings}
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    async with build(load(given, env_file=None), backend, embedder) as gateway:
-        server = Server(gateway.app, gateway.drain, float(str(given["shutdown_grace"])))
-        serving = asyncio.create_task(server.serve([sock]))
+    async with build(load(options, env_file=None), backend, embedder) as gateway:
+        server = Server(gateway.app, gateway.drain, float(str(options["shutdown_grace"])))
+        serve_task = asyncio.create_task(server.serve([sock]))
         async with (
             httpx.AsyncClient(base_url=url, timeout=20, transport=Judge()) as http,
             judged_openai(f"{url}/v1", KEY, 20) as openai,
@@ -220,5 +222,5 @@ async def served(script: Script, *, embedder: Embedder | None = None, **settings
             finally:
                 if not server.should_exit:
                     server.stop()
-                await serving
+                await serve_task
     assert backend.closed

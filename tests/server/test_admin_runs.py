@@ -7,12 +7,12 @@ from pathlib import Path
 
 import openai
 import pytest
-from scripted import KEY, QUESTION, Served, clean, ending, fails, hangs, opening, says, served, text
+from scripted import KEY, MESSAGES, Served, clean, ending, fails, hangs, opening, replies, served, text
 
 from dragoman.core.errors import Overloaded
 from dragoman.core.events import Event, Restarted, Retrying
 
-BODY = {"model": "sonnet", "messages": QUESTION}
+BODY = {"model": "sonnet", "messages": MESSAGES}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def parsed(told: str) -> list[tuple[str, dict[str, object]]]:
 
 async def test_the_list() -> None:
     """What was asked stands in it, the newest first; filters and pages choose from it."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         made = [await ask(gateway, model) for model in ("sonnet", "haiku", "sonnet")]
         told = (await gateway.http.get("/admin/runs")).json()
         page = (await gateway.http.get("/admin/runs", params={"model": "sonnet", "limit": 1})).json()
@@ -60,7 +60,7 @@ async def test_the_list() -> None:
 
 async def test_one_run() -> None:
     """By the id of the header, with the request's id; what was said is not kept."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         id_ = await ask(gateway, **{"x-request-id": "mine"})
         told = (await gateway.http.get(f"/admin/runs/{id_}")).json()
     assert (told["id"], told["request_id"], told["status"]) == (id_, "mine", "succeeded")
@@ -69,9 +69,9 @@ async def test_one_run() -> None:
 
 async def test_what_was_said(tmp_path: Path) -> None:
     """With the setting it is kept, and shown again after a new start."""
-    async with served(says("Hello"), runs_content=True) as gateway:
+    async with served(replies("Hello"), runs_content=True) as gateway:
         id_ = await ask(gateway)
-    async with served(says("Hello"), runs_content=True) as gateway:
+    async with served(replies("Hello"), runs_content=True) as gateway:
         told = (await gateway.http.get(f"/admin/runs/{id_}")).json()
         shown = parsed((await gateway.http.get(f"/admin/runs/{id_}/events")).text)
     assert told["asked"]["messages"][0]["content"][0]["text"] == "Say it"
@@ -96,7 +96,7 @@ async def test_what_was_said(tmp_path: Path) -> None:
 )
 async def test_bad_filters(query: str, param: str) -> None:
     """Each is refused by name, in the admin API's own form."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         answer = await gateway.http.get(f"/admin/runs?{query}")
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, param)
@@ -105,7 +105,7 @@ async def test_bad_filters(query: str, param: str) -> None:
 
 async def test_what_is_not_there() -> None:
     """Runs, pages and paths."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         asked = ["/admin/runs/run_x", "/admin/runs/run_x/events", "/admin/runs?after=run_x", "/admin/x"]
         answers = [await gateway.http.get(path) for path in asked]
         answers.append(await gateway.http.post("/admin/runs/run_x/cancel"))
@@ -120,7 +120,7 @@ async def test_what_is_not_there() -> None:
 
 async def test_it_is_keyed() -> None:
     """Like everything else."""
-    async with served(says("Hello"), api_key=KEY) as gateway:
+    async with served(replies("Hello"), api_key=KEY) as gateway:
         for method, path in (("GET", ""), ("GET", "/run_x"), ("GET", "/run_x/events"), ("POST", "/run_x/cancel")):
             refused = await gateway.http.request(method, f"/admin/runs{path}")
             assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
@@ -142,7 +142,7 @@ async def test_following() -> None:
 
     async with served(script, heartbeat=0.05) as gateway:
         asking = asyncio.create_task(ask(gateway))
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         id_ = (await gateway.http.get("/admin/runs")).json()["runs"][0]["id"]
         async with gateway.http.stream("GET", f"/admin/runs/{id_}/events") as answer:
             parts = answer.aiter_text()
@@ -176,7 +176,7 @@ async def test_following_where_nothing_is_kept() -> None:
 
     async with served(script, runs_kept=0) as gateway:
         asking = asyncio.create_task(ask(gateway))
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         id_ = (await gateway.http.get("/admin/runs")).json()["runs"][0]["id"]
         async with gateway.http.stream("GET", f"/admin/runs/{id_}/events") as answer:
             parts = answer.aiter_text()
@@ -191,8 +191,8 @@ async def test_following_a_run_that_waits() -> None:
     """It is told when the run gets its place."""
     async with served(hangs(after=opening()), max_concurrency=1) as gateway:
         first = asyncio.create_task(ask(gateway))
-        await gateway.backend.entered.wait()
-        gateway.backend.entered.clear()
+        await gateway.backend.started.wait()
+        gateway.backend.started.clear()
         second = asyncio.create_task(ask(gateway))
         while len(found := (await gateway.http.get("/admin/runs")).json()["runs"]) < 2:
             pass
@@ -201,7 +201,7 @@ async def test_following_a_run_that_waits() -> None:
             parts = answer.aiter_text()
             said = await anext(parts)
             await gateway.http.post(f"/admin/runs/{running}/cancel")
-            await gateway.backend.entered.wait()
+            await gateway.backend.started.wait()
             await gateway.http.post(f"/admin/runs/{waiting}/cancel")
             said += "".join([part async for part in parts])
         await asyncio.gather(first, second)
@@ -215,15 +215,15 @@ async def test_cancelling_a_plain_answer() -> None:
     """The client gets an error of its dialect, and no client asks again by itself; then there is nothing to cancel."""
     async with served(hangs(after=opening())) as gateway:
         asking = asyncio.create_task(
-            gateway.openai.with_options(max_retries=2).chat.completions.create(model="sonnet", messages=QUESTION)
+            gateway.openai.with_options(max_retries=2).chat.completions.create(model="sonnet", messages=MESSAGES)
         )
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         [run] = (await gateway.http.get("/admin/runs?status=running")).json()["runs"]
         told = await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
         with pytest.raises(openai.APIStatusError) as caught:
             await asking
         again = await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
-        assert len(gateway.backend.asked) == 1
+        assert len(gateway.backend.requests) == 1
     assert (told.status_code, told.json()["status"], told.json()["error"]) == (200, "cancelled", "run_cancelled")
     assert (caught.value.status_code, caught.value.code) == (499, "run_cancelled")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
@@ -232,7 +232,7 @@ async def test_cancelling_a_plain_answer() -> None:
 async def test_cancelling_a_stream() -> None:
     """It ends in an error event, which the official client raises."""
     async with served(hangs(after=[*opening(), text("Hel")])) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         chunks = aiter(stream)
         await anext(chunks)
         [run] = (await gateway.http.get("/admin/runs")).json()["runs"]

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from chat_support import chunks
-from scripted import QUESTION, Script, clean, ending, hangs, opening, served, text
+from scripted import MESSAGES, Script, clean, ending, hangs, opening, served, text
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.events import Event
 
 _clean = pytest.fixture(autouse=True)(clean)
 
-ASKED: dict[str, Any] = {"messages": QUESTION, "n": 8}
+ASKED: dict[str, Any] = {"messages": MESSAGES, "n": 8}
 URL = "/v1/chat/completions"
 
 
@@ -76,7 +76,7 @@ async def test_more_choices_than_places(places: int) -> None:
     assert [choice["index"] for choice in made["choices"]] == list(range(8))
     assert (made["usage"]["prompt_tokens"], made["usage"]["completion_tokens"]) == (40, 56)
     assert crowd.most == places
-    assert len({request.id for request in gateway.backend.asked}) == 8
+    assert len({request.id for request in gateway.backend.requests}) == 8
 
 
 @pytest.mark.parametrize("places", [1, 3, 8])
@@ -118,7 +118,7 @@ async def test_a_queue_that_is_full_in_the_middle(*, stream: bool) -> None:
     async with served(Crowd(), max_concurrency=2, max_queue_size=3) as gateway:
         refused = await gateway.http.post(URL, json={**ASKED, "stream": stream})
         health = (await gateway.http.get("/health/ready")).json()
-        asked = len(gateway.backend.asked)
+        asked = len(gateway.backend.requests)
         again = await gateway.http.post(URL, json={**ASKED, "n": 5})
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "queue_full"
@@ -131,12 +131,12 @@ async def test_a_client_that_leaves_takes_all_its_choices_along() -> None:
     """Those that run and those that wait."""
     async with served(hangs(after=opening()), max_concurrency=2) as gateway:
         asking = asyncio.create_task(gateway.http.post(URL, json=ASKED))
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         asking.cancel()
         await asyncio.wait([asking])
         while (await gateway.http.get("/health/ready")).json()["runs"] != {"running": 0, "queued": 0}:
             pass
-    assert len(gateway.backend.asked) <= 2
+    assert len(gateway.backend.requests) <= 2
 
 
 async def test_too_many_choices_are_refused_by_name() -> None:
@@ -144,4 +144,4 @@ async def test_too_many_choices_are_refused_by_name() -> None:
     async with served(Crowd()) as gateway:
         made = await gateway.http.post(URL, json={**ASKED, "n": 9})
     assert (made.status_code, made.json()["error"]["param"]) == (400, "n")
-    assert gateway.backend.asked == []
+    assert gateway.backend.requests == []

@@ -6,7 +6,7 @@ import re
 
 import jsonschema
 import pytest
-from scripted import clean, says, served
+from scripted import clean, replies, served
 
 from dragoman.backends.embeddings.library import AbsentEmbedder
 from dragoman.core.messages import JSONObject
@@ -19,7 +19,7 @@ _clean = pytest.fixture(autouse=True)(clean)
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 async def test_the_page_loads_nothing(path: str) -> None:
     """It is whole in itself, for machines without a network, and may run its own program alone."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         page = await gateway.http.get(path)
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=\"(?!data:)", page.text)
     policy = page.headers["content-security-policy"]
@@ -33,7 +33,7 @@ async def test_the_page_loads_nothing(path: str) -> None:
 
 async def test_everything_of_the_document_is_shown() -> None:
     """Each operation has its section, and each schema that is named can be gone to."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         page = (await gateway.http.get("/docs")).text
         document = (await gateway.http.get("/openapi.json")).json()
     shown = set(re.findall(r'data-method="(\w+)" data-path="([^"]+)"', page))
@@ -52,7 +52,7 @@ METHODS = {"get", "post", "put", "delete", "patch"}
 
 async def test_examples() -> None:
     """Each request that the page offers to send fits its schema, and is answered, where this gateway has the means."""
-    async with served(says("Hello"), embedder=AbsentEmbedder("all-MiniLM-L6-v2")) as gateway:
+    async with served(replies("Hello"), embedder=AbsentEmbedder("all-MiniLM-L6-v2")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
         answers = {path: await gateway.http.post(path, json=example) for path, example in EXAMPLES.items()}
     for path, example in EXAMPLES.items():

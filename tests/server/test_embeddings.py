@@ -15,7 +15,7 @@ from embedding_endpoint import endpoint
 from local_model import likeness, wants_model
 from openai import AsyncOpenAI
 from openai_spec import assert_valid
-from scripted import KEY, ScriptedBackend, clean, says
+from scripted import KEY, ScriptedBackend, clean, replies
 
 from dragoman.backends.base import Embedded, Embedder
 from dragoman.backends.embeddings.library import AbsentEmbedder
@@ -64,7 +64,7 @@ async def served(embedder: Embedder | None = None, **settings: object) -> AsyncI
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     given = load({"port": 0, "log_level": "off", **settings}, env_file=None)
-    async with build(given, ScriptedBackend(says("Hello")), embedder) as gateway:
+    async with build(given, ScriptedBackend(replies("Hello")), embedder) as gateway:
         server = Server(gateway.app, gateway.drain, 5)
         serving = asyncio.create_task(server.serve([sock]))
         async with httpx.AsyncClient(base_url=url, timeout=120) as http:
@@ -171,7 +171,7 @@ async def test_a_remote_endpoint_needs_a_models_name() -> None:
     """The local default is none of its models."""
     settings = load({"embeddings_url": "http://127.0.0.1:1/v1"}, env_file=None)
     with pytest.raises(BadSettings, match="--embeddings-model NAME"):
-        async with build(settings, ScriptedBackend(says("Hello"))):
+        async with build(settings, ScriptedBackend(replies("Hello"))):
             pass
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from openai import APIError, AsyncStream
 from openai.types.responses import ResponseStreamEvent
-from scripted import clean, fails, opening, says, served, text
+from scripted import clean, fails, opening, replies, served, text
 
 from dragoman.core import errors
 
@@ -14,7 +14,7 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 async def test_a_question_is_answered() -> None:
     """Plain and streamed, with and without `/v1`."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         made = await gateway.openai.responses.create(model="sonnet", input="Say it")
         async with gateway.openai.responses.stream(model="sonnet", input="Say it") as stream:
             kinds = [event.type async for event in stream]
@@ -27,7 +27,7 @@ async def test_a_question_is_answered() -> None:
 
 async def test_warnings_are_told() -> None:
     """In the header that all dialects have."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         made = await gateway.http.post("/v1/responses", json={"input": "Say it", "service_tier": "flex"})
     assert "service_tier" in made.headers["x-dragoman-warnings"]
 

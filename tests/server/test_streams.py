@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 from openai import APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
-from scripted import QUESTION, clean, ending, fails, hangs, opening, served, text
+from scripted import MESSAGES, clean, ending, fails, hangs, opening, served, text
 
 from dragoman.backends.base import RunRequest
 from dragoman.core import errors
@@ -26,7 +26,7 @@ async def test_error_in_a_stream() -> None:
     """After the first words an error is an event that the client raises on."""
     script = fails(errors.UpstreamFailed("Broke"), after=[*opening(), text("Hel")])
     async with served(script) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         said: list[str] = []
         with pytest.raises(APIError, match="Broke"):
             await read(stream, said.append)
@@ -44,7 +44,7 @@ async def test_heartbeats() -> None:
 
     async with (
         served(script, heartbeat=0.01) as gateway,
-        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": QUESTION, "stream": True}) as answer,
+        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": MESSAGES, "stream": True}) as answer,
     ):
         lines = []
         async for line in answer.aiter_lines():
@@ -67,7 +67,7 @@ async def test_failure_after_heartbeats_is_an_event() -> None:
 
     async with (
         served(script, heartbeat=0.01) as gateway,
-        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": QUESTION, "stream": True}) as answer,
+        gateway.http.stream("POST", "/v1/chat/completions", json={"messages": MESSAGES, "stream": True}) as answer,
     ):
         lines = []
         async for line in answer.aiter_lines():
@@ -82,20 +82,20 @@ async def test_client_gone_ends_the_run(*, stream: bool) -> None:
     """A client that leaves takes its run with it, also before the first word."""
     async with served(hangs(after=opening() if stream else ())) as gateway:
         asking = asyncio.create_task(
-            gateway.http.post("/v1/chat/completions", json={"messages": QUESTION, "stream": stream})
+            gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES, "stream": stream})
         )
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         asking.cancel()
         await asyncio.wait([asking])
-        await asyncio.wait_for(gateway.backend.left.wait(), 10)
+        await asyncio.wait_for(gateway.backend.ended.wait(), 10)
 
 
 async def test_client_gone_from_the_queue_frees_its_place() -> None:
     """A run that waits is given up too."""
     async with served(hangs(), max_concurrency=1) as gateway:
-        body = {"messages": QUESTION}
+        body = {"messages": MESSAGES}
         first = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
-        await gateway.backend.entered.wait()
+        await gateway.backend.started.wait()
         second = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
         while (await gateway.http.get("/health/ready")).json()["runs"]["queued"] == 0:
             pass
@@ -110,7 +110,7 @@ async def test_shutdown_ends_a_stream_in_words() -> None:
     """When the gateway stops, a stream ends with an error event instead of being cut."""
     script = hangs(after=[*opening(), text("Hel")])
     async with served(script, shutdown_grace=0.0) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         with pytest.raises(APIError, match="stopped"):
             await read(stream, lambda _: gateway.server.stop())
 
@@ -126,7 +126,7 @@ async def test_second_signal_ends_the_grace() -> None:
         await asyncio.Event().wait()
 
     async with served(script, shutdown_grace=600.0) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         with pytest.raises(APIError, match="stopped"):
             await read(stream, str)
 
@@ -143,7 +143,7 @@ async def test_shutdown_lets_an_answer_end() -> None:
             yield event
 
     async with served(script) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         said = ""
         async for chunk in stream:
             gateway.server.stop()
@@ -160,8 +160,8 @@ async def test_restart_before_anything_was_said() -> None:
             yield event
 
     async with served(script) as gateway:
-        made = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION)
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        made = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         said = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
     assert made.choices[0].message.content == "Hello"
     assert said == "Hello"
@@ -179,6 +179,6 @@ async def test_restart_in_mid_answer_is_an_error_in_a_stream() -> None:
             yield event
 
     async with served(script) as gateway:
-        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, stream=True)
+        stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         with pytest.raises(APIError, match="broke off"):
             await read(stream, lambda _: go_on.set())

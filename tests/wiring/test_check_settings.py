@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from scripted import ScriptedBackend, clean, says
+from scripted import ScriptedBackend, clean, replies
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.wiring.checks import check_settings
@@ -45,8 +45,8 @@ async def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
     state = {"state_dir": tmp_path}
     with pytest.raises(BadSettings, match=r"too old: Dragoman needs 3\.37 or newer\. Update the SQLite library"):
-        async with build(load(state, env_file=None), ScriptedBackend(says("Hello"))):
+        async with build(load(state, env_file=None), ScriptedBackend(replies("Hello"))):
             pass
     without = {"store": False, "runs_kept": 0, "thinking_ttl": 0}
-    async with build(load({**state, **without}, env_file=None), ScriptedBackend(says("Hello"))):
+    async with build(load({**state, **without}, env_file=None), ScriptedBackend(replies("Hello"))):
         pass

@@ -55,32 +55,32 @@ class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with ca
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        # A timeout that the watcher triggers: the standard library's own way to cancel one part of a task. It keeps
+        # A timeout that `_watch` triggers: the standard library's own way to cancel one part of a task. It keeps
         # a cancellation from outside apart from ours.
         self._timeout = asyncio.timeout(None)
-        self._watcher: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
-        self._start = asyncio.get_running_loop().call_later(_WATCH_DELAY, self._start_watcher)
+        self._start = asyncio.get_running_loop().call_later(_WATCH_DELAY, self._start_watching)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._start.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        if self._watch_task is not None:
+            self._watch_task.cancel()
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise ClientDisconnected from None
         finally:
-            if self._watcher is not None:
-                await asyncio.wait([self._watcher])
+            if self._watch_task is not None:
+                await asyncio.wait([self._watch_task])
 
-    def _start_watcher(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
+    def _start_watching(self) -> None:
+        self._watch_task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -49,7 +49,7 @@ class Models:
 
     def _for(self, context: RequestContext) -> Catalog:
         """Return the models that a client may use. An unknown client of an open list gets all models."""
-        return self._catalog.of(context.client) if context.authenticated else self._catalog()
+        return self._catalog.for_client(context.client) if context.authenticated else self._catalog()
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:
@@ -64,7 +64,7 @@ def _aliases(catalog: Catalog) -> list[JSONObject]:
 
 
 def _entry(name: str, model: Model) -> JSONObject:
-    """Return a model in OpenAI's form. `root` is the id that an alias stands for, as in OpenAI's own lists."""
+    """Return a model in OpenAI's form. `root` is the id of the model behind an alias, as in OpenAI's own lists."""
     created = datetime.combine(model.released, time(), UTC)
     return {
         "id": name,

@@ -51,7 +51,7 @@ class Operations:
         ready: Returns why a run would fail now; None if it would not.
         status: Returns authentication, processes and versions. Contains no secret.
         inquire: Returns what takes longer to find out.
-        simulator: The address of the simulator that stands in for Claude, if there is one.
+        simulator: The address of the simulator that replaces Claude, if there is one.
     """
 
     backend: str

@@ -1,4 +1,4 @@
-"""Uvicorn's protocol, with one write to the socket where it makes several."""
+"""Uvicorn's HTTP protocol with fewer writes to the socket: all writes of one event loop iteration become one."""
 
 import asyncio
 from typing import cast
@@ -7,52 +7,53 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BufferedHttpProtocol(HttpToolsProtocol):
-    """One connection of a client."""
+    """One client connection."""
 
-    _gathering: "BufferedTransport"
+    _buffer: "BufferedTransport"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """The client is there."""
-        self._gathering = BufferedTransport(transport)
-        super().connection_made(cast("asyncio.Transport", self._gathering))
+        """Wrap the transport of a new connection."""
+        self._buffer = BufferedTransport(transport)
+        super().connection_made(cast("asyncio.Transport", self._buffer))
 
     def on_response_complete(self) -> None:
-        """The answer is whole. Where no other is in the making it goes out before anything is written down about it.
+        """Send a complete response at once, before it is logged, if no other request is running.
 
-        Of many it would be slower: then the answers of one turn go out one behind the other.
+        With several requests this would be slower: then all responses of one loop iteration are written one after
+        the other.
         """
         if len(self.tasks) == 1:
-            self._gathering.flush()
+            self._buffer.flush()
         super().on_response_complete()
 
 
 class BufferedTransport:
-    """A transport that writes what comes in one turn of the loop at once: a head and its body, several events.
+    """A transport that joins all writes of one event loop iteration: a head and its body, or several events.
 
-    Each write by itself would be a call of the system and a packet, and one more thing for the client to wake up for.
+    A separate write for each would cost a system call and a packet, and wake the client once more.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._pieces: list[bytes] = []
+        self._pending: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Write it at the end of this turn."""
-        if not self._pieces:
+        """Write the data at the end of this loop iteration."""
+        if not self._pending:
             self._loop.call_soon(self.flush)
-        self._pieces.append(data)
+        self._pending.append(data)
 
     def close(self) -> None:
-        """Close, once all is written."""
+        """Write what is pending, then close."""
         self.flush()
         self._transport.close()
 
     def flush(self) -> None:
-        """Write it now."""
-        pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(pieces))
+        """Write what is pending now."""
+        pending, self._pending = self._pending, []
+        if pending and not self._transport.is_closing():
+            self._transport.write(b"".join(pending))
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._transport, name)

@@ -1,4 +1,4 @@
-"""Listening, and stopping in stages: take nothing new, let answers end, end the rest in words, then go."""
+"""The HTTP server. It stops in stages: accept no connection, let responses end, end the rest with an error, exit."""
 
 import asyncio
 import contextlib
@@ -14,42 +14,42 @@ from starlette.types import ASGIApp
 
 _BACKLOG = 2048
 _KEEP_ALIVE = 75  # clients keep idle connections longer than uvicorn's own 5 seconds, and then meet a closed one
-_LAST_WORDS = 5
+_FINAL_WRITE_SECONDS = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 RESTART = signal.SIGUSR2
-"""The signal on which a gateway stops as ever, and is then to be started again."""
+"""The signal that stops a gateway in the usual stages, and then starts it again."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port.
+    """Open a listening socket.
 
     Raises:
-        OSError: It is in use, or not ours to take.
+        OSError: The port is in use, or this user may not open it.
     """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
     return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
 
 
 def _protocol() -> "type[asyncio.Protocol] | Literal['h11']":
     if not importlib.util.find_spec("httptools"):
         return "h11"
-    from dragoman.server.uvicorn_protocol import BufferedHttpProtocol  # noqa: PLC0415 - not everywhere to be had
+    from dragoman.server.uvicorn_protocol import BufferedHttpProtocol  # noqa: PLC0415 - optional
 
     return BufferedHttpProtocol
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which asks its owner to end what runs instead of cutting connections.
+    """Uvicorn's server. On shutdown it drains the running requests instead of cutting their connections.
 
     Args:
-        app: What answers.
-        drain: Lets what runs end for so many seconds, then ends it with an error that its client is told.
-        grace: Those seconds.
+        app: The ASGI application.
+        drain: Gives the running requests a number of seconds, then ends them with an error that their clients get.
+        grace: That number of seconds.
 
     Attributes:
-        again: Whether whoever stopped it wants it started again.
+        again: Whether to start the gateway again after it has stopped.
     """
 
     def __init__(self, app: ASGIApp, drain: Callable[[float], Awaitable[None]], grace: float) -> None:
@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=int(grace) + _LAST_WORDS,
+                timeout_graceful_shutdown=int(grace) + _FINAL_WRITE_SECONDS,
             )
         )
         self._drain = drain
@@ -81,34 +81,34 @@ class Server(uvicorn.Server):
             if self.force_exit:
                 draining.cancel()
                 await self._drain(0)
-                await self._last_words()
+                await self._write_final_responses()
             await asyncio.wait([draining])
 
     def stop(self, *_signal: object) -> None:
-        """Begin to stop; the second time, without grace."""
+        """Begin to stop. The second call ends the grace."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
     def start_again(self, *_signal: object) -> None:
-        """Begin to stop, for a new start."""
+        """Begin to stop, and start again afterwards."""
         self.again = True
         self.stop()
 
-    async def _last_words(self) -> None:
-        """Let answers that were ended just now say so to their clients."""
+    async def _write_final_responses(self) -> None:
+        """Wait until the responses that were just ended are written."""
         if self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS)
+            await asyncio.wait(self.server_state.tasks, timeout=_FINAL_WRITE_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take note of signals, as uvicorn does, but do not raise them again: processes are still to be ended."""
+        """Handle signals like uvicorn, but do not raise them again: the gateway still has to end its processes."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.stop) for number in _SIGNALS}
-        before[RESTART] = signal.signal(RESTART, self.start_again)
+        previous = {number: signal.signal(number, self.stop) for number in _SIGNALS}
+        previous[RESTART] = signal.signal(RESTART, self.start_again)
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)

@@ -27,7 +27,7 @@ from dragoman.routing.router import Router
 from dragoman.routing.upstream import Upstream, serves
 from dragoman.runs.executor import RunExecutor
 from dragoman.runs.reasoning_store import ReasoningStore
-from dragoman.server.catalog import Serves, everything
+from dragoman.server.catalog import MayUse, allow_all
 from dragoman.stores.base import KeyValueStore, SpendingLedger
 from dragoman.wiring.checks import claude_command, real_path
 
@@ -248,9 +248,9 @@ def _model_patterns(settings: Settings, upstream: UpstreamSettings) -> list[str]
     return patterns
 
 
-def serves_of(backend: ManagedBackend) -> Serves:
+def serves_of(backend: ManagedBackend) -> MayUse:
     """Return whether a client may use a model. With one account, every client may use all."""
-    return backend.serves if isinstance(backend, Router) else everything
+    return backend.serves if isinstance(backend, Router) else allow_all
 
 
 def inquiry_of(backend: ManagedBackend) -> Callable[[], Awaitable[JSONObject]]:

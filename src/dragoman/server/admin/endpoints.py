@@ -49,7 +49,7 @@ class AdminEndpoints:
         self._started_at = time.monotonic()
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
-        """Return the state of the gateway. Takes a moment: the official command is asked about the sign-in."""
+        """Return the state of the gateway. Slow: it runs the official command to learn the state of the sign-in."""
         details = await self._operations.inquire()
         reason = self._operations.ready()
         limits = self._engine.limits

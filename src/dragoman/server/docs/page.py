@@ -24,7 +24,7 @@ _LIMITS = {
 
 def components(schemas: JSONObject) -> str:
     """Render every named schema, each under a heading that others link to."""
-    return "".join(_component(name, cast("JSONObject", schema)) for name, schema in sorted(_by_short(schemas)))
+    return "".join(_component(name, cast("JSONObject", schema)) for name, schema in sorted(_by_short_name(schemas)))
 
 
 def fields(schema: JSONObject) -> str:
@@ -35,20 +35,20 @@ def fields(schema: JSONObject) -> str:
     return f'<table class="fields">{rows}</table>' if rows else ""
 
 
-def words(schema: JSONObject) -> str:
+def type_text(schema: JSONObject) -> str:
     """Render a type in words, on one line."""
     match schema:
         case {"$ref": str(target)}:
             name = escape(short(target))
             text = [f'<a href="#schema-{name}">{name}</a>']
         case {"anyOf": [*kinds]}:
-            text = [words(kind) for kind in cast("list[JSONObject]", kinds) if kind != _NULL]
+            text = [type_text(kind) for kind in cast("list[JSONObject]", kinds) if kind != _NULL]
         case {"enum": [*values]}:
             text = list(map(_code, values))
         case {"const": value}:
             text = [_code(value)]
         case {"type": "array", "items": dict(items)}:
-            text = [f"list of {words(items)}"]
+            text = [f"list of {type_text(items)}"]
         case {"type": [*kinds]}:
             text = [escape(str(kind)) for kind in kinds]
         case _:
@@ -72,7 +72,7 @@ def short(target: str) -> str:
     return f"{dialect.capitalize()}{name}"
 
 
-def _by_short(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
+def _by_short_name(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
     return ((short(name), schema) for name, schema in schemas.items())
 
 
@@ -82,14 +82,14 @@ def _component(name: str, schema: JSONObject) -> str:
 
 
 def _only_type(schema: JSONObject) -> str:
-    return "" if "properties" in schema else f"<p>{words(schema)}</p>"
+    return "" if "properties" in schema else f"<p>{type_text(schema)}</p>"
 
 
 def _row(name: str, schema: JSONObject, *, required: bool) -> str:
-    mark = ' <span class="required">required</span>' if required else ""
+    required_mark = ' <span class="required">required</span>' if required else ""
     notes = "".join(f"<p>{note}</p>" for note in _notes(schema))
-    kind = f'<span class="type">{words(schema)}</span>'
-    return f"<tr><th>{escape(name)}{mark}</th><td>{kind}{notes}{fields(_inner(schema))}</td></tr>"
+    type_span = f'<span class="type">{type_text(schema)}</span>'
+    return f"<tr><th>{escape(name)}{required_mark}</th><td>{type_span}{notes}{fields(_inner(schema))}</td></tr>"
 
 
 def _notes(schema: JSONObject) -> Iterator[str]:
@@ -134,12 +134,12 @@ class Page:
 class _Operation:
     method: str
     path: str
-    described: JSONObject
+    spec: JSONObject
 
     @property
     def anchor(self) -> str:
-        words = self.path.replace("{", "").replace("}", "").replace("/", "-")
-        return f"{self.method}{words}"
+        suffix = self.path.replace("{", "").replace("}", "").replace("/", "-")
+        return f"{self.method}{suffix}"
 
 
 def render_page(document: JSONObject) -> Page:
@@ -163,9 +163,9 @@ def render_page(document: JSONObject) -> Page:
 
 def _operations(document: JSONObject) -> Iterator[_Operation]:
     for path, methods in cast("dict[str, JSONObject]", document["paths"]).items():
-        for method, described in methods.items():
-            if isinstance(described, dict) and "responses" in described:
-                yield _Operation(method, path, described)
+        for method, spec in methods.items():
+            if isinstance(spec, dict) and "responses" in spec:
+                yield _Operation(method, path, spec)
 
 
 def _links(operations: list[_Operation]) -> str:
@@ -178,56 +178,56 @@ def _name(operation: _Operation) -> str:
 
 
 def _section(operation: _Operation, schemas: JSONObject) -> str:
-    described = operation.described
-    summary = f"<p>{prose(str(described.get('summary', '')))}{_docs_link(described)}</p>"
+    spec = operation.spec
+    summary = f"<p>{prose(str(spec.get('summary', '')))}{_docs_link(spec)}</p>"
     return (
         f'<section id="{operation.anchor}"><h2>{_name(operation)}</h2>{summary}'
-        f"{_request(described, schemas)}{_responses(described)}{_try(operation)}</section>"
+        f"{_request(spec, schemas)}{_responses(spec)}{_try(operation)}</section>"
     )
 
 
-def _docs_link(described: JSONObject) -> str:
-    docs = cast("dict[str, str]", described.get("externalDocs") or {})
+def _docs_link(spec: JSONObject) -> str:
+    docs = cast("dict[str, str]", spec.get("externalDocs") or {})
     return f' <a href="{escape(docs["url"])}" rel="noreferrer">Its own documentation</a>' if docs else ""
 
 
-def _request(described: JSONObject, schemas: JSONObject) -> str:
+def _request(spec: JSONObject, schemas: JSONObject) -> str:
     """Render the fields of the request body."""
-    content = cast("dict[str, dict[str, dict[str, JSONObject]]]", described.get("requestBody") or {}).get("content", {})
-    found = []
+    content = cast("dict[str, dict[str, dict[str, JSONObject]]]", spec.get("requestBody") or {}).get("content", {})
+    sections = []
     for part in content.values():
         name = str(part["schema"]["$ref"]).rpartition("/")[2]
-        summary = f"<summary>Fields of the {words(part['schema'])}</summary>"
-        found.append(f"<details>{summary}{fields(cast('JSONObject', schemas[name]))}</details>")
-    return "".join(found)
+        summary = f"<summary>Fields of the {type_text(part['schema'])}</summary>"
+        sections.append(f"<details>{summary}{fields(cast('JSONObject', schemas[name]))}</details>")
+    return "".join(sections)
 
 
-def _responses(described: JSONObject) -> str:
+def _responses(spec: JSONObject) -> str:
     rows = []
-    for status, response in cast("dict[str, JSONObject]", described["responses"]).items():
-        kinds = "".join(f'<p class="type">{words}, as {kind}</p>' for kind, words in _content(response))
+    for status, response in cast("dict[str, JSONObject]", spec["responses"]).items():
+        kinds = "".join(f'<p class="type">{text}, as {media_type}</p>' for media_type, text in _content(response))
         rows.append(f"<tr><th>{status}</th><td>{prose(str(response['description']))}{kinds}</td></tr>")
     return f"<details><summary>Responses</summary><table>{''.join(rows)}</table></details>"
 
 
 def _content(body: object) -> Iterator[tuple[str, str]]:
-    """Return each media type of a body, and its schema in words."""
+    """Return each media type of a body, and the text of its schema."""
     content = body.get("content", {}) if isinstance(body, dict) else {}
-    return ((escape(kind), words(part["schema"])) for kind, part in content.items())
+    return ((escape(media_type), type_text(part["schema"])) for media_type, part in content.items())
 
 
 def _try(operation: _Operation) -> str:
     """Render a form that sends the request. The script shows it: without the script it could do nothing."""
-    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.described.get("parameters") or [])]
+    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.spec.get("parameters") or [])]
     inputs = "".join(f'<label>{escape(name)} <input name="{escape(name)}" required></label>' for name in names)
-    body_spec = cast("dict[str, dict[str, JSONObject]]", operation.described.get("requestBody") or {})
+    body_spec = cast("dict[str, dict[str, JSONObject]]", operation.spec.get("requestBody") or {})
     body = ""
     if body_spec:
         example = json.dumps(body_spec["content"]["application/json"].get("example", {}), indent=2, ensure_ascii=False)
         body = f'<textarea name="body" spellcheck="false" aria-label="Body">{escape(example)}</textarea>'
-    where = f'data-method="{operation.method}" data-path="{escape(operation.path)}"'
+    attributes = f'data-method="{operation.method}" data-path="{escape(operation.path)}"'
     buttons = '<button>Send</button> <button type="button" class="stop" disabled>Stop</button> <output></output>'
-    return f"<form {where} hidden>{inputs}{body}<p>{buttons}</p><pre hidden></pre></form>"
+    return f"<form {attributes} hidden>{inputs}{body}<p>{buttons}</p><pre hidden></pre></form>"
 
 
 def _part(name: str) -> str:
@@ -235,7 +235,7 @@ def _part(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing but the style and the program that stand in the page, and requests to the gateway it came from."""
+    """Return a policy that allows only the page's own style and script, and requests to this gateway."""
     rules = (
         "default-src 'none'",
         f"style-src '{_hash(style)}'",

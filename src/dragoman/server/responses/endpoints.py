@@ -118,7 +118,7 @@ class StoredChatEndpoints:
         """Return a page of the client's completions."""
         query, service = Query(context), require_store(self._service)
         order: Literal["asc", "desc"] = "desc" if query.is_descending("asc") else "asc"
-        wanted = EntryQuery(
+        entry_query = EntryQuery(
             kind=self._format.kind,
             model=query.text("model"),
             metadata=parse_metadata(dict(query.mapping("metadata")), "metadata"),
@@ -126,9 +126,9 @@ class StoredChatEndpoints:
             limit=query.number("limit", DEFAULT_PAGE_SIZE, maximum=MAX_PAGE_SIZE),
             order=order,
         )
-        page = await service.store.page(context.client, wanted)
+        page = await service.store.page(context.client, entry_query)
         if page is None:
-            raise NotFound(f"There is no completion `{(wanted.after or '')[:80]}`.", param="after")
+            raise NotFound(f"There is no completion `{(entry_query.after or '')[:80]}`.", param="after")
         views = [cast("JSONObject", msgspec.json.decode(self._format.view(entry.body))) for entry in page.entries]
         return list_reply(views, has_more=page.more)
 

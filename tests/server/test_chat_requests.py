@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from chat_support import WEATHER, call
-from scripted import QUESTION, clean, opening, says, served, tells, text
+from scripted import MESSAGES, clean, emits, opening, replies, served, text
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.events import BlockStop, Event, MessageDelta, MessageStop
@@ -40,11 +40,11 @@ CHATS: dict[str, list[JSON]] = {
 @pytest.mark.parametrize("model", MODELS)
 async def test_every_chat_reaches_claude_as_it_takes_it(model: str) -> None:
     """By the rules of its API for that model; nothing that was written is lost on the way."""
-    async with served(says("Bonjour")) as gateway:
+    async with served(replies("Bonjour")) as gateway:
         for name, messages in CHATS.items():
             made = await gateway.http.post(URL, json={"model": model, "messages": messages, "tools": [WEATHER]})
             assert made.status_code == 200, (name, made.text)
-    for messages, request in zip(CHATS.values(), gateway.backend.asked, strict=True):
+    for messages, request in zip(CHATS.values(), gateway.backend.requests, strict=True):
         body: Any = {"max_tokens": 1000, **request.body}
         check(Call(body, Catalog().resolve(model).model, {"anthropic-version": "2023-06-01"}, "key"))
         sent = str([request.body.get("system"), request.body["messages"]])
@@ -56,19 +56,19 @@ async def test_stop() -> None:
     """The sequences are Claude's to watch for; an answer that ended at one has stopped."""
     ended: Any = {"stop_reason": "stop_sequence", "stop_sequence": "END"}
     close: list[Event] = [BlockStop(0, {}), MessageDelta({"delta": ended, "usage": {}}), MessageStop({})]
-    async with served(tells([*opening(), text("one EN"), *close])) as gateway:
-        made = await gateway.http.post(URL, json={"messages": QUESTION, "stop": ["END", "STOP"]})
-    assert gateway.backend.asked[0].body["stop_sequences"] == ["END", "STOP"]
+    async with served(emits([*opening(), text("one EN"), *close])) as gateway:
+        made = await gateway.http.post(URL, json={"messages": MESSAGES, "stop": ["END", "STOP"]})
+    assert gateway.backend.requests[0].body["stop_sequences"] == ["END", "STOP"]
     choice = made.json()["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("one EN", "stop")
 
 
 async def test_labels_and_users() -> None:
     """Claude is told of the user as a hash and of labels not at all; the client is told that they do nothing."""
-    asked = {"messages": QUESTION, "metadata": {"project": "apollo"}, "user": "ann@example.com"}
-    async with served(says("Hello")) as gateway:
+    asked = {"messages": MESSAGES, "metadata": {"project": "apollo"}, "user": "ann@example.com"}
+    async with served(replies("Hello")) as gateway:
         made = await gateway.http.post(URL, json=asked)
-    sent = str(gateway.backend.asked[0].body)
+    sent = str(gateway.backend.requests[0].body)
     assert "apollo" not in sent
     assert "ann@example.com" not in sent
     assert made.headers["x-dragoman-warnings"] == '[{"code":"ignored","param":"metadata"}]'
@@ -85,9 +85,9 @@ async def test_labels_and_users() -> None:
 )
 async def test_what_cannot_be_a_chat_is_refused_by_name(messages: list[JSON], param: str, word: str) -> None:
     """Before Claude is asked."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         made = await gateway.http.post(URL, json={"messages": messages})
     error = made.json()["error"]
     assert (made.status_code, error["param"]) == (400, param)
     assert word in error["message"]
-    assert gateway.backend.asked == []
+    assert gateway.backend.requests == []

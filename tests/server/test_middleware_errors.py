@@ -3,7 +3,7 @@
 import httpx
 import pytest
 import structlog
-from scripted import clean, hangs, says, served
+from scripted import clean, hangs, replies, served
 from starlette.types import Message, Receive, Scope, Send
 
 from dragoman.dialects.shared.errors import openai_error_response
@@ -55,7 +55,7 @@ async def test_trace() -> None:
     events = {}
     for level in ("trace", "debug"):
         with structlog.testing.capture_logs() as log:
-            async with served(says("Hello"), log_level=level) as gateway:
+            async with served(replies("Hello"), log_level=level) as gateway:
                 await gateway.http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
         events[level] = [line["event"] for line in log]
     assert events["trace"].count("run.event") == 7

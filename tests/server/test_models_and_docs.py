@@ -6,7 +6,7 @@ import re
 import jsonschema
 import pytest
 from openai import APIStatusError
-from scripted import QUESTION, clean, fails, says, served
+from scripted import MESSAGES, clean, fails, replies, served
 
 from dragoman import __version__
 from dragoman.core import errors
@@ -20,8 +20,8 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 async def test_models_with_the_live_list_and_aliases() -> None:
     """The provider's list comes with the built-in one, aliases after it."""
-    async with served(says("Hello"), model_aliases={"fast": "haiku", "lost": "nothing"}) as gateway:
-        gateway.backend.listed = [ListedModel("claude-opus-7", "Claude Opus 7")]
+    async with served(replies("Hello"), model_aliases={"fast": "haiku", "lost": "nothing"}) as gateway:
+        gateway.backend.listed_models = [ListedModel("claude-opus-7", "Claude Opus 7")]
         found = {model.id: model async for model in gateway.openai.models.list()}
     assert {"claude-opus-7", "claude-sonnet-4-5", "sonnet", "fast"} <= found.keys()
     assert "lost" not in found
@@ -31,25 +31,25 @@ async def test_models_with_the_live_list_and_aliases() -> None:
 
 async def test_models_without_the_live_list() -> None:
     """Where the provider cannot be asked, the built-in list stands."""
-    async with served(says("Hello")) as gateway:
-        gateway.backend.listed = errors.NotSignedIn("No key")
+    async with served(replies("Hello")) as gateway:
+        gateway.backend.listed_models = errors.NotSignedIn("No key")
         found = [model.id async for model in gateway.openai.models.list()]
     assert "claude-opus-5-5" in found
 
 
 async def test_chosen_models() -> None:
     """Only the chosen ones are listed and served, with the aliases that lead to them."""
-    async with served(says("Hello"), models=("haiku",), default_model="haiku") as gateway:
+    async with served(replies("Hello"), models=("haiku",), default_model="haiku") as gateway:
         found = [model.id async for model in gateway.openai.models.list()]
         with pytest.raises(APIStatusError) as caught:
-            await gateway.openai.chat.completions.create(model="opus", messages=QUESTION)
+            await gateway.openai.chat.completions.create(model="opus", messages=MESSAGES)
     assert found == ["claude-haiku-5-5", "haiku", "claude-haiku"]
     assert caught.value.status_code == 404
 
 
 async def test_one_model() -> None:
     """By id, by alias, and unknown."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         by_id = await gateway.openai.models.retrieve("claude-haiku-5-5")
         by_alias = await gateway.openai.models.retrieve("haiku")
         with pytest.raises(APIStatusError) as caught:
@@ -101,12 +101,12 @@ async def test_a_list_that_does_not_come() -> None:
         await asyncio.Event().wait()
         return []
 
-    assert await LiveCatalog(Catalog(), listed, patience=0.01).refresh()
+    assert await LiveCatalog(Catalog(), listed, timeout=0.01).refresh()
 
 
 async def test_index_and_health() -> None:
     """The gateway says what it is and how it is."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         index = (await gateway.http.get("/")).json()
         alive = await gateway.http.get("/health")
         ready = await gateway.http.get("/health/ready")
@@ -119,8 +119,8 @@ async def test_index_and_health() -> None:
 
 async def test_metrics() -> None:
     """Requests, tokens, runs and processes are counted; nothing that a client makes up is a label."""
-    async with served(says("Hello")) as gateway:
-        await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION)
+    async with served(replies("Hello")) as gateway:
+        await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES)
         await gateway.http.get("/made-up")
         await gateway.http.get("/models/sonnet")
         await gateway.http.delete("/v1/models")
@@ -140,14 +140,14 @@ async def test_metrics() -> None:
 async def test_failed_runs_are_counted_without_the_models_name() -> None:
     """A model that the API did not take is no label."""
     async with served(fails(errors.NotFound("No such model"))) as gateway:
-        await gateway.http.post("/v1/chat/completions", json={"messages": QUESTION})
+        await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})
         text = (await gateway.http.get("/metrics")).text
     assert 'dragoman_runs_total{model="unknown",path="none",status="failed"} 1.0' in text
 
 
 async def test_openapi_document() -> None:
     """It is made of the types that read requests, and every reference in it leads somewhere."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
         listed = (await gateway.http.get("/")).json()["endpoints"]
     schemas = document["components"]["schemas"]
@@ -156,16 +156,16 @@ async def test_openapi_document() -> None:
     named = set(re.findall(r"#/components/schemas/([^\"']+)", str(document)))
     assert named <= schemas.keys()
     request = {"$ref": "#/components/schemas/ChatCompletionRequest", "components": document["components"]}
-    jsonschema.validate({"model": "sonnet", "messages": QUESTION}, request)
+    jsonschema.validate({"model": "sonnet", "messages": MESSAGES}, request)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"messages": []}, request)
 
 
 async def test_answers_fit_the_document() -> None:
     """What is really said has the form that is documented."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
-        answer = (await gateway.http.post("/v1/chat/completions", json={"messages": QUESTION})).json()
+        answer = (await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})).json()
         refusal = (await gateway.http.post("/v1/chat/completions", json={"messages": []})).json()
         models = (await gateway.http.get("/v1/models")).json()
     for instance, name in ((answer, "ChatCompletion"), (refusal, "Error"), (models, "ModelList")):

@@ -5,29 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keeping_support import kept
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletion
 from openai_spec import assert_valid
-from scripted import QUESTION, Served, clean, hangs, opening, says, text
+from scripted import MESSAGES, Served, clean, hangs, opening, replies, text
+from stored_support import served_with_store
 
 _clean = pytest.fixture(autouse=True)(clean)
 
 
 async def stored(gateway: Served, **fields: Any) -> str:
     """The id of a completion that is kept."""
-    made = await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION, store=True, **fields)
+    made = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, store=True, **fields)
     assert isinstance(made, ChatCompletion)
     return made.id
 
 
 async def test_they_are_listed_and_found(tmp_path: Path) -> None:
     """By model and metadata, a page at a time, also after a restart."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         first = await stored(gateway, metadata={"team": "a", "stage": "1"})
         second = await stored(gateway, metadata={"team": "a"})
-        await gateway.openai.chat.completions.create(model="sonnet", messages=QUESTION)
-    async with kept(says("Hello"), tmp_path) as gateway:
+        await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES)
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         client = gateway.openai.chat.completions
         listed = [one.id async for one in client.list(limit=1)]
         newest = [one.id async for one in client.list(order="desc")]
@@ -56,15 +56,15 @@ async def test_they_are_listed_and_found(tmp_path: Path) -> None:
 )
 async def test_a_list_that_cannot_be(tmp_path: Path, query: str, param: str) -> None:
     """It is the client's fault, and no trouble of the store."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         refused = await gateway.http.get(f"/v1/chat/completions?{query}")
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
 async def test_a_streamed_one_is_kept_as_the_plain_one(tmp_path: Path) -> None:
     """With the id that its chunks had; with all of its choices."""
-    async with kept(says("Hello"), tmp_path) as gateway:
-        body = {"model": "sonnet", "messages": QUESTION, "store": True, "stream": True, "n": 2}
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
+        body = {"model": "sonnet", "messages": MESSAGES, "store": True, "stream": True, "n": 2}
         stream = await gateway.http.post("/v1/chat/completions", json=body)
         chunks = [json.loads(line[6:]) for line in stream.text.splitlines() if line.startswith("data: {")]
         found = (await gateway.http.get(f"/v1/chat/completions/{chunks[0]['id']}")).json()
@@ -77,7 +77,7 @@ async def test_its_messages_are_listed(tmp_path: Path) -> None:
     """Those that it answers, with ids, and their parts where they came in parts."""
     parts = [{"type": "text", "text": "Say"}, {"type": "text", "text": " it"}]
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": parts, "name": "ann"}]
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         body = {"model": "sonnet", "messages": messages, "store": True}
         id_ = (await gateway.http.post("/v1/chat/completions", json=body)).json()["id"]
         found = [one async for one in gateway.openai.chat.completions.messages.list(id_, limit=1)]
@@ -91,7 +91,7 @@ async def test_its_messages_are_listed(tmp_path: Path) -> None:
 
 async def test_its_metadata_changes(tmp_path: Path) -> None:
     """And nothing else of it; what is no metadata is refused by name."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         client, id_ = gateway.openai.chat.completions, await stored(gateway, metadata={"stage": "1"})
         changed = await client.update(id_, metadata={"stage": "2"})
         found = [one.id async for one in client.list(metadata={"stage": "2"})]
@@ -109,7 +109,7 @@ async def test_its_metadata_changes(tmp_path: Path) -> None:
 
 async def test_it_is_deleted(tmp_path: Path) -> None:
     """Once; a response is no completion."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         client, id_ = gateway.openai.chat.completions, await stored(gateway)
         response = await gateway.openai.responses.create(input="Say it")
         deleted = await client.delete(id_)
@@ -126,7 +126,7 @@ async def test_it_is_deleted(tmp_path: Path) -> None:
 
 async def test_without_a_store_it_is_refused_by_name(tmp_path: Path) -> None:
     """With what to do."""
-    async with kept(says("Hello"), tmp_path, store=False) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path, store=False) as gateway:
         with pytest.raises(BadRequestError, match="--no-store") as refusal:
             await stored(gateway)
     assert refusal.value.param == "store"
@@ -134,20 +134,20 @@ async def test_without_a_store_it_is_refused_by_name(tmp_path: Path) -> None:
 
 async def test_owners_see_their_own(tmp_path: Path) -> None:
     """What was kept for the holder of a key is nothing to others."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         id_ = await stored(gateway)
-    async with kept(says("Hello"), tmp_path, api_key="gateway-key") as gateway:
+    async with served_with_store(replies("Hello"), tmp_path, api_key="gateway-key") as gateway:
         with pytest.raises(NotFoundError):
             await gateway.openai.chat.completions.retrieve(id_)
 
 
 async def test_a_client_that_leaves_gets_its_completion_kept(tmp_path: Path) -> None:
     """Nothing of one that has not ended is listed; one that a stopping gateway ends is not kept at all."""
-    async with kept(hangs(after=[*opening(), text("Hel")]), tmp_path, shutdown_grace=0.0) as gateway:
-        body = {"model": "sonnet", "messages": QUESTION, "store": True, "stream": True}
+    async with served_with_store(hangs(after=[*opening(), text("Hel")]), tmp_path, shutdown_grace=0.0) as gateway:
+        body = {"model": "sonnet", "messages": MESSAGES, "store": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/chat/completions", json=body) as stream:
             await anext(stream.aiter_bytes())
         listed = (await gateway.http.get("/v1/chat/completions")).json()
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         again = (await gateway.http.get("/v1/chat/completions")).json()
     assert listed["data"] == again["data"] == []

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted import KEY, QUESTION, clean, says, served
+from scripted import KEY, MESSAGES, clean, replies, served
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.config.secrets import resolve_secrets
@@ -13,26 +13,26 @@ from dragoman.wiring.gateway import client_keys
 
 _clean = pytest.fixture(autouse=True)(clean)
 
-BODY = {"messages": QUESTION}
+BODY = {"messages": MESSAGES}
 KEYS = {"ann": {"api_key": "key-of-ann"}, "bob": {"api_key": "key-of-bob", "agents": False}}
 CHAT = "/v1/chat/completions"
 
 
 async def test_each_key_is_a_client() -> None:
     """Runs bear its name; the gateway's one key stays, and a wrong one is refused."""
-    async with served(says("Hello"), api_key=KEY, keys=KEYS) as gateway:
+    async with served(replies("Hello"), api_key=KEY, keys=KEYS) as gateway:
         sent = ["key-of-ann", "key-of-bob", KEY, "key-of-eve"]
         answers = [await gateway.http.post(CHAT, json=BODY, headers={"x-api-key": key}) for key in sent]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 401]
-        assert [request.client for request in gateway.backend.asked] == ["ann", "bob", "key"]
+        assert [request.client for request in gateway.backend.requests] == ["ann", "bob", "key"]
 
 
 async def test_a_key_may_be_barred_from_agents() -> None:
     """By itself, and nobody else with it: with the other one the backend is asked."""
     body = {**BODY, "claude": {"mode": "agent"}}
-    async with served(says("Hello"), keys=KEYS) as gateway:
+    async with served(replies("Hello"), keys=KEYS) as gateway:
         bob = await gateway.http.post(CHAT, json=body, headers={"x-api-key": "key-of-bob"})
-        assert not gateway.backend.asked
+        assert not gateway.backend.requests
         ann = await gateway.http.post(CHAT, json=body, headers={"x-api-key": "key-of-ann"})
     assert (bob.status_code, bob.json()["error"]["code"]) == (403, "agents_not_allowed")
     assert ann.status_code == 200
@@ -40,7 +40,7 @@ async def test_a_key_may_be_barred_from_agents() -> None:
 
 async def test_clients_do_not_operate() -> None:
     """Everybody's runs are for the gateway's own key."""
-    async with served(says("Hello"), api_key=KEY, keys=KEYS) as gateway:
+    async with served(replies("Hello"), api_key=KEY, keys=KEYS) as gateway:
         ann = await gateway.http.get("/admin/runs", headers={"x-api-key": "key-of-ann"})
         owner = await gateway.http.get("/admin/runs", headers={"x-api-key": KEY})
     assert (ann.status_code, ann.json()["error"]["code"]) == (403, "not_operator")
@@ -64,7 +64,7 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("keys", "says"),
+    ("keys", "message"),
     [
         ({"a": {}}, "key `a`: it has none of"),
         ({"a": {"api_key": "x", "api_key_env": "Y"}}, "api_key and api_key_env are both set"),
@@ -75,8 +75,8 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
         ({"a": "x"}, "write it as a table, [keys.a]"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], says: str) -> None:
+def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], message: str) -> None:
     """Before anything runs."""
     with pytest.raises(BadSettings) as caught:
         check_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
-    assert says in str(caught.value)
+    assert message in str(caught.value)

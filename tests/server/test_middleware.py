@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from pages import ROOT, read
-from scripted import KEY, QUESTION, clean, says, served
+from scripted import KEY, MESSAGES, clean, replies, served
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.server.middleware import hostname, is_loopback
@@ -17,7 +17,7 @@ from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
 
-BODY = {"messages": QUESTION}
+BODY = {"messages": MESSAGES}
 PAGES = ["/", "/health", "/docs", "/redoc", "/openapi.json"]
 KEYED = ["/v1/models", "/models", "/v1/models/sonnet", "/metrics"]
 APP = "https://app.example.com"
@@ -35,7 +35,7 @@ APP = "https://app.example.com"
 )
 async def test_each_form_of_the_right_key(headers: dict[str, str]) -> None:
     """Clients send keys in three ways."""
-    async with served(says("Hello"), api_key=KEY) as gateway:
+    async with served(replies("Hello"), api_key=KEY) as gateway:
         answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
     assert answer.status_code == 200
 
@@ -54,9 +54,9 @@ async def test_each_form_of_the_right_key(headers: dict[str, str]) -> None:
 )
 async def test_each_form_of_a_wrong_key(headers: dict[str, str]) -> None:
     """Without the right key nothing runs, and the answer is the one that the client knows."""
-    async with served(says("Hello"), api_key=KEY) as gateway:
+    async with served(replies("Hello"), api_key=KEY) as gateway:
         answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
-        assert not gateway.backend.asked
+        assert not gateway.backend.requests
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     said = answer.json()["error"]
@@ -66,7 +66,7 @@ async def test_each_form_of_a_wrong_key(headers: dict[str, str]) -> None:
 
 async def test_open_and_keyed_paths() -> None:
     """Pages that hold no secret are open; the rest wants the key."""
-    async with served(says("Hello"), api_key=KEY) as gateway:
+    async with served(replies("Hello"), api_key=KEY) as gateway:
         opened = [(await gateway.http.get(path)).status_code for path in PAGES]
         closed = [(await gateway.http.get(path)).status_code for path in KEYED]
         with_key = [(await gateway.http.get(path, headers={"x-api-key": KEY})).status_code for path in KEYED]
@@ -77,7 +77,7 @@ async def test_open_and_keyed_paths() -> None:
 
 async def test_open_models() -> None:
     """The owner may open the list of models, and nothing else."""
-    async with served(says("Hello"), api_key=KEY, open_models=True) as gateway:
+    async with served(replies("Hello"), api_key=KEY, open_models=True) as gateway:
         assert (await gateway.http.get("/v1/models")).status_code == 200
         assert (await gateway.http.get("/models")).status_code == 200
         assert (await gateway.http.post("/v1/chat/completions", json=BODY)).status_code == 401
@@ -85,8 +85,8 @@ async def test_open_models() -> None:
 
 async def test_readiness_tells_more_with_the_key() -> None:
     """Strangers learn only whether it is ready."""
-    async with served(says("Hello"), api_key=KEY) as gateway:
-        gateway.backend.reason = "Sign in first"
+    async with served(replies("Hello"), api_key=KEY) as gateway:
+        gateway.backend.not_ready_reason = "Sign in first"
         stranger = await gateway.http.get("/health/ready")
         owner = await gateway.http.get("/health/ready", headers={"x-api-key": KEY})
     assert stranger.status_code == 503
@@ -113,7 +113,7 @@ async def test_readiness_tells_more_with_the_key() -> None:
 )
 async def test_host_names(host: str, status: int) -> None:
     """A page that rebinds its own name to this machine is refused, also for a GET."""
-    async with served(says("Hello"), allow_host=("gw.example.com", "*.wild.example.com")) as gateway:
+    async with served(replies("Hello"), allow_host=("gw.example.com", "*.wild.example.com")) as gateway:
         answer = await gateway.http.get("/v1/models", headers={"Host": host})
     assert answer.status_code == status
     if status == 403:
@@ -124,7 +124,7 @@ async def test_host_names(host: str, status: int) -> None:
 
 async def test_any_host() -> None:
     """Behind a proxy that checks names itself, any may be allowed."""
-    async with served(says("Hello"), allow_host=("*",), api_key=KEY) as gateway:
+    async with served(replies("Hello"), allow_host=("*",), api_key=KEY) as gateway:
         assert (await gateway.http.get("/health", headers={"Host": "anything.example"})).status_code == 200
 
 
@@ -146,7 +146,7 @@ async def test_any_host() -> None:
 )
 async def test_origins(headers: dict[str, str], status: int) -> None:
     """Pages of foreign origins may not ask; programs, the gateway's own pages and allowed origins may."""
-    async with served(says("Hello"), allow_origin=(APP,)) as gateway:
+    async with served(replies("Hello"), allow_origin=(APP,)) as gateway:
         host = gateway.url.removeprefix("http://")
         sent = {name: value.format(host=host) for name, value in headers.items()}
         answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=sent)
@@ -157,9 +157,38 @@ async def test_origins(headers: dict[str, str], status: int) -> None:
     assert allowed == (sent["Origin"] if sent.get("Origin", "").lower() == APP else None)
 
 
+NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/docs", NAVIGATION, 200),
+        ("GET", "/", NAVIGATION, 200),
+        ("GET", "/docs", {**NAVIGATION, "Sec-Fetch-Mode": "no-cors"}, 403),
+        ("GET", "/docs", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 403),
+        ("GET", "/docs", {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}, 403),
+        ("GET", "/docs", {**NAVIGATION, "Origin": "https://evil.example"}, 403),
+        ("GET", "/v1/models", NAVIGATION, 403),
+        ("GET", "/admin/runs", NAVIGATION, 403),
+        ("POST", "/docs", NAVIGATION, 403),
+        ("POST", "/v1/chat/completions", NAVIGATION, 403),
+    ],
+)
+async def test_link_from_another_site_opens_public_pages_only(
+    method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    """A navigation in a window of its own may open a public page. Every other request from another site is refused."""
+    async with served(replies("Hello")) as gateway:
+        response = await gateway.http.request(method, path, headers=headers)
+        assert not gateway.backend.requests
+    assert response.status_code == status
+    assert status == 200 or response.json()["error"]["code"] == "origin_not_allowed"
+
+
 async def test_preflight() -> None:
     """A browser's question is answered for allowed origins only, without a key."""
-    async with served(says("Hello"), allow_origin=(APP,), api_key=KEY) as gateway:
+    async with served(replies("Hello"), allow_origin=(APP,), api_key=KEY) as gateway:
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-extra"}
         allowed = await gateway.http.options("/v1/chat/completions", headers={"Origin": APP, **asked})
         foreign = await gateway.http.options(
@@ -178,7 +207,7 @@ async def test_headers_that_pages_can_read() -> None:
     """Every header of an answer that the page on connecting tells of; a browser hides the others."""
     section = read(ROOT / "docs" / "connect.md").partition("## Headers of a response")[2]
     told = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
-    async with served(says("Hello"), allow_origin=(APP,)) as gateway:
+    async with served(replies("Hello"), allow_origin=(APP,)) as gateway:
         answer = await gateway.http.get("/health", headers={"Origin": APP})
     assert "retry-after" in told
     assert set(told) <= set(answer.headers["access-control-expose-headers"].split(", "))
@@ -193,7 +222,7 @@ async def test_size_limit(*, chunked: bool) -> None:
         for start in range(0, len(body), 10):
             yield body[start : start + 10]
 
-    async with served(says("Hello"), max_request_bytes=len(good)) as gateway:
+    async with served(replies("Hello"), max_request_bytes=len(good)) as gateway:
         fits = await gateway.http.post("/v1/chat/completions", content=parts(good) if chunked else good)
         over = good + b" "
         refused = await gateway.http.post("/v1/chat/completions", content=parts(over) if chunked else over)
@@ -204,7 +233,7 @@ async def test_size_limit(*, chunked: bool) -> None:
 
 async def test_client_gone_in_its_own_request() -> None:
     """A client that leaves before its question is whole costs nothing."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rsplit(":", 1)[1]))
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         await writer.drain()
@@ -212,19 +241,19 @@ async def test_client_gone_in_its_own_request() -> None:
         await writer.wait_closed()
         while 'status="499"' not in (await gateway.http.get("/metrics")).text:
             pass
-        assert not gateway.backend.asked
+        assert not gateway.backend.requests
 
 
 async def test_bad_json() -> None:
     """What is no JSON is said to be none."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         answer = await gateway.http.post("/v1/chat/completions", content=b"{")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
 
 
 async def test_unknown_path_and_method() -> None:
     """Both are errors in the form that clients know."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         path = await gateway.http.get("/v1/nothing")
         method = await gateway.http.get("/v1/embeddings")
     assert (path.status_code, path.json()["error"]["code"]) == (404, "unknown_url")
@@ -237,7 +266,7 @@ async def test_unknown_path_and_method() -> None:
 )
 async def test_request_id(sent: str, *, kept: bool) -> None:
     """A sane id of the client's own is kept; anything else gets one of ours."""
-    async with served(says("Hello")) as gateway:
+    async with served(replies("Hello")) as gateway:
         answer = await gateway.http.get("/health", headers={"x-request-id": sent})
     assert (answer.headers["x-request-id"] == sent) is kept
     assert kept or answer.headers["x-request-id"].startswith("req_")
@@ -291,6 +320,6 @@ def test_host_helpers() -> None:
 
 async def test_bound_address_is_a_valid_host() -> None:
     """Listening on all addresses, the one that the client came by is ours."""
-    async with served(says("Hello")) as gateway, httpx.AsyncClient() as http:
+    async with served(replies("Hello")) as gateway, httpx.AsyncClient() as http:
         answer = await http.get(f"{gateway.url}/health")
     assert answer.status_code == 200

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chat_support import IDENTITY
 from responses_support import dialect, raw
-from scripted import ScriptedBackend, says
+from scripted import ScriptedBackend, replies
 
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine, Limits
@@ -107,7 +107,7 @@ async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Pat
     """The response is completed, as its stream says already."""
     archive, responses = Slow(tmp_path / "answers.db"), dialect(stores_responses=True)
     decoded = responses.decode(raw(background=True, stream=stream))
-    engine = Engine(ScriptedBackend(says("Hello")), Limits())
+    engine = Engine(ScriptedBackend(replies("Hello")), Limits())
     group = RunGroup(lambda _: engine.submit_all([decoded.body], decoded.resolved.model, client="ann"))
     group.start(1)
     writer = ResponseWriter(archive, responses.stored_format, decoded, group.identity, HANDS)

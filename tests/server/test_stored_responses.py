@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keeping_support import WEATHER, ended, first_data, kept, respond
 from openai import BadRequestError
 from openai_spec import assert_valid
 from responses_spec import assert_response
 from responses_support import parse_events
-from scripted import by_turn, clean, ending, fails, hangs, opening, says, tells, text
+from scripted import clean, emits, ending, fails, hangs, in_sequence, opening, replies, text
+from stored_support import WEATHER, create_response, first_data_line, poll_until_final, served_with_store, store_path
 
 from dragoman.backends.base import RunRequest
 from dragoman.core import errors
@@ -50,10 +50,10 @@ def called(response: Any) -> list[Any]:
 
 async def test_a_conversation_goes_on_by_its_id(tmp_path: Path) -> None:
     """Tools, model and thinking come from before: Claude is asked as if the client had sent all of it."""
-    async with kept(by_turn(tells(calls()), says("21 degrees")), tmp_path) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER], model="sonnet", reasoning={"effort": "low"})
-        last = await respond(gateway, called(first), previous_response_id=first["id"])
-    asked, again = (one.body for one in gateway.backend.asked)
+    async with served_with_store(in_sequence(emits(calls()), replies("21 degrees")), tmp_path) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER], model="sonnet", reasoning={"effort": "low"})
+        last = await create_response(gateway, called(first), previous_response_id=first["id"])
+    asked, again = (one.body for one in gateway.backend.requests)
     assert last["previous_response_id"] == first["id"]
     assert (again["tools"], again["model"]) == (asked["tools"], asked["model"])
     assert again["messages"] == [
@@ -75,11 +75,11 @@ async def test_a_conversation_goes_on_by_its_id(tmp_path: Path) -> None:
 
 async def test_instructions_are_not_carried_over(tmp_path: Path) -> None:
     """As at OpenAI. Thinking that is bound to them is left out then, which is said."""
-    async with kept(by_turn(tells(calls()), says("21 degrees")), tmp_path) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER], instructions="Be brief.")
+    async with served_with_store(in_sequence(emits(calls()), replies("21 degrees")), tmp_path) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER], instructions="Be brief.")
         body = {"input": called(first), "previous_response_id": first["id"]}
         last = await gateway.http.post("/v1/responses", json=body)
-    again = gateway.backend.asked[1].body
+    again = gateway.backend.requests[1].body
     assert "system" not in again
     assert [block["type"] for block in again["messages"][1]["content"]] == ["tool_use"]
     assert "left_out" in last.headers["x-dragoman-warnings"]
@@ -87,16 +87,16 @@ async def test_instructions_are_not_carried_over(tmp_path: Path) -> None:
 
 async def test_another_model_may_go_on(tmp_path: Path) -> None:
     """Without what the first has thought."""
-    async with kept(by_turn(tells(calls()), says("21 degrees")), tmp_path) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER], model="sonnet")
-        await respond(gateway, called(first), previous_response_id=first["id"], model="haiku")
-    assert [block["type"] for block in gateway.backend.asked[1].body["messages"][1]["content"]] == ["tool_use"]
+    async with served_with_store(in_sequence(emits(calls()), replies("21 degrees")), tmp_path) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER], model="sonnet")
+        await create_response(gateway, called(first), previous_response_id=first["id"], model="haiku")
+    assert [block["type"] for block in gateway.backend.requests[1].body["messages"][1]["content"]] == ["tool_use"]
 
 
 async def test_a_call_needs_its_result(tmp_path: Path) -> None:
     """As if the client had sent the call itself."""
-    async with kept(tells(calls()), tmp_path) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER])
+    async with served_with_store(emits(calls()), tmp_path) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER])
         with pytest.raises(BadRequestError, match="toolu_1") as refusal:
             await gateway.openai.responses.create(input="Well?", previous_response_id=first["id"])
     assert refusal.value.code == "missing_tool_result"
@@ -104,9 +104,9 @@ async def test_a_call_needs_its_result(tmp_path: Path) -> None:
 
 async def test_what_was_kept_is_asked_for_again(tmp_path: Path) -> None:
     """As it was answered, by OpenAI's own client, after a restart; thinking to be sent back only where it is wanted."""
-    async with kept(tells(calls()), tmp_path) as gateway:
-        made = await respond(gateway, "Weather?", tools=[WEATHER], metadata={"a": "b"})
-    async with kept(tells(calls()), tmp_path) as gateway:
+    async with served_with_store(emits(calls()), tmp_path) as gateway:
+        made = await create_response(gateway, "Weather?", tools=[WEATHER], metadata={"a": "b"})
+    async with served_with_store(emits(calls()), tmp_path) as gateway:
         found = (await gateway.http.get(f"/v1/responses/{made['id']}")).json()
         official = await gateway.openai.responses.retrieve(made["id"], include=["reasoning.encrypted_content"])
     assert found == made
@@ -119,25 +119,27 @@ async def test_what_was_kept_is_asked_for_again(tmp_path: Path) -> None:
 
 async def test_thinking_comes_back_sealed(tmp_path: Path) -> None:
     """What a client carries is sent on where all before it is the same, and left out where anything was changed."""
-    script = by_turn(*(tells(calls()) for _ in range(4)))
+    script = in_sequence(*(emits(calls()) for _ in range(4)))
     include = ["reasoning.encrypted_content"]
-    async with kept(script, tmp_path, thinking_ttl=0) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER], store=False, include=include)
+    async with served_with_store(script, tmp_path, thinking_ttl=0) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER], store=False, include=include)
         again: list[Any] = [{"role": "user", "content": "Weather?"}, *first["output"], *called(first)]
         altered = json.loads(json.dumps(again))
         altered[1]["encrypted_content"] = altered[1]["encrypted_content"][:-8] + "AAAAAAA="
         elsewhere = [{"role": "user", "content": "Rain?"}, *again[1:]]
         for given in (again, altered, elsewhere):
-            await respond(gateway, given, tools=[WEATHER], store=False)
-    thought = [[block["type"] for block in asked.body["messages"][1]["content"]] for asked in gateway.backend.asked[1:]]
+            await create_response(gateway, given, tools=[WEATHER], store=False)
+    thought = [
+        [block["type"] for block in asked.body["messages"][1]["content"]] for asked in gateway.backend.requests[1:]
+    ]
     assert thought == [["thinking", "tool_use"], ["tool_use"], ["tool_use"]]
 
 
 async def test_input_items_are_listed(tmp_path: Path) -> None:
     """All that the model was given, earlier turns included, a page at a time."""
-    async with kept(by_turn(tells(calls()), says("21 degrees")), tmp_path) as gateway:
-        first = await respond(gateway, "Weather?", tools=[WEATHER])
-        last = await respond(gateway, called(first), previous_response_id=first["id"])
+    async with served_with_store(in_sequence(emits(calls()), replies("21 degrees")), tmp_path) as gateway:
+        first = await create_response(gateway, "Weather?", tools=[WEATHER])
+        last = await create_response(gateway, called(first), previous_response_id=first["id"])
         path = f"/v1/responses/{last['id']}/input_items"
         listed = (await gateway.http.get(path, params={"order": "asc"})).json()
         newest = (await gateway.http.get(path, params={"limit": 1})).json()
@@ -156,8 +158,8 @@ async def test_input_items_are_listed(tmp_path: Path) -> None:
 
 async def test_what_is_deleted_is_gone(tmp_path: Path) -> None:
     """For asking and for going on; twice is an error."""
-    async with kept(says("Hello"), tmp_path) as gateway:
-        made = await respond(gateway)
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
+        made = await create_response(gateway)
         deleted = await gateway.http.delete(f"/v1/responses/{made['id']}")
         gone = [
             await gateway.http.get(f"/v1/responses/{made['id']}"),
@@ -173,8 +175,8 @@ async def test_what_is_deleted_is_gone(tmp_path: Path) -> None:
 
 async def test_what_is_not_to_be_kept_is_not(tmp_path: Path) -> None:
     """Nor what nobody asked to keep and nobody waited for."""
-    async with kept(says("Hello"), tmp_path) as gateway:
-        made = await respond(gateway, store=False)
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
+        made = await create_response(gateway, store=False)
         found = await gateway.http.get(f"/v1/responses/{made['id']}")
     assert made["store"] is False
     assert found.status_code == 404
@@ -191,25 +193,25 @@ async def test_the_answer_to_a_client_that_left_is_kept_where_it_asked_for_that(
         for event in [text("lo"), *ending()]:
             yield event
 
-    async with kept(script, tmp_path) as gateway:
+    async with served_with_store(script, tmp_path) as gateway:
         body = {"input": "Say it", "store": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
-            [id_] = [json.loads(line[6:])["response"]["id"] async for line in first_data(stream)]
+            [id_] = [json.loads(line[6:])["response"]["id"] async for line in first_data_line(stream)]
         while (seen := await gateway.http.get(f"/v1/responses/{id_}")).status_code != 200:
             pass
         go_on.set()
-        whole = await ended(gateway.http, id_)
+        whole = await poll_until_final(gateway.http, id_)
     assert seen.json()["status"] == "in_progress"
     assert whole["output"][0]["content"][0]["text"] == "Hello"
 
 
 async def test_a_client_that_leaves_ends_its_run(tmp_path: Path) -> None:
     """Where it did not ask to have the answer kept."""
-    async with kept(hangs(after=[*opening(), text("Hel")]), tmp_path) as gateway:
+    async with served_with_store(hangs(after=[*opening(), text("Hel")]), tmp_path) as gateway:
         body = {"input": "Say it", "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
-            [id_] = [json.loads(line[6:])["response"]["id"] async for line in first_data(stream)]
-        await gateway.backend.left.wait()
+            [id_] = [json.loads(line[6:])["response"]["id"] async for line in first_data_line(stream)]
+        await gateway.backend.ended.wait()
         found = await gateway.http.get(f"/v1/responses/{id_}")
     assert found.status_code == 404
 
@@ -217,7 +219,7 @@ async def test_a_client_that_leaves_ends_its_run(tmp_path: Path) -> None:
 async def test_a_stream_that_broke_off_is_kept_as_failed(tmp_path: Path) -> None:
     """Its client was told its id."""
     script = fails(errors.UpstreamFailed("Broke"), after=[*opening(), text("Hel")])
-    async with kept(script, tmp_path) as gateway:
+    async with served_with_store(script, tmp_path) as gateway:
         stream = await gateway.http.post("/v1/responses", json={"input": "Say it", "stream": True})
         [id_, *_] = {event["response"]["id"] for event in parse_events(stream.content) if "response" in event}
         found = (await gateway.http.get(f"/v1/responses/{id_}")).json()
@@ -228,7 +230,7 @@ async def test_a_stream_that_broke_off_is_kept_as_failed(tmp_path: Path) -> None
 
 async def test_an_early_failure_is_a_plain_error(tmp_path: Path) -> None:
     """Streamed or not."""
-    async with kept(fails(errors.Overloaded("Busy")), tmp_path) as gateway:
+    async with served_with_store(fails(errors.Overloaded("Busy")), tmp_path) as gateway:
         for stream in (True, False):
             refused = await gateway.http.post("/v1/responses", json={"input": "Say it", "stream": stream})
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
@@ -236,8 +238,8 @@ async def test_an_early_failure_is_a_plain_error(tmp_path: Path) -> None:
 
 async def test_without_a_store_it_is_refused_by_name(tmp_path: Path) -> None:
     """With what to do; the rest is answered as ever."""
-    async with kept(says("Hello"), tmp_path, store=False) as gateway:
-        made = await respond(gateway)
+    async with served_with_store(replies("Hello"), tmp_path, store=False) as gateway:
+        made = await create_response(gateway)
         asked: dict[str, dict[str, object]] = {
             "previous_response_id": {"previous_response_id": "resp_1"},
             "background": {"background": True},
@@ -259,13 +261,13 @@ async def test_without_a_store_it_is_refused_by_name(tmp_path: Path) -> None:
             refused = await gateway.http.request(method, path)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "nothing_kept")
     assert made["store"] is False
-    assert not (tmp_path / "kept" / "answers.db").exists()
+    assert not (store_path(tmp_path)).exists()
 
 
 async def test_trouble_with_the_store_ends_no_answer(tmp_path: Path) -> None:
     """Its client is warned; what needs the store is refused in words."""
-    (tmp_path / "kept" / "answers.db").mkdir(parents=True)
-    async with kept(says("Hello"), tmp_path) as gateway:
+    (store_path(tmp_path)).mkdir(parents=True)
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         made = await gateway.http.post("/v1/responses", json={"input": "Say it"})
         later = await gateway.http.post("/v1/responses", json={"input": "Say it", "background": True})
         back = await gateway.http.get("/v1/responses/resp_1")
@@ -276,27 +278,27 @@ async def test_trouble_with_the_store_ends_no_answer(tmp_path: Path) -> None:
 
 async def test_prompts_are_counted(tmp_path: Path) -> None:
     """Earlier turns included. This backend cannot: it says so."""
-    async with kept(says("Hello"), tmp_path) as gateway:
+    async with served_with_store(replies("Hello"), tmp_path) as gateway:
         refused = await gateway.http.post("/v1/responses/input_tokens", json={"input": "Say it"})
     assert refused.json()["error"]["code"] == "cannot_count"
 
 
 async def test_a_conversation_is_compacted(tmp_path: Path) -> None:
     """Claude sums it up; the summary is sealed, and stands for the conversation when it comes back."""
-    script = by_turn(says("Blue is wanted."), says("A summary"), says("Blue"))
-    async with kept(script, tmp_path) as gateway:
+    script = in_sequence(replies("Blue is wanted."), replies("A summary"), replies("Blue"))
+    async with served_with_store(script, tmp_path) as gateway:
         rule = {"role": "developer", "content": "Be brief."}
-        first = await respond(gateway, [{"role": "user", "content": "Remember blue."}, rule])
+        first = await create_response(gateway, [{"role": "user", "content": "Remember blue."}, rule])
         body = {"model": "sonnet", "previous_response_id": first["id"], "instructions": "Be exact."}
         compacted = (await gateway.http.post("/v1/responses/compact", json=body)).json()
         items = [*compacted["output"], {"role": "user", "content": "Which color?"}]
-        await respond(gateway, items)
+        await create_response(gateway, items)
         items[1] = {**items[1], "encrypted_content": "AAAA"}
         forged = await gateway.http.post("/v1/responses", json={"input": items})
         found = await gateway.http.get(f"/v1/responses/{compacted['id']}")
     assert_valid("CompactResource", compacted)
     assert [item["type"] for item in compacted["output"]] == ["message", "compaction"]
-    _, summing, last = (one.body for one in gateway.backend.asked)
+    _, summing, last = (one.body for one in gateway.backend.requests)
     assert "summary" in str(summing["messages"][-1]["content"])
     assert summing["system"][0]["text"] == "Be exact."
     assert "A summary" in str(last["messages"][0]["content"])

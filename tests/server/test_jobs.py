@@ -1,0 +1,57 @@
+"""The jobs that generate stored responses: their leases are renewed, whatever the store does."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from responses_support import dialect, raw
+from scripted import ScriptedBackend, hangs, opening
+
+from dragoman.runs.engine import Engine, Limits
+from dragoman.server.collect import RunGroup
+from dragoman.server.responses.job import Job, JobSpec
+from dragoman.server.responses.service import Jobs
+from dragoman.server.responses.writer import Lease, ResponseWriter
+from dragoman.stores.sqlite.responses import SQLiteResponseStore
+
+LEASE = Lease("ann", "process-1")
+
+
+class RenewalFailsOnce(SQLiteResponseStore):
+    """A store whose first renewal fails with an error that is no `StoreFailed`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.failed = asyncio.Event()
+
+    async def renew(self, holder: str) -> frozenset[str]:
+        """Fail, then renew."""
+        if not self.failed.is_set():
+            self.failed.set()
+            raise RuntimeError("driver broke")
+        return await super().renew(holder)
+
+
+async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) -> None:
+    """The error is logged. The next renewal ends a job whose response another process has cancelled meanwhile."""
+    store, responses = RenewalFailsOnce(tmp_path / "answers.db"), dialect(stores_responses=True)
+    request = responses.decode(raw(background=True))
+    engine = Engine(ScriptedBackend(hangs(after=opening())), Limits())
+    group = RunGroup(lambda _: engine.submit_all([request.body], request.resolved.model, client="ann"))
+    group.start(1)
+    writer = ResponseWriter(store, responses.stored_format, request, group.identity, LEASE)
+    await writer.begin()
+    assert writer.document is not None
+    jobs = Jobs(store, renewal=0.001)
+    job = Job(JobSpec(responses, request, group, writer), detached=True)
+    with structlog.testing.capture_logs() as log:
+        jobs.start(job)
+        await store.failed.wait()
+        assert await store.finish(job.id, responses.stored_format.cancelled(writer.document))
+        async with asyncio.timeout(20):  # without a restart nothing would end the job
+            await jobs.aclose()
+    assert job.ended
+    assert jobs.get(job.id) is None
+    assert [run.status for run in group.runs] == ["cancelled"]
+    assert [str(line["exc_info"]) for line in log if line["event"] == "job.renewal_broke"] == ["driver broke"]
+    await store.aclose()

@@ -1,0 +1,55 @@
+"""The route table: the router, the OpenAPI document and `GET /` all come from it, and agree."""
+
+import re
+
+import pytest
+from scripted import clean, replies, served
+
+from dragoman.server.routes import ROUTES, RouteSpec
+
+_clean = pytest.fixture(autouse=True)(clean)
+
+METHODS = frozenset({"GET", "POST", "DELETE"})
+
+
+def documented_path(route: RouteSpec) -> str:
+    """Return the path of a route as the OpenAPI document writes it, without Starlette's converters."""
+    return re.sub(r":\w+}", "}", route.canonical_path)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.canonical_path}")
+async def test_router_knows_every_route(route: RouteSpec) -> None:
+    """Each path accepts the methods of its routes, with and without `/v1`. Any other method is a 405."""
+    accepted = {other.method for other in ROUTES if other.canonical_path == route.canonical_path}
+    async with served(replies("Hello")) as gateway:
+        for template in route.paths:
+            path = re.sub(r"{[^}]+}", "x", template)
+            response = await gateway.http.request(route.method, path)
+            assert response.status_code not in {405, 500}, (path, response.text)
+            assert "unknown_url" not in response.text
+            refused = await gateway.http.request("PUT", path)
+            assert refused.status_code == 405
+            assert "does not accept PUT" in refused.json()["error"]["message"]
+            assert set(refused.headers["allow"].split(", ")) & METHODS <= accepted
+
+
+async def test_openapi_document_holds_every_operation() -> None:
+    """It describes each route with an operation, and no other."""
+    async with served(replies("Hello")) as gateway:
+        paths = (await gateway.http.get("/openapi.json")).json()["paths"]
+    described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert described == {(route.method, documented_path(route)) for route in ROUTES if route.operation}
+
+
+async def test_index_lists_every_path() -> None:
+    """`GET /` lists each path once, without itself."""
+    async with served(replies("Hello")) as gateway:
+        listed = (await gateway.http.get("/")).json()["endpoints"]
+    assert len(listed) == len(set(listed))
+    assert {*listed, "/"} == {documented_path(route) for route in ROUTES}
+
+
+def test_routes_are_unique() -> None:
+    """No two routes answer the same method and path."""
+    pairs = [(route.method, path) for route in ROUTES for path in route.paths]
+    assert len(pairs) == len(set(pairs))
