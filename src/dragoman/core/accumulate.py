@@ -63,7 +63,7 @@ class MessageAccumulator:
             case BlockDelta():  # the most frequent event; matching its fields would double the time of this method
                 self._result = None
                 if block := self._blocks.get(event.index):
-                    block.extend(cast("JSONObject", event.raw["delta"]))
+                    block.deltas.append(cast("JSONObject", event.raw["delta"]))
             case BlockStart(index, raw):
                 self._result = None
                 self._blocks[index] = _Block(cast("Block", raw["content_block"]))
@@ -109,55 +109,58 @@ class MessageAccumulator:
 
 
 class _Block:
-    """A content block and its deltas. They are joined once, when the result is read: a response has thousands.
+    """A content block and its deltas. They are joined only when the result is read: a response has thousands.
 
     Attributes:
+        deltas: The deltas, in order. The accumulator appends them.
         arguments: The JSON text of a tool call's input, once `result` was called.
     """
 
-    __slots__ = ("_citations", "_pieces", "_result", "_start", "arguments")
+    __slots__ = ("_joined_count", "_result", "_start", "arguments", "deltas")
 
     def __init__(self, start: Block) -> None:
         self.arguments = ""
+        self.deltas: list[JSONObject] = []
         self._start = start
-        self._pieces: defaultdict[str, list[JSON]] = defaultdict(list)
-        self._citations: list[JSON] = []
+        self._joined_count = 0
         self._result: Block | None = None
 
-    def extend(self, delta: JSONObject) -> None:
-        self._result = None
-        if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
-            self._pieces[field].append(delta[field])
-        elif "citation" in delta:
-            self._citations.append(delta["citation"])
-        else:
-            self._extend_unknown(delta)
-
     def result(self) -> Block:
-        if self._result is None:
+        if self._result is None or self._joined_count != len(self.deltas):
             self._result = self._joined()
+            self._joined_count = len(self.deltas)
         return self._result
-
-    def _extend_unknown(self, delta: JSONObject) -> None:
-        for key, value in delta.items():
-            if isinstance(value, str) and key != "type":
-                self._pieces[key].append(value)
-            elif value is not None and key != "type":
-                self._start = {**self._start, key: value}
 
     def _joined(self) -> Block:
         block = dict(self._start)
-        for field, pieces in self._pieces.items():
-            joined = "".join(cast("list[str]", pieces))
+        pieces: defaultdict[str, list[str]] = defaultdict(list)
+        citations: list[JSON] = []
+        for delta in self.deltas:
+            if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
+                pieces[field].append(cast("str", delta[field]))
+            elif "citation" in delta:
+                citations.append(delta["citation"])
+            else:
+                _apply_unknown(delta, block, pieces)
+        for field, texts in pieces.items():
+            text = "".join(texts)
             if field != "partial_json":
-                block[field] = f"{block.get(field) or ''}{joined}"
-            elif joined:
-                self.arguments = joined
-                block["input"] = parse_arguments(joined)
-        if self._citations:
+                block[field] = f"{block.get(field) or ''}{text}"
+            elif text:
+                self.arguments = text
+                block["input"] = parse_arguments(text)
+        if citations:
             first = block.get("citations")
-            block["citations"] = [*(first if isinstance(first, list) else ()), *self._citations]
+            block["citations"] = [*(first if isinstance(first, list) else ()), *citations]
         return block
+
+
+def _apply_unknown(delta: JSONObject, block: Block, pieces: defaultdict[str, list[str]]) -> None:
+    for key, value in delta.items():
+        if isinstance(value, str) and key != "type":
+            pieces[key].append(value)
+        elif value is not None and key != "type":
+            block[key] = value
 
 
 def accumulate(events: Iterable[Event]) -> AccumulatedMessage:

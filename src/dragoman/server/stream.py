@@ -82,6 +82,8 @@ class RunEvents:
                 self._group.reject(choice, encoder.failure)
                 self.failure, self.ended = encoder.failure, True
                 break
+        if not encoder.separate_events:
+            return [data] if data else []  # as `split`, without its call: this is the hot path
         return self.split(data)
 
     def fail(self, error: GatewayError) -> list[bytes]:
