@@ -1,4 +1,4 @@
-"""Agents over the real runtime, in a directory of the test's."""
+"""Agents over the real runtime, in a directory of the test."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,29 +16,29 @@ from dragoman.core.events import Event
 from dragoman.core.messages import AgentTask, Block, JSONObject, Message, RequestOptions
 
 
-def call(tool: str, **given: object) -> str:
-    """The words by which the simulated model calls a tool."""
-    return f"Call {tool} {json.dumps(given)}"
+def call(tool: str, **arguments: object) -> str:
+    """Return a prompt that makes the simulated model call a tool."""
+    return f"Call {tool} {json.dumps(arguments)}"
 
 
 def bash(command: str) -> str:
-    """The same for a command."""
+    """Return a prompt that makes the simulated model run a command."""
     return call("Bash", command=command, description="a command")
 
 
-def did(answer: Answer) -> str:
-    """What the agent did, in short."""
+def describe_actions(answer: Answer) -> str:
+    """Return the thinking of a response, which describes the agent's tool calls and their results."""
     return "".join(
         str(block["thinking"]) for block in answer.accumulated.message["content"] if block["type"] == "thinking"
     )
 
 
-def a_place(tmp_path: Path) -> Path:
-    """A directory for agents, with a file in it; to be made a fixture of."""
-    made = tmp_path / "place"
-    made.mkdir()
-    (made / "inside.txt").write_text("TEXT OF THE FILE")
-    return made
+def create_directory(tmp_path: Path) -> Path:
+    """Create a directory for agents, with a file in it."""
+    created = tmp_path / "place"
+    created.mkdir()
+    (created / "inside.txt").write_text("TEXT OF THE FILE")
+    return created
 
 
 @dataclass
@@ -47,57 +47,57 @@ class AgentHost:
 
     Attributes:
         runtime: The backend.
-        place: Where its agents may work.
-        beside: Where they may not.
+        allowed_dir: The directory that agents may work in.
+        outside_dir: Another directory.
     """
 
     runtime: Runtime
-    place: Path
-    beside: Path
+    allowed_dir: Path
+    outside_dir: Path
 
-    def request(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> RunRequest:
-        """A request for an agent."""
-        messages = [user(words)] if isinstance(words, str) else words
-        made = self.runtime.request(messages, **(body or {}))
-        return replace(made, request_options=RequestOptions(agent=AgentTask(**task)))  # type: ignore[arg-type]
+    def request(self, prompt: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> RunRequest:
+        """Return a request for an agent."""
+        messages = [user(prompt)] if isinstance(prompt, str) else prompt
+        request = self.runtime.request(messages, **(body or {}))
+        return replace(request, request_options=RequestOptions(agent=AgentTask(**task)))  # type: ignore[arg-type]
 
-    async def ask(self, words: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> Answer:
-        """Let an agent work, to the end."""
+    async def ask(self, prompt: str | list[Message], body: dict[str, Any] | None = None, **task: object) -> Answer:
+        """Run an agent to the end."""
         events: list[Event] = []
-        async with aclosing(self.runtime.backend.run(self.request(words, body, **task))) as running:
+        async with aclosing(self.runtime.backend.run(self.request(prompt, body, **task))) as running:
             async for event in running:
                 events += [event]
         return Answer(events, accumulate(events))
 
     @property
     def result(self) -> Block:
-        """The result of the last tool, as it reached the API."""
+        """The last tool result that reached the API."""
         messages = cast("list[JSONObject]", self.runtime.calls[-1].body["messages"])
         blocks = [block for message in messages for block in _blocks(message) if block["type"] == "tool_result"]
         return blocks[-1]
 
     @property
-    def left(self) -> list[Path]:
-        """Files of agents that are there still."""
+    def workspaces(self) -> list[Path]:
+        """The workspaces that still exist."""
         return list((self.runtime.options.state_dir / "agents").iterdir())
 
 
 @asynccontextmanager
 async def agents(folder: Path, *, command: Path | None = None, **rules: object) -> AsyncIterator[AgentHost]:
-    """A backend that lets agents work in one directory, beside which there is another."""
-    place, beside = a_place(folder), folder / "beside"
-    beside.mkdir()
-    (beside / "outside.txt").write_text("WHAT STANDS OUTSIDE")
-    allowed = AgentRules(directories=(place,), **rules)  # type: ignore[arg-type]
-    async with runtime(folder, agents=allowed, command=command) as through:
-        yield AgentHost(through, place, beside)
+    """A backend whose agents may work in one directory. There is another directory next to it."""
+    allowed_dir, outside_dir = create_directory(folder), folder / "outside"
+    outside_dir.mkdir()
+    (outside_dir / "outside.txt").write_text("OUTSIDE FILE")
+    agent_rules = AgentRules(directories=(allowed_dir,), **rules)  # type: ignore[arg-type]
+    async with runtime(folder, agents=agent_rules, command=command) as harness:
+        yield AgentHost(harness, allowed_dir, outside_dir)
 
 
 @asynccontextmanager
 async def agents_under(folder: Path, rules: AgentRules) -> AsyncIterator[AgentHost]:
-    """The same with rules of the caller's own making."""
-    async with runtime(folder, agents=rules) as through:
-        yield AgentHost(through, rules.directories[0], folder)
+    """A backend with the rules of the test."""
+    async with runtime(folder, agents=rules) as harness:
+        yield AgentHost(harness, rules.directories[0], folder)
 
 
 def _blocks(message: JSONObject) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Bedrock and Vertex as far as a client sees them, in front of the simulator's answers, with dummy credentials."""
+"""Bedrock and Vertex as a client sees them, with the simulator's responses and dummy credentials."""
 
 import asyncio
 import hashlib
@@ -23,13 +23,13 @@ from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.core.messages import JSONObject
 from dragoman.simulator.server import Simulator
 
-ACCESS, SECRET, REGION = "AKIADUMMYDUMMYDUMMY1", "dummy/secret+of/nobody", "us-east-1"
+ACCESS, SECRET, REGION = "AKIADUMMYDUMMYDUMMY1", "dummy/secret+key", "us-east-1"
 _HEADERS = {"x-api-key": "sk-ant-dummy", "anthropic-version": "2023-06-01"}
 
 
 @dataclass
-class Asked:
-    """A request as it came."""
+class CloudRequest:
+    """A request that the cloud received."""
 
     method: str
     target: str
@@ -38,89 +38,89 @@ class Asked:
 
     @property
     def body(self) -> JSONObject:
-        """Its JSON."""
-        made: JSONObject = json.loads(self.raw)
-        return made
+        """The JSON body."""
+        result: JSONObject = json.loads(self.raw)
+        return result
 
 
 @dataclass
 class Cloud:
-    """What a cloud was asked, and what it says instead of an answer.
+    """A cloud.
 
     Attributes:
-        url: Its address.
-        asked: The requests for answers.
-        instead: Responses that are given first: status, headers and body.
-        pieces: Bytes written at once.
-        tokens: How many tokens were handed out.
+        url: Its URL.
+        received: The requests for messages.
+        failures: Responses that are sent first: status, headers and body.
+        piece_size: The number of bytes written at once.
+        tokens: The number of tokens that it issued.
     """
 
     simulator: Simulator
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
-    instead: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
-    pieces: int = 1 << 20
+    received: list[CloudRequest] = field(default_factory=list)
+    failures: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    piece_size: int = 1 << 20
     tokens: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer until the client goes."""
+        """Serve requests until the client disconnects."""
         async with httpx.AsyncClient(base_url=self.simulator.url, headers=_HEADERS, timeout=30) as http:
             while True:
                 status, headers, body = await self.answer(_parsed(await read_request(reader)), http)
                 head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                writer.write(f"HTTP/1.1 {status} Said\r\n{head}content-length: {len(body)}\r\n\r\n".encode())
-                for start in range(0, len(body), self.pieces):
-                    writer.write(body[start : start + self.pieces])
+                writer.write(f"HTTP/1.1 {status} Status\r\n{head}content-length: {len(body)}\r\n\r\n".encode())
+                for start in range(0, len(body), self.piece_size):
+                    writer.write(body[start : start + self.piece_size])
                     await writer.drain()
 
-    async def answer(self, asked: Asked, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
-        """What the cloud says."""
+    async def answer(self, request: CloudRequest, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
+        """Return the response to a request."""
         raise NotImplementedError
 
-    def record(self, asked: Asked) -> tuple[int, dict[str, str], bytes] | None:
-        """Remember a request, and give what is said instead of an answer to it."""
-        self.asked.append(asked)
-        return self.instead.pop(0) if self.instead else None
+    def record(self, request: CloudRequest) -> tuple[int, dict[str, str], bytes] | None:
+        """Remember a request, and return the failure that replaces its response, if there is one."""
+        self.received.append(request)
+        return self.failures.pop(0) if self.failures else None
 
 
 class BedrockCloud(Cloud):
-    """InvokeModelWithResponseStream: signed, and answered in binary frames."""
+    """InvokeModelWithResponseStream: requests are signed, and responses are binary frames."""
 
-    async def answer(self, asked: Asked, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
-        """A stream of the simulator's, framed; its errors in AWS's shape."""
-        assert asked.headers["authorization"] == signature(asked)
-        if instead := self.record(asked):
-            return instead
-        _, _, model, what = asked.target.split("/")
+    async def answer(self, request: CloudRequest, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
+        """Return the simulator's stream in frames, or its error in AWS's form."""
+        assert request.headers["authorization"] == signature(request)
+        if failure := self.record(request):
+            return failure
+        _, _, model, what = request.target.split("/")
         assert what == "invoke-with-response-stream"
         own = {"anthropic_version", "anthropic_beta"}
-        body = {key: value for key, value in asked.body.items() if key not in own}
+        body = {key: value for key, value in request.body.items() if key not in own}
         name = unquote(model).removeprefix("global.anthropic.").removesuffix("-v1:0").removesuffix("-v1")
         answer = await http.post("/v1/messages", json={**body, "model": name, "stream": True})
         if answer.status_code != 200:
-            words = json.dumps({"message": answer.json()["error"]["message"]}).encode()
-            return answer.status_code, {"content-type": "application/json"}, words
+            text = json.dumps({"message": answer.json()["error"]["message"]}).encode()
+            return answer.status_code, {"content-type": "application/json"}, text
         events = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
         kind = {"content-type": "application/vnd.amazon.eventstream"}
         return 200, kind, b"".join(chunk(event.encode()) for event in events)
 
 
 class VertexCloud(Cloud):
-    """streamRawPredict and count-tokens, behind tokens that it hands out itself."""
+    """streamRawPredict and count-tokens, with tokens that it issues itself."""
 
-    async def answer(self, asked: Asked, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
-        """The simulator's own stream; its errors in Google's shape."""
+    async def answer(self, request: CloudRequest, http: httpx.AsyncClient) -> tuple[int, dict[str, str], bytes]:
+        """Return the simulator's own stream, or its error in Google's form."""
         kind = {"content-type": "application/json"}
-        if asked.target == "/token":
+        if request.target == "/token":
             self.tokens += 1
             token = {"access_token": f"dummy-token-{self.tokens}", "expires_in": 3600, "token_type": "Bearer"}
             return 200, kind, json.dumps(token).encode()
-        if instead := self.record(asked):
-            return instead
-        assert asked.headers["authorization"] == f"Bearer dummy-token-{self.tokens}"
-        place, _, what = asked.target.partition("/publishers/anthropic/models/")
-        assert place == "/v1/projects/dummy-project/locations/us-east5"
-        body = {key: value for key, value in asked.body.items() if key != "anthropic_version"}
+        if failure := self.record(request):
+            return failure
+        assert request.headers["authorization"] == f"Bearer dummy-token-{self.tokens}"
+        location, _, what = request.target.partition("/publishers/anthropic/models/")
+        assert location == "/v1/projects/dummy-project/locations/us-east5"
+        body = {key: value for key, value in request.body.items() if key != "anthropic_version"}
         if what == "count-tokens:rawPredict":
             answer = await http.post("/v1/messages/count_tokens", json={**body, "model": _plain(str(body["model"]))})
             return answer.status_code, kind, answer.content
@@ -137,15 +137,15 @@ class VertexCloud(Cloud):
 async def bedrock(
     monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object
 ) -> AsyncIterator[tuple[CloudBackend, BedrockCloud]]:
-    """A backend before a Bedrock of its own."""
+    """A backend in front of a Bedrock."""
     aws_environment(monkeypatch, folder)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     async with Simulator() as simulator:
         cloud = BedrockCloud(simulator)
         async with raw_server(cloud.serve) as cloud.url:
-            place = CloudOptions(kind="bedrock", region=REGION, **options)  # type: ignore[arg-type]
-            async with _backend(cloud.url, place) as backend:
+            cloud_options = CloudOptions(kind="bedrock", region=REGION, **options)  # type: ignore[arg-type]
+            async with _backend(cloud.url, cloud_options) as backend:
                 yield backend, cloud
 
 
@@ -153,7 +153,7 @@ async def bedrock(
 async def vertex(
     monkeypatch: pytest.MonkeyPatch, folder: Path, **options: object
 ) -> AsyncIterator[tuple[CloudBackend, VertexCloud]]:
-    """A backend before a Vertex of its own, with a service account that nobody else knows."""
+    """A backend in front of a Vertex, with a new service account."""
     async with Simulator() as simulator:
         cloud = VertexCloud(simulator)
         async with raw_server(cloud.serve) as cloud.url:
@@ -166,7 +166,7 @@ async def vertex(
 
 
 def aws_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Nothing of this machine's AWS, and no asking around for it."""
+    """Remove this machine's AWS credentials, and the search for others."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_DEFAULT_REGION", "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_BEDROCK_BASE_URL"):
@@ -176,44 +176,44 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "no-credentials"))
 
 
-def signature(asked: Asked) -> str:
-    """What AWS would find the `authorization` of a request to be: Signature Version 4, from its own description."""
-    stamp = asked.headers["x-amz-date"]
+def signature(request: CloudRequest) -> str:
+    """Return the `authorization` that AWS expects: Signature Version 4, from its documentation."""
+    stamp = request.headers["x-amz-date"]
     scope = f"{stamp[:8]}/{REGION}/bedrock/aws4_request"
-    names = asked.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
-    lines = "".join(f"{name}:{' '.join(asked.headers[name].split())}\n" for name in names.split(";"))
-    hashed = hashlib.sha256(asked.raw).hexdigest()
-    canonical = f"{asked.method}\n{quote(asked.target, safe='/-_.~')}\n\n{lines}\n{names}\n{hashed}"
+    names = request.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    lines = "".join(f"{name}:{' '.join(request.headers[name].split())}\n" for name in names.split(";"))
+    hashed = hashlib.sha256(request.raw).hexdigest()
+    canonical = f"{request.method}\n{quote(request.target, safe='/-_.~')}\n\n{lines}\n{names}\n{hashed}"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = f"AWS4{SECRET}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    made = hmac.new(key, text.encode(), "sha256").hexdigest()
-    return f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={names}, Signature={made}"
+    result = hmac.new(key, text.encode(), "sha256").hexdigest()
+    return f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={names}, Signature={result}"
 
 
 def chunk(event: bytes) -> bytes:
-    """An event in a frame."""
+    """Return a frame with an event."""
     payload = json.dumps({"bytes": b64encode(event).decode(), "p": "abc"}).encode()
     headers = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
     return frame(headers, payload)
 
 
 def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
-    """A frame with its checksums."""
+    """Return a frame with its checksums."""
     head = b"".join(
         len(name).to_bytes() + name.encode() + b"\x07" + len(value).to_bytes(2) + value.encode()
         for name, value in headers.items()
     )
     prelude = (16 + len(head) + len(payload)).to_bytes(4) + len(head).to_bytes(4)
     prelude += crc32(prelude).to_bytes(4)
-    whole = prelude + head + payload
-    return whole + crc32(whole).to_bytes(4)
+    content = prelude + head + payload
+    return content + crc32(content).to_bytes(4)
 
 
 @asynccontextmanager
-async def _backend(base_url: str, place: CloudOptions) -> AsyncIterator[CloudBackend]:
-    backend = CloudBackend(AnthropicOptions(base_url=base_url, retries=1, backoff=0.0), place)
+async def _backend(base_url: str, cloud_options: CloudOptions) -> AsyncIterator[CloudBackend]:
+    backend = CloudBackend(AnthropicOptions(base_url=base_url, retries=1, backoff=0.0), cloud_options)
     await backend.start()
     try:
         yield backend
@@ -221,12 +221,12 @@ async def _backend(base_url: str, place: CloudOptions) -> AsyncIterator[CloudBac
         await backend.aclose()
 
 
-def _parsed(request: bytes) -> Asked:
+def _parsed(request: bytes) -> CloudRequest:
     head, _, body = request.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
     pairs = (line.split(": ", 1) for line in lines)
-    return Asked(method, target, {name.lower(): value for name, value in pairs}, body)
+    return CloudRequest(method, target, {name.lower(): value for name, value in pairs}, body)
 
 
 def _plain(model: str) -> str:
@@ -241,6 +241,6 @@ def _service_account(url: str) -> dict[str, str]:
         "project_id": "dummy-project",
         "private_key_id": "1",
         "private_key": pem.decode(),
-        "client_email": "nobody@dummy-project.example",
+        "client_email": "user@dummy-project.example",
         "token_uri": f"{url}/token",
     }

@@ -1,4 +1,4 @@
-"""Agent processes that write what they should not: the run fails at once, and nothing is left."""
+"""Agent processes that write unexpected frames: the run fails at once, and nothing remains."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from dragoman.core.messages import JSONObject
 _TOOL_USE = {"type": "tool_use", "name": "Bash", "input": {}}
 _RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": 5}
 
-# Without those that an agent's reader need not read: its usage is in its `result`, its calls are in `assistant` frames.
+# An agent's reader ignores two of them: it reads the usage from the `result`, and tool calls from `assistant` frames.
 FRAMES = [
     *(frame for frame in UNEXPECTED_FRAMES if not any(word in json.dumps(frame) for word in ("usage", "tool_use"))),
     {"type": "user"},
@@ -36,7 +36,7 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
             await with_timeout(host.ask("Hello"))
         assert caught.value.code == "runtime_failed"
         assert host.runtime.processes["all"] == 0
-        assert host.left == []
+        assert host.workspaces == []
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ async def test_an_unexpected_frame_fails_its_run_at_once(tmp_path: Path, frame: 
     ids=json.dumps,
 )
 async def test_an_unexpected_server_status_fails_its_run(tmp_path: Path, status: JSONObject) -> None:
-    """Also a status that reports no server in a readable way."""
+    """The status is not readable."""
     command = scripted_runtime(tmp_path, response=status)
     async with agents(tmp_path, modes=frozenset({"default", "bypassPermissions"}), command=command) as host:
         with pytest.raises(UpstreamFailed, match="mcp_status") as caught:
             await with_timeout(host.ask("Hello", mcp_servers={"keys": {"command": "cat"}}))
         assert caught.value.code == "runtime_failed"
         assert host.runtime.processes["all"] == 0
-        assert host.left == []
+        assert host.workspaces == []

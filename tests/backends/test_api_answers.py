@@ -1,4 +1,4 @@
-"""Answers through the direct backend: what reaches the API, and what comes back."""
+"""Responses through the Anthropic backend: what reaches the API, and what the backend returns."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from dragoman.core.messages import RequestOptions
 from dragoman.simulator.faults import Fault
 
 
-async def test_an_answer_is_the_events_of_the_api() -> None:
-    """`Started`, then the raw events from the first to the last, and nothing for a ping."""
+async def test_a_run_yields_the_events_of_the_api() -> None:
+    """`Started`, then all raw events in order, and none for a ping."""
     async with api() as harness:
         answer = await harness.ask([user("Reply with exactly: PONG")])
         assert (answer.path, answer.text) == ("api", "PONG")
@@ -22,18 +22,18 @@ async def test_an_answer_is_the_events_of_the_api() -> None:
         assert answer.accumulated.message["stop_reason"] == "end_turn"
 
 
-async def test_the_body_arrives_as_it_is() -> None:
-    """Nothing is added but `stream`, and a limit where there is none."""
-    asked: dict[str, object] = {
+async def test_the_body_arrives_unchanged() -> None:
+    """Only `stream` is added, and `max_tokens` if it is missing."""
+    fields: dict[str, object] = {
         "temperature": 0.25,
         "stop_sequences": ["END"],
         "system": [{"type": "text", "text": "Brief."}],
     }
     messages = [user("One"), assistant("Two"), user("Three")]
     async with api() as harness:
-        await harness.ask(messages, "claude-sonnet-4-5", **asked)
+        await harness.ask(messages, "claude-sonnet-4-5", **fields)
         [call] = harness.calls
-        expected = {"model": "claude-sonnet-4-5", "messages": messages, "stream": True, "max_tokens": 32_000, **asked}
+        expected = {"model": "claude-sonnet-4-5", "messages": messages, "stream": True, "max_tokens": 32_000, **fields}
         assert call.body == expected
         assert call.headers["anthropic-version"] == "2023-06-01"
         assert call.headers["x-api-key"] == "sk-ant-dummy"
@@ -42,19 +42,19 @@ async def test_the_body_arrives_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_limit_of_the_client_is_kept(model: str) -> None:
-    """And every model takes the one that is filled in."""
+async def test_max_tokens_of_the_client_is_kept(model: str) -> None:
+    """Every model accepts the default."""
     async with api() as harness:
         await harness.ask([user("One")], model, max_tokens=77)
         await harness.ask([user("One")], model)
-        given, filled = (call.body["max_tokens"] for call in harness.calls)
-        assert given == 77
-        assert isinstance(filled, int)
-        assert filled > 24_576
+        first, second = (call.body["max_tokens"] for call in harness.calls)
+        assert first == 77
+        assert isinstance(second, int)
+        assert second > 24_576
 
 
-async def test_connections_are_kept() -> None:
-    """Two answers, one after the other, come over one connection."""
+async def test_connections_are_reused() -> None:
+    """Two runs, one after the other, use one connection."""
     async with api() as harness:
         await harness.ask([user("One")])
         await harness.ask([user("Two")])
@@ -63,7 +63,7 @@ async def test_connections_are_kept() -> None:
 
 
 async def test_a_clients_version_and_betas_are_passed_on() -> None:
-    """Who speaks the Messages API itself says how; from 2026-10-21 on the key is a bearer token."""
+    """A client of the Messages API names them itself. From 2026-10-21 on, the key is a bearer token."""
     async with api() as harness:
         request_options = RequestOptions(version="2026-10-21", betas=("a-1", "b-2"), verbatim=True)
         await ask(
@@ -77,22 +77,22 @@ async def test_a_clients_version_and_betas_are_passed_on() -> None:
 
 
 async def test_a_header_of_a_client_stays_one_line() -> None:
-    """Line ends in a beta's name do not begin a header of the client's own."""
+    """A line end in a beta's name does not start another header."""
     async with api() as harness:
         request_options = RequestOptions(betas=("a-1\r\nx-evil: 1",))
         await ask(harness.backend, replace(harness.request([user("One")]), request_options=request_options))
         assert "x-evil" not in harness.calls[0].headers
 
 
-async def test_a_feature_names_its_beta() -> None:
-    """What the API serves under a beta alone is asked for with it."""
+async def test_a_feature_adds_its_beta() -> None:
+    """The API serves the feature only with its beta."""
     async with api() as harness:
         await harness.ask([user("One")], context_management={"edits": []})
         assert harness.calls[0].headers["anthropic-beta"] == "context-management-2025-06-27"
 
 
 async def test_models_are_those_of_the_account() -> None:
-    """All of them, with their names, and all that the list says of them."""
+    """The list has all of them, with their names and the API's entries."""
     async with api() as harness:
         models = await harness.backend.models()
         assert "claude-opus-5-5" in {model.id for model in models}
@@ -101,15 +101,15 @@ async def test_models_are_those_of_the_account() -> None:
 
 
 async def test_tokens_are_counted_by_the_api() -> None:
-    """Without asking the model."""
+    """The model is not called."""
     async with api() as harness:
         counted = await harness.backend.count_tokens(harness.request([user("One")]))
         assert counted["input_tokens"]
         assert harness.calls == []
 
 
-async def test_what_the_operator_sees_holds_no_key() -> None:
-    """Name, authentication, version, connections."""
+async def test_the_status_contains_no_key() -> None:
+    """It has the authentication, the version and the connections."""
     async with api() as harness:
         status = harness.backend.status()
         assert "dummy" not in str(status)
@@ -117,8 +117,8 @@ async def test_what_the_operator_sees_holds_no_key() -> None:
         assert harness.backend.ready() is None
 
 
-async def test_an_answer_may_be_cut_by_its_limit() -> None:
-    """Its reason to stop is the API's."""
+async def test_max_tokens_cuts_the_response() -> None:
+    """The stop reason is the API's."""
     async with api() as harness:
         harness.simulator.inject(Fault(stop_reason="max_tokens", after=2))
         answer = await harness.ask([user("Count to 9")])

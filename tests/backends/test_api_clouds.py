@@ -1,4 +1,4 @@
-"""The direct backend on Bedrock and Vertex: shapes, signatures, streams, errors, and what is refused by name."""
+"""The Anthropic backend on Bedrock and Vertex: calls, signatures, streams, errors, and refusals."""
 
 import json
 from dataclasses import replace
@@ -23,23 +23,23 @@ EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}
 JSON_BODY = {"content-type": "application/json"}
 
 
-def request(words: str = PONG, model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
-    """A question."""
-    whole = cast("MessagesRequest", {"model": model, "messages": [user(words)], **body})
-    return RunRequest("run_test", Catalog().resolve(model).model, whole)
+def request(text: str = PONG, model: str = "claude-sonnet-4-5", **body: object) -> RunRequest:
+    """Return a request."""
+    content = cast("MessagesRequest", {"model": model, "messages": [user(text)], **body})
+    return RunRequest("run_test", Catalog().resolve(model).model, content)
 
 
-@pytest.mark.parametrize("pieces", [1 << 20, 7], ids=["whole", "in pieces"])
+@pytest.mark.parametrize("pieces", [1 << 20, 7], ids=["at once", "in pieces"])
 async def test_bedrock_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pieces: int) -> None:
-    """The model is in the path, the version in the body, the signature is right, and frames may come in any pieces."""
+    """The model is in the path, the version in the body, the signature is valid, and frames arrive in any pieces."""
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.pieces = pieces
+        cloud.piece_size = pieces
         answer = await ask(backend, request())
         assert answer.text == "PONG"
-        [asked] = cloud.asked
-        assert asked.target == "/model/global.anthropic.claude-sonnet-4-5-20250929-v1:0/invoke-with-response-stream"
-        assert asked.body["anthropic_version"] == "bedrock-2023-05-31"
-        assert asked.body.keys().isdisjoint({"model", "stream", "anthropic_beta"})
+        [sent] = cloud.received
+        assert sent.target == "/model/global.anthropic.claude-sonnet-4-5-20250929-v1:0/invoke-with-response-stream"
+        assert sent.body["anthropic_version"] == "bedrock-2023-05-31"
+        assert sent.body.keys().isdisjoint({"model", "stream", "anthropic_beta"})
         assert backend.status()["authentication"] == "bedrock"
         assert (backend.status()["cloud"], backend.status()["region"]) == ("bedrock", "us-east-1")
         assert backend.status()["anthropic_version"] == "bedrock-2023-05-31"
@@ -47,53 +47,53 @@ async def test_bedrock_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
 
 
 async def test_vertex_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Project, region and model are in the path; the token is had once for all calls."""
+    """Project, region and model are in the path. One token serves all calls."""
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
         for _ in range(2):
             assert (await ask(backend, request())).text == "PONG"
-        asked = cloud.asked[-1]
-        assert asked.target.endswith("/models/claude-sonnet-4-5@20250929:streamRawPredict")
-        assert asked.body["anthropic_version"] == "vertex-2023-10-16"
-        assert asked.body["stream"] is True
-        assert "model" not in asked.body
+        sent = cloud.received[-1]
+        assert sent.target.endswith("/models/claude-sonnet-4-5@20250929:streamRawPredict")
+        assert sent.body["anthropic_version"] == "vertex-2023-10-16"
+        assert sent.body["stream"] is True
+        assert "model" not in sent.body
         assert cloud.tokens == 1
         assert (backend.status()["authentication"], backend.status()["region"]) == ("vertex", "us-east5")
 
 
-async def test_vertex_counts_and_bedrock_refuses_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By name."""
+async def test_only_vertex_counts_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Bedrock refuses with a code of its own."""
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
         assert cast("int", (await backend.count_tokens(request()))["input_tokens"]) > 0
-        assert cloud.asked[-1].body["model"] == "claude-sonnet-4-5@20250929"
+        assert cloud.received[-1].body["model"] == "claude-sonnet-4-5@20250929"
     async with bedrock(monkeypatch, tmp_path) as (other, _):
         with pytest.raises(errors.UnsupportedFeature, match="Bedrock cannot count tokens") as caught:
             await other.count_tokens(request())
         assert caught.value.code == "cannot_count"
 
 
-async def test_betas_and_versions_go_where_the_cloud_reads_them(
+async def test_betas_and_versions_are_where_the_cloud_reads_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In the body on Bedrock, in a header on Vertex; a newer version of the API that a client speaks is passed on."""
+    """They are in the body on Bedrock, in a header on Vertex. A newer version that a client names is passed on."""
     request_options = RequestOptions(version="2026-10-21", betas=("one-2026-01-01", "two-2026-01-01"), verbatim=True)
-    question = replace(request(max_tokens=100), request_options=request_options)
+    run_request = replace(request(max_tokens=100), request_options=request_options)
     async with bedrock(monkeypatch, tmp_path) as (backend, aws):
-        assert (await ask(backend, question)).text == "PONG"
-        assert aws.asked[0].body["anthropic_beta"] == ["one-2026-01-01", "two-2026-01-01"]
-        assert aws.asked[0].body["anthropic_version"] == "2026-10-21"
+        assert (await ask(backend, run_request)).text == "PONG"
+        assert aws.received[0].body["anthropic_beta"] == ["one-2026-01-01", "two-2026-01-01"]
+        assert aws.received[0].body["anthropic_version"] == "2026-10-21"
     async with vertex(monkeypatch, tmp_path) as (backend, google):
-        assert (await ask(backend, question)).text == "PONG"
-        assert google.asked[0].headers["anthropic-beta"] == "one-2026-01-01,two-2026-01-01"
-        assert google.asked[0].body["anthropic_version"] == "2026-10-21"
+        assert (await ask(backend, run_request)).text == "PONG"
+        assert google.received[0].headers["anthropic-beta"] == "one-2026-01-01,two-2026-01-01"
+        assert google.received[0].body["anthropic_version"] == "2026-10-21"
 
 
-async def test_the_owner_may_call_models_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By an inference profile of its own, also one with slashes in its name."""
+async def test_the_operator_may_set_model_ids(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For example the ARN of an inference profile, which contains slashes."""
     arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc"
     async with bedrock(monkeypatch, tmp_path, model_ids={"claude-sonnet-4-5": arn}) as (backend, cloud):
         with pytest.raises(errors.GatewayError):
             await ask(backend, request())
-        assert cloud.asked[0].target == f"/model/{arn.replace('/', '%2F')}/invoke-with-response-stream"
+        assert cloud.received[0].target == f"/model/{arn.replace('/', '%2F')}/invoke-with-response-stream"
 
 
 @pytest.mark.parametrize(
@@ -107,19 +107,19 @@ async def test_the_owner_may_call_models_otherwise(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_ids(model: str, aws: str, google: str) -> None:
-    """As the provider lists them."""
+    """They are as in the provider's list."""
     assert bedrock_id(model) == f"global.anthropic.{aws}"
     assert vertex_id(model) == google
 
 
-async def test_models_are_those_that_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The clouds have no list in the API's way."""
+async def test_models_are_those_of_the_catalog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The clouds have no list in the API's form."""
     async with bedrock(monkeypatch, tmp_path) as (backend, _):
         assert [model.id for model in await backend.models()] == [model.id for model in MODELS]
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "words"),
+    ("status", "body", "kind", "text"),
     [
         (429, b'{"message":"Too many requests, please wait"}', errors.RateLimited, "Too many requests, please wait"),
         (400, b'{"message":"prompt is too long"}', errors.ContextTooLong, "too long"),
@@ -130,25 +130,23 @@ async def test_models_are_those_that_are_known(monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 async def test_errors_of_bedrock(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, body: bytes, kind: type[Exception], words: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, body: bytes, kind: type[Exception], text: str
 ) -> None:
-    """In AWS's shape, to our own."""
+    """Errors in AWS's form map to the gateway's own."""
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [(status, JSON_BODY, body)] * 2
-        with pytest.raises(kind, match=words):
+        cloud.failures = [(status, JSON_BODY, body)] * 2
+        with pytest.raises(kind, match=text):
             await ask(backend, request())
 
 
-async def test_a_fault_of_the_simulator_is_tried_again_on_a_cloud(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As on the API itself."""
+async def test_a_transient_failure_is_repeated_on_a_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The backend repeats the call, as on the API itself."""
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [(529, JSON_BODY, b'[{"error":{"code":529,"message":"busy"}}]')]
-        seen: list[Event] = []
-        answer = await ask(backend, request(), seen)
+        cloud.failures = [(529, JSON_BODY, b'[{"error":{"code":529,"message":"busy"}}]')]
+        events: list[Event] = []
+        answer = await ask(backend, request(), events)
         assert answer.text == "PONG"
-        assert [event.reason for event in seen if isinstance(event, Retrying)] == ["status_529"]
+        assert [event.reason for event in events if isinstance(event, Retrying)] == ["status_529"]
 
 
 @pytest.mark.parametrize(
@@ -159,25 +157,25 @@ async def test_a_fault_of_the_simulator_is_tried_again_on_a_cloud(
         ("modelTimeoutException", errors.TimedOut),
         ("validationException", errors.InvalidRequest),
         ("internalServerException", errors.UpstreamFailed),
-        ("exceptionOfTomorrow", errors.UpstreamFailed),
+        ("unknownException", errors.UpstreamFailed),
     ],
 )
 async def test_exceptions_in_a_stream_of_bedrock(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exception: str, kind: type[Exception]
 ) -> None:
-    """Framed as exceptions."""
+    """Their frames are exceptions."""
     headers = {":exception-type": exception, ":content-type": "application/json", ":message-type": "exception"}
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [(200, EVENT_STREAM, frame(headers, b'{"message":"It went wrong"}'))] * 2
-        with pytest.raises(kind, match="It went wrong"):
+        cloud.failures = [(200, EVENT_STREAM, frame(headers, b'{"message":"The model failed"}'))] * 2
+        with pytest.raises(kind, match="The model failed"):
             await ask(backend, request())
 
 
 async def test_an_error_frame_of_bedrock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It has no payload."""
+    """An error frame has no payload."""
     headers = {":error-code": "InternalFailure", ":error-message": "Broken inside", ":message-type": "error"}
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [(200, EVENT_STREAM, frame(headers, b""))] * 2
+        cloud.failures = [(200, EVENT_STREAM, frame(headers, b""))] * 2
         with pytest.raises(errors.UpstreamFailed, match="Broken inside"):
             await ask(backend, request())
 
@@ -186,41 +184,41 @@ async def test_an_error_frame_of_bedrock(monkeypatch: pytest.MonkeyPatch, tmp_pa
     "stream",
     [
         chunk(b"{}")[:-1] + b"\x00",
-        b"HTTP would never say this",
+        b"this is not a binary frame",
         frame({":event-type": "chunk", ":message-type": "event"}, b"no JSON"),
         chunk(b"no JSON"),
     ],
     ids=["checksum", "garbage", "payload", "event"],
 )
-async def test_a_stream_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: bytes) -> None:
-    """A sentence, and no traceback."""
+async def test_an_invalid_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: bytes) -> None:
+    """The client gets a sentence, and no traceback."""
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [(200, EVENT_STREAM, stream)] * 2
+        cloud.failures = [(200, EVENT_STREAM, stream)] * 2
         with pytest.raises(errors.UpstreamFailed, match=r"could not be read|broke off"):
             await ask(backend, request())
 
 
-async def test_frames_that_hold_no_event_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Kinds of tomorrow."""
+async def test_frames_without_an_event_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """New types of frames may be added."""
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
         await ask(backend, request())
         start = json.dumps({"type": "message_start", "message": {"id": "m", "content": [], "usage": {}}}).encode()
         other = frame({":event-type": "initial-response", ":message-type": "event"}, b"{}")
-        cloud.instead = [(200, EVENT_STREAM, other + chunk(start) + chunk(b'{"type":"message_stop"}'))]
+        cloud.failures = [(200, EVENT_STREAM, other + chunk(start) + chunk(b'{"type":"message_stop"}'))]
         answer = await ask(backend, request())
         assert answer.text == ""
 
 
-async def test_a_token_that_is_refused_is_renewed_and_the_call_repeated_once(
+async def test_a_refused_token_is_renewed_and_the_call_repeated_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A second refusal is told, with what to type."""
+    """A second refusal is an error with advice."""
     refused = (401, JSON_BODY, b'{"error":{"code":401,"message":"Request had invalid authentication credentials."}}')
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
-        cloud.instead = [refused]
+        cloud.failures = [refused]
         assert (await ask(backend, request())).text == "PONG"
-        assert (cloud.tokens, len(cloud.asked)) == (2, 2)
-        cloud.instead = [refused, refused]
+        assert (cloud.tokens, len(cloud.received)) == (2, 2)
+        cloud.failures = [refused, refused]
         with pytest.raises(errors.NotSignedIn, match=r"Vertex refuses.*gcloud auth application-default login"):
             await ask(backend, request())
 
@@ -245,27 +243,27 @@ WEB_SEARCH = {"type": "web_search_20260101", "name": "web_search"}
         ),
     ],
 )
-async def test_what_bedrock_cannot_do_is_refused_by_name(
+async def test_unsupported_features_are_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: dict[str, object], param: str
 ) -> None:
-    """Before it is asked."""
+    """The refusal comes before the call."""
     async with bedrock(monkeypatch, tmp_path) as (backend, cloud):
         with pytest.raises(errors.UnsupportedFeature, match="Claude on Bedrock has no") as caught:
             await ask(backend, request(**body))  # type: ignore[arg-type]
         assert caught.value.param == param
-        assert cloud.asked == []
+        assert cloud.received == []
 
 
 async def test_vertex_searches_the_web(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Unlike Bedrock."""
+    """Bedrock has no web search."""
     async with vertex(monkeypatch, tmp_path) as (backend, cloud):
         tool = {"type": "web_search_20250305", "name": "web_search"}
         await ask(backend, request('Search the web for "dragoman"', tools=[tool]))
-        assert cloud.asked[0].body["tools"] == [tool]
+        assert cloud.received[0].body["tools"] == [tool]
 
 
-async def test_without_credentials_the_gateway_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For each run, and to the operator."""
+async def test_bedrock_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each run fails with advice, and the operator sees why."""
     aws_environment(monkeypatch, tmp_path)
     backend = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="bedrock", region="eu-west-3"))
     await backend.start()
@@ -273,14 +271,14 @@ async def test_without_credentials_the_gateway_says_what_to_do(monkeypatch: pyte
         await ask(backend, request())
     assert "No credentials were found for Claude on Bedrock" in (backend.ready() or "")
     await backend.aclose()
-    nowhere = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="bedrock"))
+    without_region = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="bedrock"))
     with pytest.raises(errors.NotSignedIn, match=r"No region was named.*AWS_REGION"):
-        await ask(nowhere, request())
-    await nowhere.aclose()
+        await ask(without_region, request())
+    await without_region.aclose()
 
 
 async def test_vertex_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The same."""
+    """The error contains advice."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     monkeypatch.delenv("CLOUD_ML_REGION", raising=False)
     backend = CloudBackend(AnthropicOptions(retries=0), CloudOptions(kind="vertex", region="us-east5", project="p"))

@@ -1,4 +1,4 @@
-"""What goes wrong between the direct backend and the API, and what the client gets of it, once."""
+"""Failures between the Anthropic backend and the API: repeated calls, and the error for the client."""
 
 import asyncio
 import socket
@@ -25,27 +25,27 @@ from dragoman.simulator.faults import Fault
 
 
 def retries(events: list[Event]) -> list[tuple[int, str]]:
-    """What was told of retries: the failed attempt and the reason."""
+    """Return the number of the failed attempt and the reason of each `Retrying`."""
     return [(event.attempt, event.reason) for event in events if isinstance(event, Retrying)]
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
 
 async def test_a_refused_connection() -> None:
-    """Tried again as often as was set, then told."""
-    seen: list[Event] = []
+    """The call is repeated as often as configured, then the run fails."""
+    events: list[Event] = []
     async with backend_at(f"http://127.0.0.1:{free_port()}", retries=2) as backend:
         with pytest.raises(errors.UpstreamFailed, match="the connection was refused"):
-            await ask(backend, any_request(), seen)
-    assert retries(seen) == [(1, "connection_error"), (2, "connection_error")]
+            await ask(backend, any_request(), events)
+    assert retries(events) == [(1, "connection_error"), (2, "connection_error")]
 
 
 async def test_a_name_that_does_not_exist() -> None:
-    """DNS fails: told as such, without the name."""
+    """The error tells that the lookup failed, without the name."""
     async with backend_at("http://nowhere.invalid", retries=0) as backend:
         with pytest.raises(errors.UpstreamFailed, match="its name cannot be looked up") as caught:
             await ask(backend, any_request())
@@ -53,15 +53,15 @@ async def test_a_name_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example", "http://", "nonsense", "http://a.example:port", "http://[::1"])
-async def test_an_address_that_is_none(url: str) -> None:
-    """A sentence, and no traceback."""
+async def test_an_invalid_address(url: str) -> None:
+    """The client gets a sentence, and no traceback."""
     async with backend_at(url, retries=0) as backend:
         with pytest.raises(errors.UpstreamFailed, match="its address"):
             await ask(backend, any_request())
 
 
-async def test_a_reset_before_the_first_byte_is_tried_again() -> None:
-    """The client gets the answer, once."""
+async def test_a_reset_before_the_first_byte_is_repeated() -> None:
+    """The client gets the response once."""
     async with api(retries=2) as harness:
         harness.simulator.inject(Fault(action="cut"), times=2)
         answer = await harness.ask([user("Reply with exactly: PONG")])
@@ -70,35 +70,35 @@ async def test_a_reset_before_the_first_byte_is_tried_again() -> None:
         assert len(harness.calls) == 3
 
 
-async def test_a_reset_after_the_first_byte_is_never_answered_twice() -> None:
-    """The run fails where it broke, with retries left."""
-    seen: list[Event] = []
+async def test_a_reset_after_the_first_byte_is_not_repeated() -> None:
+    """The run fails, although retries are left."""
+    events: list[Event] = []
     async with api(retries=2) as harness:
         harness.simulator.inject(Fault(action="cut", after=2))
         with pytest.raises(errors.UpstreamFailed, match="the connection broke"):
-            await harness.read([user("Count to 9")], into=seen)
-        assert any(isinstance(event, BlockDelta) for event in seen)
-        assert retries(seen) == []
+            await harness.read([user("Count to 9")], into=events)
+        assert any(isinstance(event, BlockDelta) for event in events)
+        assert retries(events) == []
         assert len(harness.calls) == 1
         assert harness.connections == {"busy": 0, "idle": 0}
 
 
 @pytest.mark.parametrize("after", [None, 2])
 async def test_silence_is_a_timeout(after: int | None) -> None:
-    """Before the first byte and after; it is not borne a second time."""
-    seen: list[Event] = []
+    """Before the first byte and after it. The call is not repeated."""
+    events: list[Event] = []
     async with api(retries=2, silence=0.1) as harness:
         harness.simulator.inject(Fault(action="silence", after=after), times=3)
         with pytest.raises(errors.TimedOut, match="no sign of life"):
-            await harness.read([user("Count to 9")], into=seen)
-        assert retries(seen) == []
+            await harness.read([user("Count to 9")], into=events)
+        assert retries(events) == []
         assert harness.connections == {"busy": 0, "idle": 0}
 
 
-async def test_a_slow_drip_is_an_answer() -> None:
-    """Byte after byte, events in pieces: what comes is read."""
+async def test_a_response_may_arrive_byte_by_byte() -> None:
+    """Events in pieces are read like any others."""
 
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         data = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(MESSAGE) + MESSAGE + b"\r\n0\r\n\r\n"
         for at in range(len(data)):
@@ -106,23 +106,23 @@ async def test_a_slow_drip_is_an_answer() -> None:
             await writer.drain()
             await asyncio.sleep(0)
 
-    async with raw_server(drip) as url, backend_at(url, retries=0) as backend:
+    async with raw_server(send_bytes) as url, backend_at(url, retries=0) as backend:
         assert (await ask(backend, any_request())).text == "PONG"
 
 
 async def test_garbage_in_the_stream() -> None:
-    """An event that is no JSON ends the run; what came before stands."""
-    seen: list[Event] = []
+    """An event that is not JSON fails the run. Earlier events remain valid."""
+    events: list[Event] = []
     async with api() as harness:
         harness.simulator.inject(Fault(action="garbage", after=1))
         with pytest.raises(errors.UpstreamFailed, match="could not be read"):
-            await harness.read([user("Count to 9")], into=seen)
-        assert any(isinstance(event, BlockDelta) for event in seen)
+            await harness.read([user("Count to 9")], into=events)
+        assert any(isinstance(event, BlockDelta) for event in events)
         assert harness.connections["busy"] == 0
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000, "headers of its response are too large"),
@@ -141,8 +141,8 @@ async def test_garbage_in_the_stream() -> None:
         (HEAD + b"\r\n" + START + b'data: {"type": "content_block_stop"}\n\n', "could not be read"),
     ],
 )
-async def test_what_is_not_the_api(answer: bytes, words: str) -> None:
-    """Whatever answers, the client gets a sentence, and no connection is kept."""
+async def test_servers_that_are_not_the_api(answer: bytes, message: str) -> None:
+    """The client gets a sentence, and no connection is kept."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -152,26 +152,26 @@ async def test_what_is_not_the_api(answer: bytes, words: str) -> None:
         await reader.read()
 
     async with raw_server(serve) as url, backend_at(url, retries=0) as backend:
-        with pytest.raises(errors.UpstreamFailed, match=words):
+        with pytest.raises(errors.UpstreamFailed, match=message):
             await ask(backend, any_request())
         assert connections(backend)["busy"] == 0
 
 
-async def test_a_storm_of_overloads_ends() -> None:
-    """As many tries as were set, then the API's own words."""
-    seen: list[Event] = []
+async def test_retries_of_overloads_are_limited() -> None:
+    """After the configured number of retries, the error has the API's own text."""
+    events: list[Event] = []
     async with api(retries=3) as harness:
         harness.simulator.inject(Fault(status=529), times=10)
         with pytest.raises(errors.Overloaded) as caught:
-            await harness.read([user("Hello")], into=seen)
+            await harness.read([user("Hello")], into=events)
         assert caught.value.retry_after
-        assert retries(seen) == [(number, "overloaded_error") for number in (1, 2, 3)]
+        assert retries(events) == [(number, "overloaded_error") for number in (1, 2, 3)]
         assert len(harness.calls) == 4
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-async def test_what_passes_is_tried_again(status: int) -> None:
-    """And answered once."""
+async def test_transient_failures_are_repeated(status: int) -> None:
+    """The client gets one response."""
     async with api(retries=1) as harness:
         harness.simulator.inject(Fault(status=status))
         assert (await harness.ask([user("Reply with exactly: PONG")])).text == "PONG"
@@ -190,8 +190,8 @@ async def test_what_passes_is_tried_again(status: int) -> None:
     ],
     ids=lambda fault: str(fault)[:40],
 )
-async def test_what_does_not_pass_is_told_at_once(fault: Fault) -> None:
-    """Nor is a client kept for an hour: it is told how long it would have been."""
+async def test_other_failures_are_not_repeated(fault: Fault) -> None:
+    """Nor does a client wait for an hour: the error has the time."""
     async with api(retries=2) as harness:
         harness.simulator.inject(fault, times=5)
         with pytest.raises(errors.GatewayError) as caught:
@@ -201,8 +201,8 @@ async def test_what_does_not_pass_is_told_at_once(fault: Fault) -> None:
             assert caught.value.retry_after == 3600
 
 
-async def test_the_api_says_when_to_come_back() -> None:
-    """Its own time counts, not ours."""
+async def test_retry_after_of_the_api() -> None:
+    """The API's time replaces the gateway's back-off."""
     async with api(retries=1, backoff=60.0) as harness:
         harness.simulator.inject(Fault(status=429, headers={"retry-after": "0"}))
         answer = await harness.ask([user("Reply with exactly: PONG")])
@@ -225,10 +225,10 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("kind", "cause"), EVENTS)
-async def test_an_error_in_the_stream_is_known_by_its_type(kind: str, cause: type[errors.GatewayError]) -> None:
-    """It has no status; after the first words it is never tried again."""
+async def test_an_error_event_is_mapped_by_its_type(kind: str, cause: type[errors.GatewayError]) -> None:
+    """It has no status. After the first part of a response, the call is not repeated."""
     async with api(retries=2) as harness:
-        harness.simulator.inject(Fault(action="error", after=2, error_type=kind, message="so it is"))
+        harness.simulator.inject(Fault(action="error", after=2, error_type=kind, message="broken"))
         with pytest.raises(errors.GatewayError) as caught:
             await harness.ask([user("Count to 9")])
         assert type(caught.value) is cause
@@ -236,8 +236,8 @@ async def test_an_error_in_the_stream_is_known_by_its_type(kind: str, cause: typ
 
 
 @pytest.mark.parametrize("broken", [b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n', b""])
-async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken: bytes) -> None:
-    """The headers were out and the message had begun, but nothing of it was given out."""
+async def test_a_response_that_fails_before_its_content_is_repeated(broken: bytes) -> None:
+    """The message has started, but no event was emitted."""
     answers = iter([START + broken, MESSAGE])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -254,7 +254,7 @@ async def test_an_answer_that_fails_before_its_first_words_is_tried_again(broken
 
 
 async def test_closing_a_run_closes_its_connection() -> None:
-    """The API notices at once; the next run has a connection of its own."""
+    """The next run uses another connection."""
     async with api() as harness:
         harness.simulator.inject(Fault(hold=True, after=2))
         running = harness.backend.run(harness.request([user("Count to 9")]))
@@ -279,8 +279,8 @@ async def test_a_cancelled_run_closes_its_connection() -> None:
         assert harness.connections == {"busy": 0, "idle": 0}
 
 
-async def test_closing_the_backend_ends_what_runs() -> None:
-    """Busy and idle connections are gone when it returns, and nothing can be asked after."""
+async def test_closing_the_backend_fails_its_runs() -> None:
+    """All connections are closed when it returns, and new runs fail."""
     async with api() as harness:
         await harness.ask([user("One")])
         harness.simulator.inject(Fault(hold=True, after=1))

@@ -1,4 +1,4 @@
-"""Bytes to events: frames in any pieces and line ends, and events of every kind."""
+"""The stream reader and its helpers: frames in any pieces, events of every type, retry times, betas."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,9 +21,9 @@ ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    """The same bytes, cut at these places."""
-    places = sorted({min(cut, len(data)) for cut in cuts})
-    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+    """Return the same bytes, cut at these positions."""
+    positions = sorted({min(cut, len(data)) for cut in cuts})
+    return [data[a:b] for a, b in zip([0, *positions], [*positions, len(data)], strict=True)]
 
 
 @given(
@@ -31,8 +31,8 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     ENDS,
     st.lists(st.integers(0, 2000), max_size=30),
 )
-def test_frames_survive_any_cut(values: list[dict[str, str]], end: bytes, cuts: list[int]) -> None:
-    """Whatever the network does to them, with whichever line ends."""
+def test_frames_in_any_pieces(values: list[dict[str, str]], end: bytes, cuts: list[int]) -> None:
+    """With each kind of line end."""
     lines = [[b"event: x", b"data: " + json.dumps(value).encode(), b""] for value in values]
     data = b"".join(line + end for frame in lines for line in frame) + b": the end" + end
     frames = SseDecoder()
@@ -54,8 +54,8 @@ def test_frames_survive_any_cut(values: list[dict[str, str]], end: bytes, cuts: 
         (b"data: 1\n", []),
     ],
 )
-def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
-    """Comments, several lines, none, and words that look like fields; whole and byte after byte."""
+def test_frames_of_the_standard(data: bytes, expected: list[bytes]) -> None:
+    """Comments, several lines, no lines, and text that looks like a field; at once and byte by byte."""
     assert SseDecoder().feed(data) == expected
     frames = SseDecoder()
     assert [frame for at in range(len(data)) for frame in frames.feed(data[at : at + 1])] == expected
@@ -63,8 +63,8 @@ def test_frames_by_the_letter(data: bytes, expected: list[bytes]) -> None:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
-def test_an_event_is_told_of_with_its_last_byte(end: bytes, size: int) -> None:
-    """Also where carriage returns come alone: the last event of an answer has nothing behind it."""
+def test_an_event_is_complete_with_its_last_byte(end: bytes, size: int) -> None:
+    """Also if a carriage return arrives alone: nothing follows the last event of a response."""
     data = end.join([b"event: x", b"data: 1", b"", b""])
     frames = SseDecoder()
     found = [frame for at in range(0, len(data), size) for frame in frames.feed(data[at : at + size])]
@@ -72,16 +72,16 @@ def test_an_event_is_told_of_with_its_last_byte(end: bytes, size: int) -> None:
 
 
 @given(st.lists(st.integers(0, len(MESSAGE)), max_size=20))
-def test_an_answer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
-    """Event for event."""
+def test_a_response_in_any_pieces(cuts: list[int]) -> None:
+    """The events are the same."""
     reader = StreamReader()
     events = [event for piece in pieces(MESSAGE, cuts) for event in reader.feed(piece)]
     assert reader.is_complete
     assert accumulate(events) == accumulate(StreamReader().feed(MESSAGE))
 
 
-def test_kinds_that_are_not_known_are_passed_over() -> None:
-    """The API may add some at any time."""
+def test_unknown_types_are_ignored() -> None:
+    """The API may add types at any time."""
     reader = StreamReader()
     events = reader.feed(b'data: {"type":"news","x":1}\n\ndata: {"type":"ping"}\n\n' + MESSAGE)
     assert len(events) == 6
@@ -90,8 +90,8 @@ def test_kinds_that_are_not_known_are_passed_over() -> None:
     assert reader.failure is None
 
 
-def test_what_follows_the_answer_does_not_spoil_it() -> None:
-    """Gateways in between end a stream as OpenAI does, and that may come in the same read."""
+def test_data_after_the_message_is_ignored() -> None:
+    """Some proxies end a stream as OpenAI does, perhaps in the same read."""
     reader = StreamReader()
     reader.feed(MESSAGE + b"data: [DONE]\n\n")
     assert reader.is_complete
@@ -108,14 +108,14 @@ def test_the_size_of_an_event_is_limited() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_the_usual_limit_has_room_for_the_largest_budget(model: object) -> None:
-    """24,576 tokens of thinking, and words after them."""
+def test_the_default_max_tokens_exceeds_the_largest_budget(model: object) -> None:
+    """The largest budget is 24,576 tokens of thinking."""
     known = next(found for found in MODELS if found is model)
     assert 24_576 < default_max_tokens(known) <= known.output_tokens
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("headers", "seconds"),
     [
         ({}, None),
         ({"retry-after": ""}, None),
@@ -130,13 +130,13 @@ def test_the_usual_limit_has_room_for_the_largest_budget(model: object) -> None:
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
-def test_retry_after(said: dict[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds or a date; what is none of them is not there."""
-    assert retry_after(said) == seconds
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, milliseconds or a date. Other values are ignored."""
+    assert retry_after(headers) == seconds
 
 
-def test_retry_after_a_date_to_come() -> None:
-    """The seconds until then."""
+def test_retry_after_a_future_date() -> None:
+    """The result is the number of seconds until then."""
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     seconds = retry_after({"retry-after": later})
     assert seconds is not None
@@ -167,7 +167,7 @@ BETAS: list[tuple[dict[str, object], list[str]]] = [
 
 @pytest.mark.parametrize(("fields", "expected"), BETAS, ids=lambda value: str(value)[:40])
 def test_betas_by_the_features_of_a_body(fields: dict[str, object], expected: list[str]) -> None:
-    """Each once."""
+    """Each beta occurs once."""
     body: MessagesRequest = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}
     body.update(fields)  # type: ignore[typeddict-item]
     assert betas_of_body(body) == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from agent_harness import a_place, bash
+from agent_harness import bash, create_directory
 from gateways import NEW, OLD, RunningGateway, WatchedProcess, chat_body, gateway, user_message, with_timeout
 from openai import PermissionDeniedError
 from scripted import clean
@@ -17,7 +17,7 @@ from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.checks import check_settings
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
-workspace = pytest.fixture(a_place)
+workspace = pytest.fixture(create_directory)
 
 
 async def forbidden_error(running: RunningGateway, **fields: object) -> JSONObject:

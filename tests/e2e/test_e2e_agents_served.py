@@ -13,7 +13,7 @@ import anthropic
 import openai
 import psutil
 import pytest
-from agent_harness import a_place, bash, call
+from agent_harness import bash, call, create_directory
 from anthropic.types import MessageParam
 from commands import run
 from gateways import OLD, TIMEOUT, WatchedProcess, chat_body, user_message, with_timeout
@@ -26,7 +26,7 @@ nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 AGENT: dict[str, Any] = {"claude": {"mode": "agent"}}
 READ_PROMPT = bash("cat inside.txt")
 TOOL_CALL = 'Bash {"command":"cat inside.txt"'
-workspace = pytest.fixture(a_place)
+workspace = pytest.fixture(create_directory)
 
 
 @asynccontextmanager

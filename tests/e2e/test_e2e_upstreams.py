@@ -261,7 +261,7 @@ async def test_cloud_upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             refused = await gateway.http.post("/v1/chat/completions", json=searching)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
             assert "Claude on Bedrock has no web search" in refused.json()["error"]["message"]
-            cloud.instead = [(429, {"content-type": "application/json"}, b'{"message":"Too many tokens"}')]
+            cloud.failures = [(429, {"content-type": "application/json"}, b'{"message":"Too many tokens"}')]
             moved = await gateway.chat(f"{PONG}\nNow.")
             assert (text_of(moved), moved.headers["x-dragoman-upstream"]) == ("PONG", "two")
             ready = (await gateway.http.get("/health/ready")).json()["backend"]["upstreams"]["one"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudOptions:
-    """The cloud, and the place in it. What is None comes from the cloud's own variables and files.
+    """The cloud, and the place in it. A value of None means that the cloud's own variables and files decide.
 
     Attributes:
         kind: The cloud.
