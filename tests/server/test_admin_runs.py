@@ -1,4 +1,4 @@
-"""The admin API's runs, over HTTP."""
+"""The admin API's runs over HTTP."""
 
 import asyncio
 import json
@@ -16,68 +16,70 @@ BODY = {"model": "sonnet", "messages": MESSAGES}
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A state directory of the test's own."""
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Use a state directory of the test."""
     clean(monkeypatch, tmp_path)
     monkeypatch.setenv("DRAGOMAN_STATE_DIR", str(tmp_path / "state"))
 
 
-async def ask(gateway: Served, model: str = "sonnet", **headers: str) -> str:
-    """Ask, and return the run's id."""
+async def send(gateway: Served, model: str = "sonnet", **headers: str) -> str:
+    """Send a chat request, and return the id of its run."""
     answer = await gateway.http.post("/v1/chat/completions", json={**BODY, "model": model}, headers=headers)
     return answer.headers["x-dragoman-run-id"]
 
 
-async def last(chunks: AsyncIterator[object]) -> None:
-    """Read to the end."""
+async def read_all(chunks: AsyncIterator[object]) -> None:
+    """Read a stream to its end."""
     async for _ in chunks:
         pass
 
 
-def parsed(told: str) -> list[tuple[str, dict[str, object]]]:
-    """Events by name; comments say nothing."""
-    parts = [part.split("\n") for part in told.split("\n\n") if part.startswith("event: ")]
+def parse_events(body: str) -> list[tuple[str, dict[str, object]]]:
+    """Return the events of a stream, each with its name. Comments are left out."""
+    parts = [part.split("\n") for part in body.split("\n\n") if part.startswith("event: ")]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in parts]
 
 
-async def test_the_list() -> None:
-    """What was asked stands in it, the newest first; filters and pages choose from it."""
+async def test_list() -> None:
+    """The list has all runs, newest first. Filters and pages select from it."""
     async with served(replies("Hello")) as gateway:
-        made = [await ask(gateway, model) for model in ("sonnet", "haiku", "sonnet")]
-        told = (await gateway.http.get("/admin/runs")).json()
+        ids = [await send(gateway, model) for model in ("sonnet", "haiku", "sonnet")]
+        body = (await gateway.http.get("/admin/runs")).json()
         page = (await gateway.http.get("/admin/runs", params={"model": "sonnet", "limit": 1})).json()
         rest = (await gateway.http.get(f"/admin/runs?model=sonnet&after={page['runs'][0]['id']}")).json()
-        none = (await gateway.http.get("/admin/runs?status=failed,queued&status=running&since=1h&client=local")).json()
-    assert [run["id"] for run in told["runs"]] == made[::-1]
-    assert told["more"] is False
-    assert told["runs"][0]["endpoint"] == "/v1/chat/completions"
-    assert told["runs"][0]["usage"] == {"input_tokens": 5, "output_tokens": 7}
-    assert told["runs"][0]["cost"] == pytest.approx(8e-5)
-    assert ([run["id"] for run in page["runs"]], page["more"]) == ([made[2]], True)
-    assert ([run["id"] for run in rest["runs"]], rest["more"]) == ([made[0]], False)
-    assert none == {"runs": [], "more": False}
+        no_runs = (
+            await gateway.http.get("/admin/runs?status=failed,queued&status=running&since=1h&client=local")
+        ).json()
+    assert [run["id"] for run in body["runs"]] == ids[::-1]
+    assert body["more"] is False
+    assert body["runs"][0]["endpoint"] == "/v1/chat/completions"
+    assert body["runs"][0]["usage"] == {"input_tokens": 5, "output_tokens": 7}
+    assert body["runs"][0]["cost"] == pytest.approx(8e-5)
+    assert ([run["id"] for run in page["runs"]], page["more"]) == ([ids[2]], True)
+    assert ([run["id"] for run in rest["runs"]], rest["more"]) == ([ids[0]], False)
+    assert no_runs == {"runs": [], "more": False}
 
 
 async def test_one_run() -> None:
-    """By the id of the header, with the request's id; what was said is not kept."""
+    """A run is found by the id from the header. It has the request's id, and no content by default."""
     async with served(replies("Hello")) as gateway:
-        id_ = await ask(gateway, **{"x-request-id": "mine"})
-        told = (await gateway.http.get(f"/admin/runs/{id_}")).json()
-    assert (told["id"], told["request_id"], told["status"]) == (id_, "mine", "succeeded")
-    assert not {"asked", "answered"} & set(told)
+        id_ = await send(gateway, **{"x-request-id": "mine"})
+        body = (await gateway.http.get(f"/admin/runs/{id_}")).json()
+    assert (body["id"], body["request_id"], body["status"]) == (id_, "mine", "succeeded")
+    assert not {"asked", "answered"} & set(body)
 
 
-async def test_what_was_said(tmp_path: Path) -> None:
-    """With the setting it is kept, and shown again after a new start."""
+async def test_stored_content(tmp_path: Path) -> None:
+    """With `runs_content` the content is stored encrypted, and returned after a restart too."""
     async with served(replies("Hello"), runs_content=True) as gateway:
-        id_ = await ask(gateway)
+        id_ = await send(gateway)
     async with served(replies("Hello"), runs_content=True) as gateway:
-        told = (await gateway.http.get(f"/admin/runs/{id_}")).json()
-        shown = parsed((await gateway.http.get(f"/admin/runs/{id_}/events")).text)
-    assert told["asked"]["messages"][0]["content"][0]["text"] == "Say it"
-    assert told["answered"]["content"] == [{"type": "text", "text": "Hello"}]
-    assert [name for name, _ in shown] == ["run", "message", "end"]
-    assert shown[1][1] == told["answered"]
+        body = (await gateway.http.get(f"/admin/runs/{id_}")).json()
+        events = parse_events((await gateway.http.get(f"/admin/runs/{id_}/events")).text)
+    assert body["asked"]["messages"][0]["content"][0]["text"] == "Say it"
+    assert body["answered"]["content"] == [{"type": "text", "text": "Hello"}]
+    assert [name for name, _ in events] == ["run", "message", "end"]
+    assert events[1][1] == body["answered"]
     assert all(b"Say it" not in path.read_bytes() for path in (tmp_path / "state").iterdir() if path.is_file())
 
 
@@ -95,7 +97,7 @@ async def test_what_was_said(tmp_path: Path) -> None:
     ],
 )
 async def test_bad_filters(query: str, param: str) -> None:
-    """Each is refused by name, in the admin API's own form."""
+    """An invalid filter is refused with its name, in the admin API's error form."""
     async with served(replies("Hello")) as gateway:
         answer = await gateway.http.get(f"/admin/runs?{query}")
     error = answer.json()["error"]
@@ -103,11 +105,11 @@ async def test_bad_filters(query: str, param: str) -> None:
     assert set(error) == {"code", "message", "param", "request_id"}
 
 
-async def test_what_is_not_there() -> None:
-    """Runs, pages and paths."""
+async def test_not_found() -> None:
+    """Unknown runs, pages and paths are errors."""
     async with served(replies("Hello")) as gateway:
-        asked = ["/admin/runs/run_x", "/admin/runs/run_x/events", "/admin/runs?after=run_x", "/admin/x"]
-        answers = [await gateway.http.get(path) for path in asked]
+        paths = ["/admin/runs/run_x", "/admin/runs/run_x/events", "/admin/runs?after=run_x", "/admin/x"]
+        answers = [await gateway.http.get(path) for path in paths]
         answers.append(await gateway.http.post("/admin/runs/run_x/cancel"))
     assert [(one.status_code, one.json()["error"]["code"]) for one in answers] == [
         (404, "not_found"),
@@ -118,8 +120,8 @@ async def test_what_is_not_there() -> None:
     ]
 
 
-async def test_it_is_keyed() -> None:
-    """Like everything else."""
+async def test_key_is_required() -> None:
+    """Every path of the admin API needs the key."""
     async with served(replies("Hello"), api_key=KEY) as gateway:
         for method, path in (("GET", ""), ("GET", "/run_x"), ("GET", "/run_x/events"), ("POST", "/run_x/cancel")):
             refused = await gateway.http.request(method, f"/admin/runs{path}")
@@ -127,21 +129,21 @@ async def test_it_is_keyed() -> None:
         assert (await gateway.http.get("/admin/runs", headers={"x-api-key": KEY})).status_code == 200
 
 
-async def test_following() -> None:
-    """First how it stands, then what was said so far as a whole, then each event as it comes, last how it ended."""
-    go = asyncio.Event()
+async def test_follow() -> None:
+    """The stream has the run, the message so far, each further event, and the end."""
+    proceed = asyncio.Event()
 
     async def script(_request: object) -> AsyncGenerator[Event, None]:
         for event in [*opening(), text("Hel")]:
             yield event
-        await go.wait()
+        await proceed.wait()
         yield Retrying(1, 0.5, "overloaded")
         yield Restarted()
         for event in [*opening(), text("Hello"), *ending()]:
             yield event
 
     async with served(script, heartbeat=0.05) as gateway:
-        asking = asyncio.create_task(ask(gateway))
+        task = asyncio.create_task(send(gateway))
         await gateway.backend.started.wait()
         id_ = (await gateway.http.get("/admin/runs")).json()["runs"][0]["id"]
         async with gateway.http.stream("GET", f"/admin/runs/{id_}/events") as answer:
@@ -149,88 +151,88 @@ async def test_following() -> None:
             before = ""
             while "still there" not in before:
                 before += await anext(parts)
-            go.set()
+            proceed.set()
             after = "".join([part async for part in parts])
-        await asking
-    first, so_far = parsed(before)
+        await task
+    first, so_far = parse_events(before)
     assert (first[0], first[1]["id"], first[1]["status"]) == ("run", id_, "running")
     assert (so_far[0], so_far[1]["content"]) == ("message", [{"type": "text", "text": "Hel"}])
     assert answer.headers["content-type"].startswith("text/event-stream")
-    names = [name for name, _ in parsed(after)]
+    names = [name for name, _ in parse_events(after)]
     assert names == [
         *("retrying", "restarted", "started", "message_start", "content_block_start", "content_block_delta"),
         *("content_block_stop", "message_delta", "message_stop", "end"),
     ]
-    assert parsed(after)[-1][1]["status"] == "succeeded"
+    assert parse_events(after)[-1][1]["status"] == "succeeded"
 
 
-async def test_following_where_nothing_is_kept() -> None:
-    """The run is known while it goes on, and its end is told like any other's."""
-    go = asyncio.Event()
+async def test_follow_without_stored_runs() -> None:
+    """A run can be followed while it is running, even if no run is stored."""
+    proceed = asyncio.Event()
 
     async def script(_request: object) -> AsyncGenerator[Event, None]:
         yield opening()[0]
-        await go.wait()
+        await proceed.wait()
         for event in [*opening()[1:], text("Hello"), *ending()]:
             yield event
 
     async with served(script, runs_kept=0) as gateway:
-        asking = asyncio.create_task(ask(gateway))
+        task = asyncio.create_task(send(gateway))
         await gateway.backend.started.wait()
         id_ = (await gateway.http.get("/admin/runs")).json()["runs"][0]["id"]
         async with gateway.http.stream("GET", f"/admin/runs/{id_}/events") as answer:
             parts = answer.aiter_text()
-            said = await anext(parts)
-            go.set()
-            said += "".join([part async for part in parts])
-        await asking
-    assert (parsed(said)[-1][0], parsed(said)[-1][1]["status"]) == ("end", "succeeded")
+            received = await anext(parts)
+            proceed.set()
+            received += "".join([part async for part in parts])
+        await task
+    assert (parse_events(received)[-1][0], parse_events(received)[-1][1]["status"]) == ("end", "succeeded")
 
 
-async def test_following_a_run_that_waits() -> None:
-    """It is told when the run gets its place."""
+async def test_follow_queued_run() -> None:
+    """The stream reports when the run gets its slot."""
     async with served(hangs(after=opening()), max_concurrency=1) as gateway:
-        first = asyncio.create_task(ask(gateway))
+        first = asyncio.create_task(send(gateway))
         await gateway.backend.started.wait()
         gateway.backend.started.clear()
-        second = asyncio.create_task(ask(gateway))
+        second = asyncio.create_task(send(gateway))
         while len(found := (await gateway.http.get("/admin/runs")).json()["runs"]) < 2:
             pass
         waiting, running = (run["id"] for run in found)
         async with gateway.http.stream("GET", f"/admin/runs/{waiting}/events") as answer:
             parts = answer.aiter_text()
-            said = await anext(parts)
+            received = await anext(parts)
             await gateway.http.post(f"/admin/runs/{running}/cancel")
             await gateway.backend.started.wait()
             await gateway.http.post(f"/admin/runs/{waiting}/cancel")
-            said += "".join([part async for part in parts])
+            received += "".join([part async for part in parts])
         await asyncio.gather(first, second)
-    told = parsed(said)
-    assert told[0][1]["status"] == "queued"
-    assert ("status", {"status": "running"}) in told
-    assert (told[-1][0], told[-1][1]["status"]) == ("end", "cancelled")
+    body = parse_events(received)
+    assert body[0][1]["status"] == "queued"
+    assert ("status", {"status": "running"}) in body
+    assert (body[-1][0], body[-1][1]["status"]) == ("end", "cancelled")
 
 
-async def test_cancelling_a_plain_answer() -> None:
-    """The client gets an error of its dialect, and no client asks again by itself; then there is nothing to cancel."""
+async def test_cancel_plain_request() -> None:
+    """The client gets an error of its dialect and does not retry. A second cancel is a conflict."""
     async with served(hangs(after=opening())) as gateway:
-        asking = asyncio.create_task(
+        task = asyncio.create_task(
             gateway.openai.with_options(max_retries=2).chat.completions.create(model="sonnet", messages=MESSAGES)
         )
         await gateway.backend.started.wait()
         [run] = (await gateway.http.get("/admin/runs?status=running")).json()["runs"]
-        told = await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
+        body = await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
         with pytest.raises(openai.APIStatusError) as caught:
-            await asking
+            await task
         again = await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
         assert len(gateway.backend.requests) == 1
-    assert (told.status_code, told.json()["status"], told.json()["error"]) == (200, "cancelled", "run_cancelled")
+    assert (body.status_code, body.json()["status"], body.json()["error"]) == (200, "cancelled", "run_cancelled")
     assert (caught.value.status_code, caught.value.code) == (499, "run_cancelled")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
 
 
-async def test_cancelling_a_stream() -> None:
-    """It ends in an error event, which the official client raises."""
+async def test_cancel_stream() -> None:
+    """The stream ends with an error event, which the official client raises."""
     async with served(hangs(after=[*opening(), text("Hel")])) as gateway:
         stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, stream=True)
         chunks = aiter(stream)
@@ -238,13 +240,13 @@ async def test_cancelling_a_stream() -> None:
         [run] = (await gateway.http.get("/admin/runs")).json()["runs"]
         await gateway.http.post(f"/admin/runs/{run['id']}/cancel")
         with pytest.raises(openai.APIError) as caught:
-            await last(chunks)
+            await read_all(chunks)
     assert caught.value.code == "run_cancelled"
 
 
-async def test_a_run_that_failed() -> None:
-    """Its error's code stands in the list."""
+async def test_failed_run() -> None:
+    """The run has its error's code."""
     async with served(fails(Overloaded("Busy."))) as gateway:
-        id_ = await ask(gateway)
-        told = (await gateway.http.get(f"/admin/runs/{id_}")).json()
-    assert (told["status"], told["error"], told["cost"]) == ("failed", "overloaded", None)
+        id_ = await send(gateway)
+        body = (await gateway.http.get(f"/admin/runs/{id_}")).json()
+    assert (body["status"], body["error"], body["cost"]) == ("failed", "overloaded", None)

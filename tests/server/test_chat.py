@@ -1,4 +1,4 @@
-"""Questions and answers through a real server and the official client."""
+"""Chat completions through a real server and the official client."""
 
 import asyncio
 import json
@@ -18,15 +18,15 @@ from dragoman.core.warnings import RequestWarning
 _clean = pytest.fixture(autouse=True)(clean)
 
 
-async def test_plain_answer() -> None:
-    """The whole answer, its usage, and the headers that tell about it."""
+async def test_plain_response() -> None:
+    """The response has its text, its usage, and the headers about its run."""
     async with served(replies("Hello"), requests_per_minute=60) as gateway:
         raw = await gateway.openai.chat.completions.with_raw_response.create(model="sonnet", messages=MESSAGES)
-        made = raw.parse()
-    assert made.choices[0].message.content == "Hello"
-    assert made.choices[0].finish_reason == "stop"
-    assert made.usage is not None
-    assert made.usage.total_tokens == 12
+        completion = raw.parse()
+    assert completion.choices[0].message.content == "Hello"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == 12
     assert raw.headers["x-dragoman-run-id"].startswith("run_")
     assert raw.headers["x-dragoman-path"] == "warm"
     assert raw.headers["x-request-id"].startswith("req_")
@@ -35,8 +35,8 @@ async def test_plain_answer() -> None:
     assert {part.split(";")[0] for part in raw.headers["server-timing"].split(", ")} >= {"queue", "process"}
 
 
-async def test_streamed_answer_equals_the_plain_one() -> None:
-    """The same words come in pieces, with the usage at the end where it was asked for."""
+async def test_stream_equals_plain_response() -> None:
+    """The stream has the same text in pieces, and the usage at the end on request."""
     async with served(replies("Hello")) as gateway:
         stream = await gateway.openai.chat.completions.create(
             model="sonnet", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
@@ -48,25 +48,25 @@ async def test_streamed_answer_equals_the_plain_one() -> None:
 
 
 async def test_without_v1() -> None:
-    """People paste base URLs both ways."""
+    """Every base URL works with and without `/v1`."""
     async with served(replies("Hello")) as gateway:
         answer = await gateway.http.post("/chat/completions", json={"messages": MESSAGES})
     assert answer.json()["choices"][0]["message"]["content"] == "Hello"
 
 
 async def test_several_choices() -> None:
-    """Each has its own run; a plain answer and a stream hold them all."""
+    """Each choice has its own run. A plain response and a stream contain all of them."""
     async with served(replies("Hello")) as gateway:
-        made = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, n=3)
+        completion = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, n=3)
         stream = await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, n=2, stream=True)
         streamed = {chunk.choices[0].index async for chunk in stream if chunk.choices}
-    assert [choice.message.content for choice in made.choices] == ["Hello"] * 3
+    assert [choice.message.content for choice in completion.choices] == ["Hello"] * 3
     assert streamed == {0, 1}
     assert len(gateway.backend.requests) == 5
 
 
 async def test_one_failed_choice_ends_the_others() -> None:
-    """Nothing goes on for an answer that cannot be given."""
+    """The other runs end, because the response cannot be completed."""
     first = True
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
@@ -85,8 +85,8 @@ async def test_one_failed_choice_ends_the_others() -> None:
     assert health["runs"] == {"running": 0, "queued": 0}
 
 
-async def test_choices_past_the_queue_leave_nothing_behind() -> None:
-    """Where only some of the runs find a place, those are ended too."""
+async def test_choices_beyond_the_queue_release_their_slots() -> None:
+    """If only some of the runs are admitted, these are ended too."""
     async with served(hangs(), max_concurrency=1, max_queue_size=0) as gateway:
         with pytest.raises(APIStatusError) as caught:
             await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES, n=2)
@@ -116,18 +116,18 @@ ERRORS = [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("error", "status", "kind", "code"), ERRORS, ids=lambda value: str(value)[:12])
-async def test_errors_before_the_answer(error: Exception, status: int, kind: str, code: str, *, stream: bool) -> None:
+async def test_errors_before_the_response(error: Exception, status: int, kind: str, code: str, *, stream: bool) -> None:
     """Each cause has its status and body, also for a stream that has not begun."""
     async with served(fails(error, after=[Started("warm")])) as gateway:
         body = {"messages": MESSAGES, "stream": stream}
         answer = await gateway.http.post("/v1/chat/completions", json=body)
-    said = answer.json()["error"]
-    assert (answer.status_code, said["type"], said["code"]) == (status, kind, code)
-    assert set(said) == {"message", "type", "param", "code"}
+    body_error = answer.json()["error"]
+    assert (answer.status_code, body_error["type"], body_error["code"]) == (status, kind, code)
+    assert set(body_error) == {"message", "type", "param", "code"}
     assert "secret" not in answer.text
     if isinstance(error, GatewayError):
-        assert said["message"] == error.message
-        assert said["param"] == error.param
+        assert body_error["message"] == error.message
+        assert body_error["param"] == error.param
     if code == "rate_limit_exceeded":
         assert answer.headers["retry-after"] == "7"
     if code == "insufficient_quota":
@@ -135,7 +135,7 @@ async def test_errors_before_the_answer(error: Exception, status: int, kind: str
 
 
 async def test_warnings_header() -> None:
-    """What was ignored, here or in the backend, is told in short."""
+    """The header lists what was ignored, here or in the backend."""
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
         for event in (Started("live", {}, (RequestWarning("moved", "messages[3]", "…"),)), *opening()[1:], *ending()):
@@ -149,8 +149,8 @@ async def test_warnings_header() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_error_has_the_headers_of_an_answer(*, stream: bool) -> None:
-    """What was ignored may be why it failed, and the times say where it did."""
+async def test_error_has_the_headers_of_a_response(*, stream: bool) -> None:
+    """An error response has warnings and timings too."""
     async with served(fails(errors.Overloaded("Busy."), after=[opening()[0]])) as gateway:
         body = {"messages": MESSAGES, "seed": 1, "stream": stream}
         answer = await gateway.http.post("/v1/chat/completions", json=body)
@@ -160,26 +160,26 @@ async def test_an_error_has_the_headers_of_an_answer(*, stream: bool) -> None:
     assert answer.headers["server-timing"].startswith("queue;dur=")
 
 
-async def test_an_answer_without_warnings_says_so() -> None:
-    """The header stands on every answer, so that nobody has to ask first whether it is there."""
+async def test_response_without_warnings() -> None:
+    """The header is always present, with an empty list."""
     async with served(replies("Hello")) as gateway:
         answer = await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})
     assert answer.headers["x-dragoman-warnings"] == "[]"
 
 
-async def test_unknown_model_is_looked_for_in_the_live_list() -> None:
-    """A model that is newer than this gateway can be asked."""
+async def test_unknown_model_is_looked_up_in_the_live_list() -> None:
+    """A model that is newer than this gateway can be requested."""
     async with served(replies("Hello")) as gateway:
         gateway.backend.listed_models = [ListedModel("claude-opus-7", "Claude Opus 7")]
-        made = await gateway.openai.chat.completions.create(model="claude-opus-7", messages=MESSAGES)
-        assert made.choices[0].message.content == "Hello"
+        completion = await gateway.openai.chat.completions.create(model="claude-opus-7", messages=MESSAGES)
+        assert completion.choices[0].message.content == "Hello"
         with pytest.raises(APIStatusError) as caught:
             await gateway.openai.chat.completions.create(model="claude-opus-8", messages=MESSAGES)
     assert caught.value.code == "model_not_found"
 
 
 async def test_strict_parameters() -> None:
-    """Where the owner wants it so, an unknown field is an error."""
+    """With the operator's setting an unknown field is an error."""
     async with served(replies("Hello"), strict_parameters=True) as gateway:
         answer = await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES, "fancy": 1})
     assert answer.status_code == 400

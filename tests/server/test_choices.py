@@ -1,4 +1,4 @@
-"""Several answers to one question: places, order, usage, and what happens when there is no room."""
+"""Several choices in one request: slots, order, usage, and a full queue."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -13,50 +13,50 @@ from dragoman.core.events import Event
 
 _clean = pytest.fixture(autouse=True)(clean)
 
-ASKED: dict[str, Any] = {"messages": MESSAGES, "n": 8}
+BODY: dict[str, Any] = {"messages": MESSAGES, "n": 8}
 URL = "/v1/chat/completions"
 
 
-class Crowd:
-    """A script whose runs say their own number, and that counts how many go on at once.
+class CountingScript:
+    """A script whose runs reply with their own number, and that counts how many run at once.
 
     Attributes:
-        most: The most at once.
+        max_running: The maximum of concurrent runs.
     """
 
     def __init__(self) -> None:
-        self.most = 0
-        self._now = 0
+        self.max_running = 0
+        self._running = 0
         self._number = 0
 
     async def __call__(self, _request: RunRequest) -> AsyncGenerator[Event, None]:
-        """Answer, letting the others have their turn between any two events."""
+        """A script whose runs send their own number, and that counts how many run at once."""
         number, self._number = self._number, self._number + 1
-        self._now += 1
-        self.most = max(self.most, self._now)
+        self._running += 1
+        self.max_running = max(self.max_running, self._running)
         try:
             for event in self._events(number):
                 yield event
                 await asyncio.sleep(0)
         finally:
-            self._now -= 1
+            self._running -= 1
 
     def _events(self, number: int) -> Sequence[Event]:
         return [*opening(), text("I am "), text(str(number)), *ending()]
 
 
-def last_first(count: int) -> Script:
-    """The first run that is asked answers after all others have."""
+def first_run_ends_last(count: int) -> Script:
+    """Return a script whose first run replies after all others."""
     number = 0
     done = 0
     others = asyncio.Event()
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
         nonlocal number, done
-        mine, number = number, number + 1
-        if mine == 0:
+        own, number = number, number + 1
+        if own == 0:
             await others.wait()
-        for event in (*opening(), text(f"I am {mine}"), *ending()):
+        for event in (*opening(), text(f"I am {own}"), *ending()):
             yield event
         done += 1
         if done == count - 1:
@@ -65,26 +65,26 @@ def last_first(count: int) -> Script:
     return script
 
 
-@pytest.mark.parametrize("places", [1, 3, 8])
-async def test_more_choices_than_places(places: int) -> None:
-    """They wait for each other, and never for ever; the usage is that of all."""
-    crowd = Crowd()
-    async with served(crowd, max_concurrency=places, max_queue_size=8) as gateway:
-        made = (await gateway.http.post(URL, json=ASKED)).json()
-    said = [choice["message"]["content"] for choice in made["choices"]]
-    assert said == [f"I am {number}" for number in range(8)]
-    assert [choice["index"] for choice in made["choices"]] == list(range(8))
-    assert (made["usage"]["prompt_tokens"], made["usage"]["completion_tokens"]) == (40, 56)
-    assert crowd.most == places
+@pytest.mark.parametrize("slots", [1, 3, 8])
+async def test_more_choices_than_slots(slots: int) -> None:
+    """The choices wait for slots without a deadlock. The usage is the sum of all."""
+    script = CountingScript()
+    async with served(script, max_concurrency=slots, max_queue_size=8) as gateway:
+        body = (await gateway.http.post(URL, json=BODY)).json()
+    texts = [choice["message"]["content"] for choice in body["choices"]]
+    assert texts == [f"I am {number}" for number in range(8)]
+    assert [choice["index"] for choice in body["choices"]] == list(range(8))
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (40, 56)
+    assert script.max_running == slots
     assert len({request.id for request in gateway.backend.requests}) == 8
 
 
-@pytest.mark.parametrize("places", [1, 3, 8])
-async def test_choices_stream_side_by_side(places: int) -> None:
-    """Each whole under its own index, with its role and reason; one usage and one end for all."""
-    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
-    async with served(Crowd(), max_concurrency=places, max_queue_size=8) as gateway:
-        stream = (await gateway.http.post(URL, json=asked)).content
+@pytest.mark.parametrize("slots", [1, 3, 8])
+async def test_choices_stream_concurrently(slots: int) -> None:
+    """Each choice is complete under its own index. The stream has one usage and one end."""
+    request_body = {**BODY, "stream": True, "stream_options": {"include_usage": True}}
+    async with served(CountingScript(), max_concurrency=slots, max_queue_size=8) as gateway:
+        stream = (await gateway.http.post(URL, json=request_body)).content
     found = chunks(stream)
     for index in range(8):
         own = [one for chunk in found for one in chunk["choices"] if one["index"] == index]
@@ -96,52 +96,52 @@ async def test_choices_stream_side_by_side(places: int) -> None:
     assert stream.count(b"[DONE]") == 1
 
 
-async def test_order_is_of_the_question_not_of_the_answers() -> None:
-    """The first choice stays the first, though it comes last."""
-    async with served(last_first(4)) as gateway:
-        made = (await gateway.http.post(URL, json={**ASKED, "n": 4})).json()
-    assert [choice["message"]["content"] for choice in made["choices"]] == [f"I am {number}" for number in range(4)]
+async def test_choices_keep_their_order() -> None:
+    """The first choice stays first, even if its run ends last."""
+    async with served(first_run_ends_last(4)) as gateway:
+        body = (await gateway.http.post(URL, json={**BODY, "n": 4})).json()
+    assert [choice["message"]["content"] for choice in body["choices"]] == [f"I am {number}" for number in range(4)]
 
 
-async def test_two_crowds_share_one_place() -> None:
-    """No client holds a place while it waits for another."""
-    async with served(Crowd(), max_concurrency=1, max_queue_size=16) as gateway:
-        asking = [gateway.http.post(URL, json={**ASKED, "stream": stream}) for stream in (False, True)]
-        plain, streamed = await asyncio.gather(*asking)
+async def test_two_requests_share_one_slot() -> None:
+    """No request holds a slot while it waits for another."""
+    async with served(CountingScript(), max_concurrency=1, max_queue_size=16) as gateway:
+        tasks = [gateway.http.post(URL, json={**BODY, "stream": stream}) for stream in (False, True)]
+        plain, streamed = await asyncio.gather(*tasks)
     assert len(plain.json()["choices"]) == 8
     assert streamed.text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_queue_that_is_full_in_the_middle(*, stream: bool) -> None:
-    """One clean refusal; the choices that had found room are given up before Claude is asked."""
-    async with served(Crowd(), max_concurrency=2, max_queue_size=3) as gateway:
-        refused = await gateway.http.post(URL, json={**ASKED, "stream": stream})
+async def test_queue_full_after_some_choices(*, stream: bool) -> None:
+    """The request is refused once, and the choices that were queued do not run."""
+    async with served(CountingScript(), max_concurrency=2, max_queue_size=3) as gateway:
+        refused = await gateway.http.post(URL, json={**BODY, "stream": stream})
         health = (await gateway.http.get("/health/ready")).json()
-        asked = len(gateway.backend.requests)
-        again = await gateway.http.post(URL, json={**ASKED, "n": 5})
+        request_count = len(gateway.backend.requests)
+        again = await gateway.http.post(URL, json={**BODY, "n": 5})
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "queue_full"
     assert int(refused.headers["retry-after"]) >= 1
-    assert (health["runs"], asked) == ({"running": 0, "queued": 0}, 0)
+    assert (health["runs"], request_count) == ({"running": 0, "queued": 0}, 0)
     assert again.status_code == 200
 
 
-async def test_a_client_that_leaves_takes_all_its_choices_along() -> None:
-    """Those that run and those that wait."""
+async def test_disconnect_ends_all_choices() -> None:
+    """Running and queued choices end."""
     async with served(hangs(after=opening()), max_concurrency=2) as gateway:
-        asking = asyncio.create_task(gateway.http.post(URL, json=ASKED))
+        tasks = asyncio.create_task(gateway.http.post(URL, json=BODY))
         await gateway.backend.started.wait()
-        asking.cancel()
-        await asyncio.wait([asking])
+        tasks.cancel()
+        await asyncio.wait([tasks])
         while (await gateway.http.get("/health/ready")).json()["runs"] != {"running": 0, "queued": 0}:
             pass
     assert len(gateway.backend.requests) <= 2
 
 
-async def test_too_many_choices_are_refused_by_name() -> None:
-    """Eight, where the owner has not said more."""
-    async with served(Crowd()) as gateway:
-        made = await gateway.http.post(URL, json={**ASKED, "n": 9})
-    assert (made.status_code, made.json()["error"]["param"]) == (400, "n")
+async def test_too_many_choices() -> None:
+    """The limit is eight by default."""
+    async with served(CountingScript()) as gateway:
+        body = await gateway.http.post(URL, json={**BODY, "n": 9})
+    assert (body.status_code, body.json()["error"]["param"]) == (400, "n")
     assert gateway.backend.requests == []

@@ -1,4 +1,4 @@
-"""Clients with keys of their own: who they are, what each may do, and which account answers them."""
+"""Client keys: their names, their permissions, and their validation."""
 
 import json
 from pathlib import Path
@@ -18,17 +18,17 @@ KEYS = {"ann": {"api_key": "key-of-ann"}, "bob": {"api_key": "key-of-bob", "agen
 CHAT = "/v1/chat/completions"
 
 
-async def test_each_key_is_a_client() -> None:
-    """Runs bear its name; the gateway's one key stays, and a wrong one is refused."""
+async def test_runs_have_the_name_of_the_key() -> None:
+    """The gateway's own key still works, and a wrong key is refused."""
     async with served(replies("Hello"), api_key=KEY, keys=KEYS) as gateway:
         sent = ["key-of-ann", "key-of-bob", KEY, "key-of-eve"]
-        answers = [await gateway.http.post(CHAT, json=BODY, headers={"x-api-key": key}) for key in sent]
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 401]
+        responses = [await gateway.http.post(CHAT, json=BODY, headers={"x-api-key": key}) for key in sent]
+        assert [response.status_code for response in responses] == [200, 200, 200, 401]
         assert [request.client for request in gateway.backend.requests] == ["ann", "bob", "key"]
 
 
-async def test_a_key_may_be_barred_from_agents() -> None:
-    """By itself, and nobody else with it: with the other one the backend is asked."""
+async def test_key_without_agents() -> None:
+    """Only this key may not start agents. Other keys may."""
     body = {**BODY, "claude": {"mode": "agent"}}
     async with served(replies("Hello"), keys=KEYS) as gateway:
         bob = await gateway.http.post(CHAT, json=body, headers={"x-api-key": "key-of-bob"})
@@ -38,8 +38,8 @@ async def test_a_key_may_be_barred_from_agents() -> None:
     assert ann.status_code == 200
 
 
-async def test_clients_do_not_operate() -> None:
-    """Everybody's runs are for the gateway's own key."""
+async def test_client_keys_may_not_use_the_admin_api() -> None:
+    """The admin API needs the gateway's own key."""
     async with served(replies("Hello"), api_key=KEY, keys=KEYS) as gateway:
         ann = await gateway.http.get("/admin/runs", headers={"x-api-key": "key-of-ann"})
         owner = await gateway.http.get("/admin/runs", headers={"x-api-key": KEY})
@@ -47,8 +47,8 @@ async def test_clients_do_not_operate() -> None:
     assert owner.status_code == 200
 
 
-def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And are never shown; on an address that others reach they are keys like the one."""
+def test_sources_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By value, variable, file or JSON; never shown. A client key is enough for a public address."""
     (tmp_path / "key").write_text("secret-c\n", encoding="utf-8")
     monkeypatch.setenv("KEY_B", "secret-b")
     tables = [
@@ -75,8 +75,8 @@ def test_keys_come_by_value_variable_file_or_as_json(tmp_path: Path, monkeypatch
         ({"a": "x"}, "write it as a table, [keys.a]"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(keys: dict[str, object], message: str) -> None:
-    """Before anything runs."""
+def test_invalid_keys(keys: dict[str, object], message: str) -> None:
+    """Refused at the start, with the name of the key."""
     with pytest.raises(BadSettings) as caught:
         check_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
     assert message in str(caught.value)

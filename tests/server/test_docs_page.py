@@ -1,4 +1,4 @@
-"""The page that shows the API, as it is served: what it holds and what it may do."""
+"""The page that shows the API: its content and its content security policy."""
 
 import base64
 import hashlib
@@ -17,8 +17,8 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-async def test_the_page_loads_nothing(path: str) -> None:
-    """It is whole in itself, for machines without a network, and may run its own program alone."""
+async def test_page_loads_nothing(path: str) -> None:
+    """The page works without a network. Its policy allows only its own script and style."""
     async with served(replies("Hello")) as gateway:
         page = await gateway.http.get(path)
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=\"(?!data:)", page.text)
@@ -37,7 +37,9 @@ async def test_everything_of_the_document_is_shown() -> None:
         page = (await gateway.http.get("/docs")).text
         document = (await gateway.http.get("/openapi.json")).json()
     shown = set(re.findall(r'data-method="(\w+)" data-path="([^"]+)"', page))
-    assert shown == {(method, path) for path, told in document["paths"].items() for method in told.keys() & METHODS}
+    assert shown == {
+        (method, path) for path, operations in document["paths"].items() for method in operations.keys() & METHODS
+    }
     targets, anchors = set(re.findall(r'href="#([^"]+)"', page)), re.findall(r' id="([^"]+)"', page)
     assert targets <= set(anchors)
     assert len(anchors) == len(set(anchors))
@@ -54,19 +56,19 @@ async def test_examples() -> None:
     """Each request that the page offers to send fits its schema, and is answered, where this gateway has the means."""
     async with served(replies("Hello"), embedder=AbsentEmbedder("all-MiniLM-L6-v2")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
-        answers = {path: await gateway.http.post(path, json=example) for path, example in EXAMPLES.items()}
+        responses = {path: await gateway.http.post(path, json=example) for path, example in EXAMPLES.items()}
     for path, example in EXAMPLES.items():
         content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert content["example"] == example
         jsonschema.validate(example, content["schema"] | {"components": document["components"]})
-    refused = {path: answer.text for path, answer in answers.items() if not answer.is_success}
+    refused = {path: response.text for path, response in responses.items() if not response.is_success}
     assert refused.keys() == {"/v1/embeddings", "/v1/messages/count_tokens"}
     assert "not_installed" in refused["/v1/embeddings"]
     assert "cannot_count" in refused["/v1/messages/count_tokens"]
 
 
-def test_words_of_a_document_stay_words() -> None:
-    """Nothing of it becomes markup but what stands in backquotes."""
+def test_document_text_is_escaped() -> None:
+    """No text of the document becomes markup, except code in backquotes."""
     operation: JSONObject = {"summary": "<b>Bold</b> and `code`", "responses": {"200": {"description": "<i>"}}}
     document: JSONObject = {
         "info": {"title": "<t>", "version": "1", "description": "<d>"},

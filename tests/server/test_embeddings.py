@@ -1,4 +1,4 @@
-"""`/v1/embeddings` over HTTP: with the real model, with none, and with one that does what a test says."""
+"""`/v1/embeddings` over HTTP: with the real model, without a model, and with a fake one."""
 
 import asyncio
 import base64
@@ -30,8 +30,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clean(monkeypatch, tmp_path)
 
 
-class Counting:
-    """An embedder whose vectors are places and lengths."""
+class FakeEmbedder:
+    """An embedder whose vectors are each input's index and length."""
 
     model = "mini"
 
@@ -42,45 +42,45 @@ class Counting:
         self.left = asyncio.Event()
 
     async def embed(self, inputs: Sequence[str | list[int]]) -> Embedded:
-        """Two numbers for each input, or nothing for ever."""
+        """Return two numbers for each input, or hang."""
         self.entered.set()
         try:
             if self.hangs:
                 await asyncio.Event().wait()
             if "long" in inputs:
                 raise ContextTooLong("Too long.", param="input[0]")
-            made = [struct.pack("<2f", place, len(given)) for place, given in enumerate(inputs)]
-            return Embedded(made, len(inputs), self.truncated)
+            vectors = [struct.pack("<2f", index, len(input_)) for index, input_ in enumerate(inputs)]
+            return Embedded(vectors, len(inputs), self.truncated)
         finally:
             self.left.set()
 
     async def aclose(self, grace: float = 0) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 @asynccontextmanager
 async def served(embedder: Embedder | None = None, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway that listens."""
+    """Serve a gateway, and return a client for it."""
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    given = load({"port": 0, "log_level": "off", **settings}, env_file=None)
-    async with build(given, ScriptedBackend(replies("Hello")), embedder) as gateway:
+    settings_ = load({"port": 0, "log_level": "off", **settings}, env_file=None)
+    async with build(settings_, ScriptedBackend(replies("Hello")), embedder) as gateway:
         server = Server(gateway.app, gateway.drain, 5)
-        serving = asyncio.create_task(server.serve([sock]))
+        serve_task = asyncio.create_task(server.serve([sock]))
         async with httpx.AsyncClient(base_url=url, timeout=120) as http:
             try:
                 yield http
             finally:
                 server.stop()
-                await serving
+                await serve_task
 
 
 @wants_model
-async def test_the_official_client_and_the_real_model() -> None:
-    """Packed and plain, cut and whole, by OpenAI's names; near sentences are nearer than far ones."""
+async def test_official_client_and_real_model() -> None:
+    """All encodings and OpenAI's model names work. Similar sentences have similar vectors."""
     texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates went up."]
     async with served() as http, AsyncOpenAI(base_url=f"{http.base_url}/v1", api_key=KEY, max_retries=0) as client:
-        made = await client.embeddings.create(model="text-embedding-3-small", input=texts)
+        vectors = await client.embeddings.create(model="text-embedding-3-small", input=texts)
         short = await client.embeddings.create(
             model="all-MiniLM-L6-v2", input=texts[0], dimensions=16, encoding_format="float"
         )
@@ -88,10 +88,10 @@ async def test_the_official_client_and_the_real_model() -> None:
         raw = (await http.post("/embeddings", json={"input": texts})).json()
         with pytest.raises(openai.BadRequestError) as caught:
             await client.embeddings.create(model="text-embedding-3-large", input="word " * 300)
-    cat, kitten, rates = (item.embedding for item in made.data)
+    cat, kitten, rates = (item.embedding for item in vectors.data)
     assert likeness(cat, kitten) > likeness(cat, rates) + 0.3
-    assert (made.model, len(cat)) == ("all-MiniLM-L6-v2", 384)
-    assert made.usage.prompt_tokens == made.usage.total_tokens == 26
+    assert (vectors.model, len(cat)) == ("all-MiniLM-L6-v2", 384)
+    assert vectors.usage.prompt_tokens == vectors.usage.total_tokens == 26
     assert len(short.data[0].embedding) == 16
     assert likeness(short.data[0].embedding, short.data[0].embedding) == pytest.approx(1, abs=1e-5)
     assert [item.index for item in tokens.data] == [0, 1]
@@ -99,8 +99,8 @@ async def test_the_official_client_and_the_real_model() -> None:
     assert_valid("CreateEmbeddingResponse", raw)
 
 
-async def test_without_a_model_nothing_is_made_up() -> None:
-    """501, and the one command that helps."""
+async def test_without_a_model() -> None:
+    """The status is 501, and the message has the command that helps."""
     async with served(AbsentEmbedder("mini")) as http:
         answer = await http.post("/v1/embeddings", json={"input": "a"})
     assert answer.status_code == 501
@@ -109,9 +109,9 @@ async def test_without_a_model_nothing_is_made_up() -> None:
     assert_valid("ErrorResponse", answer.json())
 
 
-async def test_warnings_stand_in_the_header() -> None:
-    """What was ignored, and what was cut."""
-    async with served(Counting(truncated=[1])) as http:
+async def test_warnings() -> None:
+    """The header lists what was ignored and what was truncated."""
+    async with served(FakeEmbedder(truncated=[1])) as http:
         answer = await http.post("/v1/embeddings", json={"input": ["a", "b"], "user": "u"})
         plain = await http.post("/v1/embeddings", json={"input": ["a"], "encoding_format": "base64"})
     warnings = json.loads(answer.headers["x-dragoman-warnings"])
@@ -119,44 +119,44 @@ async def test_warnings_stand_in_the_header() -> None:
     assert base64.b64decode(plain.json()["data"][0]["embedding"]) == struct.pack("<2f", 0, 1)
 
 
-async def test_faults_are_said_in_the_dialect_and_counted() -> None:
-    """Those of the request, and those of the model."""
-    async with served(Counting()) as http:
+async def test_errors() -> None:
+    """Errors of the request and of the model have OpenAI's form, and are counted."""
+    async with served(FakeEmbedder()) as http:
         refused = [await http.post("/v1/embeddings", json=body) for body in ({}, {"input": "a", "model": "haiku"})]
         long = await http.post("/v1/embeddings", json={"input": ["long"]})
-        figures = (await http.get("/metrics")).text
+        metrics_text = (await http.get("/metrics")).text
     assert [answer.status_code for answer in (*refused, long)] == [400, 404, 400]
     assert long.json()["error"]["param"] == "input[0]"
-    assert 'dragoman_errors_total{code="context_length_exceeded",route="/v1/embeddings"} 1.0' in figures
+    assert 'dragoman_errors_total{code="context_length_exceeded",route="/v1/embeddings"} 1.0' in metrics_text
 
 
-async def test_a_key_is_wanted_here_too() -> None:
-    """It is no open path."""
-    async with served(Counting(), api_key=KEY) as http:
-        closed = await http.post("/v1/embeddings", json={"input": "a"})
-        opened = await http.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": f"Bearer {KEY}"})
-    assert (closed.status_code, opened.status_code) == (401, 200)
+async def test_key_is_required() -> None:
+    """The path is not public."""
+    async with served(FakeEmbedder(), api_key=KEY) as http:
+        without_key = await http.post("/v1/embeddings", json={"input": "a"})
+        with_key = await http.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": f"Bearer {KEY}"})
+    assert (without_key.status_code, with_key.status_code) == (401, 200)
 
 
-async def test_all_that_one_request_may_ask() -> None:
-    """2048 vectors in one answer, in order."""
-    async with served(Counting()) as http:
-        made = (await http.post("/v1/embeddings", json={"input": ["a"] * 2048})).json()
-    assert [item["embedding"][0] for item in made["data"]] == list(range(2048))
+async def test_largest_request() -> None:
+    """2048 vectors in one response, in order."""
+    async with served(FakeEmbedder()) as http:
+        vectors = (await http.post("/v1/embeddings", json={"input": ["a"] * 2048})).json()
+    assert [item["embedding"][0] for item in vectors["data"]] == list(range(2048))
 
 
-async def test_a_client_that_leaves_takes_its_request_along() -> None:
-    """Nobody embeds for it any more."""
-    embedder = Counting(hangs=True)
+async def test_disconnect_cancels_the_embedding() -> None:
+    """The embedder's call is cancelled."""
+    embedder = FakeEmbedder(hangs=True)
     async with served(embedder) as http:
-        asked = asyncio.create_task(http.post("/v1/embeddings", json={"input": "a"}))
+        request = asyncio.create_task(http.post("/v1/embeddings", json={"input": "a"}))
         await embedder.entered.wait()
-        asked.cancel()
+        request.cancel()
         await embedder.left.wait()
 
 
-async def test_a_remote_endpoint_by_setting() -> None:
-    """Its model answers to OpenAI's names; it is asked with its own."""
+async def test_remote_endpoint() -> None:
+    """Its model answers to OpenAI's names. The endpoint gets its own model name and key."""
     async with (
         endpoint() as remote,
         served(embeddings_url=remote.url, embeddings_model="big", embeddings_api_key="sk-there") as http,
@@ -167,21 +167,21 @@ async def test_a_remote_endpoint_by_setting() -> None:
     assert (body["model"], headers["Authorization"]) == ("big", "Bearer sk-there")
 
 
-async def test_a_remote_endpoint_needs_a_models_name() -> None:
-    """The local default is none of its models."""
+async def test_remote_endpoint_needs_a_model_name() -> None:
+    """The local default is not one of its models."""
     settings = load({"embeddings_url": "http://127.0.0.1:1/v1"}, env_file=None)
     with pytest.raises(BadSettings, match="--embeddings-model NAME"):
         async with build(settings, ScriptedBackend(replies("Hello"))):
             pass
 
 
-async def test_requests_a_minute_count_vectors_as_well() -> None:
-    """One limit for all that clients ask for, told in the same headers."""
-    async with served(Counting(), requests_per_minute=1) as http:
+async def test_requests_per_minute_include_embeddings() -> None:
+    """All endpoints share one limit and its headers."""
+    async with served(FakeEmbedder(), requests_per_minute=1) as http:
         first = await http.post("/v1/embeddings", json={"input": "a"})
         second = await http.post("/v1/embeddings", json={"input": "b"})
-        question = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "c"}]})
+        chat = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "c"}]})
     assert first.headers["x-ratelimit-remaining-requests"] == "0"
     assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(second.headers["retry-after"]) > 0
-    assert question.status_code == 429
+    assert chat.status_code == 429

@@ -1,12 +1,12 @@
-"""What is counted, as Prometheus reads it."""
+"""The metric collectors, in Prometheus's text format."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dragoman.server.metrics import Counts, Durations
 
 
-def test_counts_by_their_labels() -> None:
-    """Each combination by itself; a quote in a label's value does no harm."""
+def test_counts_by_labels() -> None:
+    """Each combination of labels has its own count. A quote in a label's value is escaped."""
     counts = Counts("asked", "Questions", ("route", "status"))
     for labels in (("/a", 200), ("/a", 200), ("/a", 404), ('/"', 200)):
         counts.values[labels] += 1
@@ -17,8 +17,8 @@ def test_counts_by_their_labels() -> None:
     assert r'asked_total{route="/\"",status="200"} 1.0' in lines
 
 
-def test_durations_in_buckets_that_hold_all_below() -> None:
-    """A bound belongs to its bucket; the last bucket holds all."""
+def test_duration_buckets_are_cumulative() -> None:
+    """A duration equal to a bound is in its bucket. The last bucket contains all."""
     durations = Durations("took", "Time", "route", (0.5, 1, 10))
     for seconds in (0.25, 0.5, 0.75, 20):
         durations.add("/a", seconds)

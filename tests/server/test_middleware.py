@@ -1,4 +1,4 @@
-"""Who may come in: keys, hosts, origins, sizes; and what strangers are told."""
+"""The checks in front of every handler: keys, hosts, origins, body sizes; and the errors of unknown paths."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ from dragoman.wiring.gateway import build
 _clean = pytest.fixture(autouse=True)(clean)
 
 BODY = {"messages": MESSAGES}
-PAGES = ["/", "/health", "/docs", "/redoc", "/openapi.json"]
-KEYED = ["/v1/models", "/models", "/v1/models/sonnet", "/metrics"]
+PUBLIC_PATHS = ["/", "/health", "/docs", "/redoc", "/openapi.json"]
+PROTECTED_PATHS = ["/v1/models", "/models", "/v1/models/sonnet", "/metrics"]
 APP = "https://app.example.com"
 
 
@@ -33,11 +33,11 @@ APP = "https://app.example.com"
         {"Authorization": "Bearer something-else", "x-api-key": KEY},
     ],
 )
-async def test_each_form_of_the_right_key(headers: dict[str, str]) -> None:
-    """Clients send keys in three ways."""
+async def test_right_key(headers: dict[str, str]) -> None:
+    """A key is accepted in each of its forms."""
     async with served(replies("Hello"), api_key=KEY) as gateway:
-        answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
-    assert answer.status_code == 200
+        response = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -52,39 +52,39 @@ async def test_each_form_of_the_right_key(headers: dict[str, str]) -> None:
         {"x-api-key": "schlüssel".encode()},
     ],
 )
-async def test_each_form_of_a_wrong_key(headers: dict[str, str]) -> None:
-    """Without the right key nothing runs, and the answer is the one that the client knows."""
+async def test_wrong_key(headers: dict[str, str]) -> None:
+    """Without the right key no run starts, and the error is the one that clients know."""
     async with served(replies("Hello"), api_key=KEY) as gateway:
-        answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
+        response = await gateway.http.post("/v1/chat/completions", json=BODY, headers=headers)
         assert not gateway.backend.requests
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
-    said = answer.json()["error"]
-    assert (said["type"], said["code"]) == ("authentication_error", "invalid_api_key")
-    assert KEY not in answer.text
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    error = response.json()["error"]
+    assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+    assert KEY not in response.text
 
 
-async def test_open_and_keyed_paths() -> None:
-    """Pages that hold no secret are open; the rest wants the key."""
+async def test_public_and_protected_paths() -> None:
+    """Pages without secrets are public. All other paths need the key."""
     async with served(replies("Hello"), api_key=KEY) as gateway:
-        opened = [(await gateway.http.get(path)).status_code for path in PAGES]
-        closed = [(await gateway.http.get(path)).status_code for path in KEYED]
-        with_key = [(await gateway.http.get(path, headers={"x-api-key": KEY})).status_code for path in KEYED]
-    assert opened == [200] * len(PAGES)
-    assert closed == [401] * len(KEYED)
-    assert with_key == [200] * len(KEYED)
+        public = [(await gateway.http.get(path)).status_code for path in PUBLIC_PATHS]
+        without_key = [(await gateway.http.get(path)).status_code for path in PROTECTED_PATHS]
+        with_key = [(await gateway.http.get(path, headers={"x-api-key": KEY})).status_code for path in PROTECTED_PATHS]
+    assert public == [200] * len(PUBLIC_PATHS)
+    assert without_key == [401] * len(PROTECTED_PATHS)
+    assert with_key == [200] * len(PROTECTED_PATHS)
 
 
 async def test_open_models() -> None:
-    """The owner may open the list of models, and nothing else."""
+    """The operator may make the list of models public, and nothing else."""
     async with served(replies("Hello"), api_key=KEY, open_models=True) as gateway:
         assert (await gateway.http.get("/v1/models")).status_code == 200
         assert (await gateway.http.get("/models")).status_code == 200
         assert (await gateway.http.post("/v1/chat/completions", json=BODY)).status_code == 401
 
 
-async def test_readiness_tells_more_with_the_key() -> None:
-    """Strangers learn only whether it is ready."""
+async def test_readiness_details_need_the_key() -> None:
+    """Without the key the response has only the status."""
     async with served(replies("Hello"), api_key=KEY) as gateway:
         gateway.backend.not_ready_reason = "Sign in first"
         stranger = await gateway.http.get("/health/ready")
@@ -114,16 +114,16 @@ async def test_readiness_tells_more_with_the_key() -> None:
 async def test_host_names(host: str, status: int) -> None:
     """A page that rebinds its own name to this machine is refused, also for a GET."""
     async with served(replies("Hello"), allow_host=("gw.example.com", "*.wild.example.com")) as gateway:
-        answer = await gateway.http.get("/v1/models", headers={"Host": host})
-    assert answer.status_code == status
+        response = await gateway.http.get("/v1/models", headers={"Host": host})
+    assert response.status_code == status
     if status == 403:
-        said = answer.json()["error"]
-        assert (said["type"], said["code"]) == ("permission_error", "host_not_allowed")
-        assert "--allow-host" in said["message"]
+        error = response.json()["error"]
+        assert (error["type"], error["code"]) == ("permission_error", "host_not_allowed")
+        assert "--allow-host" in error["message"]
 
 
 async def test_any_host() -> None:
-    """Behind a proxy that checks names itself, any may be allowed."""
+    """`*` allows any host name, for a proxy that checks names itself."""
     async with served(replies("Hello"), allow_host=("*",), api_key=KEY) as gateway:
         assert (await gateway.http.get("/health", headers={"Host": "anything.example"})).status_code == 200
 
@@ -145,15 +145,15 @@ async def test_any_host() -> None:
     ],
 )
 async def test_origins(headers: dict[str, str], status: int) -> None:
-    """Pages of foreign origins may not ask; programs, the gateway's own pages and allowed origins may."""
+    """Pages of other origins are refused. Programs, own pages and allowed origins are accepted."""
     async with served(replies("Hello"), allow_origin=(APP,)) as gateway:
         host = gateway.url.removeprefix("http://")
         sent = {name: value.format(host=host) for name, value in headers.items()}
-        answer = await gateway.http.post("/v1/chat/completions", json=BODY, headers=sent)
-    assert answer.status_code == status
+        response = await gateway.http.post("/v1/chat/completions", json=BODY, headers=sent)
+    assert response.status_code == status
     if status == 403:
-        assert answer.json()["error"]["code"] == "origin_not_allowed"
-    allowed = answer.headers.get("access-control-allow-origin")
+        assert response.json()["error"]["code"] == "origin_not_allowed"
+    allowed = response.headers.get("access-control-allow-origin")
     assert allowed == (sent["Origin"] if sent.get("Origin", "").lower() == APP else None)
 
 
@@ -187,12 +187,15 @@ async def test_link_from_another_site_opens_public_pages_only(
 
 
 async def test_preflight() -> None:
-    """A browser's question is answered for allowed origins only, without a key."""
+    """A preflight is answered for allowed origins only, without a key."""
     async with served(replies("Hello"), allow_origin=(APP,), api_key=KEY) as gateway:
-        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-extra"}
-        allowed = await gateway.http.options("/v1/chat/completions", headers={"Origin": APP, **asked})
+        preflight_headers = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,x-extra",
+        }
+        allowed = await gateway.http.options("/v1/chat/completions", headers={"Origin": APP, **preflight_headers})
         foreign = await gateway.http.options(
-            "/v1/chat/completions", headers={"Origin": "https://evil.example", **asked}
+            "/v1/chat/completions", headers={"Origin": "https://evil.example", **preflight_headers}
         )
         denied = await gateway.http.post("/v1/chat/completions", json=BODY, headers={"Origin": APP})
     assert allowed.status_code == 204
@@ -203,36 +206,36 @@ async def test_preflight() -> None:
     assert (denied.status_code, denied.headers["access-control-allow-origin"]) == (401, APP)
 
 
-async def test_headers_that_pages_can_read() -> None:
-    """Every header of an answer that the page on connecting tells of; a browser hides the others."""
+async def test_exposed_headers() -> None:
+    """Pages can read every response header that docs/connect.md lists."""
     section = read(ROOT / "docs" / "connect.md").partition("## Headers of a response")[2]
-    told = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
     async with served(replies("Hello"), allow_origin=(APP,)) as gateway:
-        answer = await gateway.http.get("/health", headers={"Origin": APP})
-    assert "retry-after" in told
-    assert set(told) <= set(answer.headers["access-control-expose-headers"].split(", "))
+        response = await gateway.http.get("/health", headers={"Origin": APP})
+    assert "retry-after" in listed
+    assert set(listed) <= set(response.headers["access-control-expose-headers"].split(", "))
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_size_limit(*, chunked: bool) -> None:
-    """A body over the limit is refused, also when it does not say how long it is; one at the limit is not."""
-    good = json.dumps(BODY).encode()
+    """A body over the limit is refused, with and without a content length. A body at the limit is accepted."""
+    valid = json.dumps(BODY).encode()
 
     async def parts(body: bytes) -> AsyncIterator[bytes]:
         for start in range(0, len(body), 10):
             yield body[start : start + 10]
 
-    async with served(replies("Hello"), max_request_bytes=len(good)) as gateway:
-        fits = await gateway.http.post("/v1/chat/completions", content=parts(good) if chunked else good)
-        over = good + b" "
-        refused = await gateway.http.post("/v1/chat/completions", content=parts(over) if chunked else over)
-    assert fits.status_code == 200
+    async with served(replies("Hello"), max_request_bytes=len(valid)) as gateway:
+        accepted = await gateway.http.post("/v1/chat/completions", content=parts(valid) if chunked else valid)
+        too_large = valid + b" "
+        refused = await gateway.http.post("/v1/chat/completions", content=parts(too_large) if chunked else too_large)
+    assert accepted.status_code == 200
     assert refused.status_code == 413
     assert refused.json()["error"]["code"] == "request_too_large"
 
 
-async def test_client_gone_in_its_own_request() -> None:
-    """A client that leaves before its question is whole costs nothing."""
+async def test_disconnect_during_the_request_body() -> None:
+    """If the client disconnects before the end of its body, no run starts."""
     async with served(replies("Hello")) as gateway:
         _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rsplit(":", 1)[1]))
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
@@ -244,15 +247,15 @@ async def test_client_gone_in_its_own_request() -> None:
         assert not gateway.backend.requests
 
 
-async def test_bad_json() -> None:
-    """What is no JSON is said to be none."""
+async def test_invalid_json() -> None:
+    """A body that is not JSON is an error."""
     async with served(replies("Hello")) as gateway:
-        answer = await gateway.http.post("/v1/chat/completions", content=b"{")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+        response = await gateway.http.post("/v1/chat/completions", content=b"{")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_json")
 
 
 async def test_unknown_path_and_method() -> None:
-    """Both are errors in the form that clients know."""
+    """Both are errors in OpenAI's form."""
     async with served(replies("Hello")) as gateway:
         path = await gateway.http.get("/v1/nothing")
         method = await gateway.http.get("/v1/embeddings")
@@ -262,18 +265,18 @@ async def test_unknown_path_and_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"), [("trace-42:a.b_c", True), ("two words", False), ("x" * 129, False), ("", False)]
+    ("sent", "accepted"), [("trace-42:a.b_c", True), ("two words", False), ("x" * 129, False), ("", False)]
 )
-async def test_request_id(sent: str, *, kept: bool) -> None:
-    """A sane id of the client's own is kept; anything else gets one of ours."""
+async def test_request_id(sent: str, *, accepted: bool) -> None:
+    """A valid id of the client is used. Otherwise the gateway generates one."""
     async with served(replies("Hello")) as gateway:
-        answer = await gateway.http.get("/health", headers={"x-request-id": sent})
-    assert (answer.headers["x-request-id"] == sent) is kept
-    assert kept or answer.headers["x-request-id"].startswith("req_")
+        response = await gateway.http.get("/health", headers={"x-request-id": sent})
+    assert (response.headers["x-request-id"] == sent) is accepted
+    assert accepted or response.headers["x-request-id"].startswith("req_")
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "setting"),
     [
         ({"host": "0.0.0.0"}, "--api-key"),  # noqa: S104 - refused
         ({"host": "::"}, "--api-key"),
@@ -283,9 +286,9 @@ async def test_request_id(sent: str, *, kept: bool) -> None:
         ({"allow_host": "*"}, "--api-key"),
     ],
 )
-async def test_unsafe_settings_are_refused(given: dict[str, object], named: str) -> None:
-    """What would give strangers the use of the owner's account does not start, and says what to type."""
-    with pytest.raises(BadSettings, match=named):
+async def test_unsafe_settings_are_refused(given: dict[str, object], setting: str) -> None:
+    """Settings that give strangers access do not start. The error names the missing setting."""
+    with pytest.raises(BadSettings, match=setting):
         async with build(load(given, env_file=None)):
             pass
 
@@ -301,25 +304,25 @@ async def test_unsafe_settings_are_refused(given: dict[str, object], named: str)
     ],
 )
 def test_safe_settings_pass(given: dict[str, object]) -> None:
-    """Loopback needs nothing; other addresses a key, and a sign-in its owner's word."""
+    """Loopback needs no key. Other addresses need one, and a sign-in needs a further setting."""
     check_exposure(load(given, env_file=None))
 
 
 async def test_unknown_models_in_the_settings() -> None:
-    """A list of models that cannot be served does not start."""
+    """An unknown model in `--models` is a settings error."""
     with pytest.raises(BadSettings, match="--models"):
         async with build(load({"models": "gpt-9"}, env_file=None)):
             pass
 
 
 def test_host_helpers() -> None:
-    """Names are cut from what stands in the header."""
+    """The host name is parsed from the header."""
     assert [hostname(name) for name in ("A:1", "[::1]:1", "[::1]", "b")] == ["a", "::1", "::1", "b"]
     assert not is_loopback("example.com")
 
 
 async def test_bound_address_is_a_valid_host() -> None:
-    """Listening on all addresses, the one that the client came by is ours."""
+    """The address by which the client connected is a valid host."""
     async with served(replies("Hello")) as gateway, httpx.AsyncClient() as http:
-        answer = await http.get(f"{gateway.url}/health")
-    assert answer.status_code == 200
+        response = await http.get(f"{gateway.url}/health")
+    assert response.status_code == 200

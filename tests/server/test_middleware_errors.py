@@ -1,4 +1,4 @@
-"""The door itself: what nothing inside has answered."""
+"""The middleware: errors that no handler answered, log levels, and the time limit of runs."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from dragoman.server.middleware import Middleware
 _clean = pytest.fixture(autouse=True)(clean)
 
 
-async def breaks(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an app that fails
+async def failing_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an app that fails
     """Fail before or in an answer."""
     if scope["path"] == "/late":
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -21,11 +21,11 @@ async def breaks(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: A
     raise RuntimeError("/secret/path")
 
 
-async def test_unexpected_failure() -> None:
-    """The client gets the request's id and nothing of the inside; the log gets all."""
-    seen: list[RequestContext] = []
-    front = Middleware(breaks, (), (seen.append,), lambda error, _: openai_error_response(error))
-    transport = httpx.ASGITransport(front)
+async def test_unexpected_error() -> None:
+    """The client gets the request's id and no internals. The log has the error."""
+    observed: list[RequestContext] = []
+    middleware = Middleware(failing_app, (), (observed.append,), lambda error, _: openai_error_response(error))
+    transport = httpx.ASGITransport(middleware)
     with structlog.testing.capture_logs() as log:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             early = await http.get("/early", headers={"x-request-id": "mine"})
@@ -34,12 +34,12 @@ async def test_unexpected_failure() -> None:
     assert "mine" in early.json()["error"]["message"]
     assert "secret" not in early.text
     assert (late.status_code, late.text) == (200, "x")
-    assert [context.status for context in seen] == [500, 200]
+    assert [context.status for context in observed] == [500, 200]
     assert [str(line["exc_info"]) for line in log] == ["/secret/path"] * 2
 
 
-async def test_nothing_but_http() -> None:
-    """Other protocols get no answer, and no error either."""
+async def test_other_protocols() -> None:
+    """Other protocols get no response, and raise no error."""
 
     async def receive() -> Message:
         raise AssertionError
@@ -47,11 +47,13 @@ async def test_nothing_but_http() -> None:
     async def send(_message: Message) -> None:
         raise AssertionError
 
-    await Middleware(breaks, (), (), lambda error, _: openai_error_response(error))({"type": "lifespan"}, receive, send)
+    await Middleware(failing_app, (), (), lambda error, _: openai_error_response(error))(
+        {"type": "lifespan"}, receive, send
+    )
 
 
-async def test_trace() -> None:
-    """At trace every event of an answer is logged; below it, none."""
+async def test_trace_level() -> None:
+    """At `trace` every event of a response is logged; at `debug`, none."""
     events = {}
     for level in ("trace", "debug"):
         with structlog.testing.capture_logs() as log:
@@ -64,7 +66,9 @@ async def test_trace() -> None:
 
 
 async def test_run_time_limit() -> None:
-    """A run that takes too long is ended, and its client told."""
+    """A run that exceeds the limit ends with a timeout error."""
     async with served(hangs(), run_timeout=0.05) as gateway:
-        answer = await gateway.http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+        response = await gateway.http.post(
+            "/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]}
+        )
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")

@@ -1,4 +1,4 @@
-"""Models, health, metrics and the documentation."""
+"""Models, health, metrics and the OpenAPI document over HTTP."""
 
 import asyncio
 import re
@@ -19,36 +19,36 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 
 async def test_models_with_the_live_list_and_aliases() -> None:
-    """The provider's list comes with the built-in one, aliases after it."""
+    """The provider's list is merged with the built-in one. Aliases follow."""
     async with served(replies("Hello"), model_aliases={"fast": "haiku", "lost": "nothing"}) as gateway:
         gateway.backend.listed_models = [ListedModel("claude-opus-7", "Claude Opus 7")]
-        found = {model.id: model async for model in gateway.openai.models.list()}
-    assert {"claude-opus-7", "claude-sonnet-4-5", "sonnet", "fast"} <= found.keys()
-    assert "lost" not in found
-    assert {model.object for model in found.values()} == {"model"}
-    assert found["claude-sonnet-4-5"].created == 1759104000
+        listed_models = {model.id: model async for model in gateway.openai.models.list()}
+    assert {"claude-opus-7", "claude-sonnet-4-5", "sonnet", "fast"} <= listed_models.keys()
+    assert "lost" not in listed_models
+    assert {model.object for model in listed_models.values()} == {"model"}
+    assert listed_models["claude-sonnet-4-5"].created == 1759104000
 
 
 async def test_models_without_the_live_list() -> None:
-    """Where the provider cannot be asked, the built-in list stands."""
+    """If the provider's list cannot be read, the built-in list is used."""
     async with served(replies("Hello")) as gateway:
         gateway.backend.listed_models = errors.NotSignedIn("No key")
-        found = [model.id async for model in gateway.openai.models.list()]
-    assert "claude-opus-5-5" in found
+        listed_models = [model.id async for model in gateway.openai.models.list()]
+    assert "claude-opus-5-5" in listed_models
 
 
-async def test_chosen_models() -> None:
-    """Only the chosen ones are listed and served, with the aliases that lead to them."""
+async def test_models_setting() -> None:
+    """Only these models are listed and served, with their aliases."""
     async with served(replies("Hello"), models=("haiku",), default_model="haiku") as gateway:
-        found = [model.id async for model in gateway.openai.models.list()]
+        listed_models = [model.id async for model in gateway.openai.models.list()]
         with pytest.raises(APIStatusError) as caught:
             await gateway.openai.chat.completions.create(model="opus", messages=MESSAGES)
-    assert found == ["claude-haiku-5-5", "haiku", "claude-haiku"]
+    assert listed_models == ["claude-haiku-5-5", "haiku", "claude-haiku"]
     assert caught.value.status_code == 404
 
 
 async def test_one_model() -> None:
-    """By id, by alias, and unknown."""
+    """By id and by alias; an unknown model is a 404."""
     async with served(replies("Hello")) as gateway:
         by_id = await gateway.openai.models.retrieve("claude-haiku-5-5")
         by_alias = await gateway.openai.models.retrieve("haiku")
@@ -59,43 +59,43 @@ async def test_one_model() -> None:
     assert (caught.value.status_code, caught.value.code) == (404, "model_not_found")
 
 
-async def test_the_list_is_asked_for_once() -> None:
-    """It is kept for its time; a failure is not repeated at every request either."""
-    asked = 0
+async def test_list_is_requested_once() -> None:
+    """It is cached. After a failure it is not requested again at once either."""
+    requests = 0
 
     async def listed() -> list[ListedModel]:
-        nonlocal asked
-        asked += 1
+        nonlocal requests
+        requests += 1
         raise UpstreamFailed("Broke")
 
     catalog = LiveCatalog(Catalog(), listed)
     assert await catalog.refresh()
     assert not await catalog.refresh()
-    assert asked == 1
+    assert requests == 1
 
 
-async def test_the_list_is_asked_for_once_by_many() -> None:
-    """Who comes while it is being asked for waits for the same answer."""
-    asked = 0
-    answer = asyncio.Event()
+async def test_concurrent_refreshes_share_one_request() -> None:
+    """A second refresh waits for the first one's request."""
+    requests = 0
+    response = asyncio.Event()
 
     async def listed() -> list[ListedModel]:
-        nonlocal asked
-        asked += 1
-        await answer.wait()
+        nonlocal requests
+        requests += 1
+        await response.wait()
         return [ListedModel("claude-opus-7", "Claude Opus 7")]
 
     catalog = LiveCatalog(Catalog(), listed)
     first, second = asyncio.create_task(catalog.refresh()), asyncio.create_task(catalog.refresh())
     await asyncio.wait([first, second], timeout=0)
-    answer.set()
+    response.set()
     assert [await first, await second] == [True, True]
-    assert asked == 1
+    assert requests == 1
     assert catalog().resolve("claude-opus-7").model.id == "claude-opus-7"
 
 
-async def test_a_list_that_does_not_come() -> None:
-    """It is waited for no longer than patience lasts."""
+async def test_list_times_out() -> None:
+    """The catalog waits for the list no longer than its timeout."""
 
     async def listed() -> list[ListedModel]:
         await asyncio.Event().wait()
@@ -105,20 +105,20 @@ async def test_a_list_that_does_not_come() -> None:
 
 
 async def test_index_and_health() -> None:
-    """The gateway says what it is and how it is."""
+    """`GET /` lists the endpoints, and those without parameters work."""
     async with served(replies("Hello")) as gateway:
         index = (await gateway.http.get("/")).json()
-        alive = await gateway.http.get("/health")
+        health = await gateway.http.get("/health")
         ready = await gateway.http.get("/health/ready")
         listed = [await gateway.http.get(path) for path in index["endpoints"] if path.startswith(("/h", "/m", "/d"))]
     assert index["version"] == __version__
-    assert alive.json() == {"status": "ok"}
+    assert health.json() == {"status": "ok"}
     assert ready.json()["status"] == "ready"
-    assert {answer.status_code for answer in listed} == {200}
+    assert {response.status_code for response in listed} == {200}
 
 
 async def test_metrics() -> None:
-    """Requests, tokens, runs and processes are counted; nothing that a client makes up is a label."""
+    """Requests, tokens, runs and processes are counted. No text of a client becomes a label."""
     async with served(replies("Hello")) as gateway:
         await gateway.openai.chat.completions.create(model="sonnet", messages=MESSAGES)
         await gateway.http.get("/made-up")
@@ -138,7 +138,7 @@ async def test_metrics() -> None:
 
 
 async def test_failed_runs_are_counted_without_the_models_name() -> None:
-    """A model that the API did not take is no label."""
+    """A model that the API refused is not a label."""
     async with served(fails(errors.NotFound("No such model"))) as gateway:
         await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})
         text = (await gateway.http.get("/metrics")).text
@@ -146,7 +146,7 @@ async def test_failed_runs_are_counted_without_the_models_name() -> None:
 
 
 async def test_openapi_document() -> None:
-    """It is made of the types that read requests, and every reference in it leads somewhere."""
+    """It contains the types that decode requests, and every reference in it resolves."""
     async with served(replies("Hello")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
         listed = (await gateway.http.get("/")).json()["endpoints"]
@@ -161,13 +161,13 @@ async def test_openapi_document() -> None:
         jsonschema.validate({"messages": []}, request)
 
 
-async def test_answers_fit_the_document() -> None:
-    """What is really said has the form that is documented."""
+async def test_responses_match_the_document() -> None:
+    """Real responses validate against the document."""
     async with served(replies("Hello")) as gateway:
         document = (await gateway.http.get("/openapi.json")).json()
-        answer = (await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})).json()
-        refusal = (await gateway.http.post("/v1/chat/completions", json={"messages": []})).json()
+        response = (await gateway.http.post("/v1/chat/completions", json={"messages": MESSAGES})).json()
+        refused = (await gateway.http.post("/v1/chat/completions", json={"messages": []})).json()
         models = (await gateway.http.get("/v1/models")).json()
-    for instance, name in ((answer, "ChatCompletion"), (refusal, "Error"), (models, "ModelList")):
+    for instance, name in ((response, "ChatCompletion"), (refused, "Error"), (models, "ModelList")):
         schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
         jsonschema.validate(instance, schema)

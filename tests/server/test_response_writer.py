@@ -1,4 +1,4 @@
-"""What is kept of an answer whose making is cut off within a write: nothing is lost, and nothing stays open."""
+"""Writing a stored response when the write is cancelled: nothing is lost, and no response stays open."""
 
 import asyncio
 import json
@@ -18,109 +18,109 @@ from dragoman.server.responses.writer import Lease, ResponseWriter
 from dragoman.stores.base import StoredEntry
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
-HANDS = Lease("ann", "holder")
+LEASE = Lease("ann", "holder")
 
 
-class Stuck(SQLiteResponseStore):
-    """An archive whose first write never comes back: what is appended was not done then, what is added was."""
+class FirstWriteHangs(SQLiteResponseStore):
+    """A store whose first write hangs: an append before it is done, an add after it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.stuck = asyncio.Event()
+        self.hanging = asyncio.Event()
 
     async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
-        """Done, but nobody is told."""
+        """Add the entry, but do not return the first time."""
         await super().add(entry, holder)
-        await self._never()
+        await self._hang_once()
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
-        """Waits for its turn."""
-        await self._never()
+        """Hang before the first append."""
+        await self._hang_once()
         await super().append(id_, first, events)
 
-    async def _never(self) -> None:
-        if not self.stuck.is_set():
-            self.stuck.set()
+    async def _hang_once(self) -> None:
+        if not self.hanging.is_set():
+            self.hanging.set()
             await asyncio.Event().wait()
 
 
 @pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Stuck]:
-    """A file."""
-    made = Stuck(tmp_path / "answers.db")
-    yield made
-    await made.aclose()
+async def store(tmp_path: Path) -> AsyncIterator[FirstWriteHangs]:
+    """Return a store with a file."""
+    writer = FirstWriteHangs(tmp_path / "answers.db")
+    yield writer
+    await writer.aclose()
 
 
-def keeper(archive: Stuck) -> ResponseWriter[ResponsesRequest]:
-    """Keeps a response in the background."""
+def response_writer(store: FirstWriteHangs) -> ResponseWriter[ResponsesRequest]:
+    """Return the writer of a background response."""
     responses = dialect(stores_responses=True)
-    return ResponseWriter(archive, responses.stored_format, responses.decode(raw(background=True)), IDENTITY, HANDS)
+    return ResponseWriter(store, responses.stored_format, responses.decode(raw(background=True)), IDENTITY, LEASE)
 
 
-async def cut(archive: Stuck, task: "asyncio.Task[None]") -> None:
+async def cancel_during_write(store: FirstWriteHangs, task: "asyncio.Task[None]") -> None:
     """Cancel a task in the middle of its write."""
-    await archive.stuck.wait()
+    await store.hanging.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_what_was_begun_for_nobody_does_not_stay_open(archive: Stuck) -> None:
-    """Its holder is at work on others, and would renew it for ever."""
-    made = keeper(archive)
-    await cut(archive, asyncio.create_task(made.begin()))
-    assert await archive.renew(HANDS.holder) == frozenset()
-    found = await archive.get(HANDS.owner, made.id)
-    assert found is not None
-    assert not found.pending
-    assert b'"status":"cancelled"' in found.entry.body
+async def test_cancelled_begin_leaves_no_open_entry(store: FirstWriteHangs) -> None:
+    """The process renews its leases for other jobs, so this entry would stay open without end."""
+    writer = response_writer(store)
+    await cancel_during_write(store, asyncio.create_task(writer.begin()))
+    assert await store.renew(LEASE.holder) == frozenset()
+    stored = await store.get(LEASE.owner, writer.id)
+    assert stored is not None
+    assert not stored.pending
+    assert b'"status":"cancelled"' in stored.entry.body
 
 
-async def test_a_cancelled_answers_events_have_no_gap(archive: Stuck) -> None:
-    """What was told before it was cancelled is kept, and then its end."""
-    made = keeper(archive)
-    archive.stuck.set()
-    await made.begin()
-    archive.stuck.clear()
-    await cut(archive, asyncio.create_task(made.append([b"one", b"two"])))
-    await made.append([b"three"])
-    assert await archive.events(made.id, 0) == [b"one", b"two", b"three"]
+async def test_events_of_a_cancelled_response_have_no_gap(store: FirstWriteHangs) -> None:
+    """Events sent before the cancel are stored, and then the final ones."""
+    writer = response_writer(store)
+    store.hanging.set()
+    await writer.begin()
+    store.hanging.clear()
+    await cancel_during_write(store, asyncio.create_task(writer.append([b"one", b"two"])))
+    await writer.append([b"three"])
+    assert await store.events(writer.id, 0) == [b"one", b"two", b"three"]
 
 
-class Slow(SQLiteResponseStore):
-    """An archive that takes the end of an answer only when it is told to."""
+class SlowFinish(SQLiteResponseStore):
+    """A store that finishes an entry only when the test allows it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.finishing, self.proceed = asyncio.Event(), asyncio.Event()
 
     async def finish(self, id_: str, body: bytes) -> bool:
-        """In its own time."""
-        self.asked.set()
-        await self.go_on.wait()
+        """Wait for the test, then finish."""
+        self.finishing.set()
+        await self.proceed.wait()
         return await super().finish(id_, body)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_cancel_that_comes_when_all_is_made_comes_too_late(tmp_path: Path, *, stream: bool) -> None:
-    """The response is completed, as its stream says already."""
-    archive, responses = Slow(tmp_path / "answers.db"), dialect(stores_responses=True)
+async def test_cancel_after_generation_is_too_late(tmp_path: Path, *, stream: bool) -> None:
+    """The response is completed, as its stream has already reported."""
+    store, responses = SlowFinish(tmp_path / "answers.db"), dialect(stores_responses=True)
     decoded = responses.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(replies("Hello")), Limits())
     group = RunGroup(lambda _: engine.submit_all([decoded.body], decoded.resolved.model, client="ann"))
     group.start(1)
-    writer = ResponseWriter(archive, responses.stored_format, decoded, group.identity, HANDS)
+    writer = ResponseWriter(store, responses.stored_format, decoded, group.identity, LEASE)
     await writer.begin()
     job = Job(JobSpec(responses, decoded, group, writer), detached=True)
     job.attach_task(asyncio.create_task(job.run()))
-    await archive.asked.wait()
+    await store.finishing.wait()
     cancelling = asyncio.create_task(job.cancel())
-    await asyncio.sleep(0)  # it has cancelled now whatever it cancels
-    archive.go_on.set()
+    await asyncio.sleep(0)  # let it cancel whatever it can cancel
+    store.proceed.set()
     await cancelling
-    found, events = await archive.get(HANDS.owner, job.id), await archive.events(job.id, 0)
-    await archive.aclose()
-    assert found is not None
-    assert json.loads(responses.stored_format.view(found.entry.body))["status"] == "completed"
+    stored, events = await store.get(LEASE.owner, job.id), await store.events(job.id, 0)
+    await store.aclose()
+    assert stored is not None
+    assert json.loads(responses.stored_format.view(stored.entry.body))["status"] == "completed"
     assert not stream or b"event: response.completed" in events[-1]

@@ -1,4 +1,4 @@
-"""What goes out on a client's connection, write by write."""
+"""What is written to a client's connection, write by write."""
 
 import asyncio
 from typing import cast
@@ -6,11 +6,11 @@ from typing import cast
 from dragoman.server.uvicorn_protocol import BufferedTransport
 
 
-class Written:
-    """A transport that keeps what is written.
+class RecordingTransport:
+    """A transport that records what is written.
 
     Attributes:
-        writes: What came, write by write.
+        writes: The data of each write.
         closed: Whether it was closed.
     """
 
@@ -19,62 +19,62 @@ class Written:
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """Keep it."""
+        """A transport that records what is written."""
         self.writes.append(data)
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Record the close."""
         self.closed = True
 
     def is_closing(self) -> bool:
-        """Whether it was closed."""
+        """Return whether it was closed."""
         return self.closed
 
 
-def gathering() -> tuple[Written, BufferedTransport]:
-    """Both sides of it."""
-    written = Written()
-    return written, BufferedTransport(cast("asyncio.Transport", written))
+def buffered() -> tuple[RecordingTransport, BufferedTransport]:
+    """Return a recording transport, and the buffered transport in front of it."""
+    recorder = RecordingTransport()
+    return recorder, BufferedTransport(cast("asyncio.Transport", recorder))
 
 
-async def test_a_turn_of_the_loop_is_one_write() -> None:
-    """In the order in which it came; the next turn's goes by itself."""
-    written, transport = gathering()
+async def test_one_write_for_each_loop_iteration() -> None:
+    """Data is joined in order. The next iteration writes again."""
+    recorder, transport = buffered()
     transport.write(b"head ")
     transport.write(b"body")
-    assert written.writes == []
+    assert recorder.writes == []
     await asyncio.sleep(0)
-    assert written.writes == [b"head body"]
+    assert recorder.writes == [b"head body"]
     transport.write(b"more")
     await asyncio.sleep(0)
-    assert written.writes == [b"head body", b"more"]
+    assert recorder.writes == [b"head body", b"more"]
 
 
-async def test_the_last_words_go_out_before_the_end() -> None:
-    """Whoever closes has said all there is; nothing is written after it."""
-    written, transport = gathering()
-    transport.write(b"last words")
+async def test_close_writes_pending_data() -> None:
+    """Pending data is written before the close, and nothing after it."""
+    recorder, transport = buffered()
+    transport.write(b"last data")
     transport.close()
-    assert (written.writes, written.closed) == ([b"last words"], True)
+    assert (recorder.writes, recorder.closed) == ([b"last data"], True)
     await asyncio.sleep(0)
-    assert written.writes == [b"last words"]
+    assert recorder.writes == [b"last data"]
 
 
-async def test_nothing_is_written_to_a_client_that_has_gone() -> None:
-    """It left within the same turn."""
-    written, transport = gathering()
+async def test_nothing_is_written_after_a_disconnect() -> None:
+    """The client disconnected within the same iteration."""
+    recorder, transport = buffered()
     transport.write(b"too late")
-    written.close()
+    recorder.close()
     await asyncio.sleep(0)
-    assert written.writes == []
+    assert recorder.writes == []
 
 
-async def test_what_is_whole_need_not_wait_for_the_turns_end() -> None:
-    """It goes out at once where that is asked for, and nothing is left for later."""
-    written, transport = gathering()
+async def test_flush_writes_at_once() -> None:
+    """Nothing remains for the end of the iteration."""
+    recorder, transport = buffered()
     transport.write(b"head ")
     transport.write(b"body")
     transport.flush()
-    assert written.writes == [b"head body"]
+    assert recorder.writes == [b"head body"]
     await asyncio.sleep(0)
-    assert written.writes == [b"head body"]
+    assert recorder.writes == [b"head body"]

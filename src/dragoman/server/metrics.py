@@ -147,7 +147,7 @@ class Metrics:
             registry.register(counted)
 
     def observe(self, context: RequestContext, route: str | None) -> None:
-        """Count a request that is over; `route` is None for an unknown path."""
+        """Count a request that is over; `route` is the path of its route, if one matched."""
         # Unknown paths and methods are chosen by the client: as labels they could be without number.
         method = context.method if route and context.status != METHOD_NOT_ALLOWED else "any"
         route = route or "unmatched"
