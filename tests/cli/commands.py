@@ -12,7 +12,8 @@ from pathlib import Path
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
 
-TIMEOUT = 60
+TIMEOUT = 300
+"""Seconds after which a command hangs. On a busy machine a command that starts many processes takes minutes."""
 COMMAND = str(Path(sys.executable).with_name("dragoman"))
 """The installed command."""
 

@@ -16,9 +16,14 @@ from commands import TIMEOUT, environment
 
 INTERRUPT = b"\x03"
 INSTALLED = str(Path(sys.executable).with_name("dragoman"))
-_OWN_THE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
+_OWN_THE_TERMINAL = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a command as a shell does in the foreground. If the tests run as a background job of a script, they inherit an
+ignored SIGINT, and without a reset every command would ignore Ctrl-C."""
 _SIZE = struct.Struct("HHHH")
 _CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 

@@ -12,7 +12,8 @@ from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from terminals import INTERRUPT, in_terminal, terminal
 
 QUICK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
-LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 900\nSimulate: pace 0.1"}]
+LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 9000\nSimulate: pace 0.1"}]
+"""A run of 15 minutes: longer than all commands of a test on a busy machine. Each test cancels it."""
 FAILING: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Simulate: status 400"}]
 
 

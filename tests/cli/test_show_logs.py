@@ -3,12 +3,12 @@
 import asyncio
 import json
 import os
-import signal
 from pathlib import Path, PosixPath
 
 import httpx
 from background_gateway import background_gateway
 from commands import TIMEOUT, line, run, started
+from terminals import INTERRUPT, terminal
 
 from dragoman.cli.commands.logs import read_lines
 
@@ -108,17 +108,12 @@ async def test_in_a_terminal(tmp_path: Path) -> None:
     """The log is coloured in a terminal, and Ctrl-C ends the command without an error."""
     log = tmp_path / "log"
     log.write_text(log_line("event"))
-    ours, theirs = os.openpty()
-    try:
-        async with started(tmp_path, "logs", "-f", "--log-file", str(log), stdout=theirs) as following:
-            shown = await asyncio.to_thread(os.read, ours, 10_000)
-            following.send_signal(signal.SIGINT)
-            _, err = await asyncio.wait_for(following.communicate(), TIMEOUT)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert b"\x1b[32minfo" in shown
-    assert (following.returncode, err) == (0, b"")
+    async with terminal(tmp_path, "logs", "-f", "--log-file", str(log)) as following:
+        await following.until("event\n")
+        following.type(INTERRUPT)
+        assert await following.code() == 0
+    assert "\x1b[32minfo" in following.shown
+    assert following.plain == "2026-01-02 03:04:05 info    event\n^C"  # the terminal prints ^C
 
 
 async def test_without_a_log(tmp_path: Path) -> None:

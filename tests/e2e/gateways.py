@@ -23,7 +23,8 @@ from dragoman.simulator.server import Simulator
 from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.gateway import build
 
-TIMEOUT = 60  # seconds
+TIMEOUT = 300
+"""Seconds after which a request hangs. On a busy machine the last of many queued requests waits for minutes."""
 OLD, NEW = "claude-sonnet-4-5", "sonnet"
 
 _Value = TypeVar("_Value")

@@ -119,8 +119,8 @@ async def one_call(probe: Probe) -> str:
 
 async def cut_answers(probe: Probe) -> str:
     """The runtime makes no further call after a cut response."""
-    short = await probe.ask([user("Count to 9")], max_tokens=3)
-    # Slower than any model, so that the egress block takes effect before the cut.
+    # The egress block must take effect before the cut, also on a busy machine: no model is as fast as the simulator.
+    short = await probe.ask([user("Count to 9\nSimulate: pace 0.1")], max_tokens=3)
     long = await probe.ask([user("Count to 400\nSimulate: pace 0.003")], max_tokens=300)
     for result in (short, long):
         if result.body and result.message["stop_reason"] != "max_tokens":
