@@ -1,4 +1,4 @@
-"""Either backend on a simulator of its own, asked in the same way."""
+"""Any backend in front of a simulator, for tests that hold for several backends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,12 +16,12 @@ Either: TypeAlias = Api | Runtime | Cli
 BACKENDS = pytest.mark.parametrize("kind", ["runtime", "api"])
 
 WITH_TEXT = pytest.mark.parametrize("kind", ["runtime", "api", "cli"])
-"""Also the one that passes on a single text alone."""
+"""Also the backend that supports a single text only."""
 
 
 @asynccontextmanager
 async def either(kind: str, folder: Path, *, retries: int = 0) -> AsyncIterator[Either]:
-    """A backend of that kind."""
+    """A backend of a kind."""
     if kind == "api":
         async with api(retries=retries) as direct:
             yield direct
@@ -33,14 +33,14 @@ async def either(kind: str, folder: Path, *, retries: int = 0) -> AsyncIterator[
             yield through
 
 
-def spoken(harness: Either, call: int = -1) -> list[Message]:
-    """The client's own messages of a call: without marks, reminders, effort messages and thinking."""
-    kept: list[Message] = []
+def client_messages(harness: Either, call: int = -1) -> list[Message]:
+    """Return the client's own messages of a call: without marks, reminders, effort messages and thinking."""
+    messages: list[Message] = []
     for message in cast("list[Message]", without_marks(harness.calls[call].body["messages"])):
         content = [_plain(block) for block in message["content"] if not _added(block)]
         if message["role"] != "system":
-            kept.append(Message(role=message["role"], content=content))
-    return kept
+            messages.append(Message(role=message["role"], content=content))
+    return messages
 
 
 def _added(block: Block) -> bool:

@@ -177,7 +177,7 @@ async def test_without_credentials_the_error_contains_advice() -> None:
         assert backend.status()["authentication"] == "none"
 
 
-async def test_without_the_sdk_the_error_tells_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_sdk_the_error_has_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Profiles need the SDK; keys do not."""
     monkeypatch.setitem(sys.modules, "anthropic.lib.credentials", None)
     async with backend_at("http://127.0.0.1:1", api_key=None, retries=0) as backend:

@@ -1,10 +1,10 @@
-"""What every backend owes a client: the same conversations and the same answers, from one list."""
+"""Tests that hold for every backend: the same conversations and the same responses, from one list."""
 
 from pathlib import Path
 
 import pytest
 from backend_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
-from both_harness import BACKENDS, WITH_TEXT, either, spoken
+from both_harness import BACKENDS, WITH_TEXT, client_messages, either
 
 from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.core.messages import Block, JSONObject, Message
@@ -44,18 +44,18 @@ CONVERSATIONS: dict[str, list[Message]] = {
 @BACKENDS
 @pytest.mark.parametrize("name", CONVERSATIONS)
 async def test_conversations_arrive_message_for_message(tmp_path: Path, kind: str, name: str) -> None:
-    """One call of the API, with the messages as the client sent them."""
+    """There is one API call, with the messages as the client sent them."""
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask(CONVERSATIONS[name], tools=[TOOL])
         assert answer.text
-        assert spoken(harness) == CONVERSATIONS[name]
+        assert client_messages(harness) == CONVERSATIONS[name]
         assert len(harness.calls) == 1
 
 
 @WITH_TEXT
 @pytest.mark.parametrize("model", ONE_OF_EACH)
 async def test_events_come_in_their_order(tmp_path: Path, kind: str, model: str) -> None:
-    """`Started`, the message, its blocks one after the other, the reason to stop, the end."""
+    """`Started`, the message, its blocks in order, the stop reason, the end."""
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user("Count to 9")], model)
         kinds = [type(event) for event in answer.events]
@@ -69,8 +69,8 @@ async def test_events_come_in_their_order(tmp_path: Path, kind: str, model: str)
 
 @BACKENDS
 @pytest.mark.parametrize("model", ONE_OF_EACH)
-async def test_a_tool_is_called_and_its_result_goes_on(tmp_path: Path, kind: str, model: str) -> None:
-    """The tool reaches the API as the client wrote it, the call comes back, and the result is answered."""
+async def test_a_tool_call_and_its_result(tmp_path: Path, kind: str, model: str) -> None:
+    """The API gets the tool as the client wrote it. The call is returned, and its result is answered."""
     async with either(kind, tmp_path) as harness:
         first = await harness.ask([ASK], model, tools=[TOOL])
         [call] = [block for block in first.accumulated.message["content"] if block["type"] == "tool_use"]
@@ -85,14 +85,14 @@ async def test_a_tool_is_called_and_its_result_goes_on(tmp_path: Path, kind: str
         messages = [ASK, assistant(call), user(result)]
         second = await harness.ask(messages, model, tools=[TOOL])
         assert "21 degrees" in second.text
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
         assert len(harness.calls) == 2
 
 
 @BACKENDS
 @pytest.mark.parametrize("model", THINKING)
 async def test_thinking_comes_with_its_signature(tmp_path: Path, kind: str, model: str) -> None:
-    """As blocks of its own, before the words."""
+    """Thinking has its own blocks, before the text."""
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user("Think: hello")], model, thinking=THINKING[model])
         thought, *rest = answer.accumulated.message["content"]
@@ -105,36 +105,36 @@ async def test_thinking_comes_with_its_signature(tmp_path: Path, kind: str, mode
 
 @BACKENDS
 async def test_structured_output_is_the_apis_own(tmp_path: Path, kind: str) -> None:
-    """The schema is in the body, and the answer follows it."""
+    """The schema is in the body, and the response follows it."""
     schema: JSONObject = {
         "type": "object",
         "properties": {"city": {"type": "string"}},
         "required": ["city"],
         "additionalProperties": False,
     }
-    asked: JSONObject = {"format": {"type": "json_schema", "schema": schema}}
+    fields: JSONObject = {"format": {"type": "json_schema", "schema": schema}}
     async with either(kind, tmp_path) as harness:
-        answer = await harness.ask([user("Where?")], output_config=asked)
+        answer = await harness.ask([user("Where?")], output_config=fields)
         assert answer.text.startswith("{")
         config = harness.calls[0].body["output_config"]
         assert isinstance(config, dict)
-        assert config["format"] == asked["format"]
+        assert config["format"] == fields["format"]
 
 
 @BACKENDS
 async def test_parameters_reach_the_api(tmp_path: Path, kind: str) -> None:
-    """Limits, sampling, stops, and the choice of a tool."""
-    asked: dict[str, object] = {"max_tokens": 900, "temperature": 0.25, "top_k": 7, "stop_sequences": ["END"]}
+    """Limits, sampling, stop sequences, and the tool choice."""
+    fields: dict[str, object] = {"max_tokens": 900, "temperature": 0.25, "top_k": 7, "stop_sequences": ["END"]}
     async with either(kind, tmp_path) as harness:
-        await harness.ask([user("One")], "claude-sonnet-4-5", tools=[TOOL], tool_choice={"type": "none"}, **asked)
+        await harness.ask([user("One")], "claude-sonnet-4-5", tools=[TOOL], tool_choice={"type": "none"}, **fields)
         body = harness.calls[0].body
-        assert {key: body[key] for key in asked} == asked
+        assert {key: body[key] for key in fields} == fields
         assert body["tool_choice"] == {"type": "none"}
 
 
 @BACKENDS
 async def test_the_apis_own_tools_and_their_blocks_pass(tmp_path: Path, kind: str) -> None:
-    """Blocks that nobody here knows reach the client as the API sent them."""
+    """Unknown blocks reach the client as the API sent them."""
     search: JSONObject = {"type": "web_search_20250305", "name": "web_search"}
     async with either(kind, tmp_path) as harness:
         answer = await harness.ask([user('Search the web for "tea"')], tools=[search])

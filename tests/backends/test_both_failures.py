@@ -1,4 +1,4 @@
-"""What every backend makes of the API's failures, from one list."""
+"""Tests that hold for every backend: failures of the API, from one list."""
 
 from pathlib import Path
 
@@ -31,10 +31,10 @@ FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
 
 @WITH_TEXT
 @pytest.mark.parametrize(("fault", "cause"), FAULTS, ids=lambda value: str(value)[:60])
-async def test_a_failure_is_the_right_error_and_never_an_answer(
+async def test_a_failure_is_the_right_error_and_never_a_response(
     tmp_path: Path, kind: str, fault: Fault, cause: type[errors.GatewayError]
 ) -> None:
-    """The very cause, with words for the client, and no end of a message before it."""
+    """The error has the right cause and a text for the client. No end of a message comes before it."""
     async with either(kind, tmp_path) as harness:
         harness.simulator.inject(fault, times=10)
         seen: list[Event] = []
@@ -46,8 +46,8 @@ async def test_a_failure_is_the_right_error_and_never_an_answer(
 
 
 @WITH_TEXT
-async def test_an_overload_is_tried_again_and_answered_once(tmp_path: Path, kind: str) -> None:
-    """The client hears of it."""
+async def test_an_overload_is_repeated_and_answered_once(tmp_path: Path, kind: str) -> None:
+    """The run yields `Retrying`."""
     async with either(kind, tmp_path, retries=2) as harness:
         harness.simulator.inject(Fault(status=529))
         answer = await harness.ask([user("Reply with exactly: PONG")])

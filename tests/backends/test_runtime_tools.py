@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from backend_harness import ONE_OF_EACH, Answer, assistant, runtime, user
-from both_harness import spoken
+from both_harness import client_messages
 
 from dragoman.core.messages import JSON, Block, JSONObject, Message
 from dragoman.simulator.faults import Fault
@@ -58,11 +58,11 @@ async def test_a_parked_call_continues_in_the_same_process(tmp_path: Path, model
         messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
         second = await harness.ask(messages, model, tools=TOOLS)
         assert (second.path, "21 degrees" in second.text) == ("live", True)
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
         messages += [second.message, user("Thanks")]
         third = await harness.ask(messages, model, tools=TOOLS)
         assert third.path == "live"
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
         assert len(harness.calls) == 3
 
 
@@ -97,7 +97,7 @@ async def test_killing_the_process_between_call_and_result_changes_nothing(
         assert live.path == "live"
         assert live.text == replayed.text
         ids = {str(live_weather["id"]): weather["id"], str(live_clock["id"]): clock["id"]}
-        assert _renamed(spoken(harness), ids) == spoken(harness, 1)
+        assert _renamed(client_messages(harness), ids) == client_messages(harness, 1)
         assert len(harness.calls) == 4
 
 
@@ -134,7 +134,7 @@ async def test_results_of_every_form_arrive_unchanged(tmp_path: Path, case: str)
         harness.simulator.inject(Fault(content=[{"type": "text", "text": "I see."}]))
         second = await harness.ask(messages, tools=TOOLS)
         assert second.path == path
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
         assert len(harness.calls) == 2
 
 
@@ -145,7 +145,7 @@ async def test_a_text_after_the_results_is_replayed_with_them(tmp_path: Path) ->
         messages = [ASK, assistant(call), user(result(call, "21 degrees"), "Reply with exactly: PONG")]
         second = await harness.ask(messages, tools=TOOLS)
         assert (second.path, second.text) == ("cold", "PONG")
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
 
 
 async def test_calls_of_other_origin_are_replayed_unchanged(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_calls_of_other_origin_are_replayed_unchanged(tmp_path: Path) -> N
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages, tools=TOOLS)
         assert "9 degrees" in answer.text
-        assert spoken(harness) == messages
+        assert client_messages(harness) == messages
 
 
 async def test_a_call_of_a_tool_that_was_not_offered_ends_the_process(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ async def test_results_of_calls_whose_ids_look_like_copies_arrive(tmp_path: Path
     async with runtime(tmp_path) as harness:
         answer = await harness.ask(messages, tools=TOOLS)
         assert "third" in answer.text
-        assert spoken(harness) == _renamed(messages, {"c_1": "c_1", "c_1_2": "c_1-2-", "c_1-2": "c_1-2"})
+        assert client_messages(harness) == _renamed(messages, {"c_1": "c_1", "c_1_2": "c_1-2-", "c_1-2": "c_1-2"})
         [warning] = answer.started.warnings
         assert (warning.code, warning.param) == ("renamed", "messages")
 
