@@ -78,7 +78,7 @@ async def test_background_responses(tmp_path: Path) -> None:
     ]
     assert [one.status for one in found] == ["completed", "failed", "failed"]
     assert [one.error.message if one.error else None for one in found[1:]] == [
-        "The gateway stopped before this answer was whole. Ask again."
+        "The gateway stopped before this response was complete. Send the request again."
     ] * 2
     assert "response.output_text.delta" in {event.type for event in events}
     assert (events[0].type, events[-1].type) == ("response.created", "response.failed")
