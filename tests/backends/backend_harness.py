@@ -19,7 +19,7 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.events import Event, MessageEvent, Started
 from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
 from dragoman.simulator.server import Simulator
-from dragoman.simulator.state import Received
+from dragoman.simulator.state import ReceivedRequest
 
 MODELS = ("claude-sonnet-4-5", "claude-sonnet-5", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5")
 ONE_OF_EACH = ("claude-sonnet-4-5", "claude-opus-5", "claude-opus-5-5")
@@ -108,7 +108,7 @@ class Harness(Generic[Tested]):
         await ask(self.backend, self.request(messages, model, **body), into)
 
     @property
-    def calls(self) -> list[Received]:
+    def calls(self) -> list[ReceivedRequest]:
         """The requests that reached the API."""
         return self.simulator.calls
 

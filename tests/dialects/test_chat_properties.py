@@ -16,7 +16,7 @@ from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import JSON, JSONObject, MessagesRequest
 from dragoman.dialects.chat.request import ChatRequest
 from dragoman.runs.reasoning_store import without_orphan_thinking
-from dragoman.simulator.request import Call
+from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.table import check
 
 
@@ -36,7 +36,7 @@ def test_any_chat_becomes_a_body_that_the_api_accepts(
     _assert_rules(request)
     # The scripted API knows every refusal of the real one; the backend's part is only to choose a limit.
     body = cast("JSONObject", {"max_tokens": 32_000, **without_orphan_thinking(request.body).body})
-    check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
+    check(ApiRequest(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
     assert json.loads(json.dumps(request.body)) == request.body
     assert request.choices == given_fields.get("n", 1)
 

@@ -10,7 +10,7 @@ from dragoman.core.catalog import MODELS
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.messages import JSON
 from dragoman.dialects.completions.request import DEFAULT_MAX_TOKENS, INSTRUCTION, MAX_CHOICES
-from dragoman.simulator.request import Call
+from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.table import check
 
 
@@ -38,7 +38,7 @@ def test_the_api_accepts_every_body(model: object, fields: dict[str, Any]) -> No
     id_ = getattr(model, "id", "")
     request = decode("Say hi", model=id_, suffix="Bye", **fields)
     body = {"max_tokens": 32_000, **json.loads(json.dumps(request.body))}
-    check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
+    check(ApiRequest(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
 
 
 def test_the_default_limit_is_openais() -> None:

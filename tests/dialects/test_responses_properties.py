@@ -14,7 +14,7 @@ from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.simulator.request import Call
+from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.table import check
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
@@ -70,7 +70,7 @@ def test_any_input_becomes_a_body_that_the_api_accepts(items: list[JSON], given_
     body = cast("JSONObject", {"max_tokens": 32_000, **request.body})
     if body.get("thinking", {}).get("type") == "enabled":  # type: ignore[union-attr]
         body["thinking"] = {"type": "disabled"}  # whether what it needs was kept is known only when it runs
-    check(Call(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
+    check(ApiRequest(body, request.resolved.model, {"anthropic-version": "2023-06-01"}, "key"))
 
 
 DETAILED = decode(

@@ -9,7 +9,7 @@ from scripted import MESSAGES, clean, emits, opening, replies, served, text
 from dragoman.core.catalog import Catalog
 from dragoman.core.events import BlockStop, Event, MessageDelta, MessageStop
 from dragoman.core.messages import JSON
-from dragoman.simulator.request import Call
+from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.table import check
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -46,7 +46,7 @@ async def test_every_conversation_is_valid_for_claude(model: str) -> None:
             assert response.status_code == 200, (name, response.text)
     for messages, request in zip(CHATS.values(), gateway.backend.requests, strict=True):
         body: Any = {"max_tokens": 1000, **request.body}
-        check(Call(body, Catalog().resolve(model).model, {"anthropic-version": "2023-06-01"}, "key"))
+        check(ApiRequest(body, Catalog().resolve(model).model, {"anthropic-version": "2023-06-01"}, "key"))
         sent = str([request.body.get("system"), request.body["messages"]])
         for fragment in ("Be brief.", "In French.", "rain", "Hello.", "get_weather"):
             assert sent.count(fragment) == str(messages).count(fragment)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from simulator_asking import HEADERS, Ask
 
-from dragoman.simulator.faults import Fault, fault_in
+from dragoman.simulator.faults import Fault, parse_fault
 from dragoman.simulator.server import Simulator
 
 
@@ -44,7 +44,7 @@ async def streamed(client: httpx.AsyncClient, text: str) -> str:
 )
 def test_a_prompt_names_its_fault(line: str, fault: Fault) -> None:
     """Each line of the module's table."""
-    assert fault_in(f"Hello\nSimulate: {line}") == fault
+    assert parse_fault(f"Hello\nSimulate: {line}") == fault
 
 
 async def test_a_status_is_answered_in_the_apis_shape(client: httpx.AsyncClient, simulator: Simulator) -> None:

@@ -6,7 +6,8 @@ import jsonschema
 import pytest
 from simulator_asking import Ask
 
-from dragoman.simulator.answers.schema import Filler
+from dragoman.simulator.answers.schema import value_for_schema
+from dragoman.simulator.request import Prompt
 
 SCHEMAS: list[dict[str, Any]] = [
     {
@@ -59,14 +60,14 @@ SCHEMAS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(sorted(schema)))
 def test_the_value_fits(schema: dict[str, Any]) -> None:
     """Checked by an independent validator."""
-    value = Filler(schema, ["Paris", "blue"], [3, 42, 10.5]).value()
+    value = value_for_schema(schema, Prompt('"Paris" "blue" 3 42 10.5'))
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(value)
 
 
 def test_the_prompts_values_are_used_in_order() -> None:
     """Strings and numbers go where they fit."""
     schema: dict[str, Any] = SCHEMAS[0]
-    assert Filler(schema, ["Ada"], [36]).value() == {"name": "Ada", "age": 36}
+    assert value_for_schema(schema, Prompt('"Ada" 36')) == {"name": "Ada", "age": 36}
 
 
 @pytest.mark.parametrize("as_tool", [True, False])

@@ -1,4 +1,4 @@
-"""Images and documents: what they are by their bytes, and how an answer names them."""
+"""Images and documents: their types by their first bytes, and their descriptions in a response."""
 
 import base64
 import binascii
@@ -17,14 +17,16 @@ IMAGE_MAGIC: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "image/webp": (b"RIFF",),
     }
 )
-"""The media types that the API takes, and how their bytes begin."""
+"""The media types that the API accepts, and their first bytes."""
 
 PDF_MAGIC = b"%PDF"
-_SHORT = 80
+_MAX_DOCUMENT_EXCERPT = 80
+_PNG_HEADER_BYTES = 24
+_PNG_HEADER_BASE64 = 32
 
 
-def decoded(data: str) -> bytes | None:
-    """The bytes of strict base64, or None where it is none."""
+def decode_base64(data: str) -> bytes | None:
+    """Return the bytes of strict base64, or None if it is invalid."""
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
@@ -32,12 +34,12 @@ def decoded(data: str) -> bytes | None:
 
 
 def image_type(data: bytes) -> str | None:
-    """The media type that the bytes tell."""
+    """Return the media type that the first bytes show, or None if it is not accepted."""
     return next((type_ for type_, magics in IMAGE_MAGIC.items() if data.startswith(magics)), None)
 
 
 def describe(block: Block) -> str:
-    """A few words about an image or document, such as `[image/png 8x8]`; empty for other blocks."""
+    """Return a short description of an image or document, such as `[image/png 8x8]`; empty for other blocks."""
     source = object_of(block.get("source"))
     match block.get("type"), source.get("type"):
         case "image", "base64":
@@ -45,7 +47,7 @@ def describe(block: Block) -> str:
         case "document", "base64":
             return f"[{text_of(source.get('media_type'))}]"
         case "document", "text":
-            return f"[text/plain: {text_of(source.get('data'))[:_SHORT]}]"
+            return f"[text/plain: {text_of(source.get('data'))[:_MAX_DOCUMENT_EXCERPT]}]"
         case ("image" | "document") as kind, "url":
             return f"[{kind} {text_of(source.get('url'))}]"
         case ("image" | "document") as kind, _:
@@ -55,9 +57,9 @@ def describe(block: Block) -> str:
 
 
 def _size(data: str) -> str:
-    """The size of a PNG, which stands in its first 24 bytes (32 characters of base64)."""
-    head = decoded(data[:32]) or b""
-    if len(head) < 24 or image_type(head) != "image/png":  # noqa: PLR2004 - the header's length
+    """Return the size in the header of a PNG."""
+    header = decode_base64(data[:_PNG_HEADER_BASE64]) or b""
+    if len(header) < _PNG_HEADER_BYTES or image_type(header) != "image/png":
         return ""
-    width, height = struct.unpack(">II", head[16:24])
+    width, height = struct.unpack(">II", header[16:24])
     return f" {width}x{height}"

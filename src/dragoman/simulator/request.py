@@ -1,7 +1,4 @@
-"""One request as the rules and the answers see it.
-
-What the conversation asks for now: its newest request, tool results and attachments.
-"""
+"""A request as the rules and the answers read it, and the prompt at the end of its conversation."""
 
 import re
 from collections.abc import Mapping
@@ -10,27 +7,30 @@ from functools import cached_property
 
 from dragoman.core.catalog import Model
 from dragoman.core.messages import Block, JSONObject
-from dragoman.simulator.cache_prefix import Point, points
 from dragoman.simulator.json_values import blocks_of, object_of, objects_of, plain_text, text_of, without_reminders
 from dragoman.simulator.media import describe
+from dragoman.simulator.prefix import HashedBlock, hash_blocks
 
 NEWEST_VERSION = "2026-10-21"
 VERSIONS = frozenset({"2023-06-01", NEWEST_VERSION})
-"""The `anthropic-version` values that are known."""
+"""The known values of `anthropic-version`."""
 
 RUNTIME_BETA = "claude-code-20250219"
-"""The beta by which the Claude Code runtime names itself."""
+"""The beta that identifies the Claude Code runtime."""
+
+_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|(?<!\w)\'([^\'\n]+)\'(?!\w)')
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request for a message.
+class ApiRequest:
+    """A request to `/v1/messages` or `/v1/messages/count_tokens`.
 
     Attributes:
-        body: The JSON body as it came.
-        model: Its model, with the rules that hold for it.
+        body: The JSON body as it arrived.
+        model: Its model, with the rules that apply to it.
         headers: The request headers, names in lower case.
-        credential: The key or token; caches and signatures are its own.
+        credential: The key or token. Cache and signatures are separate for each.
     """
 
     body: JSONObject
@@ -40,34 +40,29 @@ class Call:
 
     @cached_property
     def betas(self) -> frozenset[str]:
-        """The `anthropic-beta` values."""
-        listed = self.headers.get("anthropic-beta", "")
-        return frozenset(beta for part in listed.split(",") if (beta := part.strip()))
+        """The values of `anthropic-beta`."""
+        header = self.headers.get("anthropic-beta", "")
+        return frozenset(beta for part in header.split(",") if (beta := part.strip()))
 
     @property
-    def newest_version(self) -> bool:
-        """Whether the rules of `anthropic-version: 2026-10-21` hold."""
+    def is_newest_version(self) -> bool:
+        """Whether the rules of `anthropic-version: 2026-10-21` apply."""
         return self.headers.get("anthropic-version") == NEWEST_VERSION
 
     @cached_property
     def messages(self) -> list[JSONObject]:
-        """The messages, without what is no object."""
+        """The messages that are objects."""
         return objects_of(self.body.get("messages"))
 
     @cached_property
     def tools(self) -> list[JSONObject]:
-        """The tools offered: the client's and the provider's own."""
+        """The offered tools: the client's and the provider's own."""
         return objects_of(self.body.get("tools"))
 
-    @cached_property
-    def points(self) -> list[Point]:
-        """Every block of the prompt with the hash of what comes before it."""
-        return list(points(self.body))
-
     @property
-    def prefix(self) -> bytes:
-        """The hash that the first block of the answer has before it."""
-        return self.points[-1].through if self.points else b""
+    def tool_choice(self) -> JSONObject:
+        """The `tool_choice` field."""
+        return object_of(self.body.get("tool_choice"))
 
     @property
     def thinking(self) -> JSONObject:
@@ -76,79 +71,80 @@ class Call:
 
     @cached_property
     def effort(self) -> str | None:
-        """The effort that holds now: the newest message's own, else the request's, else the model's."""
+        """The effort of the response: the newest message's own, else the request's, else the model's."""
         for message in reversed(self.messages):
             if effort := text_of(object_of(message.get("output_config")).get("effort")):
                 return effort
         return text_of(object_of(self.body.get("output_config")).get("effort")) or self.model.default_effort
 
+    @cached_property
+    def hashed_blocks(self) -> list[HashedBlock]:
+        """Every block of the prompt with the hashes of its prefixes."""
+        return list(hash_blocks(self.body))
 
-_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|(?<!\w)\'([^\'\n]+)\'(?!\w)')
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
+    @property
+    def prefix_hash(self) -> bytes:
+        """The hash of the prompt, which is the prefix of the response's first block."""
+        return self.hashed_blocks[-1].hash_through if self.hashed_blocks else b""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The request to answer.
+    """The end of a conversation, which the response answers.
 
     Attributes:
-        text: The newest text of the user; older than `results` where those came last.
-        results: The texts of the tool results that came after that text.
-        answered: The ids of the tool calls that those results answer.
-        attachments: A short description of each image and document beside the text.
-        prefill: The start of the answer where the assistant's message is the last.
+        text: The user's newest text. It is older than `results` if the conversation ends in tool results.
+        results: The texts of the tool results after that text.
+        answered_ids: The ids of the tool calls that have these results.
+        attachments: A short description of each image and document in the same turn as the text.
     """
 
     text: str
     results: tuple[str, ...] = ()
-    answered: frozenset[str] = frozenset()
+    answered_ids: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
-    prefill: str = ""
 
-    def quoted(self) -> list[str]:
-        """The quoted strings of the text, in order."""
+    def quoted_strings(self) -> list[str]:
+        """Return the quoted strings of the text, in order."""
         return ["".join(groups) for groups in _QUOTED.findall(self.text)]
 
     def numbers(self) -> list[float]:
-        """The numbers of the text outside quotes, in order; whole ones as `int`."""
+        """Return the numbers of the text outside quotes, in order; integers as `int`."""
         found = _NUMBER.findall(_QUOTED.sub(" ", self.text))
         return [float(number) if "." in number else int(number) for number in found]
 
 
-def prompt_of(messages: list[JSONObject]) -> Prompt:
-    """Read the request off the end of a conversation."""
-    turn, prefill = _last_turn(messages)
-    text = "\n".join(filter(None, (_own_text(block) for block in turn)))
+def read_prompt(messages: list[JSONObject]) -> Prompt:
+    """Read the prompt at the end of a conversation."""
+    turn = _last_user_turn(messages)
+    text = "\n".join(filter(None, map(_text_of_block, turn)))
     results = [block for block in turn if block.get("type") == "tool_result"]
     if text or not results:
-        return Prompt(text, attachments=tuple(filter(None, map(describe, turn))), prefill=prefill)
+        return Prompt(text, attachments=tuple(filter(None, map(describe, turn))))
     return Prompt(
-        _newest_text(messages),
+        _newest_user_text(messages),
         results=tuple(_result_text(block) for block in results),
-        answered=frozenset(text_of(block.get("tool_use_id")) for block in results),
-        prefill=prefill,
+        answered_ids=frozenset(text_of(block.get("tool_use_id")) for block in results),
     )
 
 
-def _last_turn(messages: list[JSONObject]) -> tuple[list[Block], str]:
-    """The blocks of the last user messages in a row, and the prefill behind them."""
-    prefill, turn = "", []
+def _last_user_turn(messages: list[JSONObject]) -> list[Block]:
+    """Return the blocks of the last consecutive user messages. System messages and a prefill are skipped."""
+    turn: list[list[Block]] = []
     for message in reversed(messages):
         if message.get("role") == "user":
             turn.append(blocks_of(message.get("content")))
-        elif message.get("role") == "assistant":
-            if turn:
-                break
-            prefill = plain_text(message.get("content")) + prefill
-    return [block for blocks in reversed(turn) for block in blocks], prefill
+        elif message.get("role") == "assistant" and turn:
+            break
+    return [block for blocks in reversed(turn) for block in blocks]
 
 
-def _newest_text(messages: list[JSONObject]) -> str:
+def _newest_user_text(messages: list[JSONObject]) -> str:
     texts = (plain_text(message.get("content")) for message in reversed(messages) if message.get("role") == "user")
     return next(filter(None, texts), "")
 
 
-def _own_text(block: Block) -> str:
+def _text_of_block(block: Block) -> str:
     return without_reminders(text_of(block.get("text"))) if block.get("type") == "text" else ""
 
 

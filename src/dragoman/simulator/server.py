@@ -1,4 +1,4 @@
-"""The simulator as a server on loopback, inside the event loop of whoever starts it."""
+"""The simulator as a server on loopback, in the caller's event loop."""
 
 import asyncio
 import socket
@@ -10,22 +10,23 @@ from starlette.types import Scope
 
 from dragoman.simulator.app import create_app
 from dragoman.simulator.faults import Fault
-from dragoman.simulator.state import Received, State
+from dragoman.simulator.state import ReceivedRequest, State
 
-_KEEP_ALIVE = 120
-"""Seconds; longer than clients keep idle connections, so that none is closed under a request."""
+_KEEP_ALIVE_SECONDS = 120
+"""Longer than clients keep idle connections, so that no connection is closed when a request is sent."""
+_BACKLOG = 2048
 
 
 class Simulator:
     """A scripted Messages API.
 
-    Use as an async context manager. It listens as soon as it is entered; on leaving, open answers are cut. No signal
-    handler is installed.
+    Use it as an async context manager. It listens from the start of the block. At the end of the block, open responses
+    are aborted. It installs no signal handler.
 
     Args:
         host: The address to listen on.
-        port: The port; 0 takes a free one.
-        keep: How many requests are remembered.
+        port: The port; 0 selects a free one.
+        keep: How many requests are recorded.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, keep: int = 10_000) -> None:
@@ -40,40 +41,40 @@ class Simulator:
         return f"http://{self._host}:{self._port}"
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedRequest]:
         """All requests to `/v1/messages` and its token count, oldest first."""
         return self._state.received
 
     @property
-    def calls(self) -> list[Received]:
+    def calls(self) -> list[ReceivedRequest]:
         """The requests for a message, oldest first, without the runtime's own probes."""
         return [received for received in self._state.received if received.is_call]
 
     def clear(self) -> None:
-        """Forget the requests and the faults to come."""
+        """Remove the recorded requests and the injected faults."""
         self._state.clear()
 
     def inject(self, fault: Fault, times: int = 1) -> None:
-        """Give the next `times` messages a fault, after those injected before."""
+        """Give the next `times` messages a fault, after the faults that were injected before."""
         self._state.inject(fault, times)
 
     def hold(self) -> None:
-        """Stop answers before their first content delta, until `release`."""
+        """Stop responses before their first content delta, until `release`."""
         self._state.hold()
 
     def release(self) -> None:
-        """Let held answers go on."""
+        """Let held responses continue."""
         self._state.release()
 
     async def wait_for_calls(self, count: int) -> None:
-        """Return as soon as so many calls have come since the start or the last `clear`."""
+        """Wait until this many calls were received since the start or the last `clear`."""
         await self._state.wait_for_calls(count)
 
     async def __aenter__(self) -> Self:
-        listening = socket.create_server((self._host, self._port), backlog=2048)
+        listening = socket.create_server((self._host, self._port), backlog=_BACKLOG)
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(
-            create_app(self._state, self._cut),
+            create_app(self._state, self._abort_connection),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -81,12 +82,12 @@ class Simulator:
             access_log=False,
             date_header=False,
             server_header=False,
-            backlog=2048,
-            timeout_keep_alive=_KEEP_ALIVE,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         config.load()
         self._server = uvicorn.Server(config)
-        # Not `serve()`: it takes over signals and ticks ten times a second.
+        # `serve()` would install signal handlers and wake up ten times a second.
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[listening])
         return self
@@ -104,10 +105,10 @@ class Simulator:
         tasks = set(server.server_state.tasks)
         if tasks:
             await asyncio.wait(tasks)
-        # The transports tell their protocols in the next turn of the loop.
+        # The transports notify their protocols in the next iteration of the event loop.
         await asyncio.sleep(0)
 
-    def _cut(self, scope: Scope) -> None:
+    def _abort_connection(self, scope: Scope) -> None:
         if self._server is not None:
             for connection in self._server.server_state.connections:
                 if connection.transport.get_extra_info("peername")[:2] == scope["client"]:

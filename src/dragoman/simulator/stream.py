@@ -1,4 +1,4 @@
-"""Sending an answer, whole or as server-sent events, with whatever is to go wrong on the way."""
+"""Send a response, as one body or as server-sent events, with the faults that it has."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,131 +7,123 @@ import msgspec
 
 from dragoman.core.events import BlockDelta, MessageDelta, MessageEvent, MessageStart
 from dragoman.core.messages import JSONObject
-from dragoman.simulator.exchange import Exchange
+from dragoman.simulator.blocks import is_content_delta
+from dragoman.simulator.context import RequestContext
 from dragoman.simulator.faults import NO_FAULT, Fault
-from dragoman.simulator.message import Draft
+from dragoman.simulator.json_values import object_of
+from dragoman.simulator.message import ScriptedMessage
 from dragoman.simulator.state import State
 
-_FLUSH = 4096
+_BUFFER_BYTES = 4096
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _GARBAGE = b'event: content_block_delta\ndata: {"type": "content_block_delta", "ind\n\n'
-_SAYS_NOTHING = frozenset({"signature_delta", "citations_delta"})
-_SSE = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 _encode = msgspec.json.Encoder().encode
 
 
-def frame(event: str, data: JSONObject) -> bytes:
-    """One server-sent event."""
-    return b"event: " + event.encode() + b"\ndata: " + _encode(data) + b"\n\n"
-
-
-class Sender:
-    """Sends one answer.
+class ResponseWriter:
+    """Sends one response.
 
     Args:
-        exchange: Where to.
-        state: Whether answers are held.
-        fault: What goes wrong.
-        headers: Response headers, the request id among them.
+        context: The request to answer.
+        state: Says whether responses are held.
+        fault: The response's fault.
+        headers: The response headers, with the request id.
     """
 
-    def __init__(self, exchange: Exchange, state: State, fault: Fault, headers: Mapping[str, str]) -> None:
-        self._exchange = exchange
+    def __init__(self, context: RequestContext, state: State, fault: Fault, headers: Mapping[str, str]) -> None:
+        self._context = context
         self._state = state
         self._fault = fault
         self._headers = headers
         self._buffer = bytearray()
-        self._released = state.released.next()
-        self._said = 0
-        self._due = fault.hold or fault.action is not None
+        self._released = state.released.next_event()
+        self._sent_deltas = 0
+        self._is_fault_pending = fault.hold or fault.action is not None
 
-    async def plain(self, draft: Draft) -> None:
-        """Answer at once, as one JSON body."""
+    async def send(self, message: ScriptedMessage) -> None:
+        """Send the message as one JSON body."""
         await self._wait_before_delta()
-        await self._wait_while_held()
+        await self._wait_if_held()
         if self._fault.action == "error":
-            raise self._fault.problem()
+            raise self._fault.error()
         if self._fault.action in ("cut", "silence"):
-            await self._act()
-        garbage = self._fault.action == "garbage"
-        await send_json(self._exchange, 200, _GARBAGE if garbage else _encode(draft.folded()), self._headers)
+            await self._apply_action()
+        body = _GARBAGE if self._fault.action == "garbage" else _encode(message.accumulated())
+        await self._context.write_json(200, body, self._headers)
 
-    async def stream(self, draft: Draft) -> None:
-        """Answer as a stream of events."""
-        await self._exchange.start(200, {**self._headers, **_SSE})
-        careful = self._fault is not NO_FAULT or self._state.held
-        for event in draft.events():
-            if careful and await self._interfere(event):
+    async def stream(self, message: ScriptedMessage) -> None:
+        """Send the message as a stream of events."""
+        await self._context.start(200, {**self._headers, **_SSE_HEADERS})
+        may_interrupt = self._fault is not NO_FAULT or self._state.is_holding
+        for event in message.events():
+            if may_interrupt and await self._interrupt_before(event):
                 return
-            self._buffer += frame(str(event.raw["type"]), event.raw)
+            self._buffer += _frame(str(event.raw["type"]), event.raw)
             if isinstance(event, MessageStart):
                 self._buffer += _PING
-            if len(self._buffer) >= _FLUSH:
+            if len(self._buffer) >= _BUFFER_BYTES:
                 await self._flush()
         await self._flush(last=True)
 
-    async def _interfere(self, event: MessageEvent) -> bool:
-        """Do what is due before this event; True where the stream ends here."""
+    async def _interrupt_before(self, event: MessageEvent) -> bool:
+        """Wait, and apply the fault if it is due before this event. Return whether the stream ends here."""
+        is_end = isinstance(event, MessageDelta)
         if isinstance(event, BlockDelta):
-            kind = event.raw["delta"]["type"] if isinstance(event.raw["delta"], dict) else None
-            if kind in _SAYS_NOTHING:
+            if not is_content_delta(object_of(event.raw["delta"])):
                 return False
             await self._wait_before_delta()
-        elif not isinstance(event, MessageDelta):
+        elif not is_end:
             return False
-        ended = await self._do_what_is_due(at_end=isinstance(event, MessageDelta))
-        self._said += 1
-        return ended
+        ends = False
+        if self._is_fault_pending and (is_end or self._sent_deltas >= (self._fault.after or 0)):
+            self._is_fault_pending = False
+            await self._flush()
+            await self._wait_if_held()
+            ends = await self._apply_action()
+        self._sent_deltas += 1
+        return ends
 
-    async def _do_what_is_due(self, *, at_end: bool) -> bool:
-        if not self._due or not (at_end or self._said >= (self._fault.after or 0)):
-            return False
-        self._due = False
-        await self._flush()
-        await self._wait_while_held()
-        return await self._act()
-
-    async def _act(self) -> bool:
+    async def _apply_action(self) -> bool:
+        """Apply the fault's action. Return whether the stream ends with it."""
         match self._fault.action:
             case "error":
-                problem = self._fault.problem().body(self._headers["request-id"])
-                await self._exchange.write(frame("error", problem), last=True)
+                body = self._fault.error().body(self._headers["request-id"])
+                await self._context.write(_frame("error", body), last=True)
                 return True
             case "garbage":
                 self._buffer += _GARBAGE
             case "silence":
-                await self._exchange.silence()
+                await self._context.wait_for_disconnect()
             case "cut":
-                # A turn of the loop lets the transport write what was said before.
+                # One iteration of the event loop lets the transport write the data before.
                 await asyncio.sleep(0)
-                self._exchange.cut()
+                self._context.abort_connection()
             case None:
                 pass
         return False
 
     async def _wait_before_delta(self) -> None:
-        first = self._said == 0
-        if seconds := self._fault.delay if first else self._fault.pace:
+        is_first = self._sent_deltas == 0
+        if seconds := self._fault.delay if is_first else self._fault.pace:
             await self._flush()
-            await self._exchange.pause(asyncio.sleep(seconds))
-        if first and self._state.held:
+            await self._context.wait(asyncio.sleep(seconds))
+        if is_first and self._state.is_holding:
             await self._flush()
-            await self._exchange.pause(self._released.wait())
+            await self._context.wait(self._released.wait())
 
-    async def _wait_while_held(self) -> None:
+    async def _wait_if_held(self) -> None:
         if self._fault.hold:
-            await self._exchange.pause(self._released.wait())
+            await self._context.wait(self._released.wait())
 
     async def _flush(self, *, last: bool = False) -> None:
         if self._buffer or last:
             data = bytes(self._buffer)
             self._buffer.clear()
-            await self._exchange.write(data, last=last)
+            await self._context.write(data, last=last)
 
 
-async def send_json(exchange: Exchange, status: int, data: bytes, headers: Mapping[str, str]) -> None:
-    """Answer with one JSON body."""
-    length = {"content-type": "application/json", "content-length": str(len(data))}
-    await exchange.start(status, {**headers, **length})
-    await exchange.write(data, last=True)
+def _frame(event: str, data: JSONObject) -> bytes:
+    """Return one server-sent event."""
+    return b"event: " + event.encode() + b"\ndata: " + _encode(data) + b"\n\n"

@@ -1,78 +1,92 @@
-"""The rules in the order in which they are checked: shapes, then what the model takes, then size."""
+"""The rules in the order in which the API checks them. The first rule that fails decides the error."""
 
 from collections.abc import Callable
 
-from dragoman.simulator.request import Call
-from dragoman.simulator.rules import media, messages, parameters, thinking, tools
-from dragoman.simulator.rules import messages as blocks
-from dragoman.simulator.rules import messages as structure
-from dragoman.simulator.rules import thinking as signatures
-from dragoman.simulator.rules import tools as toolloop
+from dragoman.simulator.request import ApiRequest
+from dragoman.simulator.rules import (
+    blocks,
+    cache_marks,
+    media,
+    messages,
+    parameters,
+    sampling,
+    schemas,
+    signatures,
+    thinking,
+    tools,
+)
 
-Rule = Callable[[Call], None]
+Rule = Callable[[ApiRequest], None]
+"""Raises an `ApiError` with the API's message if the request breaks the rule."""
 
-_PROMPT: tuple[Rule, ...] = (
+_PROMPT_RULES: tuple[Rule, ...] = (
     parameters.known_fields,
-    parameters.messages_given,
-    structure.roles,
-    structure.shapes,
-    structure.first_message,
-    structure.message_effort,
-    blocks.known_blocks,
-    blocks.allowed_in_role,
+    # messages
+    messages.required,
+    messages.roles,
+    messages.fields,
+    messages.first_is_user,
+    messages.effort,
+    # content blocks
+    blocks.known_types,
+    blocks.allowed_roles,
     blocks.texts,
     blocks.newest_version,
     media.images,
     media.documents,
-    media.count,
+    media.max_images,
     messages.not_empty,
     messages.prefill,
-    toolloop.unique_ids,
-    toolloop.answered,
-    toolloop.asked,
+    # tools
+    tools.unique_call_ids,
+    tools.calls_have_results,
+    tools.results_have_calls,
     tools.definitions,
     tools.unique_names,
     tools.choice,
-    parameters.marks,
-    parameters.order,
-    thinking.type_taken,
+    # cache_control
+    cache_marks.types_and_count,
+    cache_marks.order,
+    # thinking
+    thinking.type_and_display,
     thinking.budget,
     thinking.forced_tools,
     thinking.tool_loop,
-    signatures.genuine,
-    signatures.bound,
+    signatures.valid,
+    signatures.same_conversation,
 )
+"""The rules of a message and of a token count."""
 
-_WHOLE: tuple[Rule, ...] = (
+_MESSAGE_RULES: tuple[Rule, ...] = (
     parameters.max_tokens,
-    *_PROMPT,
+    *_PROMPT_RULES,
     parameters.stop_sequences,
     parameters.effort,
-    parameters.output_format,
-    parameters.circular,
-    parameters.ranges,
-    parameters.taken,
-    parameters.with_thinking,
+    schemas.output_format,
+    schemas.not_circular,
+    sampling.ranges,
+    sampling.supported,
+    sampling.with_thinking,
+    parameters.context_window,
 )
-
-_LAST: tuple[Rule, ...] = (parameters.context,)
-
-
-def check(call: Call) -> None:
-    """Refuse what the API refuses of a request for a message.
-
-    Raises:
-        ApiProblem: In the API's words.
-    """
-    for rule in (*_WHOLE, *_LAST):
-        rule(call)
+"""The rules of a message."""
 
 
-def check_count(call: Call) -> None:
-    """The same for a count: `max_tokens` and sampling are no part of it, nor is the size of the context.
+def check(request: ApiRequest) -> None:
+    """Check a request for a message.
 
     Raises:
-        ApiProblem: In the API's words.
+        ApiError: The API refuses it.
     """
-    for rule in _PROMPT:
-        rule(call)
+    for rule in _MESSAGE_RULES:
+        rule(request)
+
+
+def check_count(request: ApiRequest) -> None:
+    """Check a request for a token count. `max_tokens`, sampling and the size of the context are not checked.
+
+    Raises:
+        ApiError: The API refuses it.
+    """
+    for rule in _PROMPT_RULES:
+        rule(request)

@@ -1,85 +1,82 @@
-"""The `thinking` field, and thinking blocks in a tool loop.
+"""Rules of the `thinking` field, and of thinking blocks in a tool loop."""
 
-Thinking blocks that come back: made here, unchanged, and on models that bind them in the same conversation.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from dragoman.simulator.cache_prefix import Point
-from dragoman.simulator.faults import refuse
-from dragoman.simulator.json_values import number_of, object_of, text_of
-from dragoman.simulator.request import Call
-from dragoman.simulator.rules.tools import turns
-from dragoman.simulator.signing import Binding, binding_in, binding_of
+from dragoman.simulator.errors import invalid_request
+from dragoman.simulator.json_values import int_of, text_of
+from dragoman.simulator.request import ApiRequest
+from dragoman.simulator.rules.tools import merge_turns
 
 _TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 _DISPLAYS = (None, "summarized", "omitted", "updates")
-_LEAST_BUDGET = 1024
+_MIN_BUDGET_TOKENS = 1024
 _DOCS = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
 
 
-def type_taken(call: Call) -> None:
-    """A type that the model takes, at this effort."""
-    if not call.thinking:
+def type_and_display(request: ApiRequest) -> None:
+    """The type is known, and the model accepts it at this effort."""
+    if not request.thinking:
         return
-    kind = text_of(call.thinking.get("type"))
+    kind = text_of(request.thinking.get("type"))
     if kind not in _TYPES:
         tags = ", ".join(f"'{tag}'" for tag in _TYPES)
-        raise refuse(f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")
-    if call.thinking.get("display") not in _DISPLAYS:
-        raise refuse(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
-    if kind not in call.model.thinking:
-        raise refuse(_not_taken(kind))
-    if kind == "disabled" and call.effort in call.model.thinking_required_efforts:
-        raise refuse(f'"thinking.type.disabled" is not supported for this model at effort "{call.effort}".')
+        raise invalid_request(
+            f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}"
+        )
+    if request.thinking.get("display") not in _DISPLAYS:
+        raise invalid_request(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
+    if kind not in request.model.thinking:
+        raise invalid_request(_unsupported_type(kind))
+    if kind == "disabled" and request.effort in request.model.thinking_required_efforts:
+        raise invalid_request(f'"thinking.type.disabled" is not supported for this model at effort "{request.effort}".')
 
 
-def budget(call: Call) -> None:
-    """At least 1024 tokens, and fewer than the answer may have."""
-    if call.thinking.get("type") != "enabled":
+def budget(request: ApiRequest) -> None:
+    """The budget is at least 1024 tokens, and less than `max_tokens`."""
+    if request.thinking.get("type") != "enabled":
         return
-    tokens = number_of(call.thinking.get("budget_tokens"))
+    tokens = int_of(request.thinking.get("budget_tokens"))
     if tokens is None:
-        raise refuse("thinking.enabled.budget_tokens: Field required")
-    if tokens < _LEAST_BUDGET:
-        raise refuse(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {_LEAST_BUDGET}")
-    most = number_of(call.body.get("max_tokens"))
-    if most is not None and tokens >= most:
-        raise refuse(
+        raise invalid_request("thinking.enabled.budget_tokens: Field required")
+    if tokens < _MIN_BUDGET_TOKENS:
+        raise invalid_request(
+            f"thinking.enabled.budget_tokens: Input should be greater than or equal to {_MIN_BUDGET_TOKENS}"
+        )
+    max_tokens = int_of(request.body.get("max_tokens"))
+    if max_tokens is not None and tokens >= max_tokens:
+        raise invalid_request(
             "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation at "
             f"{_DOCS}#max-tokens-and-context-window-size"
         )
 
 
-def forced_tools(call: Call) -> None:
+def forced_tools(request: ApiRequest) -> None:
     """Manual thinking and forced tools exclude each other."""
-    forced = object_of(call.body.get("tool_choice")).get("type") in ("any", "tool")
-    if forced and call.thinking.get("type") == "enabled":
-        raise refuse("Thinking may not be enabled when tool_choice forces tool use.")
+    is_forced = request.tool_choice.get("type") in ("any", "tool")
+    if is_forced and request.thinking.get("type") == "enabled":
+        raise invalid_request("Thinking may not be enabled when tool_choice forces tool use.")
 
 
-def tool_loop(call: Call) -> None:
-    """With manual thinking, the assistant's turn of an open tool loop, or a prefill, begins with its thinking."""
-    if call.thinking.get("type") != "enabled":
+def tool_loop(request: ApiRequest) -> None:
+    """With manual thinking, the assistant's turn of an open tool loop, or a prefill, begins with thinking."""
+    if request.thinking.get("type") != "enabled":
         return
-    spoken = [turn for turn in turns(call) if turn[0] != "system"]
-    last_role, last = spoken[-1]
-    if last_role == "user" and not any(block["type"] == "tool_result" for _, _, block in last):
+    turns = [turn for turn in merge_turns(request) if turn.role != "system"]
+    last = turns[-1]
+    if last.role == "user" and not any(located.block["type"] == "tool_result" for located in last.blocks):
         return
-    looped = [blocks for role, blocks in spoken if role == "assistant"][-1:]
-    for index, place, block in (blocks[0] for blocks in looped):
-        if block["type"] not in ("thinking", "redacted_thinking"):
-            raise refuse(
-                f"messages.{index}.content.{place}.type: Expected `thinking` or `redacted_thinking`, but found "
-                f"`{block['type']}`. When `thinking` is enabled, a final `assistant` message must start with a "
+    assistant_turns = [turn for turn in turns if turn.role == "assistant"]
+    for turn in assistant_turns[-1:]:
+        first = turn.blocks[0]
+        if first.block["type"] not in ("thinking", "redacted_thinking"):
+            raise invalid_request(
+                f"{first.path}.type: Expected `thinking` or `redacted_thinking`, but found "
+                f"`{first.block['type']}`. When `thinking` is enabled, a final `assistant` message must start with a "
                 "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). We recommend you "
                 "include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please "
                 f"consult our documentation at {_DOCS}"
             )
 
 
-def _not_taken(kind: str) -> str:
+def _unsupported_type(kind: str) -> str:
     match kind:
         case "enabled":
             return (
@@ -95,75 +92,3 @@ def _not_taken(kind: str) -> str:
             return "adaptive thinking is not supported on this model"
         case _:
             return f'"thinking.type.{kind}" is not supported for this model.'
-
-
-_BETA = "thinking-binding-controls-2026-08-01"
-_KINDS = ("thinking", "redacted_thinking")
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A thinking block that belongs elsewhere.
-
-    Attributes:
-        path: Where it stands.
-        reason: Which check it failed, as `input_transformations` name it.
-    """
-
-    path: str
-    reason: str
-
-
-def genuine(call: Call) -> None:
-    """The signature fits the text. Redacted thinking carries its signature as its data."""
-    for point in _thinking(call):
-        if _binding(point) is None:
-            kind = text_of(point.content["type"])
-            what = "`signature` in `thinking` block" if kind == "thinking" else "`data` in `redacted_thinking` block"
-            raise refuse(f"{_path(point)}: Invalid {what}")
-
-
-def bound(call: Call) -> None:
-    """On models that bind thinking, a moved block is refused, unless the request says to drop it."""
-    control = call.thinking.get("block_binding")
-    if control is not None and _BETA not in call.betas:
-        kind = text_of(call.thinking.get("type"))
-        raise refuse(f"thinking.{kind}.block_binding: Extra inputs are not permitted")
-    if object_of(control).get("prefix_mismatch_behavior") == "drop_block":
-        return
-    for mismatch in mismatches(call):
-        raise refuse(f"{mismatch.path}: The block is bound to a different conversation")
-
-
-def mismatches(call: Call) -> Iterator[Mismatch]:
-    """The thinking blocks that belong to another conversation, model or account."""
-    if not call.model.bound_thinking:
-        return
-    for point in _thinking(call):
-        found = _binding(point)
-        expected = binding_of(call.model, point.before, call.credential)
-        if found is not None and found != expected:
-            yield Mismatch(_path(point), _reason(found, expected))
-
-
-def _reason(found: Binding, expected: Binding) -> str:
-    if found.account != expected.account:
-        return "organization_binding_mismatch"
-    if found.model != expected.model:
-        return "model_binding_mismatch"
-    return "prefix_binding_mismatch"
-
-
-def _binding(point: Point) -> Binding | None:
-    block = point.content
-    if block["type"] == "thinking":
-        return binding_in(text_of(block["signature"]), text_of(block["thinking"]))
-    return binding_in(text_of(block["data"]), "")
-
-
-def _thinking(call: Call) -> Iterator[Point]:
-    return (point for point in call.points if point.message >= 0 and point.content.get("type") in _KINDS)
-
-
-def _path(point: Point) -> str:
-    return f"messages.{point.message}.content.{point.block}"
