@@ -1,10 +1,10 @@
-"""A running simulator, and plain ways to ask it."""
+"""Fixtures: a running simulator, and clients that send requests to it."""
 
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from simulator_asking import HEADERS, Ask
+from simulator_support import HEADERS, Ask
 
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.simulator.server import Simulator
@@ -12,21 +12,21 @@ from dragoman.simulator.server import Simulator
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    """A simulator of one's own."""
+    """Yield a new simulator."""
     async with Simulator() as running:
         yield running
 
 
 @pytest.fixture
 async def client(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client with a key and an API version."""
-    async with httpx.AsyncClient(base_url=simulator.url, headers=HEADERS, timeout=30) as made:
-        yield made
+    """Yield an HTTP client with a key and an API version."""
+    async with httpx.AsyncClient(base_url=simulator.url, headers=HEADERS, timeout=30) as http:
+        yield http
 
 
 @pytest.fixture
 def ask(client: httpx.AsyncClient) -> Ask:
-    """Ask for a message of the body's fields; a bare text is the user's."""
+    """Return a function that sends a request. A text becomes a user message; other arguments are body fields."""
 
     async def ask(
         text: str | None = None, *, headers: dict[str, str] | None = None, path: str = "/v1/messages", **fields: JSON
@@ -35,7 +35,7 @@ def ask(client: httpx.AsyncClient) -> Ask:
         if text is not None:
             body["messages"] = [{"role": "user", "content": text}]
         response = await client.post(path, json={**body, **fields}, headers=headers)
-        answer: JSONObject = response.json()
-        return answer
+        result: JSONObject = response.json()
+        return result
 
     return ask

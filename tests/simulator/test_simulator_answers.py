@@ -1,9 +1,9 @@
-"""The answers follow plain requests, the same each time."""
+"""Answers follow plain instructions, and are the same each time."""
 
 from typing import Any
 
 import pytest
-from simulator_asking import Ask, png
+from simulator_support import Ask, png
 
 WEATHER = {
     "name": "get_weather",
@@ -13,12 +13,12 @@ TIME = {"name": "get_time", "input_schema": {"type": "object", "properties": {"h
 
 
 def text_in(answer: Any) -> str:
-    """The text of an answer."""
+    """Return the text of a response."""
     return "".join(block["text"] for block in answer["content"] if block["type"] == "text")
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("text", "expected"),
     [
         ("Hello there", "You said: Hello there"),
         ("Please reply with exactly: one two  \nand no more", "one two"),
@@ -28,15 +28,15 @@ def text_in(answer: Any) -> str:
         ("<system-reminder>\nsecret\n</system-reminder>\nHello", "You said: Hello"),
     ],
 )
-async def test_a_plain_request_is_followed(ask: Ask, asked: str, said: str) -> None:
-    """Texts are answered as the table of the module says."""
-    answer = await ask(asked)
-    assert text_in(answer) == said
+async def test_plain_instructions(ask: Ask, text: str, expected: str) -> None:
+    """Texts are answered according to the documented table."""
+    answer = await ask(text)
+    assert text_in(answer) == expected
     assert answer["stop_reason"] == "end_turn"
 
 
 async def test_named_tools_are_called_in_order(ask: Ask) -> None:
-    """Each tool that is named with a JSON object is called with it."""
+    """Each tool that the text names with a JSON object is called with that object."""
     answer: Any = await ask('Use get_time {"hours": 2} and get_weather {"city": "Rome"}', tools=[WEATHER, TIME])
     assert [(b["name"], b["input"]) for b in answer["content"]] == [
         ("get_time", {"hours": 2}),
@@ -46,8 +46,8 @@ async def test_named_tools_are_called_in_order(ask: Ask) -> None:
     assert len({b["id"] for b in answer["content"]}) == 2
 
 
-async def test_a_question_is_put_to_the_tool_that_is_named_for_it(ask: Ask) -> None:
-    """And to none where none is."""
+async def test_question_calls_the_matching_tool(ask: Ask) -> None:
+    """`What is the X` calls `get_X`. Without such a tool, no tool is called."""
     answer: Any = await ask('What is the weather in "Rome"?', tools=[TIME, WEATHER])
     assert [(b["name"], b["input"]) for b in answer["content"]] == [("get_weather", {"city": "Rome"})]
     assert "You said" in text_in(await ask("What is the matter?", tools=[TIME, WEATHER]))
@@ -57,7 +57,7 @@ async def test_a_question_is_put_to_the_tool_that_is_named_for_it(ask: Ask) -> N
     ("choice", "calls"), [({"type": "auto", "disable_parallel_tool_use": True}, 1), ({"type": "none"}, 0)]
 )
 async def test_tool_choice_limits_the_calls(ask: Ask, choice: dict[str, Any], calls: int) -> None:
-    """One call where they may not be parallel, none where none may be."""
+    """Without parallel calls there is one call. With `none` there is no call."""
     answer: Any = await ask(
         'get_time {"hours": 2} get_weather {"city": "Rome"}', tools=[WEATHER, TIME], tool_choice=choice
     )
@@ -65,14 +65,14 @@ async def test_tool_choice_limits_the_calls(ask: Ask, choice: dict[str, Any], ca
 
 
 @pytest.mark.parametrize("choice", [{"type": "tool", "name": "get_weather"}, {"type": "any"}])
-async def test_a_forced_tool_gets_its_input_from_the_prompt(ask: Ask, choice: dict[str, Any]) -> None:
-    """Quoted strings fill the schema."""
+async def test_forced_tool_gets_its_input_from_the_prompt(ask: Ask, choice: dict[str, Any]) -> None:
+    """Quoted strings are used for the schema."""
     answer: Any = await ask('What is it like in "Oslo"?', tools=[WEATHER, TIME], tool_choice=choice)
     assert [(b["name"], b["input"]) for b in answer["content"]] == [("get_weather", {"city": "Oslo"})]
 
 
 async def test_tool_results_are_quoted(ask: Ask) -> None:
-    """All results, in order, unless a newer text asks for something else."""
+    """All results are quoted in order, unless a newer text asks for something else."""
     calls: list[Any] = [{"type": "tool_use", "id": id_, "name": "get_weather", "input": {}} for id_ in ("a", "b")]
     results: list[Any] = [
         {"type": "tool_result", "tool_use_id": "a", "content": "21 degrees"},
@@ -85,8 +85,8 @@ async def test_tool_results_are_quoted(ask: Ask) -> None:
     assert text_in(await ask(messages=[*start, {"role": "user", "content": newer}], tools=[WEATHER])) == "no"
 
 
-async def test_attachments_are_named(ask: Ask) -> None:
-    """Images by type and size, documents by type or text."""
+async def test_attachments_are_described(ask: Ask) -> None:
+    """Images are described by type and size, documents by type or text."""
     content: list[Any] = [
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png(8, 6)}},
         {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
@@ -97,8 +97,8 @@ async def test_attachments_are_named(ask: Ask) -> None:
     assert text_in(answer) == "You said: See [image/png 8x6] [image https://example.com/a.png] [text/plain: lorem]"
 
 
-async def test_a_web_search_is_cited(ask: Ask) -> None:
-    """The server tool's blocks, the citation and the count of searches."""
+async def test_web_search(ask: Ask) -> None:
+    """The response has the server tool's blocks, a citation and the number of searches."""
     tool = {"type": "web_search_20250305", "name": "web_search"}
     answer: Any = await ask('Please search the web for "blue whales".', tools=[tool])
     kinds = [block["type"] for block in answer["content"]]
@@ -108,8 +108,8 @@ async def test_a_web_search_is_cited(ask: Ask) -> None:
     assert answer["usage"]["server_tool_use"]["web_search_requests"] == 1
 
 
-async def test_limits_cut_the_answer(ask: Ask) -> None:
-    """`max_tokens` and stop sequences, each with its stop reason."""
+async def test_limits_cut_the_response(ask: Ask) -> None:
+    """`max_tokens` and stop sequences cut the response, each with its stop reason."""
     short = await ask("Count to 9", max_tokens=3)
     assert (text_in(short), short["stop_reason"]) == ("1 2 3", "max_tokens")
     assert short["usage"]["output_tokens"] == 3  # type: ignore[index,call-overload]
@@ -128,10 +128,10 @@ async def test_limits_cut_the_answer(ask: Ask) -> None:
         ("claude-sonnet-5", {"type": "adaptive"}, ["thinking", "text"], True),
     ],
 )
-async def test_thinking_follows_model_and_display(
+async def test_thinking_depends_on_model_and_display(
     ask: Ask, model: str, thinking: dict[str, Any] | None, kinds: list[str], *, shown: bool
 ) -> None:
-    """Whether it thinks, and whether the text of it is shown; its tokens count either way."""
+    """Model and display decide whether there is thinking and whether its text is shown. Its tokens always count."""
     answer: Any = await ask("Hello", model=model, **({"thinking": thinking} if thinking else {}))
     assert [block["type"] for block in answer["content"]] == kinds
     thoughts = answer["content"][0]
@@ -139,13 +139,13 @@ async def test_thinking_follows_model_and_display(
     assert (answer["usage"]["output_tokens_details"]["thinking_tokens"] > 0) is ("thinking" in kinds)
 
 
-async def test_redacted_thinking_can_be_had(ask: Ask) -> None:
-    """A prompt can ask for a block whose thinking is not shown at all."""
+async def test_redacted_thinking(ask: Ask) -> None:
+    """A prompt can ask for a `redacted_thinking` block."""
     answer: Any = await ask("Simulate: redacted thinking", model="claude-opus-5-5")
     assert answer["content"][0]["type"] == "redacted_thinking"
 
 
-async def test_a_prefill_is_gone_on_with(ask: Ask) -> None:
-    """The request is the user's, not the beginning of the answer."""
+async def test_prefill(ask: Ask) -> None:
+    """The response follows the user's text, not the prefill."""
     turns = [{"role": "user", "content": "Reply with exactly: B)"}, {"role": "assistant", "content": "The answer is ("}]
     assert text_in(await ask(messages=turns)) == "B)"

@@ -1,26 +1,26 @@
-"""The prompt cache: written once, read again, each credential its own."""
+"""The prompt cache: a prefix is written once and read again, separately for each credential."""
 
 from typing import Any
 
-from simulator_asking import Ask
+from simulator_support import Ask
 
 LONG = "word " * 4000
 
 
 def marked(text: str, **ttl: str) -> dict[str, Any]:
-    """A text block that ends a prefix to cache."""
+    """Return a text block with a cache mark."""
     return {"type": "text", "text": text, "cache_control": {"type": "ephemeral", **ttl}}
 
 
 async def usage(ask: Ask, **fields: Any) -> dict[str, Any]:
-    """The usage of an answer."""
+    """Return the usage of a response."""
     answer: Any = await ask("Hello", **fields)
     found: dict[str, Any] = answer["usage"]
     return found
 
 
-async def test_a_marked_prefix_is_written_then_read(ask: Ask) -> None:
-    """The second request reads what the first wrote; the sum stays the same."""
+async def test_marked_prefix_is_written_then_read(ask: Ask) -> None:
+    """The second request reads what the first one wrote. The sum of the tokens is the same."""
     first = await usage(ask, system=[marked(LONG)])
     again = await usage(ask, system=[marked(LONG)])
     assert first["cache_creation_input_tokens"] > 4000
@@ -29,23 +29,23 @@ async def test_a_marked_prefix_is_written_then_read(ask: Ask) -> None:
     assert (again["cache_creation_input_tokens"], again["input_tokens"]) == (0, first["input_tokens"])
 
 
-async def test_an_hour_is_counted_apart(ask: Ask) -> None:
-    """Each mark's part by its time."""
+async def test_one_hour_marks_are_counted_separately(ask: Ask) -> None:
+    """The tokens of each mark are counted by its time to live."""
     written = await usage(ask, system=[marked(LONG, ttl="1h"), marked(LONG)])
     assert written["cache_creation"]["ephemeral_1h_input_tokens"] > 4000
     assert written["cache_creation"]["ephemeral_5m_input_tokens"] > 4000
 
 
 async def test_other_keys_and_short_prompts_are_not_cached(ask: Ask) -> None:
-    """Nor what bears no mark."""
+    """Prompts without a mark are not cached either."""
     await usage(ask, system=[marked(LONG)])
     assert (await usage(ask, system=[marked(LONG)], headers={"x-api-key": "other"}))["cache_read_input_tokens"] == 0
     assert (await usage(ask, system=[marked("short")]))["cache_creation_input_tokens"] == 0
     assert (await usage(ask, system=LONG))["cache_creation_input_tokens"] == 0
 
 
-async def test_the_next_turn_reads_the_turn_before(ask: Ask) -> None:
-    """A mark looks back for what was cached at an earlier one."""
+async def test_next_turn_reads_the_previous_turn(ask: Ask) -> None:
+    """A mark also finds a prefix that was cached at an earlier mark."""
     first: Any = await ask(messages=[{"role": "user", "content": [marked(LONG)]}])
     turns = [
         {"role": "user", "content": LONG},

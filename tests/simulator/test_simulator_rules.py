@@ -1,10 +1,10 @@
-"""What the API refuses is refused, in its words, by model and version; the rest is taken."""
+"""The simulator refuses what the API refuses, with its messages, by model and version. It accepts the rest."""
 
 from typing import Any
 
 import httpx
 import pytest
-from simulator_asking import Ask, png
+from simulator_support import Ask, png
 
 HI = [{"role": "user", "content": "Hello"}]
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
@@ -20,12 +20,12 @@ TREE = {
 
 
 def turns(*contents: Any) -> list[dict[str, Any]]:
-    """User and assistant in turn."""
+    """Return a conversation that begins with the user."""
     return [{"role": ("user", "assistant")[i % 2], "content": content} for i, content in enumerate(contents)]
 
 
 def image(**source: str) -> list[dict[str, Any]]:
-    """A message with one image."""
+    """Return a conversation of one image."""
     return turns([{"type": "image", "source": source}])
 
 
@@ -52,11 +52,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("call by user", {"messages": turns([CALL])}, "`tool_use` blocks can only be in `assistant` messages"),
     ("result by assistant", {"messages": turns("a", [RESULT], "b")}, "`tool_result` blocks can only be in `user`"),
     (
-        "unanswered",
+        "no result",
         {"messages": turns("a", [CALL], "b")},
         "messages.1: `tool_use` ids were found without `tool_result`",
     ),
-    ("unanswered at the end", {"messages": turns("a", [CALL])}, "`tool_use` ids were found without"),
+    ("no result at the end", {"messages": turns("a", [CALL])}, "`tool_use` ids were found without"),
     (
         "result behind text",
         {"messages": turns("a", [CALL], [{"type": "text", "text": "b"}, RESULT])},
@@ -72,8 +72,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"messages": HI, "tools": [{**TOOL, "input_schema": {**TOOL["input_schema"], "$ref": "#"}, "strict": True}]},  # type: ignore[dict-item]
         "Circular reference detected in schema definitions: # -> #",
     ),
-    ("unasked", {"messages": turns("a", "b", [RESULT])}, "messages.2.content.0: unexpected `tool_use_id` found"),
-    ("twice answered", {"messages": turns("a", [CALL], [RESULT, RESULT])}, "each tool_use must have a single result"),
+    (
+        "result without call",
+        {"messages": turns("a", "b", [RESULT])},
+        "messages.2.content.0: unexpected `tool_use_id` found",
+    ),
+    ("two results", {"messages": turns("a", [CALL], [RESULT, RESULT])}, "each tool_use must have a single result"),
     ("same ids", {"messages": turns("a", [CALL, CALL], [RESULT])}, "`tool_use` ids must be unique"),
     ("odd id", {"messages": turns("a", [{**CALL, "id": "a b"}], "c")}, "should match pattern '^[a-zA-Z0-9_-]+$'"),
     ("tool name", {"tools": [{**TOOL, "name": "a b"}], "messages": HI}, "tools.0.custom.name: String should match"),
@@ -166,16 +170,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "words"), [(f, w) for _, f, w in REFUSED], ids=[name for name, _, _ in REFUSED])
-async def test_refused_by_all(ask: Ask, fields: dict[str, Any], words: str) -> None:
-    """Rules of every model, tried on the strictest shape of Sonnet 4.5."""
+@pytest.mark.parametrize(("fields", "message"), [(f, m) for _, f, m in REFUSED], ids=[name for name, _, _ in REFUSED])
+async def test_refused_by_every_model(ask: Ask, fields: dict[str, Any], message: str) -> None:
+    """Rules of every model are checked, here with Sonnet 4.5."""
     answer: Any = await ask(**fields)
     assert answer["type"] == "error"
     assert answer["error"]["type"] == "invalid_request_error"
-    assert words in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
-BY_MODEL: list[tuple[str, dict[str, Any], str]] = [
+REFUSED_BY_MODEL: list[tuple[str, dict[str, Any], str]] = [
     ("claude-opus-4-7", {"temperature": 0.2}, "`temperature` is deprecated for this model."),
     ("claude-sonnet-5", {"top_k": 5}, "`top_k` is deprecated for this model."),
     ("claude-opus-4-6", {"messages": turns("a", "b")}, "does not support assistant message prefill"),
@@ -197,14 +201,14 @@ BY_MODEL: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "fields", "words"), BY_MODEL)
-async def test_refused_by_model(ask: Ask, model: str, fields: dict[str, Any], words: str) -> None:
-    """Rules of the model table."""
+@pytest.mark.parametrize(("model", "fields", "message"), REFUSED_BY_MODEL)
+async def test_refused_by_model(ask: Ask, model: str, fields: dict[str, Any], message: str) -> None:
+    """Rules of some models are checked by the catalog."""
     answer: Any = await ask(model=model, **{"messages": HI, **fields})
-    assert words in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
-TAKEN: list[tuple[str, dict[str, Any]]] = [
+ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("claude-sonnet-4-5", {"temperature": 0}),
     ("claude-sonnet-4-5", {"messages": turns("a", "b")}),
     ("claude-sonnet-4-5", {"messages": [*HI, *HI, {"role": "assistant", "content": "x"}, *HI]}),
@@ -221,15 +225,15 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "fields"), TAKEN)
-async def test_taken(ask: Ask, model: str, fields: dict[str, Any]) -> None:
-    """What each model takes is answered."""
+@pytest.mark.parametrize(("model", "fields"), ACCEPTED)
+async def test_accepted(ask: Ask, model: str, fields: dict[str, Any]) -> None:
+    """A request that the model accepts gets a message."""
     answer: Any = await ask(model=model, **{"messages": HI, **fields})
     assert answer["type"] == "message", answer
 
 
-async def test_a_message_may_set_the_effort_with_its_beta(ask: Ask) -> None:
-    """An empty system message with `output_config`, as the runtime sends it."""
+async def test_message_effort_needs_a_beta(ask: Ask) -> None:
+    """An empty system message can set the effort, as the runtime sends it."""
     messages = [*HI, {"role": "system", "content": [], "output_config": {"effort": "low"}}]
     beta = {"anthropic-beta": "per-turn-control-2026-07-01"}
     assert (await ask(model="claude-opus-5-5", messages=messages, headers=beta))["type"] == "message"
@@ -240,14 +244,14 @@ async def test_a_message_may_set_the_effort_with_its_beta(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p", "top_k"])
-async def test_the_newest_version_takes_no_sampling(ask: Ask, name: str) -> None:
-    """Not even the defaults."""
+async def test_newest_version_has_no_sampling(ask: Ask, name: str) -> None:
+    """Even the defaults are refused."""
     answer: Any = await ask("Hello", headers={"anthropic-version": "2026-10-21"}, **{name: 1})
     assert answer["error"]["message"] == f"{name}: Extra inputs are not permitted"
 
 
-async def test_the_newest_version_on_documents_and_citations(ask: Ask) -> None:
-    """No documents by the assistant, no citations by the user."""
+async def test_newest_version_on_documents_and_citations(ask: Ask) -> None:
+    """The assistant's documents and the user's citations are refused."""
     newest = {"anthropic-version": "2026-10-21"}
     document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
     for messages in (turns("a", [document], "b"), turns([{"type": "text", "text": "a", "citations": [{"type": "x"}]}])):
@@ -274,8 +278,8 @@ async def test_headers(client: httpx.AsyncClient, headers: dict[str, str], statu
     assert answer.json().get("error", {}).get("type") == type_
 
 
-async def test_unknown_models_bad_json_and_large_bodies(client: httpx.AsyncClient, ask: Ask) -> None:
-    """404, 400 and 413, each with the API's type."""
+async def test_unknown_models_invalid_json_and_large_bodies(client: httpx.AsyncClient, ask: Ask) -> None:
+    """The statuses are 404, 400 and 413, each with the API's type."""
     for name in ("gpt-4o", "sonnet", "claude-3-opus-20240229", "claude-opus-9"):
         unknown: Any = await ask("Hello", model=name)
         assert unknown["error"] == {"type": "not_found_error", "message": f"model: {name}"}

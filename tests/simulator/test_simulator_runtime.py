@@ -1,4 +1,4 @@
-"""The real Claude Code runtime against the simulator: everything that it sends is taken, at the first try."""
+"""The real Claude Code runtime with the simulator: every request that it sends is accepted at once."""
 
 import asyncio
 import importlib.util
@@ -22,7 +22,7 @@ SIGNED_IN = {"CLAUDE_CODE_OAUTH_TOKEN": "dummy"}
 
 
 def runtime() -> str:
-    """The binary that the SDK brings, or a skip."""
+    """Return the binary that is bundled with the SDK. Skip the test without it."""
     spec = importlib.util.find_spec("claude_agent_sdk")
     binary = Path(spec.origin or "").parent / "_bundled" / "claude" if spec else Path("/nowhere")
     if not binary.exists():
@@ -31,13 +31,13 @@ def runtime() -> str:
 
 
 class Session:
-    """One running process."""
+    """A running process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def send(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """Write a frame, and read to the result or the control response that answers it."""
+        """Write a frame, and read to its result or control response."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(frame).encode() + b"\n")
@@ -49,7 +49,7 @@ class Session:
         pytest.fail("the runtime ended")
 
     async def ask(self, text: str) -> dict[str, Any]:
-        """One turn."""
+        """Run one turn."""
         message = {"role": "user", "content": text}
         return await self.send({"type": "user", "message": message, "session_id": "default", "client_composed": True})
 
@@ -58,7 +58,7 @@ class Session:
 async def session(
     simulator: Simulator, home: Path, model: str, secrets: dict[str, str], **initialize: Any
 ) -> AsyncIterator[Session]:
-    """The runtime with a scrubbed environment, talking to the simulator only."""
+    """Start the runtime with a minimal environment, in which only the simulator is its API."""
     process = await asyncio.create_subprocess_exec(
         runtime(),
         *(*FLAGS, "", "--model", model),
@@ -100,7 +100,7 @@ async def session(
 async def test_two_turns_are_two_calls(
     simulator: Simulator, tmp_path: Path, model: str, secrets: dict[str, str]
 ) -> None:
-    """Thinking comes back in the second turn and is taken; nothing is asked twice."""
+    """The second turn sends the thinking back, and it is accepted. There are no further calls."""
     async with session(simulator, tmp_path, model, secrets) as runtime_:
         first = await runtime_.ask("Please think, then reply with exactly: one")
         second = await runtime_.ask("Reply with exactly: two")
@@ -108,16 +108,16 @@ async def test_two_turns_are_two_calls(
     assert [(received.status, received.body["model"]) for received in simulator.received] == [(200, model)] * 2
 
 
-async def test_a_schema_is_filled_by_the_runtimes_tool(simulator: Simulator, tmp_path: Path) -> None:
-    """`jsonSchema` makes it offer `StructuredOutput`."""
+async def test_json_schema(simulator: Simulator, tmp_path: Path) -> None:
+    """With `jsonSchema` the runtime offers `StructuredOutput`, and the simulator calls it."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     async with session(simulator, tmp_path, "claude-opus-5-5", KEY, jsonSchema=schema) as runtime_:
         answer = await runtime_.ask('The city is "Oslo".')
     assert answer["structured_output"] == {"city": "Oslo"}
 
 
-async def test_a_refusal_reaches_the_runtime(simulator: Simulator, tmp_path: Path) -> None:
-    """It knows the shape of the error."""
+async def test_error_reaches_the_runtime(simulator: Simulator, tmp_path: Path) -> None:
+    """The runtime understands the format of the error."""
     async with session(simulator, tmp_path, "claude-sonnet-4-5", KEY) as runtime_:
         answer = await runtime_.ask(
             "Simulate: status 400 invalid_request_error: prompt is too long: 2 tokens > 1 maximum"

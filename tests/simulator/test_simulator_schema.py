@@ -1,10 +1,10 @@
-"""Whatever the schema, the filled value fits it."""
+"""Values that are built for a schema fit the schema."""
 
 from typing import Any
 
 import jsonschema
 import pytest
-from simulator_asking import Ask
+from simulator_support import Ask
 
 from dragoman.simulator.answers.schema import value_for_schema
 from dragoman.simulator.request import Prompt
@@ -59,25 +59,25 @@ SCHEMAS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(sorted(schema)))
 def test_the_value_fits(schema: dict[str, Any]) -> None:
-    """Checked by an independent validator."""
+    """An independent validator accepts the value."""
     value = value_for_schema(schema, Prompt('"Paris" "blue" 3 42 10.5'))
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(value)
 
 
-def test_the_prompts_values_are_used_in_order() -> None:
-    """Strings and numbers go where they fit."""
+def test_values_of_the_prompt_are_used_in_order() -> None:
+    """Strings and numbers of the prompt are used where they fit."""
     schema: dict[str, Any] = SCHEMAS[0]
     assert value_for_schema(schema, Prompt('"Ada" 36')) == {"name": "Ada", "age": 36}
 
 
 @pytest.mark.parametrize("as_tool", [True, False])
-async def test_structured_output_is_answered(ask: Ask, *, as_tool: bool) -> None:
-    """By the API's own field, and by the runtime's tool."""
+async def test_structured_output(ask: Ask, *, as_tool: bool) -> None:
+    """The API's own field and the runtime's tool get an object that fits."""
     schema = {**SCHEMAS[0], "additionalProperties": False}
-    asked = 'The person is "Ada", aged 36.'
+    text = 'The person is "Ada", aged 36.'
     if as_tool:
-        answer: Any = await ask(asked, tools=[{"name": "StructuredOutput", "input_schema": schema}])
+        answer: Any = await ask(text, tools=[{"name": "StructuredOutput", "input_schema": schema}])
         assert answer["content"][0]["input"] == {"name": "Ada", "age": 36}
     else:
-        answer = await ask(asked, output_config={"format": {"type": "json_schema", "schema": schema}})
+        answer = await ask(text, output_config={"format": {"type": "json_schema", "schema": schema}})
         assert answer["content"][0]["text"] == '{"name":"Ada","age":36}'

@@ -1,4 +1,4 @@
-"""The official SDK as judge: it understands the answers, the stream, the list and the errors."""
+"""The official SDK reads responses, streams, the list of models and errors."""
 
 from collections.abc import AsyncIterator
 
@@ -11,34 +11,34 @@ from dragoman.simulator.server import Simulator
 
 @pytest.fixture
 async def sdk(simulator: Simulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """The SDK, without retries."""
+    """Yield the SDK's client, without retries."""
     async with anthropic.AsyncAnthropic(api_key="sk-test", base_url=simulator.url, max_retries=0) as client:
         yield client
 
 
-async def test_plain_streamed_and_counted(sdk: anthropic.AsyncAnthropic) -> None:
-    """The same answer either way."""
+async def test_message_stream_and_count(sdk: anthropic.AsyncAnthropic) -> None:
+    """A stream gives the same response as a request without a stream."""
     plain = await sdk.messages.create(
         model="claude-opus-5-5", max_tokens=100, messages=[{"role": "user", "content": "Count to 20"}]
     )
     async with sdk.messages.stream(
         model="claude-opus-5-5", max_tokens=100, messages=[{"role": "user", "content": "Count to 20"}]
     ) as stream:
-        words = [text async for text in stream.text_stream]
+        texts = [text async for text in stream.text_stream]
         final = await stream.get_final_message()
-    assert "".join(words) == " ".join(str(i) for i in range(1, 21))
-    assert len(words) == 20
+    assert "".join(texts) == " ".join(str(i) for i in range(1, 21))
+    assert len(texts) == 20
     assert [block.to_dict() for block in final.content] == [block.to_dict() for block in plain.content]
     assert final.usage.output_tokens == plain.usage.output_tokens
     counted = await sdk.messages.count_tokens(model="claude-opus-5-5", messages=[{"role": "user", "content": "Hello"}])
     assert counted.input_tokens > 0
 
 
-async def test_a_tool_loop_with_thinking(sdk: anthropic.AsyncAnthropic) -> None:
-    """Call, result, answer; the thinking goes back with its signature."""
+async def test_tool_loop_with_thinking(sdk: anthropic.AsyncAnthropic) -> None:
+    """A call, its result and the answer. The thinking is sent back with its signature."""
     tools: list[anthropic.types.ToolUnionParam] = [{"name": "look", "input_schema": {"type": "object"}}]
-    asked: anthropic.types.MessageParam = {"role": "user", "content": 'look {"at": "it"}'}
-    first = await sdk.messages.create(model="claude-sonnet-5-5", max_tokens=500, tools=tools, messages=[asked])
+    prompt: anthropic.types.MessageParam = {"role": "user", "content": 'look {"at": "it"}'}
+    first = await sdk.messages.create(model="claude-sonnet-5-5", max_tokens=500, tools=tools, messages=[prompt])
     call = first.content[-1]
     assert call.type == "tool_use"
     result: anthropic.types.ToolResultBlockParam = {"type": "tool_result", "tool_use_id": call.id, "content": "seen"}
@@ -46,13 +46,13 @@ async def test_a_tool_loop_with_thinking(sdk: anthropic.AsyncAnthropic) -> None:
         model="claude-sonnet-5-5",
         max_tokens=500,
         tools=tools,
-        messages=[asked, first.to_param(), {"role": "user", "content": [result]}],
+        messages=[prompt, first.to_param(), {"role": "user", "content": [result]}],
     )
     assert [block.text for block in second.content if block.type == "text"] == ["The tool said: seen"]
 
 
 async def test_models_have_capabilities(sdk: anthropic.AsyncAnthropic) -> None:
-    """As the SDK types them."""
+    """The SDK's types contain the capabilities."""
     model = await sdk.models.retrieve("claude-sonnet-5-5")
     assert model.capabilities is not None
     assert model.capabilities.thinking.types.between_tools.supported
@@ -61,8 +61,8 @@ async def test_models_have_capabilities(sdk: anthropic.AsyncAnthropic) -> None:
     assert listed[0] == "claude-opus-5-5"
 
 
-async def test_errors_have_their_classes(sdk: anthropic.AsyncAnthropic, simulator: Simulator) -> None:
-    """By status, and as an event in the stream."""
+async def test_error_classes(sdk: anthropic.AsyncAnthropic, simulator: Simulator) -> None:
+    """The SDK raises its errors for a status and for an event in the stream."""
     simulator.inject(Fault(status=529))
     with pytest.raises(anthropic.APIStatusError, match="Overloaded") as overloaded:
         await sdk.messages.create(model="claude-haiku-4-5", max_tokens=9, messages=[{"role": "user", "content": "x"}])

@@ -1,11 +1,11 @@
-"""The routes, the record of what came, and the stream's likeness to the plain answer."""
+"""The routes, the recorded requests, and the equality of streams and responses without a stream."""
 
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from simulator_asking import Ask
+from simulator_support import Ask
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import MODELS
@@ -16,7 +16,7 @@ TOOLS = [{"name": "look", "input_schema": {"type": "object"}}, {"type": "web_sea
 
 
 def events_in(stream: str) -> list[dict[str, Any]]:
-    """The data of each event, whose name must be its type."""
+    """Return the data of each event. Its name must be its type."""
     frames = [frame.split("\n") for frame in stream.strip().split("\n\n")]
     for name, data in frames:
         assert name.removeprefix("event: ") == msgspec.json.decode(data.removeprefix("data: "))["type"]
@@ -24,7 +24,7 @@ def events_in(stream: str) -> list[dict[str, Any]]:
 
 
 def event_of(raw: dict[str, Any]) -> list[MessageEvent]:
-    """The event as the fold takes it."""
+    """Return the event as `accumulate` takes it."""
     match raw["type"]:
         case "message_start":
             return [MessageStart(raw)]
@@ -50,8 +50,8 @@ def event_of(raw: dict[str, Any]) -> list[MessageEvent]:
         "Count to 500",
     ],
 )
-async def test_the_stream_folds_into_the_plain_answer(client: httpx.AsyncClient, text: str) -> None:
-    """Whatever the answer; only the id differs."""
+async def test_accumulated_stream_equals_the_plain_response(client: httpx.AsyncClient, text: str) -> None:
+    """Only the id differs."""
     body = {
         "model": "claude-opus-5-5",
         "max_tokens": 999,
@@ -62,12 +62,12 @@ async def test_the_stream_folds_into_the_plain_answer(client: httpx.AsyncClient,
     raw = events_in((await client.post("/v1/messages", json={**body, "stream": True})).text)
     kinds = [event["type"] for event in raw]
     assert (kinds[0], kinds[1], kinds[-2], kinds[-1]) == ("message_start", "ping", "message_delta", "message_stop")
-    folded = accumulate([event for one in raw for event in event_of(one)]).message
-    assert {**folded, "id": None} == {**plain, "id": None}
+    accumulated = accumulate([event for one in raw for event in event_of(one)]).message
+    assert {**accumulated, "id": None} == {**plain, "id": None}
 
 
-async def test_requests_are_noted(simulator: Simulator, ask: Ask, client: httpx.AsyncClient) -> None:
-    """Path, headers, body, status; counts and probes are no calls."""
+async def test_requests_are_recorded(simulator: Simulator, ask: Ask, client: httpx.AsyncClient) -> None:
+    """Path, headers, body and status are recorded. Counts and probes are not calls."""
     await ask("Hello")
     await ask("Hi", max_tokens=1)
     await ask("Hello", path="/v1/messages/count_tokens", max_tokens=1)
@@ -81,8 +81,8 @@ async def test_requests_are_noted(simulator: Simulator, ask: Ask, client: httpx.
     assert listed == []
 
 
-async def test_the_same_over_http(client: httpx.AsyncClient, ask: Ask) -> None:
-    """For users without Python: inject, look, forget, hold and release."""
+async def test_control_over_http(client: httpx.AsyncClient, ask: Ask) -> None:
+    """Requests can inject, list, clear, hold and release."""
     fault = {"fault": {"status": 500}, "times": 1}
     assert (await client.post("/_simulator/inject", json=fault)).status_code == 204
     assert (await ask("Hello"))["type"] == "error"
@@ -96,7 +96,7 @@ async def test_the_same_over_http(client: httpx.AsyncClient, ask: Ask) -> None:
 
 
 async def test_models_are_listed_in_pages(client: httpx.AsyncClient) -> None:
-    """Forward and backward, and one by one."""
+    """Models are listed forward and backward, and one by one."""
     first = (await client.get("/v1/models", params={"limit": 5})).json()
     assert (len(first["data"]), first["has_more"], first["first_id"]) == (5, True, MODELS[0].id)
     rest = (await client.get("/v1/models", params={"limit": 100, "after_id": first["last_id"]})).json()
@@ -113,22 +113,22 @@ async def test_models_are_listed_in_pages(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/", 404), ("POST", "/api/x", 404), ("GET", "/v1/messages", 405)]
 )
-async def test_other_paths_are_refused_in_shape(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
-    """An unknown path is an API error too."""
+async def test_unknown_paths_and_methods(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+    """An unknown path or method is an error in the API's format."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["type"]) == (status, "error")
 
 
 async def test_tokens_are_counted(ask: Ask) -> None:
-    """The count is what a message then costs."""
+    """The count equals the input tokens of a message."""
     counted: Any = await ask("Hello there", path="/v1/messages/count_tokens")
-    asked: Any = await ask("Hello there")
+    message: Any = await ask("Hello there")
     assert counted["input_tokens"] > 2
-    assert abs(counted["input_tokens"] - asked["usage"]["input_tokens"]) <= 4
+    assert abs(counted["input_tokens"] - message["usage"]["input_tokens"]) <= 4
 
 
-async def test_every_answer_carries_the_apis_headers(client: httpx.AsyncClient) -> None:
-    """Request id, organization, rate limits."""
+async def test_response_headers(client: httpx.AsyncClient) -> None:
+    """Every response has a request id, the organization and rate limits."""
     answer = await client.post("/v1/messages", json={})
     assert answer.headers["request-id"].startswith("req_")
     assert answer.headers["anthropic-organization-id"]

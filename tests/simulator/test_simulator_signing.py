@@ -1,15 +1,15 @@
-"""Thinking that comes back: unchanged and, where it is bound, in the same conversation."""
+"""Thinking that a client sends back: unchanged, and in the same conversation if the model binds it."""
 
 from typing import Any
 
 import pytest
-from simulator_asking import Ask
+from simulator_support import Ask
 
 BETA = {"anthropic-beta": "thinking-binding-controls-2026-08-01"}
 
 
 async def conversation(ask: Ask, model: str, **fields: Any) -> list[dict[str, Any]]:
-    """A first turn with thinking in it, and the second question."""
+    """Return a conversation: a first turn with thinking, and a second user message."""
     first: Any = await ask("Hello", model=model, **fields)
     assert first["content"][0]["type"] == "thinking"
     return [
@@ -20,16 +20,16 @@ async def conversation(ask: Ask, model: str, **fields: Any) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5"])
-async def test_an_unchanged_conversation_is_taken(ask: Ask, model: str) -> None:
-    """Cache marks and the form of the content are no change."""
+async def test_unchanged_conversation_is_accepted(ask: Ask, model: str) -> None:
+    """Cache marks and the form of the content do not count as a change."""
     thinking = {"type": "adaptive", "display": "summarized"}
     messages = await conversation(ask, model, thinking=thinking)
     messages[0]["content"] = [{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}}]
     assert (await ask(model=model, messages=messages, thinking=thinking))["type"] == "message"
 
 
-async def test_altered_thinking_is_refused(ask: Ask) -> None:
-    """Text and signature belong together."""
+async def test_changed_thinking_is_refused(ask: Ask) -> None:
+    """The signature must fit the text."""
     thinking = {"type": "adaptive", "display": "summarized"}
     messages = await conversation(ask, "claude-opus-5", thinking=thinking)
     messages[1]["content"][0]["thinking"] += "!"
@@ -38,8 +38,8 @@ async def test_altered_thinking_is_refused(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("change", ["text", "system", "tools", "model", "account"])
-async def test_moved_thinking_is_refused_where_it_is_bound(ask: Ask, change: str) -> None:
-    """Whatever comes before it, the model, and with Sonnet the account."""
+async def test_moved_thinking_is_refused_if_bound(ask: Ask, change: str) -> None:
+    """A change of anything before the thinking, of the model, or with Sonnet of the account, is refused."""
     messages = await conversation(ask, "claude-sonnet-5-5")
     fields: dict[str, Any] = {"model": "claude-sonnet-5-5", "messages": messages}
     if change == "text":
@@ -57,20 +57,20 @@ async def test_moved_thinking_is_refused_where_it_is_bound(ask: Ask, change: str
 
 
 async def test_moved_thinking_can_be_dropped(ask: Ask) -> None:
-    """With the beta and the wish, the answer says what was dropped; without the beta the wish is refused."""
+    """With the beta, the response lists the dropped blocks. Without the beta, the field is refused."""
     messages = await conversation(ask, "claude-opus-5-5")
     messages[0]["content"] = "Hello!"
-    wish = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
-    answer: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=wish, headers=BETA)
+    thinking = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    answer: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=thinking, headers=BETA)
     assert answer["input_transformations"] == [
         {"type": "thinking_dropped", "path": "messages.1.content.0", "reason": "prefix_binding_mismatch"}
     ]
-    refused: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=wish)
+    refused: Any = await ask(model="claude-opus-5-5", messages=messages, thinking=thinking)
     assert "block_binding: Extra inputs are not permitted" in refused["error"]["message"]
 
 
-async def test_unbound_thinking_may_be_moved(ask: Ask) -> None:
-    """Models before 5.5 only look at the signature."""
+async def test_unbound_thinking_can_be_moved(ask: Ask) -> None:
+    """Models before 5.5 check only the signature."""
     messages = await conversation(ask, "claude-opus-5", thinking={"type": "adaptive"})
     messages[0]["content"] = "Something else"
     assert (await ask(model="claude-opus-5", messages=messages))["type"] == "message"

@@ -47,7 +47,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         action: What happens after `after` content deltas: an SSE `error` event, a broken connection, endless silence,
             or a frame with invalid JSON.
         hold: Wait after `after` content deltas until the simulator is released.
-        stop_reason: End with this reason after `after` content deltas; after the complete response if `after` is None.
+        stop_reason: End with this reason after `after` content deltas, or after the complete response without `after`.
         content: The content blocks of the response, whatever the prompt asks for.
         after: Content deltas (text, thinking, tool input) that are sent first. None: the fault happens before the first
             byte, headers included.

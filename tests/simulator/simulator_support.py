@@ -1,4 +1,4 @@
-"""What several test modules of the simulator share."""
+"""Helpers of the simulator's tests."""
 
 import base64
 import struct
@@ -11,11 +11,11 @@ from dragoman.core.messages import JSONObject
 HEADERS = {"x-api-key": "sk-test", "anthropic-version": "2023-06-01"}
 
 Ask: TypeAlias = Callable[..., Awaitable[JSONObject]]
-"""Posts a body to `/v1/messages` and returns the JSON answer; `headers` are added, `path` may differ."""
+"""Posts a body to `/v1/messages` and returns the JSON response. Takes a text, `headers`, `path` and body fields."""
 
 
 def png(width: int, height: int) -> str:
-    """A small PNG in base64: signature and header are what is looked at."""
+    """Return the signature and the header of a PNG in base64. The simulator reads only these."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return base64.b64encode(data).decode()
