@@ -1,63 +1,61 @@
-"""OpenAI's published description, to validate what the gateway sends."""
+"""Validate what the gateway sends against OpenAI's objects, and against OpenAI's description if it is available."""
 
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytest
+from openai_objects import OBJECTS
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
+from schema_terms import Schema
 
-_NEXT_DOOR = Path(__file__).parents[3] / "shared" / "specs"
-SPECS = Path(os.environ.get("DRAGOMAN_SPECS", _NEXT_DOOR))
-_PATH = SPECS / "openai-openapi.json"
-
-
-def assert_valid(schema: str, value: object) -> None:
-    """Validate a value against a schema of the description; skip if the description is not available."""
-    faults = [f"{error.json_path}: {error.message[:200]}" for error in _validator(schema).iter_errors(value)]
-    assert not faults, f"{schema}: {faults[:3]}"
+SPECS = Path(os.environ.get("DRAGOMAN_SPECS") or Path(__file__).parents[3] / "shared" / "specs")
+"""The folder of the published descriptions. They are not part of this repository."""
+_DESCRIPTION = SPECS / "openai-openapi.json"
 
 
-def properties(schema: str) -> set[str]:
-    """Return the names of all properties of a schema, with inherited ones; skip as above."""
-    schemas = _document()["components"]["schemas"]
-
-    def names(part: Any) -> set[str]:
-        part = schemas[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-        inner = [one for key in ("allOf", "anyOf", "oneOf") for one in part.get(key, ())]
-        return set(part.get("properties", ())).union(*map(names, inner))
-
-    return names(schemas[schema])
+def assert_valid(name: str, value: object) -> None:
+    """Validate a value against an object of OpenAI's API."""
+    assert errors_in(value, object_validator(name, OBJECTS)) == [], name
+    if _DESCRIPTION.exists():
+        assert errors_in(value, description_validator(name, _DESCRIPTION)) == [], name
 
 
-def _document() -> Any:
-    if not _PATH.exists():
-        pytest.skip(f"OpenAI's description is not at {_PATH}; DRAGOMAN_SPECS names its folder")
-    return json.loads(_PATH.read_text())
+def errors_in(value: object, validator: Any) -> list[str]:
+    """Return the first errors of a value, with their JSON locations."""
+    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(value)][:3]
+
+
+def object_validator(name: str, objects: Mapping[str, Schema]) -> Any:
+    """Return a validator for a listed object."""
+    return _validator_class()(objects[name])
 
 
 @cache
-def _validator(schema: str) -> Any:  # jsonschema brings no types
-    jsonschema = import_module("jsonschema")
-    reference = {"$ref": f"urn:spec#/components/schemas/{schema}"}
-    return jsonschema.Draft202012Validator(reference, registry=_registry())
+def description_validator(name: str, path: Path) -> Any:
+    """Return a validator for a schema of a published description."""
+    registry = Registry().with_resource("urn:description", DRAFT202012.create_resource(_description(path)))
+    return _validator_class()({"$ref": f"urn:description#/components/schemas/{name}"}, registry=registry)
 
 
 @cache
-def _registry() -> Any:
-    document = _with_nulls(_document())
-    return Registry().with_resource("urn:spec", DRAFT202012.create_resource(document))
+def _description(path: Path) -> Any:
+    return _with_nulls(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _with_nulls(schema: Any) -> Any:
-    """The description claims OpenAPI 3.1 but uses `nullable`, which 3.1 removed."""
+    """Replace `nullable`. OpenAI's description claims OpenAPI 3.1, which removed it."""
     if isinstance(schema, list):
         return [_with_nulls(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _with_nulls(value) for key, value in schema.items() if key != "nullable"}
-    return {"anyOf": [made, {"type": "null"}]} if schema.get("nullable") is True else made
+    replaced = {key: _with_nulls(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [replaced, {"type": "null"}]} if schema.get("nullable") is True else replaced
+
+
+def _validator_class() -> Any:
+    return import_module("jsonschema").Draft202012Validator  # without types
