@@ -14,7 +14,7 @@ messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": "You
 
 for question in ("What is a dragoman?", "And where does the word come from?"):
     messages.append({"role": "user", "content": question})
-    answer = client.chat.completions.create(model="sonnet", messages=messages)
-    said = answer.choices[0].message.content
-    messages.append({"role": "assistant", "content": said})
-    print(f"> {question}\n{said}\n")
+    response = client.chat.completions.create(model="sonnet", messages=messages)
+    text = response.choices[0].message.content
+    messages.append({"role": "assistant", "content": text})
+    print(f"> {question}\n{text}\n")

@@ -1,4 +1,4 @@
-"""A real browser, gateways for it to open, and pages of a foreign origin."""
+"""Helpers for tests in a real browser: gateways, tabs, and pages of a foreign origin."""
 
 import asyncio
 import shutil
@@ -17,18 +17,18 @@ FOREIGN = "app.example"
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _NAMES = f"MAP {FOREIGN} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-"""No name leads out of this machine."""
+"""No host name resolves to another machine."""
 
 needs_browser = pytest.mark.skipif(_BROWSER is None, reason="there is no Chromium here; Debian's package is `chromium`")
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway that runs.
+    """A running gateway.
 
     Attributes:
-        address: Where it listens.
-        simulator: Where the simulator behind it does.
+        address: Its URL.
+        simulator: The URL of its simulator.
     """
 
     address: str
@@ -37,7 +37,7 @@ class Gateway:
 
 @asynccontextmanager
 async def serving(home: Path, *flags: str) -> AsyncIterator[Gateway]:
-    """Start one by the command, as its owner would."""
+    """Start a gateway with the command line."""
     async with started(home, "serve", "--simulate", "--port", "0", "--spares", "1", *flags) as process:
         address = (await line(process, "OpenAI base URL")).split()[-1].removesuffix("/v1")
         simulated = (await line(process, "simulated at")).partition("simulated at ")[2]
@@ -46,53 +46,53 @@ async def serving(home: Path, *flags: str) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
-    """Start a browser that reaches this machine alone."""
+    """Start a browser that reaches only this machine."""
     async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(
+        chromium = await playwright.chromium.launch(
             executable_path=_BROWSER, args=[f"--host-resolver-rules={_NAMES}", "--no-proxy-server"]
         )
         try:
-            yield opened
+            yield chromium
         finally:
-            await opened.close()
+            await chromium.close()
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a page did.
+class PageLog:
+    """The requests and errors of a page.
 
     Attributes:
-        asked: The addresses that it asked for.
-        complaints: What the browser complained of.
+        requests: The URLs that it requested.
+        errors: Errors and warnings in the browser's console.
     """
 
-    asked: list[str]
-    complaints: list[str]
+    requests: list[str]
+    errors: list[str]
 
 
 @asynccontextmanager
-async def tab() -> AsyncIterator[tuple[Page, Seen]]:
-    """Open a page of a new browser, and note what it does."""
-    async with browser() as opened:
-        page, seen = await opened.new_page(), Seen([], [])
+async def tab() -> AsyncIterator[tuple[Page, PageLog]]:
+    """Open a page of a new browser, and record what it does."""
+    async with browser() as chromium:
+        page, log = await chromium.new_page(), PageLog([], [])
         page.set_default_timeout(TIMEOUT * 1000)
 
-        def asks(request: Request) -> None:
-            seen.asked.append(request.url)
+        def on_request(request: Request) -> None:
+            log.requests.append(request.url)
 
-        def says(message: ConsoleMessage) -> None:
+        def on_console(message: ConsoleMessage) -> None:
             if message.type in {"error", "warning"}:
-                seen.complaints.append(message.text)
+                log.errors.append(message.text)
 
-        page.on("request", asks)
-        page.on("console", says)
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        yield page, seen
+        page.on("request", on_request)
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: log.errors.append(str(error)))
+        yield page, log
 
 
 @asynccontextmanager
 async def foreign_site() -> AsyncIterator[str]:
-    """Serve an empty page under another name; its origin."""
+    """Serve an empty page under another host name. Yield its origin."""
 
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The page at `/docs`, as it is used: in a browser, against a gateway that the command started."""
+"""The page at `/docs` in a browser, with a gateway that the command line started."""
 
 import json
 from pathlib import Path
@@ -12,40 +12,40 @@ pytestmark = needs_browser
 
 
 def form(page: Page, path: str) -> Locator:
-    """The form that sends one request."""
+    """Return the form of one endpoint."""
     return page.locator(f'form[data-method="post"][data-path="{path}"]')
 
 
-def question(words: str, **more: object) -> str:
-    """What is typed into the form."""
-    return json.dumps({"model": "sonnet", "messages": [{"role": "user", "content": words}], **more})
+def chat_body(text: str, **fields: object) -> str:
+    """Return the text to type into the form."""
+    return json.dumps({"model": "sonnet", "messages": [{"role": "user", "content": text}], **fields})
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-async def test_a_question_asked_through_the_page(path: str, tmp_path: Path) -> None:
-    """Its own example and another are answered; the browser finds nothing that the page may not load or run."""
-    async with serving(tmp_path) as gateway, tab() as (page, seen):
+async def test_request_from_the_page(path: str, tmp_path: Path) -> None:
+    """The page's example and another request get responses. The browser blocks nothing that the page loads or runs."""
+    async with serving(tmp_path) as gateway, tab() as (page, log):
         await page.goto(gateway.address + path)
         chat = form(page, "/v1/chat/completions")
         await chat.locator("button:text('Send')").click()
         await expect(chat.locator("pre")).to_contain_text("[DONE]")
-        await chat.locator("textarea").fill(question("Reply with exactly: PONG"))
+        await chat.locator("textarea").fill(chat_body("Reply with exactly: PONG"))
         await chat.locator("button:text('Send')").click()
         await expect(chat.locator("pre")).to_contain_text("chat.completion")
         await expect(chat.locator("output")).to_contain_text("200 in")
         answer = json.loads(await chat.locator("pre").inner_text())
         assert answer["choices"][0]["message"]["content"] == "PONG"
-        assert all(address.startswith((gateway.address, "data:")) for address in seen.asked)
-        assert seen.complaints == []
+        assert all(address.startswith((gateway.address, "data:")) for address in log.requests)
+        assert log.errors == []
 
 
-async def test_a_stream_read_by_the_page(tmp_path: Path) -> None:
-    """Each piece is shown when it comes, and the button ends what goes on."""
+async def test_stream_in_the_page(tmp_path: Path) -> None:
+    """Each part is shown when it arrives. The button stops the stream."""
     async with serving(tmp_path) as gateway, tab() as (page, _), httpx.AsyncClient() as http:
         await page.goto(f"{gateway.address}/docs")
         chat = form(page, "/v1/chat/completions")
         shown, state = chat.locator("pre"), chat.locator("output")
-        await chat.locator("textarea").fill(question("Count to 3\nSimulate: hold after 1", stream=True))
+        await chat.locator("textarea").fill(chat_body("Count to 3\nSimulate: hold after 1", stream=True))
         await chat.locator("button:text('Send')").click()
         await expect(shown).to_contain_text('"content":"1')
         await expect(shown).not_to_contain_text("[DONE]")
@@ -59,8 +59,8 @@ async def test_a_stream_read_by_the_page(tmp_path: Path) -> None:
         await expect(state).to_have_text("stopped")
 
 
-async def test_a_gateway_with_a_key(tmp_path: Path) -> None:
-    """The page opens without the key, says what is missing, and takes one for as long as it is open."""
+async def test_gateway_with_a_key(tmp_path: Path) -> None:
+    """The page opens without the key, shows the error, and keeps a typed key until it is closed."""
     async with serving(tmp_path, "--api-key", "the-key") as gateway, tab() as (page, _):
         await page.goto(f"{gateway.address}/docs")
         chat = form(page, "/v1/chat/completions")

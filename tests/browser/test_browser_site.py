@@ -1,4 +1,4 @@
-"""The documentation as `make docs-site` builds it, opened in a browser on a machine without a network."""
+"""The documentation that `make docs-site` builds, in a browser without a network."""
 
 import pytest
 from browsing import needs_browser, tab
@@ -6,9 +6,9 @@ from pages import ROOT
 from playwright.async_api import Page, expect
 
 SITE = ROOT / "site" / "html"
-DOOR = SITE / "index.html"
-"""It leads on at once."""
-PAGES = sorted(path for part in ("docs", "examples", ".") for path in (SITE / part).glob("*.html") if path != DOOR)
+INDEX = SITE / "index.html"
+"""It redirects to the documentation."""
+PAGES = sorted(path for part in ("docs", "examples", ".") for path in (SITE / part).glob("*.html") if path != INDEX)
 
 pytestmark = [
     needs_browser,
@@ -17,22 +17,22 @@ pytestmark = [
 
 
 async def test_every_page_opens() -> None:
-    """None asks for anything outside of the site, none complains, and every link of theirs leads somewhere."""
-    wanted: set[str] = set()
-    async with tab() as (page, seen):
+    """No page requests anything outside of the site or has an error, and every link has a target."""
+    targets: set[str] = set()
+    async with tab() as (page, log):
         for path in PAGES:
             await page.goto(path.as_uri())
-            wanted |= await links(page)
-    assert [address for address in seen.asked if not address.startswith((SITE.as_uri(), "data:"))] == []
-    assert seen.complaints == []
-    there = {path.as_uri() for path in SITE.rglob("*") if path.is_file()}
-    assert {address for address in wanted if address.startswith("file:")} <= there
+            targets |= await links(page)
+    assert [address for address in log.requests if not address.startswith((SITE.as_uri(), "data:"))] == []
+    assert log.errors == []
+    files = {path.as_uri() for path in SITE.rglob("*") if path.is_file()}
+    assert {address for address in targets if address.startswith("file:")} <= files
 
 
-async def test_the_way_in() -> None:
-    """The site's own address leads to the documentation, from there to a page, and the search finds words of one."""
+async def test_navigation_and_search() -> None:
+    """The site's address opens the documentation, its menu opens a page, and the search finds a page by its words."""
     async with tab() as (page, _):
-        await page.goto(DOOR.as_uri())
+        await page.goto(INDEX.as_uri())
         await page.wait_for_url("**/docs/index.html")
         await page.locator(".sidebar-tree").get_by_text("Operating the gateway", exact=True).click()
         await expect(page.locator("h1")).to_contain_text("Operating the gateway")
@@ -41,6 +41,6 @@ async def test_the_way_in() -> None:
 
 
 async def links(page: Page) -> set[str]:
-    """Where a page's links lead, without the places within a page."""
-    found: list[str] = await page.eval_on_selector_all("a[href]", "(all) => all.map((one) => one.href)")
+    """Return the targets of a page's links, without fragments and queries."""
+    found: list[str] = await page.eval_on_selector_all("a[href]", "(links) => links.map((link) => link.href)")
     return {address.partition("#")[0].partition("?")[0] for address in found}

@@ -1,8 +1,8 @@
-"""Real clients against the whole gateway: `make clients`.
+"""Run the checks with real clients against a simulated gateway: `make clients`.
 
-The checks are black boxes that live outside this repository: in the folder that DRAGOMAN_CLIENTS names, else in
-`shared/clients` beside it. Clients are installed in `.clients/`, the gateway is `dragoman serve --simulate`. Those that
-are installed are also asked a question through what `dragoman connect` prints for them.
+The checks are not part of this repository. They are in the folder that DRAGOMAN_CLIENTS names, by default in
+`../shared/clients`. Clients are installed in `.clients/`. The gateway is `dragoman serve --simulate`. Each installed
+client also sends a request with the configuration that `dragoman connect` prints for it.
 """
 
 import os
@@ -37,11 +37,11 @@ _RUNNERS = {
 }
 """The runners, and the client that each needs."""
 _SLOW = frozenset({"codex_cli", "opencode_cli", "aider_cli"})
-"""Those whose client takes over a minute to install or run."""
+"""Runners whose client takes over a minute to install or to run."""
 _MODELS = ("sonnet", "claude-opus-5", "claude-sonnet-4-5")
 _ONE_MODEL = "sonnet"
-_ASKED_OF = {"openai_chat": _MODELS, "anthropic_sdk": ("claude-opus-5", "claude-sonnet-4-5")}
-"""Runners that ask other models than the one; not every model takes what Anthropic's own client is tried with."""
+_MODELS_BY_RUNNER = {"openai_chat": _MODELS, "anthropic_sdk": ("claude-opus-5", "claude-sonnet-4-5")}
+"""Runners with other models. Not every model accepts the requests of the `anthropic_sdk` checks."""
 _BACKENDS = ("runtime", "api")
 _NETWORK = (
     "PATH",
@@ -55,21 +55,21 @@ _NETWORK = (
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="A model to ask. [default: one of each family, or the newest]")
+@click.option("--model", "models", multiple=True, help="A model. [default: one of each family, or the newest]")
 @click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
-@click.option("--backend", "backends", multiple=True, help="How the gateway asks its simulator. [default: each way]")
-@click.option("--quick", is_flag=True, help="Leave out what takes over a minute to install or run.")
+@click.option("--backend", "backends", multiple=True, help="A backend of the gateway. [default: each]")
+@click.option("--quick", is_flag=True, help="Leave out runners that take over a minute.")
 @click.argument("checks", nargs=-1)
 def main(
     models: Sequence[str], runners: Sequence[str], backends: Sequence[str], checks: Sequence[str], *, quick: bool
 ) -> None:
-    """Run all CHECKS, or some."""
+    """Run the given CHECKS, by default all."""
     folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
     if not (folder / "run.sh").is_file():
         click.echo(f"SKIPPED: no client checks in {folder}. Name their folder in DRAGOMAN_CLIENTS.")
         return
-    wanted = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
-    for client in {_RUNNERS.get(runner, runner) for runner in wanted}:
+    selected = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
+    for client in {_RUNNERS.get(runner, runner) for runner in selected}:
         _install(folder, client)
     if not (quick or runners):
         for client, package in PACKAGES.items():
@@ -79,18 +79,20 @@ def main(
         with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
             failed += [
                 f"{runner} with {model} on {backend}"
-                for runner in wanted
-                for model in models or _ASKED_OF.get(runner, (_ONE_MODEL,))
+                for runner in selected
+                for model in models or _MODELS_BY_RUNNER.get(runner, (_ONE_MODEL,))
                 if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
             ]
             clients = Clients(_INSTALLED, address, _environment())
-            failed += [f"what `connect` prints for {name}" for name in clients.known if not _finds(clients, name)]
+            failed += [
+                f"the configuration of `connect {name}`" for name in clients.installed if not _connects(clients, name)
+            ]
     click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
     sys.exit(bool(failed))
 
 
-def _finds(clients: Clients, name: str) -> bool:
-    click.echo(f"{name}, by what `dragoman connect {name}` prints")
+def _connects(clients: Clients, name: str) -> bool:
+    click.echo(f"{name}, with the configuration of `dragoman connect {name}`")
     passed = clients.passes(name)
     click.echo(f"{'PASS' if passed else 'FAIL'} connect")
     return passed
@@ -108,7 +110,7 @@ def _install(folder: Path, client: str) -> None:
 
 
 def _install_package(client: str, package: str) -> None:
-    """One of the npm registry, that no runner of the checks needs."""
+    """Install a client from the npm registry, which no runner of the checks installs."""
     folder = _INSTALLED / "npm" / client
     if (folder / "node_modules").is_dir():
         return
@@ -121,7 +123,7 @@ def _install_package(client: str, package: str) -> None:
 
 
 def _uv() -> str:
-    """The installer that the checks' own script wants, from the package index where the machine has none."""
+    """Return the installer `uv` that the checks need. Install it from the package index if the machine has none."""
     if found := shutil.which("uv"):
         return found
     tools = _INSTALLED / "tools"
@@ -132,11 +134,11 @@ def _uv() -> str:
 
 
 def _call(command: Sequence[str], env: dict[str, str]) -> None:
-    subprocess.run(command, env=env, check=True)  # noqa: S603 - named by whoever runs the checks
+    subprocess.run(command, env=env, check=True)  # noqa: S603 - commands of this file and of the checks
 
 
 def _environment(**added: str) -> dict[str, str]:
-    """No account, no settings: what reaches the index and finds programs, and what a run needs."""
+    """Return an environment without accounts and settings, with access to the package indexes."""
     return {**{name: os.environ[name] for name in _NETWORK if name in os.environ}, "LANG": "C.UTF-8", **added}
 
 
@@ -155,10 +157,10 @@ def _gateway(home: Path, backend: str) -> Iterator[str]:
         process.communicate()
 
 
-def _passes(folder: Path, runner: str, checks: Sequence[str], **asked: str) -> bool:
-    click.echo(f"{runner} with {asked['MODEL']}")
-    env = _environment(API_KEY="none", CLIENTS_ROOT=str(_INSTALLED), PYTHONDONTWRITEBYTECODE="1", **asked)
-    return subprocess.run(["bash", str(folder / "run.sh"), runner, *checks], env=env, check=False).returncode == 0  # noqa: S603, S607 - named by whoever runs the checks
+def _passes(folder: Path, runner: str, checks: Sequence[str], **variables: str) -> bool:
+    click.echo(f"{runner} with {variables['MODEL']}")
+    env = _environment(API_KEY="none", CLIENTS_ROOT=str(_INSTALLED), PYTHONDONTWRITEBYTECODE="1", **variables)
+    return subprocess.run(["bash", str(folder / "run.sh"), runner, *checks], env=env, check=False).returncode == 0  # noqa: S603, S607 - the checks
 
 
 if __name__ == "__main__":
