@@ -1,8 +1,9 @@
-"""The backend `api` beside LiteLLM's proxy, all in one run: `make bench-api`.
+"""Compare the backend `api` with LiteLLM's proxy in one run: `make bench-api`.
 
-Both stand in front of the same scripted Messages API, each in one process on a core of its own; the scripted API and
-the load generator have the other core. What these two reach without a gateway between them is the ceiling. Kinds and
-contenders take turns in random order; medians and ratios count, not the figures of one machine. Some three minutes.
+Both use the same scripted Messages API, each in one process on a core of its own. The scripted API and the load
+generator have the other core. A measurement without a gateway between them gives the upper limit. Workloads and
+contenders take turns in random order. Compare medians and ratios, not the figures of one machine. It takes
+three minutes.
 """
 
 import argparse
@@ -23,10 +24,10 @@ from api_load import Job
 from api_processes import Load, Process
 from api_table import Sample, Samples, table
 
-_LONGEST = 540
-_WARM_UP = 0.3
-_FEW = 8
-_PACE = 20
+_MAX_SECONDS = 540
+_WARM_UP_SECONDS = 0.3
+_FEW_CHUNKS = 8
+_PACE_MS = 20
 _MARKS: dict[Dialect, dict[bool, bytes]] = {
     "anthropic": {False: b"Baikal", True: b'"text":" lake'},
     "openai": {False: b"Baikal", True: b'"content":" lake'},
@@ -34,14 +35,14 @@ _MARKS: dict[Dialect, dict[bool, bytes]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A way of asking.
+class Workload:
+    """A kind of requests.
 
     Attributes:
-        name: What its samples are called.
-        request: Makes the request.
-        connections: How many ask at once.
-        chunks: Pieces of text of a streamed answer; 0 for a plain one.
+        name: The name of its samples.
+        request: Builds the request.
+        connections: How many connections send requests.
+        chunks: Text chunks of a streamed response; 0 without a stream.
     """
 
     name: str
@@ -50,20 +51,20 @@ class Kind:
     chunks: int = 0
 
 
-_KINDS = (
-    Kind("1", plain, 1),
-    Kind("16", plain, 16),
-    Kind("64", plain, 64),
-    Kind("large", lambda dialect: plain(dialect, large=True), 16),
-    Kind("first", lambda dialect: streamed(dialect, _FEW), 1, _FEW),
-    Kind("chunks", streamed, 50, CHUNKS),
-    Kind("paced", lambda dialect: streamed(dialect, CHUNKS, _PACE), 50, CHUNKS),
+_WORKLOADS = (
+    Workload("1", plain, 1),
+    Workload("16", plain, 16),
+    Workload("64", plain, 64),
+    Workload("large", lambda dialect: plain(dialect, large=True), 16),
+    Workload("first", lambda dialect: streamed(dialect, _FEW_CHUNKS), 1, _FEW_CHUNKS),
+    Workload("chunks", streamed, 50, CHUNKS),
+    Workload("paced", lambda dialect: streamed(dialect, CHUNKS, _PACE_MS), 50, CHUNKS),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Someone who is asked, and how."""
+    """A process that is measured, and how."""
 
     name: str
     dialect: Dialect
@@ -72,63 +73,67 @@ class Contender:
 
 
 class Bench:
-    """Measures one contender in one way, and keeps what came of it."""
+    """Measures contenders, and collects the samples."""
 
     def __init__(self, load: Load, api: Process) -> None:
         self.samples = Samples()
         self._load = load
         self._api = api
 
-    def measure(self, kind: Kind, contender: Contender, *, counts: bool = True) -> None:
-        """Ask, for a second or so; a warm-up does not count."""
-        mark = _MARKS[contender.dialect][bool(kind.chunks)]
-        request, seconds = kind.request(contender.dialect), contender.seconds if counts else _WARM_UP
-        job = Job(contender.process.port, request, mark, kind.connections, seconds, PIECE, kind.chunks)
-        before = self._spent(contender)
+    def measure(self, workload: Workload, contender: Contender, *, counted: bool = True) -> None:
+        """Send requests for about a second. A warm-up is not counted."""
+        mark = _MARKS[contender.dialect][bool(workload.chunks)]
+        request, seconds = workload.request(contender.dialect), contender.seconds if counted else _WARM_UP_SECONDS
+        job = Job(contender.process.port, request, mark, workload.connections, seconds, PIECE, workload.chunks)
+        before = self._cpu_seconds(contender)
         outcome = self._load.run(job)
-        cpu, harness = (after - earlier for after, earlier in zip(self._spent(contender), before, strict=True))
+        cpu, harness = (after - start for after, start in zip(self._cpu_seconds(contender), before, strict=True))
         memory = contender.process.memory()
-        if counts:
-            self.samples.add(contender.name, kind.name, Sample(outcome, cpu, harness, memory, kind.chunks))
+        if counted:
+            self.samples.add(contender.name, workload.name, Sample(outcome, cpu, harness, memory, workload.chunks))
 
-    def _spent(self, contender: Contender) -> tuple[float, float]:
-        return contender.process.cpu(), self._api.cpu() + self._load.itself.cpu()
+    def _cpu_seconds(self, contender: Contender) -> tuple[float, float]:
+        return contender.process.cpu(), self._api.cpu() + self._load.process.cpu()
 
-    def round(self, asked: list[Contender], *, counts: bool = True) -> None:
-        """Every kind with every contender, in random order."""
-        pairs = [(kind, contender) for kind in _KINDS for contender in asked]
-        for kind, contender in random.sample(pairs, len(pairs)):
-            self.measure(kind, contender, counts=counts)
+    def round(self, contenders: list[Contender], *, counted: bool = True) -> None:
+        """Measure every workload with every contender, in random order."""
+        pairs = [(workload, contender) for workload in _WORKLOADS for contender in contenders]
+        for workload, contender in random.sample(pairs, len(pairs)):
+            self.measure(workload, contender, counted=counted)
 
 
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=4, help="how often each kind is measured (4)")
+    parser.add_argument("--rounds", type=int, default=4, help="how often each workload is measured (4)")
     parser.add_argument("--starts", type=int, default=3, help="how often each gateway is started (3)")
     parser.add_argument("--dragoman", type=Path, default=Path(sys.executable).with_name("dragoman"), help="the command")
     parser.add_argument(
         "--litellm", type=Path, default=contenders.LITELLM, help="where LiteLLM is or will be installed"
     )
-    told = parser.parse_args()
-    version = contenders.install_litellm(told.litellm)
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.signal(signal.SIGTERM, _told_to_end)
-    signal.alarm(_LONGEST)
+    options = parser.parse_args()
+    version = contenders.install_litellm(options.litellm)
+    signal.signal(signal.SIGALRM, _on_timeout)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.alarm(_MAX_SECONDS)
     os.sched_setaffinity(0, processes.HARNESS_CORES)
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="dragoman-bench-", ignore_cleanup_errors=True)))
         api = stack.enter_context(processes.scripted())
         bench = Bench(stack.enter_context(processes.load_generator()), api)
-        asked = [
+        measured = [
             Contender("direct", "anthropic", api, 0.7),
-            _started(stack, bench, "dragoman", lambda at: contenders.dragoman(home / at, api, told.dragoman), told),
-            _started(stack, bench, "litellm", lambda at: contenders.litellm(home / at, api, told.litellm), told),
+            _started(
+                stack, bench, "dragoman", lambda name: contenders.dragoman(home / name, api, options.dragoman), options
+            ),
+            _started(
+                stack, bench, "litellm", lambda name: contenders.litellm(home / name, api, options.litellm), options
+            ),
         ]
-        bench.round(asked, counts=False)
-        for _ in range(told.rounds):
-            bench.round(asked)
-    print(table(bench.samples, told.rounds, version))
+        bench.round(measured, counted=False)
+        for _ in range(options.rounds):
+            bench.round(measured)
+    print(table(bench.samples, options.rounds, version))
 
 
 def _started(
@@ -136,10 +141,10 @@ def _started(
     bench: Bench,
     name: str,
     start: Callable[[str], AbstractContextManager[Process]],
-    told: argparse.Namespace,
+    options: argparse.Namespace,
 ) -> Contender:
-    """Start a gateway some times; the last one stays."""
-    for number in range(told.starts - 1):
+    """Start a gateway several times to measure its start. The last one is used."""
+    for number in range(options.starts - 1):
         with start(f"{name}-{number}") as process:
             bench.samples.started(name, process)
     process = stack.enter_context(start(name))
@@ -147,12 +152,12 @@ def _started(
     return Contender(name, "openai", process, 1.0 if name == "dragoman" else 1.5)
 
 
-def _too_long(*_: object) -> None:
-    raise SystemExit(f"The benchmark takes longer than {_LONGEST} seconds: something hangs.")
+def _on_timeout(*_: object) -> None:
+    raise SystemExit(f"The benchmark takes longer than {_MAX_SECONDS} seconds.")
 
 
-def _told_to_end(*_: object) -> None:
-    raise SystemExit("Told to end.")  # and not at once: what was started is ended on the way out
+def _on_sigterm(*_: object) -> None:
+    raise SystemExit("Terminated.")  # an exception, so that the processes are terminated
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The load generator, in a process of its own: a bare protocol on uvloop, one job a line in, one outcome a line out.
+"""The load generator: a process that reads one job per line and prints one outcome per line.
 
-Every connection asks again as soon as its answer is whole, until the time is over. Every answer is looked at: its
-status and its words, and that all of them came; one that is not right ends the benchmark.
+It is an asyncio protocol on uvloop. Each connection sends the next request when a response is complete, until the time
+is over. The status and the text of every response are checked. A wrong response ends the benchmark.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ import uvloop
 from httptools import HttpResponseParser
 
 _OK = 200
-_GRACE = 60.0
-_SHOWN = 400
+_GRACE_SECONDS = 60.0
+_MAX_SHOWN_BYTES = 400
 
 
 class Job(msgspec.Struct):
-    """What is to be asked.
+    """A job.
 
     Attributes:
-        port: Where, on 127.0.0.1.
-        request: The whole HTTP request.
-        mark: What stands in every right answer; in a streamed one, in the first event that has words.
-        piece: The words of each piece of a streamed answer.
-        connections: How many ask at once.
-        seconds: How long; an answer that has begun by then is read to its end.
-        pieces: How often they must come; 0 in a plain answer.
+        port: The port on 127.0.0.1.
+        request: The HTTP request.
+        mark: Bytes in every correct response; in a stream, in the first event with text.
+        connections: How many connections send requests.
+        seconds: The duration. A response that has begun is read to its end.
+        piece: The text of each chunk of a streamed response.
+        pieces: The number of chunks; 0 without a stream.
     """
 
     port: int
@@ -40,46 +40,46 @@ class Job(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What came of it.
+    """The outcome of a job.
 
     Attributes:
-        requests: Answers.
-        seconds: The time they took in all.
-        whole: Seconds from asking to the end of an answer: median and 99th percentile.
-        first: The same to the first words.
-        failure: What went wrong, if anything did.
+        requests: The number of responses.
+        seconds: The duration.
+        complete: Seconds from the request to the end of the response: median and 99th percentile.
+        first: Seconds from the request to the first text: median and 99th percentile.
+        failure: The first failure; empty if there was none.
     """
 
     requests: int
     seconds: float
-    whole: tuple[float, float]
+    complete: tuple[float, float]
     first: tuple[float, float]
     failure: str = ""
 
 
 class _Run:
-    """One job under way: what the connections share."""
+    """The shared state of a job's connections."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.until = 0.0
-        self.whole: list[float] = []
+        self.deadline = 0.0
+        self.complete: list[float] = []
         self.first: list[float] = []
         self.failure = ""
-        self.left = job.connections
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.active_connections = job.connections
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def fail(self, why: str) -> None:
-        """End everything; the first failure is told."""
-        self.failure = self.failure or why
-        if not self.over.done():
-            self.over.set_result(None)
+    def fail(self, reason: str) -> None:
+        """End the job. Only the first failure is reported."""
+        self.failure = self.failure or reason
+        if not self.finished.done():
+            self.finished.set_result(None)
 
     def done(self) -> None:
-        """One connection has nothing more to ask."""
-        self.left -= 1
-        if not self.left and not self.over.done():
-            self.over.set_result(None)
+        """Finish one connection."""
+        self.active_connections -= 1
+        if not self.active_connections and not self.finished.done():
+            self.finished.set_result(None)
 
 
 class _Client(asyncio.Protocol):
@@ -90,90 +90,90 @@ class _Client(asyncio.Protocol):
         self._request, self._mark = run.job.request, run.job.mark
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        self._said = b""
-        self._marked = False
-        self._rest = b""
+        self._received = b""
+        self._is_marked = False
+        self._tail = b""
         self._pieces = 0
-        self._began = 0.0
+        self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment] # a socket's transport reads and writes
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._run.over.done():
-            self._run.fail(f"A connection was lost ({exc!r}) after {self._said[:_SHOWN]!r}.")
+        if not self._run.finished.done():
+            self._run.fail(f"A connection was lost ({exc!r}) after {self._received[:_MAX_SHOWN_BYTES]!r}.")
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
-    def ask(self) -> None:
+    def send(self) -> None:
         """Send the request."""
-        self._said, self._marked, self._rest, self._pieces = b"", False, b"", 0
-        self._began = perf_counter()
+        self._received, self._is_marked, self._tail, self._pieces = b"", False, b"", 0
+        self._started = perf_counter()
         if self._transport is not None:
             self._transport.write(self._request)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.abort()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the answer."""
-        if not self._marked:
-            self._said += body
-            if self._mark in self._said:
-                self._marked = True
-                self._run.first.append(perf_counter() - self._began)
+        """Read a part of the response."""
+        if not self._is_marked:
+            self._received += body
+            if self._mark in self._received:
+                self._is_marked = True
+                self._run.first.append(perf_counter() - self._started)
         if self._run.job.pieces:
-            # One may lie across two parts. A gateway that falls behind may put several into one event.
+            # A chunk can be split across two parts. A slow gateway can put several chunks into one event.
             piece = self._run.job.piece
-            self._pieces += (self._rest + body).count(piece)
-            self._rest = body[-len(piece) + 1 :]
+            self._pieces += (self._tail + body).count(piece)
+            self._tail = body[-len(piece) + 1 :]
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """Check the response, and send the next request."""
         run = self._run
         status = self._parser.get_status_code()
-        if status != _OK or not self._marked or self._pieces < run.job.pieces:
-            run.fail(f"Answered {status}, {self._pieces} pieces: {self._said[:_SHOWN]!r}")
+        if status != _OK or not self._is_marked or self._pieces < run.job.pieces:
+            run.fail(f"Status {status}, {self._pieces} chunks: {self._received[:_MAX_SHOWN_BYTES]!r}")
             return
         now = perf_counter()
-        run.whole.append(now - self._began)
-        if now < run.until:
-            self.ask()
+        run.complete.append(now - self._started)
+        if now < run.deadline:
+            self.send()
         else:
             run.done()
 
 
 async def work(job: Job) -> Outcome:
-    """Do one job."""
+    """Run one job."""
     run = _Run(job)
     loop = asyncio.get_running_loop()
     clients = [
         (await loop.create_connection(lambda: _Client(run), "127.0.0.1", job.port))[1] for _ in range(job.connections)
     ]
     began = perf_counter()
-    run.until = began + job.seconds
+    run.deadline = began + job.seconds
     for client in clients:
-        client.ask()
+        client.send()
     try:
-        await asyncio.wait_for(asyncio.shield(run.over), job.seconds + _GRACE)
+        await asyncio.wait_for(asyncio.shield(run.finished), job.seconds + _GRACE_SECONDS)
     except TimeoutError:
-        run.fail(f"{run.left} answers did not end within {_GRACE:g} seconds.")
+        run.fail(f"{run.active_connections} responses did not end within {_GRACE_SECONDS:g} seconds.")
     seconds = perf_counter() - began
     for client in clients:
         client.close()
-    return Outcome(len(run.whole), seconds, _middle_and_tail(run.whole), _middle_and_tail(run.first), run.failure)
+    return Outcome(len(run.complete), seconds, _median_and_p99(run.complete), _median_and_p99(run.first), run.failure)
 
 
-def _middle_and_tail(times: list[float]) -> tuple[float, float]:
+def _median_and_p99(times: list[float]) -> tuple[float, float]:
     ordered = sorted(times) or [0.0]
     return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
 
 
 def main() -> None:
-    """Take jobs until there are none."""
+    """Run jobs until the input ends."""
     for line in sys.stdin.buffer:
         outcome = uvloop.run(work(msgspec.json.decode(line, type=Job)))
         sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")

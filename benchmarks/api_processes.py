@@ -1,4 +1,4 @@
-"""Starting what is measured, each on a core that it is told, and reading from /proc what it costs."""
+"""Start the measured processes, each on its own core, and read their processor time and memory from /proc."""
 
 import os
 import socket
@@ -20,25 +20,25 @@ _HERE = Path(__file__).parent
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MEBIBYTE = 2**20
-_TIMEOUT = 120.0
-_POLL = 0.004
-_LAST_WORDS = 15.0
+_TIMEOUT_SECONDS = 120.0
+_POLL_SECONDS = 0.004
+_TERMINATE_SECONDS = 15.0
 
 _CORES = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE = _CORES[0]
-"""What is measured has this core for itself."""
+"""The core of the measured gateway."""
 HARNESS_CORES = set(_CORES[1:3]) or {GATEWAY_CORE}
-"""The scripted API and the load generator have one each, or share one where there are but two."""
+"""The scripted API and the load generator have one core each, or share the second one of two."""
 
 
 @dataclass
 class Process:
-    """A process that we started, and its children.
+    """A started process and its children.
 
     Attributes:
         pid: Its id.
-        port: Where it listens, on 127.0.0.1.
-        boot: Seconds from its start to its first healthy answer.
+        port: Its port on 127.0.0.1.
+        boot: Seconds from its start to its first healthy response.
     """
 
     pid: int
@@ -46,15 +46,15 @@ class Process:
     boot: float = field(default=0.0)
 
     def cpu(self) -> float:
-        """Seconds of processor time so far."""
-        return sum(_cpu(pid) for pid in self._family())
+        """Return the seconds of processor time so far."""
+        return sum(_cpu(pid) for pid in self._pids())
 
     def memory(self) -> float:
-        """Resident MiB now."""
-        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._family())
+        """Return the resident memory in MiB."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
         return sum(pages) * _PAGE / _MEBIBYTE
 
-    def _family(self) -> list[int]:
+    def _pids(self) -> list[int]:
         return [self.pid, *children_of(self.pid)]
 
 
@@ -63,13 +63,13 @@ class Load:
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
-        self.itself = Process(process.pid, 0)
+        self.process = Process(process.pid, 0)
 
     def run(self, job: Job) -> Outcome:
-        """Have a job done.
+        """Run a job.
 
         Raises:
-            SystemExit: An answer was not what it must be.
+            SystemExit: A response was wrong.
         """
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
         assert self._process.stdout is not None  # noqa: S101
@@ -83,7 +83,7 @@ class Load:
 
 @contextmanager
 def scripted() -> Iterator[Process]:
-    """The scripted API."""
+    """Start the scripted API."""
     core = {min(HARNESS_CORES)}
     with _started([sys.executable, str(_HERE / "api_scripted.py")], core, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
@@ -92,7 +92,7 @@ def scripted() -> Iterator[Process]:
 
 @contextmanager
 def load_generator() -> Iterator[Load]:
-    """The load generator."""
+    """Start the load generator."""
     core = {max(HARNESS_CORES)}
     with _started(
         [sys.executable, str(_HERE / "api_load.py")], core, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -102,37 +102,37 @@ def load_generator() -> Iterator[Load]:
 
 @contextmanager
 def served(command: Sequence[str], health: str, home: Path, env: Mapping[str, str]) -> Iterator[Process]:
-    """A gateway; given once it says that it is healthy.
+    """Start a gateway, and wait until it is healthy.
 
     Args:
-        command: What starts it, with `{port}` where its port belongs.
-        health: The path that answers 200 once it is.
-        home: A new folder to make for it; what it prints goes to `printed` there.
-        env: All of its environment, beside what every program needs.
+        command: The command line. `{port}` is replaced.
+        health: The path that returns 200 when the gateway is healthy.
+        home: A new home directory. It contains the output in `printed`.
+        env: The environment, in addition to paths.
     """
     home.mkdir(parents=True)
     port = _free_port()
     full = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(home), "TMPDIR": str(home), **env}
     with (home / "printed").open("wb") as printed:
-        words = [word.format(port=port) for word in command]
+        arguments = [argument.format(port=port) for argument in command]
         began = time.perf_counter()
-        with _started(words, {GATEWAY_CORE}, stdout=printed, stderr=printed, env=full, cwd=home) as process:
-            boot = _healthy(process, port, health, began)
+        with _started(arguments, {GATEWAY_CORE}, stdout=printed, stderr=printed, env=full, cwd=home) as process:
+            boot = _wait_until_healthy(process, port, health, began)
             yield Process(process.pid, port, boot)
 
 
-def _healthy(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> float:
-    while time.perf_counter() - began < _TIMEOUT:
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> float:
+    while time.perf_counter() - began < _TIMEOUT_SECONDS:
         if process.poll() is not None:
             raise SystemExit(f"{process.args!r} ended with {process.returncode} instead of serving.")
         if _status(port, path) == 200:  # noqa: PLR2004 - HTTP's own number
             return time.perf_counter() - began
-        time.sleep(_POLL)
-    raise SystemExit(f"{process.args!r} is not healthy after {_TIMEOUT:g} seconds.")
+        time.sleep(_POLL_SECONDS)
+    raise SystemExit(f"{process.args!r} is not healthy after {_TIMEOUT_SECONDS:g} seconds.")
 
 
 def _status(port: int, path: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -144,13 +144,13 @@ def _status(port: int, path: str) -> int:
 
 @contextmanager
 def _started(command: Sequence[str], cores: set[int], **options: object) -> Iterator["subprocess.Popen[bytes]"]:
-    # A child inherits the cores of whoever starts it: so it has them from its first instruction on.
-    ours = os.sched_getaffinity(0)
+    # A child process inherits its parent's cores.
+    own_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)  # type: ignore[call-overload] # noqa: S603 - our own commands
     finally:
-        os.sched_setaffinity(0, ours)
+        os.sched_setaffinity(0, own_cores)
     try:
         yield process
     finally:
@@ -160,7 +160,7 @@ def _started(command: Sequence[str], cores: set[int], **options: object) -> Iter
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
-        process.wait(_LAST_WORDS)
+        process.wait(_TERMINATE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

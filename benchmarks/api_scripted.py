@@ -1,8 +1,8 @@
-"""A Messages API that answers from memory, as fast as Python can: one process, a bare protocol on uvloop.
+"""A Messages API with fixed responses, as fast as Python can send them: one process, an asyncio protocol on uvloop.
 
-Each piece of a streamed answer is written by itself, in its own turn of the loop, as a model's words come. How many
-pieces, and how many milliseconds lie between two, stands in the question as `script:PIECES:MILLISECONDS`; without it,
-the words of the plain answer come in a few pieces, for gateways that always ask for a stream.
+Each chunk of a stream is a separate write in its own iteration of the event loop, like a model's tokens. The prompt
+sets the number of chunks and the milliseconds between them with `script:CHUNKS:MILLISECONDS`. Without it, the stream
+has the text of the plain response in a few chunks, for gateways that always request a stream.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import uvloop
 _LENGTH = re.compile(rb"(?i)\ncontent-length: *(\d+)")
 _SCRIPT = re.compile(rb"script:(\d+):(\d+)")
 _STREAM = re.compile(rb'"stream": ?true')
-_WORDS = ("It is", " Lake Baikal, in", " Russia, and it is", " 1,642 metres", " deep.")
+_TEXTS = ("It is", " Lake Baikal, in", " Russia, and it is", " 1,642 metres", " deep.")
 _PIECE = " lake"
 _ID = "msg_01XFDUDYJgAACzvnptvVoYEL"
 
@@ -44,37 +44,39 @@ def _head(status: str, kind: str, rest: str) -> bytes:
     return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nrequest-id: req_011CScripted\r\n{rest}\r\n\r\n".encode()
 
 
-def _whole(status: str, value: object) -> bytes:
+def _json_response(status: str, value: object) -> bytes:
     body = json.dumps(value).encode()
     return _head(status, "application/json", f"content-length: {len(body)}") + body
 
 
-_PLAIN = _whole("200 OK", _message([{"type": "text", "text": "".join(_WORDS)}], "end_turn", 20))
-_LOST = _whole("404 Not Found", {"type": "error", "error": {"type": "not_found_error", "message": "Not found"}})
+_PLAIN = _json_response("200 OK", _message([{"type": "text", "text": "".join(_TEXTS)}], "end_turn", 20))
+_NOT_FOUND = _json_response(
+    "404 Not Found", {"type": "error", "error": {"type": "not_found_error", "message": "Not found"}}
+)
 
 
 def _event(value: dict[str, object]) -> bytes:
-    """One event, framed as a chunk of its own."""
+    """Return one event as an HTTP chunk."""
     data = f"event: {value['type']}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 @cache
 def _frames(pieces: int) -> tuple[bytes, ...]:
-    """What is written, write by write; without a number, the usual answer."""
-    # Each another one: LiteLLM takes a hundred equal pieces for a model that is caught in a loop.
-    words = [f"{_PIECE} {number}" for number in range(pieces)] or _WORDS
+    """Return the writes of a stream. With 0 pieces, it has the text of the plain response."""
+    # All chunks differ: LiteLLM treats a hundred equal chunks as a model in an endless loop.
+    texts = [f"{_PIECE} {number}" for number in range(pieces)] or _TEXTS
     start = _event({"type": "message_start", "message": _message([], None, 1)})
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     end = {"stop_reason": "end_turn", "stop_sequence": None}
     head = _head("200 OK", "text/event-stream; charset=utf-8", "transfer-encoding: chunked")
     last = (
         _event({"type": "content_block_stop", "index": 0}),
-        _event({"type": "message_delta", "delta": end, "usage": {"output_tokens": len(words)}}),
+        _event({"type": "message_delta", "delta": end, "usage": {"output_tokens": len(texts)}}),
         _event({"type": "message_stop"}) + b"0\r\n\r\n",
     )
     first = head + start + _event(block) + _event({"type": "ping"})
-    return (first, *map(_delta, words), b"".join(last))
+    return (first, *map(_delta, texts), b"".join(last))
 
 
 def _delta(text: str) -> bytes:
@@ -82,84 +84,84 @@ def _delta(text: str) -> bytes:
 
 
 class Scripted(asyncio.Protocol):
-    """One connection: answers each request when it is whole."""
+    """One connection. It responds to each complete request."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._buffer = b""
-        self._end = 0
+        self._request_end = 0
         self._frames: tuple[bytes, ...] = ()
-        self._at = 0
+        self._next_frame = 0
         self._pace = 0.0
-        self._full = False
-        self._waits = False
+        self._is_paused = False
+        self._is_waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
+        """Keep the transport."""
         self._transport = transport  # type: ignore[assignment] # a socket's transport writes
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
-        """It is gone, and with it what is still to be said."""
+        """Drop the rest of the response."""
         self._transport = None
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write."""
-        self._full = True
+        """Stop writing: the client reads too slowly."""
+        self._is_paused = True
 
     def resume_writing(self) -> None:
-        """It has caught up."""
-        self._full = False
-        if self._waits:
-            self._waits = False
-            self._say()
+        """Continue writing."""
+        self._is_paused = False
+        if self._is_waiting:
+            self._is_waiting = False
+            self._write_next()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
+        """Read a part of a request."""
         buffer = self._buffer = self._buffer + data if self._buffer else data
-        if not self._end:
+        if not self._request_end:
             head = buffer.find(b"\r\n\r\n") + 4
-            if head < 4:  # noqa: PLR2004 - the head is not whole
+            if head < 4:  # noqa: PLR2004 - the head is incomplete
                 return
             length = _LENGTH.search(buffer, 0, head)
-            self._end = head + (int(length[1]) if length else 0)
-        if len(buffer) >= self._end:
-            self._buffer, self._end = b"", 0  # nobody asks before the answer before has come
-            self._answer(buffer)
+            self._request_end = head + (int(length[1]) if length else 0)
+        if len(buffer) >= self._request_end:
+            self._buffer, self._request_end = b"", 0  # clients send the next request after the response
+            self._respond(buffer)
 
-    def _answer(self, request: bytes) -> None:
+    def _respond(self, request: bytes) -> None:
         if self._transport is None:
             return
         if not request.startswith(b"POST /v1/messages"):
-            self._transport.write(_LOST)
+            self._transport.write(_NOT_FOUND)
         elif not _STREAM.search(request):
             self._transport.write(_PLAIN)
         else:
             script = _SCRIPT.search(request)
             self._frames = _frames(int(script[1]) if script else 0)
             self._pace = int(script[2]) / 1000 if script else 0.0
-            self._at = 0
-            self._say()
+            self._next_frame = 0
+            self._write_next()
 
-    def _say(self) -> None:
-        """Write the next piece, and come back for the one after it."""
+    def _write_next(self) -> None:
+        """Write the next chunk, and schedule the one after it."""
         if self._transport is None:
             return
-        if self._full:
-            self._waits = True
+        if self._is_paused:
+            self._is_waiting = True
             return
-        self._transport.write(self._frames[self._at])
-        self._at += 1
-        if self._at == len(self._frames):
+        self._transport.write(self._frames[self._next_frame])
+        self._next_frame += 1
+        if self._next_frame == len(self._frames):
             return
         if self._pace:
-            self._loop.call_later(self._pace, self._say)
+            self._loop.call_later(self._pace, self._write_next)
         else:
-            self._loop.call_soon(self._say)
+            self._loop.call_soon(self._write_next)
 
 
 async def main() -> None:
-    """Serve until ended; the port is said on the first line."""
+    """Serve until terminated. The first line of output is the port."""
     server = await asyncio.get_running_loop().create_server(Scripted, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

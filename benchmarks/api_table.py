@@ -1,4 +1,4 @@
-"""The figures of the benchmark, and the table that is made of them."""
+"""The samples of the benchmark, and its table of results."""
 
 import os
 import platform
@@ -15,20 +15,20 @@ from typing import TypeAlias
 from api_load import Outcome
 from api_processes import Process
 
-_SETTLE = 1.0
+_SETTLE_SECONDS = 1.0
 _MILLI = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one measurement gave.
+    """The result of one measurement.
 
     Attributes:
-        outcome: What the load generator saw.
-        cpu: Processor seconds of who was asked.
+        outcome: The outcome of the load generator's job.
+        cpu: Processor seconds of the contender.
         harness: Processor seconds of the scripted API and the load generator.
-        memory: Resident MiB of who was asked, at the end.
-        chunks: Pieces of text in an answer.
+        memory: Resident MiB of the contender at the end.
+        chunks: Text chunks of a response.
     """
 
     outcome: Outcome
@@ -39,58 +39,58 @@ class Sample:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.outcome.requests / self.outcome.seconds
 
     @property
     def chunk_rate(self) -> float:
-        """Pieces of text a second."""
+        """Text chunks per second."""
         return self.rate * self.chunks
 
     @property
     def cost(self) -> float:
-        """Processor milliseconds for one answer."""
+        """Processor milliseconds per response."""
         return _MILLI * self.cpu / self.outcome.requests
 
     @property
     def chunk_cost(self) -> float:
-        """Processor milliseconds for 1,000 pieces of text."""
+        """Processor milliseconds per 1,000 text chunks."""
         return 1000 * self.cost / self.chunks
 
 
 class Samples:
-    """All of them."""
+    """All samples, by contender and workload."""
 
     def __init__(self) -> None:
-        self._taken: defaultdict[tuple[str, str], list[Sample]] = defaultdict(list)
+        self._samples: defaultdict[tuple[str, str], list[Sample]] = defaultdict(list)
         self._boots: defaultdict[str, list[float]] = defaultdict(list)
         self._idle: defaultdict[str, list[float]] = defaultdict(list)
 
     def add(self, name: str, kind: str, sample: Sample) -> None:
-        """Keep one."""
-        self._taken[name, kind].append(sample)
+        """Add a sample."""
+        self._samples[name, kind].append(sample)
 
     def started(self, name: str, process: Process) -> None:
-        """Note how long a start took and, a moment later, what the process keeps in memory."""
-        time.sleep(_SETTLE)
+        """Record the duration of a start, and the memory of the process one second later."""
+        time.sleep(_SETTLE_SECONDS)
         self._boots[name].append(process.boot)
         self._idle[name].append(process.memory())
 
     def median(self, name: str, kind: str, of: Callable[[Sample], float]) -> float:
-        """The median over all rounds."""
-        return statistics.median(of(sample) for sample in self._taken[name, kind])
+        """Return the median of all rounds."""
+        return statistics.median(of(sample) for sample in self._samples[name, kind])
 
     def boot(self, name: str) -> float:
-        """Seconds to the first healthy answer."""
+        """Return the seconds to the first healthy response."""
         return statistics.median(self._boots[name])
 
     def idle(self, name: str) -> float:
-        """Resident MiB after the start."""
+        """Return the resident MiB after the start."""
         return statistics.median(self._idle[name])
 
     def loaded(self, name: str) -> float:
-        """The most resident MiB seen after any measurement."""
-        return max(s.memory for (asked, _), taken in self._taken.items() if asked == name for s in taken)
+        """Return the maximum resident MiB after any measurement."""
+        return max(s.memory for (contender, _), samples in self._samples.items() if contender == name for s in samples)
 
 
 Figure: TypeAlias = Callable[[Samples, str], float]
@@ -98,16 +98,16 @@ Figure: TypeAlias = Callable[[Samples, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
         title: What is measured.
-        figure: Takes it from the samples, for a contender.
-        digits: Decimal places shown.
-        more: Whether more is better.
-        ratio: The least ratio to LiteLLM that is expected; 0: none is.
-        limit: The most that is expected; 0: no limit is.
-        direct: Whether it means something without a gateway.
+        figure: Returns the value of a contender.
+        digits: Decimal places.
+        more: Whether a higher value is better.
+        ratio: The minimum ratio to LiteLLM; 0 for no minimum.
+        limit: The maximum value; 0 for no maximum.
+        direct: Whether the value exists without a gateway.
     """
 
     title: str
@@ -124,7 +124,7 @@ def _of(kind: str, of: Callable[[Sample], float]) -> Figure:
 
 
 def _added(kind: str, of: Callable[[Sample], float]) -> Figure:
-    """Milliseconds more than without a gateway."""
+    """Return the milliseconds that a gateway adds."""
     return lambda samples, name: _MILLI * (samples.median(name, kind, of) - samples.median("direct", kind, of))
 
 
@@ -141,33 +141,33 @@ _ROWS = (
     Row("requests/s, 16 connections", _of("16", lambda s: s.rate), more=True, ratio=25, direct=True),
     Row("requests/s, 64 connections", _of("64", lambda s: s.rate), more=True, direct=True),
     Row("requests/s, 16 connections, 100 KB each", _of("large", lambda s: s.rate), more=True, direct=True),
-    Row("added latency p50, 1 connection, ms", _added("1", lambda s: s.outcome.whole[0]), 2, limit=0.6),
-    Row("added latency p99, 1 connection, ms", _added("1", lambda s: s.outcome.whole[1]), 2),
-    Row("latency p99, 16 connections, ms", _of("16", lambda s: _MILLI * s.outcome.whole[1]), 1, direct=True),
-    Row("added time to the first words p50, ms", _added("first", lambda s: s.outcome.first[0]), 2),
-    Row("added time to the first words p99, ms", _added("first", lambda s: s.outcome.first[1]), 2),
+    Row("added latency p50, 1 connection, ms", _added("1", lambda s: s.outcome.complete[0]), 2, limit=0.6),
+    Row("added latency p99, 1 connection, ms", _added("1", lambda s: s.outcome.complete[1]), 2),
+    Row("latency p99, 16 connections, ms", _of("16", lambda s: _MILLI * s.outcome.complete[1]), 1, direct=True),
+    Row("added time to the first text p50, ms", _added("first", lambda s: s.outcome.first[0]), 2),
+    Row("added time to the first text p99, ms", _added("first", lambda s: s.outcome.first[1]), 2),
     Row("chunks/s, 50 streams", _of("chunks", lambda s: s.chunk_rate), more=True, ratio=30, direct=True),
     Row("chunks/s, 50 streams, one every 20 ms each", _of("paced", lambda s: s.chunk_rate), more=True, direct=True),
-    Row("CPU ms a request, 16 connections", _of("16", lambda s: s.cost), 3),
-    Row("CPU ms a request of 100 KB", _of("large", lambda s: s.cost), 3),
-    Row("CPU ms for 1,000 chunks, 50 streams", _of("chunks", lambda s: s.chunk_cost), 1),
-    Row("CPU ms for 1,000 chunks, one every 20 ms", _of("paced", lambda s: s.chunk_cost), 1),
+    Row("CPU ms per request, 16 connections", _of("16", lambda s: s.cost), 3),
+    Row("CPU ms per request of 100 KB", _of("large", lambda s: s.cost), 3),
+    Row("CPU ms per 1,000 chunks, 50 streams", _of("chunks", lambda s: s.chunk_cost), 1),
+    Row("CPU ms per 1,000 chunks, one every 20 ms", _of("paced", lambda s: s.chunk_cost), 1),
     Row("memory idle (RSS), MiB", lambda samples, name: samples.idle(name), limit=80),
     Row("memory under load (RSS), MiB", lambda samples, name: samples.loaded(name)),
-    Row("seconds to the first healthy answer", lambda samples, name: samples.boot(name), 2, limit=0.8),
+    Row("seconds to the first healthy response", lambda samples, name: samples.boot(name), 2, limit=0.8),
 )
 _CHECKS = (
-    Row("its core in use, 16 connections, %", _busy("16")),
-    Row("the harness's core in use meanwhile, %", _harness("16"), direct=True),
-    Row("its core in use, 50 streams, %", _busy("chunks")),
-    Row("the harness's core in use meanwhile, %", _harness("chunks"), direct=True),
+    Row("core in use, 16 connections, %", _busy("16")),
+    Row("the harness's core in use at that time, %", _harness("16"), direct=True),
+    Row("core in use, 50 streams, %", _busy("chunks")),
+    Row("the harness's core in use at that time, %", _harness("chunks"), direct=True),
 )
 
 
 def table(samples: Samples, rounds: int, litellm: str) -> str:
-    """All of it, in Markdown."""
-    head = (f"medians of {rounds} rounds", "no gateway (ceiling)", "dragoman", "LiteLLM", "dragoman is", "bar")
-    checks = ("who was busy", "no gateway", "dragoman", "LiteLLM")
+    """Return the tables in Markdown."""
+    head = (f"medians of {rounds} rounds", "no gateway (upper limit)", "dragoman", "LiteLLM", "dragoman is", "bar")
+    checks = ("processor use", "no gateway", "dragoman", "LiteLLM")
     return "\n".join(
         (
             _machine(litellm),

@@ -1,8 +1,8 @@
-"""Embeddings through the gateway beside the same model used directly, in one run: `python benchmarks/embeddings.py`.
+"""Compare embeddings through the gateway with the library itself, in one run: `python benchmarks/embeddings.py`.
 
-The gateway is measured over HTTP, in a process of its own; so is the library by itself, with the same model, as a
-program would use it. Kinds take turns in random order; medians count. The seconds of processor time do not depend on
-what else the machine does; the rates do. Memory is what stays resident after all rounds.
+The gateway is measured over HTTP in a process of its own. The library has the same model and a
+process of its own. Measurements take turns in random order. Compare medians. The processor time does not depend on the
+machine's load, but the rates do. Memory is measured after all rounds.
 """
 
 import argparse
@@ -31,29 +31,31 @@ import psutil
 from dragoman.backends.embeddings.library import DEFAULT_MODEL, installed, locate_model
 from servers import Served, children_of, gateway, simulator
 
-_SIZE = 1000
+_SENTENCES = 1000
 _AT_ONCE = 16
 _MEBIBYTE = 2**20
 
 
 def sentences() -> list[str]:
-    """Each another one, of a dozen words."""
-    kinds = ["red", "blue", "tall", "small", "quiet", "loud", "wide", "green", "cold", "warm"]
-    things = ["cat", "dog", "bird", "house", "river", "boat", "train", "child", "farmer", "engine"]
+    """Return different sentences of a dozen words."""
+    adjectives = ["red", "blue", "tall", "small", "quiet", "loud", "wide", "green", "cold", "warm"]
+    nouns = ["cat", "dog", "bird", "house", "river", "boat", "train", "child", "farmer", "engine"]
     places = ["bridge", "market", "church", "harbour", "station", "garden", "mill", "tower", "field", "school"]
-    return [f"The {k} {t} near the old {p} was seen again in spring." for k in kinds for t in things for p in places]
+    return [
+        f"The {a} {n} near the old {p} was seen again in spring." for a in adjectives for n in nouns for p in places
+    ]
 
 
 @dataclass
 class Kind:
-    """One way to have all sentences embedded.
+    """One way to embed all sentences.
 
     Attributes:
-        name: What the table calls it.
-        run: Does it; the seconds that it took.
-        processes: Those that work for it.
-        seconds: Of each round.
-        used: Processor seconds of each round.
+        name: Its name in the table.
+        run: Embeds the sentences, and returns the seconds.
+        processes: Returns its process ids.
+        seconds: The seconds of each round.
+        used: The processor seconds of each round.
     """
 
     name: str
@@ -63,19 +65,19 @@ class Kind:
     used: list[float] = field(default_factory=list)
 
     def processor_seconds(self) -> float:
-        """Of all its processes since they began."""
+        """Return the processor seconds of all its processes since their start."""
         times = [psutil.Process(pid).cpu_times() for pid in self.processes()]
         return float(sum(one.user + one.system for one in times))
 
 
 class Direct:
-    """The library in a process of its own: one line in, the seconds out."""
+    """The library in a process of its own. It reads a line, and prints the seconds."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def seconds(self, *, one_by_one: bool) -> float:
-        """How long all sentences take."""
+        """Return the seconds for all sentences."""
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
         assert self._process.stdout is not None  # noqa: S101
         self._process.stdin.write(f"{int(one_by_one)}\n")
@@ -83,30 +85,30 @@ class Direct:
         return float(self._process.stdout.readline())
 
     def processes(self) -> list[int]:
-        """Itself."""
+        """Return its process id."""
         return [self._process.pid]
 
     @property
     def memory(self) -> float:
-        """Resident MiB."""
+        """The resident memory in MiB."""
         return psutil.Process(self._process.pid).memory_info().rss / _MEBIBYTE
 
 
 @contextmanager
 def direct() -> Iterator[Direct]:
-    """Start it."""
-    # The same way of waiting that the gateway gives its own process: see `backends/embedders/process.py`.
+    """Start the library's process."""
+    # The same environment as the gateway's own process: see `backends/embeddings/process.py`.
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, __file__, "--as-library"]
-    with subprocess.Popen(  # noqa: S603 - ourselves
+    with subprocess.Popen(  # noqa: S603 - this program
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
     ) as process:
         yield Direct(process)
         process.kill()
 
 
-def be_the_library() -> None:
-    """Answer lines, as `Direct` asks them."""
+def run_library() -> None:
+    """Run the process of `Direct`: embed the sentences for each line of input."""
     model: Any = import_module("sentence_transformers").SentenceTransformer(locate_model(DEFAULT_MODEL).path)
     texts = sentences()
     for line in sys.stdin:
@@ -116,32 +118,32 @@ def be_the_library() -> None:
         print(time.perf_counter() - began, flush=True)
 
 
-def ask(connection: HTTPConnection, texts: list[str]) -> None:
-    """One request, as the official clients make it."""
+def send(connection: HTTPConnection, texts: list[str]) -> None:
+    """Send one request, as the official clients do."""
     body = json.dumps({"model": "text-embedding-3-small", "input": texts, "encoding_format": "base64"})
     connection.request("POST", "/v1/embeddings", body, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    made = json.loads(answer.read())
-    if answer.status != 200 or len(made["data"]) != len(texts):  # noqa: PLR2004 - HTTP's own number
-        raise SystemExit(f"{answer.status}: {str(made)[:300]}")
+    response = connection.getresponse()
+    body_read = json.loads(response.read())
+    if response.status != 200 or len(body_read["data"]) != len(texts):  # noqa: PLR2004 - HTTP's own number
+        raise SystemExit(f"{response.status}: {str(body_read)[:300]}")
 
 
 def in_one(served: Served) -> float:
-    """Seconds for all sentences in one request."""
+    """Return the seconds for all sentences in one request."""
     connection = served.connect()
     began = time.perf_counter()
-    ask(connection, sentences())
+    send(connection, sentences())
     return time.perf_counter() - began
 
 
 def one_by_one(served: Served) -> float:
-    """Seconds for a request a sentence, some at once."""
-    parts = [sentences()[place::_AT_ONCE] for place in range(_AT_ONCE)]
+    """Return the seconds for one request per sentence, with concurrent clients."""
+    parts = [sentences()[start::_AT_ONCE] for start in range(_AT_ONCE)]
 
     def client(texts: list[str]) -> None:
         connection = served.connect()
         for text in texts:
-            ask(connection, [text])
+            send(connection, [text])
 
     began = time.perf_counter()
     with ThreadPoolExecutor(_AT_ONCE) as clients:
@@ -149,8 +151,8 @@ def one_by_one(served: Served) -> float:
     return time.perf_counter() - began
 
 
-def of_gateway(served: Served) -> list[int]:
-    """The gateway and its model."""
+def gateway_processes(served: Served) -> list[int]:
+    """Return the processes of the gateway and its model."""
     return [served.pid, *children_of(served.pid)]
 
 
@@ -159,11 +161,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--as-library", action="store_true", help=argparse.SUPPRESS)
-    told = parser.parse_args()
+    options = parser.parse_args()
     if not installed():
         raise SystemExit('The local model is not installed: pip install "dragoman[embeddings]"')
-    if told.as_library:
-        be_the_library()
+    if options.as_library:
+        run_library()
         return
     with (
         TemporaryDirectory() as folder,
@@ -175,51 +177,53 @@ def main() -> None:
         kinds = [
             Kind("the library, all at once", lambda: library.seconds(one_by_one=False), library.processes),
             Kind("the library, one by one", lambda: library.seconds(one_by_one=True), library.processes),
-            Kind("the gateway, one request", lambda: in_one(served), lambda: of_gateway(served)),
+            Kind("the gateway, one request", lambda: in_one(served), lambda: gateway_processes(served)),
             Kind(
-                f"the gateway, {_SIZE} requests, {_AT_ONCE} at once",
+                f"the gateway, {_SENTENCES} requests, {_AT_ONCE} at once",
                 lambda: one_by_one(served),
-                lambda: of_gateway(served),
+                lambda: gateway_processes(served),
             ),
         ]
-        measure(kinds, told.rounds)
-        report(kinds, told.rounds)
+        measure(kinds, options.rounds)
+        report(kinds, options.rounds)
         memory(served, library, idle)
 
 
 def measure(kinds: list[Kind], rounds: int) -> None:
-    """Every kind once a round, in random order; a first round loads the models and does not count."""
+    """Measure every kind once per round, in random order. The first round loads the models and is not counted."""
     for number in range(rounds + 1):
         for kind in random.sample(kinds, len(kinds)):
             before = kind.processor_seconds() if number else 0.0
-            taken = kind.run()
+            seconds = kind.run()
             if number:
-                kind.seconds.append(taken)
+                kind.seconds.append(seconds)
                 kind.used.append(kind.processor_seconds() - before)
 
 
 def report(kinds: list[Kind], rounds: int) -> None:
-    """The table of rates."""
+    """Print the table of rates."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("dragoman", "sentence-transformers", "torch"))
     load = psutil.getloadavg()[0]
-    print(f"{_SIZE} sentences, {DEFAULT_MODEL}, medians of {rounds} rounds, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    print(
+        f"{_SENTENCES} sentences, {DEFAULT_MODEL}, medians of {rounds} rounds, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    )
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}")
     print(f"{libraries}\n")
     base = statistics.median(kinds[0].seconds)
-    print(f"| | embeddings/s | beside {kinds[0].name} | CPU s / {_SIZE} |\n|---|---|---|---|")
+    print(f"| | embeddings/s | compared with {kinds[0].name} | CPU s / {_SENTENCES} |\n|---|---|---|---|")
     for kind in kinds:
         middle = statistics.median(kind.seconds)
         used = statistics.median(kind.used)
-        print(f"| {kind.name} | {_SIZE / middle:.0f} | {base / middle:.2f}x | {used:.2f} |")
+        print(f"| {kind.name} | {_SENTENCES / middle:.0f} | {base / middle:.2f}x | {used:.2f} |")
 
 
 def memory(served: Served, library: Direct, idle: float) -> None:
-    """The table of memory."""
+    """Print the table of memory."""
     own = psutil.Process(served.pid).memory_info().rss / _MEBIBYTE
     model = sum(psutil.Process(pid).memory_info().rss for pid in children_of(served.pid)) / _MEBIBYTE
     print("\n| resident memory | MiB |\n|---|---|")
     print(f"| the gateway, before | {idle:.0f} |\n| the gateway, after | {own:.0f} |")
-    print(f"| its model's process | {model:.0f} |\n| the library by itself | {library.memory:.0f} |")
+    print(f"| the model's process | {model:.0f} |\n| the library by itself | {library.memory:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The runtime backend against cold processes, all in one run: `make bench`.
+"""Compare the runtime backend with cold processes in one run: `make bench`.
 
-The gateway is measured as it is used: over HTTP, with the real Claude Code runtime, in front of the simulator in a
-process of its own. A cold process is what every request costs where a gateway spawns one for each: the same gateway
-with no spares and no kept conversations. Kinds take turns in random order; medians and ratios count, not seconds.
+The gateway is measured over HTTP, with the real Claude Code runtime, and with the simulator in a process of its own.
+The comparison is a gateway that starts a process for each request: without warm and live processes. Measurements take
+turns in random order. Compare medians and ratios, not seconds.
 """
 
 import argparse
@@ -17,23 +17,23 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import asking
 import servers
+import timed_requests
 from servers import Served
 
 _PAIRS = 50
-_SPARES = 2
+_WARM_PROCESSES = 2
 _CONVERSATIONS = 24
 _AT_ONCE = 4
 _MEBIBYTE = 2**20
 
 
 class Bench:
-    """What is measured, and the seconds it took.
+    """The measurements, and their seconds.
 
     Args:
-        cold: A gateway that spawns a process for each request.
-        warm: One with spares and kept conversations.
+        cold: A gateway that starts a process for each request.
+        warm: A gateway with warm and live processes.
     """
 
     def __init__(self, cold: Served, warm: Served) -> None:
@@ -42,43 +42,43 @@ class Bench:
         self.seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     def round(self) -> None:
-        """Each kind once, in random order."""
+        """Measure each kind once, in random order."""
         kinds: list[Callable[[], None]] = [self._cold, self._warm, self._cold_long, self._warm_long, self._reaped]
         random.shuffle(kinds)
         for kind in kinds:
-            self.warm.settle(_SPARES)
+            self.warm.settle(_WARM_PROCESSES)
             kind()
 
     def _cold(self) -> None:
-        seconds, _ = asking.first_token(self.cold, asking.fresh(), "cold")
+        seconds, _ = timed_requests.first_token(self.cold, timed_requests.new_conversation(), "cold")
         self.seconds["cold"].append(seconds)
 
     def _warm(self) -> None:
-        messages = asking.fresh()
-        seconds, answer = asking.first_token(self.warm, messages, "warm")
+        messages = timed_requests.new_conversation()
+        seconds, text = timed_requests.first_token(self.warm, messages, "warm")
         self.seconds["fresh"].append(seconds)
-        self.warm.settle(_SPARES)
-        seconds, _ = asking.first_token(self.warm, asking.followed(messages, answer), "live")
+        self.warm.settle(_WARM_PROCESSES)
+        seconds, _ = timed_requests.first_token(self.warm, timed_requests.next_turn(messages, text), "live")
         self.seconds["next"].append(seconds)
 
     def _cold_long(self) -> None:
-        seconds, _ = asking.first_token(self.cold, asking.fresh(_PAIRS), "cold")
+        seconds, _ = timed_requests.first_token(self.cold, timed_requests.new_conversation(_PAIRS), "cold")
         self.seconds["cold 100"].append(seconds)
 
     def _warm_long(self) -> None:
-        seconds, _ = asking.first_token(self.warm, asking.fresh(_PAIRS), "warm")
+        seconds, _ = timed_requests.first_token(self.warm, timed_requests.new_conversation(_PAIRS), "warm")
         self.seconds["fresh 100"].append(seconds)
 
     def _reaped(self) -> None:
-        self.seconds["reaped"].append(asking.gone(self.cold))
+        self.seconds["reaped"].append(timed_requests.seconds_to_reap(self.cold))
 
 
 _ROWS = (
-    ("a process spawned for the request (cold)", "cold", "cold", None),
-    ("a fresh request on a spare process", "fresh", "cold", 5.0),
+    ("a process started for the request (cold)", "cold", "cold", None),
+    ("a new conversation on a warm process", "fresh", "cold", 5.0),
     ("the next turn of a live conversation", "next", "cold", 12.0),
-    (f"{2 * _PAIRS} earlier messages, spawned (cold)", "cold 100", "cold 100", None),
-    (f"{2 * _PAIRS} earlier messages for the first time, on a spare", "fresh 100", "cold 100", 1.1),
+    (f"{2 * _PAIRS} earlier messages, started (cold)", "cold 100", "cold 100", None),
+    (f"{2 * _PAIRS} earlier messages for the first time, warm", "fresh 100", "cold 100", 1.1),
 )
 
 
@@ -91,9 +91,11 @@ def main() -> None:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="dragoman-bench-", ignore_cleanup_errors=True)))
         api = stack.enter_context(servers.simulator(home))
         cold = stack.enter_context(servers.gateway(home / "cold", api, spares=0, max_live=0))
-        warm = stack.enter_context(servers.gateway(home / "warm", api, spares=_SPARES, max_live=1))
+        warm = stack.enter_context(servers.gateway(home / "warm", api, spares=_WARM_PROCESSES, max_live=1))
         bench = Bench(cold, warm)
-        asking.first_token(cold, asking.fresh())  # the first of all reads the executable from the disk
+        timed_requests.first_token(
+            cold, timed_requests.new_conversation()
+        )  # the first process reads the executable from the disk
         for _ in range(rounds):
             bench.round()
         print(_machine())
@@ -110,13 +112,13 @@ def _machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores} x {model}, {platform.system()} {platform.release()},\n"
         f"Python {platform.python_version()}, dragoman {version('dragoman')}, "
-        f"claude-agent-sdk {version('claude-agent-sdk')}, {asking.MODEL} simulated\n"
+        f"claude-agent-sdk {version('claude-agent-sdk')}, {timed_requests.MODEL} simulated\n"
     )
 
 
 def _table(seconds: dict[str, list[float]], rounds: int) -> str:
     lines = [
-        f"to the first token, median (lowest to highest) of {rounds} rounds | ms | sooner than cold | bar",
+        f"to the first token, median (lowest to highest) of {rounds} rounds | ms | faster than cold | bar",
         "---|---|---|---",
     ]
     for name, kind, against, bar in _ROWS:
@@ -132,16 +134,19 @@ def _spread(seconds: Sequence[float]) -> str:
 
 
 def _others(bench: Bench, cold: Served, warm: Served) -> str:
-    warm.settle(_SPARES)
+    warm.settle(_WARM_PROCESSES)
     idle = [_memory(pid) for pid in warm.runtimes()]
     own = _memory(warm.pid)
-    rates = {name: asking.per_second(served, _CONVERSATIONS, _AT_ONCE) for name, served in _named(cold, warm)}
+    rates = {
+        name: timed_requests.conversations_per_second(served, _CONVERSATIONS, _AT_ONCE)
+        for name, served in _named(cold, warm)
+    }
     reaped = statistics.median(bench.seconds["reaped"])
     return "\n".join(
         (
-            "what | figure",
+            "measurement | value",
             "---|---",
-            f"new conversations a second, {_AT_ONCE} at once | {rates['warm']:.1f} (spawned: {rates['cold']:.1f})",
+            f"new conversations per second, {_AT_ONCE} at once | {rates['warm']:.1f} (cold: {rates['cold']:.1f})",
             f"memory of an idle process, RSS / PSS | {_median(idle, 0):.0f} / {_median(idle, 1):.0f} MiB",
             f"memory of the gateway itself, RSS / PSS | {own[0]:.0f} / {own[1]:.0f} MiB",
             f"from disconnect to reaped, seconds | {reaped:.3f} (bar: 2 {'met' if reaped <= 2 else 'MISSED'})",  # noqa: PLR2004 - the bar

@@ -1,4 +1,4 @@
-"""Starting what is measured, each in a process of its own, with nothing of this machine's settings and accounts."""
+"""Start the measured programs, each in a process of its own, without this machine's settings and accounts."""
 
 import json
 import os
@@ -13,48 +13,48 @@ from pathlib import Path
 from typing import cast
 
 _COMMAND = str(Path(sys.executable).with_name("dragoman"))
-_TIMEOUT = 60.0
-_SETTLE = 0.25
+_TIMEOUT_SECONDS = 60.0
+_SETTLE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Served:
-    """Something that listens.
+    """A listening program.
 
     Attributes:
-        port: Where, on 127.0.0.1.
-        pid: Its process.
+        port: Its port on 127.0.0.1.
+        pid: Its process id.
     """
 
     port: int
     pid: int
 
     def connect(self) -> HTTPConnection:
-        """A new connection."""
-        return HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT)
+        """Return a new connection."""
+        return HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)
 
     def processes(self) -> dict[str, int]:
-        """How many runtime processes a gateway has, by what they are for."""
+        """Return the numbers of a gateway's runtime processes, by their state."""
         connection = self.connect()
         connection.request("GET", "/health/ready")
         state = json.loads(connection.getresponse().read())
         connection.close()
         return cast("dict[str, int]", state["backend"]["processes"])
 
-    def settle(self, spares: int) -> None:
-        """Return once so many spares wait and nothing boots any more."""
-        until = time.monotonic() + _TIMEOUT
-        while self.processes()["spare"] < spares and time.monotonic() < until:
+    def settle(self, warm: int) -> None:
+        """Wait until this many warm processes are ready."""
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while self.processes()["spare"] < warm and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(_SETTLE)
+        time.sleep(_SETTLE_SECONDS)
 
     def runtimes(self) -> set[int]:
-        """The runtime processes of a gateway."""
+        """Return the runtime processes of a gateway."""
         return {pid for pid in children_of(self.pid) if "--input-format" in _arguments(pid)}
 
 
 def children_of(parent: int) -> Iterator[int]:
-    """The living children of a process."""
+    """Yield the living children of a process."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, pid = stat.read_text().rsplit(")", 1)[1].split()[:2]
@@ -73,19 +73,19 @@ def _arguments(pid: int) -> list[str]:
 
 @contextmanager
 def simulator(home: Path) -> Iterator[str]:
-    """A simulated Messages API; its address."""
+    """Start the simulator. Yield its address."""
     with _started(home, "simulate", "--port", "0") as (process, line):
         yield f"http://127.0.0.1:{_port_in(line)}"
         process.terminate()
 
 
 @contextmanager
-def gateway(home: Path, api: str, *, spares: int, max_live: int, places: int = 8) -> Iterator[Served]:
-    """A gateway with the real runtime in front of an API."""
+def gateway(home: Path, api: str, *, spares: int, max_live: int, slots: int = 8) -> Iterator[Served]:
+    """Start a gateway with the real runtime and an API."""
     home.mkdir()
-    kept = ("--spares", str(spares), "--max-live", str(max_live), "--max-concurrency", str(places))
+    limits = ("--spares", str(spares), "--max-live", str(max_live), "--max-concurrency", str(slots))
     account = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "sk-ant-dummy"}
-    with _started(home, "serve", "-p", "0", "-m", "--log-file", "log", *kept, **account) as (process, line):
+    with _started(home, "serve", "-p", "0", "-m", "--log-file", "log", *limits, **account) as (process, line):
         served = Served(_port_in(line), process.pid)
         served.settle(spares)
         yield served
@@ -93,7 +93,7 @@ def gateway(home: Path, api: str, *, spares: int, max_live: int, places: int = 8
 
 @contextmanager
 def simulated(home: Path, *flags: str) -> Iterator[Served]:
-    """A gateway in front of its own simulator, with its temporary files in its home."""
+    """Start a gateway with its own simulator. Its temporary files are in its home directory."""
     (home / "tmp").mkdir()
     given = ("--simulate", "-p", "0", "-m", "--log-file", "log", *flags)
     with _started(home, "serve", *given, TMPDIR=str(home / "tmp")) as (process, line):

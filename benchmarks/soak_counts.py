@@ -1,4 +1,4 @@
-"""What a gateway holds at one moment: processes, file descriptors, tasks, files, memory."""
+"""Count a gateway's processes, file descriptors, tasks, files and memory."""
 
 import json
 import os
@@ -11,19 +11,19 @@ from servers import Served, children_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MEBIBYTE = 2**20
-_PAUSE = 0.25
-_MORE_MEMORY = 1.10
+_POLL_SECONDS = 0.25
+_MAX_MEMORY_RATIO = 1.10
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What is held.
+    """The counts.
 
     Attributes:
         processes: Living children.
         descriptors: Open file descriptors.
         tasks: Tasks of the event loop.
-        files: Files under the gateway's home, its temporary ones included.
+        files: Files in the gateway's home directory, with temporary ones.
         memory: Resident MiB.
     """
 
@@ -33,15 +33,15 @@ class Counts:
     files: int
     memory: float
 
-    def missed(self, start: "Counts") -> list[str]:
-        """What there is more of than at the start; memory may grow by a tenth."""
-        ours, theirs = vars(self), vars(start)
-        more = [name for name in ours if name != "memory" and ours[name] > theirs[name]]
-        return more if self.memory <= _MORE_MEMORY * start.memory else [*more, "memory"]
+    def exceeded(self, start: "Counts") -> list[str]:
+        """Return the names of the counts that are higher than at the start. Memory may grow by a tenth."""
+        now, before = vars(self), vars(start)
+        more = [name for name in now if name != "memory" and now[name] > before[name]]
+        return more if self.memory <= _MAX_MEMORY_RATIO * start.memory else [*more, "memory"]
 
 
 def count(gateway: Served, home: Path) -> Counts:
-    """Count now."""
+    """Return the counts now."""
     return Counts(
         processes=len(list(children_of(gateway.pid))),
         descriptors=sum(1 for _ in Path(f"/proc/{gateway.pid}/fd").iterdir()),
@@ -52,31 +52,31 @@ def count(gateway: Served, home: Path) -> Counts:
 
 
 def files(home: Path) -> set[str]:
-    """The files under the gateway's home."""
+    """Return the files in the gateway's home directory."""
     return {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
 
 
-def settled(gateway: Served, home: Path, spares: int, patience: float) -> Counts:
-    """Count once nothing runs and only the spares are left, or when patience is over."""
-    until = time.monotonic() + patience
-    while not _idle(gateway, spares) and time.monotonic() < until:
-        time.sleep(_PAUSE)
+def count_when_idle(gateway: Served, home: Path, warm: int, timeout: float) -> Counts:
+    """Return the counts when nothing runs and only warm processes remain, or after the timeout."""
+    deadline = time.monotonic() + timeout
+    while not _is_idle(gateway, warm) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     time.sleep(1)
     return count(gateway, home)
 
 
-def returned(gateway: Served, home: Path, start: Counts, patience: float) -> Counts:
-    """Count again and again until nothing is more than at the start, or patience is over."""
-    until = time.monotonic() + patience
-    while (now := count(gateway, home)).missed(start) and time.monotonic() < until:
-        time.sleep(_PAUSE)
+def count_when_released(gateway: Served, home: Path, start: Counts, timeout: float) -> Counts:
+    """Return the counts when none exceeds the start, or after the timeout."""
+    deadline = time.monotonic() + timeout
+    while (now := count(gateway, home)).exceeded(start) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     return now
 
 
-def _idle(gateway: Served, spares: int) -> bool:
+def _is_idle(gateway: Served, warm: int) -> bool:
     state = _state(gateway)
-    runs, processes = state["runs"], state["backend"].get("processes", {"spare": spares, "all": spares})
-    return not any(runs.values()) and processes["spare"] == processes["all"] == spares
+    runs, processes = state["runs"], state["backend"].get("processes", {"spare": warm, "all": warm})
+    return not any(runs.values()) and processes["spare"] == processes["all"] == warm
 
 
 def _state(gateway: Served) -> Mapping[str, Mapping[str, Mapping[str, int]]]:

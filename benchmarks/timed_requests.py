@@ -1,4 +1,4 @@
-"""One request at a time, timed from the first byte sent to the first token and to the process's end."""
+"""Timed requests: seconds to the first token, seconds until a process is reaped, and conversations per second."""
 
 import itertools
 import json
@@ -17,8 +17,8 @@ MODEL = "claude-sonnet-5-5"
 _numbers = itertools.count()
 
 
-def fresh(pairs: int = 0) -> list[Message]:
-    """A conversation that no process has seen: so many questions with answers, and one more question."""
+def new_conversation(pairs: int = 0) -> list[Message]:
+    """Return a conversation that no process has: pairs of user and assistant messages, and one more user message."""
     number = next(_numbers)
     messages: list[Message] = []
     for pair in range(pairs):
@@ -26,40 +26,40 @@ def fresh(pairs: int = 0) -> list[Message]:
     return [*messages, _user(f"Reply with exactly: {number}")]
 
 
-def followed(messages: list[Message], answer: str) -> list[Message]:
-    """The conversation's next turn."""
-    return [*messages, _assistant(answer), _user("Reply with exactly: next")]
+def next_turn(messages: list[Message], response: str) -> list[Message]:
+    """Return the conversation with its next turn."""
+    return [*messages, _assistant(response), _user("Reply with exactly: next")]
 
 
 def first_token(gateway: Served, messages: list[Message], path: str = "") -> tuple[float, str]:
-    """Seconds to the first token, and the whole answer.
+    """Send a request. Return the seconds to the first token, and the text of the response.
 
     Args:
-        gateway: Whom to ask.
-        messages: What.
-        path: How it must be answered (`x-dragoman-path`), so that nothing else is measured.
+        gateway: The gateway.
+        messages: The conversation.
+        path: The required value of `x-dragoman-path`, so that nothing else is measured.
     """
     connection = gateway.connect()
     connection.connect()
     began = time.perf_counter()
-    lines = _ask(connection, messages)
-    seconds, answer = 0.0, ""
+    lines = _send(connection, messages)
+    seconds, text = 0.0, ""
     for line in lines:
-        if words := _words(line):
+        if delta := _delta_text(line):
             seconds = seconds or time.perf_counter() - began
-            answer += words
+            text += delta
     if path and lines.headers["x-dragoman-path"] != path:
-        raise SystemExit(f"Answered by a {lines.headers['x-dragoman-path']} process where a {path} one was wanted.")
+        raise SystemExit(f"The path was {lines.headers['x-dragoman-path']}, not {path}.")
     connection.close()
-    return seconds, answer
+    return seconds, text
 
 
-def gone(gateway: Served) -> float:
-    """Seconds from a client's leaving in mid-answer to its process being reaped."""
+def seconds_to_reap(gateway: Served) -> float:
+    """Return the seconds from a disconnect in a stream until the process is reaped."""
     before = gateway.runtimes()
     connection = gateway.connect()
-    lines = _ask(connection, [_user("Count to 9\nSimulate: silence after 2")])
-    next(line for line in lines if _words(line))
+    lines = _send(connection, [_user("Count to 9\nSimulate: silence after 2")])
+    next(line for line in lines if _delta_text(line))
     [pid] = gateway.runtimes() - before
     watched = os.pidfd_open(pid)
     began = time.perf_counter()
@@ -67,33 +67,33 @@ def gone(gateway: Served) -> float:
     connection.close()
     select.select([watched], [], [], 60)
     os.close(watched)
-    while _is_there(pid):
+    while _exists(pid):
         time.sleep(0.001)
     return time.perf_counter() - began
 
 
-def per_second(gateway: Served, count: int, at_once: int) -> float:
-    """New conversations answered in a second."""
+def conversations_per_second(gateway: Served, count: int, at_once: int) -> float:
+    """Return how many new conversations get a response per second."""
     with ThreadPoolExecutor(at_once) as pool:
         began = time.perf_counter()
-        list(pool.map(lambda _: first_token(gateway, fresh()), range(count)))
+        list(pool.map(lambda _: first_token(gateway, new_conversation()), range(count)))
         return count / (time.perf_counter() - began)
 
 
-def _ask(connection: HTTPConnection, messages: list[Message]) -> HTTPResponse:
+def _send(connection: HTTPConnection, messages: list[Message]) -> HTTPResponse:
     body = json.dumps({"model": MODEL, "messages": messages, "stream": True})
     connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
     return connection.getresponse()
 
 
-def _words(line: bytes) -> str:
+def _delta_text(line: bytes) -> str:
     if not line.startswith(b"data: {"):
         return ""
     choices = json.loads(line[6:])["choices"]
     return choices[0]["delta"].get("content") or "" if choices else ""
 
 
-def _is_there(pid: int) -> bool:
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -101,9 +101,9 @@ def _is_there(pid: int) -> bool:
     return True
 
 
-def _user(words: str) -> Message:
-    return {"role": "user", "content": words}
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
 
 
-def _assistant(words: str) -> Message:
-    return {"role": "assistant", "content": words}
+def _assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
