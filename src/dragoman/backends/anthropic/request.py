@@ -145,7 +145,7 @@ def betas_of_request(request: RunRequest) -> tuple[str, ...]:
     named = [_header_value(beta) for beta in request.request_options.betas]
     if request.request_options.verbatim:
         return tuple(named)
-    return tuple(dict.fromkeys([*named, *_betas_needed(cast("JSONObject", request.body))]))
+    return tuple(dict.fromkeys([*named, *betas_of_body(request.body)]))
 
 
 def betas_of_body(body: MessagesRequest) -> list[str]:
