@@ -1,4 +1,4 @@
-"""Public addresses and all others."""
+"""Which IP addresses are public, and how addresses are parsed."""
 
 from ipaddress import ip_address
 
@@ -9,7 +9,7 @@ from dragoman.fetch.rules import is_public, parse_address
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "203.0.114.1", "2606:4700:4700::1111", "2a00:1450:4001::8a"])
 def test_public(address: str) -> None:
-    """The addresses of the internet at large."""
+    """Addresses of the public internet are public."""
     assert is_public(ip_address(address))
 
 
@@ -63,11 +63,11 @@ def test_public(address: str) -> None:
     ],
 )
 def test_not_public(address: str) -> None:
-    """Private, local, hidden in another, reserved, or not handed out."""
+    """Private, local, embedded, reserved and unassigned addresses are not public."""
     assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "017700000001", "1.2.3.4.5"])
 def test_only_addresses_are_parsed(text: str) -> None:
-    """The forms that old C functions understand are no addresses."""
+    """Other forms of addresses, such as those that `inet_aton` accepts, are rejected."""
     assert parse_address(text) is None

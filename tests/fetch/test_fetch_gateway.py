@@ -1,9 +1,9 @@
-"""Images by URL, from the client's request to the run, through a real server."""
+"""Images by URL, from a client's request to the run, through a real server. Also the setting `fetch_urls`."""
 
 import asyncio
 
 import pytest
-from fetch_site import TIMEOUT, Page, png, site
+from fetch_site import TIMEOUT, Page, png, serve_site
 from openai import BadRequestError
 from openai.types.chat import ChatCompletionMessageParam
 from scripted import ScriptedBackend, clean, replies, served
@@ -14,7 +14,8 @@ from dragoman.wiring.gateway import build
 _clean = pytest.fixture(autouse=True)(clean)
 
 
-def _looking_at(url: str) -> list[ChatCompletionMessageParam]:
+def _image_messages(url: str) -> list[ChatCompletionMessageParam]:
+    """Return the messages of a request with an image."""
     return [
         {
             "role": "user",
@@ -23,69 +24,69 @@ def _looking_at(url: str) -> list[ChatCompletionMessageParam]:
     ]
 
 
-async def test_the_run_gets_the_bytes() -> None:
-    """All choices of a request by one fetch."""
-    async with site() as place:
-        place.pages["/a"] = Page(png())
-        async with served(replies("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
-            await gateway.openai.chat.completions.create(model="sonnet", messages=_looking_at(place.url("/a")), n=2)
-            asked = [request.body["messages"][0]["content"][1]["source"] for request in gateway.backend.requests]
-    assert [found["media_type"] for found in asked if isinstance(found, dict)] == ["image/png"] * 2
-    assert len(place.asked) == 1
+async def test_run_gets_the_bytes() -> None:
+    """Each choice of a request gets the image's bytes. The URL is fetched once."""
+    async with serve_site() as site:
+        site.pages["/a"] = Page(png())
+        async with served(replies("A square"), fetch_urls=f"127.0.0.1:{site.port}") as gateway:
+            await gateway.openai.chat.completions.create(model="sonnet", messages=_image_messages(site.url("/a")), n=2)
+            sources = [request.body["messages"][0]["content"][1]["source"] for request in gateway.backend.requests]
+    assert [found["media_type"] for found in sources if isinstance(found, dict)] == ["image/png"] * 2
+    assert len(site.requests) == 1
 
 
-async def test_the_time_it_takes_is_told() -> None:
-    """Before the stages of the run, in the answer and in a refusal."""
-    async with site() as place:
-        place.pages["/a"] = Page(png())
-        async with served(replies("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
+async def test_server_timing_has_the_fetch_time() -> None:
+    """`Server-Timing` begins with the time of fetching, in a response and in an error."""
+    async with serve_site() as site:
+        site.pages["/a"] = Page(png())
+        async with served(replies("A square"), fetch_urls=f"127.0.0.1:{site.port}") as gateway:
             for path, status in (("/a", 200), ("/nowhere", 400)):
-                body = {"messages": _looking_at(place.url(path))}
-                answer = await gateway.http.post("/v1/chat/completions", json=body)
-                assert answer.status_code == status
-                assert answer.headers["server-timing"].startswith("fetch;dur=")
+                body = {"messages": _image_messages(site.url(path))}
+                response = await gateway.http.post("/v1/chat/completions", json=body)
+                assert response.status_code == status
+                assert response.headers["server-timing"].startswith("fetch;dur=")
 
 
 @pytest.mark.parametrize("setting", ["off", "on", "a.example"])
-async def test_a_refused_url_never_runs(setting: str) -> None:
-    """The field is named, and nothing was fetched."""
-    async with site() as place, served(replies("A square"), fetch_urls=setting) as gateway:
+async def test_refused_url_starts_no_run(setting: str) -> None:
+    """The error names the field. Nothing is fetched, and no run starts."""
+    async with serve_site() as site, served(replies("A square"), fetch_urls=setting) as gateway:
         with pytest.raises(BadRequestError) as caught:
-            await gateway.openai.chat.completions.create(model="sonnet", messages=_looking_at(place.url("/a")))
+            await gateway.openai.chat.completions.create(model="sonnet", messages=_image_messages(site.url("/a")))
         assert not gateway.backend.requests
     assert (caught.value.code, caught.value.param) == ("url_not_allowed", "messages[0].content[1].image_url.url")
     assert "--fetch-urls" in str(caught.value) or setting == "on"
-    assert place.asked == []
+    assert site.requests == []
 
 
 @pytest.mark.parametrize("store", [True, False])
-async def test_nothing_is_fetched_for_what_is_turned_away(*, store: bool) -> None:
-    """Whoever asks too much does not get the gateway to fetch for him."""
-    async with site() as place:
-        place.pages["/a"] = Page(png())
-        where = f"127.0.0.1:{place.port}"
-        async with served(replies("A square"), fetch_urls=where, requests_per_minute=1) as gateway:
-            body = {"messages": _looking_at(place.url("/a")), "store": store}
-            answers = [await gateway.http.post("/v1/chat/completions", json=body) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 429]
-    assert len(place.asked) == 1
+async def test_rate_limited_requests_fetch_nothing(*, store: bool) -> None:
+    """A request over the rate limit is refused before its URLs are fetched."""
+    async with serve_site() as site:
+        site.pages["/a"] = Page(png())
+        host = f"127.0.0.1:{site.port}"
+        async with served(replies("A square"), fetch_urls=host, requests_per_minute=1) as gateway:
+            body = {"messages": _image_messages(site.url("/a")), "store": store}
+            responses = [await gateway.http.post("/v1/chat/completions", json=body) for _ in range(2)]
+    assert [response.status_code for response in responses] == [200, 429]
+    assert len(site.requests) == 1
 
 
-async def test_a_client_that_leaves_ends_the_fetching() -> None:
-    """Nothing is fetched for nobody, and nothing runs."""
-    async with site() as place, served(replies("A square"), fetch_urls=f"127.0.0.1:{place.port}") as gateway:
-        page = place.pages["/a"] = Page(b"x", length=100, held=True)
-        body = {"messages": _looking_at(place.url("/a"))}
-        asking = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
-        await asyncio.wait_for(page.entered.wait(), TIMEOUT)
-        asking.cancel()
-        await asyncio.wait_for(page.left.wait(), TIMEOUT)
+async def test_disconnect_cancels_fetching() -> None:
+    """If the client disconnects, the download is cancelled and no run starts."""
+    async with serve_site() as site, served(replies("A square"), fetch_urls=f"127.0.0.1:{site.port}") as gateway:
+        page = site.pages["/a"] = Page(b"x", length=100, stays_open=True)
+        body = {"messages": _image_messages(site.url("/a"))}
+        request_task = asyncio.create_task(gateway.http.post("/v1/chat/completions", json=body))
+        await asyncio.wait_for(page.sent.wait(), TIMEOUT)
+        request_task.cancel()
+        await asyncio.wait_for(page.closed.wait(), TIMEOUT)
         assert not gateway.backend.requests
 
 
 @pytest.mark.parametrize("setting", ["http://a.example", "*"])
-async def test_hosts_that_are_none(setting: str) -> None:
-    """Said at the start, with the setting's name."""
+async def test_invalid_hosts(setting: str) -> None:
+    """The gateway does not start. The error names the setting."""
     with pytest.raises(BadSettings, match=r"--fetch-urls, DRAGOMAN_FETCH_URLS"):
         async with build(load({"fetch_urls": setting}, env_file=None), ScriptedBackend(replies(""))):
             pass
@@ -101,20 +102,20 @@ async def test_hosts_that_are_none(setting: str) -> None:
         (["a.example", "b.example"], ("a.example", "b.example")),
     ],
 )
-def test_ways_to_write_it(given: object, read: tuple[str, ...]) -> None:
-    """As a switch of TOML or of a variable, or as a list."""
+def test_forms_of_the_setting(given: object, read: tuple[str, ...]) -> None:
+    """The setting may be a boolean of TOML, a switch as text, or a list."""
     assert load({"fetch_urls": given}, env_file=None).fetch_urls == read
 
 
-def test_what_is_neither() -> None:
-    """A number."""
+def test_setting_of_the_wrong_type() -> None:
+    """A number is refused."""
     with pytest.raises(BadSettings, match="--fetch-urls"):
         load({"fetch_urls": 5}, env_file=None)
 
 
 @pytest.mark.parametrize("setting", ["on,a.example", "a.example,off"])
-async def test_a_switch_is_no_host(setting: str) -> None:
-    """Either the one or the other."""
+async def test_switch_in_a_list_of_hosts(setting: str) -> None:
+    """`on` and `off` are refused in a list of hosts."""
     with pytest.raises(BadSettings, match="a list of hosts"):
         async with build(load({"fetch_urls": setting}, env_file=None), ScriptedBackend(replies(""))):
             pass

@@ -1,4 +1,4 @@
-"""What may be fetched, told from the URL and from the address."""
+"""Rules that decide from a URL, and from an address, what may be fetched."""
 
 import pytest
 from yarl import URL
@@ -23,21 +23,21 @@ from dragoman.fetch.rules import HostPattern, Rules
         "http://:word@a.example/",
     ],
 )
-def test_urls_that_are_never_fetched_from_public_hosts(url: str) -> None:
-    """Other schemes, other ports, passwords."""
+def test_refused_urls(url: str) -> None:
+    """URLs with other schemes, other ports or credentials are refused by default."""
     with pytest.raises(FetchFailed) as caught:
         Rules().check(URL(url))
     assert caught.value.code == "url_not_allowed"
 
 
 @pytest.mark.parametrize("url", ["http://a.example/x", "https://a.example/x", "https://a.example:80/", "http://[::1]/"])
-def test_urls_that_are_looked_up(url: str) -> None:
-    """Whether the address will do is seen when it is connected to."""
+def test_accepted_urls(url: str) -> None:
+    """These URLs pass. An address in a URL is checked later, by `admits`, before the connection."""
     Rules().check(URL(url))
 
 
 @pytest.mark.parametrize(
-    ("pattern", "inside", "outside"),
+    ("pattern", "match", "no_match"),
     [
         ("A.example", "https://a.EXAMPLE./x", "https://b.a.example/"),
         ("a.example", "http://a.example/", "http://a.example:8080/"),
@@ -51,23 +51,23 @@ def test_urls_that_are_looked_up(url: str) -> None:
         ("*.1", "http://a.1/", "http://127.0.0.1/"),
     ],
 )
-def test_patterns(pattern: str, inside: str, outside: str) -> None:
-    """Names, names under one, ports, addresses."""
+def test_host_patterns(pattern: str, match: str, no_match: str) -> None:
+    """A pattern may be a name, a wildcard for subdomains, or an address, each with or without a port."""
     rules = Rules([pattern])
-    rules.check(URL(inside))
+    rules.check(URL(match))
     with pytest.raises(FetchFailed, match="--fetch-urls"):
-        rules.check(URL(outside))
+        rules.check(URL(no_match))
 
 
 @pytest.mark.parametrize("text", ["", "*", "http://a.example", "a.example/x", "a b", "a.*.example", "a:b", "on!"])
-def test_what_is_no_pattern(text: str) -> None:
-    """Said with what to write instead."""
+def test_invalid_patterns(text: str) -> None:
+    """The error shows a valid pattern."""
     with pytest.raises(ValueError, match=r"\*\.example\.com"):
         HostPattern.parse(text)
 
 
-def test_addresses() -> None:
-    """Public ones, and those that stand on the list as addresses, each with its port; names add none."""
+def test_admitted_addresses() -> None:
+    """Public addresses and listed addresses are admitted, with their ports. Listed names admit no address."""
     assert Rules().admits("1.1.1.1", 443)
     assert not Rules().admits("127.0.0.1", 80)
     listed = Rules(["127.0.0.1:81", "localhost", "*.0.0.2"])
