@@ -1,4 +1,4 @@
-"""A remote endpoint for embeddings on a free port, which says what a test wants."""
+"""A remote embeddings endpoint on a free port, whose responses a test sets."""
 
 import asyncio
 import base64
@@ -12,66 +12,80 @@ from typing import Any
 from aiohttp import web
 
 Respond = Callable[[Any], web.Response]
+"""Makes the response to a request's JSON body."""
 
 
 @dataclass
 class Endpoint:
-    """One that listens.
+    """An endpoint that is being served.
 
     Attributes:
         url: Its base URL.
-        asked: The bodies that came, and their headers.
+        requests: The JSON body and the headers of each request, in order.
     """
 
     url: str = ""
-    asked: list[tuple[dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[dict[str, Any], dict[str, str]]] = field(default_factory=list)
 
 
 def vectors(body: Any, *, packed: bool = True, usage: dict[str, int] | None = None) -> Any:
-    """Two numbers for each input: its place in the question, and its length. Out of order, as is allowed."""
-    made = []
-    for index, given in reversed(list(enumerate(body["input"]))):
-        numbers = [float(index), float(len(given))]
+    """Return a response body with two numbers for each input: its index in the request, and its length.
+
+    The vectors are in reverse order, which OpenAI's API allows.
+
+    Args:
+        body: The request.
+        packed: Whether the vectors are packed as base64, instead of lists of numbers.
+        usage: The token counts, if any.
+    """
+    data = []
+    for index, input_ in reversed(list(enumerate(body["input"]))):
+        numbers = [float(index), float(len(input_))]
         embedding = base64.b64encode(struct.pack("<2f", *numbers)).decode() if packed else numbers
-        made.append({"object": "embedding", "index": index, "embedding": embedding})
-    answer: dict[str, Any] = {"object": "list", "data": made, "model": body["model"]}
-    return answer if usage is None else {**answer, "usage": usage}
+        data.append({"object": "embedding", "index": index, "embedding": embedding})
+    response: dict[str, Any] = {"object": "list", "data": data, "model": body["model"]}
+    return response if usage is None else {**response, "usage": usage}
 
 
-def counted(body: Any) -> web.Response:
-    """A good answer, with a token for each input."""
+def respond_with_usage(body: Any) -> web.Response:
+    """Return a valid response that counts one token for each input."""
     size = len(body["input"])
     return web.json_response(vectors(body, usage={"prompt_tokens": size, "total_tokens": size}))
 
 
-def says(status: int, body: Any, **headers: str) -> Respond:
-    """The same answer to everything."""
+def always(status: int, body: Any, **headers: str) -> Respond:
+    """Return a `Respond` that makes the same response to every request."""
     return lambda _: web.Response(
         status=status, text=body if isinstance(body, str) else json.dumps(body), headers=headers
     )
 
 
 @asynccontextmanager
-async def endpoint(respond: Respond = counted, *, hangs: bool = False) -> AsyncIterator[Endpoint]:
-    """Serve it."""
-    served = Endpoint()
+async def serve_endpoint(respond: Respond = respond_with_usage, *, hangs: bool = False) -> AsyncIterator[Endpoint]:
+    """Serve an endpoint.
 
-    async def answer(request: web.Request) -> web.Response:
+    Args:
+        respond: Makes the responses.
+        hangs: Whether the endpoint receives requests but never responds.
+    """
+    endpoint = Endpoint()
+
+    async def handle(request: web.Request) -> web.Response:
         body = json.loads(await request.read())
-        served.asked.append((body, dict(request.headers)))
+        endpoint.requests.append((body, dict(request.headers)))
         if hangs:
             await asyncio.Event().wait()
         return respond(body)
 
     app = web.Application(client_max_size=2**26)
-    app.router.add_post("/v1/embeddings", answer)
+    app.router.add_post("/v1/embeddings", handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    served.url = f"http://{host}:{port}/v1"
+    endpoint.url = f"http://{host}:{port}/v1"
     try:
-        yield served
+        yield endpoint
     finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The process of the local model, with a library in it that loads at once: errors, endings, and nothing left over."""
+"""The local model's process, with a fake library that loads at once: errors, timeouts, the queue and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,13 +18,14 @@ LIBRARY = Path(__file__).parent / "fake_library"
 
 @pytest.fixture(autouse=True)
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process import the fake library, and set an API key that it must not inherit."""
     monkeypatch.setenv("PYTHONPATH", str(LIBRARY))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "planted")
 
 
 @asynccontextmanager
-async def model(path: str = "good", options: LocalOptions | None = None) -> AsyncIterator[LocalEmbedder]:
-    """A model that leaves no process behind."""
+async def local_embedder(path: str = "good", options: LocalOptions | None = None) -> AsyncIterator[LocalEmbedder]:
+    """Open an embedder. At the end, close it and check that no process is left."""
     embedder = LocalEmbedder(ModelLocation("mini", path, offline=True), options)
     try:
         yield embedder
@@ -34,37 +35,37 @@ async def model(path: str = "good", options: LocalOptions | None = None) -> Asyn
 
 
 def workers() -> list[psutil.Process]:
-    """Processes of models that are children of this one."""
+    """Return the model processes that are children of this process."""
     return [child for child in psutil.Process().children() if "dragoman.backends.embeddings.worker" in child.cmdline()]
 
 
-async def started(embedder: LocalEmbedder) -> psutil.Process:
-    """The model's process, once it has given its first vector."""
+async def start_worker(embedder: LocalEmbedder) -> psutil.Process:
+    """Return the model's process after its first response."""
     await embedder.embed(["one"])
     return workers()[0]
 
 
-async def test_vectors_and_what_they_cost() -> None:
-    """More inputs than a batch holds, in order; and one process for all requests."""
-    async with model(options=LocalOptions(batch=2)) as embedder:
-        made, _ = await asyncio.gather(embedder.embed(["a b", "c", "d e f"]), embedder.embed(["x"] * 5))
-        assert [list(numbers(vector)) for vector in made.vectors] == [[2, 3], [1, 1], [3, 5]]
-        assert made.tokens == 6
+async def test_vectors_and_token_counts() -> None:
+    """Requests that are larger than a batch get their vectors in order. All requests share one process."""
+    async with local_embedder(options=LocalOptions(batch=2)) as embedder:
+        result, _ = await asyncio.gather(embedder.embed(["a b", "c", "d e f"]), embedder.embed(["x"] * 5))
+        assert [list(numbers(vector)) for vector in result.vectors] == [[2, 3], [1, 1], [3, 5]]
+        assert result.tokens == 6
         assert len(workers()) == 1
         assert embedder.model == "mini"
 
 
-async def test_the_process_knows_no_key_of_ours() -> None:
-    """It runs other people's code."""
-    async with model() as embedder:
-        environment = (await started(embedder)).environ()
+async def test_process_does_not_inherit_keys() -> None:
+    """The process runs third-party code, so its environment has no key. Downloads from the hub are disabled."""
+    async with local_embedder() as embedder:
+        environment = (await start_worker(embedder)).environ()
     assert "ANTHROPIC_API_KEY" not in environment
     assert environment["HF_HUB_OFFLINE"] == "1"
 
 
-async def test_too_long_is_refused_by_place() -> None:
-    """Half of a text's vector would be the vector of another text. Others in the batch get theirs."""
-    async with model() as embedder:
+async def test_long_input_is_refused() -> None:
+    """The error names the input, its size and the limit. Other requests in the batch succeed."""
+    async with local_embedder() as embedder:
         long, short = await asyncio.gather(
             embedder.embed(["a", "a b c d e"]), embedder.embed(["a"]), return_exceptions=True
         )
@@ -74,57 +75,57 @@ async def test_too_long_is_refused_by_place() -> None:
     assert not isinstance(short, BaseException)
 
 
-async def test_too_long_is_cut_where_the_owner_wants_it() -> None:
-    """And the answer says which, and counts what was read."""
-    async with model(options=LocalOptions(truncate=True)) as embedder:
-        made = await embedder.embed(["a", "a b c d e"])
-    assert (made.truncated, made.tokens) == ([1], 5)
+async def test_long_input_is_truncated_if_allowed() -> None:
+    """The result lists the truncated inputs, and counts only the tokens that were read."""
+    async with local_embedder(options=LocalOptions(truncate=True)) as embedder:
+        result = await embedder.embed(["a", "a b c d e"])
+    assert (result.truncated, result.tokens) == ([1], 5)
 
 
 @pytest.mark.parametrize("word", ["crash", "fail"])
-async def test_a_broken_model_is_started_anew(word: str) -> None:
-    """The client learns no path, and the next request is answered."""
-    async with model() as embedder:
-        before = await started(embedder)
+async def test_process_is_restarted_after_an_error(word: str) -> None:
+    """The request fails without a path in its error. The next request succeeds in a new process."""
+    async with local_embedder() as embedder:
+        before = await start_worker(embedder)
         with pytest.raises(UpstreamFailed) as caught:
             await embedder.embed([word])
         assert "secret" not in caught.value.message
-        assert await started(embedder) != before
+        assert await start_worker(embedder) != before
 
 
-async def test_a_model_that_was_killed_between_requests_is_not_missed() -> None:
-    """The next request is answered, by another process."""
-    async with model() as embedder:
-        before = await started(embedder)
+async def test_process_is_restarted_if_it_died_while_idle() -> None:
+    """If the process is killed between requests, the next request succeeds in a new process."""
+    async with local_embedder() as embedder:
+        before = await start_worker(embedder)
         assert embedder._process
         before.kill()
         await embedder._process._process.wait()
-        assert await started(embedder) != before
+        assert await start_worker(embedder) != before
 
 
-async def test_a_model_that_cannot_be_loaded() -> None:
-    """Said with its name; why is for the log."""
-    async with model("missing") as embedder:
+async def test_model_that_cannot_be_loaded() -> None:
+    """The error has the model's name. The reason is only in the log."""
+    async with local_embedder("missing") as embedder:
         with pytest.raises(UpstreamFailed, match=r"`mini` cannot be loaded\. The gateway's log has the reason"):
             await embedder.embed(["a"])
         assert workers() == []
 
 
-async def test_a_silent_model_is_given_up() -> None:
-    """In the end the process goes, not only the request."""
-    async with model() as embedder:
-        before = await started(embedder)
-        embedder._options = LocalOptions(timeout=0.1)  # short only now: starting may take as long as it likes
+async def test_timeout_ends_the_process() -> None:
+    """If the model does not respond in time, the request fails and the process ends."""
+    async with local_embedder() as embedder:
+        before = await start_worker(embedder)
+        embedder._options = LocalOptions(timeout=0.1)  # only now, because loading the model may take longer
         with pytest.raises(TimedOut):
             await embedder.embed(["hang"])
         await asyncio.to_thread(psutil.wait_procs, [before], timeout=10)
         assert not before.is_running()
 
 
-async def test_the_queue_is_bounded() -> None:
-    """Who comes too late is told at once, and a client that leaves makes room."""
-    async with model(options=LocalOptions(max_waiting=1)) as embedder:
-        await started(embedder)
+async def test_queue_limit() -> None:
+    """A request is refused at once if the queue is full. A cancelled request leaves the queue."""
+    async with local_embedder(options=LocalOptions(max_waiting=1)) as embedder:
+        await start_worker(embedder)
         hanging = asyncio.create_task(embedder.embed(["hang"]))
         while embedder._current == []:
             await asyncio.wait([hanging], timeout=0.001)
@@ -140,36 +141,36 @@ async def test_the_queue_is_bounded() -> None:
         await asyncio.wait([hanging])
 
 
-async def test_stopping_ends_everything_in_words() -> None:
-    """Who is being answered, who waits, and who comes after: all hear that the gateway stops."""
-    async with model() as embedder:
-        await started(embedder)
-        asked = [asyncio.create_task(embedder.embed([word])) for word in ("hang", "a")]
+async def test_shutdown_fails_all_requests() -> None:
+    """Running, queued and later requests fail with `ShuttingDown`."""
+    async with local_embedder() as embedder:
+        await start_worker(embedder)
+        tasks = [asyncio.create_task(embedder.embed([word])) for word in ("hang", "a")]
         while embedder._current == []:
-            await asyncio.wait(asked, timeout=0.001)
+            await asyncio.wait(tasks, timeout=0.001)
         await embedder.aclose(0.01)
-        ended = await asyncio.gather(*asked, return_exceptions=True)
-        assert all(isinstance(error, ShuttingDown) for error in ended)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, ShuttingDown) for error in results)
         with pytest.raises(ShuttingDown):
             await embedder.embed(["b"])
 
 
-async def test_stopping_lets_what_runs_end() -> None:
-    """Within its grace."""
-    async with model() as embedder:
-        asked = asyncio.create_task(embedder.embed(["a"]))
+async def test_shutdown_waits_for_running_requests() -> None:
+    """A request that ends within the grace period succeeds."""
+    async with local_embedder() as embedder:
+        task = asyncio.create_task(embedder.embed(["a"]))
         while embedder._task is None:
-            await asyncio.wait([asked], timeout=0.001)
+            await asyncio.wait([task], timeout=0.001)
         await embedder.aclose(30)
-        assert (await asked).tokens == 1
+        assert (await task).tokens == 1
 
 
-async def test_stopping_while_the_model_loads() -> None:
-    """No process is left, however early the end comes."""
-    async with model() as embedder:
-        asked = asyncio.create_task(embedder.embed(["a"]))
+async def test_shutdown_while_the_model_loads() -> None:
+    """The request fails, and no process is left."""
+    async with local_embedder() as embedder:
+        task = asyncio.create_task(embedder.embed(["a"]))
         while not workers():
-            await asyncio.wait([asked], timeout=0.001)
+            await asyncio.wait([task], timeout=0.001)
         await embedder.aclose()
         with pytest.raises(GatewayError):
-            await asked
+            await task

@@ -1,4 +1,4 @@
-"""Remote endpoints: what they are asked, and what becomes of their answers and refusals."""
+"""Remote embeddings endpoints: requests, responses, errors and shutdown."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from embedding_endpoint import Endpoint, Respond, counted, endpoint, says, vectors
+from embedding_endpoint import Endpoint, Respond, always, respond_with_usage, serve_endpoint, vectors
 from local_model import numbers
 
 from dragoman.backends.embeddings.remote import RemoteEmbedder, RemoteOptions
@@ -20,93 +20,93 @@ KEY = "sk-planted-0123"
 
 
 @asynccontextmanager
-async def remote(
-    respond: Respond = counted, *, hangs: bool = False, **options: Any
+async def remote_embedder(
+    respond: Respond = respond_with_usage, *, hangs: bool = False, **options: Any
 ) -> AsyncIterator[tuple[RemoteEmbedder, Endpoint]]:
-    """An embedder and the endpoint it asks."""
-    async with endpoint(respond, hangs=hangs) as served:
-        embedder = RemoteEmbedder(replace(RemoteOptions(served.url, "big", KEY), **options))
+    """Serve an endpoint, and open an embedder for it."""
+    async with serve_endpoint(respond, hangs=hangs) as endpoint:
+        embedder = RemoteEmbedder(replace(RemoteOptions(endpoint.url, "big", KEY), **options))
         try:
-            yield embedder, served
+            yield embedder, endpoint
         finally:
             await embedder.aclose()
 
 
-async def refusal(respond: Respond, **options: Any) -> GatewayError:
-    """What a client is told of it."""
-    async with remote(respond, **options) as (embedder, _):
+async def embed_error(respond: Respond, **options: Any) -> GatewayError:
+    """Embed one input, which must fail. Return the error."""
+    async with remote_embedder(respond, **options) as (embedder, _):
         with pytest.raises(GatewayError) as caught:
             await embedder.embed(["a"])
     return caught.value
 
 
-async def test_batches_come_back_in_order() -> None:
-    """Each in a question of its own, with the key; tokens added up."""
-    async with remote(batch=2) as (embedder, served):
-        made = await embedder.embed(["a", "bb", [1, 2, 3]])
-    assert [list(numbers(vector)) for vector in made.vectors] == [[0, 1], [1, 2], [0, 3]]
-    assert (made.tokens, made.truncated) == (3, ())
-    assert sorted(len(body["input"]) for body, _ in served.asked) == [1, 2]
-    body, headers = served.asked[0]
+async def test_batches() -> None:
+    """Each batch has its own request, with the key. Vectors are in order, and token counts are added up."""
+    async with remote_embedder(batch=2) as (embedder, endpoint):
+        result = await embedder.embed(["a", "bb", [1, 2, 3]])
+    assert [list(numbers(vector)) for vector in result.vectors] == [[0, 1], [1, 2], [0, 3]]
+    assert (result.tokens, result.truncated) == (3, ())
+    assert sorted(len(body["input"]) for body, _ in endpoint.requests) == [1, 2]
+    body, headers = endpoint.requests[0]
     assert (body["model"], body["encoding_format"]) == ("big", "base64")
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert "truncation" not in body
 
 
-@pytest.mark.parametrize("direct", ["", "embeddings.invalid"])
-async def test_a_proxy_leads_there(direct: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the environment says, `NO_PROXY` included; the name itself is known to the proxy alone."""
-    async with endpoint() as served:
-        monkeypatch.setenv("http_proxy", served.url.removesuffix("/v1"))
-        monkeypatch.setenv("no_proxy", direct)
+@pytest.mark.parametrize("no_proxy", ["", "embeddings.invalid"])
+async def test_proxy(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of the environment is used, and `NO_PROXY` is respected. The proxy resolves the host name."""
+    async with serve_endpoint() as endpoint:
+        monkeypatch.setenv("http_proxy", endpoint.url.removesuffix("/v1"))
+        monkeypatch.setenv("no_proxy", no_proxy)
         embedder = RemoteEmbedder(RemoteOptions("http://embeddings.invalid/v1", "big", KEY))
         try:
-            if direct:
+            if no_proxy:
                 with pytest.raises(UpstreamFailed, match="cannot be reached"):
                     await embedder.embed(["a"])
-                assert served.asked == []
+                assert endpoint.requests == []
             else:
                 await embedder.embed(["a"])
-                assert served.asked[0][1]["Host"] == "embeddings.invalid"
+                assert endpoint.requests[0][1]["Host"] == "embeddings.invalid"
         finally:
             await embedder.aclose()
 
 
-async def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model server beside the gateway is asked itself, whatever the environment says of the world outside."""
+async def test_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint on this machine is called directly, even if the environment names a proxy."""
     monkeypatch.setenv("http_proxy", "http://proxy.invalid")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    async with remote() as (embedder, _):
+    async with remote_embedder() as (embedder, _):
         assert len((await embedder.embed(["a"])).vectors) == 1
 
 
-async def test_without_a_key_none_is_sent() -> None:
-    """Many endpoints in one's own house have none. `/embeddings` may stand in the URL already."""
-    async with endpoint() as served:
-        embedder = RemoteEmbedder(RemoteOptions(f"{served.url}/embeddings", "big"))
+async def test_without_a_key() -> None:
+    """No `Authorization` header is sent. The URL may end with `/embeddings`."""
+    async with serve_endpoint() as endpoint:
+        embedder = RemoteEmbedder(RemoteOptions(f"{endpoint.url}/embeddings", "big"))
         await embedder.embed(["a"])
         await embedder.aclose()
-    assert "Authorization" not in served.asked[0][1]
+    assert "Authorization" not in endpoint.requests[0][1]
 
 
-async def test_endpoints_that_pack_nothing() -> None:
-    """Lists of numbers are taken as well; figures that nobody gave are not made up."""
-    async with remote(lambda body: web.json_response(vectors(body, packed=False))) as (embedder, _):
-        made = await embedder.embed(["abc"])
-    assert list(numbers(made.vectors[0])) == [0, 3]
-    assert made.tokens is None
+async def test_response_without_base64_and_usage() -> None:
+    """Vectors may be lists of numbers. Without `usage`, the number of tokens is unknown."""
+    async with remote_embedder(lambda body: web.json_response(vectors(body, packed=False))) as (embedder, _):
+        result = await embedder.embed(["abc"])
+    assert list(numbers(result.vectors[0])) == [0, 3]
+    assert result.tokens is None
 
 
-async def test_voyages_dialect() -> None:
-    """It cuts long texts unless it is told not to, counts in another field, and takes no tokens."""
+async def test_voyage_dialect() -> None:
+    """Truncation is disabled in the request, tokens are read from `total_tokens`, and token lists are refused."""
 
     def respond(body: Any) -> web.Response:
         return web.json_response(vectors(body, usage={"total_tokens": 9}))
 
-    async with remote(respond, voyage=True) as (embedder, served):
+    async with remote_embedder(respond, voyage=True) as (embedder, endpoint):
         assert (await embedder.embed(["a"])).tokens == 9
-        assert served.asked[0][0]["truncation"] is False
+        assert endpoint.requests[0][0]["truncation"] is False
         with pytest.raises(UnsupportedFeature) as caught:
             await embedder.embed(["a", [1, 2]])
         assert caught.value.param == "input[1]"
@@ -115,7 +115,7 @@ async def test_voyages_dialect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "cause", "code"),
+    ("status", "body", "error_type", "code"),
     [
         (400, {"error": {"message": "Bad input[3]."}}, errors.InvalidRequest, "invalid_value"),
         (400, {"error": {"code": "context_length_exceeded"}}, errors.ContextTooLong, "context_length_exceeded"),
@@ -132,20 +132,20 @@ async def test_voyages_dialect() -> None:
         (302, {}, errors.UpstreamFailed, "upstream_error"),
     ],
 )
-async def test_refusals(status: int, body: Any, cause: type[GatewayError], code: str) -> None:
-    """Each has its cause, the endpoint's words where they help, and never the key."""
-    error = await refusal(says(status, body, **{"retry-after": "7", "location": "http://127.0.0.1:1/"}))
-    assert type(error) is cause
+async def test_error_responses(status: int, body: Any, error_type: type[GatewayError], code: str) -> None:
+    """Each status maps to an error and a code. The message has neither the key nor the endpoint's input index."""
+    error = await embed_error(always(status, body, **{"retry-after": "7", "location": "http://127.0.0.1:1/"}))
+    assert type(error) is error_type
     assert error.code == code
     assert KEY not in error.message
     assert "[3]" not in error.message
     assert (error.param == "input") == isinstance(error, errors.InvalidRequest)
 
 
-async def test_when_to_come_again() -> None:
-    """As the endpoint says; dates are left out."""
-    assert (await refusal(says(429, {}, **{"retry-after": "7"}))).retry_after == 7
-    assert (await refusal(says(429, {}, **{"retry-after": "Fri, 01 Jan 2027 00:00:00 GMT"}))).retry_after is None
+async def test_retry_after() -> None:
+    """`Retry-After` in seconds is passed on. A date is ignored."""
+    assert (await embed_error(always(429, {}, **{"retry-after": "7"}))).retry_after == 7
+    assert (await embed_error(always(429, {}, **{"retry-after": "Fri, 01 Jan 2027 00:00:00 GMT"}))).retry_after is None
 
 
 @pytest.mark.parametrize(
@@ -161,67 +161,67 @@ async def test_when_to_come_again() -> None:
         {"data": [{"index": 0, "embedding": [1e300]}]},
     ],
 )
-async def test_answers_that_are_none(body: Any) -> None:
-    """Nothing is guessed from an answer that is not what was asked for."""
-    assert type(await refusal(says(200, body))) is UpstreamFailed
+async def test_invalid_responses(body: Any) -> None:
+    """A response with malformed, missing or out-of-range vectors is an upstream error."""
+    assert type(await embed_error(always(200, body))) is UpstreamFailed
 
 
 async def test_vectors_of_different_sizes() -> None:
-    """They cannot be of one model."""
+    """Vectors of different sizes in one result are an upstream error, because one model has one size."""
 
     def respond(body: Any) -> web.Response:
         size = 4 * len(body["input"])
-        made = [{"index": i, "embedding": base64.b64encode(bytes(size)).decode()} for i in range(len(body["input"]))]
-        return web.json_response({"data": made})
+        data = [{"index": i, "embedding": base64.b64encode(bytes(size)).decode()} for i in range(len(body["input"]))]
+        return web.json_response({"data": data})
 
-    async with remote(respond, batch=2) as (embedder, _):
+    async with remote_embedder(respond, batch=2) as (embedder, _):
         with pytest.raises(UpstreamFailed, match="different sizes"):
             await embedder.embed(["a", "b", "c"])
 
 
-async def test_an_endpoint_that_is_not_there() -> None:
-    """Said without its address."""
-    async with endpoint() as served:
+async def test_unreachable_endpoint() -> None:
+    """The error does not contain the endpoint's address."""
+    async with serve_endpoint() as endpoint:
         pass
-    embedder = RemoteEmbedder(RemoteOptions(served.url, "big"))
+    embedder = RemoteEmbedder(RemoteOptions(endpoint.url, "big"))
     with pytest.raises(UpstreamFailed, match="cannot be reached") as caught:
         await embedder.embed(["a"])
     assert "127.0.0.1" not in caught.value.message
     await embedder.aclose()
 
 
-async def test_an_endpoint_that_is_silent() -> None:
-    """It is given up in time."""
-    async with remote(hangs=True, timeout=0.05) as (embedder, _):
+async def test_timeout() -> None:
+    """If the endpoint does not respond in time, the request fails."""
+    async with remote_embedder(hangs=True, timeout=0.05) as (embedder, _):
         with pytest.raises(TimedOut, match=r"0\.05 seconds"):
             await embedder.embed(["a"])
 
 
-async def test_stopping() -> None:
-    """Who waits hears that the gateway stops; who comes after, too."""
-    async with remote(hangs=True) as (embedder, served):
-        asked = asyncio.create_task(embedder.embed(["a"]))
-        while not served.asked:
-            await asyncio.wait([asked], timeout=0.001)
+async def test_shutdown() -> None:
+    """Running and later requests fail with `ShuttingDown`."""
+    async with remote_embedder(hangs=True) as (embedder, endpoint):
+        task = asyncio.create_task(embedder.embed(["a"]))
+        while not endpoint.requests:
+            await asyncio.wait([task], timeout=0.001)
         await embedder.aclose()
         with pytest.raises(ShuttingDown):
-            await asked
+            await task
         with pytest.raises(ShuttingDown):
             await embedder.embed(["a"])
 
 
-async def test_a_client_that_leaves() -> None:
-    """Its questions end with it."""
-    async with remote(hangs=True) as (embedder, served):
-        asked = asyncio.create_task(embedder.embed(["a"]))
-        while not served.asked:
-            await asyncio.wait([asked], timeout=0.001)
-        asked.cancel()
-        await asyncio.wait([asked])
-        assert asked.cancelled()
+async def test_cancellation() -> None:
+    """If the caller is cancelled, its calls of the endpoint end."""
+    async with remote_embedder(hangs=True) as (embedder, endpoint):
+        task = asyncio.create_task(embedder.embed(["a"]))
+        while not endpoint.requests:
+            await asyncio.wait([task], timeout=0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
         assert not embedder._calls
 
 
-def test_the_key_does_not_show() -> None:
-    """Not where options are printed."""
+def test_key_is_not_in_repr() -> None:
+    """The options can be printed or logged without the key."""
     assert KEY not in repr(RemoteOptions("http://a", "m", KEY))

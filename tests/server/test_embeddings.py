@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from embedding_endpoint import endpoint
+from embedding_endpoint import serve_endpoint
 from local_model import likeness, wants_model
 from openai import AsyncOpenAI
 from openai_spec import assert_valid
@@ -100,38 +100,38 @@ async def test_official_client_and_real_model() -> None:
 
 
 async def test_without_a_model() -> None:
-    """The status is 501, and the message has the command that helps."""
+    """The status is 501, and the message has the command that installs a model."""
     async with served(AbsentEmbedder("mini")) as http:
-        answer = await http.post("/v1/embeddings", json={"input": "a"})
-    assert answer.status_code == 501
-    assert answer.json()["error"]["code"] == "not_installed"
-    assert 'pip install "dragoman[embeddings]"' in answer.json()["error"]["message"]
-    assert_valid("ErrorResponse", answer.json())
+        response = await http.post("/v1/embeddings", json={"input": "a"})
+    assert response.status_code == 501
+    assert response.json()["error"]["code"] == "not_installed"
+    assert 'pip install "dragoman[embeddings]"' in response.json()["error"]["message"]
+    assert_valid("ErrorResponse", response.json())
 
 
 async def test_warnings() -> None:
     """The header lists what was ignored and what was truncated."""
     async with served(FakeEmbedder(truncated=[1])) as http:
-        answer = await http.post("/v1/embeddings", json={"input": ["a", "b"], "user": "u"})
+        response = await http.post("/v1/embeddings", json={"input": ["a", "b"], "user": "u"})
         plain = await http.post("/v1/embeddings", json={"input": ["a"], "encoding_format": "base64"})
-    warnings = json.loads(answer.headers["x-dragoman-warnings"])
+    warnings = json.loads(response.headers["x-dragoman-warnings"])
     assert warnings == [{"code": "ignored", "param": "user"}, {"code": "truncated", "param": "input[1]"}]
     assert base64.b64decode(plain.json()["data"][0]["embedding"]) == struct.pack("<2f", 0, 1)
 
 
 async def test_errors() -> None:
-    """Errors of the request and of the model have OpenAI's form, and are counted."""
+    """Errors of the request and of the model have OpenAI's format. The metrics count them."""
     async with served(FakeEmbedder()) as http:
         refused = [await http.post("/v1/embeddings", json=body) for body in ({}, {"input": "a", "model": "haiku"})]
         long = await http.post("/v1/embeddings", json={"input": ["long"]})
         metrics_text = (await http.get("/metrics")).text
-    assert [answer.status_code for answer in (*refused, long)] == [400, 404, 400]
+    assert [response.status_code for response in (*refused, long)] == [400, 404, 400]
     assert long.json()["error"]["param"] == "input[0]"
     assert 'dragoman_errors_total{code="context_length_exceeded",route="/v1/embeddings"} 1.0' in metrics_text
 
 
 async def test_key_is_required() -> None:
-    """The path is not public."""
+    """A request without the key is refused."""
     async with served(FakeEmbedder(), api_key=KEY) as http:
         without_key = await http.post("/v1/embeddings", json={"input": "a"})
         with_key = await http.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": f"Bearer {KEY}"})
@@ -139,14 +139,14 @@ async def test_key_is_required() -> None:
 
 
 async def test_largest_request() -> None:
-    """2048 vectors in one response, in order."""
+    """A request may have 2048 inputs. The vectors are in order."""
     async with served(FakeEmbedder()) as http:
         vectors = (await http.post("/v1/embeddings", json={"input": ["a"] * 2048})).json()
     assert [item["embedding"][0] for item in vectors["data"]] == list(range(2048))
 
 
 async def test_disconnect_cancels_the_embedding() -> None:
-    """The embedder's call is cancelled."""
+    """If the client disconnects, the embedder's call is cancelled."""
     embedder = FakeEmbedder(hangs=True)
     async with served(embedder) as http:
         request = asyncio.create_task(http.post("/v1/embeddings", json={"input": "a"}))
@@ -156,19 +156,19 @@ async def test_disconnect_cancels_the_embedding() -> None:
 
 
 async def test_remote_endpoint() -> None:
-    """Its model answers to OpenAI's names. The endpoint gets its own model name and key."""
+    """OpenAI's model names select the endpoint's model. The endpoint receives its own model name and key."""
     async with (
-        endpoint() as remote,
-        served(embeddings_url=remote.url, embeddings_model="big", embeddings_api_key="sk-there") as http,
+        serve_endpoint() as endpoint,
+        served(embeddings_url=endpoint.url, embeddings_model="big", embeddings_api_key="sk-there") as http,
     ):
-        answer = await http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": ["abc"]})
-    body, headers = remote.asked[0]
-    assert (answer.json()["model"], answer.json()["data"][0]["embedding"]) == ("big", [0, 3])
+        response = await http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": ["abc"]})
+    body, headers = endpoint.requests[0]
+    assert (response.json()["model"], response.json()["data"][0]["embedding"]) == ("big", [0, 3])
     assert (body["model"], headers["Authorization"]) == ("big", "Bearer sk-there")
 
 
 async def test_remote_endpoint_needs_a_model_name() -> None:
-    """The local default is not one of its models."""
+    """With a remote endpoint, the gateway does not start without `--embeddings-model`."""
     settings = load({"embeddings_url": "http://127.0.0.1:1/v1"}, env_file=None)
     with pytest.raises(BadSettings, match="--embeddings-model NAME"):
         async with build(settings, ScriptedBackend(replies("Hello"))):

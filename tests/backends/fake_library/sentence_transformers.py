@@ -1,4 +1,4 @@
-"""Stands in for the library of that name: loads at once, counts words, and breaks where its model's name says so."""
+"""A fake of the library with this name. It loads at once, counts words, and fails for some model names and texts."""
 
 import os
 import struct
@@ -8,32 +8,32 @@ from collections.abc import Sequence
 
 class _Vector(list[float]):
     def astype(self, kind: str) -> "_Vector":
-        """Only the type that the gateway promises."""
+        """Check that the type is 32-bit floats, little endian. Convert nothing."""
         assert kind == "<f4", kind
         return self
 
     def tobytes(self) -> bytes:
-        """The numbers, packed."""
+        """Return the numbers as packed 32-bit floats."""
         return struct.pack(f"<{len(self)}f", *self)
 
 
 class SentenceTransformer:
-    """A model whose vectors are the number of words and the number of letters."""
+    """A model whose vectors are the number of words and the number of characters."""
 
     def __init__(self, path: str) -> None:
-        print("a library that talks")  # noqa: T201 - as they do, on the very stream that frames go through
+        print("a library that talks")  # noqa: T201 - real libraries print to stdout too, which is the pipe of frames
         if path == "missing":
             raise OSError("no such file: /secret/place")
         self.path = path
         self.max_seq_length = 4
 
     def tokenizer(self, texts: Sequence[str], **options: object) -> dict[str, list[list[int]]]:
-        """A token for each word."""
+        """Return one token for each word."""
         assert options["truncation"] is False
         return {"input_ids": [[1] * len(text.split()) for text in texts]}
 
     def encode(self, texts: Sequence[str], **options: object) -> list[_Vector]:
-        """Two numbers for each text."""
+        """Return two numbers for each text. The texts `crash`, `fail` and `hang` do what they say."""
         assert options["normalize_embeddings"] is True
         if "crash" in texts:
             os._exit(3)
