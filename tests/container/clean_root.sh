@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands in for a container engine: an overlay over this machine's root, in which the steps of the image are taken and
-# then nothing may be written but the volumes. Run in mount and process namespaces of its own, it ends with the gateway
-# as their first process; all that was mounted goes with it.
+# Replaces a container engine in tests: runs the image's build steps in an overlay over this machine's root file system,
+# then makes all of it read-only but the volumes, and runs a command in it. Run this script in its own mount and process
+# namespaces. The command becomes their first process, and all mounts disappear with them.
 #
 #   clean_root.sh SCRATCH SOURCE PYTHON UID -- NAME=VALUE... COMMAND...
 set -eu
@@ -17,11 +17,11 @@ mount --rbind /dev "$root/dev"
 mkdir "$root/source"
 mount --bind "$source" "$root/source"
 
-# What the Dockerfile does.
+# The steps of the Dockerfile.
 PYTHON=$python chroot "$root" sh /source/container/install.sh application /source >&2
 USER_ID=$uid GROUP_ID=$uid chroot "$root" sh /source/container/install.sh account >&2
 
-# What an engine does with --read-only: volumes keep what is in the image's directories, /tmp is new.
+# The same as an engine with --read-only: volumes have the modes of the image's directories, and /tmp is empty.
 umount "$root/source"
 for hidden in /root /home; do mount -t tmpfs -o mode=0700 tmpfs "$root$hidden"; done
 for volume in /state /sign-in /workspace; do

@@ -1,4 +1,4 @@
-"""A container engine of the tests' own: podman, with its images, settings and networks in what goes with the test."""
+"""A separate container engine for a test: podman, with its own images, settings and network."""
 
 import os
 import shutil
@@ -12,13 +12,15 @@ from pathlib import Path
 from image import ROOT
 
 TIMEOUT = 900
+"""Seconds for one command."""
+
 IMAGE = "localhost/dragoman"
 
-_BASE = "localhost/base"
+_BASE_IMAGE = "localhost/base"
 _TOOLS = ("podman", "runc", "catatonit", "debootstrap", "iptables", "ip", "nsenter", "unshare", "curl")
 _PACKAGES = "python3,python3-venv,ca-certificates"
-_OF_THIS_MACHINE = ("/etc/ssl/certs", "/etc/pip.conf")
-"""How this machine reaches a package index; the image is built with them and has nothing of them."""
+_PACKAGE_INDEX_FILES = ("/etc/ssl/certs", "/etc/pip.conf")
+"""This machine's access to a package index. Mounted during the build, and not part of the image."""
 
 _SETTINGS = """
 [containers]
@@ -38,96 +40,96 @@ runroot = "{folder}/run"
 """
 
 
-def obstacle() -> str | None:
-    """Why no container can be run here, if none can."""
+def skip_reason() -> str | None:
+    """Return why this machine cannot run containers, or None if it can."""
     if os.geteuid() != 0:
-        return "an engine of one's own takes root"
+        return "a separate container engine needs root"
     paths = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/libexec/podman"])
     missing = [tool for tool in _TOOLS if not shutil.which(tool, path=paths)]
-    return f"there is no {missing[0]} here" if missing else None
+    return f"{missing[0]} is not installed" if missing else None
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Podman.
+    """Podman with its own settings.
 
     Attributes:
-        folder: What it has lies here.
-        network: The process whose network is its own, so that bridges and rules of this machine stay as they are.
+        folder: Its images, settings and other files.
+        network_pid: The process that owns its network namespace, so that it changes no bridge or rule of this machine.
     """
 
     folder: Path
-    network: int
+    network_pid: int
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        """Run a command of its; what it printed."""
+        """Run a podman command that must end with this exit code. Return its output."""
         return self.run("podman", *arguments, code=code)
 
     def run(self, *command: str, code: int = 0) -> str:
-        """Run a command in its network; what that printed."""
-        return self._run("nsenter", f"--net=/proc/{self.network}/ns/net", *command, code=code)
+        """Run a command in the engine's network. It must end with this exit code. Return its output."""
+        return self._run("nsenter", f"--net=/proc/{self.network_pid}/ns/net", *command, code=code)
 
     def _run(self, *command: str, code: int = 0) -> str:
-        places = {
+        config_files = {
             "CONTAINERS_CONF": str(self.folder / "settings.toml"),
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.toml"),
         }
-        ended = subprocess.run(  # noqa: S603 - our own words
+        completed = subprocess.run(  # noqa: S603 - fixed commands
             command,
             check=False,
             cwd=self.folder,
-            env=os.environ | places,
+            env=os.environ | config_files,
             timeout=TIMEOUT,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert ended.returncode == code, f"{command}: {ended.stdout[-3000:]}"
-        return ended.stdout
+        assert completed.returncode == code, f"{command}: {completed.stdout[-3000:]}"
+        return completed.stdout
 
     def build(self, user: int) -> None:
-        """Build the image from its Dockerfile, on a base that is made here."""
-        self._base()
-        mounts = (f"--volume={path}:{path}:ro" for path in _OF_THIS_MACHINE if Path(path).exists())
-        given = (f"BASE={_BASE}", f"USER_ID={user}", f"GROUP_ID={user}")
-        arguments = (f"--build-arg={each}" for each in given)
-        asked = ("--network=host", "--format=docker", "--layers=false", f"--tag={IMAGE}")
-        self._run("podman", "build", *asked, *mounts, *arguments, str(ROOT))
+        """Build the image from its Dockerfile, on a new base image, for this user id."""
+        self._build_base()
+        mounts = (f"--volume={path}:{path}:ro" for path in _PACKAGE_INDEX_FILES if Path(path).exists())
+        values = (f"BASE={_BASE_IMAGE}", f"USER_ID={user}", f"GROUP_ID={user}")
+        build_args = (f"--build-arg={value}" for value in values)
+        options = ("--network=host", "--format=docker", "--layers=false", f"--tag={IMAGE}")
+        self._run("podman", "build", *options, *mounts, *build_args, str(ROOT))
 
-    def _base(self) -> None:
-        """Debian with Python alone, which is what the real base image is as well."""
+    def _build_base(self) -> None:
+        """Build the base image: Debian with Python, like the Dockerfile's base image."""
         root = self.folder / "base"
         self._run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root))
-        packed = self.folder / "base.tar"
-        with tarfile.open(packed, "w") as file:
+        archive = self.folder / "base.tar"
+        with tarfile.open(archive, "w") as file:
             file.add(root, arcname=".")
-        self("import", str(packed), _BASE)
+        self("import", str(archive), _BASE_IMAGE)
 
 
 @contextmanager
-def engine(folder: Path) -> Iterator[Engine]:
-    """Have one for a while; nothing of it stays."""
+def open_engine(folder: Path) -> Iterator[Engine]:
+    """Open an engine. At the end, remove its containers, volumes, images and large files."""
     (folder / "settings.toml").write_text(_SETTINGS.format(folder=folder))
     (folder / "storage.toml").write_text(_STORAGE.format(folder=folder))
-    with _network() as network:
-        made = Engine(folder, network)
+    with _network() as network_pid:
+        engine = Engine(folder, network_pid)
         try:
-            yield made
+            yield engine
         finally:
-            made("rm", "--all", "--force", "--time=0")
-            made("volume", "prune", "--force")
-            made("rmi", "--all", "--force")
-            for left in ("base", "base.tar", "images"):
-                path = folder / left
+            engine("rm", "--all", "--force", "--time=0")
+            engine("volume", "prune", "--force")
+            engine("rmi", "--all", "--force")
+            for name in ("base", "base.tar", "images"):
+                path = folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager
 def _network() -> Iterator[int]:
-    """The process that holds a network with a loopback and nothing else."""
+    """Create a network namespace with only a loopback interface. Yield the id of the process that owns it."""
     command = ("unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec cat")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:  # noqa: S603 - our own words
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"up\n"
-        yield holder.pid
-        # With its input closed it ends, and with the last process its network.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - fixed command
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        yield process.pid
+        # `Popen` closes the input. That ends the process, and with its last process the namespace ends.

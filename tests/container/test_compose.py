@@ -1,7 +1,7 @@
-"""What `compose.yaml` promises: loopback, a key, nothing to write to but its volumes."""
+"""The compose file: port, key, restrictions, volumes, variables and time to stop."""
 
 import yaml
-from image import ROOT, environment, said
+from image import ROOT, environment, instructions
 
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
@@ -10,14 +10,14 @@ FILE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICE = FILE["services"]["dragoman"]
 
 
-def test_it_is_published_on_loopback() -> None:
-    """Only this machine reaches it, at the port that the image listens on."""
+def test_port_is_published_on_loopback() -> None:
+    """The port that the image listens on is published on 127.0.0.1 only."""
     [port] = SERVICE["ports"]
-    assert port == f"127.0.0.1:{Settings.model_fields['port'].default}:{said('EXPOSE')[0]}"
+    assert port == f"127.0.0.1:{Settings.model_fields['port'].default}:{instructions('EXPOSE')[0]}"
 
 
-def test_it_has_a_key() -> None:
-    """From a secret of its own file, which is kept out of the repository and the image."""
+def test_api_key() -> None:
+    """The API key is a secret in a separate file, which is not in the repository and not in the image."""
     [name] = SERVICE["secrets"]
     assert SERVICE["environment"]["DRAGOMAN_API_KEY_FILE"] == f"/run/secrets/{name}"
     folder = FILE["secrets"][name]["file"].removeprefix("./").partition("/")[0]
@@ -25,28 +25,28 @@ def test_it_has_a_key() -> None:
     assert f"!{folder}" not in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
 
-def test_it_can_do_little() -> None:
-    """A root that cannot be written to, no capabilities, no way to more; what it starts is reaped."""
+def test_restrictions() -> None:
+    """The root is read-only, and there are no capabilities and no new privileges. An init process reaps children."""
     assert SERVICE["read_only"] is SERVICE["init"] is True
     assert SERVICE["cap_drop"] == ["ALL"]
     assert SERVICE["security_opt"] == ["no-new-privileges:true"]
-    assert SERVICE["tmpfs"] == ["/tmp"]  # noqa: S108 - in there
+    assert SERVICE["tmpfs"] == ["/tmp"]  # noqa: S108 - in the container
 
 
-def test_its_volumes() -> None:
-    """Each directory that the image writes to outlives it, and each volume that is used is declared."""
+def test_volumes() -> None:
+    """Each directory that the image writes to is a volume, and each used volume is declared."""
     volumes = dict(reversed(volume.split(":")) for volume in SERVICE["volumes"])
-    assert {*environment().values(), *said("WORKDIR")} & {"/state", "/sign-in", "/workspace"} == set(volumes)
+    assert {*environment().values(), *instructions("WORKDIR")} & {"/state", "/sign-in", "/workspace"} == set(volumes)
     assert set(volumes.values()) == set(FILE["volumes"])
 
 
-def test_its_variables() -> None:
-    """Each is a setting's."""
+def test_variables() -> None:
+    """Each variable belongs to a setting."""
     known = {variable for name in Settings.model_fields for variable in variables(name)}
-    given = {*SERVICE["environment"], *environment()} - {"PATH", "HOME"}
-    assert {name for name in given if not name.startswith("PYTHON")} <= known
+    used = {*SERVICE["environment"], *environment()} - {"PATH", "HOME"}
+    assert {name for name in used if not name.startswith("PYTHON")} <= known
 
 
-def test_it_has_time_to_stop() -> None:
-    """More than answers have to end, and a moment for the processes."""
+def test_stop_grace_period() -> None:
+    """The container has five seconds more to stop than the gateway's own grace period."""
     assert int(SERVICE["stop_grace_period"].removesuffix("s")) >= Settings.model_fields["shutdown_grace"].default + 5

@@ -1,4 +1,4 @@
-"""The image without a container engine: its own steps, an ordinary user, a root that cannot be written to."""
+"""The image without a container engine: its own steps, an unprivileged user and a read-only root."""
 
 import asyncio
 import os
@@ -7,38 +7,41 @@ from pathlib import Path
 
 import httpx
 import pytest
-from image import TIMEOUT, USER, container, environment, obstacle, said
+from image import TIMEOUT, USER, environment, instructions, run_container, skip_reason
 
-REASON = obstacle()
-QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
+REASON = skip_reason()
+REQUEST = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 
 
 @pytest.mark.skipif(REASON is not None, reason=str(REASON))
-async def test_the_image(tmp_path: Path) -> None:
-    """Installed by its own steps it answers, is healthy, writes to its volumes alone, and stops when told."""
+async def test_image_without_an_engine(tmp_path: Path) -> None:
+    """The installed gateway responds, is healthy, can write to its volumes only, and stops on SIGTERM.
+
+    It refuses to start without a key, and the image has no pip.
+    """
     key = {"DRAGOMAN_API_KEY": "the-key"}
-    async with container(tmp_path, "serve", "--simulate", "-p", "0", **key) as inside:
-        address = await inside.address()
-        port = address.removesuffix("/v1").rpartition(":")[2]
-        async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "the-key"}, timeout=TIMEOUT) as http:
-            answer = await http.post("/chat/completions", json=QUESTION)
-        assert answer.json()["choices"][0]["message"]["content"] == "PONG"
-        code, words = await inside.run("dragoman", "status", DRAGOMAN_PORT=port, **key)
-        assert code == 0, words
-        assert await inside.run("id", "-u") == (0, f"{USER}\n")
-        assert await inside.run("sh", "-c", "echo > /state/x && echo > /sign-in/x && echo > /workspace/x") == (0, "")
-        for place in ("/opt/dragoman/x", "/etc/x", "/x"):
-            assert (await inside.run("touch", place))[0] == 1
-        code, words = await inside.run("dragoman", "serve")
-        assert (code, "DRAGOMAN_API_KEY_FILE" in words) == (1, True)
-        assert (await inside.run("/opt/dragoman/bin/python", "-m", "pip"))[0] == 1
-        os.kill(inside.pid, signal.SIGTERM)
-        assert await asyncio.wait_for(inside.process.wait(), TIMEOUT) == 0
+    async with run_container(tmp_path, "serve", "--simulate", "-p", "0", **key) as container:
+        base_url = await container.base_url()
+        port = base_url.removesuffix("/v1").rpartition(":")[2]
+        async with httpx.AsyncClient(base_url=base_url, headers={"x-api-key": "the-key"}, timeout=TIMEOUT) as http:
+            response = await http.post("/chat/completions", json=REQUEST)
+        assert response.json()["choices"][0]["message"]["content"] == "PONG"
+        code, output = await container.run("dragoman", "status", DRAGOMAN_PORT=port, **key)
+        assert code == 0, output
+        assert await container.run("id", "-u") == (0, f"{USER}\n")
+        assert await container.run("sh", "-c", "echo > /state/x && echo > /sign-in/x && echo > /workspace/x") == (0, "")
+        for path in ("/opt/dragoman/x", "/etc/x", "/x"):
+            assert (await container.run("touch", path))[0] == 1
+        code, output = await container.run("dragoman", "serve")
+        assert (code, "DRAGOMAN_API_KEY_FILE" in output) == (1, True)
+        assert (await container.run("/opt/dragoman/bin/python", "-m", "pip"))[0] == 1
+        os.kill(container.pid, signal.SIGTERM)
+        assert await asyncio.wait_for(container.process.wait(), TIMEOUT) == 0
 
 
-def test_what_the_image_is_told() -> None:
-    """It runs as the user that the steps make, by the command alone, so that signals reach the gateway."""
-    assert said("USER") == ["${USER_ID}:${GROUP_ID}"]
-    assert said("ENTRYPOINT") == ['["dragoman"]']
-    assert said("CMD") == ['["serve"]']
-    assert environment()["DRAGOMAN_HOST"] == "0.0.0.0"  # noqa: S104 - in there
+def test_dockerfile() -> None:
+    """The image runs as the unprivileged user, and without a shell, so that signals reach the gateway."""
+    assert instructions("USER") == ["${USER_ID}:${GROUP_ID}"]
+    assert instructions("ENTRYPOINT") == ['["dragoman"]']
+    assert instructions("CMD") == ['["serve"]']
+    assert environment()["DRAGOMAN_HOST"] == "0.0.0.0"  # noqa: S104 - in the container
