@@ -1,4 +1,4 @@
-"""The wheel, as users get it: built, installed in an environment of its own, and started."""
+"""The wheel: its contents, its declared dependencies, and the installed gateway."""
 
 import ast
 import re
@@ -20,45 +20,49 @@ from dragoman import __version__
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 120
-QUESTION = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
+REQUEST = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 
 
 def run(*command: str | Path, home: Path) -> str:
-    """What a command prints; it may not fail."""
-    done = subprocess.run(  # noqa: S603 - ours
+    """Run a command that must succeed. Return its output."""
+    completed = subprocess.run(  # noqa: S603 - fixed commands
         command, cwd=home, env=environment(home), check=False, capture_output=True, text=True, timeout=TIMEOUT
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    """The wheel of this tree. What builds it is installed already, so that nothing is fetched."""
-    given = ("wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT)
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *given, home=tmp_path)
-    [made] = tmp_path.glob("*.whl")
-    return made
+    """Build the wheel of this source tree, with the installed build tools, so that nothing is downloaded."""
+    options = ("wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT)
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *options, home=tmp_path)
+    [path] = tmp_path.glob("*.whl")
+    return path
 
 
 @pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
-    """The programs of an environment that has the wheel, and sees everything else where it stands already."""
+def binaries(wheel: Path, tmp_path: Path) -> Path:
+    """Install the wheel in a new environment, and return the directory of its programs.
+
+    Dependencies are imported from the environment of the tests.
+    """
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", home=tmp_path)
-    binaries = tmp_path / "venv" / "bin"
-    packages = run(binaries / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", home=tmp_path)
-    # Behind its own packages; the editable one of this tree is not found by this, since its own such file is not read.
-    (Path(packages.strip()) / "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    into = ("--python", binaries / "python", "install", "--quiet", "--no-deps", "--no-index", wheel)
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *into, home=tmp_path)
-    return binaries
+    directory = tmp_path / "venv" / "bin"
+    packages = run(directory / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", home=tmp_path)
+    # This directory comes after the new environment's own one. The `.pth` files in it are not read, so the editable
+    # installation of this source tree is not found.
+    (Path(packages.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    options = ("--python", directory / "python", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *options, home=tmp_path)
+    return directory
 
 
 @contextmanager
-def serving(dragoman: Path, home: Path) -> Iterator[str]:
-    """A gateway in front of its simulator; its address."""
+def serve(dragoman: Path, home: Path) -> Iterator[str]:
+    """Start a gateway with a simulator, and yield its URL."""
     command: list[str | Path] = [dragoman, "serve", "--simulate", "-p", "0", "--minimal", "--log-file", "log"]
-    with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
+    with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - fixed command
         try:
             assert process.stdout is not None
             yield next(line for line in process.stdout if line.startswith("http")).strip()
@@ -66,38 +70,38 @@ def serving(dragoman: Path, home: Path) -> Iterator[str]:
             process.terminate()
 
 
-def test_what_is_inside(wheel: Path) -> None:
-    """Every file of the package, the mark that it is typed, the licence, and nothing else."""
+def test_contents(wheel: Path) -> None:
+    """The wheel contains each file of the package, also `py.typed`, and the licence. It contains nothing else."""
     with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        contents = {name for name in archive.namelist() if ".dist-info/" not in name}
         assert f"dragoman-{__version__}.dist-info/licenses/LICENSE" in archive.namelist()
     package = ROOT / "src" / "dragoman"
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert inside == {path.relative_to(ROOT / "src").as_posix() for path in files}
-    assert "dragoman/py.typed" in inside
+    assert contents == {path.relative_to(ROOT / "src").as_posix() for path in files}
+    assert "dragoman/py.typed" in contents
 
 
-def test_it_runs(installed: Path, tmp_path: Path) -> None:
-    """The command that it installs says its version, answers a question, and has its pages."""
-    where = run(installed / "python", "-c", "import dragoman; print(dragoman.__file__)", home=tmp_path)
-    assert where.startswith(str(tmp_path))
-    assert __version__ in run(installed / "dragoman", "--version", home=tmp_path)
-    with serving(installed / "dragoman", tmp_path) as address, httpx.Client(base_url=address, timeout=TIMEOUT) as http:
-        answer = http.post("/v1/chat/completions", json=QUESTION)
+def test_installed_gateway(binaries: Path, tmp_path: Path) -> None:
+    """The installed command prints its version, and its gateway responds to a request and serves the docs page."""
+    module = run(binaries / "python", "-c", "import dragoman; print(dragoman.__file__)", home=tmp_path)
+    assert module.startswith(str(tmp_path))
+    assert __version__ in run(binaries / "dragoman", "--version", home=tmp_path)
+    with serve(binaries / "dragoman", tmp_path) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as http:
+        response = http.post("/v1/chat/completions", json=REQUEST)
         page = http.get("/docs")
-    assert answer.json()["choices"][0]["message"]["content"] == "PONG"
+    assert response.json()["choices"][0]["message"]["content"] == "PONG"
     assert "/v1/chat/completions" in page.text
 
 
-def test_every_import_is_declared() -> None:
-    """Each module of another project that the package imports belongs to a declared dependency."""
+def test_imports_are_declared() -> None:
+    """Each third-party module that the package imports belongs to a declared dependency."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     declared = {
         _normal(re.split(r"[\[<>=;]", line)[0])
         for line in (*project["dependencies"], *extras["cloud"], *extras["embeddings"])
     }
-    # Brought by declared packages, whose interfaces are made of them.
+    # Dependencies of declared packages, which use them in their own interfaces.
     declared |= {"pydantic", "botocore", "httpx2"}
     owners = packages_distributions()
     missing = {
