@@ -1,4 +1,4 @@
-"""Redaction: by key, by shape, and of the secrets that the gateway holds."""
+"""Redaction by key, by pattern, and of the secrets that the gateway knows."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dragoman.core.redaction import REDACTED, Redactor, is_secret_key
 
-HELD = 'held-"secret"-1'
-REDACTOR = Redactor([HELD, "k", ""])
+KNOWN_SECRET = 'held-"secret"-1'
+REDACTOR = Redactor([KNOWN_SECRET, "k", ""])
 
 SECRETS = {
     "an API key": "sk-ant-api03-Pl4nted_key-0123456789",
@@ -23,7 +23,7 @@ SECRETS = {
     "a token of a forge": "ghp_Pl4nted0123456789abcdefghij",
     "a private key": "-----BEGIN RSA PRIVATE KEY-----\nPl4nted\n-----END RSA PRIVATE KEY-----",
     "a flag": "--api-key Pl4nted",
-    "a held secret": HELD,
+    "a held secret": KNOWN_SECRET,
     "a URL": "postgres://owner:Pl4nted@db.example/x",
 }
 KEYS = [
@@ -43,17 +43,17 @@ HARMLESS = [
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 @pytest.mark.parametrize("around", ["{}", "She wrote {}, and left.", '{{"text": "{}"}}', "a\n{}\nb"])
-def test_shapes(secret: str, around: str) -> None:
-    """A secret is redacted by its shape, wherever it is."""
+def test_patterns(secret: str, around: str) -> None:
+    """A secret is redacted by its pattern, anywhere in a text."""
     redacted = REDACTOR.text(around.format(secret))
     assert REDACTED in redacted
     assert "Pl4nted" not in redacted
-    assert HELD not in redacted
+    assert KNOWN_SECRET not in redacted
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_keys_of_data(key: str) -> None:
-    """The value of a secret key is redacted, whatever it is and however deep."""
+    """The value of a secret key is redacted at any depth and of any type, except for None."""
     for value in ("x", 12345, ["x"], {"a": {"b": "x"}}):
         assert REDACTOR.data({"a": [{key: value, "model": "sonnet"}]}) == {"a": [{key: REDACTED, "model": "sonnet"}]}
     assert REDACTOR.data({"name": key, "value": "x"}) == {"name": key, "value": REDACTED}
@@ -63,10 +63,17 @@ def test_keys_of_data(key: str) -> None:
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     "form",
-    ["{}: hush-1", "{} = hush-1", "{}=hush-1&a=b", "'{}': 'hush-1'", "-H '{}: Bearer hush-1'", '"{}": "hush-1'],  # cut
+    [
+        "{}: hush-1",
+        "{} = hush-1",
+        "{}=hush-1&a=b",
+        "'{}': 'hush-1'",
+        "-H '{}: Bearer hush-1'",
+        '"{}": "hush-1',
+    ],  # truncated
 )
 def test_keys_in_text(key: str, form: str) -> None:
-    """The same in text, quoted or not, also if the text was cut."""
+    """The value of a secret key is redacted in text, quoted or not, and also if the text is truncated."""
     redacted = REDACTOR.text(form.format(key))
     assert "hush-1" not in redacted
     assert key in redacted
@@ -76,7 +83,7 @@ def test_keys_in_text(key: str, form: str) -> None:
     key=st.sampled_from(KEYS), secret=st.text(min_size=8).filter(lambda text: "\n" not in text), depth=st.integers(1, 4)
 )
 def test_json_in_json(key: str, secret: str, depth: int) -> None:
-    """Arguments of tools are JSON in JSON, and logs put them into JSON again."""
+    """Secrets are redacted in nested JSON: tool arguments are JSON in JSON, and logs encode them again."""
     encoded = json.dumps({key: f"<{secret}>", "after": 1})
     for _ in range(depth - 1):
         encoded = json.dumps(encoded)
@@ -87,13 +94,13 @@ def test_json_in_json(key: str, secret: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_harmless(text: str) -> None:
+def test_harmless_text(text: str) -> None:
     """Text without a secret is not changed."""
     assert REDACTOR.text(text) == text
 
 
 def test_harmless_data() -> None:
-    """Numbers whose names resemble secrets stay. Other objects are shown by their `repr`."""
+    """Numbers whose names resemble secrets stay. Objects of other types are replaced by their `repr`."""
     data = {"max_tokens": 5, "usage": {"input_tokens": 3}, "stages": {"first_token": 0.1}, "done": True}
     assert REDACTOR.data(data) == data
     assert not is_secret_key("max_tokens")
@@ -101,22 +108,22 @@ def test_harmless_data() -> None:
 
 
 def test_long_texts() -> None:
-    """A text that would take long to search is cut, with a note."""
+    """A very long text is truncated, and a note has its length."""
     redacted = REDACTOR.text("a" * 200_000)
     assert len(redacted) < 101_000
     assert redacted.endswith("(200000 characters in all)")
 
 
 @pytest.mark.parametrize("write", [str, repr, json.dumps, lambda text: json.dumps(json.dumps(text)), quote])
-def test_held_secrets_in_every_encoding(write: Callable[[str], str]) -> None:
-    """Held secrets are also found in JSON, in JSON inside of JSON, in Python literals and in URLs."""
+def test_known_secrets_in_every_encoding(write: Callable[[str], str]) -> None:
+    """Known secrets are also redacted in JSON, in nested JSON, in Python literals and in URLs."""
     secret = "p\\a\"ss' wörd\t100%/?"
     assert Redactor([secret]).text(f"<{write(secret)}>").strip("<>\"'\\") == REDACTED
 
 
 @pytest.mark.parametrize("before", range(99_980, 100_001))
-def test_secrets_where_a_text_is_cut(before: int) -> None:
-    """No part of a secret remains, whatever was redacted before."""
+def test_secrets_where_a_text_is_truncated(before: int) -> None:
+    """No part of a secret remains at the end of a truncated text, also after earlier redactions."""
     secret = "abcdefghij" * 2
     padded = f"{secret} " * 1000
     text = f"{padded}{'-' * (before - len(padded))}{secret}{'-' * 100_000}"
