@@ -1,4 +1,4 @@
-"""Settings: where they come from, what wins, and what is said of wrong ones."""
+"""Settings: sources, precedence, errors and generated files."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "settings.md"
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<flags>[^|]+) \| (?P<variables>[^|]+) \| (?P<default>[^|]+) \| .+ \|")
-ROWS = [found.groupdict() for found in map(ROW.fullmatch, DOCS.read_text(encoding="utf-8").splitlines()) if found]
+ROWS = [match.groupdict() for match in map(ROW.fullmatch, DOCS.read_text(encoding="utf-8").splitlines()) if match]
 
 PLAIN = [row["name"] for row in ROWS if row["name"] not in FROM_FILES]
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable or file of this machine has a say."""
+    """Remove all variables of settings, and use an empty directory for files."""
     for name in Settings.model_fields:
         for variable in variables(name):
             monkeypatch.delenv(variable, raising=False)
@@ -31,20 +31,20 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def read(settings: Settings, name: str) -> object:
-    """A setting, secrets laid open."""
+def plain_value(settings: Settings, name: str) -> object:
+    """Return the value of a setting, with a secret as plain text."""
     value = getattr(settings, name)
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
 
 
-def test_the_table_is_whole() -> None:
-    """Each setting has its row, and the other way round."""
+def test_table_is_complete() -> None:
+    """The table of the docs has a row for each setting, in order, and no other row."""
     assert [row["name"] for row in ROWS] == list(Settings.model_fields)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
-def test_the_table_is_true(row: dict[str, str]) -> None:
-    """Flags, variables and defaults are those that the program knows."""
+def test_table_is_correct(row: dict[str, str]) -> None:
+    """The flags, variables and defaults of each row are those of the setting."""
     name = row["name"]
     assert re.findall("`([^`]+)`", row["flags"]) == [part for part in (flag(name), setting_info(name).short) if part]
     assert tuple(re.findall("`([^`]+)`", row["variables"])) == variables(name)
@@ -58,46 +58,46 @@ def test_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in variables(name):
         with monkeypatch.context() as patch:
             patch.setenv(variable, text)
-            assert read(load({}), name) == value
+            assert plain_value(load({}), name) == value
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_env_file(name: str, tmp_path: Path) -> None:
-    """Each setting can stand in `.env`."""
+    """Each setting can be set in `.env`."""
     text, value = written(name)
     (tmp_path / ".env").write_text(f"{variables(name)[0]}='{text}'\n")
-    assert read(load({}), name) == value
+    assert plain_value(load({}), name) == value
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_toml(name: str, tmp_path: Path) -> None:
-    """Each setting can stand in a TOML file, under its own name, with or without underlines."""
+    """Each setting can be set in a TOML file by its name. Underscores may be written as hyphens."""
     text, value = written(name)
     (tmp_path / "my.toml").write_text(f'{name.replace("_", "-")} = "{text}"\n')
-    assert read(load({"config": "my.toml"}), name) == value
+    assert plain_value(load({"config": "my.toml"}), name) == value
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_precedence(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Flag, own variable, fallback variable, `.env`, TOML, default: each hides what comes after it."""
+    """The order is flag, variable, fallback variable, `.env`, TOML, default. An earlier source hides later ones."""
     text, value = written(name)
     hidden = "false" if value is True else "garbage, not even valid"
     primary, *fallback = variables(name)
-    places = ["flag", primary, *fallback, ".env", "toml"]
-    for at, winner in enumerate(places):
+    sources = ["flag", primary, *fallback, ".env", "toml"]
+    for index, winner in enumerate(sources):
         with monkeypatch.context() as patch:
-            said = {place: text if place == winner else hidden for place in places[at:]}
+            values = {source: text if source == winner else hidden for source in sources[index:]}
             for variable in variables(name):
-                if variable in said:
-                    patch.setenv(variable, said[variable])
-            (tmp_path / ".env").write_text(f"{primary}='{said['.env']}'\n" if ".env" in said else "")
-            (tmp_path / "my.toml").write_text(f'{name} = "{said["toml"]}"\n')
-            flags = {"config": "my.toml"} | ({name: said["flag"]} if "flag" in said else {})
-            assert read(load(flags), name) == value, winner
+                if variable in values:
+                    patch.setenv(variable, values[variable])
+            (tmp_path / ".env").write_text(f"{primary}='{values['.env']}'\n" if ".env" in values else "")
+            (tmp_path / "my.toml").write_text(f'{name} = "{values["toml"]}"\n')
+            flags = {"config": "my.toml"} | ({name: values["flag"]} if "flag" in values else {})
+            assert plain_value(load(flags), name) == value, winner
 
 
 def test_defaults() -> None:
-    """Nothing given: loopback, no key, and the figures of the table."""
+    """By default the gateway listens on loopback, without a key."""
     settings = load({})
     assert (settings.host, settings.port, settings.api_key) == ("127.0.0.1", 8787, None)
     assert settings.max_request_bytes == 32 * 2**20
@@ -105,7 +105,7 @@ def test_defaults() -> None:
 
 
 def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose files pass variables on that nobody has set."""
+    """A variable with an empty value is ignored: compose files pass variables on that are not set."""
     monkeypatch.setenv("DRAGOMAN_API_KEY", "")
     monkeypatch.setenv("DRAGOMAN_PORT", "")
     monkeypatch.setenv("PORT", "9001")
@@ -113,15 +113,15 @@ def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert load({}).port == 9001
 
 
-def test_settings_file_in_its_usual_place(tmp_path: Path) -> None:
-    """It is read without being named."""
+def test_settings_file_in_the_default_location(tmp_path: Path) -> None:
+    """The file in the configuration directory is read if no other file is named."""
     (tmp_path / "config" / "dragoman").mkdir(parents=True)
     (tmp_path / "config" / "dragoman" / "dragoman.toml").write_text("port = 9002\n")
     assert load({}).port == 9002
 
 
 def test_settings_file_named_by_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Or it is named, by variable or in `.env`."""
+    """The file can be named by a variable or in `.env`. The variable wins."""
     (tmp_path / "a.toml").write_text("port = 9003\n")
     (tmp_path / "b.toml").write_text("port = 9004\n")
     (tmp_path / ".env").write_text("DRAGOMAN_CONFIG=b.toml\n")
@@ -131,7 +131,7 @@ def test_settings_file_named_by_variable(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_table_of_models_in_toml(tmp_path: Path) -> None:
-    """The models may have a table of their own."""
+    """The settings of models can be written as the table `models`."""
     (tmp_path / "my.toml").write_text(
         '[models]\ndefault = "opus"\nlist = ["opus", "haiku"]\naliases = { "gpt-4o" = "opus" }\n'
     )
@@ -142,12 +142,12 @@ def test_table_of_models_in_toml(tmp_path: Path) -> None:
 
 
 def test_aliases_as_json() -> None:
-    """For names that hold commas or equal signs."""
+    """Aliases can be written as JSON, so that names can contain commas and equal signs."""
     assert load({"model_aliases": '{"a=b": "haiku"}'}).model_aliases == {"a=b": "haiku"}
 
 
 def test_key_from_a_file(tmp_path: Path) -> None:
-    """The key may stand in a file, as container platforms hand out secrets."""
+    """The key can be in a file, because container platforms provide secrets as files. The newline is removed."""
     (tmp_path / "key").write_text("secret\n")
     key = load({"api_key_file": "key"}).api_key
     assert key is not None
@@ -155,7 +155,7 @@ def test_key_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"port": "many"}, "port (--port, DRAGOMAN_PORT, PORT): "),
         ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): "),
@@ -174,8 +174,8 @@ def test_key_from_a_file(tmp_path: Path) -> None:
         ({"config": "models.toml"}, "models.alias: "),
     ],
 )
-def test_wrong_settings_are_named(flags: dict[str, object], said: str, tmp_path: Path) -> None:
-    """The text names the setting and the ways to give it, and holds no secret."""
+def test_invalid_settings(flags: dict[str, object], message: str, tmp_path: Path) -> None:
+    """The error names the setting and its sources, and contains no secret."""
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "bad.toml").write_text("port = = 1")
@@ -183,26 +183,26 @@ def test_wrong_settings_are_named(flags: dict[str, object], said: str, tmp_path:
     (tmp_path / "models.toml").write_text('[models]\nalias = {}\nlist = ["opus"]')
     with pytest.raises(BadSettings) as caught:
         load(flags)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "hush" not in str(caught.value)
 
 
-def test_secrets_do_not_show() -> None:
-    """Printed or logged, settings hold no key."""
+def test_secrets_are_not_in_repr() -> None:
+    """Settings can be printed or logged without their secrets."""
     settings = load({"api_key": "hush", "anthropic_api_key": "hush"})
     assert "hush" not in f"{settings!r} {settings}"
 
 
-def test_files_are_current(tmp_path: Path) -> None:
-    """`docs/settings.md` and `.env.example` are what the settings say: `make docs`."""
+def test_generated_files_are_current(tmp_path: Path) -> None:
+    """`docs/settings.md` and `.env.example` are what `make docs` generates."""
     assert DOCS.read_text(encoding="utf-8") == settings_page()
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example()
     write(tmp_path)
     assert (tmp_path / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page()
 
 
-def test_env_example_works(tmp_path: Path) -> None:
-    """Every line, its comment mark taken away, is a valid setting."""
+def test_env_example_is_valid(tmp_path: Path) -> None:
+    """Each line without its comment mark sets a setting to its default."""
     lines = [line[1:] for line in env_example().splitlines() if re.match(r"#[A-Z_]+=", line)]
     (tmp_path / ".env").write_text("\n".join(lines))
     assert len(lines) == len(Settings.model_fields)

@@ -1,4 +1,4 @@
-"""The settings of several upstreams: as tables, as JSON, and what is refused by name."""
+"""The settings of several upstreams: as tables and JSON, their keys, and errors."""
 
 import json
 from decimal import Decimal
@@ -41,28 +41,28 @@ order = 9
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No file of this machine has a say."""
+    """Use an empty directory for files."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 
 
 def from_toml(folder: Path, text: str) -> Settings:
-    """The settings of a file."""
+    """Write a settings file and load it."""
     path = folder / "dragoman.toml"
     path.write_text(text, encoding="utf-8")
     return load({"config": path, "state_dir": folder / "state"}, env_file=None)
 
 
-def refused(folder: Path, text: str) -> str:
-    """What is said of settings that cannot be used, then or when the gateway is put together."""
+def settings_error(folder: Path, text: str) -> str:
+    """Load and check settings that must be refused. Return the error's text."""
     with pytest.raises(BadSettings) as caught:
         check_settings(resolve_secrets(from_toml(folder, text)))
     return str(caught.value)
 
 
 @pytest.mark.parametrize("text", [LIST, TABLES], ids=["list", "tables"])
-def test_upstreams_are_written_as_a_list_or_as_tables(tmp_path: Path, text: str) -> None:
-    """Either says the same."""
+def test_list_and_tables(tmp_path: Path, text: str) -> None:
+    """A list of upstreams and a table for each upstream give the same settings."""
     main, mine = from_toml(tmp_path, text).upstreams
     assert (main.name, main.backend, main.models) == ("main", "api", ("opus", "claude-haiku-*"))
     assert main.api_key is not None
@@ -71,8 +71,8 @@ def test_upstreams_are_written_as_a_list_or_as_tables(tmp_path: Path, text: str)
     assert (mine.name, mine.backend, mine.signed_in, mine.order) == ("mine", "runtime", True, 9)
 
 
-def test_upstreams_come_by_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As JSON, for containers."""
+def test_upstreams_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upstreams can be set as JSON in one variable. Invalid JSON is refused."""
     tables = [{"name": "main", "api_key_env": "KEY_A"}, {"name": "other", "api_key_env": "KEY_B", "places": 2}]
     monkeypatch.setenv("DRAGOMAN_UPSTREAMS", json.dumps(tables))
     assert [upstream.name for upstream in load({}, env_file=None).upstreams] == ["main", "other"]
@@ -81,8 +81,8 @@ def test_upstreams_come_by_one_variable(monkeypatch: pytest.MonkeyPatch) -> None
         load({}, env_file=None)
 
 
-def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And are handed to the backend as if its upstream were the only account."""
+def test_sources_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upstream's key is a value, a variable or a file. Without a key the upstream uses the shared one."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-shared")
     monkeypatch.setenv("KEY_B", "sk-ant-b")
     (tmp_path / ".env").write_text("KEY_C=sk-ant-c\n", encoding="utf-8")
@@ -99,8 +99,8 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
     [upstreams.shared]
     """
     settings = resolve_secrets(from_toml(tmp_path, text))
-    found = [settings.for_upstream(upstream) for upstream in settings.upstreams]
-    keys = [(one.anthropic_api_key, one.anthropic_auth_token) for one in found]
+    upstream_settings = [settings.for_upstream(upstream) for upstream in settings.upstreams]
+    keys = [(one.anthropic_api_key, one.anthropic_auth_token) for one in upstream_settings]
     plain = [tuple(value.get_secret_value() if value else None for value in pair) for pair in keys]
     expected = [("a", None), ("b", None), (None, "c"), ("d", None), ("shared", None)]
     assert plain == [tuple(f"sk-ant-{part}" if part else None for part in pair) for pair in expected]
@@ -109,7 +109,7 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (
             "[upstreams.a]\nbackend='runtime'\nsigned_in=true\n[upstreams.b]\nbackend='runtime'\nsigned_in=true",
@@ -139,20 +139,20 @@ def test_keys_come_by_value_variable_or_file(tmp_path: Path, monkeypatch: pytest
         ("signed_in=true\n[upstreams.a]\napi_key='k'", "goes into the upstream that is signed in"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
-    """With what to do instead, and before anything runs."""
-    assert says in refused(tmp_path, text)
+def test_invalid_upstreams(tmp_path: Path, text: str, message: str) -> None:
+    """The gateway does not start, and the error says what is wrong and how to correct it."""
+    assert message in settings_error(tmp_path, text)
 
 
-def test_another_machine_may_not_use_an_upstream_that_is_signed_in(tmp_path: Path) -> None:
-    """The sign-in is its owner's, wherever it is written."""
+def test_signed_in_upstream_is_not_for_other_machines(tmp_path: Path) -> None:
+    """A gateway that other machines can reach may not have a signed-in upstream, even if it has a key."""
     settings = from_toml(tmp_path, f'host = "0.0.0.0"\napi_key = "k"\n{TABLES}')
     with pytest.raises(BadSettings, match="serves the account's owner alone"):
         check_exposure(settings)
 
 
-def test_runs_that_may_go_on_are_not_tried_again_where_they_are(tmp_path: Path) -> None:
-    """The next account is the second try; an upstream may say otherwise."""
+def test_fallback_replaces_retries(tmp_path: Path) -> None:
+    """With `fallback`, an upstream is not retried, because the next one is tried. An upstream's own value wins."""
     text = "fallback = {}\nretries = 3\n[upstreams.a]\napi_key='a'\n[upstreams.b]\napi_key='b'\nretries=1"
     for fallback, expected in (("true", [0, 1]), ("false", [3, 1])):
         settings = from_toml(tmp_path, text.format(fallback))
