@@ -69,8 +69,8 @@ def test_keys_of_data(key: str) -> None:
         "{}=hush-1&a=b",
         "'{}': 'hush-1'",
         "-H '{}: Bearer hush-1'",
-        '"{}": "hush-1',
-    ],  # truncated
+        '"{}": "hush-1',  # truncated
+    ],
 )
 def test_keys_in_text(key: str, form: str) -> None:
     """The value of a secret key is redacted in text, quoted or not, and also if the text is truncated."""
