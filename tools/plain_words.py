@@ -191,6 +191,7 @@ ALLOWED_IDENTIFIERS = (
     Allowed(r"^codec$", "a parameter of hypothesis.strategies.text"),
     Allowed(r"^codecs$", "the standard library's module for text encodings"),
     Allowed(r"^tell$", "a method of files"),
+    Allowed(r"^zip longest$", "a function of itertools"),
 )
 ALLOWED_PROSE = (
     Allowed(r"exchange rates?", "money"),

@@ -218,7 +218,7 @@ async def add_abandoned(folder: Path, like: str, id_: str, events: list[Any]) ->
     entry = StoredEntry(id=id_, owner="local", kind="response", model="m", created=1, body=body)
     await now.aclose()
     before = SQLiteResponseStore(store_path(folder), clock=lambda: time.time() - 3600)
-    await before.add(entry, holder="killed")
+    await before.add(entry, producer="killed")
     await before.append(id_, 0, [sse.event(json.dumps(event).encode(), event["type"]) for event in events])
     await before.aclose()
 

@@ -24,12 +24,12 @@ class RenewalFailsOnce(SQLiteResponseStore):
         super().__init__(path)
         self.failed = asyncio.Event()
 
-    async def renew(self, holder: str) -> frozenset[str]:
+    async def renew(self, producer: str) -> frozenset[str]:
         """Fail, then renew."""
         if not self.failed.is_set():
             self.failed.set()
             raise RuntimeError("driver broke")
-        return await super().renew(holder)
+        return await super().renew(producer)
 
 
 async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) -> None:

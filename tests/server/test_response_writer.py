@@ -18,7 +18,7 @@ from dragoman.server.responses.writer import Lease, ResponseWriter
 from dragoman.stores.base import StoredEntry
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
-LEASE = Lease("ann", "holder")
+LEASE = Lease("ann", "producer")
 
 
 class FirstWriteHangs(SQLiteResponseStore):
@@ -28,9 +28,9 @@ class FirstWriteHangs(SQLiteResponseStore):
         super().__init__(path)
         self.hanging = asyncio.Event()
 
-    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
         """Add the entry, but do not return the first time."""
-        await super().add(entry, holder)
+        await super().add(entry, producer)
         await self._hang_once()
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
@@ -70,7 +70,7 @@ async def test_cancelled_begin_leaves_no_open_entry(store: FirstWriteHangs) -> N
     """The process renews its leases for other jobs, so this entry would stay open without end."""
     writer = response_writer(store)
     await cancel_during_write(store, asyncio.create_task(writer.begin()))
-    assert await store.renew(LEASE.holder) == frozenset()
+    assert await store.renew(LEASE.producer) == frozenset()
     stored = await store.get(LEASE.owner, writer.id)
     assert stored is not None
     assert not stored.pending

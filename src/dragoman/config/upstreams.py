@@ -1,4 +1,4 @@
-"""Settings that are tables: the keys of clients, and upstreams, each of which is an account to call Claude with."""
+"""Settings that are tables: client keys, and upstreams. An upstream is one account to call Claude with."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -105,7 +105,7 @@ class HostPattern:
         """Read `images.example.com`, `*.example.com`, `example.com:8443`, `192.0.2.1` or `[2001:db8::1]:8080`.
 
         Raises:
-            ValueError: The text is none of these.
+            ValueError: The text has none of these forms.
         """
         found = _PATTERN.fullmatch(text.strip().lower())
         if not found:

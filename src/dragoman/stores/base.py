@@ -57,8 +57,8 @@ class FoundEntry:
 
     Attributes:
         entry: The entry.
-        pending: Whether a holder is still producing it.
-        abandoned: Whether its holder has not renewed the lease in time, so that no one will finish it.
+        pending: Whether a producer is still producing it.
+        abandoned: Whether its producer has not renewed the lease in time, so that no one will finish it.
     """
 
     entry: StoredEntry
@@ -108,7 +108,7 @@ class ResponseStoreLimits:
         ttl: Seconds that an entry is stored.
         entries: The maximum number of entries.
         size: The maximum number of bytes of bodies and events.
-        lease: Seconds after which an entry is abandoned if its holder has not renewed it.
+        lease: Seconds after which an entry is abandoned if its producer has not renewed it.
     """
 
     ttl: float = 30 * 86_400.0
@@ -131,7 +131,7 @@ class ResponseStore(Protocol):
     Every method but `aclose` raises `StoreFailed` if the storage cannot be used.
     """
 
-    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
         """Store an entry. Do nothing if its id is stored already.
 
         Entries that are too old are deleted. If the store is over its limits, entries are deleted from the end of the
@@ -139,7 +139,7 @@ class ResponseStore(Protocol):
 
         Args:
             entry: The entry.
-            holder: Who is still producing it, if it is not finished. It is abandoned unless the holder renews it.
+            producer: Who is still producing it, if it is not finished. It is abandoned unless the producer renews it.
         """
         ...
 
@@ -164,15 +164,15 @@ class ResponseStore(Protocol):
         ...
 
     async def delete(self, owner: str, id_: str) -> bool:
-        """Hide an entry from now on, also if its holder is still producing it.
+        """Hide an entry from now on, also if its producer is still producing it.
 
         Returns:
             Whether it was visible before.
         """
         ...
 
-    async def renew(self, holder: str) -> frozenset[str]:
-        """Extend the leases of a holder.
+    async def renew(self, producer: str) -> frozenset[str]:
+        """Extend the leases of a producer.
 
         Returns:
             The ids of the entries that it still holds. The others were finished or deleted by someone else.
@@ -180,7 +180,7 @@ class ResponseStore(Protocol):
         ...
 
     async def finish(self, id_: str, body: bytes) -> bool:
-        """Replace the body of an entry that has a holder, and end its lease. Only the first call does so.
+        """Replace the body of an entry that has a producer, and end its lease. Only the first call does so.
 
         Returns:
             Whether this call did.

@@ -101,7 +101,7 @@ class ResponseStoreSuite:
             assert await store.chain("ann", "b") == []
             assert await ids(store) == ["c"]
 
-    async def test_the_conversation_unused_for_longest_is_deleted_first(self, tmp_path: Path) -> None:
+    async def test_the_least_recently_used_conversation_is_deleted_first(self, tmp_path: Path) -> None:
         """From its end, so that no entry loses its ancestors."""
         limits = ResponseStoreLimits(entries=4, size=10_000)
         async with self.opened(tmp_path, limits, Clock()) as store:
@@ -171,7 +171,7 @@ class ResponseStoreSuite:
     async def test_only_the_first_finish_takes_effect(self, tmp_path: Path) -> None:
         """The entry is in no list before."""
         async with self.opened(tmp_path, LIMITS, Clock()) as store:
-            await store.add(entry("a"), holder="one")
+            await store.add(entry("a"), producer="one")
             found = await store.get("ann", "a")
             assert found is not None
             assert (found.pending, found.abandoned) == (True, False)
@@ -188,8 +188,8 @@ class ResponseStoreSuite:
         """Anyone may finish it then."""
         clock = Clock()
         async with self.opened(tmp_path, LIMITS, clock) as store:
-            await store.add(entry("a"), holder="one")
-            await store.add(entry("b"), holder="two")
+            await store.add(entry("a"), producer="one")
+            await store.add(entry("b"), producer="two")
             clock.now += 20
             assert await store.renew("one") == {"a"}
             clock.now += 20
@@ -204,7 +204,7 @@ class ResponseStoreSuite:
         """Not those that were deleted or finished by someone else."""
         async with self.opened(tmp_path, LIMITS, Clock()) as store:
             for name in ("a", "b", "c"):
-                await store.add(entry(name), holder="one")
+                await store.add(entry(name), producer="one")
             await store.delete("ann", "a")
             await store.finish("b", b"")
             assert await store.renew("one") == {"c"}
@@ -214,7 +214,7 @@ class ResponseStoreSuite:
     async def test_entries_with_a_lease_are_not_deleted(self, tmp_path: Path) -> None:
         """However full the store is."""
         async with self.opened(tmp_path, ResponseStoreLimits(entries=1), Clock()) as store:
-            await store.add(entry("a"), holder="one")
+            await store.add(entry("a"), producer="one")
             await store.add(entry("b"))
             assert await store.finish("a", b"")
             assert await ids(store) == ["a", "b"]
@@ -224,7 +224,7 @@ class ResponseStoreSuite:
     async def test_events_are_stored_in_order(self, tmp_path: Path) -> None:
         """Each once. They are deleted with their entry, and a missing entry has none."""
         async with self.opened(tmp_path, LIMITS, Clock()) as store:
-            await store.add(entry("a"), holder="one")
+            await store.add(entry("a"), producer="one")
             await store.append("a", 0, [b"0", b"1"])
             await store.append("a", 1, [b"again", b"2"])
             assert await store.events("a", 0) == [b"0", b"1", b"2"]
@@ -239,7 +239,7 @@ class ResponseStoreSuite:
         """Entries, events and leases. Closing is idempotent."""
         async with self.opened(tmp_path, LIMITS, Clock()) as store:
             await store.add(entry("a"))
-            await store.add(entry("b", "a"), holder="one")
+            await store.add(entry("b", "a"), producer="one")
             await store.append("b", 0, [b"0"])
             await store.aclose()
         async with self.opened(tmp_path, LIMITS, Clock()) as store:

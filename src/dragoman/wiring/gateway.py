@@ -63,7 +63,7 @@ class Gateway:
     Attributes:
         app: The ASGI application to serve.
         backend: The backend, or the router over several.
-        drain: Accepts nothing new, waits up to so many seconds for running requests, then ends them with an error.
+        drain: Refuses new requests, waits for running ones up to the given seconds, then ends the rest with an error.
         simulator: The address of the simulator, if one replaces Claude.
     """
 

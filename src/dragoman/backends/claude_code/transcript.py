@@ -38,7 +38,7 @@ _MIN_DRAFT_AGE = 60.0
 _REMINDERS = frozenset({"environment", "model", "session_context", "date"})
 _STUB_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 84\r\nconnection: close\r\n\r\n"
-    b'{"type":"error","error":{"type":"invalid_request_error","message":"only a stand-in"}}'
+    b'{"type":"error","error":{"type":"invalid_request_error","message":"only a placeholder"}}'
 )
 
 

@@ -87,10 +87,10 @@ class Model:
         readable = [text for text in texts if isinstance(text, str)]
         counted = iter(self._counted(readable, truncate=batch.truncate) if readable else ())
         answers = [next(counted) if isinstance(text, str) else text for text in texts]
-        wanted = [
+        to_embed = [
             text for text, answer in zip(texts, answers, strict=True) if isinstance(text, str) and callable(answer)
         ]
-        vectors = iter(self._vectors(wanted) if wanted else ())
+        vectors = iter(self._vectors(to_embed) if to_embed else ())
         return [answer(next(vectors)) if callable(answer) else answer for answer in answers]
 
     def _read(self, given: str | list[int]) -> str | Unreadable:

@@ -214,6 +214,7 @@ class EventPrinter:
 
     def _write(self, text: str) -> None:
         if text:
+            self._in_line = True  # first: Ctrl-C may interrupt the write, and `end_line` must see it
             click.echo(text, nl=False)
             self._in_line = not text.endswith("\n")
 

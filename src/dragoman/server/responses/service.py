@@ -31,7 +31,7 @@ class Jobs:
         renewal: Seconds between two renewals of the lease.
 
     Attributes:
-        holder: The name of this process as the holder of leases.
+        producer: The name of this process in the leases of the responses that it produces.
     """
 
     def __init__(self, store: ResponseStore, renewal: float = LEASE_RENEWAL) -> None:
@@ -41,7 +41,7 @@ class Jobs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewing = SupervisedTask(self._renew, name="jobs.renew", on_failure=_log_failure)
         self._count_runs: Callable[[Sequence[Run]], None] = lambda _: None
-        self.holder = secrets.token_hex(16)
+        self.producer = secrets.token_hex(16)
 
     def start(self, job: Job[Any]) -> None:
         """Run a job to its end, with or without followers."""
@@ -83,7 +83,7 @@ class Jobs:
         """Renew the lease. Cancel the jobs whose response was settled or deleted by another process."""
         if not jobs:
             return
-        held = await self._store.renew(self.holder)
+        held = await self._store.renew(self.producer)
         for id_, job in jobs.items():
             if id_ not in held and job.holds_lease:
                 log.info("job.taken", id=id_)

@@ -23,11 +23,11 @@ class Lease:
 
     Attributes:
         owner: The client that asked for the response.
-        holder: The gateway process that generates it. It renews the lease while it works.
+        producer: The gateway process that generates it. It renews the lease while it works.
     """
 
     owner: str
-    holder: str
+    producer: str
 
 
 class ResponseWriter(Generic[RequestT]):
@@ -84,7 +84,7 @@ class ResponseWriter(Generic[RequestT]):
             if not self._final and self.document is None and isinstance(self._format, BackgroundFormat):
                 document = self._format.queued(self._request, self._identity)
                 try:
-                    await self._store.add(self._entry(document), self._lease.holder)
+                    await self._store.add(self._entry(document), self._lease.producer)
                 except asyncio.CancelledError:
                     # The entry may exist, and no other code would ever settle it.
                     await self._try(self._store.finish(self.id, self._format.cancelled(document)))

@@ -102,9 +102,9 @@ class SQLiteResponseStore:
         self._limits = limits or ResponseStoreLimits()
         self._clock = clock
 
-    async def add(self, entry: StoredEntry, holder: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
         """See `ResponseStore.add`."""
-        await self._database.write(lambda db: self._add(db, entry, holder))
+        await self._database.write(lambda db: self._add(db, entry, producer))
 
     async def get(self, owner: str, id_: str) -> FoundEntry | None:
         """See `ResponseStore.get`."""
@@ -129,10 +129,10 @@ class SQLiteResponseStore:
         """See `ResponseStore.delete`."""
         return await self._database.write(lambda db: self._delete(db, owner, id_))
 
-    async def renew(self, holder: str) -> frozenset[str]:
+    async def renew(self, producer: str) -> frozenset[str]:
         """See `ResponseStore.renew`."""
         sql = "UPDATE entries SET lease = ? WHERE holder = ? RETURNING id"
-        values = (self._clock() + self._limits.lease, holder)
+        values = (self._clock() + self._limits.lease, producer)
         return await self._database.write(lambda db: frozenset(id_ for (id_,) in db.execute(sql, values).fetchall()))
 
     async def finish(self, id_: str, body: bytes) -> bool:
@@ -157,11 +157,11 @@ class SQLiteResponseStore:
 
     # The rest runs in the thread of the database.
 
-    def _add(self, db: sqlite3.Connection, entry: StoredEntry, holder: str | None) -> None:
+    def _add(self, db: sqlite3.Connection, entry: StoredEntry, producer: str | None) -> None:
         now = self._clock()
         row = (entry.id, entry.owner, entry.kind, entry.model, entry.created, entry.parent)
-        lease = now + self._limits.lease if holder else None
-        more = (json.dumps(dict(entry.metadata)), now + self._limits.ttl, holder, lease, entry.body)
+        lease = now + self._limits.lease if producer else None
+        more = (json.dumps(dict(entry.metadata)), now + self._limits.ttl, producer, lease, entry.body)
         db.execute("INSERT OR IGNORE INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *more))
         _delete_expired(db, now)
         self._delete_excess(db, now, entry.id)
