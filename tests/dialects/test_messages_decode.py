@@ -7,7 +7,7 @@ from hypothesis import given
 from messages_support import ASK, NAMES, bodies, decode, dialect
 
 from dragoman.core.catalog import Catalog
-from dragoman.core.conversation import fingerprint
+from dragoman.core.conversation import ConversationHash
 from dragoman.core.errors import InvalidRequest, NotFound
 from dragoman.core.messages import JSON, JSONObject, as_sent
 from dragoman.dialects.messages.dialect import MessagesDialect
@@ -27,7 +27,7 @@ def test_the_canonical_request_has_lists_only(body: JSONObject) -> None:
     request = dialect().decode(json.dumps(body).encode()).body
     assert all(isinstance(message["content"], list) for message in request["messages"])
     assert isinstance(request.get("system", []), list)
-    assert fingerprint({}, request["messages"])
+    assert ConversationHash({}).extend(request["messages"]).name
 
 
 @pytest.mark.parametrize("name", NAMES)

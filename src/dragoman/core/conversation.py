@@ -54,6 +54,12 @@ class ConversationHash:
             self.add(message)
         return self
 
+    def copy(self) -> "ConversationHash":
+        """Return a hash of the same conversation that grows by itself: a branch, or the next turn."""
+        copied = object.__new__(ConversationHash)
+        copied._digest, copied._skipped_types = self._digest.copy(), self._skipped_types
+        return copied
+
     @property
     def name(self) -> str:
         """The hash of the conversation so far: 64 hexadecimal digits."""
@@ -63,11 +69,6 @@ class ConversationHash:
 def hashed_fields(body: MessagesRequest) -> JSONObject:
     """Return the fields of a request that hold for its whole conversation."""
     return cast("JSONObject", {key: body.get(key) for key in ("model", "system", "tools")})
-
-
-def fingerprint(fixed: JSONObject, messages: Iterable[Message]) -> str:
-    """Return the hash of a whole conversation; see `ConversationHash`."""
-    return ConversationHash(fixed).extend(messages).name
 
 
 def has_thinking(message: Message) -> bool:

@@ -7,13 +7,14 @@ The runtime itself would repair such input silently, and the model would answer 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.protocol import settings_for, unsupported_params
 from dragoman.backends.claude_code.tools import client_tool_names, to_call_results
-from dragoman.core.conversation import fingerprint
+from dragoman.core.conversation import ConversationHash
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.media import size_of
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
@@ -36,7 +37,7 @@ _OPAQUE_KEYS = frozenset({"input", "input_schema", "source", "metadata"})
 _NUMBERED_ID = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuntimeRequest:
     """A request as the runtime takes it.
 
@@ -65,12 +66,11 @@ class RuntimeRequest:
     @property
     def conversation(self) -> str | None:
         """The hash of the conversation that a live process must hold for this request; None if no process can."""
-        *earlier, last = self.messages
-        if last["role"] != "user" or not earlier or earlier[-1]["role"] != "assistant":
+        if self.messages[-1]["role"] != "user" or len(self.messages) == 1 or self.messages[-2]["role"] != "assistant":
             return None
         if self.call_ids and self.results is None:
             return None
-        return fingerprint(self.fixed, earlier)
+        return self._earlier_hash.name
 
     @property
     def call_ids(self) -> list[str]:
@@ -85,7 +85,13 @@ class RuntimeRequest:
 
     def conversation_after(self, content: list[Block]) -> str:
         """Return the hash of the conversation once it has a response with this content."""
-        return fingerprint(self.fixed, [*self.messages, Message(role="assistant", content=content)])
+        reply = Message(role="assistant", content=content)
+        return self._earlier_hash.copy().extend([self.messages[-1], reply]).name
+
+    @cached_property
+    def _earlier_hash(self) -> ConversationHash:
+        """The hash of all messages but the last. It is computed once: a conversation can be long."""
+        return ConversationHash(self.fixed).extend(self.messages[:-1])
 
 
 def translate_request(request: RunRequest) -> RuntimeRequest:
