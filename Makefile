@@ -18,7 +18,7 @@ serve: $(VENV)/.serve ## Start the gateway, with the flags in ARGS: make serve A
 
 test: check docs-site pytest ## Run everything that continuous integration runs
 
-check: lint types contracts ## Check lint, types and import contracts; run it before each commit
+check: lint types contracts words ## Check lint, types, import contracts and words; run it before each commit
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
@@ -38,8 +38,9 @@ contracts: $(VENV)/.dev
 words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary counts them
 	@$(BIN)/python -m tools.plain_words $(ARGS)
 
+# The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it.
 pytest: $(VENV)/.dev $(EMBEDDINGS)
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.dev ## Regenerate the generated pages of docs/
 	$(BIN)/python -m tools.docs.reference
