@@ -9,9 +9,9 @@ from scripted import ScriptedBackend, hangs, opening
 
 from dragoman.runs.engine import Engine, Limits
 from dragoman.server.collect import RunGroup
-from dragoman.server.responses.job import Job, JobSpec
-from dragoman.server.responses.service import Jobs
-from dragoman.server.responses.writer import Lease, ResponseWriter
+from dragoman.server.stored.job import Job, JobSpec
+from dragoman.server.stored.service import Jobs
+from dragoman.server.stored.writer import Lease, ResponseWriter
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
 LEASE = Lease("ann", "process-1")

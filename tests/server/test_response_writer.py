@@ -13,8 +13,8 @@ from scripted import ScriptedBackend, replies
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine, Limits
 from dragoman.server.collect import RunGroup
-from dragoman.server.responses.job import Job, JobSpec
-from dragoman.server.responses.writer import Lease, ResponseWriter
+from dragoman.server.stored.job import Job, JobSpec
+from dragoman.server.stored.writer import Lease, ResponseWriter
 from dragoman.stores.base import StoredEntry
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 

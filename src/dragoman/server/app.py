@@ -38,9 +38,9 @@ from dragoman.server.middleware import (
 )
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, ServerOptions
-from dragoman.server.responses.endpoints import StoredChatEndpoints, StoredResponseEndpoints
-from dragoman.server.responses.execution import ConversationLoader, ResponseStorage
 from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES, Handlers
+from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
+from dragoman.server.stored.execution import ConversationLoader, ResponseStorage
 
 
 @dataclass(frozen=True, slots=True)

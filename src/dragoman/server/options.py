@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dragoman.core.messages import JSONObject
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.server.auth import ApiKey
-from dragoman.server.responses.service import StoredResponseService
+from dragoman.server.stored.service import StoredResponseService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from dragoman.server.auth import ApiKey
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.options import Operations, ServerOptions
-from dragoman.server.responses.service import Jobs, StoredResponseService
+from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore

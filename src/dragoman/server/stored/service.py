@@ -14,7 +14,7 @@ from dragoman.core.supervise import SupervisedTask
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
-from dragoman.server.responses.job import Job
+from dragoman.server.stored.job import Job
 from dragoman.stores.base import ResponseStore, StoredEntry
 
 log = structlog.get_logger("dragoman.server")

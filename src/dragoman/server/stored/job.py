@@ -12,7 +12,7 @@ from dragoman.core.errors import GatewayError, InternalError, ShuttingDown, Stor
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect
 from dragoman.server.collect import RequestT, RunGroup, collect
-from dragoman.server.responses.writer import ResponseWriter
+from dragoman.server.stored.writer import ResponseWriter
 from dragoman.server.stream import RunEvents
 
 log = structlog.get_logger("dragoman.server")

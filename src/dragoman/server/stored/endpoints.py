@@ -15,8 +15,8 @@ from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect, read_body
 from dragoman.server.endpoint import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Query, list_reply, page_reply
 from dragoman.server.replies import Reply, json_reply
-from dragoman.server.responses.follow import JobEvents, StoredEvents
-from dragoman.server.responses.service import StoredResponseService, require_store
+from dragoman.server.stored.follow import JobEvents, StoredEvents
+from dragoman.server.stored.service import StoredResponseService, require_store
 from dragoman.server.stream import EventSource, StreamedResponse
 from dragoman.stores.base import EntryQuery, StoredEntry
 

@@ -13,10 +13,10 @@ from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT, RunGroup
 from dragoman.server.context import RequestContext
 from dragoman.server.disconnect import ClientDisconnected
-from dragoman.server.responses.follow import JobEvents
-from dragoman.server.responses.job import Job, JobSpec
-from dragoman.server.responses.service import StoredResponseService
-from dragoman.server.responses.writer import Lease, ResponseWriter
+from dragoman.server.stored.follow import JobEvents
+from dragoman.server.stored.job import Job, JobSpec
+from dragoman.server.stored.service import StoredResponseService
+from dragoman.server.stored.writer import Lease, ResponseWriter
 from dragoman.server.stream import EventSource
 
 

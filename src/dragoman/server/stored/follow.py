@@ -6,7 +6,7 @@ from typing import Any
 
 from dragoman.core.errors import GatewayError
 from dragoman.dialects.shared import sse
-from dragoman.server.responses.job import Job
+from dragoman.server.stored.job import Job
 from dragoman.stores.base import ResponseStore
 
 _POLL_INTERVAL = 1.0
