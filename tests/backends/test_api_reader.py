@@ -9,7 +9,7 @@ from api_harness import MESSAGE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.backends.anthropic.errors import retry_after
+from dragoman.backends.anthropic.failures import retry_after
 from dragoman.backends.anthropic.reader import StreamReader
 from dragoman.backends.anthropic.request import betas_of_body, default_max_tokens
 from dragoman.core.accumulate import accumulate

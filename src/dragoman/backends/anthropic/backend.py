@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from dragoman.backends.anthropic.errors import Failure, Retries
+from dragoman.backends.anthropic.failures import Failure, Retries
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.reader import StreamReader
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall, count_call, message_call, models_call

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import structlog
 
-from dragoman.backends.anthropic.errors import Failure
+from dragoman.backends.anthropic.failures import Failure
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall
 from dragoman.core.errors import GatewayError, NotInstalled, NotSignedIn
 from dragoman.core.supervise import SupervisedTask

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dragoman.backends.anthropic.errors import Failure, cut_off_failure, event_failure, unreadable_failure
+from dragoman.backends.anthropic.failures import Failure, cut_off_failure, event_failure, unreadable_failure
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,

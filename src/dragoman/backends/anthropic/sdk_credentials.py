@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from dragoman.backends.anthropic.credentials import CredentialsKind, SearchedCredentials
-from dragoman.backends.anthropic.errors import SIGN_IN_ADVICE
+from dragoman.backends.anthropic.failures import SIGN_IN_ADVICE
 from dragoman.backends.anthropic.request import ApiCall
 from dragoman.core.errors import GatewayError, NotInstalled, NotSignedIn, UpstreamFailed
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dragoman.backends.anthropic.credentials import ConfiguredCredentials, Credentials
-from dragoman.backends.anthropic.errors import Failure, response_failure, transport_failure
+from dragoman.backends.anthropic.failures import Failure, response_failure, transport_failure
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.request import SHARED_HEADERS, ApiCall
 from dragoman.backends.anthropic.sdk_credentials import SdkCredentials

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dragoman.backends.anthropic.clouds.request import CloudLocation
 from dragoman.backends.anthropic.credentials import SearchedCredentials
-from dragoman.backends.anthropic.errors import Failure
+from dragoman.backends.anthropic.failures import Failure
 from dragoman.backends.anthropic.request import ApiCall
 from dragoman.core.errors import GatewayError, NotInstalled, NotSignedIn, UpstreamFailed
 
