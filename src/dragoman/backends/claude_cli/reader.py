@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from dragoman.backends.shared.claude_errors import result_error
 from dragoman.backends.shared.message_reader import (
     OutputReader,
     block_delta,
@@ -11,6 +10,7 @@ from dragoman.backends.shared.message_reader import (
     object_in,
     text_in,
 )
+from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
 

@@ -26,10 +26,10 @@ from dragoman.backends.claude_code.turn import Turn
 from dragoman.backends.shared import official_command
 from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE
 from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.claude_errors import sign_in_refused
 from dragoman.backends.shared.installation import launch, prepare, remove_stale_files
 from dragoman.backends.shared.message_reader import without_deltas
 from dragoman.backends.shared.process_guard import ProcessGuard
+from dragoman.backends.shared.runtime_errors import sign_in_refused
 from dragoman.core.accumulate import MessageAccumulator
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import NotFound, NotSignedIn, UpstreamFailed

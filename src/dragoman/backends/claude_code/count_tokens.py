@@ -10,7 +10,7 @@ import msgspec
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
-from dragoman.backends.shared.claude_errors import to_error
+from dragoman.backends.shared.runtime_errors import to_error
 from dragoman.core.errors import TimedOut, UnsupportedFeature, UpstreamFailed
 from dragoman.core.messages import JSONObject, as_sent
 from dragoman.http.client import HttpClient, Timeouts

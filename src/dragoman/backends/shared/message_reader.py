@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
 
-from dragoman.backends.shared.claude_errors import result_error
+from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,

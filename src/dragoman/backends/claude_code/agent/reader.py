@@ -11,7 +11,6 @@ from typing import cast
 
 import msgspec
 
-from dragoman.backends.shared.claude_errors import result_error
 from dragoman.backends.shared.message_reader import (
     OutputReader,
     block_delta,
@@ -24,6 +23,7 @@ from dragoman.backends.shared.message_reader import (
     object_in,
     text_in,
 )
+from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop, Retrying
 from dragoman.core.messages import Block, JSONObject
