@@ -27,7 +27,7 @@ signal.pause()
 """
 LIBRARY = """
 import logging
-from dragoman.cli.logs.setup import configure
+from dragoman.cli.log_output.setup import configure
 from dragoman.config.loading import load
 
 configure(load({}))

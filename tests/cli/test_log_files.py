@@ -11,7 +11,7 @@ from subprocess import PIPE
 
 import pytest
 
-from dragoman.cli.logs.files import LogFile
+from dragoman.cli.log_output.files import LogFile
 
 LINE = b"0123456789"
 
@@ -114,7 +114,7 @@ WRITER = """
 import sys
 import threading
 from pathlib import Path
-from dragoman.cli.logs.files import LogFile
+from dragoman.cli.log_output.files import LogFile
 
 log = LogFile(Path("log"), limit=4000, keep=300)
 

@@ -181,7 +181,7 @@ def logged(home: Path) -> list[dict[str, object]]:
 
 PROGRAM = f"""
 import threading
-from dragoman.cli.logs.setup import configure
+from dragoman.cli.log_output.setup import configure
 from dragoman.config.loading import load
 
 class Broken:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import click
 
-from dragoman.cli.logs.format import format_full
+from dragoman.cli.log_output.format import format_full
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings

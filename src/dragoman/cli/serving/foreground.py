@@ -21,7 +21,7 @@ import dragoman
 from dragoman import __version__
 from dragoman.cli.effective_config import unknown_variable_warnings
 from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegistry
-from dragoman.cli.logs.setup import configure, logs_payloads
+from dragoman.cli.log_output.setup import configure, logs_payloads
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.cli.terminal import progress
 from dragoman.config.loading import flag, variables

@@ -14,9 +14,9 @@ import structlog
 from pydantic import BaseModel, SecretStr
 from structlog.typing import EventDict
 
-from dragoman.cli.logs.files import LogFile, write_to_stderr
-from dragoman.cli.logs.format import Format, format_full, format_minimal
-from dragoman.cli.logs.processor import RANKS, Destination, LogProcessor
+from dragoman.cli.log_output.files import LogFile, write_to_stderr
+from dragoman.cli.log_output.format import Format, format_full, format_minimal
+from dragoman.cli.log_output.processor import RANKS, Destination, LogProcessor
 from dragoman.cli.terminal import wants_color
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.settings import Settings
