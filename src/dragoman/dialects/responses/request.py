@@ -16,6 +16,7 @@ from dragoman.dialects.responses.continuation import (
     inherit_fields,
     replay_history,
 )
+from dragoman.dialects.responses.echoed_fields import echoed_fields
 from dragoman.dialects.responses.input import InputReader, normalize
 from dragoman.dialects.responses.reasoning import ReturnedThinking, conversation_hash
 from dragoman.dialects.responses.schema import (
@@ -26,7 +27,6 @@ from dragoman.dialects.responses.schema import (
     JSONSchemaFormat,
     TextOptions,
 )
-from dragoman.dialects.responses.settings import repeated_settings
 from dragoman.dialects.responses.tools import build_toolset, custom_tool_names
 from dragoman.dialects.responses.unsupported import ignored_field_warnings, refuse_unsupported
 from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
@@ -144,7 +144,7 @@ def decode_data(
         media=tuple(conversation.media),
         request_options=request_options,
         storage=storage,
-        settings=repeated_settings(cast("JSONObject", sent), stored=storage is not None),
+        settings=echoed_fields(cast("JSONObject", sent), stored=storage is not None),
         custom_tools=custom_tool_names(request.tools),
         tool_schemas=toolset.schemas,
         output_format=params.output_format,

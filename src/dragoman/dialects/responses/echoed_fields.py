@@ -26,7 +26,7 @@ _CONSTANTS: JSONObject = {
 """Settings with one value, whatever the client sent."""
 
 
-def repeated_settings(sent: JSONObject, *, stored: bool) -> JSONObject:
+def echoed_fields(sent: JSONObject, *, stored: bool) -> JSONObject:
     """Return the settings that a response repeats.
 
     Args:
