@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from dragoman.cli.connect.agents import AGENTS
 from dragoman.cli.connect.client import Client
+from dragoman.cli.connect.coding_agents import AGENTS
 from dragoman.cli.connect.editors import EDITORS
 from dragoman.cli.connect.libraries import LIBRARIES
 
