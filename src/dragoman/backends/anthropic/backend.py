@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from dragoman.backends.anthropic.account import Account
 from dragoman.backends.anthropic.failures import Failure, Retries
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.reader import StreamReader
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall, count_call, message_call, models_call
-from dragoman.backends.anthropic.upstream import Upstream
 from dragoman.backends.base import RunRequest
 from dragoman.backends.shared.api_errors import refuse_agent
 from dragoman.core.errors import UpstreamFailed
@@ -33,17 +33,17 @@ class AnthropicBackend:
     stream_type = "text/event-stream"
     """The `content-type` of streamed responses."""
 
-    def __init__(self, options: AnthropicOptions, upstream: Upstream | None = None) -> None:
+    def __init__(self, options: AnthropicOptions, account: Account | None = None) -> None:
         self._options = options
-        self._upstream = upstream or Upstream(options)
+        self._account = account or Account(options)
 
     async def start(self) -> None:
         """Begin to search for a sign-in, if there is no key."""
-        self._upstream.start()
+        self._account.start()
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._upstream.aclose()
+        await self._account.aclose()
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Run a request; see `dragoman.backends.base.Backend.run`."""
@@ -54,7 +54,7 @@ class AnthropicBackend:
         while True:
             reader = self.create_reader()
             try:
-                async with self._upstream.send(b"POST", call, self.stream_type) as response:
+                async with self._account.send(b"POST", call, self.stream_type) as response:
                     while not reader.is_complete:
                         for event in reader.feed(await response.read()):
                             yield event
@@ -107,7 +107,7 @@ class AnthropicBackend:
         retries = self._new_retries()
         while True:
             try:
-                async with self._upstream.send(method, call, "application/json") as response:
+                async with self._account.send(method, call, "application/json") as response:
                     return _decode_object(await response.body(_MAX_BODY_BYTES))
             except Failure as failure:
                 delay = retries.delay_after(failure)
@@ -115,14 +115,14 @@ class AnthropicBackend:
 
     def ready(self) -> str | None:
         """Return what is missing to call Claude, and what the operator can do; None if nothing is."""
-        return self._upstream.missing_credentials()
+        return self._account.missing_credentials()
 
     def status(self) -> JSONObject:
         """Return the kind of authentication, the API's version, and the number of connections."""
         return {
-            "authentication": self._upstream.authentication,
+            "authentication": self._account.authentication,
             "anthropic_version": API_VERSION,
-            "connections": {"busy": self._upstream.busy_count, "idle": self._upstream.idle_count},
+            "connections": {"busy": self._account.busy_count, "idle": self._account.idle_count},
         }
 
     def _new_retries(self) -> Retries:

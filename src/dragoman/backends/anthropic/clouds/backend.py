@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from dragoman.backends.anthropic.account import Account
 from dragoman.backends.anthropic.backend import AnthropicBackend
 from dragoman.backends.anthropic.clouds.credentials import CloudCredentials
 from dragoman.backends.anthropic.clouds.event_stream import EventStreamDecoder
@@ -11,7 +12,6 @@ from dragoman.backends.anthropic.clouds.request import Bedrock, CloudLocation, V
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.reader import StreamReader
 from dragoman.backends.anthropic.request import ApiCall, message_body
-from dragoman.backends.anthropic.upstream import Upstream
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import UnsupportedFeature
@@ -52,7 +52,7 @@ class CloudBackend(AnthropicBackend):
         self._credentials = CloudCredentials(
             cloud_options.kind, lambda: _create_signer(cloud_options, options.base_url)
         )
-        super().__init__(options, Upstream(options, self._credentials))
+        super().__init__(options, Account(options, self._credentials))
         self.stream_type = self._cloud.stream_type
         self._region = cloud_options.region
 

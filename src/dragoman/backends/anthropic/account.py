@@ -15,7 +15,7 @@ _DEFAULT_ADDRESS = "https://api.anthropic.com"
 _OK = 200
 
 
-class Upstream:
+class Account:
     """One account of the Messages API. Owns its credentials and connections."""
 
     def __init__(self, options: AnthropicOptions, credentials: Credentials | None = None) -> None:
