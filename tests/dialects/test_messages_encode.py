@@ -12,7 +12,7 @@ from dragoman.core.errors import GatewayError
 from dragoman.core.events import MessageEvent, MessageStart, MessageStop
 from dragoman.core.messages import FinalMessage, JSONObject
 from dragoman.dialects.base import ResponseIdentity
-from dragoman.dialects.messages.response import STATUSES
+from dragoman.dialects.messages.errors import STATUSES
 from dragoman.dialects.shared.errors import status_of
 
 IDENTITY = ResponseIdentity("run_1", 0)

@@ -5,7 +5,7 @@ import pytest
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
-from dragoman.dialects.messages.response import model_info, model_page
+from dragoman.dialects.messages.models import model_info, model_page
 
 IDS = [model.id for model in MODELS]
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from dragoman.core.catalog import ALIASES, Catalog, Model
 from dragoman.core.errors import NotFound
 from dragoman.core.messages import JSONObject
-from dragoman.dialects.messages.response import model_info, model_page
+from dragoman.dialects.messages.models import model_info, model_page
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.context import RequestContext, get_context
 from dragoman.server.middleware import ANTHROPIC_VERSION

@@ -9,8 +9,8 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, ErrorResponse, Headers, ResponseIdentity
+from dragoman.dialects.messages.errors import anthropic_error_response
 from dragoman.dialects.messages.request import decode_message
-from dragoman.dialects.messages.response import anthropic_error_response
 from dragoman.dialects.messages.stream import MessagesStream
 
 

@@ -7,7 +7,7 @@ import msgspec
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import MessageEvent
 from dragoman.dialects.base import StreamEncoder
-from dragoman.dialects.messages.response import anthropic_error
+from dragoman.dialects.messages.errors import anthropic_error
 from dragoman.dialects.shared import sse
 
 _encode = msgspec.json.Encoder().encode
