@@ -147,6 +147,8 @@ class StreamEncoder(ABC):
         self._open_types: list[str] = [""] * choices  # the type of the open block, by choice
         self._has_arguments = [False] * choices
         self._usage: list[Mapping[str, object]] = [{}] * choices
+        self._unended: list[AccumulatedMessage | None] = [None] * choices  # messages before `on_message_end`
+        self._has_ended = [False] * choices
 
     def feed(self, event: MessageEvent, choice: int = 0) -> bytes:
         """Encode one event of one choice."""
@@ -212,7 +214,7 @@ class StreamEncoder(ABC):
         return b""
 
     def on_message_end(self, choice: int, accumulated: AccumulatedMessage) -> bytes:  # noqa: ARG002 - a hook
-        """Encode the stop reason and the final usage.
+        """Encode the stop reason and the final usage. Called once for each message, when its stop reason is known.
 
         Raises:
             UpstreamFailed: The response is not what the client asked for. The stream ends with this error.
@@ -244,14 +246,25 @@ class StreamEncoder(ABC):
             case MessageStart(raw=raw):
                 message = cast("JSONObject", raw["message"])
                 self._usage[choice] = cast("JSONObject", message.get("usage") or {})
+                self._has_ended[choice] = False
                 return self.on_message_start(choice, message)
             case MessageDelta(accumulated=accumulated):
                 if accumulated is None:
                     return b""
                 self._usage[choice] = cast("Mapping[str, object]", accumulated.message.get("usage") or {})
-                return self.on_message_end(choice, accumulated)
+                self._unended[choice] = accumulated
+                # Without a stop reason it reports usage only, and another one follows.
+                return b"" if accumulated.message.get("stop_reason") is None else self._end_message(choice)
             case _:
-                return self.on_message_stop(choice)
+                return self._end_message(choice) + self.on_message_stop(choice)
+
+    def _end_message(self, choice: int) -> bytes:
+        """Encode the end of a message once: clients read one finish reason."""
+        accumulated, self._unended[choice] = self._unended[choice], None
+        if accumulated is None or self._has_ended[choice]:
+            return b""
+        self._has_ended[choice] = True
+        return self.on_message_end(choice, accumulated)
 
     def _start_block(self, choice: int, block: Block) -> bytes:
         self._open_types[choice] = block_type = str(block.get("type"))
