@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from dragoman.core.catalog import MODELS
-from dragoman.core.pricing import PRICES, cost_of, price_of
+from dragoman.core.pricing import PRICES, cost_of, cost_of_calls, price_of
 
 MILLION = 1_000_000
 
@@ -71,3 +71,12 @@ def test_each_count_of_a_usage_has_its_price(usage: dict[str, object], dollars: 
 def test_long_prompts_cost_more_for_some_models(usage: dict[str, object], dollars: str) -> None:
     """Every token of the call costs more, output included. Cached tokens count for the length."""
     assert cost_of(usage, "claude-haiku-5-5") == Decimal(dollars)
+
+
+def test_the_cost_of_several_calls_is_the_sum_of_their_costs() -> None:
+    """Two short prompts do not make a long one, and a long one does not make the short one dearer."""
+    short = {"input_tokens": 60_000, "output_tokens": 100}
+    assert cost_of_calls([short, short], "claude-haiku-5-5") == Decimal("0.0121")
+    long = {"input_tokens": 100_001, "output_tokens": 100}
+    assert cost_of_calls([short, long], "claude-haiku-5-5") == Decimal("0.00605") + Decimal("0.0502505")
+    assert cost_of_calls([], "claude-haiku-5-5") == 0

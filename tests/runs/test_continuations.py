@@ -17,10 +17,12 @@ from dragoman.core.events import (
     MessageDelta,
     MessageStart,
     MessageStop,
+    Restarted,
     Started,
 )
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.runs.executor import run_with_continuations
+from dragoman.runs.records import record_of
 from dragoman.runs.run import Run
 
 REQUEST = RunRequest(
@@ -30,9 +32,9 @@ REQUEST = RunRequest(
 )
 
 
-def part(text: str, reason: str) -> list[Event]:
+def part(text: str, reason: str, prompt: int = 5) -> list[Event]:
     """Return the events of one response of the API."""
-    usage: JSONObject = {"input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}
+    usage: JSONObject = {"input_tokens": prompt, "output_tokens": 1, "service_tier": "standard"}
     usage["server_tool_use"] = {"web_search_requests": 2}
     return [
         Started("api"),
@@ -102,3 +104,24 @@ async def test_a_response_that_never_ends_is_an_error() -> None:
     """After a maximum number of parts."""
     with pytest.raises(UpstreamFailed, match="paused"):
         await read(PartsBackend(part("again", "pause_turn")))
+
+
+async def test_each_call_of_a_response_in_parts_is_priced_by_its_own_prompt() -> None:
+    """The sum of the prompts is above the length from which a prompt costs more, and no single prompt is."""
+    parts = [part("one", "pause_turn", 60_000), part("two", "end_turn", 60_003)]
+    run = Run("me", "claude-haiku-5-5")
+    await run_with_continuations(PartsBackend(*parts).run, REQUEST, run)
+    record = record_of(run, content=False)
+    assert record.usage is not None
+    assert (record.usage["input_tokens"], record.usage["output_tokens"]) == (120_003, 6)
+    assert [call["input_tokens"] for call in record.calls] == [60_000, 60_003]
+    assert record.cost == pytest.approx(120_003 * 0.10e-6 + 6 * 0.50e-6 + 4 * 0.01)
+
+
+async def test_a_part_that_breaks_off_is_priced_for_what_is_known() -> None:
+    """Its prompt, with the whole first part."""
+    broken = PartsBackend(part("one", "pause_turn", 60_000), [*part("two", "end_turn", 60_003)[:3], Restarted()])
+    run = Run("me", "claude-haiku-5-5")
+    with pytest.raises(UpstreamFailed):
+        await run_with_continuations(broken.run, REQUEST, run)
+    assert record_of(run, content=False).cost == pytest.approx(120_003 * 0.10e-6 + 4 * 0.50e-6 + 4 * 0.01)

@@ -189,6 +189,31 @@ def merge_usage(usage: Usage | None, update: JSON) -> Usage:
     return cast("Usage", {**(usage or {}), **counts})
 
 
+class ApiCalls:
+    """The usage of each API call of a run. Feed it every event that a backend yields.
+
+    The price of a token may depend on the call, so a cost is computed from the calls and not from their sum. An agent's
+    calls are reported as one.
+
+    Attributes:
+        usages: The usage of each call, as far as the API has reported it, in the order of the calls.
+    """
+
+    def __init__(self) -> None:
+        self.usages: list[Usage] = []
+
+    def add(self, event: Event) -> None:
+        """Add an event. A message that starts again, after its response broke off, is a further call."""
+        match event:
+            case MessageStart(raw):
+                message = raw.get("message")
+                self.usages.append(merge_usage(None, message.get("usage") if isinstance(message, dict) else None))
+            case MessageDelta(raw) if self.usages:
+                self.usages[-1] = merge_usage(self.usages[-1], raw.get("usage"))
+            case _:
+                pass
+
+
 def add_usage(earlier: Usage, later: Usage) -> Usage:
     """Return the sum of the usage of two API calls.
 

@@ -5,7 +5,7 @@ and Vertex set their own prices, which are the same for most regions. Discounts 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -90,8 +90,8 @@ def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
     """Return the exact cost of a call, in dollars.
 
     Args:
-        usage: `usage` of a message, as the API reports it. The sum of several calls gives the right cost, too, except
-            for models whose long prompts cost more.
+        usage: `usage` of a message, as the API reports it. For the sum of several calls the cost is too high if the
+            model's long prompts cost more: see `cost_of_calls`.
         model: The model's id.
     """
     price = price_of(model)
@@ -111,6 +111,16 @@ def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
     if usage.get("inference_geo") == "us":
         dollars *= _US_ONLY
     return dollars + _count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH
+
+
+def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal:
+    """Return the exact cost of several calls, in dollars: the sum of their costs.
+
+    Args:
+        usages: The usage of each call.
+        model: The model's id.
+    """
+    return sum((cost_of(usage, model) for usage in usages), Decimal(0))
 
 
 def _cache_writes(usage: Mapping[str, object]) -> tuple[int, int]:

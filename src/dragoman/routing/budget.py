@@ -10,12 +10,12 @@ from decimal import Decimal
 import structlog
 
 from dragoman.backends.base import Backend, CountsTokens, ReportsStatus, RunRequest
-from dragoman.core.accumulate import merge_usage
+from dragoman.core.accumulate import ApiCalls
 from dragoman.core.errors import StoreFailed, UnsupportedFeature
-from dragoman.core.events import Event, MessageDelta, MessageStart
-from dragoman.core.messages import JSONObject, Usage
+from dragoman.core.events import Event
+from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
-from dragoman.core.pricing import cost_of
+from dragoman.core.pricing import cost_of_calls
 from dragoman.stores.base import SpendingLedger
 
 _LEDGER_UNITS = Decimal("1e12")
@@ -148,22 +148,15 @@ class BudgetedBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Call the backend; see `dragoman.backends.base.Backend.run`."""
-        model = request.model.id
-        cost, usage = Decimal(0), Usage()
+        calls = ApiCalls()  # several, if a response breaks off and starts again: both are paid for
         try:
             async with aclosing(self._backend.run(request)) as events:
                 async for event in events:
-                    if isinstance(event, MessageStart):
-                        # A second start means that the first response broke off. It was paid for.
-                        cost += cost_of(usage, model)
-                        message = event.raw.get("message")
-                        usage = merge_usage(None, message.get("usage") if isinstance(message, dict) else None)
-                    elif isinstance(event, MessageDelta):
-                        usage = merge_usage(usage, event.raw.get("usage"))
+                    calls.add(event)
                     yield event
         finally:
-            if usage:
-                await self._budget.spend(cost + cost_of(usage, model))
+            if any(calls.usages):
+                await self._budget.spend(cost_of_calls(calls.usages, request.model.id))
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
         """Return the provider's count of a prompt's tokens. It costs nothing.

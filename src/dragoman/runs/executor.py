@@ -77,6 +77,7 @@ class RunExecutor:
         if request.request_options.verbatim or request.request_options.agent:
             async with aclosing(self.backend.run(request)) as events:
                 async for event in events:
+                    run.calls.add(event)
                     run.on_event(event)
             return
         thinking = self._thinking
@@ -142,6 +143,7 @@ class _PartJoiner:
 
     def join(self, event: Event) -> Event | None:
         """Return the event of the joined message; None if the event does not belong to it."""
+        self._run.calls.add(event)
         match event:
             case MessageStart(raw):
                 self._usage = merge_usage(None, cast("JSONObject", raw["message"]).get("usage"))

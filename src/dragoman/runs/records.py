@@ -246,6 +246,7 @@ def record_of(run: Run, *, content: bool) -> RunRecord:
         ended=run.created_at + run.stages["total"] if run.ended else None,
         stages=run.stages if run.ended else dict(run.stages),
         usage=cast("JSONObject | None", run.usage),
+        calls=cast("tuple[JSONObject, ...]", tuple(run.calls.usages)) if len(run.calls.usages) > 1 else (),
         error=run.error.code if run.error else None,
         reason=run.reason,
         prompt=cast("JSONObject | None", run.request_body),

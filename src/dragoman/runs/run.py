@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, cast
 
 import structlog
 
-from dragoman.core.accumulate import AccumulatedMessage, MessageAccumulator, merge_usage
+from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
@@ -84,7 +84,8 @@ class Run:
         has_output: Whether the model has sent anything.
         warnings: What could not be done as requested, in addition to the dialect's warnings.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as known.
-        usage: Token counts, as far as the API has reported them.
+        usage: Token counts of the response, as far as the API has reported them.
+        calls: The usage of each API call. The executor feeds it: here the parts of a response are joined already.
         error: The error that the run failed with.
         reason: Why the run was cancelled.
     """
@@ -119,6 +120,7 @@ class Run:
         self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
+        self.calls = ApiCalls()
         self.error: GatewayError | None = None
         self.reason: str | None = None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.core.pricing import cost_of
+from dragoman.core.pricing import cost_of_calls
 from dragoman.core.value_object import value_object
 
 OPEN_STATUSES = ("queued", "running")
@@ -31,7 +31,8 @@ class RunRecord:
         created: Seconds since 1970.
         ended: Seconds since 1970. None while it is open, and if its process ended without recording its end.
         stages: Seconds of each stage.
-        usage: Tokens, as the API counts them.
+        usage: Tokens of the response, as the API counts them; an agent's response contains those of all its calls.
+        calls: The usage of each API call, if there was more than one and they are known.
         error: The error code, if it failed.
         reason: Why it was ended from outside.
         prompt: The request to the model, if content is stored.
@@ -50,6 +51,7 @@ class RunRecord:
     ended: float | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, object] | None = None
+    calls: tuple[Mapping[str, object], ...] = ()
     error: str | None = None
     reason: str | None = None
     prompt: JSONObject | None = None
@@ -58,7 +60,7 @@ class RunRecord:
     @property
     def cost(self) -> float | None:
         """Dollars. None if the API has counted no tokens."""
-        return float(cost_of(self.usage, self.model)) if self.usage else None
+        return float(cost_of_calls(self.calls or (self.usage,), self.model)) if self.usage else None
 
     def summary(self) -> JSONObject:
         """Return the record as JSON, without prompt and response."""

@@ -60,6 +60,7 @@ class RunStoreSuite:
             ended=Clock().now + 1,
             stages={"total": 1.5},
             usage={"input_tokens": 3, "server_tool_use": None},
+            calls=({"input_tokens": 1}, {"input_tokens": 2, "server_tool_use": None}),
             error="overloaded",
             reason="why",
             prompt={"messages": ["\u00fc"]},

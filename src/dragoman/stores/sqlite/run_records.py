@@ -69,6 +69,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     stages: Mapping[str, float] = {}
     usage: Mapping[str, object] | None = None
     reason: str | None = None
+    calls: tuple[Mapping[str, object], ...] = ()
 
 
 class SQLiteRunStore:
@@ -136,6 +137,7 @@ class SQLiteRunStore:
             record.stages,
             record.usage,
             record.reason,
+            record.calls,
         )
         columns = (record.id, record.status, record.model, record.client, record.created, record.error, self._process)
         return (*columns, msgspec.json.encode(rest), self._encrypted_content(record))
