@@ -153,8 +153,11 @@ async def test_a_search_that_fails_at_the_start_is_repeated(folder: Path) -> Non
         async with backend_at(url, api_key=None, retries=0) as backend:
             await until(backend.ready)
             assert "status 503" in (backend.ready() or "")
+            await until(backend.failures)
+            assert "status 503" in backend.failures()["api-credentials"]
             account.status = 200
             await until(lambda: backend.ready() is None)
+            assert backend.failures() == {}
             assert account.tokens == []
 
 

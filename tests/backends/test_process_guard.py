@@ -12,6 +12,13 @@ from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.process_guard import ProcessGuard
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Return once a condition holds."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - another task makes it hold
+            await asyncio.sleep(0.01)
+
+
 async def test_it_kills_the_guarded_processes_and_no_other(tmp_path: Path) -> None:
     """A removed process lives on. Each process group is killed as a whole."""
     guard = ProcessGuard()
@@ -69,11 +76,19 @@ async def test_a_shell_that_ends_is_replaced(tmp_path: Path) -> None:
     first.kill()
     await first.wait()
     guard.add(processes[1].pid)
-
-    async def replaced() -> None:
-        while guard._shell is first:  # noqa: ASYNC110 - another task replaces it
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(replaced(), 60)
+    await until(lambda: guard._shell is not first)
     await guard.aclose()
     await asyncio.wait_for(asyncio.gather(*(process.exited for process in processes)), 60)
+
+
+async def test_a_lost_shell_is_reported_until_a_new_one_works() -> None:
+    """By the guard, for the readiness of the gateway."""
+    guard = ProcessGuard(trial=0.01)
+    await guard.start()
+    assert guard.failures() == {}
+    assert guard._shell
+    guard._shell.kill()
+    await until(guard.failures)
+    assert "status -9" in guard.failures()["process-guard"]
+    await until(lambda: not guard.failures())
+    await guard.aclose()

@@ -59,6 +59,7 @@ async def test_a_pool_whose_boot_fails_is_filled_later(tmp_path: Path, error: Ex
     await until(lambda: pool.failure)
     assert reason in (pool.failure or "")
     assert "/a/path" not in (pool.failure or "")
+    assert pool.failures() == {"runtime-pool": pool.failure}
     await until(lambda: len(pool))
     assert pool.failure is None
     await pool.aclose()
@@ -74,7 +75,9 @@ async def test_readiness_reports_a_pool_that_cannot_be_filled(tmp_path: Path) ->
         await until(harness.backend.ready)
         assert "runtime-pool" in (harness.backend.ready() or "")
         assert "File exists" in (harness.backend.ready() or "")
+        assert list(harness.backend.failures()) == ["runtime-pool"]
         with suppress(FileNotFoundError):
             obstacle.unlink()
         await until(lambda: harness.backend.ready() is None)
+        assert harness.backend.failures() == {}
         assert harness.processes["spare"] == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 
 from dragoman.backends.claude_code.sign_in import SignIn
 from dragoman.core.messages import JSONObject
@@ -17,6 +18,7 @@ class Command:
 
     def __init__(self, *states: JSONObject) -> None:
         self.states = deque(states)
+        self.reported: list[Mapping[str, str]] = []
         self.lost = asyncio.Event()
         self.renewed = asyncio.Event()
         self.sign_in = SignIn(self, self.lost.set, self.renewed.set, first_pause=0)
@@ -24,6 +26,7 @@ class Command:
     async def __call__(self) -> JSONObject:
         """Return the next state."""
         await asyncio.sleep(0)
+        self.reported.append(self.sign_in.failures())
         return self.states.popleft() if len(self.states) > 1 else self.states[0]
 
 
@@ -80,9 +83,13 @@ async def test_a_sign_in_that_is_refused_twice() -> None:
 
 
 async def test_a_check_that_fails_is_repeated() -> None:
-    """A command whose output raises does not end the checks: a new sign-in is found later."""
+    """A command whose output raises does not end the checks: a new sign-in is found later.
+
+    The failure is reported until a check succeeds.
+    """
     command = Command({}, OLD, NEW)  # the first state lacks its only required key
     command.sign_in.refused()
     await asyncio.wait_for(command.renewed.wait(), 60)
     assert command.sign_in.usable()
+    assert [list(failures) for failures in command.reported] == [[], ["sign-in"], []]
     await command.sign_in.aclose()

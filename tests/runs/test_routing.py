@@ -315,3 +315,21 @@ async def test_a_client_is_served_by_its_own_upstreams_alone() -> None:
     with pytest.raises(RateLimited):
         await execute(router, replace(request(), client="bob"))
     assert routed.request_counts() == [1, 2]
+
+
+class FailingTasks(FakeBackend):
+    """A backend one of whose tasks failed."""
+
+    def failures(self) -> dict[str, str]:
+        """Return the failure."""
+        return {"runtime-pool": "It cannot be started."}
+
+
+async def test_failed_tasks_are_reported_with_their_upstream() -> None:
+    """Also those of an upstream with a budget; a backend without tasks reports none."""
+    routed = Routed({"one": FakeBackend(), "two": FailingTasks(), "three": FailingTasks()})
+    router = await routed.add("three", daily="1").router()
+    assert dict(router.failures()) == {
+        "two: runtime-pool": "It cannot be started.",
+        "three: runtime-pool": "It cannot be started.",
+    }

@@ -152,6 +152,7 @@ class ScriptedBackend:
         self.ended = asyncio.Event()
         self.closed = False
         self.not_ready_reason: str | None = None
+        self.task_failures: dict[str, str] = {}
         self.listed_models: Sequence[ListedModel] | Exception = ()
 
     async def start(self) -> None:
@@ -180,6 +181,10 @@ class ScriptedBackend:
     def ready(self) -> str | None:
         """Return the reason that the test set."""
         return self.not_ready_reason
+
+    def failures(self) -> dict[str, str]:
+        """Return the failures that the test set."""
+        return self.task_failures
 
     def status(self) -> JSONObject:
         """Return a status with one value of each type."""

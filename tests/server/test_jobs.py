@@ -33,7 +33,7 @@ class RenewalFailsOnce(SQLiteResponseStore):
 
 
 async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) -> None:
-    """The error is logged. The next renewal ends a job whose response another process has cancelled meanwhile."""
+    """The error is logged and reported. The next renewal ends a job that another process has cancelled meanwhile."""
     store, responses = RenewalFailsOnce(tmp_path / "answers.db"), dialect(stores_responses=True)
     request = responses.decode(raw(background=True))
     engine = Engine(ScriptedBackend(hangs(after=opening())), Limits())
@@ -48,6 +48,9 @@ async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) 
         jobs.start(job)
         await store.failed.wait()
         assert await store.finish(job.id, responses.stored_format.cancelled(writer.document))
+        assert jobs.failures() == {
+            "jobs.renew": "The task `jobs.renew` failed and is restarted: RuntimeError: driver broke."
+        }
         async with asyncio.timeout(20):  # without a restart nothing would end the job
             await jobs.aclose()
     assert job.ended

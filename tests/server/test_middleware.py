@@ -95,6 +95,19 @@ async def test_readiness_details_need_the_key() -> None:
     assert owner.json()["backend"]["processes"] == {"spare": 2, "live": 1, "all": 3}
 
 
+async def test_failed_tasks_are_reported_while_requests_are_answered() -> None:
+    """With the key; they are restarted, so the gateway stays ready."""
+    async with served(replies("Hello"), api_key=KEY) as gateway:
+        before = await gateway.http.get("/health/ready", headers={"x-api-key": KEY})
+        gateway.backend.task_failures = {"process-guard": "The shell ended."}
+        stranger = await gateway.http.get("/health/ready")
+        owner = await gateway.http.get("/health/ready", headers={"x-api-key": KEY})
+    assert before.json()["failures"] == {}
+    assert stranger.json() == {"status": "ready"}
+    assert (owner.status_code, owner.json()["reason"]) == (200, None)
+    assert owner.json()["failures"] == {"process-guard": "The shell ended."}
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

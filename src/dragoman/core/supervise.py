@@ -1,14 +1,21 @@
-"""Long-lived tasks that never end unseen: a task that fails is restarted, and its owner can report why it failed."""
+"""Long-lived tasks that never end unseen: a task that fails is restarted, and readiness reports why it failed.
+
+The owners of tasks satisfy `ReportsFailures`. `dragoman.wiring.gateway` asks them all for `GET /health/ready`.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+from dragoman.core.errors import GatewayError
 
 
 class SupervisedTask:
     """A task that is restarted with back-off when it raises. It ends when its work returns, or on `aclose`.
 
     Attributes:
+        name: The task's name.
         error: What the work raised last. None before that, and after `recovered`.
     """
 
@@ -25,14 +32,14 @@ class SupervisedTask:
 
         Args:
             work: What the task does. Called again after each failure.
-            name: The task's name, as it appears in `failure`.
+            name: The task's name, as `failure` and `failures` report it.
             on_failure: Called with each error and the seconds until the restart. Logs both.
             first_pause: Seconds until the first restart. Each further pause is twice as long.
             max_pause: Seconds of the longest pause.
         """
         self.error: Exception | None = None
         self._work = work
-        self._name = name
+        self.name = name
         self._on_failure = on_failure
         self._first_pause = self._pause = first_pause
         self._max_pause = max_pause
@@ -48,12 +55,14 @@ class SupervisedTask:
         """Why the work failed last, as a sentence for the operator; None if it did not, or recovered."""
         if self.error is None:
             return None
-        return f"The task `{self._name}` failed and is restarted: {describe(self.error)}."
+        if isinstance(self.error, GatewayError):
+            return self.error.message
+        return f"The task `{self.name}` failed and is restarted: {describe(self.error)}."
 
     def start(self) -> None:
         """Start the task. Do nothing while it runs."""
         if not self.running:
-            self._task = asyncio.create_task(self._supervise(), name=self._name)
+            self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     def recovered(self) -> None:
         """Note that the work does what it should: forget the last failure, and begin again with the first pause."""
@@ -90,6 +99,30 @@ class SupervisedTask:
                 raise
             # The work awaited something that was cancelled. That is no order to end.
             raise RuntimeError("the work was cancelled by something it waited for") from None
+
+
+@runtime_checkable
+class ReportsFailures(Protocol):
+    """An owner of supervised tasks."""
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why tasks failed, by name. A task that did not fail, or has recovered, is not in it."""
+        ...
+
+
+def failures_in(*tasks: SupervisedTask) -> dict[str, str]:
+    """Return the failures of these tasks; see `ReportsFailures`."""
+    return {task.name: failure for task in tasks if (failure := task.failure) is not None}
+
+
+def failures_of(*owners: object) -> dict[str, str]:
+    """Return the failures that those of the owners report which own supervised tasks."""
+    return {
+        name: failure
+        for owner in owners
+        if isinstance(owner, ReportsFailures)
+        for name, failure in owner.failures().items()
+    }
 
 
 def describe(error: Exception) -> str:

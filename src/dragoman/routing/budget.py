@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from dragoman.core.events import Event
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.core.pricing import cost_of_calls
+from dragoman.core.supervise import failures_of
 from dragoman.stores.base import SpendingLedger
 
 _LEDGER_UNITS = Decimal("1e12")
@@ -175,6 +176,10 @@ class BudgetedBackend:
     async def inquire(self) -> JSONObject:
         """Return what the backend has to report in addition to `status`."""
         return await self._backend.inquire() if isinstance(self._backend, ReportsStatus) else {}
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why the tasks of the backend failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_of(self._backend)
 
     def ready(self) -> str | None:
         """Return why a run would fail now; None if it would not."""

@@ -6,7 +6,7 @@ has used up its budget. Then it stays at the new upstream.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -25,6 +25,7 @@ from dragoman.core.errors import (
 )
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
+from dragoman.core.supervise import failures_of
 from dragoman.routing.selection import Selection, UpstreamSelector
 from dragoman.routing.upstream import Upstream
 from dragoman.runs.reasoning_store import is_thinking_rejected, without_foreign_thinking
@@ -115,6 +116,14 @@ class Router:
         if None in reasons.values():
             return None
         return " ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why tasks failed, by upstream and task; see `dragoman.core.supervise.ReportsFailures`."""
+        return {
+            f"{upstream.name}: {name}": failure
+            for upstream in self._upstreams
+            for name, failure in failures_of(upstream.backend).items()
+        }
 
     def status(self) -> JSONObject:
         """Return the status of every upstream."""

@@ -48,6 +48,7 @@ class Health:
         return {
             "version": __version__,
             "reason": reason,
+            "failures": dict(self._operations.failures()),
             "runs": {"running": self._engine.running, "queued": self._engine.queued},
             "backend": {"name": self._operations.backend, **self._operations.status()},
         }

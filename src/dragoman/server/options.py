@@ -1,6 +1,6 @@
 """What the server is configured with, in addition to the engine and the dialects."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from dragoman.core.messages import JSONObject
@@ -52,6 +52,7 @@ class Operations:
         status: Returns authentication, processes and versions. Contains no secret.
         inquire: Returns what takes longer to find out.
         simulator: The address of the simulator that replaces Claude, if there is one.
+        failures: Returns why long-lived tasks failed, by name. They are restarted, and need not affect a run.
     """
 
     backend: str
@@ -59,3 +60,4 @@ class Operations:
     status: Callable[[], JSONObject]
     inquire: Callable[[], Awaitable[JSONObject]]
     simulator: str | None = None
+    failures: Callable[[], Mapping[str, str]] = dict

@@ -13,6 +13,7 @@ from dragoman.backends.base import Backend, Embedder, ManagedBackend
 from dragoman.config.secrets import resolve_secrets, reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import OWNER
+from dragoman.core.supervise import failures_of
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.dialect import ChatDialect
 from dragoman.dialects.completions.dialect import CompletionsDialect
@@ -125,7 +126,11 @@ async def build(
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
-        operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator)
+
+        def failures() -> dict[str, str]:
+            return failures_of(claude, responses.jobs if responses else None)
+
+        operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
 
         async def drain(grace: float) -> None:

@@ -1,6 +1,6 @@
 """One account of the Messages API: signs calls, sends them, and maps unexpected responses to failures."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from dragoman.backends.anthropic.credentials import ConfiguredCredentials, Credentials
@@ -42,6 +42,10 @@ class Account:
     def missing_credentials(self) -> str | None:
         """Return why calls cannot be signed; None if they can, or if that is not known yet."""
         return self._credentials.missing()
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return self._credentials.failures()
 
     @property
     def authentication(self) -> str:

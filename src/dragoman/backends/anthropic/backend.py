@@ -1,7 +1,7 @@
 """The Anthropic backend: calls the Messages API, repeats calls where that is safe, and reads the streamed responses."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -116,6 +116,10 @@ class AnthropicBackend:
     def ready(self) -> str | None:
         """Return what is missing to call Claude, and what the operator can do; None if nothing is."""
         return self._account.missing_credentials()
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why its tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return self._account.failures()
 
     def status(self) -> JSONObject:
         """Return the kind of authentication, the API's version, and the number of connections."""

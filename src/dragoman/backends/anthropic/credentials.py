@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from dragoman.backends.anthropic.failures import Failure
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall
 from dragoman.core.errors import GatewayError, NotInstalled, NotSignedIn
-from dragoman.core.supervise import SupervisedTask
+from dragoman.core.supervise import SupervisedTask, failures_in
 
 CredentialsKind: TypeAlias = Literal["api_key", "auth_token", "sdk", "bedrock", "vertex"]
 
@@ -55,6 +56,10 @@ class Credentials(ABC):
     def missing(self) -> str | None:
         """Return why calls cannot be signed, for the operator; None if they can, or if that is not known yet."""
         return None
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return {}
 
     def explain(self, status: int, failure: Failure) -> Failure:  # noqa: ARG002 - for the clouds
         """Return the failure of a call, with advice if the credentials caused it.
@@ -109,6 +114,10 @@ class SearchedCredentials(Credentials):
         """Return why the last search failed."""
         return self._missing
 
+    def failures(self) -> Mapping[str, str]:
+        """Return why the search at the start failed; it is repeated."""
+        return failures_in(self._first_search)
+
     async def search(self, *, refresh: bool = False) -> None:
         """Search for credentials, or wait for the search that runs.
 
@@ -133,6 +142,7 @@ class SearchedCredentials(Credentials):
             found = self.map_error(error)
         else:
             self._missing, self._has_found = None, True
+            self._first_search.recovered()
             return None
         # A service that fails now does not make credentials unusable that were found before.
         if isinstance(found, NotSignedIn | NotInstalled) or not self._has_found:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,10 @@ class ClaudeCliBackend:
         if self._options.signed_in or self._options.api_key:
             return None
         return f"This gateway has no API key and no sign-in for Claude. {SIGN_IN_ADVICE}"
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why its tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return self._guard.failures()
 
     def status(self) -> JSONObject:
         """Return the kind of authentication, and the number of processes."""

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
@@ -36,6 +36,7 @@ from dragoman.core.errors import NotFound, NotSignedIn, UpstreamFailed
 from dragoman.core.events import Event, Path, Started
 from dragoman.core.messages import FinalMessage, JSONObject
 from dragoman.core.model_list import ListedModel
+from dragoman.core.supervise import failures_of
 
 log = structlog.get_logger("dragoman.runtime")
 
@@ -216,6 +217,10 @@ class ClaudeCodeBackend:
             or (sign_in_refused(self._environment) if not self._sign_in.usable() else None)
             or self._pool.failure
         )
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why its tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_of(self._pool, self._sign_in, self._guard)
 
     async def inquire(self) -> JSONObject:
         """Return the runtime's version and the state of a sign-in; see `dragoman.backends.base.ReportsStatus`."""

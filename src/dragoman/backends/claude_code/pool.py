@@ -7,7 +7,7 @@ live process is replayed, with the same result.
 import asyncio
 import contextlib
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import cycle, islice
@@ -17,7 +17,7 @@ import structlog
 
 from dragoman.backends.claude_code.session import Session
 from dragoman.core.errors import GatewayError
-from dragoman.core.supervise import SupervisedTask, describe
+from dragoman.core.supervise import SupervisedTask, describe, failures_in
 
 _QUIET = 0.3
 """Seconds without a request before a warm process is booted. Booting takes half of a small machine's processor time, so
@@ -68,8 +68,11 @@ class WarmPool:
     @property
     def failure(self) -> str | None:
         """Why the pool cannot be filled; None if it can."""
-        error = self._task.error
-        return error.message if isinstance(error, GatewayError) else self._task.failure
+        return self._task.failure
+
+    def failures(self) -> Mapping[str, str]:
+        """Return the same; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_in(self._task)
 
     def start(self, key: PoolKey) -> None:
         """Begin to boot processes, for this key until another is requested."""

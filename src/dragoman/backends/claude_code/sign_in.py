@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from dragoman.core.messages import JSONObject
-from dragoman.core.supervise import SupervisedTask, describe
+from dragoman.core.supervise import SupervisedTask, describe, failures_in
 
 _FIRST_PAUSE, _MAX_PAUSE = 10.0, 60.0
 _UNUSABLE_STATES = ("expired", "signed_out")
@@ -75,6 +75,10 @@ class SignIn:
             elif state != self._unusable_state:
                 self._restore()
         return state
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why the check failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_in(self._watch)
 
     async def aclose(self) -> None:
         """Stop the checks. Idempotent."""

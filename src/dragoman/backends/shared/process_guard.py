@@ -7,10 +7,13 @@ the kernel does when the gateway dies.
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 import structlog
 
-from dragoman.core.supervise import SupervisedTask
+from dragoman.core.supervise import SupervisedTask, failures_in
+
+_TRIAL = 5.0
 
 log = structlog.get_logger("dragoman.processes")
 
@@ -42,13 +45,15 @@ class ProcessGuard:
     A shell that ends before is replaced.
     """
 
-    def __init__(self, mark: str = "") -> None:
+    def __init__(self, mark: str = "", trial: float = _TRIAL) -> None:
         """Prepare a guard without a shell.
 
         Args:
             mark: The beginning of an environment entry. The shell also kills processes with such an entry that have
                 left the group they were started in, on systems with `/proc`.
+            trial: Seconds after which a new shell counts as working.
         """
+        self._trial = trial
         self._mark = mark
         self._pids: set[int] = set()
         self._shell: asyncio.subprocess.Process | None = None
@@ -73,6 +78,10 @@ class ProcessGuard:
         self._pids.discard(pid)
         self._write(f"- {pid}\n")
 
+    def failures(self) -> Mapping[str, str]:
+        """Return why there is no shell, or a new one; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_in(self._task)
+
     async def aclose(self) -> None:
         """End the shell, which kills the processes that it still guards. Idempotent."""
         await self._task.aclose()
@@ -85,7 +94,12 @@ class ProcessGuard:
         shell = self._shell
         if shell is None or shell.returncode is not None:
             shell = await self._start_shell()
-        raise ChildProcessError(f"the shell ended with status {await shell.wait()}")
+        try:
+            async with asyncio.timeout(self._trial):
+                await shell.wait()
+        except TimeoutError:
+            self._task.recovered()
+        raise RuntimeError(f"the shell ended with status {await shell.wait()}")
 
     async def _start_shell(self) -> asyncio.subprocess.Process:
         self._shell = shell = await asyncio.create_subprocess_exec(

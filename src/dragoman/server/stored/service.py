@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from dragoman.core.errors import StoreFailed, UnsupportedFeature, UpstreamFailed
-from dragoman.core.supervise import SupervisedTask
+from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
@@ -59,6 +59,10 @@ class Jobs:
     def get(self, id_: str) -> Job[Any] | None:
         """Return a job of this process that has not ended."""
         return self._jobs.get(id_)
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why the renewal failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_in(self._renewing)
 
     async def aclose(self) -> None:
         """Wait for all jobs, whose runs have been ended, and stop. Idempotent."""
