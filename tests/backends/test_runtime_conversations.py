@@ -59,7 +59,7 @@ async def test_a_live_conversation_and_its_replay_are_the_same_request(
 ) -> None:
     """Three turns in one process reach the API message for message; replayed they are the same request."""
     messages: list[Message] = []
-    async with runtime(tmp_path, signed_in=signed_in, spares=1) as harness:
+    async with runtime(tmp_path, signed_in=signed_in, warm_processes=1) as harness:
         for number, words in enumerate(("First words.", "Second words.", "Third words.")):
             messages.append(user(words))
             answer = await harness.ask(messages, model, system=[{"type": "text", "text": "Be brief."}])

@@ -178,7 +178,7 @@ async def test_a_killed_live_process_fails_no_run(tmp_path: Path) -> None:
 
 async def test_a_killed_warm_process_fails_no_run(tmp_path: Path) -> None:
     """A warm process that ends is replaced. A request in the meantime boots its own."""
-    async with runtime(tmp_path, spares=1) as harness:
+    async with runtime(tmp_path, warm_processes=1) as harness:
         await harness.ask([user("One")])
         for session in list(harness.backend._sessions):
             os.kill(session.pid, signal.SIGKILL)
@@ -296,7 +296,7 @@ async def test_without_key_and_sign_in_the_advice_is_the_error(tmp_path: Path) -
 
 async def test_closing_the_backend_ends_every_process(tmp_path: Path) -> None:
     """Live, warm and busy ones."""
-    async with runtime(tmp_path, spares=2) as harness:
+    async with runtime(tmp_path, warm_processes=2) as harness:
         first = await harness.ask([user("One")])
         assert first.text
         harness.simulator.hold()

@@ -71,7 +71,7 @@ async def test_readiness_reports_a_pool_that_cannot_be_filled(tmp_path: Path) ->
     (tmp_path / "state").mkdir()
     obstacle = tmp_path / "state" / "seeds"
     obstacle.touch()
-    async with runtime(tmp_path, signed_in=True, spares=1) as harness:
+    async with runtime(tmp_path, signed_in=True, warm_processes=1) as harness:
         await until(harness.backend.ready)
         assert "runtime-pool" in (harness.backend.ready() or "")
         assert "File exists" in (harness.backend.ready() or "")

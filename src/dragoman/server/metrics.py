@@ -187,8 +187,8 @@ class _CurrentState(Collector):
         self._operations = operations
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("dragoman_runs_running", "Runs that have a place", self._engine.running)
-        yield GaugeMetricFamily("dragoman_runs_queued", "Runs that wait for a place", self._engine.queued)
+        yield GaugeMetricFamily("dragoman_runs_running", "Runs that hold a slot", self._engine.running)
+        yield GaugeMetricFamily("dragoman_runs_queued", "Runs that wait in the queue", self._engine.queued)
         yield GaugeMetricFamily("dragoman_ready", "Whether a run would work", self._operations.ready() is None)
         yield GaugeMetricFamily("dragoman_tasks", "Tasks of the gateway's event loop", len(asyncio.all_tasks()))
         status = self._operations.status()

@@ -148,7 +148,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> ClaudeC
     return ClaudeCodeOptions(
         **_installation(settings, simulator),
         default_model=default_model,
-        spares=settings.spares,
+        warm_processes=settings.spares,
         max_live=settings.max_live,
         live_ttl=settings.live_ttl,
         parked_ttl=settings.parked_ttl,

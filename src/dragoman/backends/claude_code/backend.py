@@ -50,7 +50,7 @@ class ClaudeCodeBackend:
         self._options = options
         self._environment = protocol.environment(options)
         self._work = options.state_dir / "work"
-        self._pool = WarmPool(self._boot, options.spares)
+        self._pool = WarmPool(self._boot, options.warm_processes)
         self._live = LiveProcesses(max_count=options.max_live, max_memory=options.max_memory, memory_of=_resident_bytes)
         self._sessions: set[Session] = set()
         mark = secrets.token_hex(8)

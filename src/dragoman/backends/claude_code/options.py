@@ -18,7 +18,7 @@ class ClaudeCodeOptions:
         signed_in: Use the operator's own Claude Code sign-in, not a key.
         config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None for a scratch one, or with `signed_in` for its default.
         default_model: The id of the model that most requests use. With `signed_in`, warm processes are booted for it.
-        spares: The number of warm processes.
+        warm_processes: The number of warm processes.
         max_live: The most live processes. Each holds the conversation of its last request.
         live_ttl: Seconds that a live process is kept after its last response.
         parked_ttl: Seconds that a tool call waits for the client's result.
@@ -37,7 +37,7 @@ class ClaudeCodeOptions:
     signed_in: bool = False
     config_dir: Path | None = None
     default_model: str = "claude-sonnet-5-5"
-    spares: int = 2
+    warm_processes: int = 2
     max_live: int = 8
     live_ttl: float = 600.0
     parked_ttl: float = 600.0
