@@ -5,7 +5,8 @@ import re
 import pytest
 from scripted import clean, replies, served
 
-from dragoman.server.routes import ROUTES, RouteSpec
+from dragoman.server.route_spec import RouteSpec
+from dragoman.server.routes import ROUTES
 
 _clean = pytest.fixture(autouse=True)(clean)
 

@@ -38,7 +38,8 @@ from dragoman.server.middleware import (
 )
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, ServerOptions
-from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES, Handlers
+from dragoman.server.route_spec import Handlers
+from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
 from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
 from dragoman.server.stored.execution import ConversationLoader, ResponseStorage
 

@@ -1,135 +1,21 @@
 """The route table: every path of the gateway, once. Router, OpenAPI document, index and public paths come from it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable
 
-from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.messages import JSON
 from dragoman.dialects.chat.schema import ChatCompletionRequest
 from dragoman.dialects.completions.schema import TextCompletionRequest
 from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
 from dragoman.dialects.responses.schema import CreateResponse
 from dragoman.server.docs import schemas
-
-PageFunction: TypeAlias = Callable[[Request], Awaitable[Response]]
+from dragoman.server.route_spec import Handlers, Operation, PageFunction, Parameter, RouteSpec
 
 ADMIN_PREFIX = "/admin/"
 """The paths for the operator."""
 
 MESSAGES_DOCS = "https://platform.claude.com/docs/en/api/messages"
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What answers each path: ASGI applications, or functions from a request to a response."""
-
-    chat: ASGIApp
-    completions: ASGIApp
-    responses: ASGIApp
-    input_tokens: ASGIApp
-    compact: ASGIApp
-    embeddings: ASGIApp
-    messages: ASGIApp
-    count_tokens: ASGIApp
-    chat_list: ASGIApp
-    chat_get: ASGIApp
-    chat_update: ASGIApp
-    chat_delete: ASGIApp
-    chat_messages: ASGIApp
-    response_get: ASGIApp
-    response_delete: ASGIApp
-    response_cancel: ASGIApp
-    response_items: ASGIApp
-    models: PageFunction
-    model: PageFunction
-    index: PageFunction
-    health: PageFunction
-    ready: PageFunction
-    metrics: PageFunction
-    docs: PageFunction
-    openapi: PageFunction
-    admin_status: PageFunction
-    admin_runs: PageFunction
-    admin_run: PageFunction
-    admin_events: PageFunction
-    admin_cancel: PageFunction
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A query parameter. Without a schema it is a string."""
-
-    name: str
-    description: str
-    schema: JSONObject | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """What the OpenAPI document says about a route.
-
-    Attributes:
-        summary: One sentence.
-        request: The type of the JSON body, if there is one.
-        response: The type of the JSON response; None: text.
-        events: The type of the streamed events, if the response can be a stream.
-        media_type: The media type of a response that is not JSON.
-        parameters: Query parameters.
-        errors: The statuses of errors that are listed; empty: one entry for all.
-        error: The type of an error's body.
-        example: A request body that works as it is.
-        docs_url: Further documentation.
-    """
-
-    summary: str
-    request: type[Struct] | None = None
-    response: type[Struct] | None = None
-    events: type[Struct] | None = None
-    media_type: str = "text/plain"
-    parameters: tuple[Parameter, ...] = ()
-    errors: tuple[str, ...] = ()
-    error: type[Struct] = schemas.Error
-    example: JSONObject | None = None
-    docs_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteSpec:
-    """One route.
-
-    Attributes:
-        method: `GET`, `POST` or `DELETE`.
-        path: The path, without `/v1` where `versioned`.
-        handler: Returns what answers it.
-        operation: Its description; None: not in the OpenAPI document.
-        versioned: Whether the path works with and without `/v1`: people write base URLs both ways.
-        public: Whether it needs no key.
-        hot: Whether it is looked up by its path alone, before the router tries route by route.
-    """
-
-    method: str
-    path: str
-    handler: Callable[[Handlers], ASGIApp | PageFunction]
-    operation: Operation | None = None
-    versioned: bool = False
-    public: bool = False
-    hot: bool = False
-
-    @property
-    def canonical_path(self) -> str:
-        """Return the path that is documented."""
-        return f"/v1{self.path}" if self.versioned else self.path
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Return every path that the route answers."""
-        return (f"/v1{self.path}", self.path) if self.versioned else (self.path,)
-
 
 _USER_MESSAGE: JSON = [{"role": "user", "content": "Reply with exactly: PONG"}]
 _ALL_ERRORS = ("400", "401", "403", "404", "413", "429", "500", "502", "503", "504")

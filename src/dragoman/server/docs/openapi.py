@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from dragoman import __version__
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.server.routes import ADMIN_PREFIX, ROUTES, Operation, RouteSpec
+from dragoman.server.route_spec import Operation, RouteSpec
+from dragoman.server.routes import ADMIN_PREFIX, ROUTES
 
 _REF_TEMPLATE = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}
