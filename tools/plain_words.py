@@ -1,7 +1,6 @@
-"""Find words of the private language in which this project was first written. Run it with `make words`.
+"""Find words that are not plain technical English. Run it with `make words`.
 
-The project is written in plain technical English. This check finds the words and phrases that are not: names that an
-engineer must look up, and literary phrases. Identifiers and prose have separate lists. Prose is everything in comments,
+They are names that an engineer must look up, and literary phrases. Identifiers and prose have separate lists. Prose is everything in comments,
 strings, Markdown and configuration files.
 """
 

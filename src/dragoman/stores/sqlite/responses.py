@@ -1,4 +1,9 @@
-"""A `ResponseStore` in an SQLite file."""
+"""A `ResponseStore` in an SQLite file.
+
+Some columns have old names, which stay because the file format does: `place` is the position in lists, in the order of
+creation; `labels` is the metadata, as JSON; `until` is the time of expiry in seconds since 1970, and 0 if the entry was
+deleted but a later entry still continues it; `holder` is the producer that holds the lease.
+"""
 
 import json
 import sqlite3
