@@ -72,7 +72,7 @@ class Load:
             SystemExit: A response was wrong.
         """
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
         self._process.stdin.write(msgspec.json.encode(job) + b"\n")
         self._process.stdin.flush()
         outcome = msgspec.json.decode(self._process.stdout.readline(), type=Outcome)

@@ -79,7 +79,7 @@ class Direct:
     def seconds(self, *, one_by_one: bool) -> float:
         """Return the seconds for all sentences."""
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
         self._process.stdin.write(f"{int(one_by_one)}\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())

@@ -148,11 +148,11 @@ def test_the_facts_of_a_model_are_consistent(model: Model) -> None:
 )
 def test_the_table_of_differences(
     id_: str,
-    always_thinks: bool,  # noqa: FBT001
-    sampling: bool,  # noqa: FBT001
-    forced: bool,  # noqa: FBT001
-    prefill: bool,  # noqa: FBT001
-    system: bool,  # noqa: FBT001
+    always_thinks: bool,  # noqa: FBT001 - a parameter of the test
+    sampling: bool,  # noqa: FBT001 - a parameter of the test
+    forced: bool,  # noqa: FBT001 - a parameter of the test
+    prefill: bool,  # noqa: FBT001 - a parameter of the test
+    system: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """What each model rejects, from the provider's migration guides."""
     model = CATALOG.resolve(id_).model

@@ -1,7 +1,7 @@
 """Find words that are not plain technical English. Run it with `make words`.
 
-They are names that an engineer must look up, and literary phrases. Identifiers and prose have separate lists. Prose is everything in comments,
-strings, Markdown and configuration files.
+They are names that an engineer must look up, and literary phrases. Identifiers and prose have separate lists. Prose is
+everything in comments, strings, Markdown and configuration files.
 """
 
 import io

@@ -302,7 +302,7 @@ def _turn(role: str, *kinds: str) -> Message:
         ([_turn("assistant", "redacted_thinking", "tool_use"), _turn("user", "tool_result")], False),
     ],
 )
-def test_manual_thinking_is_off_in_a_tool_loop_without_thinking(messages: list[Message], refused: bool) -> None:  # noqa: FBT001
+def test_manual_thinking_is_off_in_a_tool_loop_without_thinking(messages: list[Message], refused: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """The API would reject it. Adaptive thinking is not changed."""
     manual: MessagesRequest = {"messages": messages, "thinking": {"type": "enabled", "budget_tokens": 2000}}
     assert without_orphan_thinking(manual).body["thinking"]["type"] == ("disabled" if refused else "enabled")

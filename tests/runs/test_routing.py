@@ -170,7 +170,7 @@ async def test_upstreams_serve_their_models(model: str, upstream: str) -> None:
         (["claude-haiku-4-5"], "claude-haiku-5-5", False),
     ],
 )
-def test_patterns_of_models(patterns: list[str], model: str, served: bool) -> None:  # noqa: FBT001
+def test_patterns_of_models(patterns: list[str], model: str, served: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """An id without a date matches all its dated versions; an id with a date matches that version alone."""
     assert serves(patterns, model) is served
 

@@ -82,7 +82,7 @@ def _model_4_5(id_: str, name: str, released: date, **rules: object) -> Model:
         output_tokens=64_000,
         max_images=100,
     )
-    return replace(base, **rules)  # type: ignore[arg-type]
+    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
 
 
 def _model_5_5(id_: str, name: str, released: date, **rules: object) -> Model:
@@ -100,7 +100,7 @@ def _model_5_5(id_: str, name: str, released: date, **rules: object) -> Model:
         bound_thinking=True,
         cacheable_tokens=512,
     )
-    return replace(base, **rules)  # type: ignore[arg-type]
+    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
 
 
 def _model_4_6_to_5(id_: str, name: str, released: date, **rules: object) -> Model:
@@ -114,7 +114,7 @@ def _model_4_6_to_5(id_: str, name: str, released: date, **rules: object) -> Mod
         efforts=EFFORTS,
         default_effort="high",
     )
-    return replace(base, **rules)  # type: ignore[arg-type]
+    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
 
 
 _WITH_BUDGET = frozenset({"adaptive", "enabled", "disabled"})

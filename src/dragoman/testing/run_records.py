@@ -22,12 +22,12 @@ def record(id_: str, status: str = "succeeded", **more: object) -> RunRecord:
         endpoint="/v1",
         created=Clock().now,
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)  # type: ignore[arg-type] # fields of the class
 
 
 async def ids(store: RunStore, **query: object) -> list[str]:
     """Return the ids on a page."""
-    page = await store.page(RunQuery(**query))  # type: ignore[arg-type]
+    page = await store.page(RunQuery(**query))  # type: ignore[arg-type] # fields of the class
     assert page is not None
     return [one.id for one in page.runs]
 

@@ -20,7 +20,7 @@ def entry(id_: str, parent: str | None = None, body: bytes = b"{}", **metadata: 
 
 async def ids(store: ResponseStore, owner: str = "ann", **query: object) -> list[str]:
     """Return the ids on a page."""
-    page = await store.page(owner, EntryQuery(kind="answer", **query))  # type: ignore[arg-type]
+    page = await store.page(owner, EntryQuery(kind="answer", **query))  # type: ignore[arg-type] # fields of the class
     assert page is not None
     return [one.id for one in page.entries]
 

@@ -50,15 +50,15 @@ def serve(*, background: bool, verbosity: str | None, output: str | None, **flag
         make_state_dir(settings)
         # Each mode imports a lot that the other ones do not need.
         if background:
-            from dragoman.cli.serving.background import start  # noqa: PLC0415
+            from dragoman.cli.serving.background import start  # noqa: PLC0415 - only this mode needs it
 
             start(settings, invocation, verbosity)
         elif settings.reload:
-            from dragoman.cli.serving.foreground import serve_with_reload  # noqa: PLC0415
+            from dragoman.cli.serving.foreground import serve_with_reload  # noqa: PLC0415 - only this mode needs it
 
             serve_with_reload(settings)
         else:
-            from dragoman.cli.serving import foreground  # noqa: PLC0415
+            from dragoman.cli.serving import foreground  # noqa: PLC0415 - only this mode needs it
 
             rows = effective_config(given_flags(flags)).rows if verbosity == "verbose" else ()
             foreground.serve(settings, invocation, verbosity, "\n".join(format_rows(rows)), output)

@@ -112,7 +112,7 @@ def verbosity_effort(
 def _clamped_effort(effort: ReasoningEffort, model: Model, warnings: list[RequestWarning], param: str) -> Effort | None:
     if not model.efforts:
         return None
-    api_effort: Effort = "low" if effort in ("minimal", "none") else effort  # type: ignore[assignment]
+    api_effort: Effort = "low" if effort in ("minimal", "none") else effort  # type: ignore[assignment] # not narrowed
     if api_effort in model.efforts:
         return api_effort
     detail = f"The highest effort of {model.name} is `{model.efforts[-1]}`; that was sent."

@@ -16,7 +16,7 @@ def ranges(request: ApiRequest) -> None:
             continue
         if not _is_number(value):
             raise invalid_request(f"{name}: Input should be a valid number")
-        if not 0 <= value <= 1:  # type: ignore[operator]
+        if not 0 <= value <= 1:  # type: ignore[operator] # a number, as checked before
             raise invalid_request(f"{name}: range: 0..1")
     top_k = request.body.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool)):

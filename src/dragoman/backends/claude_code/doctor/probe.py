@@ -149,7 +149,7 @@ def conversation_in(body: JSONObject) -> list[Message]:
     """Return the client's messages in a body, without the cache marks and system messages that the runtime adds."""
     messages = cast("list[JSONObject]", body["messages"])
     return [
-        Message(role=message["role"], content=_blocks(message["content"]))  # type: ignore[typeddict-item]
+        Message(role=message["role"], content=_blocks(message["content"]))  # type: ignore[typeddict-item] # JSON
         for message in messages
         if message["role"] != "system"
     ]
