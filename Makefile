@@ -16,7 +16,7 @@ help: ## List the targets
 serve: $(VENV)/.serve ## Start the gateway, with the flags in ARGS: make serve ARGS=--simulate
 	@$(BIN)/dragoman serve $(ARGS)
 
-test: check docs-site pytest ## Run everything that continuous integration runs
+test: check docs-site pytest ## Run all checks and tests; continuous integration also runs clients ARGS=--quick
 
 check: lint types contracts words ## Check lint, types, import contracts and words; run it before each commit
 

@@ -50,7 +50,7 @@ def test_a_response_ends_once_and_is_incomplete(reasons: tuple[str | None, ...])
     assert events[-1]["type"] == "response.incomplete"
 
 
-def test_a_response_without_a_stop_reason_ends_as_usual() -> None:
+def test_a_response_without_a_stop_reason_ends() -> None:
     """The gateway does not wait for an event that does not come."""
     found = chunks(streamed(decode(stream=True), passed_on(in_steps(None))))
     assert [one["finish_reason"] for chunk in found for one in chunk["choices"]][-1] == "stop"
