@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict, cast
 
+from dragoman.core.shaping import NO_SHAPING, ResponseShaping
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character outside the basic plane. JSON can contain it as an escape, but UTF-8 cannot encode it."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -134,12 +136,14 @@ class RequestOptions:
         verbatim: Whether it uses the Messages API and its conversation is sent as it is. Such a client keeps thinking
             itself, and continues paused responses itself.
         agent: The task for an agent, which makes any number of API calls.
+        shaping: What to change in the response.
     """
 
     version: str | None = None
     betas: tuple[str, ...] = ()
     verbatim: bool = False
     agent: AgentTask | None = None
+    shaping: ResponseShaping = NO_SHAPING
 
 
 DEFAULT_REQUEST_OPTIONS = RequestOptions()

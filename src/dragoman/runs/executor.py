@@ -4,10 +4,9 @@ The API may end a response with the stop reason `pause_turn` while its own tools
 as it is, and the model continues. Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 """
 
-from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from dragoman.backends.base import Backend, ManagedBackend, RunRequest
 from dragoman.core.accumulate import add_usage, merge_usage
@@ -32,8 +31,7 @@ from dragoman.runs.reasoning_store import (
     without_rejected_thinking,
 )
 from dragoman.runs.run import Run
-
-BackendCall: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
+from dragoman.runs.shaping.shaper import BackendCall, shaped
 
 _MAX_PARTS = 10
 
@@ -74,8 +72,9 @@ class RunExecutor:
     async def execute(self, request: RunRequest, run: Run) -> None:
         """Execute a run that holds its slots; see `Dispatcher.execute`."""
         run.mark_running()
+        call = shaped(self.backend.run, request.request_options.shaping, run)
         if request.request_options.verbatim or request.request_options.agent:
-            async with aclosing(self.backend.run(request)) as events:
+            async with aclosing(call(request)) as events:
                 async for event in events:
                     run.calls.add(event)
                     run.on_event(event)
@@ -89,13 +88,13 @@ class RunExecutor:
         if restored.body is not request.body:
             request = replace(request, body=restored.body)
         try:
-            await run_with_continuations(self.backend.run, request, run)
+            await run_with_continuations(call, request, run)
         except InvalidRequest as error:
             if not self._only_upstream or run.has_output or not is_thinking_rejected(error):
                 raise
             restored = without_rejected_thinking(request.body)
             run.add_warnings(restored.warnings)
-            await run_with_continuations(self.backend.run, replace(request, body=restored.body), run)
+            await run_with_continuations(call, replace(request, body=restored.body), run)
         if thinking is not None:
             await thinking.store(restored, run.result().message)
 
