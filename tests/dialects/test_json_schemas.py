@@ -1,7 +1,5 @@
 """Clients' JSON schemas, in the subset that the API takes."""
 
-from typing import Any
-
 import pytest
 from anthropic.lib._parse._transform import transform_schema
 from hypothesis import given
@@ -14,16 +12,10 @@ from dragoman.dialects.shared.schemas import (
     api_schema,
     check_depth,
     has_open_objects,
-    tool_input_schema,
     unenforceable_part,
 )
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-ZIP: JSONObject = {
-    "type": "object",
-    "properties": {"zip": {"type": "integer"}, "city": {"type": "string"}},
-    "required": ["zip", "city"],
-}
 
 
 def test_limits_go_into_the_description() -> None:
@@ -103,77 +95,6 @@ def test_api_schema_is_the_vendors_transformation_and_idempotent(schema: JSONObj
     assert repr(schema) == before
 
 
-def test_no_parameters_are_an_empty_object() -> None:
-    """The API requires a schema."""
-    assert tool_input_schema(None, "p") == {"type": "object", "properties": {}}
-    assert tool_input_schema({}, "p") == {"type": "object", "properties": {}}
-    assert tool_input_schema({"properties": None}, "p") == {"type": "object", "properties": {}}
-
-
-def test_an_object_is_unchanged() -> None:
-    """With everything the client wrote, limits and open objects too."""
-    schema: JSONObject = {**CITY, "additionalProperties": {"type": "string", "minLength": 2}, "$defs": {}}
-    assert tool_input_schema(schema, "p") == schema
-
-
-def test_a_reference_at_the_top_level_is_resolved() -> None:
-    """The API requires `type: object` there; the definitions remain for the rest."""
-    schema: JSONObject = {"$ref": "#/$defs/a~1b", "$defs": {"a/b": CITY}}
-    assert tool_input_schema(schema, "p") == {**CITY, "$defs": {"a/b": CITY}}
-
-
-@pytest.mark.parametrize("reference", ["#/$defs/none", "https://x.test/schema", "#/$defs/loop"])
-def test_unresolvable_references_are_harmless(reference: str) -> None:
-    """Nothing is fetched, and nothing loops; the API decides."""
-    schema: JSONObject = {"$ref": reference, "$defs": {"loop": {"$ref": "#/$defs/loop"}}}
-    assert tool_input_schema(schema, "p")["type"] == "object"
-
-
-@pytest.mark.parametrize("union", ["anyOf", "oneOf"])
-def test_alternatives_at_the_top_level_become_one_object(union: str) -> None:
-    """Every property is allowed; what all of them require stays required."""
-    made = tool_input_schema({union: [CITY, {"$ref": "#/$defs/zip"}, {"type": "null"}], "$defs": {"zip": ZIP}}, "p")
-    assert made["required"] == ["city"]
-    assert made["properties"] == {"city": {"type": "string"}, "zip": {"type": "integer"}}
-    assert union not in made
-
-
-def test_alternatives_of_one_property_stay_alternatives() -> None:
-    """A discriminator keeps all its values."""
-    kinds: list[Any] = [{"properties": {"kind": {"const": kind}}, "required": ["kind"]} for kind in "ab"]
-    assert tool_input_schema({"anyOf": kinds}, "p") == {
-        "type": "object",
-        "properties": {"kind": {"anyOf": [{"const": "a"}, {"const": "b"}]}},
-        "required": ["kind"],
-    }
-
-
-def test_all_of_at_the_top_level_requires_all() -> None:
-    """Every member applies."""
-    made = tool_input_schema({"allOf": [CITY, ZIP], "required": ["city"]}, "p")
-    assert made["required"] == ["city", "zip"]
-
-
-@pytest.mark.parametrize("kind", ["string", ["array", "null"]])
-def test_another_type_is_refused(kind: Any) -> None:
-    """OpenAI refuses it, too."""
-    with pytest.raises(InvalidRequest) as caught:
-        tool_input_schema({"type": kind}, "tools[0].function.parameters")
-    assert (caught.value.code, caught.value.param) == ("invalid_function_parameters", "tools[0].function.parameters")
-
-
-@given(
-    st.lists(st.sampled_from([CITY, ZIP, {"type": "object"}, {"type": "null"}]), max_size=3),
-    st.sampled_from(["anyOf", "oneOf", "allOf"]),
-)
-def test_the_result_is_always_an_object_without_unions_at_the_top_level(members: list[Any], union: str) -> None:
-    """As the API requires."""
-    made = tool_input_schema({union: members}, "p")
-    assert made["type"] == "object"
-    assert isinstance(made["properties"], dict)
-    assert not {"anyOf", "oneOf", "allOf", "$ref"} & made.keys()
-
-
 @pytest.mark.parametrize(
     ("schema", "is_open"),
     [
@@ -227,6 +148,6 @@ def test_a_deeply_nested_schema_is_refused_by_name() -> None:
     """It could exceed the interpreter's stack."""
     check_depth(_nested(99), "p")
     with pytest.raises(InvalidRequest) as caught:
-        tool_input_schema(_nested(400), "p")
+        check_depth(_nested(400), "p")
     assert caught.value.param == "p"
     assert api_schema(_nested(99))["type"] == "object"

@@ -60,13 +60,13 @@ def test_max_tokens(given: int, sent: int, warns: bool) -> None:  # noqa: FBT001
     [
         ("END", ["END"], False),
         (["a", "b", "a"], ["a", "b"], False),
-        (["a", " \n", "b"], ["a", "b"], True),
-        ("\n\n\n", None, True),
+        (["a", " \n", "b"], ["a", "b"], False),
+        ("\n\n\n", None, False),
         (["", "a", "b", "c", "d", "e"], ["a", "b", "c", "d", "e"], True),
     ],
 )
 def test_stop(given: str | list[str], sent: list[str] | None, warns: bool) -> None:  # noqa: FBT001 - a column
-    """Blank sequences are left out with a warning."""
+    """Blank ones are left to the gateway. Empty ones are left out with a warning."""
     body: MessagesRequest = {}
     warnings: list[RequestWarning] = []
     set_stop(body, given, warnings)

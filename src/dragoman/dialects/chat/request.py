@@ -30,6 +30,7 @@ from dragoman.dialects.shared.agent_options import (
 )
 from dragoman.dialects.shared.conversation import ConversationBuilder
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body, limit_cache_breakpoints
+from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.validation import (
     convert,
@@ -92,7 +93,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
     model_name = strip_agent_suffix(request.model) if request_options.agent else request.model
     resolved = resolve_model(model_name, catalog, warnings)
     tools = build_toolset(request, warnings)
-    params = _generation_params(request)
+    params = _generation_params(request, warnings)
     conversation = ConversationBuilder(resolved.model, warnings)
     add_messages(request.messages, conversation, warnings)
     body = build_body(params, conversation, tools, resolved.model, warnings)
@@ -110,7 +111,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
         choices=request.n or 1,
         warnings=tuple(warnings),
         media=tuple(conversation.media),
-        request_options=request_options,
+        request_options=with_shaping(request_options, params, tools, body),
         storage=_storage_options(request) if is_stored else None,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         legacy_functions=bool(request.functions) and uses_legacy_functions(request),
@@ -163,23 +164,23 @@ def _warn_ignored(request: ChatCompletionRequest, data: JSONObject, warnings: li
                     warnings.append(RequestWarning("ignored", param, "Claude reads every image in the same detail."))
 
 
-def _generation_params(request: ChatCompletionRequest) -> GenerationParams:
+def _generation_params(request: ChatCompletionRequest, warnings: list[RequestWarning]) -> GenerationParams:
     return GenerationParams(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         limit_param="max_tokens" if request.max_completion_tokens is None else "max_completion_tokens",
         sampling=Sampling(request.temperature, request.top_p, request.top_k),
         stop=request.stop,
         effort=request.reasoning_effort,
-        output_format=_output_format(request.response_format) if request.response_format else None,
+        output_format=_output_format(request.response_format, warnings) if request.response_format else None,
         verbosity=request.verbosity,
         user=request.safety_identifier or request.user,
     )
 
 
-def _output_format(response_format: ResponseFormat) -> OutputFormat | None:
+def _output_format(response_format: ResponseFormat, warnings: list[RequestWarning]) -> OutputFormat | None:
     match response_format:
         case JSONSchemaFormat(json_schema=named) if named.schema is not None:
-            return schema_format(named.schema, "response_format", "response_format.json_schema.schema")
+            return schema_format(named.schema, "response_format", "response_format.json_schema.schema", warnings)
         case JSONSchemaFormat() | JSONObjectFormat():
             return OutputFormat()
         case _:

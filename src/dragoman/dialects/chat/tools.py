@@ -20,6 +20,7 @@ from dragoman.dialects.chat.schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
+    PropertyNames,
     ToolChoice,
     Toolset,
     allowed_tools,
@@ -49,7 +50,8 @@ def build_toolset(request: ChatCompletionRequest, warnings: list[RequestWarning]
     legacy = uses_legacy_functions(request)
     choice = _legacy_choice(request) if legacy else _tool_choice(request)
     functions = list(_legacy_functions(request) if legacy else _functions(request))
-    by_name = tools_by_name(functions, warnings)
+    renamed: PropertyNames = {}
+    by_name = tools_by_name(functions, warnings, renamed)
     tools = allowed_tools(by_name, choice)
     if request.web_search_options is not None:
         if WEB_SEARCH in by_name:
@@ -58,7 +60,7 @@ def build_toolset(request: ChatCompletionRequest, warnings: list[RequestWarning]
             )
         tools.append(_web_search(request.web_search_options, warnings))
     schemas = {function.name: function.parameters or {} for function in functions}
-    return Toolset(tools, choice, schemas, False if legacy else request.parallel_tool_calls)
+    return Toolset(tools, choice, schemas, False if legacy else request.parallel_tool_calls, renamed)
 
 
 def _functions(request: ChatCompletionRequest) -> Iterator[Function]:

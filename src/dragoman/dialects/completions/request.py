@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.messages import JSON, MessagesRequest
+from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSON, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions
@@ -12,6 +12,7 @@ from dragoman.dialects.completions.schema import TextCompletionRequest
 from dragoman.dialects.shared.agent_options import refuse_agent
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body
+from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.tools import Toolset
 from dragoman.dialects.shared.validation import (
     convert,
@@ -108,6 +109,7 @@ def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> 
         stream=bool(request.stream),
         choices=len(prompts) * (request.n or 1),
         warnings=tuple(warnings),
+        request_options=with_shaping(DEFAULT_REQUEST_OPTIONS, params, Toolset(), bodies[0]),
         echo=bool(request.echo),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
     )

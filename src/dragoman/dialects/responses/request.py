@@ -32,6 +32,7 @@ from dragoman.dialects.responses.unsupported import ignored_field_warnings, refu
 from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body, limit_cache_breakpoints
+from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.validation import (
@@ -118,7 +119,7 @@ def decode_data(
     resolved = resolve_model(strip_agent_suffix(request.model), catalog, warnings)
     model, cipher = resolved.model, options.cipher
     toolset = build_toolset(request, warnings)
-    params = _generation_params(request)
+    params = _generation_params(request, warnings)
     conversation = ConversationBuilder(model, warnings, "input")
     conversation.add_instructions(text_blocks(request.instructions), "instructions")
     thinking = ReturnedThinking(model, warnings)
@@ -142,7 +143,7 @@ def decode_data(
         stream=bool(request.stream),
         warnings=tuple(warnings),
         media=tuple(conversation.media),
-        request_options=request_options,
+        request_options=with_shaping(request_options, params, toolset, body),
         storage=storage,
         settings=echoed_fields(cast("JSONObject", sent), stored=storage is not None),
         custom_tools=custom_tool_names(request.tools),
@@ -169,24 +170,24 @@ def _storage_options(request: CreateResponse, options: DialectOptions) -> Storag
     )
 
 
-def _generation_params(request: CreateResponse) -> GenerationParams:
+def _generation_params(request: CreateResponse, warnings: list[RequestWarning]) -> GenerationParams:
     return GenerationParams(
         max_tokens=request.max_output_tokens,
         limit_param="max_output_tokens",
         sampling=Sampling(request.temperature, request.top_p),
         effort=request.reasoning.effort if request.reasoning else None,
         effort_param="reasoning.effort",
-        output_format=_output_format(request.text),
+        output_format=_output_format(request.text, warnings),
         verbosity=request.text.verbosity if request.text else None,
         verbosity_param="text.verbosity",
         user=request.safety_identifier or request.user,
     )
 
 
-def _output_format(options: TextOptions | None) -> OutputFormat | None:
+def _output_format(options: TextOptions | None, warnings: list[RequestWarning]) -> OutputFormat | None:
     match options and options.format:
         case JSONSchemaFormat(schema=schema):
-            return schema_format(schema, "text.format", "text.format.schema")
+            return schema_format(schema, "text.format", "text.format.schema", warnings)
         case JSONObjectFormat():
             return OutputFormat(None, "text.format")
         case _:

@@ -24,6 +24,7 @@ from dragoman.dialects.responses.schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
+    PropertyNames,
     ToolChoice,
     Toolset,
     allowed_tools,
@@ -60,7 +61,8 @@ def build_toolset(request: CreateResponse, warnings: list[RequestWarning]) -> To
                 unsupported.append(RequestWarning("ignored", f"{path}.type", detail))
             case _:
                 assert_never(tool)
-    by_name = tools_by_name(functions, warnings)
+    renamed: PropertyNames = {}
+    by_name = tools_by_name(functions, warnings, renamed)
     for path, search in searches:
         if WEB_SEARCH in by_name:
             detail = f"Only one tool may be named `{WEB_SEARCH}`. Rename the function, or remove one of the tools."
@@ -69,7 +71,7 @@ def build_toolset(request: CreateResponse, warnings: list[RequestWarning]) -> To
     warnings += unsupported
     choice = _tool_choice(request.tool_choice)
     schemas = {function.name: function.parameters or {} for function in functions}
-    return Toolset(allowed_tools(by_name, choice), choice, schemas, request.parallel_tool_calls)
+    return Toolset(allowed_tools(by_name, choice), choice, schemas, request.parallel_tool_calls, renamed)
 
 
 def custom_tool_names(tools: Iterable[Tool] | None) -> frozenset[str]:

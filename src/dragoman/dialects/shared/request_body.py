@@ -160,13 +160,13 @@ def set_sampling(body: MessagesRequest, sampling: Sampling, model: Model, warnin
 
 
 def set_stop(body: MessagesRequest, stop: str | list[str], warnings: list[RequestWarning]) -> None:
-    """Set the stop sequences of the body, without blank ones, which the API refuses."""
+    """Set the stop sequences of the body, without blank ones, which the API refuses: see `with_shaping`."""
     given = [stop] if isinstance(stop, str) else stop
     sequences = [sequence for sequence in dict.fromkeys(given) if sequence and not sequence.isspace()]
     if sequences:
         body["stop_sequences"] = sequences
-    if any(not sequence or sequence.isspace() for sequence in given):
-        warnings.append(RequestWarning("ignored", "stop", "Claude does not take blank stop sequences."))
+    if not all(given):
+        warnings.append(RequestWarning("ignored", "stop", "An empty stop sequence has no effect."))
 
 
 def limit_cache_breakpoints(body: MessagesRequest, warnings: list[RequestWarning]) -> None:

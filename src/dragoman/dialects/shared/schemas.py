@@ -3,7 +3,7 @@
 Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs (limits of JSON schema)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
@@ -11,9 +11,6 @@ import msgspec
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
-
-UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
-"""Keywords that the API does not take at the top level of a tool's schema."""
 
 MAX_DEPTH = 200
 """Objects and lists inside of each other. Reading a schema recurses."""
@@ -78,31 +75,6 @@ def has_open_objects(schema: JSONObject) -> bool:
     return any(has_open_objects(part) for part in _subschemas(schema))
 
 
-def tool_input_schema(schema: JSONObject | None, param: str) -> JSONObject:
-    """Return a schema as the API takes it for a tool's input: an object, without unions at the top level.
-
-    Raises:
-        InvalidRequest: The schema does not describe an object, or is nested too deeply.
-    """
-    check_depth(schema or {}, param)
-    merged = _resolve_reference(dict(schema or {}))
-    for union in sorted(UNIONS):
-        members = merged.pop(union, None)
-        if isinstance(members, list):
-            resolved = [_resolve_reference({**m, **_definitions(merged)}) for m in members if isinstance(m, dict)]
-            _merge_union(merged, resolved, union)
-    kind = merged.get("type")
-    if kind is None or (isinstance(kind, list) and "object" in kind):
-        merged = {**merged, "type": "object"}
-    if merged["type"] != "object":
-        raise InvalidRequest(
-            f"`{param}` must describe an object, not `{_json(kind)}`.", code="invalid_function_parameters", param=param
-        )
-    if not isinstance(merged.get("properties"), dict):
-        merged["properties"] = {}
-    return merged
-
-
 def _sort_keyword(key: str, value: JSON, supported: JSONObject, limits: JSONObject) -> None:
     """Add a keyword to those that the API supports, or to the limits that it cannot enforce."""
     if key in _SUPPORTED or (key == "format" and value in _FORMATS) or (key == "minItems" and value in (0, 1)):
@@ -140,19 +112,20 @@ def _is_object(schema: JSONObject) -> bool:
     )
 
 
-def _definitions(schema: JSONObject) -> JSONObject:
+def definitions(schema: JSONObject) -> JSONObject:
+    """Return the definitions at the top level of a schema, by their keyword."""
     return {key: schema[key] for key in ("$defs", "definitions") if key in schema}
 
 
-def _resolve_reference(schema: JSONObject) -> JSONObject:
+def resolve_reference(schema: JSONObject) -> JSONObject:
     """Return the schema with a reference at its top level replaced by its target."""
     seen: set[str] = set()
     while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
         seen.add(reference)
-        target = _lookup(schema, reference)
+        target = lookup(schema, reference)
         if target is None:
             break
-        schema = {**_definitions(schema), **{k: v for k, v in schema.items() if k != "$ref"}, **target}
+        schema = {**definitions(schema), **{k: v for k, v in schema.items() if k != "$ref"}, **target}
     return schema
 
 
@@ -162,7 +135,7 @@ def _refers_to_itself(schema: JSONObject) -> bool:
     unvisited = {"#"}
     while unvisited:
         reference = unvisited.pop()
-        target = schema if reference == "#" else _lookup(schema, reference)
+        target = schema if reference == "#" else lookup(schema, reference)
         targets[reference] = set(_references(target or {}))
         unvisited |= targets[reference] - targets.keys()
     try:
@@ -179,53 +152,14 @@ def _references(schema: JSONObject) -> Iterator[str]:
         yield from _references(part)
 
 
-def _lookup(schema: JSONObject, reference: str) -> JSONObject | None:
+def lookup(schema: JSONObject, reference: str) -> JSONObject | None:
+    """Return the part of a schema that a reference points to; None if there is none, or it is another document's."""
     if not reference.startswith("#/"):
         return None
     part: JSON = schema
     for step in reference[2:].split("/"):
         part = part.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
     return part if isinstance(part, dict) else None
-
-
-def _merge_union(merged: JSONObject, members: Sequence[JSONObject], union: str) -> None:
-    """Merge the members of a union at the top level into the object itself.
-
-    With alternatives, any of their properties is allowed, and only what all of them require is required. With `allOf`,
-    everything holds.
-    """
-    members = [member for member in members if member.get("type") != "null"]
-    required = [_strings(member.get("required")) for member in members]
-    properties: dict[str, list[JSON]] = {}
-    for member in members:
-        own = member.get("properties")
-        for name, part in (own if isinstance(own, dict) else {}).items():
-            properties.setdefault(name, []).append(part)
-        for key in ("type", "description"):
-            if key in member:
-                merged.setdefault(key, member[key])
-        for key, value in _definitions(member).items():
-            merged.setdefault(key, value)
-    top_level = merged.get("properties")
-    keyword = "allOf" if union == "allOf" else "anyOf"
-    combined = {name: _combine(parts, keyword) for name, parts in properties.items()}
-    merged["properties"] = {**combined, **(top_level if isinstance(top_level, dict) else {})}
-    if union == "allOf":
-        shared = [name for names in required for name in names]
-    else:
-        shared = [name for name in (required[0] if required else []) if all(name in names for names in required)]
-    if names := list(dict.fromkeys([*_strings(merged.get("required")), *shared])):
-        merged["required"] = cast("list[JSON]", names)
-
-
-def _combine(parts: list[JSON], keyword: str) -> JSON:
-    """Return the schema of a property that several members describe."""
-    different = [part for index, part in enumerate(parts) if part not in parts[:index]]
-    return {keyword: different} if len(different) > 1 else different[0]
-
-
-def _strings(value: JSON) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _json(value: JSON) -> str:

@@ -17,6 +17,7 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.shared.schema_repair import SchemaRepair
 from dragoman.dialects.shared.schemas import api_schema, check_depth, unenforceable_part
 
 # Stored thinking is bound to these words: a change makes it invalid.
@@ -52,14 +53,20 @@ class OutputFormat:
     schema: JSONObject | None = None
     param: str = "response_format"
 
+    @property
+    def is_object(self) -> bool:
+        """Whether only an object fits the format."""
+        return self.schema is None or self.schema.get("type") == "object"
 
-def schema_format(schema: JSONObject, param: str, path: str) -> OutputFormat:
+
+def schema_format(schema: JSONObject, param: str, path: str, warnings: list[RequestWarning]) -> OutputFormat:
     """Return the format of a client's schema.
 
     Args:
         schema: The schema.
         param: The field of the format.
         path: The path of the schema in the request.
+        warnings: Receives what was repaired in a schema that the API would refuse.
 
     Raises:
         InvalidRequest: The schema is empty, or nested too deeply.
@@ -67,7 +74,11 @@ def schema_format(schema: JSONObject, param: str, path: str) -> OutputFormat:
     if not schema:
         raise InvalidRequest(f"The schema in `{path}` is empty.", param=path)
     check_depth(schema, path)
-    return OutputFormat(schema, param)
+    repair = SchemaRepair()
+    repaired = repair.repair(schema)
+    if repair.repairs:
+        warnings.append(RequestWarning("mapped", path, repair.summary()))
+    return OutputFormat(repaired, param)
 
 
 def api_format(output_format: OutputFormat) -> JSONObject | None:

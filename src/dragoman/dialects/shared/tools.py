@@ -3,16 +3,22 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared.schemas import UNIONS, api_schema, tool_input_schema, unenforceable_part
+from dragoman.dialects.shared.schemas import api_schema, unenforceable_part
+from dragoman.dialects.shared.tool_schemas import tool_schema
 
 WEB_SEARCH = "web_search"
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+PropertyNames: TypeAlias = dict[str, Mapping[str, str]]
+"""The client's names of the properties that were renamed: by tool, by the name that Claude sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +73,25 @@ class Toolset:
         choice: Which of them may or must be used.
         schemas: The client's own parameter schemas, by name.
         parallel: Whether one message may hold several calls; None: the API's default.
+        renamed: The client's names of renamed properties.
     """
 
     tools: list[JSONObject] = field(default_factory=list)
     choice: ToolChoice = field(default_factory=ToolChoice)
     schemas: dict[str, JSONObject] = field(default_factory=dict)
     parallel: bool | None = None
+    renamed: PropertyNames = field(default_factory=dict)
 
 
-def tools_by_name(functions: Iterable[Function], warnings: list[RequestWarning]) -> dict[str, JSONObject]:
+def tools_by_name(
+    functions: Iterable[Function], warnings: list[RequestWarning], renamed: PropertyNames
+) -> dict[str, JSONObject]:
     """Return the functions as the API takes them.
+
+    Args:
+        functions: The functions.
+        warnings: Receives what was changed.
+        renamed: Receives the client's names of renamed properties.
 
     Raises:
         InvalidRequest: A name or a schema is invalid, or two functions have the same name; `param` names it.
@@ -87,7 +102,7 @@ def tools_by_name(functions: Iterable[Function], warnings: list[RequestWarning])
             raise InvalidRequest(
                 f"Two tools are named `{function.name}`. Names must be unique.", param=f"{function.path}.name"
             )
-        tools[function.name] = _tool(function, warnings)
+        tools[function.name] = _tool(function, warnings, renamed)
     return tools
 
 
@@ -162,21 +177,22 @@ def web_search_tool(
     return tool
 
 
-def _tool(function: Function, warnings: list[RequestWarning]) -> JSONObject:
+def _tool(function: Function, warnings: list[RequestWarning], renamed: PropertyNames) -> JSONObject:
     if not _TOOL_NAME.fullmatch(function.name):
         raise InvalidRequest(
             f"`{function.name[:80]}` is not a valid tool name. Use 1 to 64 letters, digits, `_` and `-`.",
             param=f"{function.path}.name",
         )
-    schema = tool_input_schema(function.parameters, f"{function.path}.parameters")
-    if function.parameters and not UNIONS.isdisjoint(function.parameters):
-        detail = "Alternatives at the top level of the schema were merged into one object."
-        warnings.append(RequestWarning("mapped", f"{function.path}.parameters", detail))
+    prepared = tool_schema(function.parameters, f"{function.path}.parameters")
+    schema = prepared.schema
+    warnings += [RequestWarning("mapped", f"{function.path}.parameters", change) for change in prepared.changes]
+    if prepared.names:
+        renamed[function.name] = prepared.names
     unenforceable = unenforceable_part(schema) if function.strict else None
     strict = function.strict and unenforceable is None
     tool: JSONObject = {"name": function.name, "input_schema": api_schema(schema) if strict else schema}
-    if function.description:
-        tool["description"] = function.description
+    if description := "\n\n".join(filter(None, [function.description, *prepared.rules])):
+        tool["description"] = description
     if strict:
         tool["strict"] = True
     elif function.strict:
