@@ -112,8 +112,7 @@ class ClaudeCodeBackend:
                     accumulator.add(event)
                     yield event
             if session.alive and not runtime_request.one_call:
-                self._keep(session, runtime_request, accumulator.result().message)
-                keep = True
+                keep = self._keep(session, runtime_request, accumulator.result().message)
         finally:
             if not keep:
                 await self._end(session)
@@ -149,11 +148,14 @@ class ClaudeCodeBackend:
             return session, "live"
         return await self._pool.take(self._pool_key(request.model, one_call=request.one_call))
 
-    def _keep(self, session: Session, request: RuntimeRequest, message: FinalMessage) -> None:
-        """Keep the process for the conversation's next turn."""
+    def _keep(self, session: Session, request: RuntimeRequest, message: FinalMessage) -> bool:
+        """Keep the process for the conversation's next turn, if it holds the whole conversation."""
+        if (conversation := request.conversation_after(message["content"])) is None:
+            return False
         is_parked = message["stop_reason"] == "tool_use"
         ttl = self._options.parked_ttl if is_parked else self._options.live_ttl
-        self._live.put(request.conversation_after(message["content"]), session, ttl)
+        self._live.put(conversation, session, ttl)
+        return True
 
     async def _end(self, session: Session) -> None:
         session.discard()

@@ -4,7 +4,6 @@ What the runtime cannot pass on unchanged is moved or renamed, with a warning, o
 The runtime itself would repair such input silently, and the model would answer something else.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +12,12 @@ from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.protocol import settings_for, unsupported_params
+from dragoman.backends.claude_code.rewrites import live_reply, rewrite_messages
 from dragoman.backends.claude_code.tools import client_tool_names, to_call_results
 from dragoman.core.conversation import ConversationHash
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
-from dragoman.core.media import size_of
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.core.warnings import RequestWarning
-
-_MAX_IMAGE_PIXELS = 2000
-"""Pixels a side above which the runtime scales an image down."""
-_MAX_IMAGE_BYTES = 512_000
-"""Bytes above which the runtime encodes an image again, as a JPEG."""
 
 _RUNTIME_MAX_TOKENS = 32_000
 """The smallest `max_tokens` that the runtime sends when the request has none."""
@@ -34,8 +28,6 @@ killed in time, so the request goes to a process that can make only one API call
 _OPAQUE_KEYS = frozenset({"input", "input_schema", "source", "metadata"})
 """Keys whose values may hold a key `cache_control` that is no cache mark."""
 
-_NUMBERED_ID = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
-
 
 @dataclass(frozen=True)
 class RuntimeRequest:
@@ -43,7 +35,7 @@ class RuntimeRequest:
 
     Attributes:
         system: The system prompt.
-        tools: Names of the tools that the client runs.
+        tools: Names of the tools that the runtime calls and the client runs.
         settings: For `apply_flag_settings`.
         messages: The conversation without system messages. The last message calls the model.
         model: The model's id.
@@ -83,9 +75,11 @@ class RuntimeRequest:
         """The results of the parked calls, by the id of the call; None if they must be replayed."""
         return to_call_results(self.messages[-1]["content"], self.call_ids) if self.call_ids else None
 
-    def conversation_after(self, content: list[Block]) -> str:
-        """Return the hash of the conversation once it has a response with this content."""
-        reply = Message(role="assistant", content=content)
+    def conversation_after(self, content: list[Block]) -> str | None:
+        """Return the hash of the conversation that the process holds after a response; None if it holds another one."""
+        if (held := live_reply(content)) is None:
+            return None
+        reply = Message(role="assistant", content=held)
         return self._earlier_hash.copy().extend([self.messages[-1], reply]).name
 
     @cached_property
@@ -103,8 +97,8 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
     """
     body, warnings = _without_cache_marks(request.body)
     system, messages, moved = _without_system_messages(body)
-    messages, renamed = dedupe_call_ids(messages)
-    warnings += [*moved, *renamed, *downscaled_images(messages), *unsupported_params(request)]
+    messages, rewritten = rewrite_messages(messages)
+    warnings += [*moved, *rewritten, *unsupported_params(request)]
     if not messages:
         raise InvalidRequest("There is no message for the model to answer.", param="messages")
     if messages[-1]["role"] == "assistant" and messages[-1]["content"][-1].get("type") == "server_tool_use":
@@ -116,14 +110,16 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
         )
     prompt = "\n\n".join(str(block["text"]) for block in system)
     max_tokens = body.get("max_tokens")
+    one_call = max_tokens is not None and max_tokens < _ONE_CALL_BELOW
     return RuntimeRequest(
         system=prompt,
-        tools=client_tool_names(body.get("tools") or ()),
+        # A process for one call must not run the calls: it would end before the response is complete.
+        tools=[] if one_call else client_tool_names(body.get("tools") or ()),
         settings=settings_for(body, request.model, request.request_options),
         messages=messages,
         model=request.model.id,
         max_tokens=max_tokens or _RUNTIME_MAX_TOKENS,
-        one_call=max_tokens is not None and max_tokens < _ONE_CALL_BELOW,
+        one_call=one_call,
         # Betas too: a process sends those of its first request with every later one.
         fixed={
             "model": request.model.id,
@@ -190,17 +186,19 @@ def _without_empty_prefill(messages: list[Message]) -> Iterator[Message]:
             raise InvalidRequest(f"`messages[{index}]` has no content.", param=f"messages[{index}].content")
 
 
-def _with_ordered_results(message: Message, earlier: list[Message]) -> Message:
-    """Return the message with its tool results in the order of their calls, as the runtime sends them when live."""
-    if message["role"] != "user" or message["content"][0].get("type") != "tool_result":
+def _with_ordered_results(message: Message, earlier: Sequence[Message]) -> Message:
+    """Return the message with its leading tool results in the order of their calls, as the runtime sends them live.
+
+    Blocks after the results stay after them.
+    """
+    content = message["content"]
+    results = list(takewhile(lambda block: block.get("type") == "tool_result", content))
+    if message["role"] != "user" or not results:
         return message
-    call_ids = [block.get("id") for block in earlier[-1]["content"]] if earlier else []
-
-    def call_index(block: Block) -> int:
-        call_id = block.get("tool_use_id")
-        return call_ids.index(call_id) if call_id in call_ids else len(call_ids)
-
-    return Message(role="user", content=sorted(message["content"], key=call_index))
+    call_ids = _ids(earlier[-1]["content"], "tool_use", "id") if earlier else []
+    order = {call_id: index for index, call_id in enumerate(call_ids)}
+    results.sort(key=lambda block: order.get(str(block.get("tool_use_id")), len(order)))
+    return Message(role="user", content=[*results, *content[len(results) :]])
 
 
 def validate_messages(messages: Sequence[Message]) -> None:
@@ -249,68 +247,3 @@ def _quoted(ids: Sequence[str]) -> str:
 
 def _invalid(text: str, code: str | None = None) -> InvalidRequest:
     return InvalidRequest(text, code=code, param="messages")
-
-
-def dedupe_call_ids(messages: list[Message]) -> tuple[list[Message], list[RequestWarning]]:
-    """Rename ids of tool calls that the runtime would take for copies, in calls and results alike.
-
-    An id that is an earlier id and a number (`call_1`, then `call_1_2`) is a copy to the runtime: it would replace the
-    result of that call by a text of its own. A new name stays the same as the conversation grows, because it depends
-    only on the ids before it.
-    """
-    call_ids = [id_ for message in messages for id_ in _ids(message["content"], "tool_use", "id")]
-    if not (names := _new_names(call_ids)):
-        return messages, []
-    renamed = [Message(role=m["role"], content=[_renamed(b, names) for b in m["content"]]) for m in messages]
-    pairs = ", ".join(f"`{old}` as `{new}`" for old, new in names.items())
-    return renamed, [
-        RequestWarning("renamed", "messages", f"Ids of calls that look like copies were sent under new names: {pairs}.")
-    ]
-
-
-def _new_names(ids: Sequence[str]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    taken, earlier = set(ids), set[str]()
-    for id_ in ids:
-        match = _NUMBERED_ID.fullmatch(id_)
-        if match and match["stem"] in earlier and id_ not in earlier:
-            name = f"{match['stem']}-{match['number']}"
-            while name in taken:
-                name = f"{name}-"
-            taken.add(name)
-            names[id_] = name
-        earlier.add(id_)
-    return names
-
-
-def _renamed(block: Block, names: dict[str, str]) -> Block:
-    key = {"tool_use": "id", "tool_result": "tool_use_id"}.get(str(block.get("type")))
-    name = names.get(str(block.get(key))) if key else None
-    return {**block, key: name} if key and name else block
-
-
-def downscaled_images(messages: Iterable[Message]) -> list[RequestWarning]:
-    """Warn of images that the runtime makes smaller. It leaves images in tool results as they are.
-
-    Raises:
-        InvalidRequest: An image is damaged. The API would refuse it; the runtime would replace it by a text of its own.
-    """
-    blocks = [block for message in messages if message["role"] == "user" for block in message["content"]]
-    count = sum(_is_large(block) for block in blocks if block.get("type") == "image")
-    if not count:
-        return []
-    limits = f"{_MAX_IMAGE_PIXELS} pixels a side or {_MAX_IMAGE_BYTES} bytes"
-    detail = f"The Claude Code runtime makes images over {limits} smaller: {count} here."
-    return [RequestWarning("resized", "messages", detail)]
-
-
-def _is_large(block: Block) -> bool:
-    source = block.get("source")
-    data = source.get("data") if isinstance(source, dict) else None
-    if not isinstance(data, str):
-        return False
-    if (size := size_of(block)) is None:
-        text = "An image is cut short or damaged: its size cannot be read."
-        raise InvalidRequest(text, code="invalid_image", param="messages")
-    byte_count = len(data) // 4 * 3 - data[-2:].count("=")
-    return max(size) > _MAX_IMAGE_PIXELS or byte_count > _MAX_IMAGE_BYTES
