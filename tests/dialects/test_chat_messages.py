@@ -224,6 +224,30 @@ def test_invalid_messages_are_refused_by_path(messages: list[JSON], param: str, 
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("model", [OLD, NEWEST])
+@pytest.mark.parametrize("role", ["user", "system"])
+@pytest.mark.parametrize("content", ["", " \n", []])
+def test_an_empty_last_message_never_becomes_a_prefill(model: str, role: str, content: JSON) -> None:
+    """The error names the empty message. The assistant message before it is not continued."""
+    answer: JSON = {"role": "assistant", "content": "x"}
+    with pytest.raises(InvalidRequest) as caught:
+        decode([USER, answer, {"role": role, "content": content}], model=model)
+    assert (caught.value.code, caught.value.param) == ("empty_messages", "messages[2].content")
+    assert "`messages[2]` is empty" in caught.value.message
+
+
+def test_an_empty_message_elsewhere_is_left_out() -> None:
+    """With a warning. A message that the client put last is the assistant's own, also after an empty one."""
+    answer: JSON = {"role": "assistant", "content": "x"}
+    empty: JSON = {"role": "user", "content": ""}
+    assert _turns(USER, answer, empty, USER) == [
+        ("user", [text("hi")]),
+        ("assistant", [text("x")]),
+        ("user", [text("hi")]),
+    ]
+    assert _turns(USER, empty, answer) == [("user", [text("hi")]), ("assistant", [text("x")])]
+
+
 @pytest.mark.parametrize("written", ['{"city": "Os', "[]", "1", '"text"', "not JSON at all"])
 def test_arguments_that_are_not_an_object_are_wrapped(written: str) -> None:
     """OpenAI accepts any text. A client whose model was cut during a call sends that text back."""

@@ -10,7 +10,7 @@ from dragoman.core import errors
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import MessageEvent, MessageStart, MessageStop
-from dragoman.core.messages import FinalMessage, JSONObject
+from dragoman.core.messages import Block, FinalMessage, JSONObject
 from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.messages.errors import STATUSES
 from dragoman.dialects.shared.errors import status_of
@@ -46,6 +46,25 @@ def test_a_plain_response_is_the_message() -> None:
     assert json.loads(dialect().encode(decode(), IDENTITY, answer)) == message
     assert dialect().invalid_choices(decode(), answer) == {}
     assert dialect().response_warnings(decode(), answer) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('{"text": "once up', {}),
+        ('{"path": "a/b", "text": "once up', {"path": "a/b"}),
+        ('{"list": [1, {"a": 2}, {"b": "c', {"list": [1, {"a": 2}, {}]}),
+        ('{"text', {}),
+        ("", {}),
+        ("[1, 2]", {}),
+    ],
+)
+def test_the_input_of_a_call_is_an_object(written: str, read: JSONObject) -> None:
+    """Of a call that a limit cut, what is complete. Half a text is not: a client may run the call."""
+    block: Block = {"type": "tool_use", "id": "toolu_1", "name": "say", "input": written}
+    message: FinalMessage = {"id": "msg_1", "content": [block], "stop_reason": "max_tokens"}
+    encoded = json.loads(dialect().encode(decode(), IDENTITY, [AccumulatedMessage(message, {0: written})]))
+    assert encoded == {**message, "content": [{**block, "input": read}]}
 
 
 def test_events_are_passed_on_unchanged() -> None:

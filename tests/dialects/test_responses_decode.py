@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 from chat_support import NEWEST, OLD, WEATHER_SCHEMA
-from responses_support import PATCH, WEATHER, decode, decode_error, dialect, plain, raw, warnings
+from responses_support import PATCH, WEATHER, decode, decode_error, dialect, plain, raw, user, warnings
 
 from dragoman.core.errors import GatewayError
-from dragoman.core.messages import JSONObject
+from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.shared.structured_output import OBJECT_INSTRUCTION
 
 
@@ -206,3 +206,14 @@ def test_invalid_bodies_are_refused() -> None:
     for body in (b"{", b"[]", json.dumps({"model": OLD}).encode()):
         with pytest.raises(GatewayError):
             dialect().decode(body)
+
+
+@pytest.mark.parametrize("content", ["", " ", []])
+def test_an_empty_last_message_never_becomes_a_prefill(content: JSON) -> None:
+    """The error names the empty item. The assistant message before it is not continued."""
+    items: list[JSON] = [
+        user({"type": "input_text", "text": "hi"}),
+        {"role": "assistant", "content": "x"},
+        {"role": "user", "content": content},
+    ]
+    assert decode_error(items) == ("empty_messages", "input[2].content")

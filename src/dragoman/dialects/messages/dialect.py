@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
@@ -11,6 +9,7 @@ from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.messages.errors import anthropic_error_response
 from dragoman.dialects.messages.request import decode_message
+from dragoman.dialects.messages.response import encode_message
 from dragoman.dialects.messages.stream import MessagesStream
 
 
@@ -57,7 +56,7 @@ class MessagesDialect:
     ) -> bytes:
         """Encode the whole response: the message itself."""
         [answer] = answers
-        return msgspec.json.encode(answer.message)
+        return encode_message(answer.message)
 
     def encode_stream(self, request: DecodedRequest, identity: ResponseIdentity) -> MessagesStream:  # noqa: ARG002 - the protocol's
         """Return the encoder of one streamed response."""

@@ -46,6 +46,7 @@ class ConversationBuilder:
         self._warnings = warnings
         self._has_user = False
         self._held: list[tuple[str, Block]] = []  # instructions whose place is not known yet, with their paths
+        self._empty_path: str | None = None  # of the last message, if it is empty and not the assistant's
 
     def add_user(self, blocks: list[Block], path: str) -> None:
         """Add a user message.
@@ -57,6 +58,7 @@ class ConversationBuilder:
             self.calls.require_results(f"`{path}`")
         if not blocks:
             self._warnings.append(RequestWarning("ignored", f"{path}.content", "This message is empty."))
+            self._empty_path = path
             return
         if self._held:
             self._place_instructions()
@@ -65,6 +67,8 @@ class ConversationBuilder:
 
     def add_instructions(self, blocks: list[Block], path: str) -> None:
         """Add a system or developer message."""
+        if not blocks:
+            self._empty_path = path
         if self.messages:
             # Its place is known when the next message comes: it may not be between a call and its result.
             self._held += [(path, block) for block in blocks]
@@ -101,7 +105,7 @@ class ConversationBuilder:
             path: The path of the last message.
 
         Raises:
-            InvalidRequest: The API does not accept how the conversation begins or ends.
+            InvalidRequest: The API does not accept how the conversation begins or ends, or the last message is empty.
         """
         if self.calls.pending:
             self.calls.require_results("the end")
@@ -114,9 +118,11 @@ class ConversationBuilder:
             detail = "The API requires a user message first; one was added."
             self._warnings.append(RequestWarning("mapped", self.field, detail))
         if self.messages[-1]["role"] == "assistant":
+            self._require_own_prefill()
             self._check_prefill(self.messages[-1]["content"], path)
 
     def _append(self, role: Role, blocks: list[Block]) -> None:
+        self._empty_path = None
         if self.messages and self.messages[-1]["role"] == role:
             self.messages[-1]["content"] += blocks
         else:
@@ -153,6 +159,15 @@ class ConversationBuilder:
         self.system = []
         detail = "There is no user message; the instructions are sent as one."
         self._warnings.append(RequestWarning("moved", self.field, detail))
+
+    def _require_own_prefill(self) -> None:
+        """Refuse an empty last message: without it, Claude would continue the assistant message before it."""
+        if self._empty_path is not None:
+            raise InvalidRequest(
+                f"`{self._empty_path}` is empty, and it is the message that Claude must answer. Send a text in it.",
+                code="empty_messages",
+                param=self._empty_path if self._empty_path == self.field else f"{self._empty_path}.content",
+            )
 
     def _check_prefill(self, content: list[Block], path: str) -> None:
         """Check the assistant message that the model is to continue. The API refuses trailing white space in it."""
