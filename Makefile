@@ -38,9 +38,10 @@ contracts: $(VENV)/.dev
 words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary counts them
 	@$(BIN)/python -m tools.plain_words $(ARGS)
 
-# The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it.
+# The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it. Three
+# workers keep two cores busy: some tests wait for downloads and for processes.
 pytest: $(VENV)/.dev $(EMBEDDINGS)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.dev ## Regenerate the generated pages of docs/
 	$(BIN)/python -m tools.docs.reference

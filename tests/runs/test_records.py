@@ -183,13 +183,13 @@ async def test_a_response_that_is_rejected_after_its_run_ended() -> None:
 
 
 async def test_records_are_written_together() -> None:
-    """A hundred runs at once take few writes, and no run waits for them."""
+    """A hundred runs at once, with two changes or more each, take few writes. No run waits for them."""
     engine, store = recorded(replies("Hello"))
     runs = [engine.submit(BODY, MODEL, client="me") for _ in range(100)]
     await asyncio.gather(*map(ended, runs))
     await engine.registry.flush()
     assert len(store.records) == 100
-    assert store.saves <= 3
+    assert store.saves < 25  # the number grows with the time that the runs take: on a busy machine, seconds
 
 
 async def test_a_store_that_fails_for_a_time() -> None:
