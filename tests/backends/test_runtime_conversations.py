@@ -3,11 +3,12 @@
 import base64
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
-from backend_harness import MODELS, ONE_OF_EACH, Runtime, assistant, is_alive, runtime, user, without_marks
+from backend_harness import MODELS, ONE_OF_EACH, Runtime, ask, assistant, is_alive, runtime, user, without_marks
 
 from dragoman.core.messages import Block, JSONObject, Message
 
@@ -173,6 +174,15 @@ async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: 
         assert another.path != "live"
         same = await harness.ask(messages, system=[{"type": "text", "text": "A"}])
         assert same.path == "live"
+
+
+async def test_a_live_process_belongs_to_the_client_whose_conversation_it_holds(tmp_path: Path) -> None:
+    """Another client that sends the same transcript gets a process of its own."""
+    async with runtime(tmp_path) as harness:
+        first = await ask(harness.backend, replace(harness.request([user("One")]), client="ann"))
+        again = harness.request([user("One"), first.message, user("Two")])
+        paths = [(await ask(harness.backend, replace(again, client=client))).path for client in ("bob", "ann")]
+        assert paths == ["cold", "live"]
 
 
 async def test_an_edited_conversation_is_replayed_and_the_original_stays_live(tmp_path: Path) -> None:

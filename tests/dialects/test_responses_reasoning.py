@@ -1,6 +1,7 @@
 """Thinking that clients send back: it reaches the model only if it is valid where it is."""
 
 from chat_support import NEWEST
+from responses_support import CIPHER
 
 from dragoman.core.catalog import Catalog
 from dragoman.core.conversation import ConversationHash, hashed_fields
@@ -71,3 +72,16 @@ def test_changed_block_is_removed() -> None:
     """A block whose content differs from the accepted one is invalid."""
     thought = Thought(MODEL.id, _hash_before_answer(), THINKING)
     assert _remaining(_body({**THINKING, "thinking": "Oh."}), thought) == (["text"], ["left_out"])
+
+
+def test_what_is_encrypted_for_one_client_is_nothing_to_another() -> None:
+    """Reasoning and summaries alike. The operator reads what was encrypted before clients were kept apart."""
+    thought = Thought(MODEL.id, "0" * 64, THINKING)
+    ann, bob = CIPHER.for_client("ann"), CIPHER.for_client("bob")
+    for cipher, others in ((ann, (bob, CIPHER)), (CIPHER, (ann, bob))):
+        sealed, summary = cipher.encrypt_thought(thought), cipher.encrypt_summary("So far")
+        assert sealed is not None
+        assert (cipher.decrypt_thought(sealed), cipher.decrypt_summary(summary)) == (thought, "So far")
+        assert [other.decrypt_thought(sealed) for other in others] == [None, None]
+        assert [other.decrypt_summary(summary) for other in others] == [None, None]
+        assert cipher.for_client("key").decrypt_summary(CIPHER.encrypt_summary("So far")) == "So far"

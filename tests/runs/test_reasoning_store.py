@@ -240,6 +240,15 @@ async def test_thinking_stored_by_an_older_version_is_found() -> None:
     assert restored.body["messages"][3]["content"][0] == {"type": "redacted_thinking", "data": "x"}
 
 
+@pytest.mark.parametrize(("client", "finds"), [("local", True), ("key", True), ("bob", False)])
+async def test_thinking_of_the_operator_is_not_for_other_clients(client: str, *, finds: bool) -> None:
+    """The operator, with or without a key, finds what an older version stored."""
+    values = Values()
+    values.values = dict(STORED)
+    restored = await ReasoningStore(values, "me").restore(_stored_conversation(), _model(BOUND), client)
+    assert (restored.body["messages"][1]["content"] == CONTENT) is finds
+
+
 async def test_thinking_is_stored_under_the_same_names_as_by_an_older_version() -> None:
     """Whether or not earlier thinking had to be restored first: the hashes carried on are those of a fresh start."""
     values = Values()

@@ -16,6 +16,9 @@ from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesReq
 THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
 """Types of the content blocks that contain the model's thinking."""
 
+_OPERATOR_CLIENTS = frozenset({"local", "key"})
+"""Names of the operator as a client: without a key, and with the gateway's own key."""
+
 _NOT_HASHED_KEYS = frozenset({"cache_control", "citations"})
 _MAX_KEY_TEXT = 2000
 """Characters of each end of a text that count for `conversation_key`."""
@@ -69,6 +72,17 @@ class ConversationHash:
 def hashed_fields(body: MessagesRequest) -> JSONObject:
     """Return the fields of a request that hold for its whole conversation."""
     return cast("JSONObject", {key: body.get(key) for key in ("model", "system", "tools")})
+
+
+def client_scope(client: str) -> JSONObject:
+    """Return what keeps the conversations of one client apart from those of others, for the fields of a hash.
+
+    The operator's is empty: conversations that were stored before clients were kept apart are still found.
+
+    Args:
+        client: The name of the client's key.
+    """
+    return {} if client in _OPERATOR_CLIENTS else {"client": client}
 
 
 def has_thinking(message: Message) -> bool:

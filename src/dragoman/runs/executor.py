@@ -83,7 +83,7 @@ class RunExecutor:
         if thinking is None:
             restored = without_orphan_thinking(request.body)
         else:
-            restored = await thinking.restore(request.body, request.model)
+            restored = await thinking.restore(request.body, request.model, request.client)
         run.add_warnings(restored.warnings)
         if restored.body is not request.body:
             request = replace(request, body=restored.body)
@@ -96,7 +96,7 @@ class RunExecutor:
             run.add_warnings(restored.warnings)
             await run_with_continuations(call, replace(request, body=restored.body), run)
         if thinking is not None:
-            await thinking.store(restored, run.result().message)
+            await thinking.store(restored, run.result().message, request.client)
 
 
 async def run_with_continuations(call: BackendCall, request: RunRequest, run: Run) -> None:

@@ -20,6 +20,7 @@ from dragoman.core.catalog import Model
 from dragoman.core.conversation import (
     THINKING_TYPES,
     ConversationHash,
+    client_scope,
     has_thinking,
     hashed_fields,
     without_thinking,
@@ -93,12 +94,13 @@ class ReasoningStore:
         self._values = values
         self._account = account
 
-    async def restore(self, body: MessagesRequest, model: Model) -> Restored:
+    async def restore(self, body: MessagesRequest, model: Model, client: str = "local") -> Restored:
         """Restore the stored thinking of a conversation.
 
         Args:
             body: The request's body; it is not changed.
             model: The model that answers the request.
+            client: The name of the client. It gets only the thinking of its own conversations.
         """
         messages = body["messages"]
         bare = [
@@ -108,7 +110,7 @@ class ReasoningStore:
         ]
         if not bare:
             return without_orphan_thinking(body)
-        hashes = self._hashes(body)
+        hashes = self._hashes(body, client)
         names = {index: hashes.name_after(messages, index + 1) for index in bare}
         found = await self._values.get(list(names.values()))
         if not found:
@@ -135,26 +137,28 @@ class ReasoningStore:
         restored = cast("MessagesRequest", {**body, "messages": filled})
         return _carry(hashes, body, without_orphan_thinking(restored))
 
-    async def store(self, restored: Restored, response: FinalMessage) -> None:
+    async def store(self, restored: Restored, response: FinalMessage, client: str = "local") -> None:
         """Store the thinking of a response, if it has any.
 
         Args:
             restored: The request as it was sent, as `restore` returned it.
             response: The response.
+            client: The name of the client.
         """
         content = response["content"]
         layout = thinking_layout(content)
         if layout is None:
             return
         messages = restored.body["messages"]
-        hashes = restored.hashes or self._hashes(restored.body)
+        hashes = restored.hashes or self._hashes(restored.body, client)
         if hashes.exact is None:
             hashes.exact = ConversationHash(hashes.fixed, exact=True).extend(messages)
         name = hashes.name_after([*messages, Message(role="assistant", content=content)], len(messages) + 1)
         await self._values.put(name, _encode(hashes.exact.name, layout))
 
-    def _hashes(self, body: MessagesRequest) -> ConversationHashes:
-        return ConversationHashes({**hashed_fields(body), "account": self._account, "form": _FORM})
+    def _hashes(self, body: MessagesRequest, client: str) -> ConversationHashes:
+        fixed: JSONObject = {**hashed_fields(body), "account": self._account, "form": _FORM, **client_scope(client)}
+        return ConversationHashes(fixed)
 
 
 def thinking_layout(content: Sequence[Block]) -> ThinkingLayout | None:

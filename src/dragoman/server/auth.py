@@ -52,7 +52,7 @@ class KeyCheck:
             Forbidden: The path is for operators, and the key is a client's.
         """
         if not self._api_keys:
-            context.authenticated, context.may_start_agents = True, self._agents
+            context.authenticated, context.is_operator, context.may_start_agents = True, True, self._agents
             return None
         sent = list(_sent_keys(context))
         api_key = self._find(sent)
@@ -62,7 +62,8 @@ class KeyCheck:
                     f"The key `{api_key.name}` is a client key. This path needs the gateway's own key (--api-key).",
                     code="not_operator",
                 )
-            context.authenticated, context.client, context.may_start_agents = True, api_key.name, api_key.agents
+            context.authenticated, context.is_operator = True, api_key.operator
+            context.client, context.may_start_agents = api_key.name, api_key.agents
         elif context.path not in self._public_paths:
             raise _refusal(wrong=bool(sent))
         return None

@@ -32,6 +32,7 @@ class RequestContext:
         headers: The request headers, by lower-case name.
         client: The name of the client key, or `local`. Runs and limits use it.
         authenticated: Whether a valid key was sent, or no key is required.
+        is_operator: Whether the operator's key was sent, or no key is required.
         may_start_agents: Whether the client may start agents.
         response_headers: Headers that every response to this request gets.
         status: The status that was sent; 0 before.
@@ -50,6 +51,7 @@ class RequestContext:
         "error",
         "headers",
         "id",
+        "is_operator",
         "log_fields",
         "may_start_agents",
         "method",
@@ -73,6 +75,7 @@ class RequestContext:
         self.response_headers: RawHeaders = [(b"x-request-id", self.id.encode())]
         self.client = "local"
         self.authenticated = False
+        self.is_operator = False
         self.may_start_agents = False
         self.status = 0
         self.runs: Sequence[Run] = ()

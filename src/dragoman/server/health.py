@@ -37,10 +37,10 @@ class Health:
         return JSONResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Return whether a request would be answered, with details for clients that send a key."""
+        """Return whether a request would be answered, with details for the operator."""
         reason = self._operations.ready()
         body: JSONObject = {"status": "ready" if reason is None else "not_ready"}
-        if get_context(request.scope).authenticated:
+        if get_context(request.scope).is_operator:
             body |= self._details(reason)
         return JSONResponse(body, status_code=_NOT_READY if reason else 200)
 

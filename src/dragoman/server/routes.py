@@ -321,7 +321,7 @@ ROUTES: tuple[RouteSpec, ...] = (
 )
 
 PUBLIC_PATHS = frozenset(path for route in ROUTES if route.public for path in route.paths)
-"""Paths that need no key. They hold no secret; `/health/ready` says more to clients that send a key."""
+"""Paths that need no key. They hold no secret; `/health/ready` says more to the operator."""
 
 MODEL_LIST_PATHS = frozenset(path for route in ROUTES if route.path == "/models" for path in route.paths)
 

@@ -14,7 +14,7 @@ from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.protocol import settings_for, unsupported_params
 from dragoman.backends.claude_code.rewrites import live_reply, rewrite_messages
 from dragoman.backends.claude_code.tools import client_tool_names, to_call_results
-from dragoman.core.conversation import ConversationHash
+from dragoman.core.conversation import ConversationHash, client_scope
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 from dragoman.core.warnings import RequestWarning
@@ -126,6 +126,8 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
             "betas": [*request.request_options.betas],
             "system": prompt,
             "tools": cast("JSON", body.get("tools")),
+            # A client that guesses the conversation of another gets a process of its own.
+            **client_scope(request.client),
         },
         warnings=tuple(warnings),
     )

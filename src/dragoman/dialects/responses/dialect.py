@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Self, cast
 
 import msgspec
 
@@ -61,6 +62,17 @@ class ResponsesDialect:
         self._options = options or DialectOptions()
         self._clock = clock
         self.stored_format = StoredResponses(self._options.cipher)
+
+    def for_client(self, client: str) -> Self:
+        """Return the dialect for requests of one client, which can decrypt only what was encrypted for it.
+
+        Args:
+            client: The name of the client.
+        """
+        cipher = self._options.cipher
+        if cipher is None:
+            return self
+        return type(self)(self._catalog, replace(self._options, cipher=cipher.for_client(client)), self._clock)
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ResponsesRequest:  # noqa: ARG002 - reads the body only
         """Decode a request body.
@@ -143,14 +155,14 @@ class CompactDialect(ResponsesDialect):
         """
         blocks = answers[0].message.get("content", [])
         summary = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-        if not summary.strip() or self._options.cipher is None:
+        if not summary.strip() or request.encrypt_summary is None:
             detail = "Claude did not summarize this conversation. Send it again, or shorten it yourself."
             raise InvalidRequest(detail, code="not_compacted", param="input")
         id_digits = response_id("", identity)
         compaction: JSONObject = {
             "id": f"cmp_{id_digits}",
             "type": "compaction",
-            "encrypted_content": self._options.cipher.encrypt_summary(summary),
+            "encrypted_content": request.encrypt_summary(summary),
         }
         body: JSONObject = {
             "id": response_id(RESPONSE_ID_PREFIX, identity),

@@ -43,7 +43,7 @@ SUMMARY_INTRODUCTION = (
 )
 """The text before the summary of a compacted conversation."""
 
-_FOREIGN_CONTENT = "This gateway did not encrypt this content, or it was changed since"
+_FOREIGN_CONTENT = "This gateway did not encrypt this content for this key, or it was changed since"
 
 
 def normalize(data: JSON) -> JSON:

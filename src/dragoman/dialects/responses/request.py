@@ -56,6 +56,7 @@ class ResponsesRequest(DecodedRequest):
         wants_summary: Whether the response shows a summary of the reasoning.
         wants_sources: Whether the response shows the pages that a search found.
         encrypt_thinking: Encrypts a thinking block for the client; None if the client did not ask for it.
+        encrypt_summary: Encrypts a summary of the conversation for the client; None if the gateway has no key.
         input_items: `input`, each item with its `type`, to be stored with the response.
         tools: `tools`, as the client sent it, to be stored with the response.
         history: The earlier turns, if the request continues a stored response.
@@ -69,6 +70,7 @@ class ResponsesRequest(DecodedRequest):
     wants_summary: bool = False
     wants_sources: bool = False
     encrypt_thinking: Callable[[Block], str | None] | None = None
+    encrypt_summary: Callable[[str], str] | None = None
     input_items: JSON = None
     tools: JSON = None
     history: Sequence[StoredTurn] = ()
@@ -152,6 +154,7 @@ def decode_data(
         wants_summary=_wants_summary(request),
         wants_sources=INCLUDE_SEARCH_SOURCES in include,
         encrypt_thinking=encrypt if INCLUDE_ENCRYPTED_REASONING in include else None,
+        encrypt_summary=cipher.encrypt_summary if cipher else None,
         input_items=cast("JSONObject", data)["input"],
         tools=cast("JSONObject", sent).get("tools"),
         history=history.turns if history else (),

@@ -57,6 +57,10 @@ class StoredResponses:
     def __init__(self, cipher: ReasoningCipher | None) -> None:
         self._cipher = cipher
 
+    def for_client(self, client: str) -> "StoredResponses":
+        """Return the format for one client, which gets thinking that only this client can send back."""
+        return StoredResponses(self._cipher.for_client(client)) if self._cipher else self
+
     def response_id(self, identity: ResponseIdentity) -> str:
         """Return the response's id."""
         return response_id(RESPONSE_ID_PREFIX, identity)

@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 import msgspec
 
+from dragoman.core.conversation import client_scope
 from dragoman.core.messages import JSON, Block
 
 _VERSION = b"\x02"
@@ -41,14 +42,21 @@ class Thought:
 
 
 class ReasoningCipher:
-    """Encrypts reasoning and summaries to text for clients, and decrypts what they send back.
+    """Encrypts reasoning and summaries to text for one client, and decrypts what this client sends back.
 
     Args:
         cipher: Holds the key.
+        client: The name of the client.
     """
 
-    def __init__(self, cipher: Cipher) -> None:
+    def __init__(self, cipher: Cipher, client: str = "local") -> None:
         self._cipher = cipher
+        # Empty for the operator, so that texts from before clients were kept apart can still be decrypted.
+        self._scope = "".join(f" {name}" for name in client_scope(client).values())
+
+    def for_client(self, client: str) -> "ReasoningCipher":
+        """Return the cipher of another client. It decrypts nothing of this one."""
+        return ReasoningCipher(self._cipher, client)
 
     def encrypt_thought(self, thought: Thought) -> str | None:
         """Encrypt a thinking block; None if Claude would not accept it back."""
@@ -57,7 +65,7 @@ class ReasoningCipher:
         return self._encrypt([thought.model, thought.conversation_hash, thought.block], _THOUGHT)
 
     def decrypt_thought(self, text: str) -> Thought | None:
-        """Decrypt a thinking block; None if this installation did not encrypt it."""
+        """Decrypt a thinking block; None if this installation did not encrypt it for this client."""
         match self._decrypt(text, _THOUGHT):
             case [str(model), str(conversation_hash), dict(block)]:
                 return Thought(model, conversation_hash, block)
@@ -69,17 +77,19 @@ class ReasoningCipher:
         return self._encrypt(summary, _SUMMARY)
 
     def decrypt_summary(self, text: str) -> str | None:
-        """Decrypt a summary; None if this installation did not encrypt it."""
+        """Decrypt a summary; None if this installation did not encrypt it for this client."""
         summary = self._decrypt(text, _SUMMARY)
         return summary if isinstance(summary, str) else None
 
     def _encrypt(self, value: JSON, name: str) -> str:
-        return base64.b64encode(_VERSION + self._cipher.encrypt(msgspec.json.encode(value), name)).decode()
+        return base64.b64encode(
+            _VERSION + self._cipher.encrypt(msgspec.json.encode(value), name + self._scope)
+        ).decode()
 
     def _decrypt(self, text: str, name: str) -> JSON:
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             return None
-        value = self._cipher.decrypt(raw[1:], name) if raw.startswith(_VERSION) else None
+        value = self._cipher.decrypt(raw[1:], name + self._scope) if raw.startswith(_VERSION) else None
         return None if value is None else cast("JSON", msgspec.json.decode(value))

@@ -43,7 +43,7 @@ class StoredResponseEndpoints:
         query, service = Query(context), require_store(self._service)
         entry = await self._find(context, service)
         if not query.flag("stream"):
-            return json_reply(200, self._format.view(entry.body, query.texts("include")))
+            return json_reply(200, self._format.for_client(context.client).view(entry.body, query.texts("include")))
         first = query.number("starting_after", -1) + 1
         async with cancel_on_disconnect(receive):
             source = await self._source(context, service, entry, first)
@@ -78,9 +78,10 @@ class StoredResponseEndpoints:
         chain = await service.store.chain(context.client, _path_id(context))
         if not chain or chain[-1].kind != self._format.kind:
             raise _no_response(_path_id(context))
-        return page_reply(
-            self._format.input_items([entry.body for entry in chain], query.texts("include")), query, "desc"
+        items = self._format.for_client(context.client).input_items(
+            [entry.body for entry in chain], query.texts("include")
         )
+        return page_reply(items, query, "desc")
 
     async def _find(self, context: RequestContext, service: StoredResponseService) -> StoredEntry:
         entry = await service.find(context.client, _path_id(context), self._format)

@@ -147,7 +147,7 @@ class ConversationLoader:
             InvalidRequest: The previous response is not stored, or not all of its conversation is.
             StoreFailed: The store failed.
         """
-        dialect = self._dialect
+        dialect = self._dialect.for_client(context.client)
         previous = previous_response_id(raw) if self._service else None
         if self._service is None or previous is None:
             return lambda: dialect.decode(raw, context.headers)
