@@ -62,6 +62,16 @@ async def test_a_damaged_image_is_refused_before_the_runtime_replaces_it(tmp_pat
 
 
 @BACKENDS
+async def test_an_image_that_is_cut_behind_its_header_is_refused(tmp_path: Path, kind: str) -> None:
+    """The header alone is not enough: without the end, the image cannot be read."""
+    complete = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+    async with either(kind, tmp_path) as harness:
+        with pytest.raises(InvalidRequest):
+            await harness.ask([user(image(complete[:40]), "What?")])
+        assert len(harness.calls) == (kind == "api")
+
+
+@BACKENDS
 async def test_thinking_without_a_valid_signature(tmp_path: Path, kind: str) -> None:
     """The API refuses it. The runtime then repeats the call without it, as the page on fidelity describes."""
     forged: Block = {"type": "thinking", "thinking": "I planned.", "signature": "Zm9yZ2Vk"}

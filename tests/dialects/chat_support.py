@@ -25,7 +25,7 @@ OLD, NEWEST = "claude-sonnet-4-5", "claude-sonnet-5-5"
 """A model that takes most of the old parameters, and one that refuses most of them."""
 
 IDENTITY = ResponseIdentity("run_0123456789abcdef0123456789abcdef", 1_760_000_000)
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\4\0\0\0\4" + bytes(44)).decode()
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\4\0\0\0\4" + bytes(36) + b"IEND\xaeB`\x82").decode()
 PING: list[JSON] = [{"role": "user", "content": "ping"}]
 WEATHER_SCHEMA: JSONObject = {
     "type": "object",

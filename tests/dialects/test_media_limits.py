@@ -44,6 +44,11 @@ def test_unreadable_headers_have_no_size(head: bytes) -> None:
 
 
 def _image(data: bytes) -> JSON:
+    """Return a part with an image that begins with these bytes and has an end."""
+    return _part(data + b"IEND\xff\xd9")
+
+
+def _part(data: bytes) -> JSON:
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(data).decode()}"}}
 
 
@@ -65,7 +70,7 @@ def test_a_jpeg_size_far_from_the_start() -> None:
         (_parts((8000, 1), (1, 8001)), 1, "image_too_large"),
         (_parts(*[(2000, 2000)] * 20, (2001, 1)), 20, "image_too_large"),
         (_parts((5, 5), (0, 5)), 1, "invalid_image"),
-        ([_image(_png(5, 5)[:-1])], 0, "invalid_image"),
+        ([_part(_png(5, 5)[:-1])], 0, "invalid_image"),
     ],
 )
 def test_too_large_or_damaged_images_are_refused(parts: list[JSON], where: int, code: str) -> None:
@@ -95,3 +100,23 @@ def test_too_many_images_are_refused(model: str, most: int) -> None:
         "too_many_images",
         f"messages[0].content[{most + 1}].image_url.url",
     )
+
+
+@pytest.mark.parametrize(
+    ("image", "end"),
+    [
+        (base64.b64decode(PNG), 30),
+        (_png(400, 300) + bytes(9000) + b"IEND\xaeB`\x82", -8),
+        (b"\xff\xd8" + SOF + bytes(9000) + b"\xff\xd9", -1),
+        (b"GIF89a" + struct.pack("<HH", 400, 300) + bytes(9000) + b"\x00;", -1),
+        (b"RIFF" + struct.pack("<I", 9022) + b"WEBPVP8 " + bytes(10) + struct.pack("<HH", 400, 300) + bytes(9000), -1),
+    ],
+    ids=["small png", "png", "jpeg", "gif", "webp"],
+)
+def test_an_image_that_is_cut_behind_its_header_is_refused(image: bytes, end: int) -> None:
+    """By its path. The complete image is accepted, also with bytes after its end."""
+    for complete in (image, image + bytes(9000)):
+        decode([{"role": "user", "content": [_part(complete)]}])
+    with pytest.raises(InvalidRequest) as caught:
+        decode([{"role": "user", "content": [_part(image[:end])]}])
+    assert (caught.value.code, caught.value.param) == ("invalid_image", "messages[0].content[0].image_url.url")

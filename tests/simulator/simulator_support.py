@@ -15,7 +15,8 @@ Ask: TypeAlias = Callable[..., Awaitable[JSONObject]]
 
 
 def png(width: int, height: int) -> str:
-    """Return the signature and the header of a PNG in base64. The simulator reads only these."""
+    """Return signature, header and end of a PNG in base64. The simulator reads only these."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    data += bytes(4) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
     return base64.b64encode(data).decode()

@@ -143,6 +143,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("effort", {"output_config": {"effort": "low"}, "messages": HI}, "does not support the effort parameter"),
     ("bad base64", {"messages": image(type="base64", media_type="image/png", data="%%")}, "invalid base64 data"),
     (
+        "image that is cut",
+        {"messages": image(type="base64", media_type="image/png", data=png(1, 1)[:40])},
+        "Could not process image",
+    ),
+    (
         "wrong media type",
         {"messages": image(type="base64", media_type="image/jpeg", data=png(1, 1))},
         "image/jpeg media type, but the image appears to be a image/png image",

@@ -29,6 +29,14 @@ _TYPE_CHARS = 64
 _SIZE_CHARS = 128 * 1024
 """Characters of base64 that are decoded to find a file's type, or an image's size. Multiples of 4."""
 
+_TAIL_CHARS = 4096
+"""Characters of base64 in which the end of most images is. A multiple of 4."""
+
+_END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8": b"\xff\xd9", b"GIF8": b"\x00;"}
+"""What complete images end with, by their first bytes. Cameras and editors add bytes after that."""
+_RIFF_HEADER = 8
+"""Bytes of a WebP file before the part whose length its header contains."""
+
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -114,11 +122,7 @@ def check_sizes(media: Sequence[Placed]) -> None:
     for placed in images:
         if url_of(placed.block):
             continue
-        width, height = size_of(placed.block) or (0, 0)
-        if not width or not height:
-            raise InvalidRequest(
-                "The image is truncated or damaged: its size cannot be read.", code="invalid_image", param=placed.param
-            )
+        width, height = require_image(placed.block, placed.param)
         if max(width, height) > max_side:
             condition = f" in a request with more than {_MANY_IMAGES} images" if len(images) > _MANY_IMAGES else ""
             raise InvalidRequest(
@@ -126,6 +130,41 @@ def check_sizes(media: Sequence[Placed]) -> None:
                 code="image_too_large",
                 param=placed.param,
             )
+
+
+def require_image(block: Block, param: str) -> tuple[int, int]:
+    """Return width and height of an image in the body.
+
+    Raises:
+        InvalidRequest: The image is damaged, or cut behind its header. The API would refuse it.
+    """
+    width, height = size_of(block) or (0, 0)
+    if not width or not height:
+        text = "The image is truncated or damaged: its size cannot be read."
+        raise InvalidRequest(text, code="invalid_image", param=param)
+    if not _is_complete(block):
+        raise InvalidRequest("The image is truncated: its end is missing.", code="invalid_image", param=param)
+    return width, height
+
+
+def is_complete_image(data: bytes) -> bool:
+    """Return whether the bytes of an image contain its end."""
+    if data.startswith(b"RIFF"):
+        return len(data) >= int.from_bytes(data[4:_RIFF_HEADER], "little") + _RIFF_HEADER
+    return any(data.startswith(magic) and marker in data for magic, marker in _END_MARKERS.items())
+
+
+def _is_complete(block: Block) -> bool:
+    """Return whether an image in the body, whose size can be read, contains its end."""
+    source = block.get("source")
+    data = str(source.get("data")) if isinstance(source, dict) else ""
+    try:
+        head = base64.b64decode(data[:_TYPE_CHARS])
+        if not head.startswith(b"RIFF") and is_complete_image(head + base64.b64decode(data[-_TAIL_CHARS:])):
+            return True  # most images: not all of it has to be decoded
+        return is_complete_image(base64.b64decode(data))
+    except ValueError:  # clients of the Messages API encode the data themselves
+        return False
 
 
 def size_of(block: Block) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dragoman.core.errors import GatewayError, InvalidRequest
-from dragoman.core.media import Placed, check_sizes, document_source, image_source, url_of
+from dragoman.core.media import Placed, check_sizes, document_source, image_source, is_complete_image, url_of
 from dragoman.core.messages import Block
 from dragoman.fetch.base import FetchFailed
 from dragoman.fetch.download import ByteAllowance, Downloader
@@ -21,11 +21,6 @@ MAX_TOTAL_BYTES = 24 * 2**20
 
 _LOOKUP_THREADS = 16
 """Names looked up at once, by all requests: a look-up cannot be cancelled, and may be slow."""
-
-_END_MARKERS = {"image/png": b"IEND", "image/jpeg": b"\xff\xd9", "image/gif": b"\x00;"}
-"""At the end of complete images. Cameras and editors add bytes after it, so it is searched for anywhere."""
-
-_RIFF_HEADER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +114,6 @@ def source_of(data: bytes, placed: Placed) -> Block:
     if placed.block["type"] != "image":
         return document_source(encoded, placed.param)
     source = image_source(encoded, placed.param)
-    if not _is_complete(data, str(source["media_type"])):
+    if not is_complete_image(data):
         raise InvalidRequest("The image is cut short.", code="invalid_image", param=placed.param)
     return source
-
-
-def _is_complete(data: bytes, media_type: str) -> bool:
-    if media_type == "image/webp":
-        return len(data) >= int.from_bytes(data[4:_RIFF_HEADER], "little") + _RIFF_HEADER
-    return _END_MARKERS[media_type] in data

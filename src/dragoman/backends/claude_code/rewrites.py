@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import dropwhile
 
 from dragoman.core.conversation import THINKING_TYPES
-from dragoman.core.errors import InvalidRequest
-from dragoman.core.media import size_of
+from dragoman.core.media import require_image
 from dragoman.core.messages import Block, Message
 from dragoman.core.warnings import RequestWarning
 
@@ -175,8 +174,6 @@ def _is_large(block: Block) -> bool:
     data = source.get("data") if isinstance(source, dict) else None
     if not isinstance(data, str):
         return False
-    if (size := size_of(block)) is None:
-        text = "An image is cut short or damaged: its size cannot be read."
-        raise InvalidRequest(text, code="invalid_image", param="messages")
+    size = require_image(block, "messages")
     byte_count = len(data) // 4 * 3 - data[-2:].count("=")
     return max(size) > _MAX_IMAGE_PIXELS or byte_count > _MAX_IMAGE_BYTES

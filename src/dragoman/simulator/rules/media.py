@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from dragoman.core.media import is_complete_image
 from dragoman.core.messages import Block, JSONObject
 from dragoman.simulator.errors import invalid_request
 from dragoman.simulator.json_values import object_of, objects_of, text_of
@@ -71,8 +72,9 @@ def _check_image(path: str, source: JSONObject) -> None:
         raise invalid_request(
             f"{path}.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
         )
-    found = image_type(_decode(path, source))
-    if found is None:
+    data = _decode(path, source)
+    found = image_type(data)
+    if found is None or not is_complete_image(data):
         raise invalid_request(f"{path}.data: Could not process image")
     if found != given:
         raise invalid_request(
