@@ -108,7 +108,51 @@ _WEB_SEARCH_CALL = fields(
     }
 )
 _COMPACTION = fields({"id": STRING, "type": enum("compaction"), "encrypted_content": STRING}, {"created_by": STRING})
-_OUTPUT_ITEM = either(_OUTPUT_MESSAGE, _REASONING, _FUNCTION_CALL, _CUSTOM_CALL, _WEB_SEARCH_CALL, _COMPACTION)
+_CLIENT_CALL = {"id": STRING, "call_id": STRING, "status": _ITEM_STATUS}
+_TOOL_SEARCH_CALL = fields(
+    {**_CLIENT_CALL, "type": enum("tool_search_call"), "execution": enum("server", "client"), "arguments": OBJECT}
+)
+_LOCAL_SHELL_CALL = fields(
+    {
+        **_CLIENT_CALL,
+        "type": enum("local_shell_call"),
+        "action": fields(
+            {"type": enum("exec"), "command": array(STRING), "env": string_map()},
+            {"timeout_ms": nullable(INTEGER), "working_directory": nullable(STRING), "user": nullable(STRING)},
+        ),
+    }
+)
+_SHELL_CALL = fields(
+    {
+        **_CLIENT_CALL,
+        "type": enum("shell_call"),
+        "action": fields(
+            {"commands": array(STRING), "timeout_ms": nullable(INTEGER), "max_output_length": nullable(INTEGER)}
+        ),
+        "environment": nullable(fields({"type": enum("local")})),
+    }
+)
+_PATCH_CALL = fields(
+    {
+        **_CLIENT_CALL,
+        "type": enum("apply_patch_call"),
+        "operation": fields(
+            {"type": enum("create_file", "update_file", "delete_file"), "path": STRING}, {"diff": STRING}
+        ),
+    }
+)
+_OUTPUT_ITEM = either(
+    _OUTPUT_MESSAGE,
+    _REASONING,
+    _FUNCTION_CALL,
+    _CUSTOM_CALL,
+    _WEB_SEARCH_CALL,
+    _COMPACTION,
+    _TOOL_SEARCH_CALL,
+    _LOCAL_SHELL_CALL,
+    _SHELL_CALL,
+    _PATCH_CALL,
+)
 _STORED: Mapping[str, Schema] = {"id": STRING, "status": _ITEM_STATUS}
 _STORED_ITEM = either(
     _INPUT_MESSAGE,
@@ -149,21 +193,53 @@ _TEXT_FORMAT = either(
         {"description": STRING, "strict": nullable(BOOLEAN)},
     ),
 )
+_CUSTOM_TOOL = fields(
+    {"type": enum("custom"), "name": STRING},
+    {
+        "description": STRING,
+        "format": either(
+            fields({"type": enum("text")}),
+            fields({"type": enum("grammar"), "syntax": enum("lark", "regex"), "definition": STRING}),
+        ),
+    },
+)
 _TOOL = either(
     fields(
         {"type": enum("function"), "name": STRING, "parameters": nullable(OBJECT), "strict": nullable(BOOLEAN)},
         {"description": nullable(STRING)},
     ),
+    _CUSTOM_TOOL,
     fields(
-        {"type": enum("custom"), "name": STRING},
         {
+            "type": enum("namespace"),
+            "name": STRING,
             "description": STRING,
-            "format": either(
-                fields({"type": enum("text")}),
-                fields({"type": enum("grammar"), "syntax": enum("lark", "regex"), "definition": STRING}),
+            "tools": array(
+                either(
+                    fields(
+                        {"type": enum("function"), "name": STRING},
+                        {
+                            "description": nullable(STRING),
+                            "parameters": nullable(OBJECT),
+                            "strict": nullable(BOOLEAN),
+                            "defer_loading": BOOLEAN,
+                        },
+                    ),
+                    _CUSTOM_TOOL,
+                )
             ),
+        }
+    ),
+    fields(
+        {"type": enum("tool_search")},
+        {
+            "execution": enum("server", "client"),
+            "description": nullable(STRING),
+            "parameters": nullable(OBJECT),
         },
     ),
+    fields({"type": enum("local_shell", "apply_patch")}),
+    fields({"type": enum("shell")}, {"environment": nullable(OBJECT)}),
     fields(
         {"type": enum("web_search", "web_search_2025_08_26")},
         {"search_context_size": enum("low", "medium", "high"), "filters": nullable(OBJECT)},

@@ -122,7 +122,7 @@ def test_tools_are_converted() -> None:
         "user_location": {"type": "approximate", "city": "Rome"},
     }
     assert request.body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert request.custom_tools == {"apply_patch"}
+    assert {name for name, binding in request.bindings.items() if binding.custom} == {"apply_patch"}
     without_grammar = decode(tools=[{"type": "custom", "name": "say"}]).body["tools"][0]
     assert "grammar" not in str(without_grammar)
 

@@ -50,7 +50,7 @@ def test_continuation_contains_the_stored_conversation() -> None:
     )
     assert third.resolved.model.id == first.resolved.model.id
     assert third.body["tools"] == second.body["tools"] == first.body["tools"]
-    assert third.custom_tools == {"apply_patch"}
+    assert third.bindings["apply_patch"].custom
     assert third.body["messages"][1]["content"] == SEARCH_BLOCKS
     assert third.body["messages"][3]["content"] == [PATCH_CALL]
     assert third.body["messages"][:3] == second.body["messages"]

@@ -1,5 +1,6 @@
 """Streamed responses: their events, in OpenAI's order."""
 
+import json
 from typing import Any
 
 import pytest
@@ -53,15 +54,17 @@ def test_function_calls() -> None:
 
 
 def test_custom_tool_call() -> None:
-    """Its text is sent once the JSON is complete."""
-    events = parse_events(streamed(REQUEST, script([PATCH_CALL], "tool_use")))
+    """Its text is sent as it comes, without the JSON around it."""
+    events = parse_events(streamed(REQUEST, script([PATCH_CALL], "tool_use", piece=14)))
+    deltas = [event["delta"] for event in events if "delta" in event]
     assert _types(events)[2:-1] == [
         "output_item.added",
-        "custom_tool_call_input.delta",
+        *["custom_tool_call_input.delta"] * len(deltas),
         "custom_tool_call_input.done",
         "output_item.done",
     ]
-    assert events[3]["delta"] == events[4]["input"] == 'a "b"\n\\ü'
+    assert len(deltas) > 1
+    assert "".join(deltas) == events[-3]["input"] == events[-2]["item"]["input"] == 'a "b"\n\\ü'
 
 
 def test_reasoning_and_text() -> None:
@@ -126,7 +129,7 @@ def test_refusal() -> None:
 )
 @pytest.mark.parametrize("after", [0, 1, 4])
 def test_error_closes_the_open_item_and_ends_the_stream(error: errors.GatewayError, code: str, after: int) -> None:
-    """At any time; OpenAI's clients raise on the last event, and no event follows."""
+    """At any time, with one last event."""
     message_events = script([text("abcd")])
     stream = dialect().encode_stream(REQUEST, IDENTITY)
     events = parse_events(b"".join(map(stream.feed, message_events[:after])) + stream.fail(error))
@@ -134,14 +137,14 @@ def test_error_closes_the_open_item_and_ends_the_stream(error: errors.GatewayErr
         assert_event(event)
     assert _types(events)[:2] == ["created", "in_progress"]
     if after == 4:
-        assert _types(events)[-5:-2] == ["output_text.done", "content_part.done", "output_item.done"]
-        assert events[-3]["item"]["status"] == "incomplete"
-    failed, last = events[-2:]
+        assert _types(events)[-4:-1] == ["output_text.done", "content_part.done", "output_item.done"]
+        assert events[-2]["item"]["status"] == "incomplete"
+    failed = events[-1]
+    assert [event["type"] for event in events if event["type"] in ("response.failed", "error")] == ["response.failed"]
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": code, "message": error.message}
-    assert (last["type"], last["message"], last["code"]) == ("error", error.message, error.code)
-    assert last["error"]["message"] == error.message
     assert stream.failure is error
+    assert json.loads(stream.response_body or b"") == failed["response"]
     assert (stream.feed(message_events[3]), stream.finish()) == (b"", b"")
 
 
@@ -150,10 +153,10 @@ def test_text_that_does_not_fit_its_format_ends_as_an_error() -> None:
     request = decode(stream=True, text={"format": {"type": "json_object"}}, tools=[WEATHER])
     stream = dialect().encode_stream(request, IDENTITY)
     out = parse_events(b"".join(map(stream.feed, script([text("Sure!")]))) + stream.finish())
-    assert _types(out)[-2:] == ["failed", "error"]
-    assert out[-1]["code"] == "schema_mismatch"
+    assert _types(out)[-2:] == ["output_item.done", "failed"]
     assert stream.failure
-    assert stream.response_body is None
+    assert stream.failure.code == "schema_mismatch"
+    assert out[-1]["response"]["error"]["message"] == stream.failure.message
     valid: list[list[MessageEvent]] = [script([text("{}")]), script([text("I look."), PARIS], "tool_use")]
     assert [_types(parse_events(streamed(request, one)))[-1] for one in valid] == ["completed", "completed"]
 

@@ -155,7 +155,7 @@ async def test_failure_is_stored(tmp_path: Path) -> None:
         failed = await poll_until_final(gateway.http, created["id"])
         stream = await gateway.http.post("/v1/responses", json={"input": "?", "background": True, "stream": True})
     assert failed["error"] == {"code": "rate_limit_exceeded", "message": "Slow down"}
-    assert [event["type"] for event in parse_events(stream.content)][-2:] == ["response.failed", "error"]
+    assert [event["type"] for event in parse_events(stream.content)][-2:] == ["response.queued", "response.failed"]
     assert_response(failed)
 
 
@@ -188,7 +188,10 @@ async def test_shutdown_fails_it(tmp_path: Path) -> None:
         after = await gateway.http.post("/v1/responses", json={"input": "?", "previous_response_id": created["id"]})
     assert (plain["status"], plain["error"]["code"]) == ("failed", "server_error")
     assert "stopped" in plain["error"]["message"]
-    assert [event["type"] for event in parse_events(repeated.content)][-2:] == ["response.failed", "error"]
+    assert [event["type"] for event in parse_events(repeated.content)][-2:] == [
+        "response.output_item.done",
+        "response.failed",
+    ]
     assert after.status_code == 200
 
 

@@ -383,8 +383,14 @@ class BackgroundFormat(StoredFormat[_Request_contra], Protocol[_Request_contra])
         """Return the document of a response in progress, given its queued document."""
         ...
 
-    def failed(self, document: bytes, error: GatewayError) -> bytes:
-        """Return the document of a failed response, given its earlier document."""
+    def failed(self, document: bytes, error: GatewayError, body: bytes | None = None) -> bytes:
+        """Return the document of a failed response.
+
+        Args:
+            document: Its earlier document.
+            error: Why it failed.
+            body: The response, as it was sent; None: nothing was sent since the earlier document.
+        """
         ...
 
     def cancelled(self, document: bytes) -> bytes:

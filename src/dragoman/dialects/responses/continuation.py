@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -10,8 +9,8 @@ from msgspec import Struct
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.responses.input import InputReader
-from dragoman.dialects.responses.schema import InputItem
-from dragoman.dialects.shared.sealing import Thought
+from dragoman.dialects.responses.item_schema import InputItem
+from dragoman.dialects.responses.tools import PlacedTool, tools_in_items
 
 PREVIOUS_RESPONSE_ID = "previous_response_id"
 """The request field that names the response to continue."""
@@ -72,6 +71,12 @@ def inherit_fields(data: JSON, history: History | None) -> JSON:
     return {**data, **{name: value for name, value in inherited.items() if data.get(name) is None}}
 
 
+def tools_of_history(history: History | None) -> list[PlacedTool]:
+    """Return the tools that the input items of the history added to its requests."""
+    turns = history.turns if history else ()
+    return [tool for turn in turns for tool in tools_in_items(_items(turn), PREVIOUS_RESPONSE_ID)]
+
+
 def replay_history(history: History | None, reader: InputReader) -> None:
     """Add the turns of the history to the conversation.
 
@@ -79,7 +84,7 @@ def replay_history(history: History | None, reader: InputReader) -> None:
         InvalidRequest: A tool call in it has no result.
     """
     for turn in history.turns if history else ():
-        reader.add(msgspec.convert(turn.input_items, list[InputItem]), PREVIOUS_RESPONSE_ID)
+        reader.add(_items(turn), PREVIOUS_RESPONSE_ID)
         _replay_response(turn, reader)
 
 
@@ -88,7 +93,11 @@ def _replay_response(turn: StoredTurn, reader: InputReader) -> None:
     conversation.begin_assistant(PREVIOUS_RESPONSE_ID)
     conversation.calls.path = PREVIOUS_RESPONSE_ID
     for block in _complete_blocks(turn.content):
-        conversation.add_assistant(_replayed(block, turn, reader))
+        reader.add_stored_block(block, turn.model, turn.conversation_hash, PREVIOUS_RESPONSE_ID)
+
+
+def _items(turn: StoredTurn) -> list[InputItem]:
+    return msgspec.convert(turn.input_items, list[InputItem])
 
 
 def _complete_blocks(content: Sequence[Block]) -> Sequence[Block]:
@@ -113,16 +122,3 @@ def _is_complete(block: Block, result_ids: set[JSON]) -> bool:
             return block.get("id") in result_ids
         case _:
             return True
-
-
-def _replayed(block: Block, turn: StoredTurn, reader: InputReader) -> list[Block]:
-    if block.get("type") in THINKING_TYPES:
-        thought = Thought(turn.model, turn.conversation_hash, block)
-        return reader.thinking.accept(thought, PREVIOUS_RESPONSE_ID)
-    if block.get("type") == "tool_use":
-        id_, arguments = str(block["id"]), cast("JSONObject", block["input"])
-        call = reader.conversation.calls.add_call(
-            id_, str(block["name"]), arguments, id_=id_, path=PREVIOUS_RESPONSE_ID
-        )
-        return [{**block, **call}]
-    return [dict(block)]

@@ -13,31 +13,32 @@ from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
+from dragoman.dialects.responses.compaction import (
+    compaction_item,
+    items_before_trigger,
+    require_cipher,
+    summary_request,
+)
 from dragoman.dialects.responses.continuation import History, inherit_fields
 from dragoman.dialects.responses.input import normalize
 from dragoman.dialects.responses.input_items import listed_items
-from dragoman.dialects.responses.request import ResponsesRequest, decode, decode_data
+from dragoman.dialects.responses.references import NO_REFERENCES, ReferencedItem
+from dragoman.dialects.responses.request import NO_CONTEXT, ResponsesRequest, StoredContext, decode, decode_data
 from dragoman.dialects.responses.response import (
     RESPONSE_ID_PREFIX,
     argument_warnings,
     encode_response,
+    unusable_answer,
     usage_object,
 )
 from dragoman.dialects.responses.stored import StoredResponses
 from dragoman.dialects.responses.stream import ResponseStream
 from dragoman.dialects.shared.errors import openai_error_response
 from dragoman.dialects.shared.response_parts import response_id
-from dragoman.dialects.shared.structured_output import format_mismatch
 from dragoman.dialects.shared.validation import parse_json
 
 _NOT_STORED: JSONObject = {"store": False, "background": None, "stream": None}
 _INSTRUCTION_ROLES = frozenset({"system", "developer"})
-_SUMMARIZE = (
-    "Summarize this conversation so that it can be continued from your summary alone: the messages will not be "
-    "available any more. Include the requests, the decisions and the reasons for them, the work done and its results, "
-    "the names, figures, paths and code that still matter, and the next steps. If the last message has not been "
-    "answered yet, repeat it in full. Write only the summary."
-)
 
 
 class ResponsesDialect:
@@ -81,23 +82,26 @@ class ResponsesDialect:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return self._decode(raw, None)
+        return self._decode(raw, NO_CONTEXT)
 
-    def decode_continuation(self, raw: bytes, history: History) -> ResponsesRequest:
-        """Decode a request that continues a stored response.
+    def decode_continuation(
+        self, raw: bytes, history: History | None, references: Mapping[str, ReferencedItem] = NO_REFERENCES
+    ) -> ResponsesRequest:
+        """Decode a request that continues a stored response, or refers to items of stored responses.
 
         Args:
             raw: The body.
-            history: The stored conversation.
+            history: The stored conversation, if the request continues one.
+            references: The items that it refers to, by their ids.
 
         Raises:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return self._decode(raw, history)
+        return self._decode(raw, StoredContext(history, references))
 
-    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
-        return decode(raw, self._catalog(), self._options, history)
+    def _decode(self, raw: bytes, context: StoredContext) -> ResponsesRequest:
+        return decode(raw, self._catalog(), self._options, context)
 
     def response_warnings(
         self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
@@ -108,8 +112,8 @@ class ResponsesDialect:
     def invalid_choices(
         self, request: ResponsesRequest, answers: Sequence[AccumulatedMessage]
     ) -> Mapping[int, GatewayError]:
-        """Return `schema_mismatch` if the text does not fit `text.format`."""
-        error = format_mismatch(answers[0], request.output_format)
+        """Return the error of a text that does not fit `text.format`, or of a missing summary."""
+        error = unusable_answer(request, answers[0])
         return {0: error} if error else {}
 
     def encode(
@@ -134,9 +138,9 @@ class InputTokensDialect(ResponsesDialect):
         """Encode the number of input tokens."""
         return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
-    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
-        data = inherit_fields({"input": [], **_parse_object(raw), **_NOT_STORED}, history)
-        return decode_data(data, self._catalog(), self._options, history)
+    def _decode(self, raw: bytes, context: StoredContext) -> ResponsesRequest:
+        data = inherit_fields({"input": [], **_parse_object(raw), **_NOT_STORED}, context.history)
+        return decode_data(data, self._catalog(), self._options, context)
 
 
 class CompactDialect(ResponsesDialect):
@@ -144,6 +148,14 @@ class CompactDialect(ResponsesDialect):
 
     Instructions in the conversation are not summarized. They are returned unchanged.
     """
+
+    def invalid_choices(
+        self,
+        request: ResponsesRequest,  # noqa: ARG002 - a missing summary is an error of `encode`
+        answers: Sequence[AccumulatedMessage],  # noqa: ARG002 - as `request`
+    ) -> Mapping[int, GatewayError]:
+        """Return nothing: Claude is not asked again for a summary."""
+        return {}
 
     def encode(
         self, request: ResponsesRequest, identity: ResponseIdentity, answers: Sequence[AccumulatedMessage]
@@ -153,17 +165,8 @@ class CompactDialect(ResponsesDialect):
         Raises:
             InvalidRequest: Claude wrote no summary, or the gateway has no key to encrypt it.
         """
-        blocks = answers[0].message.get("content", [])
-        summary = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-        if not summary.strip() or request.encrypt_summary is None:
-            detail = "Claude did not summarize this conversation. Send it again, or shorten it yourself."
-            raise InvalidRequest(detail, code="not_compacted", param="input")
         id_digits = response_id("", identity)
-        compaction: JSONObject = {
-            "id": f"cmp_{id_digits}",
-            "type": "compaction",
-            "encrypted_content": request.encrypt_summary(summary),
-        }
+        compaction = compaction_item(f"cmp_{id_digits}", answers[0], request.encrypt_summary)
         body: JSONObject = {
             "id": response_id(RESPONSE_ID_PREFIX, identity),
             "object": "response.compaction",
@@ -173,13 +176,16 @@ class CompactDialect(ResponsesDialect):
         }
         return msgspec.json.encode(body)
 
-    def _decode(self, raw: bytes, history: History | None) -> ResponsesRequest:
-        data = cast("JSONObject", normalize(_parse_object(raw)))
-        items = listed_items(data.get("input") or [], "0")
-        prompt: JSONObject = {"type": "message", "role": "user", "content": _SUMMARIZE}
-        inherited = inherit_fields({**data, **_NOT_STORED, "input": [*items, prompt]}, history)
-        summarizing = {**cast("JSONObject", inherited), "tools": None}
-        return decode_data(summarizing, self._catalog(), self._options, history)
+    def _decode(self, raw: bytes, context: StoredContext) -> ResponsesRequest:
+        sent = _parse_object(raw)
+        encrypt_summary = require_cipher(self._options.cipher)
+        before_trigger = items_before_trigger(sent)
+        data = cast("JSONObject", normalize(sent if before_trigger is None else {**sent, "input": before_trigger}))
+        items: list[JSON] = [*listed_items(data.get("input") or [], "0")]
+        inherited = inherit_fields({**data, **_NOT_STORED}, context.history)
+        summarizing = summary_request(cast("JSONObject", inherited), items)
+        request = decode_data(summarizing, self._catalog(), self._options, context, with_tools=False)
+        return replace(request, encrypt_summary=encrypt_summary)
 
 
 def _instructions(request: ResponsesRequest, id_digits: str) -> list[JSONObject]:

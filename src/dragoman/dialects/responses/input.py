@@ -1,41 +1,49 @@
-"""The input of a request: items and content parts, converted to messages of the Messages API."""
+"""The input of a request: items, converted to messages of the Messages API."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never, cast
 
+import msgspec
+
+from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.media import Placed
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.responses.reasoning import ReturnedThinking
-from dragoman.dialects.responses.schema import (
+from dragoman.dialects.responses.content import FOREIGN_CONTENT, content_blocks, text_only_blocks
+from dragoman.dialects.responses.input_calls import (
+    CallItem,
+    ResultItem,
+    call_of,
+    loaded_tools_text,
+    result_key,
+    result_text,
+)
+from dragoman.dialects.responses.item_schema import (
+    ITEM_TYPE_ALIASES,
     ITEM_TYPES,
-    TOOL_TYPES,
-    WEB_SEARCH_TYPES,
+    AdditionalTools,
+    AgentMessage,
     Compaction,
-    CustomToolCall,
+    ConfigurationUpdate,
+    ContextCompaction,
     CustomToolCallOutput,
-    FunctionCall,
     FunctionCallOutput,
-    InputAudio,
-    InputFile,
-    InputImage,
+    GhostSnapshot,
+    ImageGenerationCall,
     InputItem,
-    InputText,
     ItemReference,
     Message,
-    OutputText,
-    Part,
     Reasoning,
-    Refusal,
+    ToolSearchOutput,
     WebSearchCall,
 )
-from dragoman.dialects.responses.tools import custom_tool_arguments
+from dragoman.dialects.responses.reasoning import ReturnedThinking
+from dragoman.dialects.responses.references import NO_REFERENCES, ReferencedItem
+from dragoman.dialects.responses.tool_names import ToolNames
+from dragoman.dialects.responses.tool_schema import normalize_tools
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
-from dragoman.dialects.shared.media_blocks import document_block, image_block
-from dragoman.dialects.shared.sealing import ReasoningCipher
-from dragoman.dialects.shared.tool_calls import call_arguments
+from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 
 # Stored thinking is bound to these words: a change makes it invalid.
 SUMMARY_INTRODUCTION = (
@@ -43,7 +51,12 @@ SUMMARY_INTRODUCTION = (
 )
 """The text before the summary of a compacted conversation."""
 
-_FOREIGN_CONTENT = "This gateway did not encrypt this content for this key, or it was changed since"
+_LEFT_OUT: Mapping[type[InputItem], str] = {
+    WebSearchCall: "The item does not contain the search results; Claude searches again if it needs to.",
+    ImageGenerationCall: "Claude's messages cannot contain images. Send the image in a message of the user.",
+    ConfigurationUpdate: "Claude has no equivalent of this item.",
+}
+"""Items that are ignored with a warning, and why."""
 
 
 def normalize(data: JSON) -> JSON:
@@ -59,8 +72,8 @@ def normalize(data: JSON) -> JSON:
     normalized = dict(data)
     if isinstance(items := data.get("input"), list):
         normalized["input"] = [_normalize_item(item, index) for index, item in enumerate(items)]
-    if isinstance(tools := data.get("tools"), list):
-        normalized["tools"] = [_normalize_tool(tool) for tool in tools]
+    if "tools" in data:
+        normalized["tools"] = normalize_tools(data["tools"])
     return normalized
 
 
@@ -73,18 +86,13 @@ def _normalize_item(item: JSON, index: int) -> JSON:
     if item_type is None and "id" in item:
         return {**item, "type": "item_reference"}
     if isinstance(item_type, str) and item_type not in ITEM_TYPES:
+        if item_type in ITEM_TYPE_ALIASES:
+            return {**item, "type": ITEM_TYPE_ALIASES[item_type]}
+        if item_type == "compaction_trigger":
+            raise InvalidRequest("A `compaction_trigger` must be the last item of `input`.", param=f"input[{index}]")
         detail = f"Input items of type `{item_type[:60]}` are not supported. Remove the item from `input`."
         raise UnsupportedFeature(detail, param=f"input[{index}].type")
-    return item
-
-
-def _normalize_tool(tool: JSON) -> JSON:
-    tool_type = tool.get("type") if isinstance(tool, dict) else None
-    if not isinstance(tool_type, str):
-        return tool
-    if tool_type in WEB_SEARCH_TYPES:
-        return {**cast("JSONObject", tool), "type": "web_search"}
-    return tool if tool_type in TOOL_TYPES else {"type": "other", "kind": tool_type}
+    return {**item, "tools": normalize_tools(item["tools"])} if "tools" in item else item
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +104,16 @@ class InputReader:
         thinking: Checks the thinking that comes back.
         cipher: Decrypts the content that clients send back; None if the gateway has no key.
         warnings: Receives a warning for each item that is ignored or left out.
+        names: The names that Claude knows the tools by.
+        references: The items that the request refers to, by their ids.
     """
 
     conversation: ConversationBuilder
     thinking: ReturnedThinking
     cipher: ReasoningCipher | None
     warnings: list[RequestWarning]
+    names: ToolNames
+    references: Mapping[str, ReferencedItem] = field(default_factory=lambda: NO_REFERENCES)
 
     def read(self, given: str | list[InputItem]) -> None:
         """Add the whole `input` of a request and close the conversation.
@@ -129,49 +141,96 @@ class InputReader:
         for index, item in enumerate(items):
             self._add(item, f"{field}[{index}]")
 
+    def add_stored_block(self, block: Block, model: str, conversation_hash: str, path: str) -> None:
+        """Add a content block of a stored message of Claude's, unchanged, to the assistant message that has begun.
+
+        Args:
+            block: The block.
+            model: The id of the model that wrote it.
+            conversation_hash: The exact hash of the conversation before its message.
+            path: The path in the request, for warnings.
+        """
+        self.conversation.add_assistant(self._replayed(block, Thought(model, conversation_hash, block), path))
+
+    def _replayed(self, block: Block, thought: Thought, path: str) -> list[Block]:
+        if block.get("type") in THINKING_TYPES:
+            return self.thinking.accept(thought, path)
+        if block.get("type") == "tool_use":
+            id_, arguments = str(block["id"]), cast("JSONObject", block["input"])
+            call = self.conversation.calls.add_call(id_, str(block["name"]), arguments, id_=id_, path=path)
+            return [{**block, **call}]
+        return [dict(block)]
+
     def _add(self, item: InputItem, path: str) -> None:
         match item:
             case Message():
                 self._add_message(item, path)
-            case FunctionCall():
-                self._add_call(item, call_arguments(item.arguments, f"{path}.arguments", self.warnings), path)
-            case CustomToolCall():
-                self._add_call(item, custom_tool_arguments(item.input), path)
+            case AgentMessage():
+                self._add_agent_message(item, path)
+            case FunctionCallOutput(call_id=None):
+                self._add_uncalled_output(item, path)
             case FunctionCallOutput() | CustomToolCallOutput():
-                id_ = self.conversation.calls.take_result(item.call_id, f"{path}.call_id")
-                blocks = content_blocks(item.output, f"{path}.output", self.conversation.media)
-                self.conversation.add_tool_result(id_, blocks)
+                blocks = content_blocks(item.output, f"{path}.output", self.conversation.media, self.warnings)
+                self._add_result(item.call_id or "", blocks, path)
+            case ToolSearchOutput():
+                self._add_result(item.call_id or "", text_blocks(loaded_tools_text(item, self.names)), path)
+            case AdditionalTools() | GhostSnapshot():
+                pass  # the tools are in the request already, and no model sees the state of the client's files
             case Reasoning():
                 blocks = self._thinking_blocks(item, path)
                 self._begin_answer(path)
                 self.conversation.add_assistant(blocks)
-            case Compaction():
-                self._add_summary(item, path)
-            case WebSearchCall():
-                detail = "The item does not contain the search results; Claude searches again if it needs to."
-                self.warnings.append(RequestWarning("ignored", path, detail))
+            case Compaction() | ContextCompaction():
+                self._add_summary(item.encrypted_content, path)
+            case WebSearchCall() | ImageGenerationCall() | ConfigurationUpdate():
+                self.warnings.append(RequestWarning("ignored", path, _LEFT_OUT[type(item)]))
             case ItemReference():
-                detail = "References to items are not supported. Send the item itself in `input`."
-                raise UnsupportedFeature(detail, param=f"{path}.id")
+                self._add_referenced(item, path)
             case _:
-                assert_never(item)
+                self._add_call_or_result(item, path)
+
+    def _add_call_or_result(self, item: CallItem | ResultItem, path: str) -> None:
+        if isinstance(item, ResultItem):
+            self._add_result(result_key(item), text_blocks(result_text(item)), path)
+        elif isinstance(item, CallItem):
+            self._add_call(item, path)
+        else:
+            assert_never(item)
 
     def _add_message(self, item: Message, path: str) -> None:
         content = f"{path}.content"
         if item.role == "user":
-            self.conversation.add_user(content_blocks(item.content, content, self.conversation.media), path)
+            blocks = content_blocks(item.content, content, self.conversation.media, self.warnings)
+            self.conversation.add_user(blocks, path)
         elif item.role == "assistant":
             self._begin_answer(path)
-            self.conversation.add_assistant(_text_only_blocks(item.content, content))
+            self.conversation.add_assistant(text_only_blocks(item.content, content))
         else:
-            self.conversation.add_instructions(_text_only_blocks(item.content, content), path)
+            self.conversation.add_instructions(text_only_blocks(item.content, content), path)
 
-    def _add_call(self, item: FunctionCall | CustomToolCall, arguments: JSONObject, path: str) -> None:
+    def _add_agent_message(self, item: AgentMessage, path: str) -> None:
+        # Stored thinking is bound to these words: a change makes it invalid.
+        heading = f"Message from `{item.author}` to `{item.recipient}`:"
+        blocks = content_blocks(item.content, f"{path}.content", self.conversation.media, self.warnings)
+        self.conversation.add_user([*text_blocks(heading), *blocks] if blocks else [], path)
+
+    def _add_uncalled_output(self, item: FunctionCallOutput, path: str) -> None:
+        # Stored thinking is bound to these words: a change makes it invalid.
+        heading = f"Output of the tool `{item.name}`:" if item.name else "Output of a tool:"
+        blocks = content_blocks(item.output, f"{path}.output", self.conversation.media, self.warnings)
+        self.conversation.add_user([*text_blocks(heading), *blocks] if blocks else [], path)
+
+    def _add_call(self, item: CallItem, path: str) -> None:
+        call = call_of(item, path, self.names, self.warnings)
         self._begin_answer(path)
-        calls = self.conversation.calls
-        self.conversation.add_assistant(
-            [calls.add_call(item.call_id, item.name, arguments, id_=item.call_id, path=f"{path}.call_id")]
+        block = self.conversation.calls.add_call(
+            call.key, call.name, call.arguments, id_=call.key, path=f"{path}.call_id"
         )
+        self.conversation.add_assistant([block])
+
+    def _add_result(self, key: str, blocks: list[Block], path: str) -> None:
+        id_ = self.conversation.calls.take_result(key, f"{path}.call_id")
+        self.conversation.add_tool_result(id_, blocks)
 
     def _begin_answer(self, path: str) -> None:
         """Begin an assistant message, or continue it: several calls of one message are several items."""
@@ -191,88 +250,28 @@ class InputReader:
         param = f"{path}.encrypted_content"
         if self.cipher and (thought := self.cipher.decrypt_thought(item.encrypted_content)):
             return self.thinking.accept(thought, param)
-        self.warnings.append(RequestWarning("left_out", param, f"{_FOREIGN_CONTENT}; Claude cannot use it."))
+        self.warnings.append(RequestWarning("left_out", param, f"{FOREIGN_CONTENT}; Claude cannot use it."))
         return []
 
-    def _add_summary(self, item: Compaction, path: str) -> None:
-        summary = self.cipher.decrypt_summary(item.encrypted_content) if self.cipher else None
+    def _add_summary(self, encrypted: str | None, path: str) -> None:
+        if encrypted is None:
+            detail = "The item has no summary; the messages before it still apply."
+            self.warnings.append(RequestWarning("ignored", path, detail))
+            return
+        summary = self.cipher.decrypt_summary(encrypted) if self.cipher else None
         if summary is None:
-            detail = f"{_FOREIGN_CONTENT}. Send the messages themselves in `input`."
+            detail = f"{FOREIGN_CONTENT}. Send the messages themselves in `input`."
             raise InvalidRequest(detail, param=f"{path}.encrypted_content")
         self.conversation.add_user(text_blocks(SUMMARY_INTRODUCTION + summary), path)
 
-
-def content_blocks(content: str | Sequence[Part], path: str, media: list[Placed]) -> list[Block]:
-    """Convert the content of a message or of a tool result.
-
-    Args:
-        content: A text, or content parts.
-        path: Its path in the request, for errors.
-        media: Receives the images and documents in it.
-
-    Raises:
-        InvalidRequest: A part is invalid; `param` names it.
-    """
-    if isinstance(content, str):
-        return text_blocks(content)
-    return [block for index, part in enumerate(content) for block in _part_blocks(part, f"{path}[{index}]", media)]
-
-
-def _text_only_blocks(content: str | Sequence[Part], path: str) -> list[Block]:
-    media: list[Placed] = []
-    blocks = content_blocks(content, path, media)
-    if media:
-        detail = "Only messages with the role `user` may contain images and files. Move it to such a message."
-        raise UnsupportedFeature(detail, param=media[0].param)
-    return blocks
-
-
-def _part_blocks(part: Part, path: str, media: list[Placed]) -> list[Block]:
-    match part:
-        case InputText():
-            return _with_cache_breakpoint(text_blocks(part.text), part)
-        case OutputText():
-            return text_blocks(part.text)
-        case Refusal():
-            return text_blocks(part.refusal)
-        case InputImage():
-            placed = _image(part, path)
-        case InputFile():
-            placed = _file(part, path)
-        case InputAudio():
-            detail = "Claude does not accept audio. Send text, images or documents."
-            raise UnsupportedFeature(detail, param=f"{path}.input_audio")
-        case _:
-            assert_never(part)
-    media.append(placed)
-    return _with_cache_breakpoint([placed.block], part)
-
-
-def _image(part: InputImage, path: str) -> Placed:
-    param = f"{path}.image_url"
-    if part.image_url is not None:
-        return Placed(param, image_block(part.image_url, param))
-    _refuse_file_id(part.file_id, path, "Send the image itself in `image_url`.")
-    raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
-
-
-def _file(part: InputFile, path: str) -> Placed:
-    if part.file_data is None and part.file_url is not None:
-        param = f"{path}.file_url"
-        return Placed(param, document_block(part.file_url, part.filename, param))
-    param = f"{path}.file_data"
-    if part.file_data is not None:
-        return Placed(param, document_block(part.file_data, part.filename, param))
-    _refuse_file_id(part.file_id, path, "Send the file itself in `file_data`.")
-    raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
-
-
-def _refuse_file_id(file_id: str | None, path: str, advice: str) -> None:
-    if file_id is not None:
-        raise UnsupportedFeature(f"`file_id` is not supported: no files are stored. {advice}", param=f"{path}.file_id")
-
-
-def _with_cache_breakpoint(blocks: list[Block], part: InputText | InputImage | InputFile) -> list[Block]:
-    if part.prompt_cache_breakpoint is None:
-        return blocks
-    return [{**block, "cache_control": {"type": "ephemeral"}} for block in blocks]
+    def _add_referenced(self, item: ItemReference, path: str) -> None:
+        found = self.references.get(item.id)
+        if found is None:
+            detail = "This gateway stores no responses, so it cannot find the item. Send the item itself in `input`."
+            raise UnsupportedFeature(detail, param=f"{path}.id")
+        if not found.blocks:
+            self._add(msgspec.convert(found.item, InputItem), path)
+            return
+        self._begin_answer(path)
+        for block in found.blocks:
+            self.add_stored_block(block, found.model, found.conversation_hash, f"{path}.id")

@@ -8,11 +8,22 @@ _ID_PREFIXES = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "tool_search_call": "tsc",
+    "tool_search_output": "tso",
+    "additional_tools": "at",
+    "local_shell_call": "lsh",
+    "local_shell_call_output": "lsho",
+    "shell_call": "sh",
+    "shell_call_output": "sho",
+    "apply_patch_call": "apc",
+    "apply_patch_call_output": "apco",
+    "agent_message": "amsg",
+    "image_generation_call": "ig",
     "reasoning": "rs",
     "web_search_call": "ws",
     "compaction": "cmp",
 }
-_TYPES_WITHOUT_STATUS = frozenset({"reasoning", "compaction"})
+_TYPES_WITHOUT_STATUS = frozenset({"reasoning", "compaction", "context_compaction", "additional_tools"})
 
 
 def listed_items(items: JSON, id_digits: str) -> list[JSONObject]:

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
-from dragoman.core.messages import JSON, Block, JSONObject, parse_arguments
+from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.core.value_object import value_object
-from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.tools import custom_tool_text
-from dragoman.dialects.shared.response_parts import arguments_json, cited_pages
+from dragoman.dialects.shared.response_parts import cited_pages
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 SendEvent: TypeAlias = Callable[[JSONObject], None]
@@ -132,11 +130,13 @@ class MessageItem:
 class ReasoningItem:
     """A thinking block. Claude's summary of it is shown only if the client asked for it."""
 
-    def __init__(self, events: ItemEvents, block: Block, request: ResponsesRequest) -> None:
+    def __init__(
+        self, events: ItemEvents, block: Block, encrypt: Callable[[Block], str | None] | None, *, wants_summary: bool
+    ) -> None:
         self._events = events
         self._block = block
-        self._wants_summary = request.wants_summary
-        self._encrypt = request.encrypt_thinking
+        self._wants_summary = wants_summary
+        self._encrypt = encrypt
         self._pieces: list[str] = []
 
     def begin(self) -> None:
@@ -172,64 +172,6 @@ class ReasoningItem:
 
     def _summary_event(self, kind: str, **fields: JSON) -> None:
         self._events.part(kind, summary_index=0, **fields)
-
-
-class CallItem:
-    """A call of a function, or of a custom tool.
-
-    The arguments of a function are sent as they come. The text of a custom tool is sent at the end: it can be decoded
-    only from the complete JSON.
-    """
-
-    def __init__(self, events: ItemEvents, block: Block, *, custom: bool) -> None:
-        self._events = events
-        self._block = block
-        self._custom = custom
-        self._pieces: list[str] = []
-
-    def begin(self) -> None:
-        """Announce the item."""
-        self._events.item("added", self._item("", "in_progress"))
-
-    def add_arguments(self, text: str) -> None:
-        """Add a piece of the arguments' JSON text."""
-        if text:
-            self._pieces.append(text)
-            if not self._custom:
-                self._events.part("function_call_arguments.delta", delta=text)
-
-    def end_block(self, block: Block) -> None:
-        """Do nothing: a limit may have cut the block, which is known only when the message ends."""
-
-    def close(self, status: Status) -> JSONObject:
-        """Close the arguments and the item."""
-        arguments = self._custom_text() if self._custom else arguments_json(self._block, "".join(self._pieces))
-        if self._custom:
-            if arguments:
-                self._events.part("custom_tool_call_input.delta", delta=arguments)
-            self._events.part("custom_tool_call_input.done", input=arguments)
-        else:
-            if not self._pieces:
-                self._events.part("function_call_arguments.delta", delta=arguments)
-            self._events.part("function_call_arguments.done", name=self._block.get("name"), arguments=arguments)
-        item = self._item(arguments, status)
-        self._events.item("done", item)
-        return item
-
-    def _custom_text(self) -> str:
-        written = "".join(self._pieces)
-        return custom_tool_text({"input": parse_arguments(written)} if written else self._block)
-
-    def _item(self, arguments: str, status: Status) -> JSONObject:
-        item_type, field = ("custom_tool_call", "input") if self._custom else ("function_call", "arguments")
-        return {
-            "id": self._events.id,
-            "type": item_type,
-            "status": status,
-            "call_id": self._block.get("id"),
-            "name": self._block.get("name"),
-            field: arguments,
-        }
 
 
 class SearchItem:

@@ -3,10 +3,14 @@
 Plain and streamed responses use the same code. A plain response sends no events.
 """
 
+from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.messages import JSON, Block
+from dragoman.core.value_object import value_object
+from dragoman.dialects.responses.call_items import ClientToolCallItem, CustomCallItem, FunctionCallItem
+from dragoman.dialects.responses.client_tools import ToolBinding
+from dragoman.dialects.responses.compaction import CompactionOutput
 from dragoman.dialects.responses.items import (
-    CallItem,
     ItemEvents,
     MessageItem,
     OutputItem,
@@ -16,7 +20,43 @@ from dragoman.dialects.responses.items import (
     Status,
 )
 from dragoman.dialects.responses.request import ResponsesRequest
+from dragoman.dialects.shared.response_parts import refusal_text
 from dragoman.dialects.shared.tools import WEB_SEARCH
+
+CallItem = FunctionCallItem | CustomCallItem | ClientToolCallItem
+
+_INCOMPLETE_REASONS = {
+    "max_tokens": "max_output_tokens",
+    "model_context_window_exceeded": "max_output_tokens",
+    "refusal": "content_filter",
+}
+"""Why a response is incomplete, by the API's `stop_reason`."""
+
+
+@value_object
+class Ending:
+    """How a response ended.
+
+    Attributes:
+        incomplete_reason: Why it is incomplete; None if it is complete.
+    """
+
+    incomplete_reason: str | None = None
+
+    @classmethod
+    def of(cls, stop_reason: object) -> "Ending":
+        """Return the ending for a `stop_reason` of the API."""
+        return cls(_INCOMPLETE_REASONS.get(str(stop_reason)))
+
+    @property
+    def status(self) -> Status:
+        """The status of the response."""
+        return "incomplete" if self.incomplete_reason else "completed"
+
+    @property
+    def last_item_status(self) -> Status:
+        """The status of the last item. A refused response is incomplete, but its last item is complete."""
+        return "incomplete" if self.incomplete_reason == "max_output_tokens" else "completed"
 
 
 class Output:
@@ -61,12 +101,12 @@ class Output:
         if block_type == "text":
             # The message begins with its first piece of text: Claude also writes empty text blocks.
             if not isinstance(self._open, MessageItem):
-                self.close_item()
+                self._close_item()
         elif block_type in THINKING_TYPES:
-            self._begin(ReasoningItem(self._events("rs"), block, self._request))
+            encrypt, wants_summary = self._request.encrypt_thinking, self._request.wants_summary
+            self._begin(ReasoningItem(self._events("rs"), block, encrypt, wants_summary=wants_summary))
         elif block_type == "tool_use":
-            custom = block.get("name") in self._request.custom_tools
-            self._begin(CallItem(self._events("ctc" if custom else "fc"), block, custom=custom))
+            self._begin(self._call_item(block))
         elif block_type == "server_tool_use" and block.get("name") == WEB_SEARCH:
             self._begin(SearchItem(self._events("ws"), block, wants_sources=self._request.wants_sources))
         elif block_type == "web_search_tool_result" and isinstance(self._open, SearchItem):
@@ -100,12 +140,18 @@ class Output:
         if self._block_type is not None and self._open is not None:
             self._open.end_block(block)
 
-    def refuse(self, explanation: str) -> None:
-        """Add Claude's refusal to the message."""
-        item = self._open
-        (item if isinstance(item, MessageItem) else self._begin_message()).refuse(explanation)
+    def break_off(self) -> None:
+        """Close the open item as incomplete: the message has no end."""
+        self._close_item("incomplete")
 
-    def close_item(self, status: Status = "completed") -> None:
+    def end(self, message: AccumulatedMessage) -> None:
+        """Add Claude's refusal, if there is one, and close the last item."""
+        if explanation := refusal_text(message.message):
+            item = self._open
+            (item if isinstance(item, MessageItem) else self._begin_message()).refuse(explanation)
+        self._close_item(Ending.of(message.message.get("stop_reason")).last_item_status)
+
+    def _close_item(self, status: Status = "completed") -> None:
         """Close the open item, if there is one."""
         item, self._open = self._open, None
         if item is not None:
@@ -117,10 +163,26 @@ class Output:
         return item
 
     def _begin(self, item: OutputItem) -> None:
-        self.close_item()
+        self._close_item()
         self._open = item
         item.begin()
+
+    def _call_item(self, block: Block) -> CallItem:
+        name = str(block.get("name"))
+        binding = self._request.bindings.get(name) or ToolBinding(name)
+        if tool := binding.client_tool:
+            return ClientToolCallItem(self._events(tool.id_prefix), block, tool)
+        if binding.custom:
+            return CustomCallItem(self._events("ctc"), block, binding)
+        return FunctionCallItem(self._events("fc"), block, binding)
 
     def _events(self, id_prefix: str) -> ItemEvents:
         index = len(self.items) + (self._open is not None)
         return ItemEvents(f"{id_prefix}_{self._id_digits}{index:04x}", index, self._send)
+
+
+def output_of(request: ResponsesRequest, id_digits: str, send: SendEvent | None = None) -> Output | CompactionOutput:
+    """Return the empty output of a response. See `Output`."""
+    if request.encrypt_summary:
+        return CompactionOutput(request.encrypt_summary, id_digits, send)
+    return Output(request, id_digits, send)

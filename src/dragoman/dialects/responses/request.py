@@ -9,16 +9,25 @@ from dragoman.core.messages import JSON, Block, JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
+from dragoman.dialects.responses.client_tools import ToolBinding
+from dragoman.dialects.responses.compaction import (
+    EncryptSummary,
+    items_before_trigger,
+    require_cipher,
+    summary_request,
+)
 from dragoman.dialects.responses.continuation import (
     PREVIOUS_RESPONSE_ID,
     History,
     StoredTurn,
     inherit_fields,
     replay_history,
+    tools_of_history,
 )
 from dragoman.dialects.responses.echoed_fields import echoed_fields
 from dragoman.dialects.responses.input import InputReader, normalize
 from dragoman.dialects.responses.reasoning import ReturnedThinking, conversation_hash
+from dragoman.dialects.responses.references import NO_REFERENCES, ReferencedItem, with_resolved_items
 from dragoman.dialects.responses.schema import (
     INCLUDE_ENCRYPTED_REASONING,
     INCLUDE_SEARCH_SOURCES,
@@ -27,7 +36,7 @@ from dragoman.dialects.responses.schema import (
     JSONSchemaFormat,
     TextOptions,
 )
-from dragoman.dialects.responses.tools import build_toolset, custom_tool_names
+from dragoman.dialects.responses.tools import PlacedTool, build_tools, tools_in_items
 from dragoman.dialects.responses.unsupported import ignored_field_warnings, refuse_unsupported
 from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
@@ -50,13 +59,13 @@ class ResponsesRequest(DecodedRequest):
 
     Attributes:
         settings: The settings that the response repeats.
-        custom_tools: The names of the tools that take free text.
-        tool_schemas: The client's own parameter schemas, by tool name.
+        bindings: What the tools are for the client, by the names that Claude knows.
+        tool_schemas: The client's own parameter schemas, by those names.
         output_format: The format that the text must fit; None for free text.
         wants_summary: Whether the response shows a summary of the reasoning.
         wants_sources: Whether the response shows the pages that a search found.
         encrypt_thinking: Encrypts a thinking block for the client; None if the client did not ask for it.
-        encrypt_summary: Encrypts a summary of the conversation for the client; None if the gateway has no key.
+        encrypt_summary: Encrypts the summary that the client asked for; None for any other request.
         input_items: `input`, each item with its `type`, to be stored with the response.
         tools: `tools`, as the client sent it, to be stored with the response.
         history: The earlier turns, if the request continues a stored response.
@@ -64,38 +73,63 @@ class ResponsesRequest(DecodedRequest):
     """
 
     settings: JSONObject = field(default_factory=dict)
-    custom_tools: frozenset[str] = frozenset()
+    bindings: Mapping[str, ToolBinding] = field(default_factory=dict)
     tool_schemas: Mapping[str, JSONObject] = field(default_factory=dict)
     output_format: OutputFormat | None = None
     wants_summary: bool = False
     wants_sources: bool = False
     encrypt_thinking: Callable[[Block], str | None] | None = None
-    encrypt_summary: Callable[[str], str] | None = None
+    encrypt_summary: EncryptSummary | None = None
     input_items: JSON = None
     tools: JSON = None
     history: Sequence[StoredTurn] = ()
     conversation_hash: Callable[[], str] = str
 
 
-def decode(raw: bytes, catalog: Catalog, options: DialectOptions, history: History | None = None) -> ResponsesRequest:
+@value_object
+class StoredContext:
+    """What a request uses of stored responses.
+
+    Attributes:
+        history: The stored conversation that the request continues, if any.
+        references: The stored items that it refers to, by their ids.
+    """
+
+    history: History | None = None
+    references: Mapping[str, ReferencedItem] = field(default_factory=lambda: NO_REFERENCES)
+
+
+NO_CONTEXT = StoredContext()
+
+
+def decode(
+    raw: bytes, catalog: Catalog, options: DialectOptions, context: StoredContext = NO_CONTEXT
+) -> ResponsesRequest:
     """Decode a request body.
 
     Args:
         raw: The body.
         catalog: The models.
         options: The operator's settings.
-        history: The stored conversation that the request continues, if any.
+        context: What the request uses of stored responses.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
     data = parse_json(raw)
-    return decode_data(inherit_fields(data, history), catalog, options, history, cache_marks=b"cache" in raw)
+    sent = inherit_fields(data, context.history)
+    return decode_data(sent, catalog, options, context, cache_marks=b"cache" in raw)
 
 
 def decode_data(
-    sent: JSON, catalog: Catalog, options: DialectOptions, history: History | None = None, *, cache_marks: bool = True
+    sent: JSON,
+    catalog: Catalog,
+    options: DialectOptions,
+    context: StoredContext = NO_CONTEXT,
+    *,
+    cache_marks: bool = True,
+    with_tools: bool = True,
 ) -> ResponsesRequest:
     """Decode a request that is parsed JSON.
 
@@ -103,14 +137,18 @@ def decode_data(
         sent: The request.
         catalog: The models.
         options: The operator's settings.
-        history: The stored conversation that the request continues, if any.
+        context: What the request uses of stored responses.
         cache_marks: Whether the request may contain cache marks.
+        with_tools: Whether the model gets the tools that input items add.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = normalize(sent)
+    history = context.history
+    summarized = items_before_trigger(sent)
+    encrypt_summary = None if summarized is None else require_cipher(options.cipher)
+    data = normalize(sent if summarized is None else summary_request(cast("JSONObject", sent), summarized))
     request = convert(data, CreateResponse)
     warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
@@ -120,16 +158,17 @@ def decode_data(
     request_options = parse_agent_options(request.model, request.claude, warnings)
     resolved = resolve_model(strip_agent_suffix(request.model), catalog, warnings)
     model, cipher = resolved.model, options.cipher
-    toolset = build_toolset(request, warnings)
+    added = _added_tools(request, history) if with_tools and summarized is None else []
+    tools = build_tools(request, added, warnings)
     params = _generation_params(request, warnings)
     conversation = ConversationBuilder(model, warnings, "input")
     conversation.add_instructions(text_blocks(request.instructions), "instructions")
     thinking = ReturnedThinking(model, warnings)
-    reader = InputReader(conversation, thinking, cipher, warnings)
+    reader = InputReader(conversation, thinking, cipher, warnings, tools.names, context.references)
     replay_history(history, reader)
     reader.read(request.input)
-    body = build_body(params, conversation, toolset, model, warnings)
-    refuse_fields_with_agent(request_options, _fields_refused_with_agents(request, params), body)
+    body = build_body(params, conversation, tools.toolset, model, warnings)
+    refuse_fields_with_agent(request_options, _fields_refused_with_agents(request, params, added), body)
     _set_thinking_display(body, request, model, warnings)
     if cache_marks:
         limit_cache_breakpoints(body, warnings)
@@ -145,21 +184,34 @@ def decode_data(
         stream=bool(request.stream),
         warnings=tuple(warnings),
         media=tuple(conversation.media),
-        request_options=with_shaping(request_options, params, toolset, body),
+        request_options=with_shaping(request_options, params, tools.toolset, body),
         storage=storage,
         settings=echoed_fields(cast("JSONObject", sent), stored=storage is not None),
-        custom_tools=custom_tool_names(request.tools),
-        tool_schemas=toolset.schemas,
+        bindings=tools.bindings,
+        tool_schemas=tools.toolset.schemas,
         output_format=params.output_format,
         wants_summary=_wants_summary(request),
         wants_sources=INCLUDE_SEARCH_SOURCES in include,
         encrypt_thinking=encrypt if INCLUDE_ENCRYPTED_REASONING in include else None,
-        encrypt_summary=cipher.encrypt_summary if cipher else None,
-        input_items=cast("JSONObject", data)["input"],
+        encrypt_summary=encrypt_summary,
+        input_items=_stored_input(data, context, without_last=summarized is not None),
         tools=cast("JSONObject", sent).get("tools"),
         history=history.turns if history else (),
         conversation_hash=hash_conversation,
     )
+
+
+def _added_tools(request: CreateResponse, history: History | None) -> list[PlacedTool]:
+    items = request.input if isinstance(request.input, list) else []
+    return [*tools_of_history(history), *tools_in_items(items, "input")]
+
+
+def _stored_input(data: JSON, context: StoredContext, *, without_last: bool) -> JSON:
+    """Return the input items to be stored: without the prompt of a summary, with the items that it refers to."""
+    items = cast("JSONObject", data)["input"]
+    if not isinstance(items, list):
+        return items
+    return with_resolved_items(items[:-1] if without_last else items, context.references)
 
 
 def _storage_options(request: CreateResponse, options: DialectOptions) -> StorageOptions | None:
@@ -197,9 +249,11 @@ def _output_format(options: TextOptions | None, warnings: list[RequestWarning]) 
             return None
 
 
-def _fields_refused_with_agents(request: CreateResponse, params: GenerationParams) -> dict[str, object]:
+def _fields_refused_with_agents(
+    request: CreateResponse, params: GenerationParams, added_tools: Sequence[PlacedTool]
+) -> dict[str, object]:
     return {
-        "tools": request.tools,
+        "tools": request.tools or added_tools,
         "tool_choice": request.tool_choice not in (None, "auto", "none"),
         "text.format": params.output_format,
     }

@@ -7,50 +7,16 @@ import msgspec
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, RateLimited
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ResponseIdentity
-from dragoman.dialects.responses.items import Status
-from dragoman.dialects.responses.output import Output
+from dragoman.dialects.responses.compaction import missing_summary
+from dragoman.dialects.responses.output import Ending, output_of
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.shared.response_parts import refusal_text, response_id
-from dragoman.dialects.shared.structured_output import arguments_warning
+from dragoman.dialects.shared.response_parts import response_id
+from dragoman.dialects.shared.structured_output import arguments_warning, format_mismatch
 from dragoman.dialects.shared.usage import count_tokens
 
 RESPONSE_ID_PREFIX = "resp_"
-
-_INCOMPLETE_REASONS = {
-    "max_tokens": "max_output_tokens",
-    "model_context_window_exceeded": "max_output_tokens",
-    "refusal": "content_filter",
-}
-"""Why a response is incomplete, by the API's `stop_reason`."""
-
-
-@value_object
-class Ending:
-    """How a response ended.
-
-    Attributes:
-        incomplete_reason: Why it is incomplete; None if it is complete.
-    """
-
-    incomplete_reason: str | None = None
-
-    @classmethod
-    def of(cls, stop_reason: object) -> "Ending":
-        """Return the ending for a `stop_reason` of the API."""
-        return cls(_INCOMPLETE_REASONS.get(str(stop_reason)))
-
-    @property
-    def status(self) -> Status:
-        """The status of the response."""
-        return "incomplete" if self.incomplete_reason else "completed"
-
-    @property
-    def last_item_status(self) -> Status:
-        """The status of the last item. A refused response is incomplete, but its last item is complete."""
-        return "incomplete" if self.incomplete_reason == "max_output_tokens" else "completed"
 
 
 class ResponseObject:
@@ -137,26 +103,30 @@ def encode_response(
         message: Claude's message.
         now: Seconds since 1970.
     """
-    output = Output(request, response_id("", identity))
+    output = output_of(request, response_id("", identity))
     for index, block in enumerate(message.message.get("content", [])):
         output.add_block(block, message.arguments.get(index))
-    end_output(output, message)
+    output.end(message)
     return msgspec.json.encode(ResponseObject(request, identity).ended(message, output.items, now))
 
 
-def end_output(output: Output, message: AccumulatedMessage) -> None:
-    """Add Claude's refusal, if there is one, and close the last item."""
-    if explanation := refusal_text(message.message):
-        output.refuse(explanation)
-    output.close_item(Ending.of(message.message.get("stop_reason")).last_item_status)
+def unusable_answer(request: ResponsesRequest, message: AccumulatedMessage) -> GatewayError | None:
+    """Return the error of a message that is not what the client asked for: a text in a format, or a summary."""
+    if request.encrypt_summary:
+        return missing_summary(message)
+    return format_mismatch(message, request.output_format)
 
 
 def argument_warnings(request: ResponsesRequest, message: AccumulatedMessage) -> tuple[RequestWarning, ...]:
     """Warn of function arguments that do not fit the client's schema. The client gets them unchanged."""
     calls = [block for block in message.message.get("content", []) if block.get("type") == "tool_use"]
-    found = (
-        arguments_warning(str(block.get("name")), block.get("input"), request.tool_schemas, "output")
-        for block in calls
-        if block.get("name") not in request.custom_tools
-    )
+    found = (_arguments_warning(request, str(block.get("name")), block.get("input")) for block in calls)
     return tuple(warning for warning in found if warning)
+
+
+def _arguments_warning(request: ResponsesRequest, flat_name: str, arguments: JSON) -> RequestWarning | None:
+    binding = request.bindings.get(flat_name)
+    if binding is None or binding.custom:
+        return None
+    schemas = {binding.name: request.tool_schemas.get(flat_name, {})}
+    return arguments_warning(binding.name, arguments, schemas, "output")

@@ -17,6 +17,7 @@ from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import ResponseIdentity
 from dragoman.dialects.responses.continuation import PREVIOUS_RESPONSE_ID, History, StoredTurn
 from dragoman.dialects.responses.input_items import listed_items
+from dragoman.dialects.responses.references import ReferencedItem, blocks_of_item, response_digits
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.dialects.responses.response import RESPONSE_ID_PREFIX, ResponseObject, error_object
 from dragoman.dialects.responses.schema import INCLUDE_ENCRYPTED_REASONING
@@ -88,9 +89,19 @@ class StoredResponses:
         """
         return _encode_document(request, identity, body, answers[0].message.get("content", []))
 
-    def failed(self, document: bytes, error: GatewayError) -> bytes:
-        """Return the document of a response that failed."""
-        return _with_fields(document, status="failed", error=error_object(error))
+    def failed(self, document: bytes, error: GatewayError, body: bytes | None = None) -> bytes:
+        """Return the document of a response that failed.
+
+        Args:
+            document: Its earlier document.
+            error: Why it failed.
+            body: The response, as it was sent; None: nothing was sent since the earlier document.
+        """
+        if body is None:
+            return _with_fields(document, status="failed", error=error_object(error))
+        stored = _decode_document(document)
+        stored.response = Raw(body)
+        return msgspec.json.encode(stored)
 
     def cancelled(self, document: bytes) -> bytes:
         """Return the document of a response that was cancelled."""
@@ -140,8 +151,34 @@ class StoredResponses:
                 code="response_in_progress",
                 param=PREVIOUS_RESPONSE_ID,
             )
-        turns = [StoredTurn(one.input_items, one.content, one.model, one.conversation_hash) for one in stored]
+        turns: list[StoredTurn] = []
+        for one in stored:
+            if summary := _summary_items(one):
+                turns = [StoredTurn(summary, [], one.model, "")]  # it replaces the conversation before it
+            else:
+                turns.append(StoredTurn(one.input_items, one.content, one.model, one.conversation_hash))
         return History(turns, stored[-1].tools)
+
+    def response_of_item(self, item_id: str) -> str | None:
+        """Return the id of the response that an item belongs to; None if no response has an item of that id."""
+        digits = response_digits(item_id)
+        return digits and f"{RESPONSE_ID_PREFIX}{digits}"
+
+    def find_item(self, document: bytes, item_id: str) -> ReferencedItem | None:
+        """Return an item of a response or of its input; None if it has no such item.
+
+        Args:
+            document: The document.
+            item_id: The id of the item.
+        """
+        stored = _decode_document(document)
+        output = list(self._output(stored, [INCLUDE_ENCRYPTED_REASONING]))
+        for index, item in enumerate(output):
+            if item["id"] == item_id:
+                blocks = blocks_of_item(stored.content, output, index)
+                return ReferencedItem(item, blocks, stored.model, stored.conversation_hash)
+        found = next((item for item in stored.input_items if item["id"] == item_id), None)
+        return ReferencedItem(found) if found else None
 
     def input_items(self, documents: Sequence[bytes], include: Sequence[str]) -> list[JSONObject]:
         """Return the whole input of the last response, oldest item first: the conversation before it, and its input.
@@ -179,6 +216,12 @@ def _encode_document(
             content=[*content],
         )
     )
+
+
+def _summary_items(stored: _Document) -> list[JSONObject]:
+    """Return the output of a response to a `compaction_trigger`; nothing for any other response."""
+    output = cast("list[JSONObject]", _response(stored)["output"])
+    return output if any(item["type"] == "compaction" for item in output) else []
 
 
 def _with_fields(document: bytes, **fields: JSON) -> bytes:

@@ -9,13 +9,11 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.base import BackgroundStreamEncoder, ResponseIdentity
-from dragoman.dialects.responses.output import Output
+from dragoman.dialects.responses.output import output_of
 from dragoman.dialects.responses.request import ResponsesRequest
-from dragoman.dialects.responses.response import ResponseObject, end_output
+from dragoman.dialects.responses.response import ResponseObject, unusable_answer
 from dragoman.dialects.shared import sse
-from dragoman.dialects.shared.errors import openai_error
 from dragoman.dialects.shared.response_parts import response_id
-from dragoman.dialects.shared.structured_output import format_mismatch
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,7 +34,7 @@ class ResponseStream(BackgroundStreamEncoder):
         self._request = request
         self._clock = clock
         self._response = ResponseObject(request, identity)
-        self._output = Output(request, response_id("", identity), self._write)
+        self._output = output_of(request, response_id("", identity), self._write)
         self._message: AccumulatedMessage | None = None
         self._frames: list[bytes] = []
         self._sequence_number = 0
@@ -81,12 +79,12 @@ class ResponseStream(BackgroundStreamEncoder):
         """Close the last item.
 
         Raises:
-            UpstreamFailed: The text does not fit `text.format`.
+            UpstreamFailed: The text does not fit `text.format`, or there is no summary.
         """
-        if error := format_mismatch(accumulated, self._request.output_format):
+        if error := unusable_answer(self._request, accumulated):
             raise error
         self._message = accumulated
-        end_output(self._output, accumulated)
+        self._output.end(accumulated)
         return self._flush()
 
     def on_message_stop(self, choice: int) -> bytes:  # noqa: ARG002 - there is one choice
@@ -103,16 +101,14 @@ class ResponseStream(BackgroundStreamEncoder):
         """Close the open item as incomplete. A stream without events begins first."""
         if not self._sequence_number:
             self._write_start()
-        self._output.close_item("incomplete")
+        self._output.break_off()
         return self._flush()
 
     def on_error(self, error: GatewayError) -> bytes:
-        """Send the failed response and the error."""
-        self._write_state("response.failed", self._response.failed(self._output.items, error))
-        body = openai_error(error)
-        # OpenAI has these fields at the top level. Its own clients read them from `error`, as does Open Responses.
-        top_level = {key: body[key] for key in ("code", "message", "param")}
-        self._write({"type": "error", **top_level, "error": body})
+        """Send the failed response. It contains the error; no other event ends the stream."""
+        response = self._response.failed(self._output.items, error)
+        self.response_body = _encode(response)
+        self._write_state("response.failed", response)
         return self._flush()
 
     def on_cancel(self) -> bytes:

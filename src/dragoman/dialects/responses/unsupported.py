@@ -8,12 +8,8 @@ from collections.abc import Iterator, Mapping
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import JSON
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.responses.schema import (
-    INCLUDE_ENCRYPTED_REASONING,
-    INCLUDE_SEARCH_SOURCES,
-    CreateResponse,
-    InputImage,
-)
+from dragoman.dialects.responses.item_schema import InputImage
+from dragoman.dialects.responses.schema import INCLUDE_ENCRYPTED_REASONING, INCLUDE_SEARCH_SOURCES, CreateResponse
 
 _REFUSED: Mapping[str, str] = {
     "conversation": "Conversation objects are not supported. Use `previous_response_id` to continue a conversation.",

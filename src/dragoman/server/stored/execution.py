@@ -1,13 +1,14 @@
 """Executions whose responses are stored: their runs belong to a job, which may outlive the request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Generic, Self
 
-from dragoman.core.errors import InvalidRequest
+from dragoman.core.errors import InvalidRequest, NotFound
 from dragoman.dialects.base import StorageOptions, StoringDialect
 from dragoman.dialects.responses.continuation import History, previous_response_id
 from dragoman.dialects.responses.dialect import ResponsesDialect
+from dragoman.dialects.responses.references import Reference, ReferencedItem, item_references
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT, RunGroup
@@ -129,7 +130,9 @@ class ResponseStorage(Generic[RequestT]):
 
 
 class ConversationLoader:
-    """Loads the stored conversation that a request for a response continues (`previous_response_id`).
+    """Loads what a request uses of stored responses: the conversation that it continues, and items that it refers to.
+
+    These are `previous_response_id` and `item_reference`.
 
     Args:
         service: The stored responses; None: this gateway stores none.
@@ -141,18 +144,43 @@ class ConversationLoader:
         self._dialect = dialect
 
     async def prepare(self, context: RequestContext, raw: bytes) -> Callable[[], ResponsesRequest]:
-        """Return the function that decodes a request body, given the conversation that it continues.
+        """Return the function that decodes a request body, given what it uses of stored responses.
 
         Raises:
             InvalidRequest: The previous response is not stored, or not all of its conversation is.
+            NotFound: An item is not stored.
             StoreFailed: The store failed.
         """
-        dialect = self._dialect.for_client(context.client)
-        previous = previous_response_id(raw) if self._service else None
-        if self._service is None or previous is None:
+        dialect, service = self._dialect.for_client(context.client), self._service
+        previous = previous_response_id(raw) if service else None
+        named_items = item_references(raw) if service else []
+        if service is None or (previous is None and not named_items):
             return lambda: dialect.decode(raw, context.headers)
-        history = await self._load(self._service, context.client, previous)
-        return lambda: dialect.decode_continuation(raw, history)
+        history = None if previous is None else await self._load(service, context.client, previous)
+        references = await self._find_items(service, context.client, named_items)
+        return lambda: dialect.decode_continuation(raw, history, references)
+
+    async def _find_items(
+        self, service: StoredResponseService, owner: str, named_items: Sequence[Reference]
+    ) -> Mapping[str, ReferencedItem]:
+        stored_format = self._dialect.stored_format.for_client(owner)
+        documents: dict[str, bytes | None] = {}
+        found: dict[str, ReferencedItem] = {}
+        for reference in named_items:
+            response_id = stored_format.response_of_item(reference.id)
+            if response_id and response_id not in documents:
+                entry = await service.find(owner, response_id, stored_format)
+                documents[response_id] = entry.body if entry else None
+            document = documents.get(response_id or "")
+            item = stored_format.find_item(document, reference.id) if document else None
+            if item is None:
+                raise NotFound(
+                    f"There is no stored item `{reference.id[:80]}`: its response was not stored, was deleted, or has "
+                    "expired. Send the item itself in `input`.",
+                    param=reference.param,
+                )
+            found[reference.id] = item
+        return found
 
     async def _load(self, service: StoredResponseService, owner: str, id_: str) -> History:
         stored_format = self._dialect.stored_format

@@ -10,7 +10,7 @@ import structlog
 
 from dragoman.core.errors import GatewayError, InternalError, ShuttingDown, StoreFailed
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect
+from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect, StreamEncoder
 from dragoman.server.collect import RequestT, RunGroup, collect
 from dragoman.server.stored.writer import ResponseWriter
 from dragoman.server.stream import RunEvents
@@ -174,10 +174,11 @@ class Job(Generic[RequestT]):
             raise
         except Exception as error:
             self.failed_early = not self.sent_events
-            await self._publish(source.fail(_client_error(error, self.id)))
+            failure = _client_error(error, self.id)
+            await self._publish_failure(source.fail(failure), failure, encoder)
             raise
         if source.failure:
-            await self._publish(events)
+            await self._publish_failure(events, source.failure, encoder)
             raise source.failure
         # The client sees the end of the stream only once the response is stored.
         self._generated = True
@@ -190,6 +191,13 @@ class Job(Generic[RequestT]):
     async def _publish(self, events: Sequence[bytes]) -> None:
         self._send(events)
         await self._spec.writer.append(events)
+
+    async def _publish_failure(self, events: Sequence[bytes], error: GatewayError, encoder: StreamEncoder) -> None:
+        """Store a failed response before its client learns its id from the last event."""
+        writer = self._spec.writer
+        await writer.append(events)
+        await writer.fail(error, was_sent=not self.failed_early, body=encoder.response_body)
+        self._send(events)
 
     def _send(self, events: Sequence[bytes]) -> None:
         if events:

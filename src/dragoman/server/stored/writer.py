@@ -106,16 +106,19 @@ class ResponseWriter(Generic[RequestT]):
         """Store the complete response; `body` is what the client gets."""
         await self._finish(self._format.completed(self._request, self._identity, answers, body))
 
-    async def fail(self, error: GatewayError, *, was_sent: bool) -> None:
-        """Store that the response failed, if a client knows its id.
+    async def fail(self, error: GatewayError, *, was_sent: bool, body: bytes | None = None) -> None:
+        """Store that the response failed, if a client knows its id. Do nothing if it has been stored.
 
         Args:
             error: Why it failed.
-            was_sent: Whether a part of the response was sent to its client.
+            was_sent: Whether a part of the response is sent to its client.
+            body: The failed response, as it is sent, if the dialect has a form for it.
         """
-        if isinstance(self._format, BackgroundFormat) and (was_sent or self.document):
+        if self._final or not isinstance(self._format, BackgroundFormat):
+            return
+        if was_sent or self.document:
             document = self.document or self._format.queued(self._request, self._identity)
-            await self._finish(self._format.failed(document, error))
+            await self._finish(self._format.failed(document, error, body))
 
     async def cancel(self) -> None:
         """Store that the response was cancelled, if it is in the store."""
