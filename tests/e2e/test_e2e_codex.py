@@ -74,11 +74,11 @@ async def test_session(tmp_path: Path, backend: Backend) -> None:
         assert [item["type"] for item in history[length:]] == ["compaction_trigger", "compaction"]
         history[2:] = history[-1:]
         await turn(user("And now?"))
-        sent = [one.body for one in simulator.calls if one.path == "/v1/messages"][-2:]
-    assert "Summarize this conversation" in str(sent[0]["messages"][-1])
-    assert "echo: hi" in str(sent[0]["messages"])
-    assert "echo: hi" not in str(sent[1]["messages"])
-    assert "This is a summary of the conversation" in str(sent[1]["messages"][0])
+        bodies: list[Any] = [one.body for one in simulator.calls if one.path == "/v1/messages"][-2:]
+    assert "Summarize this conversation" in str(bodies[0]["messages"][-1])
+    assert "echo: hi" in str(bodies[0]["messages"])
+    assert "echo: hi" not in str(bodies[1]["messages"])
+    assert "This is a summary of the conversation" in str(bodies[1]["messages"][0])
 
 
 @pytest.mark.parametrize("backend", ["api", "runtime"])
@@ -99,7 +99,7 @@ async def test_references_in_a_tool_loop(tmp_path: Path, backend: Backend, model
                 {"type": "function_call_output", "call_id": call["call_id"], "output": "echo: hi"} for call in calls
             ]
             items += results or [user("And now?")]
-        sent = [one.body["messages"] for one in simulator.calls if one.path == "/v1/messages"]
+        sent: list[Any] = [one.body["messages"] for one in simulator.calls if one.path == "/v1/messages"]
     first = next(message for message in sent[-1] if message["role"] == "assistant")
     assert [block["type"] for block in first["content"]] == ["thinking", "tool_use"]
     assert "echo: hi" in str(sent[-1])

@@ -22,7 +22,6 @@ SUMMARIZE = (
 )
 """The last message of the conversation that Claude summarizes."""
 
-_NOT_COMPACTED = "not_compacted"
 _NO_SUMMARY = "Claude did not summarize this conversation. Send it again, or shorten it yourself."
 _TRIGGER = "compaction_trigger"
 _WITHOUT_FORMAT: JSONObject = {"tools": None, "tool_choice": None, "text": None}
@@ -57,7 +56,7 @@ def require_cipher(cipher: ReasoningCipher | None) -> EncryptSummary:
     """
     if cipher is None:
         detail = "This gateway has no key to encrypt a summary with. Shorten the conversation yourself."
-        raise InvalidRequest(detail, code=_NOT_COMPACTED, param="input")
+        raise InvalidRequest(detail, code="not_compacted", param="input")
     return cipher.encrypt_summary
 
 
@@ -70,7 +69,7 @@ def summary_of(message: AccumulatedMessage) -> str | None:
 
 def missing_summary(message: AccumulatedMessage) -> UpstreamFailed | None:
     """Return the error of a message that is no summary."""
-    return None if summary_of(message) else UpstreamFailed(_NO_SUMMARY, code=_NOT_COMPACTED, param="input")
+    return None if summary_of(message) else UpstreamFailed(_NO_SUMMARY, code="not_compacted", param="input")
 
 
 def compaction_item(id_: str, message: AccumulatedMessage, encrypt: EncryptSummary | None) -> JSONObject:
@@ -81,7 +80,7 @@ def compaction_item(id_: str, message: AccumulatedMessage, encrypt: EncryptSumma
     """
     summary = summary_of(message)
     if summary is None or encrypt is None:
-        raise InvalidRequest(_NO_SUMMARY, code=_NOT_COMPACTED, param="input")
+        raise InvalidRequest(_NO_SUMMARY, code="not_compacted", param="input")
     return {"id": id_, "type": "compaction", "encrypted_content": encrypt(summary)}
 
 
