@@ -10,6 +10,7 @@ HI = [{"role": "user", "content": "Hello"}]
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen"}
+TEXT = [{"type": "text", "text": "b"}]
 MARK = {"type": "ephemeral"}
 TREE = {
     "type": "object",
@@ -60,6 +61,29 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "result behind text",
         {"messages": turns("a", [CALL], [{"type": "text", "text": "b"}, RESULT])},
+        "`tool_use` ids were found without",
+    ),
+    (
+        "image before a result",
+        {
+            "messages": turns(
+                "a", [CALL], [image(type="base64", media_type="image/png", data=png(1, 1))[0]["content"][0], RESULT]
+            )
+        },
+        "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1. Each",
+    ),
+    (
+        "text between results",
+        {
+            "messages": turns(
+                "a", [CALL, {**CALL, "id": "toolu_2"}], [RESULT, *TEXT, {**RESULT, "tool_use_id": "toolu_2"}]
+            )
+        },
+        "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_2. Each",
+    ),
+    (
+        "message before the result's",
+        {"messages": [*turns("a", [CALL], "b"), {"role": "user", "content": [RESULT]}]},
         "`tool_use` ids were found without",
     ),
     (
