@@ -77,6 +77,14 @@ async def test_texts_stay_before_a_call_and_after_its_result(tmp_path: Path, kin
         assert len(harness.calls) == len(CONVERSATIONS)
 
 
+async def test_the_order_is_the_same_with_a_sign_in(tmp_path: Path) -> None:
+    """The reminders that the runtime adds come before the first message, and change no order."""
+    async with runtime(tmp_path, signed_in=True) as harness:
+        for name, messages in CONVERSATIONS.items():
+            await harness.ask(messages, tools=TOOLS)
+            assert client_messages(harness) == messages, name
+
+
 def translated(messages: Sequence[Message], model: str = "claude-sonnet-4-5") -> RuntimeRequest:
     """Return a conversation as the runtime gets it."""
     body = cast("MessagesRequest", {"model": model, "messages": list(messages), "tools": TOOLS})
