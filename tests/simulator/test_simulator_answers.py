@@ -46,6 +46,37 @@ async def test_named_tools_are_called_in_order(ask: Ask) -> None:
     assert len({b["id"] for b in answer["content"]}) == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'First call get_time {"hours": 2}, then get_weather {"city": "Rome"}.',
+        'Use get_time for 2 hours. After that, use get_weather for "Rome".',
+    ],
+)
+async def test_a_sequence_of_tools_takes_several_turns(ask: Ask, text: str) -> None:
+    """One call in each turn, and then the text."""
+    messages: list[Any] = [{"role": "user", "content": text}]
+    called = []
+    for _ in range(2):
+        answer: Any = await ask(messages=messages, tools=[WEATHER, TIME])
+        [call] = answer["content"]
+        called.append((call["name"], call["input"]))
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": call["name"]}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    assert called == [("get_time", {"hours": 2}), ("get_weather", {"city": "Rome"})]
+    assert text_in(await ask(messages=messages, tools=[WEATHER, TIME])) == "The tool said: get_weather"
+
+
+async def test_a_patch_tool_gets_a_patch(ask: Ask) -> None:
+    """In the form that coding agents apply."""
+    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+    tools: list[Any] = [{"name": "apply_patch", "input_schema": schema}]
+    answer: Any = await ask("Use apply_patch to create hello.py that prints 'hi'.", tools=tools)
+    assert answer["content"][0]["input"] == {
+        "input": "*** Begin Patch\n*** Add File: hello.py\n+print('hi')\n*** End Patch\n"
+    }
+
+
 async def test_question_calls_the_matching_tool(ask: Ask) -> None:
     """`What is the X` calls `get_X`. Without such a tool, no tool is called."""
     answer: Any = await ask('What is the weather in "Rome"?', tools=[TIME, WEATHER])

@@ -45,6 +45,25 @@ async def test_demand_in_the_system_prompt(ask: Ask) -> None:
     assert isinstance(json.loads(await answer_text(ask, "Hello", "Answer with a single valid JSON object.")), dict)
 
 
+@pytest.mark.parametrize(
+    ("system", "text", "expected"),
+    [
+        ("Be brief.", 'Give a JSON object with the keys name and age for "Ann", 41.', {"name": "Ann", "age": 41}),
+        (
+            "Be brief.",
+            "A JSON object with fields: `city`, `zip`, and `country`.",
+            {"city": "city", "zip": "zip", "country": "country"},
+        ),
+        ('One JSON object, in the form {"city": "..."}.', 'Where is "Paris"?', {"city": "Paris"}),
+        ("Answer with a single JSON object that has a 'town' key.", "Hello", {"town": "town"}),
+        ("Answer with a single JSON object.", "The keys of my house", {"answer": "The keys of my house"}),
+    ],
+)
+async def test_keys_that_a_text_names(ask: Ask, system: str, text: str, expected: dict[str, object]) -> None:
+    """The object has them, with the values of the prompt."""
+    assert json.loads(await answer_text(ask, text, system)) == expected
+
+
 async def test_mention_of_json(ask: Ask) -> None:
     """A mention of JSON is not a demand. The text is echoed."""
     assert await answer_text(ask, "Do you like JSON?", "Be brief.") == "You said: Do you like JSON?"

@@ -105,6 +105,51 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("same ids", {"messages": turns("a", [CALL, CALL], [RESULT])}, "`tool_use` ids must be unique"),
     ("odd id", {"messages": turns("a", [{**CALL, "id": "a b"}], "c")}, "should match pattern '^[a-zA-Z0-9_-]+$'"),
     ("tool name", {"tools": [{**TOOL, "name": "a b"}], "messages": HI}, "tools.0.custom.name: String should match"),
+    (
+        "id that is a number",
+        {"messages": turns("a", [{**CALL, "id": 1}], "c")},
+        "tool_use.id: Input should be a valid string",
+    ),
+    (
+        "name of a call",
+        {"messages": turns("a", [{**CALL, "name": "a.b"}], [RESULT])},
+        "messages.1.content.0.tool_use.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+    ),
+    (
+        "id of a result",
+        {"messages": turns("a", [CALL], [{**RESULT, "tool_use_id": "a b"}])},
+        "messages.2.content.0.tool_result.tool_use_id: String should match",
+    ),
+    (
+        "id of a server's call",
+        {"messages": turns("a", [{**CALL, "type": "server_tool_use"}], "c")},
+        "messages.1.content.0.server_tool_use.id: String should match pattern '^srvtoolu_[a-zA-Z0-9_]+$'",
+    ),
+    (
+        "input that is a string",
+        {"messages": turns("a", [{**CALL, "input": "{}"}], [RESULT])},
+        "messages.1.content.0.tool_use.input: Input should be a valid dictionary",
+    ),
+    (
+        "input of a server's call",
+        {"messages": turns("a", [{**CALL, "type": "server_tool_use", "id": "srvtoolu_1", "input": []}], "c")},
+        "server_tool_use.input: Input should be a valid dictionary",
+    ),
+    (
+        "union at the top level",
+        {"tools": [{**TOOL, "input_schema": {"type": "object", "oneOf": [{}]}}], "messages": HI},
+        "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+    ),
+    (
+        "old schema",
+        {"tools": [{**TOOL, "input_schema": {"type": "object", "required": None}}], "messages": HI},
+        "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12",
+    ),
+    (
+        "name of a property",
+        {"tools": [{**TOOL, "input_schema": {"type": "object", "properties": {"a[b]": {}}}}], "messages": HI},
+        "tools.0.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'",
+    ),
     ("tool names", {"tools": [TOOL, TOOL], "messages": HI}, "Tool names must be unique"),
     ("no schema", {"tools": [{"name": "look"}], "messages": HI}, "tools.0.custom.input_schema: Field required"),
     ("schema", {"tools": [{**TOOL, "input_schema": {"type": "array"}}], "messages": HI}, "Input should be 'object'"),

@@ -35,7 +35,8 @@ _GATEWAY_EFFECTS: tuple[tuple[Callable[[ChatRequest], object], str], ...] = (
     (lambda request: request.legacy_functions, "calls are returned as `function_call`"),
     (lambda request: request.output_format, "the response is validated"),
     (lambda request: request.storage, "the response is stored"),
-    (lambda request: request.request_options, "an agent runs, if the operator allows it"),
+    (lambda request: request.request_options.agent, "an agent runs, if the operator allows it"),
+    (lambda request: request.request_options.shaping.stop, "the response ends at text of white space alone"),
 )
 """What the gateway does itself, by the part of the decoded request that a field changes."""
 

@@ -97,12 +97,14 @@ class Prompt:
         results: The texts of the tool results after that text.
         answered_ids: The ids of the tool calls that have these results.
         attachments: A short description of each image and document in the same turn as the text.
+        rounds: The number of turns of tool results after that text.
     """
 
     text: str
     results: tuple[str, ...] = ()
     answered_ids: frozenset[str] = frozenset()
     attachments: tuple[str, ...] = ()
+    rounds: int = 0
 
     def quoted_strings(self) -> list[str]:
         """Return the quoted strings of the text, in order."""
@@ -125,6 +127,7 @@ def read_prompt(messages: list[JSONObject]) -> Prompt:
         _newest_user_text(messages),
         results=tuple(_result_text(block) for block in results),
         answered_ids=frozenset(text_of(block.get("tool_use_id")) for block in results),
+        rounds=_rounds_of_results(messages),
     )
 
 
@@ -137,6 +140,18 @@ def _last_user_turn(messages: list[JSONObject]) -> list[Block]:
         elif message.get("role") == "assistant" and turn:
             break
     return [block for blocks in reversed(turn) for block in blocks]
+
+
+def _rounds_of_results(messages: list[JSONObject]) -> int:
+    """Return how many of the user's messages at the end have results, and no text."""
+    rounds = 0
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            blocks = blocks_of(message.get("content"))
+            if any(map(_text_of_block, blocks)):
+                break
+            rounds += any(block.get("type") == "tool_result" for block in blocks)
+    return rounds
 
 
 def _newest_user_text(messages: list[JSONObject]) -> str:

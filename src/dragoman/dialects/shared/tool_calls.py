@@ -13,6 +13,8 @@ from dragoman.core.warnings import RequestWarning
 _EMPTY_ID_PREFIX = "without an id, number "
 """The start of the key of a call with an empty id, which some clients send. No id contains a space."""
 
+_MAX_NAME_LENGTH = 128
+_TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME_LENGTH}}}")
 _INVALID_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -50,6 +52,7 @@ class ToolCallIds:
         if key in self.pending:
             raise InvalidRequest(f"Two tool calls have the id `{key}`. Ids must be unique.", param=path)
         self.pending[key] = valid_id = self._valid_id(id_, path)
+        name = self._valid_name(name, path)
         self.names[name] = None
         return {"type": "tool_use", "id": valid_id, "name": name, "input": arguments}
 
@@ -100,6 +103,15 @@ class ToolCallIds:
             detail = f"Sent as `{valid_id}`: the API requires unique ids of letters, digits, `_` and `-`."
             self.warnings.append(RequestWarning("renamed", path, detail))
         return valid_id
+
+    def _valid_name(self, name: str, path: str) -> str:
+        """Return a name that the API accepts. It refuses a conversation for the name of one call in it."""
+        if _TOOL_NAME.fullmatch(name):
+            return name
+        valid_name = _INVALID_ID_CHARACTER.sub("_", name)[:_MAX_NAME_LENGTH] or "tool"
+        detail = f"The call of `{name[:80]}` was sent as one of `{valid_name}`, as the API requires."
+        self.warnings.append(RequestWarning("renamed", path, detail))
+        return valid_name
 
 
 def parse_arguments_object(text: str | None) -> JSONObject | None:

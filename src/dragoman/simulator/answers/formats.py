@@ -27,7 +27,7 @@ def described_json(request: ApiRequest, prompt: Prompt) -> list[Block]:
     if schema := next(_find_schemas(instructions), None):
         text = msgspec.json.encode(value_for_schema(schema, prompt)).decode()
     elif _DEMANDS_OBJECT.search(system):
-        text = small_json_object(prompt)
+        text = small_json_object(prompt, instructions)
     else:
         return []
     return [{"type": "text", "text": f"```json\n{text}\n```" if _ASKS_FOR_FENCE.search(instructions) else text}]
@@ -42,6 +42,16 @@ def search_replace_edit(request: ApiRequest, prompt: Prompt) -> list[Block]:
     line = f"print({match['text']!r})"
     lines = (match["file"], "```python", "<<<<<<< SEARCH", "=======", line, ">>>>>>> REPLACE", "```", "")
     return [{"type": "text", "text": "\n".join(lines)}]
+
+
+def new_file_patch(prompt: Prompt) -> str:
+    """Return a patch that creates a file, in the form that `apply_patch` takes."""
+    match = _NEW_FILE.search(prompt.text)
+    quoted = prompt.quoted_strings()
+    file, line = (
+        (match["file"], f"print({match['text']!r})") if match else ("patched.txt", " ".join(quoted) or "patched")
+    )
+    return "\n".join(("*** Begin Patch", f"*** Add File: {file}", f"+{line}", "*** End Patch", ""))
 
 
 def _find_schemas(text: str) -> Iterator[JSONObject]:

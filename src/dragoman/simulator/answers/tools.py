@@ -6,6 +6,7 @@ import re
 from typing import cast
 
 from dragoman.core.messages import Block, JSONObject
+from dragoman.simulator.answers.formats import new_file_patch
 from dragoman.simulator.answers.schema import value_for_schema
 from dragoman.simulator.json_values import blocks_of, object_of, plain_text, text_of
 from dragoman.simulator.request import ApiRequest, Prompt
@@ -18,6 +19,10 @@ _MAX_INPUT_DISTANCE = 200
 
 _DEMAND = re.compile(r"You must answer by calling (?:the tool `(?P<name>[^`]+)`|at least one of the tools)")
 _QUESTION = re.compile(r"\bwhat(?: is|'s) the (?P<noun>\w+)", re.IGNORECASE)
+_IN_SEQUENCE = re.compile(r"\b(?:then|after that|afterwards)\b", re.IGNORECASE)
+_PATCH_TOOL = "apply_patch"
+"""The tool of coding agents that takes a patch in a form of its own."""
+
 _USE = r"\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
 
 
@@ -31,15 +36,16 @@ def forced_calls(request: ApiRequest, prompt: Prompt) -> list[Block]:
         schemas = {name: schema for name, schema in schemas.items() if name == choice.get("name")}
     elif choice.get("type") != "any":
         return []
-    first = [(name, _build_input(schema, prompt)) for name, schema in list(schemas.items())[:1]]
+    first = [(name, _build_input(name, schema, prompt)) for name, schema in list(schemas.items())[:1]]
     return _call_blocks(request, _named_calls(schemas, prompt) or first)
 
 
 def requested_calls(request: ApiRequest, prompt: Prompt) -> list[Block]:
-    """Call the tools that the prompt names, unless the conversation ends in tool results."""
-    if prompt.results:
-        return []
-    return _call_blocks(request, _named_calls(_schemas(request), prompt))
+    """Call the tools that the prompt names: one after the other if it says so, else all at once and only once."""
+    calls = _named_calls(_schemas(request), prompt)
+    if len(calls) > 1 and _IN_SEQUENCE.search(prompt.text):
+        return _call_blocks(request, calls[prompt.rounds : prompt.rounds + 1])
+    return [] if prompt.results else _call_blocks(request, calls)
 
 
 def structured_call(request: ApiRequest, prompt: Prompt) -> list[Block]:
@@ -47,7 +53,7 @@ def structured_call(request: ApiRequest, prompt: Prompt) -> list[Block]:
     schema = _schemas(request).get(_STRUCTURED_OUTPUT)
     if schema is None or _has_structured_result(request, prompt):
         return []
-    return _call_blocks(request, [(_STRUCTURED_OUTPUT, _build_input(schema, prompt))])
+    return _call_blocks(request, [(_STRUCTURED_OUTPUT, _build_input(_STRUCTURED_OUTPUT, schema, prompt))])
 
 
 def _demanded_choice(request: ApiRequest) -> JSONObject:
@@ -66,7 +72,7 @@ def _schemas(request: ApiRequest) -> dict[str, JSONObject]:
 
 
 def _named_calls(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[str, JSONObject]]:
-    """Return name and input of the tools named with a JSON object, else of the first tool to use or to ask."""
+    """Return name and input of the tools named with a JSON object, else of those to use in a sequence, else of one."""
     if not schemas:
         return []
     names = "|".join(re.escape(name) for name in sorted(schemas, key=len, reverse=True))
@@ -79,10 +85,15 @@ def _named_calls(schemas: dict[str, JSONObject], prompt: Prompt) -> list[tuple[s
     ]
     if with_input:
         return with_input
+    uses = [
+        use["name"] for use in re.finditer(rf"{_USE}(?<![\w-])(?P<name>{names})(?![\w-])", prompt.text, re.IGNORECASE)
+    ]
+    if len(uses) > 1 and _IN_SEQUENCE.search(prompt.text):
+        return [(name, _build_input(name, schemas[name], prompt)) for name in uses if name in schemas]
     use = re.search(rf"{_USE}(?<![\w-])(?P<name>{names})(?![\w-])", prompt.text, re.IGNORECASE)
     question = _QUESTION.search(prompt.text)
     name = use["name"] if use else f"get_{question['noun'].lower()}" if question else None
-    return [(name, _build_input(schemas[name], prompt))] if name in schemas else []
+    return [(name, _build_input(name, schemas[name], prompt))] if name in schemas else []
 
 
 def _leading_object(text: str) -> JSONObject | None:
@@ -97,8 +108,12 @@ def _leading_object(text: str) -> JSONObject | None:
     return cast("JSONObject", value)
 
 
-def _build_input(schema: JSONObject, prompt: Prompt) -> JSONObject:
-    return object_of(value_for_schema(schema, prompt))
+def _build_input(name: str, schema: JSONObject, prompt: Prompt) -> JSONObject:
+    built = object_of(value_for_schema(schema, prompt))
+    if name.endswith(_PATCH_TOOL):
+        texts = [field for field, value in built.items() if isinstance(value, str)]
+        built |= dict.fromkeys(texts[:1], new_file_patch(prompt))
+    return built
 
 
 def _call_blocks(request: ApiRequest, calls: list[tuple[str, JSONObject]]) -> list[Block]:

@@ -44,6 +44,8 @@ _REQUIRED_FIELDS = {
     "text": ("text",),
     "image": ("source",),
     "document": ("source",),
+    "mcp_tool_use": ("id", "name", "input"),
+    "server_tool_use": ("id", "name", "input"),
     "tool_use": ("id", "name", "input"),
     "tool_result": ("tool_use_id",),
     "thinking": ("thinking", "signature"),

@@ -1,13 +1,20 @@
-"""Rules of structured output: `output_config.format`, and schemas that refer to themselves."""
+"""Rules of JSON schemas: those of tools, `output_config.format`, and schemas that refer to themselves."""
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+
+import msgspec
 
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.simulator.errors import invalid_request
-from dragoman.simulator.json_values import object_of
+from dragoman.simulator.json_values import list_of, object_of
 from dragoman.simulator.request import ApiRequest
 
+_UNIONS = frozenset({"allOf", "anyOf", "oneOf"})
+_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _OUTPUT_CONFIG_FIELDS = ("effort", "format", "task_budget", "timing")
 
 
@@ -31,6 +38,25 @@ def output_format(request: ApiRequest) -> None:
         )
 
 
+def tool_inputs(request: ApiRequest) -> None:
+    """The schema of a tool is valid in JSON Schema 2020-12. At its top level, there are no unions and no odd names."""
+    for index, tool in enumerate(list_of(request.body.get("tools"))):
+        schema = object_of(tool).get("input_schema")
+        if not isinstance(schema, dict):
+            continue
+        path = f"tools.{index}.custom.input_schema"
+        if not _UNIONS.isdisjoint(schema):
+            raise invalid_request(f"{path}: input_schema does not support oneOf, allOf, or anyOf at the top level")
+        if not _is_valid(msgspec.json.encode(schema)):
+            raise invalid_request(
+                f"{path}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
+                "(https://json-schema.org/draft/2020-12). Learn more about tool use at "
+                "https://docs.claude.com/en/docs/tool-use."
+            )
+        if not all(map(_PROPERTY_KEY.fullmatch, object_of(schema.get("properties")))):
+            raise invalid_request(f"{path}.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,64}}$'")
+
+
 def not_circular(request: ApiRequest) -> None:
     """No schema refers to itself, in the output format or in a strict tool."""
     for schema in _strict_schemas(request):
@@ -45,6 +71,18 @@ def not_circular(request: ApiRequest) -> None:
                 f"Circular reference detected in schema definitions: {names}. Self-referencing or "
                 "mutually-referencing definitions are not supported."
             ) from None
+
+
+@lru_cache(maxsize=1_000)
+def _is_valid(schema: bytes) -> bool:
+    """Return whether a schema is valid. Clients send the same schemas again and again."""
+    # Imported late: the import takes a tenth of a second, and most requests have no tools.
+    jsonschema = import_module("jsonschema")
+    try:
+        jsonschema.Draft202012Validator.check_schema(msgspec.json.decode(schema))
+    except jsonschema.SchemaError:
+        return False
+    return True
 
 
 def _strict_schemas(request: ApiRequest) -> Iterator[JSON]:

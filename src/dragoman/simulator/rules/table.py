@@ -38,10 +38,12 @@ _PROMPT_RULES: tuple[Rule, ...] = (
     messages.not_empty,
     messages.prefill,
     # tools
+    tools.call_fields,
     tools.unique_call_ids,
     tools.calls_have_results,
     tools.results_have_calls,
     tools.definitions,
+    schemas.tool_inputs,
     tools.unique_names,
     tools.choice,
     # cache_control

@@ -1,8 +1,9 @@
 """Rules of tools: definitions, `tool_choice`, and that every call has one result."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dragoman.core.messages import JSONObject
@@ -11,8 +12,19 @@ from dragoman.simulator.json_values import list_of, text_of
 from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.blocks import LocatedBlock, locate_blocks
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NAME = "[a-zA-Z0-9_-]{1,128}"
+_CALL_ID = "[a-zA-Z0-9_-]+"
+_SERVER_CALL_ID = "srvtoolu_[a-zA-Z0-9_]+"
+_CALL_FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "server_tool_use": (("id", _SERVER_CALL_ID),),
+        "tool_result": (("tool_use_id", _CALL_ID),),
+        "tool_use": (("id", _CALL_ID), ("name", _NAME)),
+    }
+)
+"""The fields of blocks that have a pattern."""
+
+_WITH_INPUT = frozenset({"mcp_tool_use", "server_tool_use", "tool_use"})
 _SERVER_TOOL = re.compile(
     r"(?:advisor|bash|browser_toolset|code_execution|computer|computer_toolset|mcp_toolset|memory|text_editor|"
     r"tool_search_tool_bm25|tool_search_tool_regex|web_fetch|web_search)(?:_\d{8})?"
@@ -42,20 +54,31 @@ def merge_turns(request: ApiRequest) -> list[Turn]:
     return turns
 
 
+def call_fields(request: ApiRequest) -> None:
+    """Ids and names have allowed characters, and the input of a call is an object."""
+    for located in locate_blocks(request):
+        kind = text_of(located.block["type"])
+        for field, pattern in _CALL_FIELDS.get(kind, ()):
+            value = located.block[field]
+            path = f"{located.path}.{kind}.{field}"
+            if not isinstance(value, str):
+                raise invalid_request(f"{path}: Input should be a valid string")
+            if not re.fullmatch(pattern, value):
+                raise invalid_request(f"{path}: String should match pattern '^{pattern}$'")
+        if kind in _WITH_INPUT and not isinstance(located.block["input"], dict):
+            raise invalid_request(f"{located.path}.{kind}.input: Input should be a valid dictionary")
+
+
 def unique_call_ids(request: ApiRequest) -> None:
-    """Ids of calls have allowed characters and are unique. The input of a call is an object."""
+    """Ids of calls are unique."""
     seen: set[str] = set()
     for located in locate_blocks(request):
         if located.block["type"] != "tool_use":
             continue
         id_ = text_of(located.block["id"])
-        if not _CALL_ID.fullmatch(id_):
-            raise invalid_request(f"{located.path}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
         if id_ in seen:
             raise invalid_request(f"{located.path}: `tool_use` ids must be unique")
         seen.add(id_)
-        if not isinstance(located.block["input"], dict):
-            raise invalid_request(f"{located.path}.tool_use.input: Input should be a valid dictionary")
 
 
 def calls_have_results(request: ApiRequest) -> None:
@@ -150,8 +173,8 @@ def _call_ids(turn: Turn) -> dict[str, LocatedBlock]:
 def _check_custom_tool(path: str, tool: JSONObject) -> None:
     if tool.get("name") is None:
         raise invalid_request(f"{path}.name: Field required")
-    if not _NAME.fullmatch(text_of(tool["name"])):
-        raise invalid_request(f"{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
+    if not re.fullmatch(_NAME, text_of(tool["name"])):
+        raise invalid_request(f"{path}.name: String should match pattern '^{_NAME}$'")
     schema = tool.get("input_schema")
     if schema is None:
         raise invalid_request(f"{path}.input_schema: Field required")
