@@ -20,7 +20,7 @@ LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 
 async def ask(url: str, key: str = "none") -> str:
     """Send a short request, and return the id of its run."""
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
-        answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK)
+        answer = await client.chat.completions.with_raw_response.create(model="haiku", messages=QUICK, seed=1)
     return answer.headers["x-dragoman-run-id"]
 
 
@@ -38,6 +38,8 @@ async def test_ended_run(tmp_path: Path) -> None:
         listed = json.loads((await run(tmp_path, "runs", "--json", "--model", "haiku", "--since", "1h")).out)
         none = await run(tmp_path, "runs", "--status", "failed", "--status", "queued")
         shown = await run(tmp_path, "tail", id_[:12])
+        record = await run(tmp_path, "runs", "last")
+        as_json = json.loads((await run(tmp_path, "runs", id_, "--json")).out)
         wrong = await run(tmp_path, "runs", "--since", "yesterday")
     head, row = table.out.splitlines()
     assert head.split() == ["RUN", "STATUS", "MODEL", "PATH", "CLIENT", "TOKENS", "COST", "TOOK", "AGE"]
@@ -55,6 +57,10 @@ async def test_ended_run(tmp_path: Path) -> None:
     assert shown.code == 0, shown.err
     assert "\nPONG\nsucceeded  in " in shown.out
     assert "first_token" in shown.out
+    assert record.out.startswith(f"{id_}  succeeded\n")
+    assert "[ignored seed]  " in record.out
+    assert "PONG" not in record.out
+    assert [(one["code"], one["param"]) for one in as_json["warnings"]] == [("ignored", "seed")]
     assert (wrong.code, wrong.out) == (1, "")
     assert "`yesterday` is not a time" in wrong.err
 

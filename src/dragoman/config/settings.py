@@ -253,6 +253,11 @@ class Settings(BaseSettings):
         ByteSize(20 * 2**20), ge=1, description="Maximum size of a fetched file."
     )
 
+    warnings: Annotated[Literal["header", "text"], SettingInfo(_ANSWERS)] = Field(
+        "header",
+        description="Where clients get warnings: in the header `x-dragoman-warnings`; with `text`, also as one line in "
+        "front of the text of a response.",
+    )
     strict_parameters: Annotated[bool, SettingInfo(_ANSWERS)] = Field(
         False, description="Refuse unknown request fields with 400 instead of a warning."
     )

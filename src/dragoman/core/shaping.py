@@ -14,7 +14,8 @@ class ResponseShaping:
         json_param: The client's field that asks for JSON.
         stop: Texts at which the response ends, which the API does not take as stop sequences.
         property_names: The client's names of arguments: by tool, by the name that Claude sees.
-        for_program: Whether the text is not for people: then it gets no words of the gateway's own.
+        for_program: Whether a program reads the text: then it gets no words of the gateway's own.
+        warnings_in_text: Whether people see warnings, as a line in front of the text.
     """
 
     json_only: bool = False
@@ -23,11 +24,12 @@ class ResponseShaping:
     stop: tuple[str, ...] = ()
     property_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     for_program: bool = False
+    warnings_in_text: bool = False
 
     @property
     def changes_events(self) -> bool:
         """Whether anything of a response changes."""
-        return self.json_only or bool(self.stop or self.property_names)
+        return self.json_only or self.warnings_in_text or bool(self.stop or self.property_names)
 
 
 NO_SHAPING = ResponseShaping()

@@ -21,6 +21,8 @@ _WRITE_DELAY = 0.25
 """Seconds for which changes are collected before they are written."""
 _RETRY_DELAY = 5.0
 """Seconds until a store that failed is tried again."""
+_MAX_WARNINGS = 20
+_MAX_WARNING_LENGTH = 300
 _MAX_UNWRITTEN = 1000
 """Records that are kept for a store that fails."""
 
@@ -249,8 +251,18 @@ def record_of(run: Run, *, content: bool) -> RunRecord:
         calls=cast("tuple[JSONObject, ...]", tuple(run.calls.usages)) if len(run.calls.usages) > 1 else (),
         error=run.error.code if run.error else None,
         reason=run.reason,
+        warnings=_warnings_of(run),
         prompt=cast("JSONObject | None", run.request_body),
         response=_response_of(run) if content else None,
+    )
+
+
+def _warnings_of(run: Run) -> tuple[Mapping[str, str], ...]:
+    """Return the warnings of a run as JSON: as many and as long as a record needs."""
+    warnings = list(dict.fromkeys([*run.request_warnings, *run.warnings]))[:_MAX_WARNINGS]
+    return tuple(
+        {"code": one.code, "param": one.param[:_MAX_WARNING_LENGTH], "detail": one.detail[:_MAX_WARNING_LENGTH]}
+        for one in warnings
     )
 
 

@@ -82,7 +82,8 @@ class Run:
         path: How the response is produced, once known.
         upstream: The upstream in use, if there are several.
         has_output: Whether the model has sent anything.
-        warnings: What could not be done as requested, in addition to the dialect's warnings.
+        request_warnings: What the dialect could not pass on as requested.
+        warnings: What else could not be done as requested.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as known.
         usage: Token counts of the response, as far as the API has reported them.
         calls: The usage of each API call. The executor feeds it: here the parts of a response are joined already.
@@ -117,6 +118,7 @@ class Run:
         self.path: Path | None = None
         self.upstream: str | None = None
         self.has_output = False
+        self.request_warnings: tuple[RequestWarning, ...] = ()
         self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
@@ -206,9 +208,9 @@ class Run:
 
     # For everyone.
 
-    def set_origin(self, request_id: str, endpoint: str) -> None:
-        """Record the HTTP request that the run belongs to."""
-        self.request_id, self.endpoint = request_id, endpoint
+    def set_origin(self, request_id: str, endpoint: str, warnings: tuple[RequestWarning, ...] = ()) -> None:
+        """Record the HTTP request that the run belongs to, and its warnings."""
+        self.request_id, self.endpoint, self.request_warnings = request_id, endpoint, warnings
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscriber]:

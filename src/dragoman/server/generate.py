@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from starlette.types import Receive
 
 from dragoman.core.errors import Forbidden, NotFound
+from dragoman.core.messages import RequestOptions
 from dragoman.dialects.base import DecodedRequest, Dialect
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
@@ -218,16 +220,22 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
     def _execution(self, context: RequestContext, request: RequestT) -> Execution:
         def start_runs(choices: Iterable[int]) -> list[Run]:
             bodies = [request.body_for(choice) for choice in choices]
-            model, request_options = request.resolved.model, request.request_options
+            model, request_options = request.resolved.model, self._with_warnings(request.request_options)
             runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
             for run in runs:
-                run.set_origin(context.id, context.path)
+                run.set_origin(context.id, context.path, request.warnings)
             return runs
 
         group = RunGroup(start_runs, trace=self._options.trace)
         if self._storage and (stored := self._storage.execution(context, request, group)):
             return stored
         return DirectExecution(self._dialect, context, request, group)
+
+    def _with_warnings(self, request_options: RequestOptions) -> RequestOptions:
+        """Return the options of a request whose response shows its warnings, if the operator wants that."""
+        if not self._options.warnings_in_text:
+            return request_options
+        return replace(request_options, shaping=replace(request_options.shaping, warnings_in_text=True))
 
     async def _admit(self, context: RequestContext, request: RequestT, execution: Execution) -> None:
         """Fetch the media that the request names, and start its runs."""

@@ -35,6 +35,7 @@ class RunRecord:
         calls: The usage of each API call, if there was more than one and they are known.
         error: The error code, if it failed.
         reason: Why it was ended from outside.
+        warnings: What could not be done as requested, each with `code`, `param` and `detail`.
         prompt: The request to the model, if content is stored.
         response: The message of the model, if content is stored.
     """
@@ -54,6 +55,7 @@ class RunRecord:
     calls: tuple[Mapping[str, object], ...] = ()
     error: str | None = None
     reason: str | None = None
+    warnings: tuple[Mapping[str, str], ...] = ()
     prompt: JSONObject | None = None
     response: JSONObject | None = None
 
@@ -81,6 +83,7 @@ class RunRecord:
             "cost": self.cost,
             "error": self.error,
             "reason": self.reason,
+            "warnings": [dict(warning) for warning in self.warnings],
         }
 
 

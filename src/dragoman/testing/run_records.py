@@ -63,6 +63,7 @@ class RunStoreSuite:
             calls=({"input_tokens": 1}, {"input_tokens": 2, "server_tool_use": None}),
             error="overloaded",
             reason="why",
+            warnings=({"code": "ignored", "param": "seed", "detail": "Claude has no seed."},),
             prompt={"messages": ["\u00fc"]},
             response={"content": []},
         )

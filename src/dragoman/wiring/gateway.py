@@ -249,6 +249,7 @@ def _server_options(
         heartbeat=settings.heartbeat,
         log_payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,
+        warnings_in_text=settings.warnings == "text",
         agents=settings.agents,
         fetch_media=fetch_media,
         stored_responses=responses,

@@ -21,6 +21,7 @@ _STATUSES = click.Choice(["queued", "running", "succeeded", "failed", "cancelled
 
 @click.command("runs")
 @settings_options(GATEWAY_SETTINGS)
+@click.argument("run_id", metavar="[ID]", required=False)
 @click.option("--status", multiple=True, type=_STATUSES, help="Only runs with this status. Can be repeated.")
 @click.option("--model", help="Only runs of models whose id contains this text, such as `sonnet`.")
 @click.option("--client", help="Only runs of the client with this name.")
@@ -33,6 +34,7 @@ _STATUSES = click.Choice(["queued", "running", "succeeded", "failed", "cancelled
 )
 def runs(  # noqa: PLR0913 - one for each filter
     *,
+    run_id: str | None,
     status: tuple[str, ...],
     model: str | None,
     client: str | None,
@@ -43,11 +45,15 @@ def runs(  # noqa: PLR0913 - one for each filter
     as_json: bool,
     **flags: object,
 ) -> None:
-    """List the runs of a gateway, newest first.
+    """List the runs of a gateway, newest first, or show one run with its warnings.
 
-    If no gateway is running, list the recorded runs in the state directory.
+    ID can be the beginning of an id, or `last` for the newest run. If no gateway is running, the recorded runs in the
+    state directory are listed.
     """
     settings = settings_from(flags)
+    if run_id is not None:
+        _show(open_run_source(settings, flags), run_id, as_json=as_json)
+        return
     filters = {"status": ",".join(status) or None, "model": model, "client": client}
     if follow:
         _follow(LiveRuns(GatewayHttp.select(settings, flags)), filters, as_json=as_json)
@@ -106,6 +112,15 @@ def cancel(*, run_id: str, as_json: bool, **flags: object) -> None:
     id_ = complete_id(LiveRuns(gateway), run_id)
     run = gateway.post(f"/admin/runs/{path_segment(id_)}/cancel").require_ok()
     click.echo(json.dumps(run, indent=2) if as_json else f"Cancelled {run['id']}.")
+
+
+def _show(source: RunSource, run_id: str, *, as_json: bool) -> None:
+    # Only the first event is read: the others of an open run are still to come.
+    _name, run = next(source.events(complete_id(source, run_id)))
+    if as_json:
+        click.echo(json.dumps(run, indent=2))
+    else:
+        EventPrinter().print_record(run)
 
 
 def _follow(source: RunSource, filters: dict[str, str | None], *, as_json: bool) -> None:
@@ -174,6 +189,12 @@ class EventPrinter:
             case _:
                 pass
 
+    def print_record(self, run: Mapping[str, object]) -> None:
+        """Print what is known of a run, without its text."""
+        self._has_content = True
+        self._print_run(run)
+        self._print_end(run)
+
     def end_line(self) -> None:
         """End the current line, if it has any text."""
         if self._in_line:
@@ -206,6 +227,8 @@ class EventPrinter:
             click.secho(
                 "[The text of this run was not stored. Start the gateway with --runs-content to store it.]", dim=True
             )
+        for warning in cast("Iterable[Mapping[str, object]]", run.get("warnings") or ()):
+            click.secho(f"[{warning['code']} {warning['param']}]  {warning['detail']}", fg="yellow")
         reason = f"  {run['error'] or run['reason']}" if run["error"] or run["reason"] else ""
         stages = cast("Mapping[str, float]", run["stages"])
         times = "  ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.items() if name != "total")

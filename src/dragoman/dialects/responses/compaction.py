@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias, cast
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
-from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.core.messages import JSON, Block, JSONObject, RequestOptions
 from dragoman.dialects.responses.items import ItemEvents, SendEvent
 from dragoman.dialects.shared.sealing import ReasoningCipher
 
@@ -37,6 +38,11 @@ def summary_request(data: JSONObject, items: JSON) -> JSONObject:
     """
     prompt: JSONObject = {"type": "message", "role": "user", "content": SUMMARIZE}
     return {**data, **_WITHOUT_FORMAT, "input": [*(items if isinstance(items, list) else []), prompt]}
+
+
+def summary_options(options: RequestOptions) -> RequestOptions:
+    """Return the options of a request for a summary: only Claude reads it, so the gateway adds no words of its own."""
+    return replace(options, shaping=replace(options.shaping, for_program=True))
 
 
 def items_before_trigger(data: JSON) -> list[JSON] | None:

@@ -17,6 +17,7 @@ from dragoman.dialects.responses.compaction import (
     compaction_item,
     items_before_trigger,
     require_cipher,
+    summary_options,
     summary_request,
 )
 from dragoman.dialects.responses.continuation import History, inherit_fields
@@ -185,7 +186,8 @@ class CompactDialect(ResponsesDialect):
         inherited = inherit_fields({**data, **_NOT_STORED}, context.history)
         summarizing = summary_request(cast("JSONObject", inherited), items)
         request = decode_data(summarizing, self._catalog(), self._options, context, with_tools=False)
-        return replace(request, encrypt_summary=encrypt_summary)
+        options = summary_options(request.request_options)
+        return replace(request, encrypt_summary=encrypt_summary, request_options=options)
 
 
 def _instructions(request: ResponsesRequest, id_digits: str) -> list[JSONObject]:

@@ -14,6 +14,7 @@ from dragoman.dialects.responses.compaction import (
     EncryptSummary,
     items_before_trigger,
     require_cipher,
+    summary_options,
     summary_request,
 )
 from dragoman.dialects.responses.continuation import (
@@ -177,6 +178,7 @@ def decode_data(
         refuse_mapped_fields(warnings)
     hash_conversation = conversation_hash(body, model, conversation.media, known_hash)
     encrypt = _encryption(cipher, model, hash_conversation) if cipher else None
+    request_options = with_shaping(request_options, params, tools.toolset, body)
     include = request.include or ()
     return ResponsesRequest(
         body=body,
@@ -184,7 +186,7 @@ def decode_data(
         stream=bool(request.stream),
         warnings=tuple(warnings),
         media=tuple(conversation.media),
-        request_options=with_shaping(request_options, params, tools.toolset, body),
+        request_options=request_options if summarized is None else summary_options(request_options),
         storage=storage,
         settings=echoed_fields(cast("JSONObject", sent), stored=storage is not None),
         bindings=tools.bindings,

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 import msgspec
 
 from dragoman.backends.base import RunRequest
+from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -25,6 +26,7 @@ from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
 from dragoman.runs.shaping.json_text import JsonText
 from dragoman.runs.shaping.stop_text import StopText
+from dragoman.runs.shaping.warning_line import is_for_people, warning_line, without_warning_lines
 
 BackendCall: TypeAlias = Callable[[RunRequest], AsyncGenerator[Event, None]]
 
@@ -150,24 +152,24 @@ class Shaper:
         yield MessageStop({"type": "message_stop"})
 
 
-def shaped(call: BackendCall, shaping: ResponseShaping, run: Run, line: Callable[[], str] | None = None) -> BackendCall:
-    """Return a backend's `run` that changes the response, and with it the client's names in the conversation.
+def shaped(call: BackendCall, shaping: ResponseShaping, run: Run) -> BackendCall:
+    """Return a backend's `run` that changes the response, and undoes the changes in the conversation.
 
     Args:
         call: The backend's `run`.
         shaping: What to change.
-        run: Receives a warning of what was removed.
-        line: Returns a line to put in front of the response's first text; None: there is none.
+        run: Receives a warning of what was removed. Its own warnings are shown in the text.
     """
-    if line is None and not shaping.changes_events:
+    if not shaping.changes_events:
         return call
 
     async def run_shaped(request: RunRequest) -> AsyncGenerator[Event, None]:
-        shaper = Shaper(shaping, line)
-        if shaping.property_names:
-            messages = _with_sent_names(request.body["messages"], shaping.property_names)
-            request = replace(request, body=cast("MessagesRequest", {**request.body, "messages": messages}))
-        async with aclosing(call(request)) as events:
+        shows_warnings = shaping.warnings_in_text and not shaping.for_program and is_for_people(request.body)
+        shaper = Shaper(shaping, (lambda: _line_of(run)) if shows_warnings else None)
+        body = cast(
+            "MessagesRequest", {**request.body, "messages": _as_claude_wrote(request.body["messages"], shaping)}
+        )
+        async with aclosing(call(replace(request, body=body))) as events:
             async for event in events:
                 for changed in shaper.feed(event):
                     yield changed
@@ -178,6 +180,26 @@ def shaped(call: BackendCall, shaping: ResponseShaping, run: Run, line: Callable
             run.add_warnings((RequestWarning("mapped", shaping.json_param, detail),))
 
     return run_shaped
+
+
+def _line_of(run: Run) -> str:
+    """Return the line with a run's warnings, unless its response has text already, in an earlier part."""
+    try:
+        content = run.result().message["content"]
+    except UpstreamFailed:
+        content = []
+    if any(block.get("text") for block in content):
+        return ""
+    return warning_line([*run.request_warnings, *run.warnings])
+
+
+def _as_claude_wrote(messages: Sequence[Message], shaping: ResponseShaping) -> Sequence[Message]:
+    """Return the conversation without what was changed in earlier responses."""
+    if shaping.warnings_in_text:
+        messages = without_warning_lines(messages)
+    if shaping.property_names:
+        messages = _with_sent_names(messages, shaping.property_names)
+    return messages
 
 
 def _with_sent_names(messages: Sequence[Message], property_names: Mapping[str, Mapping[str, str]]) -> list[Message]:

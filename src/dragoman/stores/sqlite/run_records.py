@@ -70,6 +70,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Mapping[str, object] | None = None
     reason: str | None = None
     calls: tuple[Mapping[str, object], ...] = ()
+    warnings: tuple[Mapping[str, str], ...] = ()
 
 
 class SQLiteRunStore:
@@ -138,6 +139,7 @@ class SQLiteRunStore:
             record.usage,
             record.reason,
             record.calls,
+            record.warnings,
         )
         columns = (record.id, record.status, record.model, record.client, record.created, record.error, self._process)
         return (*columns, msgspec.json.encode(rest), self._encrypted_content(record))
