@@ -1,7 +1,7 @@
 """Warnings as a line in front of a response, and without it when the client sends the response back."""
 
 from collections.abc import AsyncGenerator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from chat_support import script, text
@@ -10,7 +10,7 @@ from dragoman.backends.base import RunRequest
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import Catalog
 from dragoman.core.events import Event, Restarted, Started
-from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
+from dragoman.core.messages import Block, Message, MessagesRequest
 from dragoman.core.shaping import ResponseShaping
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
@@ -88,7 +88,7 @@ async def test_a_response_that_starts_again_has_the_line_again() -> None:
         ([text("a")], ResponseShaping(), {}),
     ],
 )
-async def test_where_no_line_belongs(blocks: list[Block], shaping: ResponseShaping, body: JSONObject) -> None:
+async def test_where_no_line_belongs(blocks: list[Block], shaping: ResponseShaping, body: dict[str, Any]) -> None:
     """Not in calls, not in text that programs parse, and not unless the operator wants it."""
     assert await shown([*script(blocks)], shaping, **body) == blocks
 

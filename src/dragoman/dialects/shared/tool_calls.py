@@ -110,7 +110,7 @@ class ToolCallIds:
             return name
         valid_name = _INVALID_ID_CHARACTER.sub("_", name)[:_MAX_NAME_LENGTH] or "tool"
         detail = f"The call of `{name[:80]}` was sent as one of `{valid_name}`, as the API requires."
-        self.warnings.append(RequestWarning("renamed", path, detail))
+        self.warnings.append(RequestWarning("renamed", path.rpartition(".")[0], detail))
         return valid_name
 
 

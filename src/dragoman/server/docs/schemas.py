@@ -237,6 +237,14 @@ class Health(Struct):
     status: str
 
 
+class RunWarning(Struct):
+    """What could not be done as a request asked."""
+
+    code: str
+    param: str
+    detail: str
+
+
 class Run(Struct):
     """One run."""
 
@@ -255,6 +263,7 @@ class Run(Struct):
     cost: float | None = None
     error: str | None = None
     reason: str | None = None
+    warnings: list[RunWarning] = []
 
 
 class RunList(Struct):
