@@ -52,6 +52,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "fetch_urls": ("a.example, *.b.example:8443", ("a.example", "*.b.example:8443")),
     "fetch_timeout": ("1.5", 1.5),
     "fetch_max_bytes": ("1MiB", 2**20),
+    "warnings": ("text", "text"),
     "heartbeat": ("0.5", 0.5),
     "shutdown_grace": ("0", 0.0),
     "runs_kept": ("5", 5),

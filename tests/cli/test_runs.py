@@ -55,7 +55,8 @@ async def test_ended_run(tmp_path: Path) -> None:
     assert found["stages"]["first_token"] > 0
     assert none.out == "No runs.\n"
     assert shown.code == 0, shown.err
-    assert "\nPONG\nsucceeded  in " in shown.out
+    assert "\nPONG\n[ignored seed]  " in shown.out
+    assert "\nsucceeded  in " in shown.out
     assert "first_token" in shown.out
     assert record.out.startswith(f"{id_}  succeeded\n")
     assert "[ignored seed]  " in record.out
