@@ -18,6 +18,8 @@ EXPECTED = [
     (errors.NotFound, 404, "invalid_request_error", "not_found"),
     (errors.Conflict, 409, "invalid_request_error", "conflict"),
     (errors.RequestTooLarge, 413, "invalid_request_error", "request_too_large"),
+    (errors.RequestTimeout, 408, "invalid_request_error", "request_timeout"),
+    (errors.UnsupportedContentEncoding, 415, "invalid_request_error", "unsupported_content_encoding"),
     (errors.NotSignedIn, 401, "authentication_error", "not_signed_in"),
     (errors.QuotaExceeded, 429, "insufficient_quota", "insufficient_quota"),
     (errors.RateLimited, 429, "rate_limit_error", "rate_limit_exceeded"),

@@ -9,6 +9,8 @@ GatewayError
 ├── NotFound                  no such path, model or run
 ├── Conflict                  the request contradicts the current state
 ├── RequestTooLarge           the body is over the size limit
+├── RequestTimeout            the client did not send its request in time
+├── UnsupportedContentEncoding  the body has a coding that the gateway does not know
 ├── NotSignedIn               Claude refuses our key or sign-in, or there is none
 ├── QuotaExceeded             billing, plan or spend limit at Claude
 ├── RateLimited               too many requests, here or at Claude
@@ -23,13 +25,22 @@ GatewayError
 └── InternalError             a bug of the gateway
 """
 
+import re
 from typing import ClassVar, Self
 
 # ruff: noqa: N818 - a cause is named by what happened; "Error" at the end of each name would add nothing
 
 
+MAX_ECHO = 200
+"""Characters of a client's text that an error repeats."""
+_MAX_MESSAGE = 1500
+_LONG_QUOTE = re.compile(rf"`([^`]{{{MAX_ECHO}}})[^`]+`")
+
+
 class GatewayError(Exception):
     """A failure with a message for the client.
+
+    What the message quotes in backticks is shortened to `MAX_ECHO` characters: it may be a client's text of any length.
 
     Immutable: several clients may wait for one run and receive the same error object. `replace` and `with_request_id`
     return changed copies.
@@ -40,6 +51,7 @@ class GatewayError(Exception):
         param: The invalid request field, if there is one (`messages[2].content`).
         retry_after: Seconds after which a retry makes sense, if known.
         request_id: The id of the request that the error answers; None until the server adds it.
+        upstream_message: The API's own words, if they caused the error. Clients of the Messages API parse them.
     """
 
     default_code: ClassVar[str | None] = None
@@ -49,6 +61,7 @@ class GatewayError(Exception):
     param: str | None
     retry_after: float | None
     request_id: str | None
+    upstream_message: str | None
 
     def __init__(
         self,
@@ -58,13 +71,15 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
     ) -> None:
+        message = shorten(_LONG_QUOTE.sub(r"`\1…`", message), _MAX_MESSAGE)
         super().__init__(message)
         self.__dict__.update(
             message=message,
             code=code if code is not None else self.default_code,
-            param=param,
+            param=None if param is None else shorten(param, MAX_ECHO),
             retry_after=retry_after,
             request_id=None,
+            upstream_message=None,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -81,12 +96,21 @@ class GatewayError(Exception):
         """Return a copy with the id of the request that it answers."""
         return self._copy(request_id=request_id)
 
+    def with_upstream_message(self, message: str | None) -> Self:
+        """Return a copy with the API's own words."""
+        return self._copy(upstream_message=message)
+
     def _copy(self, **changes: object) -> Self:
         copy = type(self).__new__(type(self), *self.args)
         copy.__dict__.update(self.__dict__ | changes)
         copy.__cause__, copy.__context__ = self.__cause__, self.__context__
         copy.__suppress_context__ = self.__suppress_context__
         return copy.with_traceback(self.__traceback__)
+
+
+def shorten(text: str, length: int = MAX_ECHO) -> str:
+    """Return a text, or its beginning and an ellipsis if it is longer."""
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 class InvalidRequest(GatewayError):
@@ -135,6 +159,18 @@ class RequestTooLarge(GatewayError):
     """The request body is over the size limit."""
 
     default_code = "request_too_large"
+
+
+class RequestTimeout(GatewayError):
+    """The client did not send the whole request in time."""
+
+    default_code = "request_timeout"
+
+
+class UnsupportedContentEncoding(GatewayError):
+    """The request body has a content coding that the gateway does not know."""
+
+    default_code = "unsupported_content_encoding"
 
 
 class NotSignedIn(GatewayError):

@@ -18,8 +18,13 @@ METHOD_NOT_ALLOWED = 405
 CLIENT_CLOSED_REQUEST = 499
 """The status in the log when the client disconnected before a status was sent."""
 
+_LIST_HEADERS = frozenset({b"anthropic-beta", b"content-encoding", b"access-control-request-headers"})
+"""The headers that may have several lines, of those that the gateway reads."""
+
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SCOPE_KEY = "dragoman.context"
+HEARTBEAT_KEY = "dragoman.heartbeat"
+"""The key of a scope under which a started stream has the bytes that its client ignores."""
 
 
 class RequestContext:
@@ -29,7 +34,8 @@ class RequestContext:
         id: The request id: the client's `x-request-id` when it is valid, else a new one.
         method: `GET`, `POST`, ….
         path: The path without its query.
-        headers: The request headers, by lower-case name.
+        headers: The request headers, by lower-case name. Several lines of a list are joined; of others the last counts.
+        deployment: The model that the path names, as in the paths of Azure's clients.
         client: The name of the client key, or `local`. Runs and limits use it.
         authenticated: Whether a valid key was sent, or no key is required.
         is_operator: Whether the operator's key was sent, or no key is required.
@@ -48,6 +54,7 @@ class RequestContext:
         "_send",
         "authenticated",
         "client",
+        "deployment",
         "error",
         "headers",
         "id",
@@ -70,7 +77,8 @@ class RequestContext:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _joined(scope["headers"])
+        self.deployment: str | None = None
         self.id = _request_id(self.headers.get(b"x-request-id"))
         self.response_headers: RawHeaders = [(b"x-request-id", self.id.encode())]
         self.client = "local"
@@ -102,6 +110,14 @@ class RequestContext:
 def get_context(scope: Scope) -> RequestContext:
     """Return the context of the request that a scope belongs to."""
     return cast("RequestContext", scope[_SCOPE_KEY])
+
+
+def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    headers = dict(lines)
+    if len(headers) < len(lines):
+        for name in _LIST_HEADERS & headers.keys():
+            headers[name] = b", ".join(value for other, value in lines if other == name)
+    return headers
 
 
 def _request_id(sent: bytes | None) -> str:

@@ -1,12 +1,15 @@
 """The client's side of a request: reading its body, and noticing that the client disconnected."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from starlette.types import Receive
 
-from dragoman.core.errors import RequestTooLarge
+from dragoman.core.errors import RequestTimeout
+from dragoman.server.content_coding import body_decoder, too_large
 from dragoman.server.context import RequestContext
 
 _WATCH_DELAY = 0.05
@@ -17,32 +20,72 @@ class ClientDisconnected(Exception):  # noqa: N818 - an event, not a fault
     """The client closed its connection before the response was complete."""
 
 
-async def read_body(context: RequestContext, receive: Receive, limit: int) -> bytes:
-    """Read a request body of at most `limit` bytes.
+@dataclass(frozen=True, slots=True)
+class BodyTimeouts:
+    """How long a request body may take, in seconds.
+
+    Attributes:
+        silence: The longest time without a new part.
+        total: The longest time for the whole body.
+    """
+
+    silence: float = 60.0
+    total: float = 600.0
+
+
+_BODY_TIMEOUTS = BodyTimeouts()
+
+
+async def read_body(
+    context: RequestContext, receive: Receive, limit: int, timeouts: BodyTimeouts = _BODY_TIMEOUTS
+) -> bytes:
+    """Read a request body of at most `limit` bytes, and decode its `Content-Encoding`. The limit holds for both forms.
 
     Raises:
         RequestTooLarge: The body is longer, or its `content-length` says so.
+        UnsupportedContentEncoding: Its coding is unknown.
+        InvalidRequest: The encoded body is corrupt.
+        RequestTimeout: It does not arrive in time.
         ClientDisconnected: The client disconnected before the end of the body.
     """
-    declared = context.headers.get(b"content-length")
-    if declared is not None and int(declared) > limit:  # the HTTP server has checked that it is a number
-        raise _too_large(limit)
+    decoder = body_decoder(context.headers.get(b"content-encoding", b""), limit)
     parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
-        more = message.get("more_body", False)
+    async for part in _received_parts(context, receive, limit, timeouts):
+        if decoder is None:
+            parts.append(part)
+            continue
+        for piece in decoder.feed(part):
+            parts.append(piece)
+            await asyncio.sleep(0)  # other requests get a turn after each piece
+    if decoder is not None:
+        decoder.finish()
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"The request body is larger than {limit} bytes (--max-request-bytes).")
+async def _received_parts(
+    context: RequestContext, receive: Receive, limit: int, timeouts: BodyTimeouts
+) -> AsyncIterator[bytes]:
+    """Yield the parts of a body as they arrive."""
+    declared = context.headers.get(b"content-length")
+    if declared is not None and int(declared) > limit:  # the HTTP server has checked that it is a number
+        raise too_large(limit)
+    clock = asyncio.get_running_loop().time
+    end = clock() + timeouts.total
+    size, more = 0, True
+    while more:
+        try:
+            async with asyncio.timeout_at(min(end, clock() + timeouts.silence)):
+                message = await receive()
+        except TimeoutError:
+            raise RequestTimeout("The request body did not arrive in time. Send the request again.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        more = message.get("more_body", False)
+        yield part
 
 
 class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with cancel_on_disconnect(receive):`

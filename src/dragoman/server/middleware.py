@@ -12,9 +12,10 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound
+from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, shorten
 from dragoman.dialects.base import ErrorResponse
 from dragoman.server.context import METHOD_NOT_ALLOWED, RawHeaders, RequestContext
+from dragoman.server.paths import known_path
 from dragoman.server.replies import Reply, client_error, error_reply
 
 log = structlog.get_logger("dragoman.http")
@@ -58,7 +59,10 @@ class Middleware:
         """Handle one request, from its first byte to its line in the log."""
         if scope["type"] != "http":  # no websockets, and no lifespan: the composition root owns all parts
             return
+        known = known_path(scope["path"])
+        scope["path"] = known.path
         context = RequestContext(scope, send)
+        context.deployment = known.deployment
         try:
             for check in self._checks:
                 if reply := check(context):
@@ -87,7 +91,7 @@ class Middleware:
 
 
 def _routing_error(error: HTTPException, context: RequestContext) -> GatewayError:
-    method, path = context.method, context.path
+    method, path = context.method, shorten(context.path)
     if error.status_code == METHOD_NOT_ALLOWED:
         return InvalidRequest(f"{path} does not accept {method}.", code="method_not_allowed")
     return NotFound(f"There is no {method} {path}. `GET /` lists all endpoints.", code="unknown_url")
@@ -160,7 +164,10 @@ class HostCheck:
 
         Raises:
             Forbidden: The `Host` is not allowed.
+            InvalidRequest: There are several: a proxy in front may have read another one.
         """
+        if sum(name == b"host" for name, _ in context.scope["headers"]) > 1:
+            raise InvalidRequest("The request has more than one `Host` header.", code="invalid_host")
         host = hostname(context.headers.get(b"host", b"").decode("latin-1"))
         if self._any or host in self._names or (host and host == _local_address(context)):
             return None
@@ -264,7 +271,9 @@ def _cors_headers(origin: bytes) -> RawHeaders:
 
 
 def _preflight(context: RequestContext) -> Reply:
-    requested = context.headers.get(b"access-control-request-headers", b"authorization, content-type, x-api-key")
+    requested = context.headers.get(
+        b"access-control-request-headers", b"authorization, content-type, x-api-key, api-key"
+    )
     return Reply(
         204,
         headers=[

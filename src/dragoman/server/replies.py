@@ -8,12 +8,20 @@ from dataclasses import field
 import structlog
 from starlette.types import Send
 
-from dragoman.core.errors import GatewayError, InternalError, QuotaExceeded, Unauthenticated
+from dragoman.core.errors import (
+    GatewayError,
+    InternalError,
+    QuotaExceeded,
+    RequestTimeout,
+    Unauthenticated,
+    UnsupportedContentEncoding,
+)
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ErrorResponse
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
+from dragoman.server.content_coding import accept_encoding
 from dragoman.server.context import RawHeaders, RequestContext
 
 log = structlog.get_logger("dragoman.server")
@@ -44,7 +52,7 @@ def json_reply(status: int, body: bytes, headers: RawHeaders | None = None) -> R
 
 
 def error_reply(error: GatewayError, encoded: ErrorResponse, headers: RawHeaders | None = None) -> Reply:
-    """Build an error response, with the headers that tell the client whether and when to retry."""
+    """Build an error response, with the headers that tell the client whether, when and how to retry."""
     return json_reply(encoded.status, encoded.body, [*(headers or ()), *_retry_headers(error)])
 
 
@@ -65,6 +73,10 @@ def _retry_headers(error: GatewayError) -> RawHeaders:
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, RequestTimeout):
+        headers.append((b"connection", b"close"))  # the rest of the request would follow on it
+    if isinstance(error, UnsupportedContentEncoding):
+        headers.append((b"accept-encoding", accept_encoding()))
     return headers
 
 

@@ -32,6 +32,8 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.NotFound: Status(404, "invalid_request_error"),
     errors.Conflict: Status(409, "invalid_request_error"),
     errors.RequestTooLarge: Status(413, "invalid_request_error"),
+    errors.RequestTimeout: Status(408, "invalid_request_error"),
+    errors.UnsupportedContentEncoding: Status(415, "invalid_request_error"),
     errors.NotSignedIn: Status(401, "authentication_error"),
     errors.QuotaExceeded: Status(429, "insufficient_quota"),
     errors.RateLimited: Status(429, "rate_limit_error"),
