@@ -45,6 +45,39 @@ async def test_a_failure_is_the_right_error_and_never_a_response(
         assert not any(isinstance(event, MessageStop) for event in seen)
 
 
+API_WORDS = [
+    (400, "prompt is too long: 209 tokens > 200 maximum", "209 tokens, and the maximum context length is 200"),
+    (
+        400,
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length and retry",
+        "188240 + 21333 tokens, and the maximum context length is 200000",
+    ),
+    (400, "messages.1.content.0.thinking.signature: Field required", "signature: Field required."),
+]
+
+
+@WITH_TEXT
+@pytest.mark.parametrize(("status", "words", "message"), API_WORDS, ids=["prompt", "sum", "field"])
+async def test_the_words_of_the_api_are_kept(tmp_path: Path, kind: str, status: int, words: str, message: str) -> None:
+    """Agents read figures from them. Clients of OpenAI's API get a sentence with the words that they look for."""
+    async with either(kind, tmp_path) as harness:
+        harness.simulator.inject(Fault(status=status, message=words), times=10)
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await harness.read([user("Count to 9")], into=[])
+    assert caught.value.upstream_message == words
+    assert message in caught.value.message
+
+
+@WITH_TEXT
+async def test_the_words_about_the_gateways_account_are_not_for_clients(tmp_path: Path, kind: str) -> None:
+    """A client would look for the fault in its own key."""
+    async with either(kind, tmp_path) as harness:
+        harness.simulator.inject(Fault(status=401, message="invalid x-api-key"), times=10)
+        with pytest.raises(errors.NotSignedIn) as caught:
+            await harness.read([user("Count to 9")], into=[])
+    assert caught.value.upstream_message is None
+
+
 @WITH_TEXT
 async def test_an_overload_is_repeated_and_answered_once(tmp_path: Path, kind: str) -> None:
     """The run yields `Retrying`."""

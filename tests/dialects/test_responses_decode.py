@@ -43,7 +43,7 @@ def test_text_input_becomes_a_user_message() -> None:
         ({"tools": "all"}, "invalid_type", "tools"),
         ({"tools": [5]}, "invalid_type", "tools[0]"),
         ({"tools": [{"type": "function"}]}, "missing_required_parameter", "tools[0].name"),
-        ({"tools": [WEATHER, WEATHER]}, "invalid_value", "tools[1].name"),
+        ({"tools": [WEATHER, {**WEATHER, "description": "x"}]}, "invalid_value", "tools[1].name"),
         ({"tools": [{**WEATHER, "name": "web_search"}, {"type": "web_search"}]}, "invalid_value", "tools[1]"),
         ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "f"}, "tools": [WEATHER]}, "invalid_value", "tool_choice"),

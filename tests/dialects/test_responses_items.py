@@ -164,7 +164,7 @@ def test_items_that_claude_cannot_use_are_left_out(item: JSONObject) -> None:
             "input[1]",
         ),
         ([QUESTION, result()], "invalid_value", "input[1].call_id"),
-        ([QUESTION, call(), call()], "invalid_value", "input[2].call_id"),
+        ([QUESTION, call(), call()], "missing_tool_result", "input[1]"),
     ],
 )
 def test_invalid_items_are_refused_by_name(items: JSON, code: str, param: str) -> None:

@@ -39,7 +39,6 @@ class Body(Struct):
     [
         (b"{", "invalid_json", None, "not valid JSON"),
         (b"\xff", "invalid_json", None, "not valid JSON"),
-        (b'{"a": "\\ud800"}', "invalid_json", None, "not valid JSON"),
         (b"[" * 100_000, "invalid_json", None, "nested too deeply"),
         (b"[" * 900 + b"]" * 900, "invalid_json", None, "nested too deeply"),
         (b"[]", "invalid_type", None, "Invalid request body: expected `object`, got `array`"),

@@ -9,6 +9,7 @@ The codes are stable between versions. Clients read them in the header `x-dragom
 - `joined`: the parts of a message were sent as one text;
 - `left_out`: a part of the conversation was not sent, such as thinking that Claude would reject;
 - `renamed`: ids of tool calls were replaced by valid or unique ones;
+- `replaced`: half of a character, which no text may contain, was replaced by U+FFFD;
 - `resized`: an image is larger than what Claude reads;
 - `trimmed`: white space at the end of a message was removed;
 - `truncated`: the model read only the beginning of a text;

@@ -8,6 +8,7 @@ import structlog
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, Event
+from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import DecodedRequest
 from dragoman.runs.run import Run
@@ -49,7 +50,7 @@ def log_answers(context: RequestContext) -> None:
 
 def _parsed(raw: bytes) -> object:
     try:
-        return json.loads(raw)
+        return json.loads(replace_half_characters(raw.removeprefix(BYTE_ORDER_MARK)))
     except (ValueError, RecursionError):
         return raw
 

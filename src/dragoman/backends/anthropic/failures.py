@@ -107,7 +107,7 @@ async def response_failure(response: HttpResponse) -> Failure:
     if status < _MIN_ERROR_STATUS:
         return Failure(UpstreamFailed(f"The server at Claude's address is not Claude (status {status})."), "not_claude")
     seconds = retry_after(headers)
-    error = api_error(status, _reason(message, status), retry_after=seconds, advice=SIGN_IN_ADVICE)
+    error = api_error(status, _reason(message, status), retry_after=seconds, advice=SIGN_IN_ADVICE, words=message)
     is_transient = _is_transient(status)
     if should_retry := headers.get("x-should-retry"):
         is_transient = should_retry == "true"
@@ -118,7 +118,7 @@ def event_failure(event: JSONObject) -> Failure:
     """Return the failure that an `error` event in a stream reports."""
     kind, message = _error_fields(event)
     status = STATUS_OF_TYPE.get(kind or "", _MIN_SERVER_ERROR)
-    error = api_error(status, _reason(message, status), advice=SIGN_IN_ADVICE)
+    error = api_error(status, _reason(message, status), advice=SIGN_IN_ADVICE, words=message)
     return Failure(error, kind or "error", is_transient=_is_transient(status))
 
 

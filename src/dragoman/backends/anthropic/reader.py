@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dragoman.backends.anthropic.failures import Failure, cut_off_failure, event_failure, unreadable_failure
+from dragoman.backends.shared.lenient_json import decode_lenient
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -82,7 +83,7 @@ class StreamReader:
             for frame in self._decoder.feed(data):
                 if self.is_complete:
                     break  # some servers send `[DONE]` after the message
-                if (event := _parse(_decode(frame))) is None:
+                if (event := _parse(decode_lenient(_decode, frame))) is None:
                     continue
                 if not self.has_emitted:
                     self._begin(event, events)

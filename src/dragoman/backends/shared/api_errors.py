@@ -57,6 +57,9 @@ _QUOTA = re.compile(
 _FIELD_PREFIX = re.compile(r"[a-z_]+(\.\w+)*: ")
 """How the API's text begins if it refuses a field of the request. The rest may quote the client's own names."""
 _TOKEN_FIGURES = re.compile(r"~?(?P<actual>\d[\d,]*) tokens (\(limit |> )(?P<maximum>\d[\d,]*)")
+_SUM_FIGURES = re.compile(r"(?P<sum>\d[\d,]* \+ \d[\d,]*) > (?P<maximum>\d[\d,]*)")
+"""The figures of a prompt that does not fit together with `max_tokens`."""
+_MAX_WORDS = 2000
 
 _PAYMENT_REQUIRED = 402
 
@@ -81,7 +84,12 @@ _ERROR_OF_STATUS: Mapping[int, _Create] = MappingProxyType(
 
 
 def api_error(
-    status: int | None, reason: str, *, retry_after: float | None = None, advice: str = SIGN_IN_ADVICE
+    status: int | None,
+    reason: str,
+    *,
+    retry_after: float | None = None,
+    advice: str = SIGN_IN_ADVICE,
+    words: str | None = None,
 ) -> GatewayError:
     """Return the error for a failed call.
 
@@ -90,21 +98,43 @@ def api_error(
         reason: The API's text, as one sentence without its full stop.
         retry_after: Seconds to wait, if the API reported them.
         advice: What to do if the key or sign-in is refused.
+        words: The API's text, unchanged. Clients of the Messages API get it, except about the gateway's own account.
     """
     if status == _PAYMENT_REQUIRED or (_QUOTA.search(reason) and not _FIELD_PREFIX.match(reason)):
         return QuotaExceeded(f"Claude says: {reason}. Look at https://platform.claude.com/settings/billing.")
     if _PROMPT_TOO_LONG.search(reason):
-        return ContextTooLong(too_long(reason), param="messages")
-    if (create := _ERROR_OF_STATUS.get(status or 0)) is not None:
-        return create(reason, retry_after, advice)
-    return UpstreamFailed(f"The call to Claude failed: {reason}.")
+        error: GatewayError = ContextTooLong(too_long(reason), param="messages")
+    elif (create := _ERROR_OF_STATUS.get(status or 0)) is not None:
+        error = create(reason, retry_after, advice)
+    else:
+        error = UpstreamFailed(f"The call to Claude failed: {reason}.")
+    return error if isinstance(error, NotSignedIn) or not words else error.with_upstream_message(words[:_MAX_WORDS])
 
 
 def too_long(text: str) -> str:
-    """Return a sentence about a prompt that is too long, with the numbers of tokens if the text has them."""
-    figures = _TOKEN_FIGURES.search(text)
-    detail = f": {figures['actual']} tokens, and {figures['maximum']} are the most" if figures else " for this model"
-    return f"The prompt is too long{detail}."
+    """Return a sentence about a prompt that is too long, with the numbers of tokens if the text has them.
+
+    OpenAI's clients look for "maximum context length" in it.
+    """
+    if figures := _TOKEN_FIGURES.search(text):
+        actual, maximum = figures["actual"], figures["maximum"]
+        return f"The prompt is too long: {actual} tokens, and the maximum context length is {maximum} tokens."
+    if figures := _SUM_FIGURES.search(text):
+        total, maximum = figures["sum"], figures["maximum"]
+        return (
+            f"The prompt and `max_tokens` are too long together: {total} tokens, and the maximum context length is "
+            f"{maximum} tokens."
+        )
+    return "The prompt is too long: it exceeds the maximum context length of this model."
+
+
+def api_words_too_long(text: str) -> str:
+    """Return the API's own words about a prompt that is too long, as far as a text of the runtime has them."""
+    if figures := _TOKEN_FIGURES.search(text):
+        return f"prompt is too long: {figures['actual']} tokens > {figures['maximum']} maximum"
+    if figures := _SUM_FIGURES.search(text):
+        return f"input length and `max_tokens` exceed context limit: {figures['sum']} > {figures['maximum']}"
+    return "prompt is too long"
 
 
 def refuse_agent(request_options: RequestOptions) -> None:

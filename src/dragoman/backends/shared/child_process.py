@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 import structlog
 
+from dragoman.backends.shared.lenient_json import decode_lenient
 from dragoman.core.messages import JSONObject
 
 _MAX_LINE_BYTES = 256 * 1024**2
@@ -259,8 +260,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
 def _parse_object(line: bytes) -> JSONObject | None:
     try:
-        frame = _decode(line)
-    except msgspec.DecodeError:
+        frame = decode_lenient(_decode, line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return frame if isinstance(frame, dict) else None
 

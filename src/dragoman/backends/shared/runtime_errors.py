@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE, api_error, too_long
+from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE, api_error, api_words_too_long, too_long
 from dragoman.core.errors import ContextTooLong, GatewayError, NotSignedIn, QuotaExceeded
 from dragoman.core.messages import JSONObject
 
@@ -40,10 +40,11 @@ def to_error(status: int | None, text: str, *, retry_after: float | None = None)
         retry_after: Seconds to wait, if the runtime reported them.
     """
     reason = _api_words(text)
-    error = api_error(status, reason, retry_after=retry_after)
+    error = api_error(status, reason, retry_after=retry_after, words=_own_words(text) or reason)
     if isinstance(error, ContextTooLong):
-        # Only the figures: the rest of the runtime's text is advice for people in its own terminal.
-        return ContextTooLong(too_long(text), param="messages")
+        # Only the figures: the rest of the runtime's text may be advice for people in its own terminal.
+        words = _own_words(text) or api_words_too_long(text)
+        return ContextTooLong(too_long(text), param="messages").with_upstream_message(words)
     if status is None and not isinstance(error, QuotaExceeded) and _NOT_SIGNED_IN.search(reason):
         return NotSignedIn(f"Claude Code says: {reason}. {SIGN_IN_ADVICE}")
     return error
@@ -77,6 +78,13 @@ def _api_words(text: str) -> str:
     """Return the API's own words, without what the runtime adds around them."""
     reason = _API_BODY.sub(lambda match: _message_in(match[0]), text, count=1)
     return _TERMINAL_ADVICE.sub("", _PREFIX.sub("", reason)).strip().rstrip(".") or "no reason was given"
+
+
+def _own_words(text: str) -> str | None:
+    """Return the API's message, unchanged, if the runtime passes on the whole response."""
+    body = _API_BODY.search(text)
+    message = _message_in(body[0]) if body else None
+    return message if body and message != body[0] else None
 
 
 def _message_in(body: str) -> str:

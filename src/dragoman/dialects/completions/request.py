@@ -14,6 +14,7 @@ from dragoman.dialects.shared.conversation import ConversationBuilder, text_bloc
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body
 from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.tools import Toolset
+from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
     convert,
     parse_json,
@@ -84,9 +85,9 @@ def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> 
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = parse_json(raw)
-    request = convert(data, TextCompletionRequest)
     warnings: list[RequestWarning] = []
+    data = without_unset_values(parse_json(raw, warnings), warnings)
+    request = convert(data, TextCompletionRequest)
     warn_unknown_fields(data, request, options, warnings)
     prompts = _prompts(request)
     _refuse_unsupported(request, len(prompts), options)

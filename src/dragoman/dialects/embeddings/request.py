@@ -50,9 +50,9 @@ def decode_embeddings(raw: bytes, model: str, aliases: Mapping[str, str], option
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not create embeddings.
     """
-    data = parse_json(raw)
-    request = convert(data, EmbeddingCreateRequest)
     warnings: list[RequestWarning] = []
+    data = parse_json(raw, warnings)
+    request = convert(data, EmbeddingCreateRequest)
     warn_unknown_fields(data, request, options, warnings)
     if request.user is not None:
         warnings.append(RequestWarning("ignored", "user", "Embeddings requests are not recorded by user."))

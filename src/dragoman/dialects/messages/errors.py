@@ -29,13 +29,14 @@ STATUSES: Mapping[type[GatewayError], Status] = {
 def anthropic_error(error: GatewayError) -> JSONObject:
     """Return an error as a body, or as the data of an `error` event.
 
-    Our own code and the field's name are in `details`, the API's place for additional information.
+    The message is the API's own if the API refused the request: agents read figures from it. Our own code and the
+    field's name are in `details`, the API's place for additional information.
     """
     return {
         "type": "error",
         "error": {
             "type": status_of(error, STATUSES).type,
-            "message": error.message,
+            "message": error.upstream_message or error.message,
             "details": {"code": error.code, "param": error.param},
         },
         "request_id": error.request_id,

@@ -26,8 +26,11 @@ from dragoman.dialects.messages.schema import (
     wrong_type,
 )
 from dragoman.dialects.shared.agent_options import parse_agent_options, refuse_fields_with_agent, strip_agent_suffix
+from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import parse_json, resolve_model
 
+_BETA_FIELDS = ("betas", "anthropic_beta")
+"""The SDK's own parameter, and the field of the clouds."""
 _ROLES = frozenset({"user", "assistant", "system"})
 
 
@@ -40,8 +43,8 @@ def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedReq
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = require_object(parse_json(raw), "")
     warnings: list[RequestWarning] = []
+    data = require_object(without_unset_values(parse_json(raw, warnings), warnings, ("top_k",)), "")
     model = require_text(data, "model", "")
     messages = require_list(data, "messages", "")
     agent_field = data.pop("claude", None)
@@ -50,6 +53,7 @@ def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedReq
     stream = data.pop("stream", None)
     if not isinstance(stream, bool | None):
         raise wrong_type("stream", "true or false", stream)
+    betas = _betas(headers, data)
     check_parameters(data)
     body = cast("MessagesRequest", {key: value for key, value in data.items() if key not in {"messages", "system"}})
     body["messages"] = [_message(message, index) for index, message in enumerate(messages)]
@@ -61,7 +65,7 @@ def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedReq
         body["system"] = _content(data["system"], "system")
     resolved = resolve_model(strip_agent_suffix(model), catalog, warnings)
     body["model"] = resolved.model.id
-    request_options = _request_options(headers, agent)
+    request_options = _request_options(headers, betas, agent)
     if agent is not None:
         refuse_fields_with_agent(request_options, _fields_refused_with_agent(data), body)
     return DecodedRequest(
@@ -111,11 +115,25 @@ def _without_unsigned_thinking(messages: list[Message], warnings: list[RequestWa
     return signed
 
 
-def _request_options(headers: Headers, agent: AgentTask | None) -> RequestOptions:
+def _betas(headers: Headers, data: JSONObject) -> tuple[str, ...]:
+    """Return all betas, each once: those of the header and those of the body, where some clients write them.
+
+    They are taken out of the body, in which the API refuses them.
+    """
+    named = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
+    for field in _BETA_FIELDS:
+        if data.get(field) is not None:
+            for index, beta in enumerate(require_list(data, field, "")):
+                if not isinstance(beta, str):
+                    raise wrong_type(f"{field}[{index}]", "a string", beta)
+                named.append(beta)
+        data.pop(field, None)
+    return tuple(dict.fromkeys(name for beta in named if (name := beta.strip())))
+
+
+def _request_options(headers: Headers, betas: tuple[str, ...], agent: AgentTask | None) -> RequestOptions:
     version = headers.get(b"anthropic-version", b"").decode("latin-1").strip()
-    betas = headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
-    names = tuple(name for beta in betas if (name := beta.strip()))
-    return RequestOptions(version or None, names, verbatim=True, agent=agent)
+    return RequestOptions(version or None, betas, verbatim=True, agent=agent)
 
 
 def _fields_refused_with_agent(data: JSONObject) -> dict[str, object]:

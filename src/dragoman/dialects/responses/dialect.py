@@ -140,8 +140,9 @@ class InputTokensDialect(ResponsesDialect):
         return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
     def _decode(self, raw: bytes, context: StoredContext) -> ResponsesRequest:
-        data = inherit_fields({"input": [], **_parse_object(raw), **_NOT_STORED}, context.history)
-        return decode_data(data, self._catalog(), self._options, context)
+        warnings: list[RequestWarning] = []
+        data = inherit_fields({"input": [], **_parse_object(raw, warnings), **_NOT_STORED}, context.history)
+        return decode_data(data, self._catalog(), self._options, context, body_warnings=warnings)
 
 
 class CompactDialect(ResponsesDialect):
@@ -178,14 +179,17 @@ class CompactDialect(ResponsesDialect):
         return msgspec.json.encode(body)
 
     def _decode(self, raw: bytes, context: StoredContext) -> ResponsesRequest:
-        sent = _parse_object(raw)
+        warnings: list[RequestWarning] = []
+        sent = _parse_object(raw, warnings)
         encrypt_summary = require_cipher(self._options.cipher)
         before_trigger = items_before_trigger(sent)
         data = cast("JSONObject", normalize(sent if before_trigger is None else {**sent, "input": before_trigger}))
         items: list[JSON] = [*listed_items(data.get("input") or [], "0")]
         inherited = inherit_fields({**data, **_NOT_STORED}, context.history)
         summarizing = summary_request(cast("JSONObject", inherited), items)
-        request = decode_data(summarizing, self._catalog(), self._options, context, with_tools=False)
+        request = decode_data(
+            summarizing, self._catalog(), self._options, context, with_tools=False, body_warnings=warnings
+        )
         options = summary_options(request.request_options)
         return replace(request, encrypt_summary=encrypt_summary, request_options=options)
 
@@ -196,8 +200,8 @@ def _instructions(request: ResponsesRequest, id_digits: str) -> list[JSONObject]
     return [item for item in items if item["type"] == "message" and item["role"] in _INSTRUCTION_ROLES]
 
 
-def _parse_object(raw: bytes) -> JSONObject:
-    data = parse_json(raw)
+def _parse_object(raw: bytes, warnings: list[RequestWarning]) -> JSONObject:
+    data = parse_json(raw, warnings)
     if not isinstance(data, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_type")
     return data

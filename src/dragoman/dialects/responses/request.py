@@ -45,6 +45,7 @@ from dragoman.dialects.shared.request_body import GenerationParams, Sampling, bu
 from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
+from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
     convert,
     parse_json,
@@ -118,12 +119,12 @@ def decode(
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = parse_json(raw)
-    sent = inherit_fields(data, context.history)
-    return decode_data(sent, catalog, options, context, cache_marks=b"cache" in raw)
+    warnings: list[RequestWarning] = []
+    sent = inherit_fields(parse_json(raw, warnings), context.history)
+    return decode_data(sent, catalog, options, context, cache_marks=b"cache" in raw, body_warnings=warnings)
 
 
-def decode_data(
+def decode_data(  # noqa: PLR0913 - the request, and what it is decoded with
     sent: JSON,
     catalog: Catalog,
     options: DialectOptions,
@@ -131,6 +132,7 @@ def decode_data(
     *,
     cache_marks: bool = True,
     with_tools: bool = True,
+    body_warnings: Sequence[RequestWarning] = (),
 ) -> ResponsesRequest:
     """Decode a request that is parsed JSON.
 
@@ -141,6 +143,7 @@ def decode_data(
         context: What the request uses of stored responses.
         cache_marks: Whether the request may contain cache marks.
         with_tools: Whether the model gets the tools that input items add.
+        body_warnings: The warnings about the JSON itself.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
@@ -149,9 +152,10 @@ def decode_data(
     history = context.history
     summarized = items_before_trigger(sent)
     encrypt_summary = None if summarized is None else require_cipher(options.cipher)
+    warnings = list(body_warnings)
+    sent = without_unset_values(sent, warnings)
     data = normalize(sent if summarized is None else summary_request(cast("JSONObject", sent), summarized))
     request = convert(data, CreateResponse)
-    warnings: list[RequestWarning] = []
     warn_unknown_fields(data, request, options, warnings)
     refuse_unsupported(request, can_store=options.stores_responses)
     storage = _storage_options(request, options)

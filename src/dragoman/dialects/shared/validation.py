@@ -5,14 +5,16 @@ Also the steps that all OpenAI dialects share: unknown fields, the model's name,
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar, cast
 
 import msgspec
 import msgspec.inspect
 
-from dragoman.core.catalog import Catalog, Resolved
-from dragoman.core.errors import InvalidRequest, UnsupportedFeature
+from dragoman.core.catalog import LONG_CONTEXT_SUFFIX, LONG_CONTEXT_TOKENS, Catalog, Resolved
+from dragoman.core.errors import MAX_ECHO, InvalidRequest, UnsupportedFeature
+from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
@@ -31,15 +33,35 @@ _MAX_DIGITS = 18  # any such number fits into 64 bits
 _ERROR_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _WRONG_TYPE = re.compile(r"Expected `[^`]+`, got `")
+_LONG_VALUE = re.compile(rf"'(.{{{MAX_ECHO}}}).+'$", re.DOTALL)
 _JSON_TYPE_NAMES = (("str", "string"), ("int", "integer"), ("float", "number"), ("bool", "boolean"))
 
 
-def parse_json(raw: bytes) -> JSON:
-    """Parse a request body.
+def parse_json(raw: bytes, warnings: list[RequestWarning] | None = None) -> JSON:
+    """Parse a request body. A byte order mark is skipped, and half of a character becomes U+FFFD.
+
+    Args:
+        raw: The body.
+        warnings: Receives a warning if characters were replaced.
 
     Raises:
         InvalidRequest: `invalid_json`: the body is not JSON, or is nested too deeply.
     """
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
+    try:
+        return _parse(raw)
+    except InvalidRequest:
+        repaired = replace_half_characters(raw)
+        if repaired == raw:
+            raise
+        data = _parse(repaired)
+    if warnings is not None:
+        detail = "The request contains half of a character (a lone surrogate); Claude gets U+FFFD in its place."
+        warnings.append(RequestWarning("replaced", "body", detail))
+    return data
+
+
+def _parse(raw: bytes) -> JSON:
     try:
         data = cast("JSON", msgspec.json.decode(raw))
     except RecursionError:
@@ -50,6 +72,15 @@ def parse_json(raw: bytes) -> JSON:
     if raw.count(b"[") + raw.count(b"{") > _MAX_JSON_DEPTH and _is_too_deep(data):
         raise _depth_error()
     return data
+
+
+def with_model(raw: bytes, model: str) -> bytes:
+    """Return a request body with another `model`. All else stays as it is, and so does what is not an object."""
+    for text in (raw.removeprefix(BYTE_ORDER_MARK), replace_half_characters(raw.removeprefix(BYTE_ORDER_MARK))):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+            return msgspec.json.encode({**fields, "model": model})
+    return raw
 
 
 def convert(data: JSON, struct: type[_StructT]) -> _StructT:
@@ -125,7 +156,7 @@ def warn_ignored_fields(
 
 
 def resolve_model(name: str | None, catalog: Catalog, warnings: list[RequestWarning]) -> Resolved:
-    """Find the model with a name; warn if a retired model was replaced.
+    """Find the model with a name; warn if a retired model was replaced, or if its window is not as long as asked.
 
     Raises:
         NotFound: No model has that name.
@@ -134,6 +165,10 @@ def resolve_model(name: str | None, catalog: Catalog, warnings: list[RequestWarn
     if resolved.successor_of:
         detail = f"`{resolved.successor_of}` is retired; `{resolved.model.id}` responds instead."
         warnings.append(RequestWarning("mapped", "model", detail))
+    model = resolved.model
+    if resolved.requested_name.endswith(LONG_CONTEXT_SUFFIX) and model.context_tokens < LONG_CONTEXT_TOKENS:
+        detail = f"The context window of `{model.id}` is {model.context_tokens} tokens here."
+        warnings.append(RequestWarning("ignored", "model", detail))
     return resolved
 
 
@@ -210,7 +245,7 @@ def _validation_error(text: str) -> InvalidRequest:
     """Return the error for a text of msgspec."""
     location = _ERROR_PATH.search(text)
     path = location["path"] if location else ""
-    problem = text[: location.start()] if location else text
+    problem = _LONG_VALUE.sub(r"'\1…'", text[: location.start()] if location else text)
     if missing := _MISSING_FIELD.match(problem):
         param = f"{path}.{missing['field']}" if path else missing["field"]
         return InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
