@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,6 +39,7 @@ from dragoman.server.middleware import (
 )
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, ServerOptions
+from dragoman.server.paths import has_control_character
 from dragoman.server.route_spec import Handlers
 from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
 from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
@@ -195,6 +197,8 @@ class _Routes:
         scope["app"] = self
         handler = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
         if handler is None:
+            if has_control_character(scope["path"]):
+                raise HTTPException(404)
             await self._router(scope, receive, send)
         else:
             scope["endpoint"] = handler

@@ -27,7 +27,9 @@ class ApiKey:
 
 
 class KeyCheck:
-    """Requires a key, if any is configured: `Authorization: Bearer KEY`, `Authorization: KEY` or `x-api-key: KEY`.
+    """Requires a key, if any is configured.
+
+    Clients send `Authorization: Bearer KEY`, `Authorization: KEY`, `x-api-key: KEY`, or, as Azure's do, `api-key: KEY`.
 
     Args:
         api_keys: The keys; empty: every request is accepted.
@@ -82,8 +84,9 @@ def _sent_keys(context: RequestContext) -> Iterator[bytes]:
     if authorization := context.headers.get(b"authorization", b"").strip():
         scheme, _, key = authorization.partition(b" ")
         yield key.strip() if scheme.lower() == b"bearer" else authorization
-    if key := context.headers.get(b"x-api-key", b"").strip():
-        yield key
+    for name in (b"x-api-key", b"api-key"):
+        if key := context.headers.get(name, b"").strip():
+            yield key
 
 
 def _refusal(*, wrong: bool) -> Unauthenticated:

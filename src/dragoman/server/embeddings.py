@@ -8,6 +8,7 @@ from starlette.types import Receive
 
 from dragoman.backends.base import Embedder
 from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
+from dragoman.dialects.shared.validation import with_model
 from dragoman.runs.engine import Engine
 from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect, read_body
@@ -40,7 +41,8 @@ class EmbeddingsHandler(Endpoint):
 
     async def handle(self, context: RequestContext, receive: Receive) -> None:
         """See `Endpoint.handle`."""
-        request = self._dialect.decode(await read_body(context, receive, self._options.max_request_bytes))
+        raw = await read_body(context, receive, self._options.max_request_bytes)
+        request = self._dialect.decode(with_model(raw, context.deployment) if context.deployment else raw)
         context.log_fields = {"model": request.requested_model, "inputs": len(request.inputs)}
         if self._options.log_payloads:
             log.debug("embeddings.body", request=context.id, inputs=request.inputs)

@@ -11,6 +11,7 @@ from starlette.types import Receive
 from dragoman.core.errors import Forbidden, NotFound
 from dragoman.core.messages import RequestOptions
 from dragoman.dialects.base import DecodedRequest, Dialect
+from dragoman.dialects.shared.validation import with_model
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.catalog import LiveCatalog
@@ -59,6 +60,8 @@ class RequestReader(Generic[RequestT]):
             ClientDisconnected: The client disconnected before the end of the body.
         """
         raw = await read_body(context, receive, self._options.max_request_bytes)
+        if context.deployment:
+            raw = with_model(raw, context.deployment)
         if self._options.log_payloads:
             log_request(context, raw)
         request = await self._decode(context, raw)
