@@ -31,6 +31,40 @@ def test_names_resolve_to_models(requested: str | None, found: str) -> None:
     assert resolved.successor_of is None
 
 
+@pytest.mark.parametrize(
+    ("requested", "found"),
+    [
+        ("anthropic/claude-sonnet-4-5", "claude-sonnet-4-5"),
+        ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+        ("openrouter/anthropic/claude-opus-5.5", "claude-opus-5-5"),
+        ("anthropic:claude-opus-5", "claude-opus-5"),
+        ("Claude-Opus-5", "claude-opus-5"),
+        ("SONNET", "claude-sonnet-5-5"),
+        (" sonnet ", "claude-sonnet-5-5"),
+        ("claude-opus-5[1m]", "claude-opus-5"),
+        ("sonnet[1m]", "claude-sonnet-5-5"),
+        ("claude-haiku-4-5:latest", "claude-haiku-4-5"),
+        ("claude-4.5-sonnet", "claude-sonnet-4-5"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5-20251001"),
+        ("anthropic.claude-opus-4-5-20251101-v1:0", "claude-opus-4-5-20251101"),
+        ("claude-opus-4-5@20251101", "claude-opus-4-5-20251101"),
+    ],
+)
+def test_names_in_other_spellings(requested: str, found: str) -> None:
+    """Of other gateways, of clouds, of editors. The model has one id, whatever the spelling."""
+    assert CATALOG.resolve(requested).model.id == found
+    assert Catalog(aliases={"fast": requested}).resolve("anthropic/fast").model.id == found
+
+
+@pytest.mark.parametrize(
+    "requested", ["gpt-4o", "anthropic/gpt-4o", "anthropic/", "[1m]", "claude-9.9-sonnet", "/", "@"]
+)
+def test_other_spellings_make_no_model_of_other_names(requested: str) -> None:
+    """They are unknown as before."""
+    with pytest.raises(NotFound):
+        CATALOG.resolve(requested)
+
+
 def test_a_dated_id_follows_the_rules_of_its_model() -> None:
     """Only the id differs."""
     dated, plain = (CATALOG.resolve(id_).model for id_ in ("claude-opus-4-5-20251101", "claude-opus-4-5"))
@@ -66,7 +100,17 @@ def test_a_name_that_is_similar_to_none_gets_no_suggestion() -> None:
     assert "Did you mean" not in caught.value.message
 
 
-@pytest.mark.parametrize("id_", ["claude-3-5-sonnet-20241022", "claude-3-opus-latest", "claude-opus-4-1"])
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "claude-3-5-sonnet-20241022",
+        "claude-3-opus-latest",
+        "claude-opus-4-1",
+        "claude-1.3",
+        "claude-2.1",
+        "claude-instant-1.2",
+    ],
+)
 def test_a_retired_id_names_its_successor(id_: str) -> None:
     """If the operator allows it, the id resolves to the successor."""
     with pytest.raises(NotFound) as caught:
@@ -75,6 +119,14 @@ def test_a_retired_id_names_its_successor(id_: str) -> None:
     assert resolved.successor_of == id_
     assert resolved.model.id in caught.value.message
     assert "--map-retired-models" in caught.value.message
+
+
+@pytest.mark.parametrize("id_", ["anthropic/claude-3.5-sonnet", "claude-4-sonnet", "Claude-2.1"])
+def test_a_retired_id_in_another_spelling_is_retired_too(id_: str) -> None:
+    """It names its successor."""
+    assert Catalog(map_retired=True).resolve(id_).model.id == "claude-sonnet-5-5"
+    with pytest.raises(NotFound, match="retired"):
+        CATALOG.resolve(id_)
 
 
 def test_a_successor_that_is_not_offered_is_not_used() -> None:

@@ -50,3 +50,21 @@ def test_a_model_without_effort() -> None:
 def test_missing_and_invalid_fields_correct_nothing(entry: JSONObject) -> None:
     """The list may be older, or of another form."""
     assert live(entry, "claude-opus-5") == Catalog().resolve("claude-opus-5").model
+
+
+def test_models_that_the_providers_list_lacks_are_not_listed() -> None:
+    """They may still be asked for. A dated id in the list offers the id without its date, too."""
+    entries = [ListedModel(id_, "", {"id": id_}) for id_ in ("claude-opus-5", "claude-sonnet-4-5-20250929")]
+    catalog = with_list(Catalog(), entries)
+    assert [model.id for model in catalog.listed] == [
+        "claude-opus-5",
+        "claude-sonnet-4-5",
+        "claude-sonnet-4-5-20250929",
+    ]
+    assert catalog.resolve("claude-opus-5-5").model.id == "claude-opus-5-5"
+
+
+@pytest.mark.parametrize("entries", [[], [ListedModel("claude-opus-5", "")]])
+def test_a_list_without_entries_hides_no_model(entries: list[ListedModel]) -> None:
+    """It is only the runtime's own choice of models."""
+    assert [model.id for model in with_list(Catalog(), entries).listed] == [model.id for model in MODELS]

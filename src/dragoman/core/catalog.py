@@ -6,7 +6,7 @@ Facts of September and October 2026, from the provider's documentation and migra
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
@@ -188,7 +188,12 @@ ALIASES: Mapping[str, str] = {
     "claude-haiku": "claude-haiku-5-5",
 }
 
+_FIRST_GENERATIONS = ("1", "1.0", "1.1", "1.2", "1.3", "1.3-100k", "v1", "v1.3", "2", "2.0", "2.1", "v2")
+_INSTANT_GENERATIONS = ("instant", "instant-1", "instant-1.1", "instant-1.1-100k", "instant-1.2", "instant-v1")
+
 RETIRED: Mapping[str, str] = {
+    **{f"claude-{generation}": "claude-sonnet-5-5" for generation in _FIRST_GENERATIONS},
+    **{f"claude-{generation}": "claude-haiku-5-5" for generation in _INSTANT_GENERATIONS},
     "claude-3-opus": "claude-opus-5-5",
     "claude-3-sonnet": "claude-sonnet-5-5",
     "claude-3-haiku": "claude-haiku-5-5",
@@ -203,6 +208,13 @@ RETIRED: Mapping[str, str] = {
 
 _DATED = re.compile(r"(?P<id>claude-.+?)-(?:\d{8}|latest)")
 _TIER = re.compile(r"claude-(?P<tier>opus|sonnet|haiku)-")
+_PROVIDER = re.compile(r"(?:(?:anthropic|openrouter|bedrock|vertex_ai)/)*(?:anthropic:|(?:[a-z]+\.)?anthropic\.)?")
+_SUFFIX = re.compile(r"(?:\[1m\]|:latest|-v\d+(?::\d+)?)$")
+_VERSION_DOT = re.compile(r"(?<=\d)\.(?=\d)")
+_VERSION_FIRST = re.compile(r"claude-(?P<version>\d(?:-\d{1,2})?)-(?P<tier>opus|sonnet|haiku)(?P<rest>.*)")
+LONG_CONTEXT_SUFFIX = "[1m]"
+"""At the end of a name, it asks for a context window of a million tokens, as Claude Code writes it."""
+LONG_CONTEXT_TOKENS = 1_000_000
 
 
 MODEL_LIST_ENDPOINT = "`GET /v1/models`"
@@ -233,38 +245,52 @@ class Catalog:
         aliases: The operator's own aliases, in addition to the built-in ones.
         default: The name that is used if the client sent none.
         map_retired: Whether a retired id resolves to its successor. Otherwise it is refused.
+        offered: The ids in the provider's own list; None: no complete list is known.
     """
 
     models: tuple[Model, ...] = MODELS
     aliases: Mapping[str, str] = field(default_factory=dict)
     default: str = "sonnet"
     map_retired: bool = False
+    offered: frozenset[str] | None = None
     _by_exact_id: Mapping[str, Model] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_exact_id", {model.id: model for model in self.models})
 
     def resolve(self, requested: str | None) -> Resolved:
-        """Return the model that a name resolves to.
+        """Return the model that a name resolves to, in any of the spellings that clients use.
 
         Raises:
             NotFound: `model_not_found`. The message contains similar names, or the successor of a retired id.
         """
         name = requested or self.default
-        alias = self.aliases.get(name, name)  # may be a built-in alias, but not another alias of the operator
-        target = ALIASES.get(alias, alias)
-        if model := self._by_id(target):
-            return Resolved(model, name)
-        if successor := _successor(target):
-            if self.map_retired and (model := self._by_id(successor)):
-                return Resolved(model, name, successor_of=target)
-            raise NotFound(
-                f"The model `{name}` was retired by its provider. Use `{successor}`, or start the gateway with "
-                "`--map-retired-models`.",
-                code="model_not_found",
-                param="model",
-            )
+        for spelling in _spellings(name):
+            alias = self.aliases.get(spelling, spelling)  # a built-in alias, but not another alias of the operator
+            target = ALIASES.get(alias, alias)
+            if model := self._by_id(target):
+                return Resolved(model, name)
+            if successor := _successor(target):
+                return self._resolve_retired(name, target, successor)
         raise NotFound(self._unknown_message(name), code="model_not_found", param="model")
+
+    def _resolve_retired(self, name: str, retired: str, successor: str) -> Resolved:
+        if self.map_retired and (model := self._by_id(successor)):
+            return Resolved(model, name, successor_of=retired)
+        raise NotFound(
+            f"The model `{name}` was retired by its provider. Use `{successor}`, or start the gateway with "
+            "`--map-retired-models`.",
+            code="model_not_found",
+            param="model",
+        )
+
+    @property
+    def listed(self) -> tuple[Model, ...]:
+        """The models to list: those that the provider's own list has, too. Its ids may have a date."""
+        if self.offered is None:
+            return self.models
+        undated = {dated["id"] for id_ in self.offered if (dated := _DATED.fullmatch(id_))}
+        return tuple(model for model in self.models if model.id in self.offered | undated)
 
     def with_live(self, listed: Iterable[tuple[str, str]]) -> "Catalog":
         """Return a catalog with the provider's current ids and names. Unknown models get the newest rules."""
@@ -295,6 +321,21 @@ class Catalog:
         similar = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
         hint = f" Did you mean {', '.join(f'`{n}`' for n in similar)}?" if similar else ""
         return f"The model `{name}` does not exist.{hint} {MODEL_LIST_ENDPOINT} lists the models."
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Yield a name as it is, then as the provider would write it.
+
+    Examples: `anthropic/claude-sonnet-4.5`, `Claude-Opus-5[1m]`, `claude-4.5-sonnet`, `sonnet:latest`,
+    `us.anthropic.claude-haiku-4-5-20251001-v1:0`, `claude-opus-4-5@20251101`.
+    """
+    yield name
+    plain = name.strip().lower()
+    plain = _SUFFIX.sub("", _PROVIDER.sub("", plain, count=1)).replace("@", "-")
+    yield plain
+    yield (hyphens := _VERSION_DOT.sub("-", plain))
+    if match := _VERSION_FIRST.fullmatch(hyphens):
+        yield f"claude-{match['tier']}-{match['version']}{match['rest']}"
 
 
 def _successor(id_: str) -> str | None:

@@ -32,7 +32,10 @@ def with_list(catalog: Catalog, listed: Iterable[ListedModel]) -> Catalog:
     listed = list(listed)
     live = catalog.with_live((model.id, model.name) for model in listed)
     entries = {model.id: model.entry for model in listed}
-    return replace(live, models=tuple(_corrected(model, entries.get(model.id, {})) for model in live.models))
+    models = tuple(_corrected(model, entries.get(model.id, {})) for model in live.models)
+    # Without their entries, they are only the runtime's own choice of models.
+    offered = frozenset(entries) if listed and all(entries.values()) else None
+    return replace(live, models=models, offered=offered)
 
 
 def entry_of(model: Model, *, batch: bool) -> JSONObject:

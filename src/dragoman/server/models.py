@@ -31,9 +31,9 @@ class Models:
         catalog = self._for(context)
         if ANTHROPIC_VERSION in context.headers:
             query = request.query_params
-            page = model_page(catalog.models, query.get("limit"), query.get("after_id"), query.get("before_id"))
+            page = model_page(catalog.listed, query.get("limit"), query.get("after_id"), query.get("before_id"))
             return JSONResponse(page)
-        models = [_entry(model.id, model) for model in catalog.models]
+        models = [_entry(model.id, model) for model in catalog.listed]
         return JSONResponse({"object": "list", "data": [*models, *_aliases(catalog)]})
 
     async def get(self, request: Request) -> Response:
@@ -44,8 +44,12 @@ class Models:
         """
         await self._catalog.refresh()
         context, name = get_context(request.scope), request.path_params["id"]
-        model = self._for(context).resolve(name).model
-        return JSONResponse(model_info(model) if ANTHROPIC_VERSION in context.headers else _entry(name, model))
+        catalog = self._for(context)
+        model = catalog.resolve(name).model
+        if ANTHROPIC_VERSION in context.headers:
+            return JSONResponse(model_info(model))
+        is_alias = name in catalog.aliases or name in ALIASES
+        return JSONResponse(_entry(name if is_alias else model.id, model))
 
     def _for(self, context: RequestContext) -> Catalog:
         """Return the models that a client may use. An unknown client of an open list gets all models."""
@@ -53,13 +57,15 @@ class Models:
 
 
 def _aliases(catalog: Catalog) -> list[JSONObject]:
-    """Return the aliases whose model is available: `--models` may leave some without one."""
-    entries = []
+    """Return the aliases whose model is listed: `--models` and the provider's list may leave some without one."""
+    entries, listed = [], frozenset(model.id for model in catalog.listed)
     for name in {**ALIASES, **catalog.aliases}:
         try:
-            entries.append(_entry(name, catalog.resolve(name).model))
+            model = catalog.resolve(name).model
         except NotFound:
             continue
+        if model.id in listed:
+            entries.append(_entry(name, model))
     return entries
 
 
