@@ -190,7 +190,7 @@ def test_text_is_the_default_format() -> None:
         ({"temperature": -1}, "invalid_value", "temperature"),
         ({"temperature": "hot"}, "invalid_type", "temperature"),
         ({"top_p": 1.1}, "invalid_value", "top_p"),
-        ({"top_k": -1}, "invalid_value", "top_k"),
+        ({"top_k": -2}, "invalid_value", "top_k"),
         ({"max_tokens": 0}, "invalid_value", "max_tokens"),
         ({"max_completion_tokens": 1.5}, "invalid_type", "max_completion_tokens"),
         ({"stop": [1]}, "invalid_type", "stop[0]"),

@@ -193,6 +193,25 @@ def test_repeated_or_invalid_ids_are_renamed() -> None:
     assert {code for code, _ in warned(request)} == {"renamed"}
 
 
+def test_two_calls_with_one_id_get_their_results_in_order() -> None:
+    """Some models give all calls of a message the same id."""
+    calls: JSON = {"role": "assistant", "tool_calls": [call("a"), call("a", "get_time", ""), call("a", "third", "")]}
+    request = decode([USER, calls, _tool("a", "1"), _tool("a", "2"), _tool("a", "3")], model=OLD)
+    assert [turn["content"] for turn in request.body["messages"][1:]] == [
+        [_use("a", city="Paris"), _use("a-2", "get_time"), _use("a-3", "third")],
+        [_result("a", text("1")), _result("a-2", text("2")), _result("a-3", text("3"))],
+    ]
+    assert warned(request) == [("renamed", f"messages[1].tool_calls[{index}].id") for index in (1, 2)]
+
+
+def test_a_missing_result_of_two_calls_with_one_id_is_named() -> None:
+    """The error names the id once."""
+    calls: JSON = {"role": "assistant", "tool_calls": [call("a"), call("a", "get_time", "")]}
+    with pytest.raises(InvalidRequest) as caught:
+        decode([USER, calls, _tool("a", "1"), USER])
+    assert caught.value.code == "missing_tool_result"
+
+
 @pytest.mark.parametrize(
     ("messages", "param", "words"),
     [
@@ -202,7 +221,6 @@ def test_repeated_or_invalid_ids_are_renamed() -> None:
         ([USER, CALLING, _tool("c2"), USER], "messages[1]", "before `messages[3]`; missing: `c1`"),
         ([USER, CALLING, CALLING], "messages[1]", "`c1`, `c2`"),
         ([USER, {"role": "function", "name": "f", "content": "x"}], "messages[1].name", "f"),
-        ([USER, {"role": "assistant", "tool_calls": [call("a"), call("a")]}], "messages[1].tool_calls[1].id", "unique"),
         ([USER, {"role": "assistant", "tool_calls": [{"id": "a"}]}], "messages[1].tool_calls[0].function", "Missing"),
         (
             [USER, {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]}],

@@ -84,6 +84,7 @@ FULL: dict[str, Any] = {
     "prompt_cache_key": "k",
     "prompt_cache_retention": "24h",
     "prompt_cache_options": {"ttl": "1h"},
+    "audio": {"voice": "alloy", "format": "wav"},
 }
 
 
@@ -100,6 +101,31 @@ def test_fields_without_an_equivalent_are_ignored_with_a_warning(name: str) -> N
     assert warned(request) == [("ignored", name)]
     neutral: list[dict[str, Any]] = [{name: value} for value in IGNORED[name]]
     assert all(decode(**fields).warnings == () for fields in neutral)
+
+
+def test_settings_of_audio_ask_for_none() -> None:
+    """`modalities` does: clients send the settings of another model with every request."""
+    request = decode(modalities=["text"], audio={"voice": "alloy", "format": "wav"})
+    assert request.body == decode().body
+    assert warned(request) == [("ignored", "audio")]
+
+
+@pytest.mark.parametrize("name", ["top_k", "max_tokens", "max_completion_tokens"])
+def test_minus_one_means_that_a_field_is_not_set(name: str) -> None:
+    """As local model servers have it. The field is left out, with a warning."""
+    fields: dict[str, Any] = {name: -1}
+    request = decode(**fields)
+    assert request.body == decode().body
+    assert warned(request) == [("ignored", name)]
+
+
+@pytest.mark.parametrize("name", ["tool_choice", "reasoning_effort", "verbosity", "response_format"])
+def test_an_empty_choice_means_that_a_field_is_not_set(name: str) -> None:
+    """As forms send it."""
+    fields: dict[str, Any] = {name: ""}
+    request = decode(**fields)
+    assert request.body == decode().body
+    assert warned(request) == [("ignored", name)]
 
 
 def test_neutral_values_cause_no_warnings() -> None:

@@ -184,7 +184,10 @@ def test_web_search() -> None:
         ({"tools": [{"type": "function", "function": {"name": "get weather"}}]}, "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {"name": "a" * 65}}]}, "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name"),
-        ({"tools": [WEATHER, WEATHER]}, "tools[1].function.name"),
+        (
+            {"tools": [WEATHER, {"type": "function", "function": {"name": "get_weather"}}]},
+            "tools[1].function.name",
+        ),
         (
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}}]},
             "tools[0].function.parameters",
@@ -194,7 +197,7 @@ def test_web_search() -> None:
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": _allowed("auto", "f")}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "tool_choice.type"),
-        ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": "some"}, "tool_choice"),
         ({"tools": [WEATHER], "tool_choice": _allowed("required")}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call"),
@@ -207,6 +210,13 @@ def test_invalid_tools_and_choices_are_refused_by_name(fields: dict[str, Any], p
     with pytest.raises(InvalidRequest) as caught:
         decode(**fields)
     assert caught.value.param == param
+
+
+def test_the_same_tool_twice_is_sent_once() -> None:
+    """With a warning. Two different tools of one name are refused."""
+    request = decode(tools=[WEATHER, CLOCK, WEATHER])
+    assert request.body["tools"] == decode(tools=[WEATHER, CLOCK]).body["tools"]
+    assert warned(request) == [("ignored", "tools[2].function")]
 
 
 def test_forced_tools_disable_manual_thinking() -> None:

@@ -1,6 +1,7 @@
 """Images and documents of the OpenAI dialects."""
 
 import base64
+from urllib.parse import quote
 
 import pytest
 from chat_support import PNG
@@ -35,6 +36,23 @@ def test_line_breaks_and_missing_padding_are_corrected() -> None:
     source = image_block(f"data:image/png;base64,{broken}", "p")["source"]
     assert isinstance(source, dict)
     assert source["data"] == PNG
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        PNG,
+        f"data:image/jpg;base64,{PNG}",
+        f"data:image/png;base64,{PNG.replace('+', '-').replace('/', '_').rstrip('=')}",
+        f"data:image/png;base64,{quote(PNG, safe='')}",
+        f"data:;base64,{PNG}",
+        quote(PNG, safe=""),
+    ],
+)
+def test_every_form_of_base64_is_understood(url: str) -> None:
+    """Bare, url-safe, percent-encoded, and with a media type that does not exist."""
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    assert image_block(url, "p") == {"type": "image", "source": source}
 
 
 @pytest.mark.parametrize("url", ["https://x.test/a.png", "http://x.test/a.png", "HTTPS://x.test/a.png"])

@@ -78,6 +78,7 @@ _MESSAGES = (
 )
 
 _SAMPLING = (
+    Probe("system", "Be brief.", own=True),
     Probe("temperature", 0.5),
     Probe("temperature", 1),
     Probe("temperature", 1.5),

@@ -4,31 +4,30 @@ Thinking travels in `reasoning_details`, in OpenRouter's form: `reasoning.text` 
 accept the thinking again, `reasoning.encrypted` for redacted thinking.
 """
 
-from typing import assert_never
+from typing import assert_never, cast
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.media import Placed
 from dragoman.core.messages import Block, JSONObject
 from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.chat.content import (
+    UNSIGNED_THINKING,
+    assistant_part,
+    instruction_blocks,
+    user_blocks,
+    user_part,
+)
+from dragoman.dialects.chat.parts import ToolResultPart, ToolUsePart
 from dragoman.dialects.chat.schema import (
     AssistantMessage,
-    AssistantPart,
-    AudioPart,
     ChatMessage,
     DeveloperMessage,
-    FilePart,
     FunctionMessage,
-    ImagePart,
-    RefusalPart,
     SystemMessage,
-    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
-    UserPart,
 )
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
-from dragoman.dialects.shared.media_blocks import document_block, image_block
 from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
 
 REASONING_FORMAT = "anthropic-claude-v1"
@@ -48,20 +47,19 @@ def add_messages(
             warnings.append(RequestWarning("ignored", f"{path}.name", "Claude does not take names of participants."))
         match message:
             case UserMessage():
-                blocks = _user_blocks(message.content, f"{path}.content", conversation.media)
-                conversation.add_user(blocks, path)
+                _add_user(message, path, conversation)
             case AssistantMessage():
                 conversation.begin_assistant(path)
                 conversation.add_assistant(_assistant_blocks(message, index, conversation.calls, warnings))
             case ToolMessage():
                 id_ = conversation.calls.take_result(message.tool_call_id, f"{path}.tool_call_id")
-                blocks = _user_blocks(message.content, f"{path}.content", conversation.media)
+                blocks = user_blocks(message.content, f"{path}.content", conversation.media)
                 conversation.add_tool_result(id_, blocks)
             case FunctionMessage():
                 id_ = conversation.calls.take_result(_function_key(message.name), f"{path}.name")
                 conversation.add_tool_result(id_, text_blocks(message.content))
             case SystemMessage() | DeveloperMessage():
-                conversation.add_instructions(_text_blocks(message.content), path)
+                conversation.add_instructions(instruction_blocks(message.content), path)
             case _:
                 assert_never(message)
     conversation.finish(f"messages[{len(messages) - 1}]")
@@ -87,81 +85,22 @@ def reasoning_detail(block: Block, index: int) -> JSONObject | None:
     return None
 
 
-def _user_blocks(content: str | list[UserPart] | None, path: str, media: list[Placed]) -> list[Block]:
-    """Return the blocks of a user or tool message.
-
-    Args:
-        content: The content.
-        path: Its path in the request.
-        media: Receives the images and documents in it.
-
-    Raises:
-        InvalidRequest: A part is invalid; `param` names it.
-    """
-    if content is None or isinstance(content, str):
-        return text_blocks(content)
-    return [block for index, part in enumerate(content) for block in _user_part(part, f"{path}[{index}]", media)]
-
-
-def _user_part(part: UserPart, path: str, media: list[Placed]) -> list[Block]:
-    match part:
-        case TextPart():
-            return _text_part(part)
-        case ImagePart(image_url=image):
-            url, param = (image, "image_url") if isinstance(image, str) else (image.url, "image_url.url")
-            placed = Placed(f"{path}.{param}", image_block(url, f"{path}.{param}"))
-        case FilePart():
-            placed = _file(part, path)
-        case AudioPart():
-            raise UnsupportedFeature(
-                "Claude does not take audio. Send text, images or documents.", param=f"{path}.input_audio"
-            )
-        case _:
-            assert_never(part)
-    media.append(placed)
-    return [_with_cache_mark(placed.block, part)]
-
-
-def _file(part: FilePart, path: str) -> Placed:
-    file, param = part.file, f"{path}.file.file_data"
-    if file.file_data is not None:
-        return Placed(param, document_block(file.file_data, file.filename, param))
-    if file.file_id is not None:
-        raise UnsupportedFeature(
-            "`file_id` is not supported: no files are stored. Send the file itself in `file_data`.",
-            param=f"{path}.file.file_id",
-        )
-    raise InvalidRequest(f"Missing required parameter: `{param}`.", code="missing_required_parameter", param=param)
-
-
-def _text_blocks(content: str | list[TextPart]) -> list[Block]:
-    if isinstance(content, str):
-        return text_blocks(content)
-    return [block for part in content for block in _text_part(part)]
-
-
-def _text_part(part: TextPart) -> list[Block]:
-    return [_with_cache_mark(block, part) for block in text_blocks(part.text)]
-
-
-def _with_cache_mark(block: Block, part: TextPart | ImagePart | FilePart) -> Block:
-    """Return the block with the client's cache mark, in Claude's own form or OpenAI's."""
-    if part.cache_control is not None:
-        block["cache_control"] = part.cache_control
-    elif part.prompt_cache_breakpoint is not None:
-        block["cache_control"] = {"type": "ephemeral"}
-    return block
-
-
 def _assistant_blocks(
     message: AssistantMessage, index: int, calls: ToolCallIds, warnings: list[RequestWarning]
 ) -> list[Block]:
     """Return thinking, text and tool calls of an assistant message, in the API's order."""
-    blocks = _thinking_blocks(message, index, warnings)
-    blocks += _assistant_text(message.content) or text_blocks(message.refusal)
     calls.path = f"messages[{index}]"
+    blocks = _thinking_blocks(message, index, warnings)
+    content = message.content
+    parts = content if isinstance(content, list) else []
+    written = [
+        block for at, part in enumerate(parts) for block in assistant_part(part, f"{calls.path}.content[{at}]", calls)
+    ]
+    blocks += (written if parts else text_blocks(cast("str | None", content))) or text_blocks(message.refusal)
+    in_content = {part.id for part in parts if isinstance(part, ToolUsePart)}
     for call_index, call in enumerate(message.tool_calls or ()):
-        blocks.append(_tool_call(call, f"{calls.path}.tool_calls[{call_index}]", calls))
+        if call.id not in in_content:  # some clients send each call in both forms
+            blocks.append(_tool_call(call, f"{calls.path}.tool_calls[{call_index}]", calls))
     if message.function_call and not message.tool_calls:
         path, function = f"{calls.path}.function_call", message.function_call
         arguments = call_arguments(function.arguments, f"{path}.arguments", calls.warnings)
@@ -170,15 +109,22 @@ def _assistant_blocks(
     return blocks
 
 
-def _assistant_text(content: str | list[AssistantPart] | None) -> list[Block]:
-    """Return the text of an assistant message. A refusal is text, too."""
-    if content is None or isinstance(content, str):
-        return text_blocks(content)
-    return [
-        block
-        for part in content
-        for block in (text_blocks(part.refusal) if isinstance(part, RefusalPart) else _text_part(part))
-    ]
+def _add_user(message: UserMessage, path: str, conversation: ConversationBuilder) -> None:
+    """Add a user message. Results in it, in the form of the Messages API, come first."""
+    parts = message.content if isinstance(message.content, list) else []
+    others = [(index, part) for index, part in enumerate(parts) if not isinstance(part, ToolResultPart)]
+    for index, part in enumerate(parts):
+        if isinstance(part, ToolResultPart):
+            place = f"{path}.content[{index}]"
+            id_ = conversation.calls.take_result(part.tool_use_id, f"{place}.tool_use_id")
+            blocks = user_blocks(part.content, f"{place}.content", conversation.media)
+            conversation.add_tool_result(id_, blocks, is_error=bool(part.is_error))
+    if others or not parts:
+        text = None if parts else cast("str | None", message.content)
+        blocks = [
+            block for index, part in others for block in user_part(part, f"{path}.content[{index}]", conversation.media)
+        ]
+        conversation.add_user(blocks or text_blocks(text), path)
 
 
 def _tool_call(call: ToolCall, path: str, calls: ToolCallIds) -> Block:
@@ -213,6 +159,5 @@ def _thinking_blocks(message: AssistantMessage, index: int, warnings: list[Reque
             blocks.append({"type": "redacted_thinking", "data": data})
     if len(blocks) < len(details) or (message.reasoning_content and not details):
         field = "reasoning_details" if details else "reasoning_content"
-        detail = "Thinking without Claude's signature was left out: Claude does not accept it."
-        warnings.append(RequestWarning("ignored", f"messages[{index}].{field}", detail))
+        warnings.append(RequestWarning("ignored", f"messages[{index}].{field}", UNSIGNED_THINKING))
     return blocks

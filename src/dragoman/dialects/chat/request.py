@@ -10,18 +10,19 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
+from dragoman.dialects.chat.content import instruction_blocks
 from dragoman.dialects.chat.messages import add_messages
+from dragoman.dialects.chat.parts import ImagePart, ImageURL, InputImagePart
 from dragoman.dialects.chat.schema import (
     AssistantMessage,
     ChatCompletionRequest,
-    ImagePart,
-    ImageURL,
     JSONObjectFormat,
     JSONSchemaFormat,
     ResponseFormat,
     ToolMessage,
     UserMessage,
 )
+from dragoman.dialects.chat.shapes import as_chat
 from dragoman.dialects.chat.tools import build_toolset, uses_legacy_functions
 from dragoman.dialects.shared.agent_options import (
     parse_agent_options,
@@ -32,6 +33,7 @@ from dragoman.dialects.shared.conversation import ConversationBuilder
 from dragoman.dialects.shared.request_body import GenerationParams, Sampling, build_body, limit_cache_breakpoints
 from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
+from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
     convert,
     parse_json,
@@ -53,6 +55,7 @@ IGNORED: Mapping[str, tuple[JSON, ...]] = {
     "prompt_cache_key": (),
     "prompt_cache_retention": (),
     "prompt_cache_options": ({},),
+    "audio": ({},),  # how audio should sound; `modalities` asks for it
 }
 """Fields without an equivalent, and the values at which they have no effect."""
 
@@ -83,9 +86,9 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
-    data = parse_json(raw)
-    request = convert(data, ChatCompletionRequest)
     warnings: list[RequestWarning] = []
+    data = as_chat(without_unset_values(parse_json(raw, warnings), warnings), warnings)
+    request = convert(data, ChatCompletionRequest)
     warn_unknown_fields(data, request, options, warnings)
     _refuse_unsupported(request, options)
     _warn_ignored(request, cast("JSONObject", data), warnings)
@@ -95,6 +98,8 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
     tools = build_toolset(request, warnings)
     params = _generation_params(request, warnings)
     conversation = ConversationBuilder(resolved.model, warnings)
+    if request.system:
+        conversation.add_instructions(instruction_blocks(request.system), "system")
     add_messages(request.messages, conversation, warnings)
     body = build_body(params, conversation, tools, resolved.model, warnings)
     if request_options.agent is not None:
@@ -133,7 +138,7 @@ def _refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions)
         raise UnsupportedFeature(f"Claude returns no log probabilities. Leave `{param}` out.", param=param)
     if request.store and not options.stores_responses:
         raise UnsupportedFeature("This gateway stores no responses (`--no-store`). Leave `store` out.", param="store")
-    if request.audio is not None or "audio" in (request.modalities or ()):
+    if "audio" in (request.modalities or ()):
         param = "modalities" if request.audio is None else "audio"
         raise UnsupportedFeature("Claude does not output audio. Ask for text.", param=param)
     for index, message in enumerate(request.messages):
@@ -158,10 +163,17 @@ def _warn_ignored(request: ChatCompletionRequest, data: JSONObject, warnings: li
     for index, message in enumerate(request.messages):
         if isinstance(message, UserMessage | ToolMessage) and isinstance(message.content, list):
             for part_index, part in enumerate(message.content):
-                image = part.image_url if isinstance(part, ImagePart) else None
-                if isinstance(image, ImageURL) and image.detail not in (None, "auto"):
-                    param = f"messages[{index}].content[{part_index}].image_url.detail"
+                if field := _detail_field(part):
+                    param = f"messages[{index}].content[{part_index}].{field}"
                     warnings.append(RequestWarning("ignored", param, "Claude reads every image in the same detail."))
+
+
+def _detail_field(part: object) -> str | None:
+    """Return the field that asks for an image in another detail than the usual one."""
+    if isinstance(part, InputImagePart) and part.detail not in (None, "auto"):
+        return "detail"
+    image = part.image_url if isinstance(part, ImagePart | InputImagePart) else None
+    return "image_url.detail" if isinstance(image, ImageURL) and image.detail not in (None, "auto") else None
 
 
 def _generation_params(request: ChatCompletionRequest, warnings: list[RequestWarning]) -> GenerationParams:

@@ -9,62 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from dragoman.dialects.chat.parts import AssistantPart, ResultPart, TextPart, UserPart
 from dragoman.dialects.shared.json_types import JSON, JSONObject
-
-
-class TextPart(Struct, tag_field="type", tag="text"):
-    """Text."""
-
-    text: str
-    cache_control: JSONObject | None = None
-    prompt_cache_breakpoint: JSONObject | None = None
-
-
-class ImageURL(Struct):
-    """The URL of an image."""
-
-    url: Annotated[str, Meta(description="A data URL (PNG, JPEG, GIF, WebP) or an https URL.")]
-    detail: str | None = None
-
-
-class ImagePart(Struct, tag_field="type", tag="image_url"):
-    """An image."""
-
-    image_url: ImageURL | str
-    cache_control: JSONObject | None = None
-    prompt_cache_breakpoint: JSONObject | None = None
-
-
-class FileData(Struct):
-    """A file's content. `file_id` is not supported: there is no file store."""
-
-    file_data: Annotated[str, Meta(description="PDF or plain text, as data URL, base64 or https URL.")] | None = None
-    filename: str | None = None
-    file_id: str | None = None
-
-
-class FilePart(Struct, tag_field="type", tag="file"):
-    """A document."""
-
-    file: FileData
-    cache_control: JSONObject | None = None
-    prompt_cache_breakpoint: JSONObject | None = None
-
-
-class AudioPart(Struct, tag_field="type", tag="input_audio"):
-    """Audio: refused by name."""
-
-    input_audio: JSON
-
-
-class RefusalPart(Struct, tag_field="type", tag="refusal"):
-    """The text of a refusal."""
-
-    refusal: str
-
-
-UserPart = TextPart | ImagePart | FilePart | AudioPart
-AssistantPart = TextPart | RefusalPart
 
 
 class SystemMessage(Struct, tag_field="role", tag="system"):
@@ -123,7 +69,7 @@ class ToolMessage(Struct, tag_field="role", tag="tool"):
     """The result of a tool call."""
 
     tool_call_id: str
-    content: str | list[UserPart] | None = None
+    content: str | list[ResultPart] | None = None
     name: str | None = None
 
 
@@ -268,6 +214,10 @@ class ChatCompletionRequest(Struct):
     """A chat completions request."""
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    system: (
+        Annotated[str | list[TextPart], Meta(description="Instructions before the messages, as in the Messages API.")]
+        | None
+    ) = None
     model: Annotated[str, Meta(description="An id or alias; `GET /v1/models` lists them.")] | None = None
 
     max_completion_tokens: Tokens | None = None

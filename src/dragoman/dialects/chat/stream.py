@@ -6,8 +6,6 @@ This is the hot path: what is the same in every chunk of a choice is encoded onc
 from dataclasses import dataclass
 from typing import cast
 
-import msgspec
-
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import Block, JSONObject
@@ -21,7 +19,7 @@ from dragoman.dialects.shared.response_parts import refusal_text
 from dragoman.dialects.shared.structured_output import format_mismatch
 from dragoman.dialects.shared.usage import completion_usage
 
-_encode = msgspec.json.Encoder().encode
+_encode = sse.encode_json
 
 
 @dataclass(slots=True)

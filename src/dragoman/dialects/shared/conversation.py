@@ -91,11 +91,13 @@ class ConversationBuilder:
                 self._place_instructions()
             self._append("assistant", blocks)
 
-    def add_tool_result(self, id_: str, content: list[Block]) -> None:
+    def add_tool_result(self, id_: str, content: list[Block], *, is_error: bool = False) -> None:
         """Add the result of a tool call."""
         block: Block = {"type": "tool_result", "tool_use_id": id_}
         if content:
             block["content"] = list(content)
+        if is_error:
+            block["is_error"] = True
         self._append("user", [block])
 
     def finish(self, path: str) -> None:

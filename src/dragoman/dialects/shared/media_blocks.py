@@ -5,6 +5,7 @@ Nothing is fetched here: a URL stays a `url` source.
 
 import binascii
 import re
+from urllib.parse import unquote
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.media import document_source, image_source
@@ -12,11 +13,12 @@ from dragoman.core.messages import Block
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 _FETCHED_SCHEMES = frozenset({"http", "https"})
 
 
 def image_block(url: str, param: str) -> Block:
-    """Return the image block of a data URL, or of an http or https URL.
+    """Return the image block of a data URL, of bare base64, or of an http or https URL.
 
     Raises:
         InvalidRequest: The URL or the image is invalid.
@@ -26,9 +28,12 @@ def image_block(url: str, param: str) -> Block:
         return {"type": "image", "source": image_source(_base64(url[head.end() :], head, param), param)}
     if source := _url_source(url, param, "unsupported_image_url"):
         return {"type": "image", "source": source}
-    raise InvalidRequest(
-        f"`{param}` is not a URL. Send a data URL or an https URL.", code="invalid_image_url", param=param
-    )
+    try:
+        return {"type": "image", "source": image_source(_base64(url, None, param), param)}  # some clients send it bare
+    except InvalidRequest:
+        raise InvalidRequest(
+            f"`{param}` is not a URL. Send a data URL or an https URL.", code="invalid_image_url", param=param
+        ) from None
 
 
 def document_block(data: str, name: str | None, param: str) -> Block:
@@ -67,8 +72,7 @@ def _base64(data: str, head: re.Match[str] | None, param: str) -> str:
         raise InvalidRequest(
             f"The data URL in `{param}` must be base64 (`data:…;base64,…`).", code="invalid_data_url", param=param
         )
-    data = "".join(data.split()) if any(c in data for c in "\n\r ") else data
-    data += "=" * (-len(data) % 4)
+    data = _standard_base64(data)
     try:
         binascii.a2b_base64(data, strict_mode=True)
     except ValueError:
@@ -76,3 +80,13 @@ def _base64(data: str, head: re.Match[str] | None, param: str) -> str:
             f"The data in `{param}` is not valid base64.", code="invalid_base64", param=param
         ) from None
     return data
+
+
+def _standard_base64(data: str) -> str:
+    """Return base64 in the standard form: clients send it percent-encoded, url-safe, in lines, or without padding."""
+    if "%" in data:
+        data = unquote(data)
+    if any(character in data for character in "\n\r\t "):
+        data = "".join(data.split())
+    data = data.translate(_STANDARD_ALPHABET) if "-" in data or "_" in data else data
+    return data + "=" * (-len(data) % 4)

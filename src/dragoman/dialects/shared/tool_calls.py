@@ -33,9 +33,12 @@ class ToolCallIds:
     path: str = ""
     names: dict[str, None] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
+    _repeated: dict[str, list[str]] = field(default_factory=dict)  # further calls with the id of a pending one
 
     def add_call(self, key: str, name: str, arguments: JSONObject, *, id_: str, path: str) -> Block:
         """Return the `tool_use` block of a call. It is pending until `take_result`.
+
+        Some models give two calls of one message the same id. Their results come in the same order.
 
         Args:
             key: How the result refers to the call.
@@ -43,15 +46,14 @@ class ToolCallIds:
             arguments: Its arguments.
             id_: The id that it should have; the API's rules may change it.
             path: The path of the id in the request.
-
-        Raises:
-            InvalidRequest: A call with that key is pending already.
         """
         if not key:
             key = f"{_EMPTY_ID_PREFIX}{len(self.pending) + 1}"
+        valid_id = self._valid_id(id_, path)
         if key in self.pending:
-            raise InvalidRequest(f"Two tool calls have the id `{key}`. Ids must be unique.", param=path)
-        self.pending[key] = valid_id = self._valid_id(id_, path)
+            self._repeated.setdefault(key, []).append(valid_id)
+        else:
+            self.pending[key] = valid_id
         name = self._valid_name(name, path)
         self.names[name] = None
         return {"type": "tool_use", "id": valid_id, "name": name, "input": arguments}
@@ -72,7 +74,10 @@ class ToolCallIds:
                 "the message that made the call, and each call gets one result.",
                 param=param,
             )
-        return self.pending.pop(key)
+        id_ = self.pending.pop(key)
+        if repeated := self._repeated.get(key):
+            self.pending[key] = repeated.pop(0)
+        return id_
 
     def require_results(self, before: str) -> None:
         """Refuse the request if a call has no result yet.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from dragoman.core.catalog import Model
@@ -94,11 +94,15 @@ def tools_by_name(
         renamed: Receives the client's names of renamed properties.
 
     Raises:
-        InvalidRequest: A name or a schema is invalid, or two functions have the same name; `param` names it.
+        InvalidRequest: A name or a schema is invalid, or two different functions have one name; `param` names it.
     """
     tools: dict[str, JSONObject] = {}
+    defined: dict[str, Function] = {}
     for function in functions:
-        if function.name in tools:
+        if (first := defined.setdefault(function.name, function)) is not function:
+            if replace(function, path=first.path) == first:
+                warnings.append(RequestWarning("ignored", function.path, "This tool is in the list twice."))
+                continue
             raise InvalidRequest(
                 f"Two tools are named `{function.name}`. Names must be unique.", param=f"{function.path}.name"
             )
