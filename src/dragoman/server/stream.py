@@ -9,7 +9,7 @@ from dragoman.core.events import Event, MessageEvent, MessageStop, Restarted, Re
 from dragoman.dialects.base import StreamEncoder
 from dragoman.dialects.shared import sse
 from dragoman.server.collect import RunGroup
-from dragoman.server.context import RawHeaders, RequestContext
+from dragoman.server.context import HEARTBEAT_KEY, RawHeaders, RequestContext
 from dragoman.server.replies import client_error
 
 STREAM_HEADERS: RawHeaders = [
@@ -179,6 +179,7 @@ class StreamedResponse:
         if not context.status:
             headers = [*STREAM_HEADERS, *self._headers()]
             await context.send({"type": "http.response.start", "status": 200, "headers": headers})
+            context.scope[HEARTBEAT_KEY] = self._source.heartbeat
         *earlier, final = pieces or [b""]
         for data in earlier:
             await context.send({"type": "http.response.body", "body": data, "more_body": True})

@@ -8,11 +8,10 @@ there is what is stored: the record, and the message if responses are stored.
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 
-import msgspec
-
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
+from dragoman.dialects.shared import sse
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import RunRecord
@@ -86,4 +85,4 @@ def _run_events(run: Run, events: list[Event] | None) -> Iterator[bytes]:
 
 
 def _encode(name: str, data: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), sse.encode_json(data))
