@@ -1,7 +1,5 @@
 """Streamed text completions."""
 
-import msgspec
-
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
@@ -13,7 +11,7 @@ from dragoman.dialects.shared.errors import openai_error
 from dragoman.dialects.shared.response_parts import finish_reason
 from dragoman.dialects.shared.usage import completion_usage
 
-_encode = msgspec.json.Encoder().encode
+_encode = sse.encode_json
 
 
 class CompletionStream(StreamEncoder):
