@@ -265,14 +265,19 @@ class Catalog:
             NotFound: `model_not_found`. The message contains similar names, or the successor of a retired id.
         """
         name = requested or self.default
-        for spelling in _spellings(name):
-            alias = self.aliases.get(spelling, spelling)  # a built-in alias, but not another alias of the operator
-            target = ALIASES.get(alias, alias)
+        for target in self._targets(name):
             if model := self._by_id(target):
                 return Resolved(model, name)
             if successor := _successor(target):
                 return self._resolve_retired(name, target, successor)
         raise NotFound(self._unknown_message(name), code="model_not_found", param="model")
+
+    def _targets(self, name: str) -> Iterator[str]:
+        """Yield the ids that a name may mean. An alias may name a built-in alias, but not another of the operator."""
+        for spelling in _spellings(name):
+            own = self.aliases.get(spelling)
+            for target in (spelling,) if own is None else _spellings(own):
+                yield ALIASES.get(target, target)
 
     def _resolve_retired(self, name: str, retired: str, successor: str) -> Resolved:
         if self.map_retired and (model := self._by_id(successor)):
