@@ -14,6 +14,7 @@ from dragoman.core.json_text import replace_half_characters
 from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import DecodedRequest
 from dragoman.dialects.responses.continuation import previous_response_id
+from dragoman.dialects.responses.references import Reference, item_references
 from dragoman.dialects.shared.validation import parse_json, with_model
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -115,6 +116,8 @@ def test_a_body_with_half_a_character_is_read_everywhere(prefix: bytes) -> None:
     """Also where only one field of it is looked up or set."""
     raw = prefix + rb'{"input": "\ud83d", "previous_response_id": "resp_1", "model": "x"}'
     assert previous_response_id(raw) == "resp_1"
+    reference = prefix + rb'{"input": [{"type": "item_reference", "id": "msg_1"}], "user": "\ud83d"}'
+    assert item_references(reference) == [Reference("msg_1", "input[0].id")]
     assert parse_json(with_model(raw, "sonnet")) == {
         "input": "\ufffd",
         "previous_response_id": "resp_1",

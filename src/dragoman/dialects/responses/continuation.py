@@ -1,18 +1,17 @@
 """Continuing a stored conversation: the earlier turns of a request with `previous_response_id`."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 from msgspec import Struct
 
 from dragoman.core.conversation import THINKING_TYPES
-from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.dialects.responses.input import InputReader
 from dragoman.dialects.responses.item_schema import InputItem
 from dragoman.dialects.responses.tools import PlacedTool, tools_in_items
+from dragoman.dialects.shared.validation import peek
 
 PREVIOUS_RESPONSE_ID = "previous_response_id"
 """The request field that names the response to continue."""
@@ -59,10 +58,8 @@ def previous_response_id(raw: bytes) -> str | None:
     """
     if PREVIOUS_RESPONSE_ID.encode() not in raw:
         return None
-    for text in (raw, replace_half_characters(raw.removeprefix(BYTE_ORDER_MARK))):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(text, type=_PreviousResponse).previous_response_id
-    return None
+    fields = peek(raw, _PreviousResponse)
+    return fields.previous_response_id if fields else None
 
 
 def inherit_fields(data: JSON, history: History | None) -> JSON:

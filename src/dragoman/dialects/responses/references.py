@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-import msgspec
 from msgspec import Struct
 
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.messages import JSON, Block, JSONObject
 from dragoman.core.value_object import value_object
 from dragoman.dialects.shared.tools import WEB_SEARCH
+from dragoman.dialects.shared.validation import peek
 
 _ITEM_ID = re.compile(r"[a-z]+_i?(?P<digits>[0-9a-f]{32})[0-9a-f]{4,}")
 
@@ -66,11 +66,8 @@ def item_references(raw: bytes) -> list[Reference]:
     """Return the references in a request body; nothing if it cannot be read. Decoding reports what cannot be read."""
     if b'"id"' not in raw:
         return []
-    try:
-        items = msgspec.json.decode(raw, type=_Request).input
-    except (msgspec.DecodeError, RecursionError):
-        return []
-    heads = items if isinstance(items, list) else []
+    request = peek(raw, _Request)
+    heads = request.input if request and isinstance(request.input, list) else []
     return [
         Reference(head.id, f"input[{index}].id")
         for index, head in enumerate(heads)

@@ -24,6 +24,7 @@ MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
+_T = TypeVar("_T")
 
 _MAX_JSON_DEPTH = 850
 """Levels of a request body. The decoder accepts some more, which an encoder deeper in the stack would not."""
@@ -76,11 +77,18 @@ def _parse(raw: bytes) -> JSON:
 
 def with_model(raw: bytes, model: str) -> bytes:
     """Return a request body with another `model`. All else stays as it is, and so does what is not an object."""
-    for text in (raw.removeprefix(BYTE_ORDER_MARK), replace_half_characters(raw.removeprefix(BYTE_ORDER_MARK))):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-            return msgspec.json.encode({**fields, "model": model})
-    return raw
+    fields = peek(raw, dict[str, msgspec.Raw])
+    return raw if fields is None else msgspec.json.encode({**fields, "model": model})
+
+
+def peek(raw: bytes, type_: type[_T]) -> _T | None:
+    """Return some fields of a request body before it is decoded; None if it cannot be read, which decoding reports."""
+    text = raw.removeprefix(BYTE_ORDER_MARK)
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(text, type=type_)
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(replace_half_characters(text), type=type_)
+    return None
 
 
 def convert(data: JSON, struct: type[_StructT]) -> _StructT:
