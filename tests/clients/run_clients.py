@@ -3,6 +3,9 @@
 The checks are not part of this repository. They are in the folder that DRAGOMAN_CLIENTS names, by default in
 `../shared/clients`. Clients are installed in `.clients/`. The gateway is `dragoman serve --simulate`. Each installed
 client also sends a request with the configuration that `dragoman connect` prints for it.
+
+The runners `codex_agent` and `claude_agent` are part of this repository. They try the newest versions of Codex and
+Claude Code, and write the compatibility table of `docs/clients.md`.
 """
 
 import os
@@ -11,12 +14,13 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 from connect_clients import PACKAGES, Clients
+from run_agents import AGENTS, GATEWAY_OPTIONS, VERSIONS, AgentRuns
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _INSTALLED = _REPOSITORY / ".clients"
@@ -56,30 +60,66 @@ _NETWORK = (
 
 @click.command()
 @click.option("--model", "models", multiple=True, help="A model. [default: one of each family, or the newest]")
-@click.option("--runner", "runners", multiple=True, help=f"A runner. [default: {', '.join(_RUNNERS)}]")
+@click.option(
+    "--runner",
+    "runners",
+    multiple=True,
+    type=click.Choice([*_RUNNERS, *AGENTS]),
+    help="A runner. [default: all]",
+)
 @click.option("--backend", "backends", multiple=True, help="A backend of the gateway. [default: each]")
 @click.option("--quick", is_flag=True, help="Leave out runners that take over a minute.")
+@click.option("--versions", default=VERSIONS, show_default=True, help="Versions of Codex and Claude Code to try.")
 @click.argument("checks", nargs=-1)
 def main(
-    models: Sequence[str], runners: Sequence[str], backends: Sequence[str], checks: Sequence[str], *, quick: bool
+    models: Sequence[str],
+    runners: Sequence[str],
+    backends: Sequence[str],
+    versions: int,
+    checks: Sequence[str],
+    *,
+    quick: bool,
 ) -> None:
-    """Run the given CHECKS, by default all."""
+    """Run the given CHECKS, by default all.
+
+    The checks of `codex_agent` and `claude_agent` are the scenarios that the compatibility table names. The table is
+    written only if all of them run, with all versions.
+    """
     folder = Path(os.environ.get("DRAGOMAN_CLIENTS") or _REPOSITORY.parent / "shared" / "clients").resolve()
+    selected = runners or [*(runner for runner in _RUNNERS if not (quick and runner in _SLOW)), *AGENTS]
+    failed: list[str] = []
     if not (folder / "run.sh").is_file():
         click.echo(f"SKIPPED: no client checks in {folder}. Name their folder in DRAGOMAN_CLIENTS.")
-        return
-    selected = list(runners or (runner for runner in _RUNNERS if not (quick and runner in _SLOW)))
-    for client in {_RUNNERS.get(runner, runner) for runner in selected}:
+    elif outside := [runner for runner in selected if runner in _RUNNERS]:
+        failed += _run_checks(folder, outside, models, backends or _BACKENDS, checks, all_=not (quick or runners))
+    agents = AgentRuns(_INSTALLED, _environment(), _agents_gateway, versions, checks)
+    for runner in (runner for runner in selected if runner in AGENTS and not quick):
+        failed += agents.run(runner, backends or _BACKENDS)
+    click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
+    sys.exit(bool(failed))
+
+
+def _run_checks(
+    folder: Path,
+    runners: Sequence[str],
+    models: Sequence[str],
+    backends: Sequence[str],
+    checks: Sequence[str],
+    *,
+    all_: bool,
+) -> list[str]:
+    """Run the checks of the folder, and the printed configuration of each installed client. Return what failed."""
+    for client in {_RUNNERS[runner] for runner in runners}:
         _install(folder, client)
-    if not (quick or runners):
+    if all_:
         for client, package in PACKAGES.items():
             _install_package(client, package)
     failed: list[str] = []
-    for backend in backends or _BACKENDS:
+    for backend in backends:
         with TemporaryDirectory(prefix="dragoman-clients-") as home, _gateway(Path(home), backend) as address:
             failed += [
                 f"{runner} with {model} on {backend}"
-                for runner in selected
+                for runner in runners
                 for model in models or _MODELS_BY_RUNNER.get(runner, (_ONE_MODEL,))
                 if not _passes(folder, runner, checks, BASE_URL=f"{address}/v1", MODEL=model, HOME=home)
             ]
@@ -87,8 +127,11 @@ def main(
             failed += [
                 f"the configuration of `connect {name}`" for name in clients.installed if not _connects(clients, name)
             ]
-    click.echo(f"Failed: {', '.join(failed)}" if failed else "All client checks passed.")
-    sys.exit(bool(failed))
+    return failed
+
+
+def _agents_gateway(home: Path, backend: str) -> AbstractContextManager[str]:
+    return _gateway(home, backend, *GATEWAY_OPTIONS)
 
 
 def _connects(clients: Clients, name: str) -> bool:
@@ -143,9 +186,9 @@ def _environment(**added: str) -> dict[str, str]:
 
 
 @contextmanager
-def _gateway(home: Path, backend: str) -> Iterator[str]:
+def _gateway(home: Path, backend: str, *options: str) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("dragoman")), "serve", "--simulate", "-p", "0", "-m"]
-    command += ["--backend", backend, "--log-file", "log"]
+    command += ["--backend", backend, "--log-file", "log", *options]
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdout=subprocess.PIPE, text=True, cwd=home, env=_environment(HOME=str(home))
     )

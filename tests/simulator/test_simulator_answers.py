@@ -84,6 +84,13 @@ async def test_question_calls_the_matching_tool(ask: Ask) -> None:
     assert "You said" in text_in(await ask("What is the matter?", tools=[TIME, WEATHER]))
 
 
+@pytest.mark.parametrize("text", ["Do NOT use get_time here.", "Don't call get_time.", "Never use get_time."])
+async def test_tools_that_the_text_rules_out_are_not_called(ask: Ask, text: str) -> None:
+    """A text that forbids a tool is no request for a call. Prompts for a summary contain such texts."""
+    answer: Any = await ask(text, tools=[TIME])
+    assert text_in(answer) == f"You said: {text}"
+
+
 @pytest.mark.parametrize(
     ("choice", "calls"), [({"type": "auto", "disable_parallel_tool_use": True}, 1), ({"type": "none"}, 0)]
 )

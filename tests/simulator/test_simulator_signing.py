@@ -28,6 +28,15 @@ async def test_unchanged_conversation_is_accepted(ask: Ask, model: str) -> None:
     assert (await ask(model=model, messages=messages, thinking=thinking))["type"] == "message"
 
 
+async def test_deferred_tools_can_be_added(ask: Ask) -> None:
+    """Tools that are loaded by reference are not part of what thinking is bound to."""
+    tool = {"name": "look", "input_schema": {"type": "object"}}
+    messages = await conversation(ask, "claude-sonnet-5-5", tools=[tool])
+    deferred = {"name": "find", "input_schema": {"type": "object"}, "defer_loading": True}
+    answer = await ask(model="claude-sonnet-5-5", messages=messages, tools=[deferred, tool])
+    assert answer["type"] == "message"
+
+
 async def test_changed_thinking_is_refused(ask: Ask) -> None:
     """The signature must fit the text."""
     thinking = {"type": "adaptive", "display": "summarized"}

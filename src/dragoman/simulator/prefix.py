@@ -1,7 +1,8 @@
 """Hashes of the prefixes of a prompt, which the prompt cache and bound thinking compare.
 
 As in the API, a prefix does not depend on cache marks, on whether content is a string or one text block, or on how
-consecutive messages of one role are divided.
+consecutive messages of one role are divided. Tools with `defer_loading` are not in the prefix: a `tool_reference` in a
+message loads them.
 """
 
 import hashlib
@@ -49,7 +50,7 @@ class HashedBlock:
 
 
 def hash_blocks(body: JSONObject) -> Iterator[HashedBlock]:
-    """Yield every tool, system block and message block, in the order in which the API reads them."""
+    """Yield every tool in the prompt, system block and message block, in the order in which the API reads them."""
     hash_ = hashlib.sha256()
     before, tokens = hash_.digest(), 0
     for message_index, index, role, content, cost in _blocks_in_order(body):
@@ -62,7 +63,8 @@ def hash_blocks(body: JSONObject) -> Iterator[HashedBlock]:
 def _blocks_in_order(body: JSONObject) -> Iterator[tuple[int, int, bytes, JSONObject, int]]:
     """Yield message index, block index, the role if it differs from the block before, the content and its tokens."""
     for index, tool in enumerate(objects_of(body.get("tools"))):
-        yield -1, index, b"\0tool", tool, tool_tokens(tool)
+        if tool.get("defer_loading") is not True:
+            yield -1, index, b"\0tool", tool, tool_tokens(tool)
     for index, block in enumerate(blocks_of(body.get("system"))):
         yield -1, index, b"\0prompt", block, block_tokens(block)
     previous_role = b""

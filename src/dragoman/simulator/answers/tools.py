@@ -23,7 +23,7 @@ _IN_SEQUENCE = re.compile(r"\b(?:then|after that|afterwards)\b", re.IGNORECASE)
 _PATCH_TOOL = "apply_patch"
 """The tool of coding agents that takes a patch in a form of its own."""
 
-_USE = r"\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
+_USE = r"(?<!\bnot )(?<!n't )(?<!\bnever )\b(?:use|using|call|invoke|run)\b[^.\n]{0,60}?"
 
 
 def forced_calls(request: ApiRequest, prompt: Prompt) -> list[Block]:
