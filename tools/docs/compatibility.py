@@ -13,6 +13,11 @@ _HEAD = """\
 `make clients` installs the newest versions of these clients, configures each with what `dragoman connect` prints, and
 runs it against `dragoman serve --simulate`. It writes this table. It does not try the quality of Claude's responses.
 
+Codex offers more tools for the models of its own list. For `deferred MCP tool` and `patch by its tool`, Codex has the
+model `gpt-5.5`, and the gateway `--model-aliases gpt-5.5=sonnet`. Codex lets the server compact a conversation only if
+its provider has the name `OpenAI`; `compaction by the server` sets it. With the printed settings, Codex sends a prompt
+for a summary. Claude Code defers the tools of MCP servers; for `MCP server`, it has `ENABLE_TOOL_SEARCH=false`.
+
 | client | version | date | backend | tried | result |
 |---|---|---|---|---|---|"""
 
