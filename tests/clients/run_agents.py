@@ -1,5 +1,6 @@
 """Try the newest versions of coding agents, and write the compatibility table of `docs/clients.md`."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import claude_scenarios
 import click
@@ -26,6 +28,7 @@ VERSIONS = 3
 GATEWAY_OPTIONS = ("--model-aliases", f"{codex_scenarios.CATALOG_MODEL}=sonnet")
 """Options of the gateway that the scenarios need."""
 _MAX_REASON = 160
+_REFUSED = 400
 
 Gateway = Callable[[Path, str], AbstractContextManager[str]]
 """Runs a gateway in a home directory, with a backend, and yields its URL."""
@@ -122,7 +125,9 @@ class AgentRuns:
         tried = [name for name in agent.scenarios if not self._selected or name in self._selected]
         with TemporaryDirectory(prefix="dragoman-agents-") as home, self._gateway(Path(home), backend) as address:
             for name in tried:
+                logged = _logged_requests(Path(home))
                 reason = self._scenario(agent, name, program, address)
+                reason = reason or _refusals(_logged_requests(Path(home))[len(logged) :])
                 click.echo(f"{'FAIL' if reason else 'PASS'} {agent.title} {version} on {backend}: {name} {reason}")
                 if reason:
                     failed[name] = reason
@@ -143,6 +148,18 @@ class AgentRuns:
             except ScenarioError as error:
                 return _one_line(str(error).replace(folder, "~").replace(address, "ADDRESS"))
             return ""
+
+
+def _logged_requests(home: Path) -> list[dict[str, Any]]:
+    """Return the records of the requests in a gateway's log."""
+    records = map(json.loads, (home / "log").read_text(encoding="utf-8").splitlines())
+    return [record for record in records if record.get("event") == "http.request"]
+
+
+def _refusals(requests: Sequence[dict[str, Any]]) -> str:
+    """Return which requests failed. A client may hide it: it sends another request, and shows that response."""
+    failed = {f"{request['status']} for {request['path']}" for request in requests if request["status"] >= _REFUSED}
+    return f"the gateway responded {', '.join(sorted(failed))}" if failed else ""
 
 
 def _not_installed(agent: _Agent, version: str, reason: str) -> Result:

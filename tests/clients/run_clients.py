@@ -90,6 +90,8 @@ def main(
     failed: list[str] = []
     if not (folder / "run.sh").is_file():
         click.echo(f"SKIPPED: no client checks in {folder}. Name their folder in DRAGOMAN_CLIENTS.")
+        if quick:
+            return
     elif outside := [runner for runner in selected if runner in _RUNNERS]:
         failed += _run_checks(folder, outside, models, backends or _BACKENDS, checks, all_=not (quick or runners))
     agents = AgentRuns(_INSTALLED, _environment(), _agents_gateway, versions, checks)

@@ -11,7 +11,8 @@ _HEAD = """\
 ## Compatibility
 
 `make clients` installs the newest versions of these clients, configures each with what `dragoman connect` prints, and
-runs it against `dragoman serve --simulate`. It writes this table. It does not try the quality of Claude's responses.
+runs it against `dragoman serve --simulate`. It writes this table. What is tried also fails if the gateway refuses one
+request, even if the client then sends another. The quality of Claude's responses is not tried.
 
 Codex offers more tools for the models of its own list. For `deferred MCP tool` and `patch by its tool`, Codex has the
 model `gpt-5.5`, and the gateway `--model-aliases gpt-5.5=sonnet`. Codex lets the server compact a conversation only if
