@@ -69,9 +69,11 @@ async def test_every_stream_ends_with_an_error_event(tmp_path: Path) -> None:
     assert stopped.code == 0, stopped.err
     for stream in streams[:2]:
         assert "shutting_down" in json.dumps(stream.last["error"])
-    for stream in streams[2:]:
-        assert stream.last["type"] == "error"
-        assert "shutting_down" in json.dumps(stream.last)
+    responses, messages = streams[2:]
+    assert responses.last["type"] == "response.failed"
+    assert "gateway stopped before the response was complete" in json.dumps(responses.last)
+    assert messages.last["type"] == "error"
+    assert "shutting_down" in json.dumps(messages.last)
     assert (plain.result().status_code, waiting.result().status_code) == (503, 503)
     for response in (plain.result(), waiting.result()):
         assert response.json()["error"]["code"] == "shutting_down"

@@ -21,6 +21,7 @@ from dragoman.core.events import (
     Started,
 )
 from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.core.redaction import Redactor
 from dragoman.runs.executor import run_with_continuations
 from dragoman.runs.records import record_of
 from dragoman.runs.run import Run
@@ -111,7 +112,7 @@ async def test_each_call_of_a_response_in_parts_is_priced_by_its_own_prompt() ->
     parts = [part("one", "pause_turn", 60_000), part("two", "end_turn", 60_003)]
     run = Run("me", "claude-haiku-5-5")
     await run_with_continuations(PartsBackend(*parts).run, REQUEST, run)
-    record = record_of(run, content=False)
+    record = record_of(run, Redactor(), content=False)
     assert record.usage is not None
     assert (record.usage["input_tokens"], record.usage["output_tokens"]) == (120_003, 6)
     assert [call["input_tokens"] for call in record.calls] == [60_000, 60_003]
@@ -124,4 +125,4 @@ async def test_a_part_that_breaks_off_is_priced_for_what_is_known() -> None:
     run = Run("me", "claude-haiku-5-5")
     with pytest.raises(UpstreamFailed):
         await run_with_continuations(broken.run, REQUEST, run)
-    assert record_of(run, content=False).cost == pytest.approx(120_003 * 0.10e-6 + 4 * 0.50e-6 + 4 * 0.01)
+    assert record_of(run, Redactor(), content=False).cost == pytest.approx(120_003 * 0.10e-6 + 4 * 0.50e-6 + 4 * 0.01)

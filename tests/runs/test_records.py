@@ -10,6 +10,8 @@ from dragoman.core.catalog import MODELS
 from dragoman.core.errors import Conflict, NotFound, Overloaded, RunCancelled, StoreFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import MessagesRequest
+from dragoman.core.redaction import REDACTED, Redactor
+from dragoman.core.warnings import RequestWarning
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
@@ -180,6 +182,21 @@ async def test_a_response_that_is_rejected_after_its_run_ended() -> None:
     assert (await engine.registry.get(run.id)).status == "succeeded"
     run.reject(Overloaded("Not what was asked for."))
     assert (await engine.registry.get(run.id)).status == "failed"
+
+
+async def test_warnings_are_recorded_without_secrets() -> None:
+    """Warnings quote what a client sent, which may be a key: by its shape, or one that the gateway holds."""
+    store = MemoryStore()
+    registry = RunRegistry(store, redactor=Redactor(["hunter2-of-the-gateway"]))
+    engine = Engine(ScriptedBackend(replies("Hello")), Limits(), registry=registry)
+    run = engine.submit(BODY, MODEL, client="me")
+    warning = RequestWarning("ignored", "sk-ant-0123456789abcdef", "The gateway ignores hunter2-of-the-gateway.")
+    run.add_warnings((warning,))
+    await ended(run)
+    await registry.flush()
+    expected = {"code": "ignored", "param": REDACTED, "detail": f"The gateway ignores {REDACTED}."}
+    assert store.records[run.id].warnings == (expected,)
+    assert (await registry.get(run.id)).warnings == (expected,)
 
 
 async def test_records_are_written_together() -> None:

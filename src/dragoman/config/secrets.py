@@ -3,6 +3,7 @@
 Commands that call a gateway or show its settings do not need them, and may not be able to read them.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.config.sources import secret_variable
 from dragoman.config.values import read_key_file
+
+_CLOUD_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
+"""Environment variables from which a cloud's own tools read secrets."""
+
+
+def held_secrets(settings: Settings) -> list[str]:
+    """Return every secret that the gateway holds, to find them in text. The settings' secrets must be resolved."""
+    return [*_secrets(settings), *(os.environ.get(name, "") for name in _CLOUD_SECRETS)]
 
 
 def resolve_secrets(settings: Settings) -> Settings:
@@ -60,3 +69,18 @@ def _check_unique(keys: Iterator[tuple[str, str]]) -> None:
 def reveal(value: SecretStr | None) -> str | None:
     """Return the secret text, if there is one."""
     return value.get_secret_value() if value else None
+
+
+def _secrets(value: object) -> Iterator[str]:
+    """Yield every secret in the settings, at any depth."""
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case BaseModel():
+            yield from (secret for name in type(value).model_fields for secret in _secrets(getattr(value, name)))
+        case list() | tuple():
+            yield from (secret for item in value for secret in _secrets(item))
+        case dict():
+            yield from (secret for item in value.values() for secret in _secrets(item))
+        case _:
+            pass

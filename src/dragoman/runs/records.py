@@ -14,6 +14,7 @@ import structlog
 
 from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled, UpstreamFailed
 from dragoman.core.messages import JSONObject
+from dragoman.core.redaction import Redactor
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore
 
@@ -35,12 +36,16 @@ class RunRegistry:
     Args:
         store: Stores records; it is closed with the registry. None: a run is known until it ends.
         content: Whether prompts and responses are stored with the records.
+        redactor: Removes secrets from warnings, which quote what a client sent.
     """
 
-    def __init__(self, store: RunStore | None = None, *, content: bool = False) -> None:
+    def __init__(
+        self, store: RunStore | None = None, *, content: bool = False, redactor: Redactor | None = None
+    ) -> None:
         self.content = content
+        self._redactor = redactor or Redactor()
         self._store = store
-        self._writer = RecordWriter(store, content=content) if store else None
+        self._writer = RecordWriter(store, content=content, redactor=self._redactor) if store else None
         self._open: dict[str, Run] = {}
         self._succeeded_at: float | None = None
         self._last_failure: JSONObject | None = None
@@ -65,7 +70,7 @@ class RunRegistry:
 
     def record(self, run: Run) -> RunRecord:
         """Return the record of a run as it is now, with its prompt and response if those are stored."""
-        return record_of(run, content=self.content)
+        return record_of(run, self._redactor, content=self.content)
 
     async def get(self, id_: str) -> RunRecord:
         """Return a run's record, with its prompt and response if those are stored.
@@ -159,11 +164,13 @@ class RecordWriter:
     Args:
         store: Stores the records. It is closed with the writer.
         content: Whether prompts and responses are stored.
+        redactor: See `RunRegistry`.
     """
 
-    def __init__(self, store: RunStore, *, content: bool) -> None:
+    def __init__(self, store: RunStore, *, content: bool, redactor: Redactor) -> None:
         self._store = store
         self._content = content
+        self._redactor = redactor
         self._changed: dict[str, Run | RunRecord] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -171,7 +178,7 @@ class RecordWriter:
     def note(self, run: Run) -> None:
         """Have a run's record written."""
         # The record of an open run is made when it is written; an ended run need not stay in memory.
-        self._changed[run.id] = record_of(run, content=self._content) if run.ended else run
+        self._changed[run.id] = self._record_of(run) if run.ended else run
         self._write_in(_WRITE_DELAY)
 
     async def flush(self) -> None:
@@ -207,9 +214,7 @@ class RecordWriter:
         """Write one batch. Whatever fails, later changes are written."""
         changed, self._changed = self._changed, {}
         try:
-            await self._store.save(
-                [record_of(one, content=self._content) if isinstance(one, Run) else one for one in changed.values()]
-            )
+            await self._store.save([self._record_of(one) if isinstance(one, Run) else one for one in changed.values()])
         except GatewayError as error:
             self._put_back(changed)
             log.warning("runs.unwritten", count=len(changed), error=error.code)
@@ -221,6 +226,9 @@ class RecordWriter:
             if self._changed:
                 self._write_in(_WRITE_DELAY)
 
+    def _record_of(self, run: Run) -> RunRecord:
+        return record_of(run, self._redactor, content=self._content)
+
     def _put_back(self, unwritten: Mapping[str, Run | RunRecord]) -> None:
         """Keep records for a later attempt: the newest, if there are too many."""
         kept = {id_: one if isinstance(one, Run) else _without_content(one) for id_, one in unwritten.items()}
@@ -228,11 +236,12 @@ class RecordWriter:
         self._changed = dict([*kept.items()][-_MAX_UNWRITTEN:])
 
 
-def record_of(run: Run, *, content: bool) -> RunRecord:
+def record_of(run: Run, redactor: Redactor, *, content: bool) -> RunRecord:
     """Return the record of a run.
 
     Args:
         run: The run.
+        redactor: Removes secrets from the warnings.
         content: Whether the record contains the response up to now.
     """
     return RunRecord(
@@ -251,19 +260,20 @@ def record_of(run: Run, *, content: bool) -> RunRecord:
         calls=cast("tuple[JSONObject, ...]", tuple(run.calls.usages)) if len(run.calls.usages) > 1 else (),
         error=run.error.code if run.error else None,
         reason=run.reason,
-        warnings=_warnings_of(run),
+        warnings=_warnings_of(run, redactor),
         prompt=cast("JSONObject | None", run.request_body),
         response=_response_of(run) if content else None,
     )
 
 
-def _warnings_of(run: Run) -> tuple[Mapping[str, str], ...]:
-    """Return the warnings of a run as JSON: as many and as long as a record needs."""
+def _warnings_of(run: Run, redactor: Redactor) -> tuple[Mapping[str, str], ...]:
+    """Return the warnings of a run as JSON, without secrets: as many and as long as a record needs."""
     warnings = list(dict.fromkeys([*run.request_warnings, *run.warnings]))[:_MAX_WARNINGS]
-    return tuple(
-        {"code": one.code, "param": one.param[:_MAX_WARNING_LENGTH], "detail": one.detail[:_MAX_WARNING_LENGTH]}
-        for one in warnings
-    )
+
+    def shown(text: str) -> str:
+        return redactor.text(text)[:_MAX_WARNING_LENGTH]
+
+    return tuple({"code": one.code, "param": shown(one.param), "detail": shown(one.detail)} for one in warnings)
 
 
 def _response_of(run: Run) -> JSONObject | None:

@@ -10,9 +10,10 @@ import structlog
 from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend
-from dragoman.config.secrets import resolve_secrets, reveal
+from dragoman.config.secrets import held_secrets, resolve_secrets, reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import OWNER
+from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.dialect import ChatDialect
@@ -185,7 +186,7 @@ def build_run_registry(settings: Settings) -> RunRegistry:
         return RunRegistry()
     path = settings.state_dir.expanduser() / "runs.db"
     store = SQLiteRunStore(path, ttl=settings.runs_ttl, entries=settings.runs_kept)
-    return RunRegistry(store, content=settings.runs_content)
+    return RunRegistry(store, content=settings.runs_content, redactor=Redactor(held_secrets(settings)))
 
 
 def _limits(settings: Settings) -> Limits:

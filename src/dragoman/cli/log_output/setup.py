@@ -1,7 +1,6 @@
 """Set up the log for the whole process."""
 
 import logging
-import os
 import sys
 import threading
 import traceback
@@ -11,7 +10,6 @@ from types import TracebackType
 
 import click
 import structlog
-from pydantic import BaseModel, SecretStr
 from structlog.typing import EventDict
 
 from dragoman.cli.log_output.files import LogFile, write_to_stderr
@@ -19,13 +17,12 @@ from dragoman.cli.log_output.format import Format, format_full, format_minimal
 from dragoman.cli.log_output.processor import RANKS, Destination, LogProcessor
 from dragoman.cli.terminal import wants_color
 from dragoman.config.loading import BadSettings, describe_setting
+from dragoman.config.secrets import held_secrets
 from dragoman.config.settings import Settings
 from dragoman.core.redaction import Redactor
 
 _OFF = 100
 """A level above all others."""
-_CLOUD_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
-"""Environment variables from which a cloud's own tools read secrets."""
 
 _LIBRARY_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -43,7 +40,7 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     Raises:
         BadSettings: A log file cannot be written.
     """
-    redactor = Redactor((*_secrets(settings), *(os.environ.get(name, "") for name in _CLOUD_SECRETS)))
+    redactor = Redactor(held_secrets(settings))
     destinations = list(_destinations(settings, quiet=quiet, minimal=minimal))
     level = min(max(min(one.rank for one in destinations), logging.DEBUG), logging.CRITICAL)
     structlog.configure(
@@ -105,21 +102,6 @@ def _open_file(name: str, path: Path, settings: Settings) -> LogFile:
         raise BadSettings(
             f"{describe_setting(name)}: {path} cannot be written: {error.strerror}. Choose another file."
         ) from None
-
-
-def _secrets(value: object) -> Iterator[str]:
-    """Yield every secret in the settings, at any depth."""
-    match value:
-        case SecretStr():
-            yield value.get_secret_value()
-        case BaseModel():
-            yield from (secret for name in type(value).model_fields for secret in _secrets(getattr(value, name)))
-        case list() | tuple():
-            yield from (secret for item in value for secret in _secrets(item))
-        case dict():
-            yield from (secret for item in value.values() for secret in _secrets(item))
-        case _:
-            pass
 
 
 class _LibraryHandler(logging.Handler):
