@@ -7,6 +7,9 @@ ARGS ?=
 # Dependencies of the local embedding model's tests, some 280 MB to download. `make test EMBEDDINGS=` skips the download
 # and these tests.
 EMBEDDINGS ?= $(VENV)/.embeddings
+# `make test COVERAGE=yes` also measures the coverage, and fails below the floor in pyproject.toml. It takes half as long
+# again: the gateways and commands that tests start are measured, too.
+COVERAGE ?=
 
 .PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api soak clean
 
@@ -41,7 +44,7 @@ words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary cou
 # The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it. Three
 # workers keep two cores busy: some tests wait for downloads and for processes.
 pytest: $(VENV)/.dev $(EMBEDDINGS)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 docs: $(VENV)/.dev ## Regenerate the generated pages of docs/
 	$(BIN)/python -m tools.docs.reference
