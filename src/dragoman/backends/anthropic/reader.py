@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dragoman.backends.anthropic.failures import Failure, cut_off_failure, event_failure, unreadable_failure
-from dragoman.backends.shared.lenient_json import decode_lenient
+from dragoman.backends.shared.lenient_json import decode_repaired
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -83,7 +83,11 @@ class StreamReader:
             for frame in self._decoder.feed(data):
                 if self.is_complete:
                     break  # some servers send `[DONE]` after the message
-                if (event := _parse(decode_lenient(_decode, frame))) is None:
+                try:
+                    decoded = _decode(frame)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    decoded = decode_repaired(_decode, frame)
+                if (event := _parse(decoded)) is None:
                     continue
                 if not self.has_emitted:
                     self._begin(event, events)

@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from dragoman.backends.shared.lenient_json import decode_lenient
+from dragoman.backends.shared.lenient_json import decode_repaired
 from dragoman.core.messages import JSONObject
 
 _MAX_LINE_BYTES = 256 * 1024**2
@@ -260,9 +260,12 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
 def _parse_object(line: bytes) -> JSONObject | None:
     try:
-        frame = decode_lenient(_decode, line)
+        frame = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        try:
+            frame = decode_repaired(_decode, line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
     return frame if isinstance(frame, dict) else None
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from dragoman.core.json_text import replace_half_characters
 
 _T = TypeVar("_T")
 
 
-def decode_lenient(decode: Callable[[bytes], _T], data: bytes) -> _T:
-    """Decode JSON. If it is refused, decode it with each half of a character replaced by U+FFFD.
+def decode_repaired(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    """Decode JSON that was refused, with each half of a character replaced by U+FFFD.
+
+    The caller tries to decode it first, without a further call: a stream has thousands of frames.
 
     Args:
         decode: A decoder of msgspec.
@@ -21,10 +21,4 @@ def decode_lenient(decode: Callable[[bytes], _T], data: bytes) -> _T:
         msgspec.DecodeError: It is not JSON.
         UnicodeDecodeError: It is not UTF-8.
     """
-    try:
-        return decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        repaired = replace_half_characters(data)
-        if repaired == data:
-            raise
-    return decode(repaired)
+    return decode(replace_half_characters(data))

@@ -28,11 +28,14 @@ _LINE_SEPARATORS = (
 
 def encode_json(value: object) -> bytes:
     """Encode JSON for the data of an event."""
-    return escape_line_separators(_encode(value))
+    data = _encode(value)
+    return data if data.isascii() else escape_line_separators(data)
 
 
 def escape_line_separators(json: bytes) -> bytes:
     """Escape the characters in JSON that some clients take for the end of a line, as Python's `splitlines` does."""
+    if json.isascii():  # most texts are
+        return json
     for character, escape in _LINE_SEPARATORS:
         if character in json:
             json = json.replace(character, escape)
