@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import msgspec
 
 from dragoman.backends.anthropic.failures import Failure, cut_off_failure, event_failure, unreadable_failure
-from dragoman.backends.shared.lenient_json import decode_repaired
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -17,6 +16,7 @@ from dragoman.core.events import (
     MessageStart,
     MessageStop,
 )
+from dragoman.core.json_text import replace_half_characters
 from dragoman.core.messages import JSONObject
 from dragoman.http.sse import InvalidFrame, SseDecoder
 
@@ -86,7 +86,7 @@ class StreamReader:
                 try:
                     decoded = _decode(frame)
                 except (msgspec.DecodeError, UnicodeDecodeError):
-                    decoded = decode_repaired(_decode, frame)
+                    decoded = _decode(replace_half_characters(frame))
                 if (event := _parse(decoded)) is None:
                     continue
                 if not self.has_emitted:

@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from dragoman.backends.shared.lenient_json import decode_repaired
+from dragoman.core.json_text import replace_half_characters
 from dragoman.core.messages import JSONObject
 
 _MAX_LINE_BYTES = 256 * 1024**2
@@ -263,7 +263,7 @@ def _parse_object(line: bytes) -> JSONObject | None:
         frame = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         try:
-            frame = decode_repaired(_decode, line)
+            frame = _decode(replace_half_characters(line))
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
     return frame if isinstance(frame, dict) else None
