@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -21,6 +22,7 @@ MIN_SQLITE = (3, 37, 0)
 """The first version with STRICT tables."""
 
 _BUSY_SECONDS = 10.0
+_BUSY_RETRY_SECONDS = 0.01
 _OWNER_ONLY = 0o600
 _PROGRAMMING_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
@@ -117,11 +119,13 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         require_supported_sqlite()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives the files that it adds the same mode.
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
+        # SQLite gives the files that it adds the same mode. A file that exists is not opened here: to close it would
+        # release the locks that this process holds on it.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
+            _switch_to_wal(connection)
             # In WAL mode a crash of the process loses nothing. A crash of the machine may lose the last transactions.
             connection.execute("PRAGMA synchronous=NORMAL").close()
             connection.execute("PRAGMA foreign_keys=ON").close()
@@ -156,6 +160,23 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Set the journal mode. A file keeps it, so this changes only a new file.
+
+    Another connection may do the same at this moment. SQLite then fails at once, without waiting for the lock.
+    """
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_BUSY_RETRY_SECONDS)
+        else:
+            return
 
 
 def _plain_failure(path: Path, error: Exception) -> StoreFailed:
