@@ -165,8 +165,10 @@ class Database:
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
     """Set the journal mode. A file keeps it, so this changes only a new file.
 
-    Another connection may do the same at this moment. SQLite then fails at once, without waiting for the lock.
+    Another connection may do the same at this moment. SQLite then fails at once in one of them and waits in the other,
+    which may block both. So neither waits in SQLite, and both try again.
     """
+    connection.execute("PRAGMA busy_timeout=0").close()
     give_up = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -176,7 +178,8 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
                 raise
             time.sleep(_BUSY_RETRY_SECONDS)
         else:
-            return
+            break
+    connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}").close()
 
 
 def _plain_failure(path: Path, error: Exception) -> StoreFailed:
