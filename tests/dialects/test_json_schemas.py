@@ -32,6 +32,7 @@ def test_limits_go_into_the_description() -> None:
         ({"type": "object", "additionalProperties": True}, {"type": "object", "additionalProperties": False}),
         ({"oneOf": [{"type": "null"}]}, {"anyOf": [{"type": "null"}]}),
         ({"allOf": [CITY]}, {"allOf": [{**CITY, "additionalProperties": False}]}),
+        ({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {}, "title": "A"}, {"$ref": "#/$defs/a", "$defs": {}}),
         ({"type": "array", "minItems": 1, "items": CITY}, None),
         ({"type": "array", "minItems": 2}, {"type": "array", "description": "{minItems: 2}"}),
         ({"type": "string", "format": "date"}, {"type": "string", "format": "date"}),
@@ -135,6 +136,34 @@ def test_open_objects(schema: JSONObject, *, is_open: bool) -> None:
 def test_recursive_schemas(schema: JSONObject, *, itself: bool) -> None:
     """The API cannot enforce them, directly or indirectly recursive."""
     assert (unenforceable_part(schema) == "schemas that refer to themselves") is itself
+
+
+BASE: JSONObject = {"$defs": {"a/b": CITY, "Base": CITY, "Other": {"type": "string"}}}
+
+
+_UNENFORCEABLE: list[tuple[JSONObject, str | None]] = [
+    ({"$ref": "#/$defs/Base", **BASE, "properties": {"more": {"type": "string"}}, "required": ["more"]}, "next to"),
+    ({"type": "array", "items": {"$ref": "#/$defs/Other", "enum": ["a"]}, **BASE}, "next to"),
+    ({"$ref": "https://x.test/schema.json"}, "references"),
+    ({"$ref": "#/$defs/none", **BASE}, "references"),
+    ({"properties": {"a": CITY, "b": {"$ref": "#/properties/a"}}}, "references"),
+    ({"allOf": [CITY, {"properties": {"zip": {"type": "string"}}}]}, "allOf"),
+    ({**BASE, "allOf": [{"$ref": "#/$defs/Base"}], "properties": {"zip": {"type": "string"}}}, "allOf"),
+    ({"properties": {"x": {"anyOf": [{"items": {"$ref": "#/properties/x/anyOf/0"}}]}}}, "themselves"),
+    ({"$ref": "#/$defs/Base", **BASE, "title": "A base", "description": "Of all."}, None),
+    ({"properties": {"a": {"$ref": "#/$defs/a~1b"}, "b": {"$ref": "#/$defs/a%7E1b"}}, **BASE}, None),
+    ({"allOf": [{"$ref": "#/$defs/Base"}], **BASE, "description": "Of all."}, None),
+    ({"allOf": [{"$ref": "#/$defs/Base"}, {"minLength": 1}], **BASE}, "allOf"),
+    ({"allOf": [CITY, {"description": "A city."}]}, None),
+]
+
+
+@pytest.mark.parametrize(("schema", "part"), _UNENFORCEABLE)
+def test_what_the_api_cannot_enforce_is_sent_as_an_instruction(schema: JSONObject, part: str | None) -> None:
+    """A schema that would lose a rule, contradict itself, or be refused is not sent as a format."""
+    reason = unenforceable_part(schema)
+    assert (reason is None) == (part is None)
+    assert part is None or part in str(reason)
 
 
 def _nested(levels: int) -> JSONObject:

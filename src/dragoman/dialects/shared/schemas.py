@@ -3,9 +3,11 @@
 Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs (limits of JSON schema)
 """
 
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import cast
+from typing import TypeGuard, cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -20,6 +22,11 @@ _SUPPORTED = frozenset({"type", "enum", "const", "title", "description", "requir
 _SCHEMA_MAPS = ("properties", "$defs", "definitions")
 _SCHEMA_LISTS = ("anyOf", "allOf")
 _DROPPED = frozenset({"$schema", "$id", "additionalProperties", "$comment"})
+
+_DEFINITION = re.compile(r"#/(?:\$defs|definitions)/[^/]+")
+_INDEX = re.compile(r"[0-9]{1,6}")
+_WITH_REFERENCE = _DROPPED | {"$ref", "$defs", "definitions", "title", "description", "default", "examples"}
+"""Keywords that a reference may have: the API drops them, and no response is wrong without them."""
 
 
 def check_depth(schema: JSONObject, param: str) -> None:
@@ -42,6 +49,7 @@ def api_schema(schema: JSONObject) -> JSONObject:
 
     Limits that the API cannot enforce go into the description, where the model reads them.
     """
+    schema = _without_lone_all_of(schema)
     supported: JSONObject = {}
     limits: JSONObject = {}
     for key, value in schema.items():
@@ -61,7 +69,9 @@ def unenforceable_part(schema: JSONObject) -> str | None:
     """Return what in a schema the API cannot enforce, in words; None if it can enforce all."""
     if has_open_objects(schema):
         return "objects with other keys than named ones"
-    return "schemas that refer to themselves" if _refers_to_itself(schema) else None
+    if _refers_to_itself(schema):
+        return "schemas that refer to themselves"
+    return next(filter(None, (_unenforceable_keyword(part, schema) for part in _all_subschemas(schema))), None)
 
 
 def has_open_objects(schema: JSONObject) -> bool:
@@ -73,6 +83,44 @@ def has_open_objects(schema: JSONObject) -> bool:
         if not schema.get("properties") and (additional is True or (additional is None and "properties" not in schema)):
             return True
     return any(has_open_objects(part) for part in _subschemas(schema))
+
+
+def _unenforceable_keyword(part: JSONObject, root: JSONObject) -> str | None:
+    """Return what in one part of a schema the API cannot enforce, its own subschemas apart."""
+    if isinstance(reference := part.get("$ref"), str):
+        if not _DEFINITION.fullmatch(reference) or lookup(root, reference) is None:
+            return "references to anything but a definition of the same schema"
+        if not part.keys() <= _WITH_REFERENCE:
+            return "rules next to a `$ref`"
+    if "$ref" in _without_lone_all_of(part):
+        return None
+    members = part.get("allOf")
+    objects = [member for member in members if _is_object_or_reference(member)] if isinstance(members, list) else []
+    # Each member would be closed by itself, and so forbid the properties of the others.
+    if len(objects) > 1 or (objects and _is_object(part)) or any("$ref" in member for member in objects):
+        return "objects that are combined by `allOf`"
+    return None
+
+
+def _without_lone_all_of(schema: JSONObject) -> JSONObject:
+    """Replace an `allOf` of one reference by the reference: the API does not take it in an `allOf`."""
+    members = schema.get("allOf")
+    if not isinstance(members, list) or len(members) != 1 or schema.keys() - {"allOf"} - _WITH_REFERENCE:
+        return schema
+    member = members[0]
+    if not isinstance(member, dict) or member.keys() != {"$ref"}:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "allOf"}, **member}
+
+
+def _is_object_or_reference(schema: JSON) -> TypeGuard[JSONObject]:
+    return isinstance(schema, dict) and (_is_object(schema) or "$ref" in schema)
+
+
+def _all_subschemas(schema: JSONObject) -> Iterator[JSONObject]:
+    yield schema
+    for part in _subschemas(schema):
+        yield from _all_subschemas(part)
 
 
 def _sort_keyword(key: str, value: JSON, supported: JSONObject, limits: JSONObject) -> None:
@@ -157,8 +205,12 @@ def lookup(schema: JSONObject, reference: str) -> JSONObject | None:
     if not reference.startswith("#/"):
         return None
     part: JSON = schema
-    for step in reference[2:].split("/"):
-        part = part.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
+    for escaped in reference[2:].split("/"):
+        step = unquote(escaped).replace("~1", "/").replace("~0", "~")
+        if isinstance(part, list):
+            part = part[int(step)] if _INDEX.fullmatch(step) and int(step) < len(part) else None
+        else:
+            part = part.get(step) if isinstance(part, dict) else None
     return part if isinstance(part, dict) else None
 
 
