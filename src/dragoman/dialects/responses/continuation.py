@@ -1,4 +1,4 @@
-"""Continuing a stored conversation: the earlier turns of a request with `previous_response_id`."""
+"""The earlier turns of a request with `previous_response_id`, decoded. `server/stored` loads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Change the events of a response as `ResponseShaping` says, for both backends and for every dialect."""
+"""Change the events of a response as `ResponseShaping` says, for every backend and dialect."""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
