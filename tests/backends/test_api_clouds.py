@@ -204,7 +204,9 @@ async def test_frames_without_an_event_are_ignored(monkeypatch: pytest.MonkeyPat
         await ask(backend, request())
         start = json.dumps({"type": "message_start", "message": {"id": "m", "content": [], "usage": {}}}).encode()
         other = frame({":event-type": "initial-response", ":message-type": "event"}, b"{}")
-        cloud.failures = [(200, EVENT_STREAM, other + chunk(start) + chunk(b'{"type":"message_stop"}'))]
+        delta = b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}'
+        stream = other + chunk(start) + chunk(delta) + chunk(b'{"type":"message_stop"}')
+        cloud.failures = [(200, EVENT_STREAM, stream)]
         answer = await ask(backend, request())
         assert answer.text == ""
 

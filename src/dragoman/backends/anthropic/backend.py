@@ -10,7 +10,14 @@ from dragoman.backends.anthropic.account import Account
 from dragoman.backends.anthropic.failures import Failure, Retries
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.reader import StreamReader
-from dragoman.backends.anthropic.request import API_VERSION, ApiCall, count_call, message_call, models_call
+from dragoman.backends.anthropic.request import (
+    API_VERSION,
+    ApiCall,
+    count_call,
+    has_checked_arguments,
+    message_call,
+    models_call,
+)
 from dragoman.backends.base import RunRequest
 from dragoman.backends.shared.api_errors import refuse_agent
 from dragoman.core.errors import UpstreamFailed
@@ -52,7 +59,7 @@ class AnthropicBackend:
         retries = self._new_retries()
         yield Started("api")
         while True:
-            reader = self.create_reader()
+            reader = self.create_reader(request)
             try:
                 async with self._account.send(b"POST", call, self.stream_type) as response:
                     while not reader.is_complete:
@@ -77,9 +84,9 @@ class AnthropicBackend:
         """
         return message_call(request, self._options.cache_ttl)
 
-    def create_reader(self) -> StreamReader:
+    def create_reader(self, request: RunRequest) -> StreamReader:
         """Return a reader for one response."""
-        return StreamReader()
+        return StreamReader(checks_arguments=has_checked_arguments(request))
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
         """Return the API's own count; see `dragoman.backends.base.CountsTokens`."""

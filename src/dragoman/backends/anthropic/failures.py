@@ -139,9 +139,9 @@ def transport_failure(error: TransportError, silence: float) -> Failure:
             return Failure(api_error(None, error.reason), "not_http")
 
 
-def unreadable_failure() -> Failure:
+def unreadable_failure(error: UpstreamFailed | None = None) -> Failure:
     """Return the failure for a response that the API would not send."""
-    return Failure(UpstreamFailed("Claude's response could not be read."), "unreadable")
+    return Failure(error or UpstreamFailed("Claude's response could not be read."), "unreadable")
 
 
 def cut_off_failure() -> Failure:

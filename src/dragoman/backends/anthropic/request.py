@@ -65,6 +65,8 @@ _FIELDS_WITH_BETAS = frozenset({*_BETA_OF_FIELD, "speed", "container", "thinking
 _TYPES_WITH_FILES = frozenset({"container_upload", "document", "image"})
 """Types of blocks that may refer to a file of the Files API."""
 
+_UNCHECKED_ARGUMENTS = "fine-grained-tool-streaming"
+
 encode_json = msgspec.json.Encoder().encode
 
 
@@ -157,6 +159,19 @@ def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:
     api_version = request.request_options.version
     return ApiCall(
         target, _header_value(api_version) if api_version else API_VERSION, betas_of_request(request), encoded
+    )
+
+
+def has_checked_arguments(request: RunRequest) -> bool:
+    """Return whether the API promises that the arguments of each call are JSON.
+
+    A client of the Messages API may ask for arguments that stream before they are checked. Source:
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming
+    """
+    options = request.request_options
+    return not options.verbatim or not (
+        any(beta.startswith(_UNCHECKED_ARGUMENTS) for beta in options.betas)
+        or any(tool.get("eager_input_streaming") for tool in request.body.get("tools", ()))
     )
 
 

@@ -11,7 +11,7 @@ from dragoman.backends.anthropic.clouds.event_stream import EventStreamDecoder
 from dragoman.backends.anthropic.clouds.request import Bedrock, CloudLocation, Vertex
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.reader import StreamReader
-from dragoman.backends.anthropic.request import ApiCall, message_body
+from dragoman.backends.anthropic.request import ApiCall, has_checked_arguments, message_body
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS
 from dragoman.core.errors import UnsupportedFeature
@@ -65,9 +65,10 @@ class CloudBackend(AnthropicBackend):
             return self._cloud.message_call(request, body)
         return self._cloud.message_call(request, body, location)
 
-    def create_reader(self) -> StreamReader:
+    def create_reader(self, request: RunRequest) -> StreamReader:
         """Return a reader for one response. Bedrock's streams are binary."""
-        return StreamReader(EventStreamDecoder() if isinstance(self._cloud, Bedrock) else None)
+        decoder = EventStreamDecoder() if isinstance(self._cloud, Bedrock) else None
+        return StreamReader(decoder, checks_arguments=has_checked_arguments(request))
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
         """Return the cloud's own count. Bedrock has none."""
