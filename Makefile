@@ -11,7 +11,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api soak clean
+.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench: $(VENV)/.dev ## Compare the runtime backend with cold processes
 
 bench-api: $(VENV)/.dev ## Compare the api backend with LiteLLM, which it installs (some 740 MB)
 	$(BIN)/python benchmarks/api.py $(ARGS)
+
+proof: $(VENV)/.dev ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
+	@$(BIN)/python tests/proof/proof.py $(ARGS)
 
 soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)

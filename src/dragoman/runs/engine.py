@@ -205,4 +205,5 @@ def _log_end(run: Run) -> None:
         error=run.error.code if run.error else None,
         stages={name: round(seconds, 4) for name, seconds in run.stages.items()},
         usage=run.usage,
+        retries=run.retries or None,
     )

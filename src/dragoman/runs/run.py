@@ -11,7 +11,7 @@ import structlog
 
 from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
-from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Started
+from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.admission import Limit, Ticket
@@ -86,6 +86,7 @@ class Run:
         warnings: What else could not be done as requested.
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as known.
         usage: Token counts of the response, as far as the API has reported them.
+        retries: How often a call was repeated that failed before any part of a response.
         calls: The usage of each API call. The executor feeds it: here the parts of a response are joined already.
         error: The error that the run failed with.
         reason: Why the run was cancelled.
@@ -122,6 +123,7 @@ class Run:
         self.warnings: tuple[RequestWarning, ...] = ()
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
+        self.retries = 0
         self.calls = ApiCalls()
         self.error: GatewayError | None = None
         self.reason: str | None = None
@@ -287,6 +289,8 @@ class Run:
                 self.usage = merge_usage(self.usage, cast("JSONObject", raw["message"]).get("usage")) or self.usage
             case MessageDelta(raw):
                 self.usage = merge_usage(self.usage, raw.get("usage")) or self.usage
+            case Retrying():
+                self.retries += 1
             case _:
                 pass
         event = self._accumulator.add(event)

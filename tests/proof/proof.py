@@ -1,0 +1,64 @@
+"""Prove that no wrong answer leaves the gateway: `make proof`.
+
+A scripted API makes faults by seed, clients misbehave, processes are killed, the disk is full, the clock steps. Every
+success must be exactly the scripted answer of its own request, and every failure an error of its dialect. Exit code 1:
+anything was wrong, or a phase found a leak. Each finding names the command that repeats it.
+
+The program is in `tests/`, not in `benchmarks/`: it judges answers and measures nothing, and its short form is a test.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import get_args
+
+from proof_phases import PHASES, Backend, Options, PhaseResult, run_phase
+from proof_table import findings, has_failed, table, write_docs
+
+_PAGE = Path(__file__).resolve().parents[2] / "docs" / "guarantees.md"
+_RUNS = {"api": 10_000, "claude-code": 2000}
+_AT_ONCE = {"api": 24, "claude-code": 4}
+
+
+def main() -> None:
+    """Run the phases, and print the table."""
+    given = _arguments()
+    options = Options(
+        backend=given.backend,
+        runs=given.runs or _RUNS[given.backend],
+        seed=given.seed,
+        only=given.only,
+        seconds=given.seconds,
+        at_once=given.at_once or _AT_ONCE[given.backend],
+    )
+    began = time.monotonic()
+    results = asyncio.run(_prove(options, given.phases))
+    title = f"`--backend {options.backend} --runs {options.runs} --seed {options.seed}`"
+    text = f"{title}, {time.monotonic() - began:.0f} s:\n\n{table(results)}"
+    print(f"{findings(results, options)}\n\n{text}")
+    if given.docs:
+        write_docs(_PAGE, options.backend, text)
+    sys.exit(has_failed(results))
+
+
+async def _prove(options: Options, phases: list[str]) -> list[PhaseResult]:
+    return [await run_phase(name, options) for name in phases]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", choices=get_args(Backend), default="api", help="backend (api)")
+    parser.add_argument("--runs", type=int, help="number of runs (10000 on api, 2000 on claude-code)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of all choices (1)")
+    parser.add_argument("--only", type=int, metavar="K", help="run only the case of this number")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES), help="phases (all)")
+    parser.add_argument("--seconds", type=float, default=7200, help="start no case of a phase after this time (7200)")
+    parser.add_argument("--at-once", type=int, help="number of clients (24 on api, 4 on claude-code)")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/guarantees.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

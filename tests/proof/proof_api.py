@@ -1,0 +1,126 @@
+"""The scripted Messages API: it finds the mark of a request, follows the plan of its case, and records each call."""
+
+import asyncio
+import contextlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from proof_case import Case, make_case
+from proof_faults import Plan, make_plan
+from proof_message import Judgement
+
+_MARK = re.compile(rb"<<s(\d+)k(\d+)x(\d+)>>")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_NOT_FOUND = b'{"type": "error", "error": {"type": "not_found_error", "message": "Not found"}}'
+_MAX_HEAD_BYTES = 1 << 20
+
+
+def mark_text(case: Case, round_: int) -> str:
+    """Return the mark of one request, as prompts contain it."""
+    return f"<<{case.name}{round_}>>"
+
+
+@dataclass
+class Calls:
+    """The calls of one case.
+
+    Attributes:
+        judgements: By round: what a client may receive for each call, in their order.
+        pending: The number of calls that are being answered.
+    """
+
+    judgements: defaultdict[int, list[Judgement]] = field(default_factory=lambda: defaultdict(list))
+    pending: int = 0
+
+
+class ScriptedApi:
+    """The API.
+
+    Attributes:
+        url: Its address.
+        calls: The calls by the name of their case. The reader deletes them.
+        unknown: Requests for a message without a mark, which no client has sent.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: defaultdict[str, Calls] = defaultdict(Calls)
+        self.unknown = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listen on a free port of 127.0.0.1. Connections that are open at the end are aborted."""
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_MAX_HEAD_BYTES, backlog=1024)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while await self._answer(reader, writer):
+                    pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request. Return whether the connection stays open."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        marks = _MARK.findall(body) if head.startswith(b"POST /v1/messages") else []
+        if not marks or b"/count_tokens" in head.partition(b"\r\n")[0]:
+            self.unknown += head.startswith(b"POST /v1/messages ")
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\n")
+            writer.write(b"content-length: %d\r\n\r\n%b" % (len(_NOT_FOUND), _NOT_FOUND))
+            return True
+        seed, number, round_ = map(int, marks[-1])
+        case = make_case(seed, number)
+        calls = self.calls[case.name]
+        plan = _plan(case, round_, len(calls.judgements[round_]), body)
+        calls.judgements[round_].append(plan.judgement)
+        calls.pending += 1
+        try:
+            return await _send(plan, reader, writer)
+        finally:
+            calls.pending -= 1
+
+
+def _plan(case: Case, round_: int, attempt: int, body: bytes) -> Plan:
+    request = json.loads(body)
+    is_faulted = attempt < case.faulted_attempts and (round_ == 0) == (case.number % 3 > 0 or case.rounds == 1)
+    thinking = request.get("thinking") or {}
+    shows = thinking.get("type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
+    mark = f"{case.name}{round_}a{attempt}"
+    feature = case.feature if round_ == 0 or case.feature == "schema" else "text"
+    return make_plan(
+        case.fault if is_faulted else "none", mark, feature, case.rng("plan", round_, attempt), thinks=shows
+    )
+
+
+async def _send(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    for piece in plan.pieces:
+        writer.write(piece)
+        if plan.pause:
+            await asyncio.sleep(plan.pause)
+        await writer.drain()
+    if plan.ending == "stall":
+        await reader.read(1)  # returns when the gateway closes the connection
+    if plan.ending == "close":
+        writer.close()
+        await writer.wait_closed()
+    return plan.ending == "keep"
