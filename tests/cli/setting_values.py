@@ -30,6 +30,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "requests_per_minute": ("30", 30),
     "run_timeout": ("1.5", 1.5),
     "silence_timeout": ("2.5", 2.5),
+    "max_body_memory": ("1MiB", 2**20),
     "max_request_bytes": ("1MiB", 2**20),
     "spares": ("0", 0),
     "max_live": ("4", 4),

@@ -246,7 +246,7 @@ async def test_a_body_that_does_not_arrive_is_ended(timeouts: BodyTimeouts) -> N
     """Half a body, and then nothing."""
     half = {"type": "http.request", "body": b'{"mess', "more_body": True}
     with pytest.raises(RequestTimeout):
-        await read_body(_context(), _receive(half), LIMIT, timeouts)
+        await read_body(_context(), _receive(half), LIMIT, timeouts=timeouts)
 
 
 async def test_a_client_that_leaves_within_its_body() -> None:

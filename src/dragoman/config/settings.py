@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     max_request_bytes: Annotated[ByteSize, SettingInfo(_LIMITS, shown="32MiB")] = Field(
         ByteSize(32 * 2**20), ge=1, description="Maximum size of a request body (`1000000`, `64MiB`)."
     )
+    max_body_memory: Annotated[ByteSize, SettingInfo(_LIMITS, shown="256MiB")] = Field(
+        ByteSize(256 * 2**20),
+        ge=1,
+        description="Maximum memory for all request bodies over 128 KiB at the same time. Each counts three times its "
+        "size until its response is complete. Further ones wait up to a minute, then get 503.",
+    )
 
     spares: Annotated[int, SettingInfo(_POOL)] = Field(
         2, ge=0, description="Warm processes: booted, and waiting for a request."

@@ -137,6 +137,7 @@ class RequestOptions:
             itself, and continues paused responses itself.
         agent: The task for an agent, which makes any number of API calls.
         shaping: What to change in the response.
+        large: Whether the body is so large that encoding it delays other requests: it is done in a thread.
     """
 
     version: str | None = None
@@ -144,6 +145,7 @@ class RequestOptions:
     verbatim: bool = False
     agent: AgentTask | None = None
     shaping: ResponseShaping = NO_SHAPING
+    large: bool = False
 
 
 DEFAULT_REQUEST_OPTIONS = RequestOptions()

@@ -108,7 +108,7 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     health, models, docs = Health(engine, operations), Models(catalog), Docs()
     admin = AdminEndpoints(engine, operations, options.heartbeat)
     loader, count_loader, compact_loader = (
-        ConversationLoader(service, dialect) for dialect in (responses, dialects.input_tokens, compact)
+        ConversationLoader(service, dialect, options.bodies) for dialect in (responses, dialects.input_tokens, compact)
     )
 
     def stored(handler: Handler) -> ASGIApp:

@@ -11,6 +11,7 @@ from starlette.types import Message, Scope, Send
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
+from dragoman.server.body_budget import Reservation
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -40,6 +41,7 @@ class RequestContext:
         authenticated: Whether a valid key was sent, or no key is required.
         is_operator: Whether the operator's key was sent, or no key is required.
         may_start_agents: Whether the client may start agents.
+        reservation: The memory of a large body; None for others.
         response_headers: Headers that every response to this request gets.
         status: The status that was sent; 0 before.
         runs: The runs that serve the request.
@@ -63,6 +65,7 @@ class RequestContext:
         "may_start_agents",
         "method",
         "path",
+        "reservation",
         "response_headers",
         "runs",
         "scope",
@@ -85,6 +88,7 @@ class RequestContext:
         self.authenticated = False
         self.is_operator = False
         self.may_start_agents = False
+        self.reservation: Reservation | None = None
         self.status = 0
         self.runs: Sequence[Run] = ()
         self.error: GatewayError | None = None

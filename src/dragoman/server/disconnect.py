@@ -9,6 +9,7 @@ from typing import Self
 from starlette.types import Receive
 
 from dragoman.core.errors import RequestTimeout
+from dragoman.server.body_budget import LARGE_BODY, BodyBudget
 from dragoman.server.content_coding import body_decoder, too_large
 from dragoman.server.context import RequestContext
 
@@ -37,11 +38,23 @@ _BODY_TIMEOUTS = BodyTimeouts()
 
 
 async def read_body(
-    context: RequestContext, receive: Receive, limit: int, timeouts: BodyTimeouts = _BODY_TIMEOUTS
+    context: RequestContext,
+    receive: Receive,
+    limit: int,
+    budget: BodyBudget | None = None,
+    timeouts: BodyTimeouts = _BODY_TIMEOUTS,
 ) -> bytes:
     """Read a request body of at most `limit` bytes, and decode its `Content-Encoding`. The limit holds for both forms.
 
+    Args:
+        context: The request. Gets the reservation of a large body.
+        receive: Receives the body.
+        limit: The maximum size.
+        budget: The memory for large bodies; None: `limit` is small.
+        timeouts: How long the body may take.
+
     Raises:
+        Overloaded: There is no memory for a large body.
         RequestTooLarge: The body is longer, or its `content-length` says so.
         UnsupportedContentEncoding: Its coding is unknown.
         InvalidRequest: The encoded body is corrupt.
@@ -50,15 +63,21 @@ async def read_body(
     """
     decoder = body_decoder(context.headers.get(b"content-encoding", b""), limit)
     parts: list[bytes] = []
+    size, free = 0, LARGE_BODY if budget else limit
     async for part in _received_parts(context, receive, limit, timeouts):
-        if decoder is None:
-            parts.append(part)
-            continue
-        for piece in decoder.feed(part):
+        for piece in (part,) if decoder is None else decoder.feed(part):
+            size += len(piece)
+            if size > free and budget:
+                declared = None if decoder else context.headers.get(b"content-length")
+                context.reservation = await budget.reserve(limit if declared is None else int(declared))
+                free = limit
             parts.append(piece)
-            await asyncio.sleep(0)  # other requests get a turn after each piece
+            if decoder is not None:
+                await asyncio.sleep(0)  # other requests get a turn after each piece
     if decoder is not None:
         decoder.finish()
+    if context.reservation is not None:
+        context.reservation.resize(size)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -8,7 +8,8 @@ from starlette.types import Receive
 
 from dragoman.backends.base import Embedder
 from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
-from dragoman.dialects.shared.validation import with_model
+from dragoman.dialects.embeddings.request import EmbeddingsRequest
+from dragoman.dialects.shared.validation import check_value_count, with_model
 from dragoman.runs.engine import Engine
 from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect, read_body
@@ -17,6 +18,9 @@ from dragoman.server.options import ServerOptions
 from dragoman.server.replies import json_reply, rate_headers, warning_headers
 
 log = structlog.get_logger("dragoman.server")
+
+_MAX_VALUES = 1_000_000
+"""Values of a large body: an input may be a list of tokens."""
 
 _VECTORS_PER_STEP = 32
 """Vectors that are encoded before other requests get a turn: one or two milliseconds."""
@@ -41,8 +45,14 @@ class EmbeddingsHandler(Endpoint):
 
     async def handle(self, context: RequestContext, receive: Receive) -> None:
         """See `Endpoint.handle`."""
-        raw = await read_body(context, receive, self._options.max_request_bytes)
-        request = self._dialect.decode(with_model(raw, context.deployment) if context.deployment else raw)
+        bodies = self._options.bodies
+        raw = await read_body(context, receive, self._options.max_request_bytes, bodies)
+
+        def decode() -> EmbeddingsRequest:
+            check_value_count(raw, _MAX_VALUES)
+            return self._dialect.decode(with_model(raw, context.deployment) if context.deployment else raw)
+
+        request = await bodies.run(len(raw), decode)
         context.log_fields = {"model": request.requested_model, "inputs": len(request.inputs)}
         if self._options.log_payloads:
             log.debug("embeddings.body", request=context.id, inputs=request.inputs)

@@ -43,6 +43,9 @@ class Endpoint(ABC):
                 context.error = client_error(error, context)
                 reply = error_reply(context.error, self._encode_error(context.error), self.error_headers(context))
                 await reply.send(context.send)
+        finally:
+            if context.reservation is not None:
+                context.reservation.release()
 
     @abstractmethod
     async def handle(self, context: RequestContext, receive: Receive) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
@@ -11,9 +12,10 @@ from starlette.types import Receive
 from dragoman.core.errors import Forbidden, NotFound
 from dragoman.core.messages import RequestOptions
 from dragoman.dialects.base import DecodedRequest, Dialect
-from dragoman.dialects.shared.validation import with_model
+from dragoman.dialects.shared.validation import check_value_count, with_model
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
+from dragoman.server.body_budget import LARGE_BODY
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.collect import RequestT, RunGroup, collect
 from dragoman.server.context import RawHeaders, RequestContext
@@ -59,9 +61,10 @@ class RequestReader(Generic[RequestT]):
             GatewayError: The request is invalid, or this client may not send it.
             ClientDisconnected: The client disconnected before the end of the body.
         """
-        raw = await read_body(context, receive, self._options.max_request_bytes)
-        if context.deployment:
-            raw = with_model(raw, context.deployment)
+        bodies = self._options.bodies
+        raw = await read_body(context, receive, self._options.max_request_bytes, bodies)
+        if model := context.deployment:
+            raw = await bodies.run(len(raw), partial(with_model, raw, model))
         if self._options.log_payloads:
             log_request(context, raw)
         request = await self._decode(context, raw)
@@ -84,6 +87,9 @@ class RequestReader(Generic[RequestT]):
         return request
 
     async def _decode(self, context: RequestContext, raw: bytes) -> RequestT:
+        is_large = len(raw) > LARGE_BODY
+        if is_large:
+            await self._options.bodies.run(len(raw), partial(check_value_count, raw))
         if self._prepare is not None:
             decode = await self._prepare(context, raw)
         else:
@@ -93,12 +99,12 @@ class RequestReader(Generic[RequestT]):
                 return dialect.decode(raw, context.headers)
 
         try:
-            return decode()
+            return await self._options.bodies.run(len(raw), decode) if is_large else decode()
         except NotFound:
             # The model may be so new that only the provider's list has it.
             if not await self._catalog.refresh():
                 raise
-            return decode()
+            return await self._options.bodies.run(len(raw), decode)
 
 
 class Execution(Protocol):
@@ -224,6 +230,8 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
         def start_runs(choices: Iterable[int]) -> list[Run]:
             bodies = [request.body_for(choice) for choice in choices]
             model, request_options = request.resolved.model, self._with_warnings(request.request_options)
+            if context.reservation is not None:
+                request_options = replace(request_options, large=True)
             runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
             for run in runs:
                 run.set_origin(context.id, context.path, request.warnings)

@@ -1,11 +1,12 @@
 """What the server is configured with, in addition to the engine and the dialects."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dragoman.core.messages import JSONObject
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.server.auth import ApiKey
+from dragoman.server.body_budget import BodyBudget
 from dragoman.server.stored.service import StoredResponseService
 
 
@@ -20,6 +21,7 @@ class ServerOptions:
         allow_origins: Web origins whose pages may use the gateway.
         open_models: Whether the list of models needs no key.
         max_request_bytes: The maximum size of a request body.
+        bodies: The memory for large request bodies.
         heartbeat: Seconds of silence after which a stream gets a heartbeat.
         log_payloads: Whether requests and responses are logged, at debug.
         trace: Whether every event of a response is logged as well.
@@ -35,6 +37,7 @@ class ServerOptions:
     allow_origins: tuple[str, ...] = ()
     open_models: bool = False
     max_request_bytes: int = 32 * 2**20
+    bodies: BodyBudget = field(default_factory=lambda: BodyBudget(256 * 2**20))
     heartbeat: float = 15.0
     log_payloads: bool = False
     trace: bool = False

@@ -29,6 +29,7 @@ from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.auth import ApiKey
+from dragoman.server.body_budget import BodyBudget
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.options import Operations, ServerOptions
@@ -247,6 +248,7 @@ def _server_options(
         allow_origins=settings.allow_origin,
         open_models=settings.open_models,
         max_request_bytes=settings.max_request_bytes,
+        bodies=BodyBudget(settings.max_body_memory),
         heartbeat=settings.heartbeat,
         log_payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,

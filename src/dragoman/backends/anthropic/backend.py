@@ -82,6 +82,8 @@ class AnthropicBackend:
         Raises:
             GatewayError: The request cannot be served.
         """
+        if request.request_options.large:
+            return await asyncio.to_thread(message_call, request, self._options.cache_ttl)
         return message_call(request, self._options.cache_ttl)
 
     def create_reader(self, request: RunRequest) -> StreamReader:

@@ -14,6 +14,8 @@ from dragoman.core.messages import Block
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<base64>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_CHECKED_PART = 2**20
+"""Characters of base64 that are checked at once. A multiple of 4."""
 _FETCHED_SCHEMES = frozenset({"http", "https"})
 
 
@@ -74,12 +76,25 @@ def _base64(data: str, head: re.Match[str] | None, param: str) -> str:
         )
     data = _standard_base64(data)
     try:
-        binascii.a2b_base64(data, strict_mode=True)
+        _check_base64(data)
     except ValueError:
         raise InvalidRequest(
             f"The data in `{param}` is not valid base64.", code="invalid_base64", param=param
         ) from None
     return data
+
+
+def _check_base64(data: str) -> None:
+    """Check base64 in parts: a large image must not stop the other threads, nor be in memory twice.
+
+    Raises:
+        ValueError: It is invalid.
+    """
+    for start in range(0, len(data), _CHECKED_PART):
+        part = data[start : start + _CHECKED_PART]
+        binascii.a2b_base64(part, strict_mode=True)
+        if part.endswith("=") and start + _CHECKED_PART < len(data):
+            raise ValueError("data after the padding")
 
 
 def _standard_base64(data: str) -> str:

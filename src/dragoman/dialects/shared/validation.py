@@ -26,6 +26,11 @@ MAX_METADATA_VALUE_LENGTH = 512
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 _T = TypeVar("_T")
 
+MAX_JSON_VALUES = 250_000
+"""Values of a large request body. Decoding them takes less than 100 ms, in which nothing else can run."""
+
+_BEFORE_VALUES = (b",", b"[", b"{")
+
 _MAX_JSON_DEPTH = 850
 """Levels of a request body. The decoder accepts some more, which an encoder deeper in the stack would not."""
 _MAX_DIGITS = 18  # any such number fits into 64 bits
@@ -73,6 +78,35 @@ def _parse(raw: bytes) -> JSON:
     if raw.count(b"[") + raw.count(b"{") > _MAX_JSON_DEPTH and _is_too_deep(data):
         raise _depth_error()
     return data
+
+
+def check_value_count(raw: bytes, limit: int = MAX_JSON_VALUES, part_size: int = 2**20) -> None:
+    """Refuse a large request body of very many small values, which would need many times its size in memory.
+
+    Args:
+        raw: The body.
+        limit: The number of values.
+        part_size: Bytes that are counted at once: other threads get a turn after each part.
+
+    Raises:
+        InvalidRequest: It has more than `limit` values.
+    """
+    # This counts what strings contain, too. It is fast, and few bodies need the exact count.
+    if sum(map(raw.count, _BEFORE_VALUES)) < limit:
+        return
+    count, in_string, held = 0, 0, b""
+    for start in range(0, len(raw), part_size):
+        part = held + raw[start : start + part_size]
+        held = b"\\" if (len(part) - len(part.rstrip(b"\\"))) % 2 else b""
+        pieces = part.removesuffix(held).replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b"".join(pieces[in_string::2])
+        count += sum(map(outside.count, _BEFORE_VALUES))
+        in_string ^= (len(pieces) - 1) % 2
+        if count >= limit:
+            raise InvalidRequest(
+                f"The request body has more than {limit:,} JSON values. Send fewer messages, tools or schemas.",
+                code="invalid_json",
+            )
 
 
 def with_model(raw: bytes, model: str) -> bytes:

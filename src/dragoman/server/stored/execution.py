@@ -11,6 +11,7 @@ from dragoman.dialects.responses.dialect import ResponsesDialect
 from dragoman.dialects.responses.references import Reference, ReferencedItem, item_references
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.run import Run
+from dragoman.server.body_budget import BodyBudget
 from dragoman.server.collect import RequestT, RunGroup
 from dragoman.server.context import RequestContext
 from dragoman.server.disconnect import ClientDisconnected
@@ -69,7 +70,9 @@ class StoredExecution(Generic[RequestT]):
             await group.cancel("cannot be stored")
             raise
         self._job = Job(JobSpec(self._dialect, self._request, group, writer), detached=background)
-        self._service.jobs.start(self._job)
+        task = self._service.jobs.start(self._job)
+        if context.reservation is not None:
+            context.reservation.hold_until(task)
 
     def events(self) -> EventSource:
         """See `Execution.events`."""
@@ -137,11 +140,13 @@ class ConversationLoader:
     Args:
         service: The stored responses; None: this gateway stores none.
         dialect: The responses dialect.
+        bodies: Runs what reads large bodies.
     """
 
-    def __init__(self, service: StoredResponseService | None, dialect: ResponsesDialect) -> None:
+    def __init__(self, service: StoredResponseService | None, dialect: ResponsesDialect, bodies: BodyBudget) -> None:
         self._service = service
         self._dialect = dialect
+        self._bodies = bodies
 
     async def prepare(self, context: RequestContext, raw: bytes) -> Callable[[], ResponsesRequest]:
         """Return the function that decodes a request body, given what it uses of stored responses.
@@ -152,9 +157,12 @@ class ConversationLoader:
             StoreFailed: The store failed.
         """
         dialect, service = self._dialect.for_client(context.client), self._service
-        previous = previous_response_id(raw) if service else None
-        named_items = item_references(raw) if service else []
-        if service is None or (previous is None and not named_items):
+        if service is None:
+            return lambda: dialect.decode(raw, context.headers)
+        previous, named_items = await self._bodies.run(
+            len(raw), lambda: (previous_response_id(raw), item_references(raw))
+        )
+        if previous is None and not named_items:
             return lambda: dialect.decode(raw, context.headers)
         history = None if previous is None else await self._load(service, context.client, previous)
         references = await self._find_items(service, context.client, named_items)

@@ -43,14 +43,15 @@ class Jobs:
         self._count_runs: Callable[[Sequence[Run]], None] = lambda _: None
         self.producer = secrets.token_hex(16)
 
-    def start(self, job: Job[Any]) -> None:
-        """Run a job to its end, with or without followers."""
+    def start(self, job: Job[Any]) -> "asyncio.Task[None]":
+        """Run a job to its end, with or without followers. Return its task."""
         task = asyncio.create_task(job.run(), name=job.id)
         job.attach_task(task)
         self._jobs[job.id] = job
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._forget(job, task))
         self._renewing.start()
+        return task
 
     def on_detached_end(self, count: Callable[[Sequence[Run]], None]) -> None:
         """Set the function that counts the runs of each job that ended without a client."""

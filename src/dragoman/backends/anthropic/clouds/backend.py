@@ -1,5 +1,6 @@
 """The Anthropic backend on a cloud: Bedrock or Vertex."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -60,6 +61,11 @@ class CloudBackend(AnthropicBackend):
         """Return the call that generates a message, in the cloud's form."""
         self._cloud.check(request.body)
         location = await self._locate()
+        if request.request_options.large:
+            return await asyncio.to_thread(self._encode, request, location)
+        return self._encode(request, location)
+
+    def _encode(self, request: RunRequest, location: CloudLocation) -> ApiCall:
         body, _ = message_body(request, self._options.cache_ttl)
         if isinstance(self._cloud, Bedrock):
             return self._cloud.message_call(request, body)
