@@ -1,13 +1,16 @@
-"""Run the installed command in a process of its own."""
+"""Run the command in a process of its own."""
 
 import asyncio
 import os
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+
+import forked
 
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
@@ -26,19 +29,40 @@ def environment(home: Path) -> dict[str, str]:
     return {**inherited, **folders, "PYTHONUNBUFFERED": "1"}
 
 
+ALWAYS_INSTALLED = "COVERAGE_PROCESS_CONFIG" in os.environ
+"""Whether to start the installed program for each command: only programs are measured in the coverage."""
+Process: TypeAlias = asyncio.subprocess.Process | forked.ForkedProcess
+"""A running command."""
+
+
 @asynccontextmanager
 async def started(
-    home: Path, *arguments: str, stdout: int = PIPE, stderr: int = PIPE, added: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    stdout: int = PIPE,
+    stderr: int = PIPE,
+    added: Mapping[str, str] | None = None,
+    installed: bool = ALWAYS_INSTALLED,
 ) -> AsyncIterator[Process]:
-    """Start a command. Terminate it at the end, if it is still running."""
-    process = await asyncio.create_subprocess_exec(
-        COMMAND,
-        *arguments,
-        stdout=stdout,
-        stderr=stderr,
-        cwd=home,
-        env={**environment(home), **(added or {})},
-    )
+    """Start a command. Terminate it at the end, if it is still running.
+
+    Args:
+        home: Its home and working directory.
+        arguments: Its arguments.
+        stdout: A descriptor for its standard output.
+        stderr: A descriptor for its standard error.
+        added: More environment variables.
+        installed: Whether to start the installed program. Otherwise the same command runs in a forked process, which
+            needs a tenth of the time.
+    """
+    variables = {**environment(home), **(added or {})}
+    process: Process
+    if installed:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND, *arguments, stdout=stdout, stderr=stderr, cwd=home, env=variables
+        )
+    else:
+        process = await forked.start(arguments, home, variables, stdout=stdout, stderr=stderr)
     try:
         yield process
     finally:

@@ -1,4 +1,4 @@
-"""Run the installed command in a terminal."""
+"""Run the command in a terminal."""
 
 import asyncio
 import fcntl
@@ -7,15 +7,14 @@ import re
 import struct
 import sys
 import termios
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from commands import TIMEOUT, environment
+import forked
+from commands import ALWAYS_INSTALLED, COMMAND, TIMEOUT, Process, environment
 
 INTERRUPT = b"\x03"
-INSTALLED = str(Path(sys.executable).with_name("dragoman"))
 _OWN_THE_TERMINAL = """
 import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -89,23 +88,39 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    home: Path, *arguments: str, columns: int = 80, added: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    columns: int = 80,
+    added: Mapping[str, str] | None = None,
+    installed: bool = ALWAYS_INSTALLED,
 ) -> AsyncIterator[Terminal]:
-    """Run the command in a terminal. Terminate it at the end, if it is still running."""
+    """Run the command in a terminal. Terminate it at the end, if it is still running.
+
+    Args:
+        home: Its home and working directory.
+        arguments: Its arguments.
+        columns: The width of the terminal.
+        added: More environment variables.
+        installed: Whether to start the installed program; see `commands.started`.
+    """
     given = {**environment(home), "TERM": "xterm-256color", **(added or {})}
     given.pop("COLUMNS", None)
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, _SIZE.pack(40, columns, 0, 0))
+    process: Process
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _OWN_THE_TERMINAL, INSTALLED, *arguments),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=home,
-            env=given,
-            start_new_session=True,
-        )
+        if installed:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _OWN_THE_TERMINAL, COMMAND, *arguments),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                cwd=home,
+                env=given,
+                start_new_session=True,
+            )
+        else:
+            process = await forked.start(arguments, home, given, terminal=theirs)
     finally:
         os.close(theirs)
     begun = Terminal(process, ours)

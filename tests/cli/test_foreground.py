@@ -36,7 +36,7 @@ async def refused(client: openai.AsyncOpenAI) -> None:
 async def test_ctrl_c(tmp_path: Path) -> None:
     """After Ctrl-C a stream continues. A second one ends it with an error event, and no process is left."""
     arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600")
-    async with terminal(tmp_path, *arguments) as serving:
+    async with terminal(tmp_path, *arguments, installed=True) as serving:
         url = await address(serving)
         assert "simulated at http://127.0.0.1:" in serving.plain
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:

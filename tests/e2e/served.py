@@ -1,15 +1,13 @@
-"""The installed command, started as users start it, in front of a simulator in the test process."""
+"""The command in a process of its own, in front of a simulator in the test process."""
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from commands import environment, line
-from gateways import TIMEOUT, with_timeout
+from commands import Process, line, started
+from gateways import TIMEOUT
 from openai import AsyncOpenAI
 
 from dragoman.simulator.server import Simulator
@@ -26,7 +24,7 @@ class Served:
         openai: The official OpenAI client.
     """
 
-    process: asyncio.subprocess.Process
+    process: Process
     simulator: Simulator
     http: httpx.AsyncClient
     openai: AsyncOpenAI
@@ -40,23 +38,13 @@ class Served:
 @asynccontextmanager
 async def served(home: Path, *arguments: str, **variables: str) -> AsyncIterator[Served]:
     """Start a gateway with these arguments and environment variables, and end it."""
-    command = str(Path(sys.executable).with_name("dragoman"))
     async with Simulator() as simulator:
         account = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "sk-ant-dummy", **variables}
-        process = await asyncio.create_subprocess_exec(
-            *(command, "serve", "-p", "0", "-m", "--log-file", "log", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            cwd=home,
-            env={**environment(home), **account},
-        )
-        try:
+        given = ("serve", "-p", "0", "-m", "--log-file", "log", *arguments)
+        async with started(home, *given, added=account) as process:
             address = f"{await line(process, 'http')}/v1"
             async with (
                 httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http,
                 AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=TIMEOUT) as openai,
             ):
                 yield Served(process, simulator, http, openai)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await with_timeout(process.communicate())
