@@ -1,5 +1,8 @@
 """Fixtures and settings of all tests: no real account, and a dummy token for a sign-in."""
 
+from pathlib import Path
+
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,6 +19,25 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token")
+
+
+@pytest.fixture(scope="session")
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a single certificate authority."""
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_certificates(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, one_certificate: Path) -> None:
+    """Trust a single certificate authority, except in containers, which download packages.
+
+    Each HTTP client reads all authorities, also for plain HTTP. That was most of the time of most tests.
+    """
+    if "container" not in request.path.parts:
+        monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
