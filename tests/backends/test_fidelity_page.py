@@ -66,7 +66,7 @@ def _unthought(content: JSON) -> JSON:
 async def test_the_page_shows_what_reaches_the_api_live_and_replayed(tmp_path: Path, auth: str, model: str) -> None:
     """The second turn of a conversation, in its own process and in another."""
     system = [{"type": "text", "text": "Be brief."}]
-    async with runtime(tmp_path, signed_in=auth == "signed-in", warm_processes=1) as harness:
+    async with runtime(tmp_path, signed_in=auth == "signed-in") as harness:
         first = await harness.ask([user("Hello")], model, system=system, max_tokens=4096)
         messages: list[Message] = [user("Hello"), first.message, user("And now?")]
         second = await harness.ask(messages, model, system=system, max_tokens=4096)

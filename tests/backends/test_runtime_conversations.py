@@ -60,7 +60,7 @@ async def test_a_live_conversation_and_its_replay_are_the_same_request(
 ) -> None:
     """Three turns in one process reach the API message for message; replayed they are the same request."""
     messages: list[Message] = []
-    async with runtime(tmp_path, signed_in=signed_in, warm_processes=1) as harness:
+    async with runtime(tmp_path, signed_in=signed_in) as harness:
         for number, words in enumerate(("First words.", "Second words.", "Third words.")):
             messages.append(user(words))
             answer = await harness.ask(messages, model, system=[{"type": "text", "text": "Be brief."}])
@@ -120,14 +120,19 @@ async def test_larger_images_cause_a_warning(tmp_path: Path, width: int, length:
 
 
 @AUTH
-@pytest.mark.parametrize(
-    "words", ["@/etc/hostname", "Look at @/etc/hostname please", "/help", "/clear", "!ls", "# note"]
-)
-async def test_a_users_text_stays_text(tmp_path: Path, words: str, *, signed_in: bool) -> None:
-    """File mentions and commands in a prompt stay text. No file of this machine is read."""
+async def test_a_users_text_stays_text(tmp_path: Path, *, signed_in: bool) -> None:
+    """File mentions and commands in a prompt stay text, live and replayed. No file of this machine is read."""
+    messages: list[Message] = []
     async with runtime(tmp_path, signed_in=signed_in) as harness:
-        await harness.ask([user(words), assistant("Yes?"), user(words)])
-        assert sent(harness) == [user(words), assistant("Yes?"), user(words)]
+        for words in ("@/etc/hostname", "Look at @/etc/hostname please", "/help", "/clear", "!ls", "# note"):
+            messages.append(user(words))
+            answer = await harness.ask(messages)
+            assert answer.path == ("cold" if len(messages) == 1 else "live")
+            assert sent(harness) == messages
+            messages.append(answer.message)
+        harness.backend._live.clear()
+        await harness.ask(messages[:-1])
+        assert sent(harness) == messages[:-1]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -151,15 +156,16 @@ async def test_sampling_and_limits_reach_the_api(tmp_path: Path, model: str) -> 
         assert body["max_tokens"] != 9000
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ONE_OF_EACH)
 async def test_the_model_that_a_process_was_booted_for_is_not_sent(tmp_path: Path, model: str) -> None:
     """Processes are booted for the likely model. A request for another model is the same in every field."""
     bodies: list[JSONObject] = []
-    for likely in (model, "claude-sonnet-5-5", "claude-sonnet-4-5"):
+    for likely in {model, "claude-sonnet-5-5", "claude-sonnet-4-5"}:
         async with runtime(tmp_path, default_model=likely) as harness:
             await harness.ask([user("One")], model)
             bodies.append({key: value for key, value in harness.calls[-1].body.items() if key != "metadata"})
-    assert bodies == [bodies[0]] * 3
+    assert bodies == [bodies[0]] * len(bodies)
+    assert len(bodies) > 1
 
 
 async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: Path) -> None:

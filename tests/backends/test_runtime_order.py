@@ -110,7 +110,7 @@ def test_every_block_arrives_live_and_replayed(tmp_path: Path) -> None:
 
         # Nothing is shrunk: each example boots processes.
         @settings(
-            max_examples=6,
+            max_examples=4,
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
             derandomize=True,

@@ -38,7 +38,7 @@ class Gateway:
 @asynccontextmanager
 async def serving(home: Path, *flags: str) -> AsyncIterator[Gateway]:
     """Start a gateway with the command line."""
-    async with started(home, "serve", "--simulate", "--port", "0", "--spares", "1", *flags) as process:
+    async with started(home, "serve", "--simulate", "--port", "0", "--spares", "0", *flags) as process:
         address = (await line(process, "OpenAI base URL")).split()[-1].removesuffix("/v1")
         simulated = (await line(process, "simulated at")).partition("simulated at ")[2]
         yield Gateway(address, simulated.partition(": ")[0])

@@ -91,7 +91,7 @@ def test_exact_files() -> None:
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """Yield the address of a gateway with a key from the environment."""
-    arguments = ("serve", "--simulate", "-p", "0", "-m", "--spares", "1")
+    arguments = ("serve", "--simulate", "-p", "0", "-m", "--spares", "0")
     async with started(tmp_path, *arguments, added={"DRAGOMAN_API_KEY": KEY}) as process:
         yield await line(process, "http")
 

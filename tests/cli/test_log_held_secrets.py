@@ -69,7 +69,7 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
     """Run the installed command in a terminal and record its screen in a file."""
     ours, theirs = os.openpty()
     screen = asyncio.create_task(asyncio.to_thread(_read_all, ours, home / "screen"))
-    given = ("serve", "-p", "0", "--spares", "1", "--config", "dragoman.toml", "--api-key-file", "files/owner")
+    given = ("serve", "-p", "0", "--spares", "0", "--config", "dragoman.toml", "--api-key-file", "files/owner")
     more = ("--claude-command", str(home / "claude"))
     try:
         async with started(home, *given, *more, *flags, stderr=theirs, added=planted(home, simulator)) as process:

@@ -32,6 +32,8 @@ LEAKY_WRAPPER = """#!/bin/sh
 echo "the key is {complaint}, api_key={complaint}" >&2
 exec {claude} "$@"
 """
+API = ("--backend", "api")
+"""No runtime is started: the level and the destination of the log are the same for every backend."""
 LOOKUP = {
     "type": "function",
     "function": {"name": "lookup", "parameters": {"type": "object", "properties": {"api_key": {"type": "string"}}}},
@@ -106,7 +108,7 @@ async def gateway(home: Path, simulator: Simulator, *flags: str) -> AsyncIterato
         "0",
         "-V",
         "--spares",
-        "1",
+        "0",
         "--api-key",
         GATEWAY_KEY,
         "--requests-per-minute",
@@ -147,11 +149,11 @@ def leaks(home: Path) -> list[str]:
     "flags",
     [
         (),
-        ("--debug", "--log-file", "log"),
-        ("--trace", "--log-file", "log", "--log-max-bytes", "4KiB", "--log-keep", "99", "--runs-content"),
         ("--trace", "--log-file", "log", "--allow-dir", "work"),
-        ("--trace-file", "trace"),
-        ("--backend", "api", "--trace"),
+        (*API, "--debug", "--log-file", "log"),
+        (*API, "--trace", "--log-file", "log", "--log-max-bytes", "4KiB", "--log-keep", "99", "--runs-content"),
+        (*API, "--trace-file", "trace"),
+        (*API, "--trace"),
     ],
     ids=" ".join,
 )

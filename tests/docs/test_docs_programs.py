@@ -21,7 +21,7 @@ PROGRAM_IDS = [page.stem for page, _ in PROGRAMS]
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """Yield the address of a gateway."""
-    async with started(tmp_path, "serve", "--simulate", "--port", "0", "--minimal", "--spares", "1") as process:
+    async with started(tmp_path, "serve", "--simulate", "--port", "0", "--minimal", "--spares", "0") as process:
         yield await line(process, "http")
 
 
@@ -83,7 +83,7 @@ async def test_curl_of_the_pages(page: Path, tmp_path: Path) -> None:
     app.mkdir()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "dragoman_api_key").write_text("none")
-    flags = ("--port", "0", "--minimal", "--spares", "1", "--allow-dir", str(app))
+    flags = ("--port", "0", "--minimal", "--spares", "0", "--allow-dir", str(app))
     async with started(tmp_path, "serve", "--simulate", *flags) as process:
         address = await line(process, "http")
         for command in curls(page):
