@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.shared.tool_schemas import MAX_PARTS, MAX_UNION_DEPTH, tool_schema
+from dragoman.dialects.shared.tools import Function, tools_by_name
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ZIP: JSONObject = {
@@ -175,6 +176,32 @@ def test_members_that_double_are_refused() -> None:
         definitions[f"a{index + 1}"] = {"allOf": members}
     with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS:,}"):
         tool_schema({"$ref": "#/$defs/a30", "$defs": definitions}, "p")
+
+
+def test_the_tools_of_a_request_share_one_limit() -> None:
+    """Many tools of schemas that are just small enough would take seconds, too."""
+    wide: JSONObject = {"anyOf": [{"properties": {f"p{index}": {}}} for index in range(MAX_PARTS // 25)]}
+    functions = [Function(f"tools[{index}]", f"t{index}", wide) for index in range(20)]
+    assert len(tools_by_name(functions[:10], [], {})) == 10
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS:,}") as error:
+        tools_by_name(functions, [], {})
+    assert error.value.param == "tools[12].parameters"
+
+
+def test_required_names_count_as_parts() -> None:
+    """A reference repeats a long list of them in a few bytes."""
+    names: JSONObject = {"required": [f"p{index}" for index in range(100)]}
+    members: list[JSON] = [{"$ref": "#/$defs/names", "title": str(index)} for index in range(MAX_PARTS // 100)]
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS:,}"):
+        tool_schema({"allOf": members, "$defs": {"names": names}}, "p")
+
+
+def test_thousands_of_names_become_one() -> None:
+    """Each gets a number of its own, without trying all numbers before it."""
+    names = [chr(0x4E00 + index) for index in range(10_000)]
+    renamed = tool_schema({"properties": {name: True for name in names}}, "p").names
+    assert list(renamed.values()) == names
+    assert list(renamed)[:3] == ["_", "__2", "__3"]
 
 
 def test_a_long_chain_of_unions_is_refused() -> None:

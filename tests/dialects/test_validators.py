@@ -62,3 +62,55 @@ def test_the_number_of_followed_references_is_limited() -> None:
 def test_infinity_is_not_an_error() -> None:
     """It cannot be divided, so it is not checked."""
     assert schema_error({"x": float("inf")}, {"properties": {"x": {"multipleOf": 0.1}}}) is None
+
+
+_ITEMS = list(range(2000))
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ([1] * 2000, {"items": {"allOf": [{"type": "string"}] * 200}}),
+        (["x"] * 2000, {"items": {"enum": [str(index) for index in _ITEMS]}}),
+        ([{}] * 2000, {"allOf": [{"items": {}}] * 200, "minItems": 3000}),
+        ({str(index): 1 for index in _ITEMS}, {"allOf": [{"propertyNames": {}}] * 200, "required": ["x"]}),
+        (["x" * 100] * 2000, {"allOf": [{"minItems": 3000}] * 1000}),
+    ],
+)
+def test_a_check_of_too_many_steps_is_given_up(value: JSON, schema: JSONObject) -> None:
+    """A schema and a value multiply each other: the check would take seconds."""
+    assert schema_error(value, schema) is None
+
+
+def test_a_long_value_is_checked() -> None:
+    """A thousand rows of an ordinary schema have fewer steps."""
+    row: JSONObject = {"id": 1, "name": "a", "tags": ["x", "y"]}
+    properties: JSONObject = {
+        "id": {"type": "integer"},
+        "name": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    }
+    schema: JSONObject = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": properties,
+            "required": ["id", "name"],
+            "additionalProperties": False,
+        },
+    }
+    assert schema_error([row] * 1000, schema) is None
+    assert schema_error([*[row] * 999, {**row, "id": "1"}], schema) == "[999].id: '1' is not of type 'integer'"
+
+
+@pytest.mark.parametrize("items", [[{"a": 1, "b": 2}, {"b": 2, "a": 1}], [1, 1], ["x", "x"], [[1], [1]]])
+def test_equal_items_are_not_unique(items: list[JSON]) -> None:
+    """Objects are equal in any order of their keys."""
+    assert schema_error(items, {"uniqueItems": True}) == "the value: the items are not unique"
+    assert schema_error(items, {"uniqueItems": False}) is None
+
+
+def test_different_items_are_unique() -> None:
+    """Thousands of objects are compared by their JSON, not one by one."""
+    assert schema_error([{"a": index} for index in range(5000)], {"uniqueItems": True}) is None
+    assert schema_error([1, True, "1", None, [1], {"a": 1}], {"uniqueItems": True}) is None

@@ -3,7 +3,6 @@
 Also the checks of a response: its text against its format, and tool arguments against the client's schema.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -30,13 +29,18 @@ SCHEMA_INSTRUCTION = (
     "and no code fence.\n\n{schema}"
 )
 
-MAX_REFERENCES = 10_000
-"""References followed in one check, about half a second. A list of as many items that refer to one schema has fewer."""
+MAX_STEPS = 40_000
+"""Steps of one check: keywords, with their members and the items that they visit. About a tenth of a second."""
+
+_CHARACTERS_PER_STEP = 100
+"""Characters of an error's message, which quotes the value, that take as long as a step."""
+_VISITS_MEMBERS = frozenset({"additionalProperties", "contains", "items", "propertyNames", "uniqueItems"})
+"""Keywords that visit all members of a value."""
 
 _COMPLETE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of responses that can be checked: others may be cut."""
 
-_references: ContextVar[Iterator[int]] = ContextVar("references")
+_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
 
 _Keyword = Callable[..., Iterable[object] | None]
 
@@ -141,8 +145,8 @@ def arguments_warning(
 def schema_error(value: JSON, schema: JSONObject) -> str | None:
     """Return the first mismatch of a value and a client's schema, in one line.
 
-    A client's schema must not block the event loop: its regular expressions are never run, and the number of
-    references that are followed is limited.
+    A client's schema must not block the event loop: its regular expressions are never run, and the number of steps is
+    limited. References and unions can multiply the steps of a small schema, and so can a long value.
 
     Returns:
         The mismatch; None if the value matches, if the schema is invalid, or if checking it takes too long.
@@ -150,18 +154,18 @@ def schema_error(value: JSON, schema: JSONObject) -> str | None:
     # Imported late: the import takes a tenth of a second, and most responses are free text.
     exceptions = import_module("jsonschema.exceptions")
     referencing = import_module("referencing")
-    _references.set(itertools.count())
+    _steps_left.set([MAX_STEPS])
     try:
-        _validator().check_schema(schema)
+        if not _is_valid(schema):
+            return None
         # With an empty registry, no reference is fetched.
         errors = _validator()(schema, registry=referencing.Registry()).iter_errors(value)
         worst = exceptions.best_match(errors)
     except (
-        exceptions.SchemaError,
         referencing.exceptions.Unresolvable,
         ArithmeticError,
         RecursionError,
-        _TooManyReferencesError,
+        _TooManyStepsError,
     ):
         return None
     if worst is None:
@@ -170,19 +174,34 @@ def schema_error(value: JSON, schema: JSONObject) -> str | None:
     return f"{path or 'the value'}: {worst.message[:200]}"
 
 
-class _TooManyReferencesError(Exception):
+class _TooManyStepsError(Exception):
     """Checking a value takes too long."""
+
+
+def _is_valid(schema: JSONObject) -> bool:
+    """Return whether a schema is valid: then nothing in it has to be repaired."""
+    repair = SchemaRepair()
+    repair.repair(schema)
+    return not repair.repairs
+
+
+def _spend(steps: int) -> None:
+    left = _steps_left.get()
+    left[0] -= steps
+    if left[0] < 0:
+        raise _TooManyStepsError
 
 
 @cache
 def _validator() -> Any:
     jsonschema = import_module("jsonschema")
     standard = jsonschema.Draft202012Validator
-    keywords = standard.VALIDATORS
-    safe: dict[str, _Keyword] = dict.fromkeys(("pattern", "patternProperties"), _skip)
-    safe |= {key: _without_patterns(keywords[key]) for key in ("additionalProperties", "unevaluatedProperties")}
-    safe |= {key: _counted(keywords[key]) for key in ("$ref", "$dynamicRef")}
-    validator = jsonschema.validators.extend(standard, safe)
+    keywords: dict[str, _Keyword] = {**standard.VALIDATORS}
+    keywords |= dict.fromkeys(("pattern", "patternProperties"), _skip)
+    keywords |= {key: _without_patterns(keywords[key]) for key in ("additionalProperties", "unevaluatedProperties")}
+    keywords["uniqueItems"] = _unique_items
+    counted = {name: _counted(keyword, visits=name in _VISITS_MEMBERS) for name, keyword in keywords.items()}
+    validator = jsonschema.validators.extend(standard, counted)
     validator.evolve = _evolve(validator.evolve)
     return validator
 
@@ -198,19 +217,35 @@ def _without_patterns(keyword: _Keyword) -> _Keyword:
     return check
 
 
-def _counted(keyword: _Keyword) -> _Keyword:
-    def check(validator: object, value: JSON, instance: JSON, schema: JSONObject) -> Iterable[object]:
-        if next(_references.get()) >= MAX_REFERENCES:
-            raise _TooManyReferencesError
-        return keyword(validator, value, instance, schema) or ()
+def _unique_items(validator: Any, is_unique: JSON, instance: JSON, _schema: JSONObject) -> Iterable[object]:
+    """Check `uniqueItems` by the items' JSON: the library's own check takes the square of their number."""
+    if is_unique is True and validator.is_type(instance, "array"):
+        items = [msgspec.json.encode(item, order="sorted") for item in cast("list[JSON]", instance)]
+        if len(set(items)) < len(items):
+            yield import_module("jsonschema.exceptions").ValidationError("the items are not unique")
+
+
+def _counted(keyword: _Keyword, *, visits: bool) -> _Keyword:
+    """Return a keyword that counts its steps."""
+
+    def check(validator: object, value: JSON, instance: JSON, schema: JSONObject) -> Iterator[object]:
+        _spend(1 + _length(value) + (_length(instance) if visits else 0))
+        for error in keyword(validator, value, instance, schema) or ():
+            _spend(len(cast("Any", error).message) // _CHARACTERS_PER_STEP)
+            yield error
 
     return check
+
+
+def _length(value: JSON) -> int:
+    return len(value) if isinstance(value, list | dict) else 0
 
 
 def _evolve(evolve: Callable[..., object]) -> Callable[..., object]:
     """Ignore `$schema` in a part of a schema: the part would get that draft's own keywords, patterns included."""
 
     def evolved(validator: object, **changes: object) -> object:
+        _spend(1)
         schema = changes.get("schema")
         if isinstance(schema, dict) and "$schema" in schema:
             changes["schema"] = {key: value for key, value in cast("JSONObject", schema).items() if key != "$schema"}

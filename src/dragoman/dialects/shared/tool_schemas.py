@@ -20,7 +20,8 @@ UNIONS = ("allOf", "anyOf", "oneOf")
 """Keywords that the API does not take at the top level of a tool's schema."""
 
 MAX_PARTS = 10_000
-"""Members of the unions at the top level, with their properties and their own members. Merging takes some 30 ms."""
+"""Members of the unions at the top level of all tools of a request, with their properties, required names and own
+members. Merging takes some 50 ms."""
 
 MAX_UNION_DEPTH = 100
 """Unions inside of each other. Merging them recurses, and references make them deeper than the schema is."""
@@ -51,8 +52,30 @@ class ToolSchema:
     changes: tuple[str, ...] = ()
 
 
-def tool_schema(sent: JSONObject | None, param: str) -> ToolSchema:
+class PartCount:
+    """The number of parts that were merged for the tools of one request."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def add(self, parts: int, param: str) -> None:
+        """Count more parts.
+
+        Raises:
+            InvalidRequest: There are too many.
+        """
+        self._parts += parts
+        if self._parts > MAX_PARTS:
+            raise _union_error(param, f"combines more than {MAX_PARTS:,} schemas and properties")
+
+
+def tool_schema(sent: JSONObject | None, param: str, count: PartCount | None = None) -> ToolSchema:
     """Return a client's schema as the API takes it.
+
+    Args:
+        sent: The schema.
+        param: The schema's field in the request.
+        count: The parts that were merged for other tools of the request.
 
     Raises:
         InvalidRequest: The schema does not describe an object, is nested too deeply, or combines too many schemas.
@@ -64,7 +87,7 @@ def tool_schema(sent: JSONObject | None, param: str) -> ToolSchema:
     if repair.repairs:
         changes.append(repair.summary())
     root = resolve_reference(dict(schema))
-    folded = _UnionFolder(root, param).fold(root)
+    folded = _UnionFolder(root, param, count or PartCount()).fold(root)
     if not root.keys().isdisjoint(UNIONS):
         changes.append("Alternatives at the top level of the schema were merged into one object.")
     _require_object(folded, param)
@@ -101,12 +124,13 @@ class _UnionFolder:
     Args:
         root: The entire schema, which references are looked up in.
         param: The schema's field in the request.
+        count: Counts the merged parts.
     """
 
-    def __init__(self, root: JSONObject, param: str) -> None:
+    def __init__(self, root: JSONObject, param: str, count: PartCount) -> None:
         self._root = root
         self._param = param
-        self._parts = 0
+        self._count = count
 
     def fold(self, schema: JSONObject, seen: frozenset[str] = frozenset(), depth: int = 0) -> JSONObject:
         """Return a schema without unions at its top level.
@@ -135,20 +159,18 @@ class _UnionFolder:
             seen |= {reference}
             member = {**{key: value for key, value in member.items() if key != "$ref"}, **(target or {})}
         if depth >= MAX_UNION_DEPTH:
-            raise self._error(f"nests more than {MAX_UNION_DEPTH} unions")
+            raise _union_error(self._param, f"nests more than {MAX_UNION_DEPTH} unions")
         folded = self.fold(member, seen, depth + 1)
-        properties = folded.get("properties")
-        self._parts += 1 + (len(properties) if isinstance(properties, dict) else 0)
-        if self._parts > MAX_PARTS:
-            raise self._error(f"combines more than {MAX_PARTS:,} schemas and properties")
+        parts = (folded.get(key) for key in ("properties", "required"))
+        self._count.add(1 + sum(len(part) for part in parts if isinstance(part, dict | list)), self._param)
         return folded
-
-    def _error(self, problem: str) -> InvalidRequest:
-        text = f"`{self._param}` {problem} at its top level."
-        return InvalidRequest(text, code="invalid_function_parameters", param=self._param)
 
     def _look_up(self, member: JSONObject, reference: str) -> JSONObject | None:
         return lookup(member, reference) or lookup(self._root, reference)
+
+
+def _union_error(param: str, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"`{param}` {problem} at its top level.", code="invalid_function_parameters", param=param)
 
 
 def _merge_union(merged: JSONObject, members: Sequence[JSONObject], union: str) -> None:
@@ -178,7 +200,8 @@ def _merge_union(merged: JSONObject, members: Sequence[JSONObject], union: str) 
     if union == "allOf":
         shared = [name for names in required for name in names]
     else:
-        shared = [name for name in (required[0] if required else []) if all(name in names for names in required)]
+        in_all = set(required[0]).intersection(*required) if required else set()
+        shared = [name for name in (required[0] if required else []) if name in in_all]
     if names := list(dict.fromkeys([*_strings(merged.get("required")), *shared])):
         merged["required"] = cast("list[JSON]", names)
 
@@ -248,15 +271,19 @@ def _is_null(member: JSON) -> bool:
 def _new_names(properties: JSONObject) -> dict[str, str]:
     """Return new names for the properties whose names the API refuses. They depend on the schema alone."""
     names: dict[str, str] = {}
+    taken = set(properties)
+    numbers: dict[str, int] = {}
     for name in properties:
         if _PROPERTY_NAME.fullmatch(name):
             continue
         plain = new = _INVALID_IN_NAME.sub("_", name)[:_MAX_NAME] or "_"
-        number = 2
-        while new in properties or new in names.values():
+        number = numbers.get(plain, 2)
+        while new in taken:
             suffix = f"_{number}"
             new = plain[: _MAX_NAME - len(suffix)] + suffix
             number += 1
+        numbers[plain] = number
+        taken.add(new)
         names[name] = new
     return names
 

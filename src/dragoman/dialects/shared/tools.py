@@ -11,7 +11,7 @@ from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.schemas import api_schema, unenforceable_part
-from dragoman.dialects.shared.tool_schemas import tool_schema
+from dragoman.dialects.shared.tool_schemas import PartCount, tool_schema
 
 WEB_SEARCH = "web_search"
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -98,6 +98,7 @@ def tools_by_name(
     """
     tools: dict[str, JSONObject] = {}
     defined: dict[str, Function] = {}
+    count = PartCount()
     for function in functions:
         if (first := defined.setdefault(function.name, function)) is not function:
             if replace(function, path=first.path) == first:
@@ -106,7 +107,7 @@ def tools_by_name(
             raise InvalidRequest(
                 f"Two tools are named `{function.name}`. Names must be unique.", param=f"{function.path}.name"
             )
-        tools[function.name] = _tool(function, warnings, renamed)
+        tools[function.name] = _tool(function, warnings, renamed, count)
     return tools
 
 
@@ -181,13 +182,13 @@ def web_search_tool(
     return tool
 
 
-def _tool(function: Function, warnings: list[RequestWarning], renamed: PropertyNames) -> JSONObject:
+def _tool(function: Function, warnings: list[RequestWarning], renamed: PropertyNames, count: PartCount) -> JSONObject:
     if not _TOOL_NAME.fullmatch(function.name):
         raise InvalidRequest(
             f"`{function.name[:80]}` is not a valid tool name. Use 1 to 64 letters, digits, `_` and `-`.",
             param=f"{function.path}.name",
         )
-    prepared = tool_schema(function.parameters, f"{function.path}.parameters")
+    prepared = tool_schema(function.parameters, f"{function.path}.parameters", count)
     schema = prepared.schema
     warnings += [RequestWarning("mapped", f"{function.path}.parameters", change) for change in prepared.changes]
     if prepared.names:
