@@ -1,7 +1,8 @@
 """What every dialect implements: `Dialect`, `StreamEncoder`, and `StoredFormat` for responses that can be stored.
 
-A dialect is stateless and shared between requests. A stream encoder belongs to one response. All bytes that they
-return are ready to be sent.
+A dialect is shared between requests. It keeps nothing of them but what is found by their own bytes: see
+`dragoman.core.content_cache`. A stream encoder belongs to one response. All bytes that they return are ready to be
+sent.
 """
 
 from abc import ABC, abstractmethod

@@ -7,6 +7,7 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
+from dragoman.dialects.chat.plain import KnownParts
 from dragoman.dialects.chat.request import ChatRequest, decode_chat
 from dragoman.dialects.chat.response import argument_warnings, encode_chat, invalid_choices
 from dragoman.dialects.chat.stored import StoredChats
@@ -26,6 +27,7 @@ class ChatDialect:
         self._catalog = catalog
         self._options = options or DialectOptions()
         self.stored_format = StoredChats()
+        self._known_parts = KnownParts()
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> ChatRequest:  # noqa: ARG002 - all is in the body
         """Decode a request.
@@ -35,7 +37,7 @@ class ChatDialect:
             NotFound: The model does not exist.
         """
         catalog = self._catalog if isinstance(self._catalog, Catalog) else self._catalog()
-        return decode_chat(raw, catalog, self._options)
+        return decode_chat(raw, catalog, self._options, self._known_parts)
 
     def response_warnings(
         self, request: ChatRequest, answers: Sequence[AccumulatedMessage]

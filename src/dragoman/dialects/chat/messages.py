@@ -4,7 +4,9 @@ Thinking travels in `reasoning_details`, in OpenRouter's form: `reasoning.text` 
 accept the thinking again, `reasoning.encrypted` for redacted thinking.
 """
 
-from typing import assert_never, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import Block, JSONObject
@@ -27,21 +29,41 @@ from dragoman.dialects.chat.schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
+from dragoman.dialects.shared.conversation import ConversationBuilder, PlainTurn, text_blocks
 from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
 
 REASONING_FORMAT = "anthropic-claude-v1"
 
 
+@dataclass(slots=True, kw_only=True)
+class PlainMessage(PlainTurn):
+    """A message that was translated before; see `plain`.
+
+    Attributes:
+        message: The message itself.
+    """
+
+    message: ChatMessage
+
+
+AnyMessage: TypeAlias = ChatMessage | PlainMessage
+
+
 def add_messages(
-    messages: list[ChatMessage], conversation: ConversationBuilder, warnings: list[RequestWarning]
+    messages: Sequence[AnyMessage], conversation: ConversationBuilder, warnings: list[RequestWarning]
 ) -> None:
     """Add all messages of a chat to a conversation, and finish it.
 
     Raises:
         InvalidRequest: A message is invalid, or not allowed where it is; `param` names it.
     """
-    for index, message in enumerate(messages):
+    for index, given in enumerate(messages):
+        if isinstance(given, PlainMessage):
+            if conversation.add_plain(given, index):
+                continue
+            message = given.message
+        else:
+            message = given
         path = f"messages[{index}]"
         if message.name and not isinstance(message, ToolMessage | FunctionMessage):
             warnings.append(RequestWarning("ignored", f"{path}.name", "Claude does not take names of participants."))
@@ -50,7 +72,7 @@ def add_messages(
                 _add_user(message, path, conversation)
             case AssistantMessage():
                 conversation.begin_assistant(path)
-                conversation.add_assistant(_assistant_blocks(message, index, conversation.calls, warnings))
+                conversation.add_assistant(assistant_blocks(message, index, conversation.calls, warnings))
             case ToolMessage():
                 id_ = conversation.calls.take_result(message.tool_call_id, f"{path}.tool_call_id")
                 blocks = user_blocks(message.content, f"{path}.content", conversation.media)
@@ -85,46 +107,58 @@ def reasoning_detail(block: Block, index: int) -> JSONObject | None:
     return None
 
 
-def _assistant_blocks(
+def assistant_blocks(
     message: AssistantMessage, index: int, calls: ToolCallIds, warnings: list[RequestWarning]
 ) -> list[Block]:
     """Return thinking, text and tool calls of an assistant message, in the API's order."""
-    calls.path = f"messages[{index}]"
-    blocks = _thinking_blocks(message, index, warnings)
-    content = message.content
-    parts = content if isinstance(content, list) else []
-    written = [
-        block for at, part in enumerate(parts) for block in assistant_part(part, f"{calls.path}.content[{at}]", calls)
-    ]
-    blocks += (written if parts else text_blocks(cast("str | None", content))) or text_blocks(message.refusal)
-    in_content = {part.id for part in parts if isinstance(part, ToolUsePart)}
-    for call_index, call in enumerate(message.tool_calls or ()):
-        if call.id not in in_content:  # some clients send each call in both forms
-            blocks.append(_tool_call(call, f"{calls.path}.tool_calls[{call_index}]", calls))
+    path = calls.path = f"messages[{index}]"
+    blocks: list[Block] = []
+    if message.reasoning_details or message.reasoning_content:
+        blocks = _thinking_blocks(message, index, warnings)
+    content, in_content = message.content, frozenset[str]()
+    if isinstance(content, list) and content:
+        in_content = frozenset(part.id for part in content if isinstance(part, ToolUsePart))
+        written = [
+            block for at, part in enumerate(content) for block in assistant_part(part, f"{path}.content[{at}]", calls)
+        ]
+    else:
+        written = text_blocks(content) if isinstance(content, str) else []
+    blocks += written or text_blocks(message.refusal)
+    if message.tool_calls:
+        blocks += [
+            _tool_call(call, f"{path}.tool_calls[{call_index}]", calls)
+            for call_index, call in enumerate(message.tool_calls)
+            if call.id not in in_content  # some clients send each call in both forms
+        ]
     if message.function_call and not message.tool_calls:
-        path, function = f"{calls.path}.function_call", message.function_call
-        arguments = call_arguments(function.arguments, f"{path}.arguments", calls.warnings)
-        key = _function_key(function.name)
-        blocks.append(calls.add_call(key, function.name, arguments, id_=f"call_{index}", path=f"{path}.id"))
+        function = message.function_call
+        arguments = call_arguments(function.arguments, f"{path}.function_call.arguments", calls.warnings)
+        key, id_path = _function_key(function.name), f"{path}.function_call.id"
+        blocks.append(calls.add_call(key, function.name, arguments, id_=f"call_{index}", path=id_path))
     return blocks
 
 
 def _add_user(message: UserMessage, path: str, conversation: ConversationBuilder) -> None:
     """Add a user message. Results in it, in the form of the Messages API, come first."""
-    parts = message.content if isinstance(message.content, list) else []
-    others = [(index, part) for index, part in enumerate(parts) if not isinstance(part, ToolResultPart)]
-    for index, part in enumerate(parts):
+    content = message.content
+    if isinstance(content, str):
+        conversation.add_user(text_blocks(content), path)
+        return
+    if not content:
+        conversation.add_user([], path)
+        return
+    others = [(index, part) for index, part in enumerate(content) if not isinstance(part, ToolResultPart)]
+    for index, part in enumerate(content):
         if isinstance(part, ToolResultPart):
             place = f"{path}.content[{index}]"
             id_ = conversation.calls.take_result(part.tool_use_id, f"{place}.tool_use_id")
             blocks = user_blocks(part.content, f"{place}.content", conversation.media)
             conversation.add_tool_result(id_, blocks, is_error=bool(part.is_error))
-    if others or not parts:
-        text = None if parts else cast("str | None", message.content)
+    if others:
         blocks = [
             block for index, part in others for block in user_part(part, f"{path}.content[{index}]", conversation.media)
         ]
-        conversation.add_user(blocks or text_blocks(text), path)
+        conversation.add_user(blocks, path)
 
 
 def _tool_call(call: ToolCall, path: str, calls: ToolCallIds) -> Block:

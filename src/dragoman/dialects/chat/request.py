@@ -1,6 +1,6 @@
 """Decode a chat completions request to the canonical request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import cast
 
@@ -11,11 +11,13 @@ from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
 from dragoman.dialects.chat.content import instruction_blocks
-from dragoman.dialects.chat.messages import add_messages
+from dragoman.dialects.chat.messages import AnyMessage, PlainMessage, add_messages
 from dragoman.dialects.chat.parts import ImagePart, ImageURL, InputImagePart
+from dragoman.dialects.chat.plain import KnownParts, decode_parts
 from dragoman.dialects.chat.schema import (
     AssistantMessage,
     ChatCompletionRequest,
+    ChatMessage,
     JSONObjectFormat,
     JSONSchemaFormat,
     ResponseFormat,
@@ -35,13 +37,12 @@ from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
-    convert,
+    convert_known,
     parse_json,
     parse_metadata,
     refuse_mapped_fields,
     resolve_model,
     warn_ignored_fields,
-    warn_unknown_fields,
 )
 
 IGNORED: Mapping[str, tuple[JSON, ...]] = {
@@ -79,19 +80,25 @@ class ChatRequest(DecodedRequest):
     messages: JSON = None
 
 
-def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRequest:
+def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_parts: KnownParts | None) -> ChatRequest:
     """Decode a request body.
+
+    Args:
+        raw: The body.
+        catalog: The models.
+        options: The operator's settings.
+        known_parts: The parts of earlier requests. None: take the longer way, which gives the same result.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
     warnings: list[RequestWarning] = []
-    data = as_chat(without_unset_values(parse_json(raw, warnings), warnings), warnings)
-    request = convert(data, ChatCompletionRequest)
-    warn_unknown_fields(data, request, options, warnings)
-    _refuse_unsupported(request, options)
-    _warn_ignored(request, cast("JSONObject", data), warnings)
+    decoded = None if known_parts is None else decode_parts(raw, known_parts)
+    request, messages = decoded or _walk(raw, options, warnings)
+    special = [(index, one) for index, one in enumerate(messages) if not isinstance(one, PlainMessage)]
+    _refuse_unsupported(request, special, options)
+    _warn_ignored(request, special, warnings)
     request_options = parse_agent_options(request.model, request.claude, warnings)
     model_name = strip_agent_suffix(request.model) if request_options.agent else request.model
     resolved = resolve_model(model_name, catalog, warnings)
@@ -100,7 +107,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
     conversation = ConversationBuilder(resolved.model, warnings)
     if request.system:
         conversation.add_instructions(instruction_blocks(request.system), "system")
-    add_messages(request.messages, conversation, warnings)
+    add_messages(messages, conversation, warnings)
     body = build_body(params, conversation, tools, resolved.model, warnings)
     if request_options.agent is not None:
         refuse_fields_with_agent(request_options, _fields_refused_with_agent(request, params), body)
@@ -122,11 +129,26 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions) -> ChatRe
         legacy_functions=bool(request.functions) and uses_legacy_functions(request),
         output_format=params.output_format,
         tool_schemas=tools.schemas,
-        messages=cast("JSONObject", data)["messages"] if is_stored else None,
+        messages=cast("JSONObject", _normalized(raw, []))["messages"] if is_stored else None,
     )
 
 
-def _refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions) -> None:
+def _walk(
+    raw: bytes, options: DialectOptions, warnings: list[RequestWarning]
+) -> tuple[ChatCompletionRequest, list[AnyMessage]]:
+    """Decode any request, and its messages: with an error for what is wrong, and a warning for what is unknown."""
+    request = convert_known(_normalized(raw, warnings), ChatCompletionRequest, options, warnings)
+    return request, [*request.messages]
+
+
+def _normalized(raw: bytes, warnings: list[RequestWarning]) -> JSON:
+    """Return the parsed request in the shape of a chat, without values that mean "not set"."""
+    return as_chat(without_unset_values(parse_json(raw, warnings), warnings), warnings)
+
+
+def _refuse_unsupported(
+    request: ChatCompletionRequest, messages: Sequence[tuple[int, ChatMessage]], options: DialectOptions
+) -> None:
     """Refuse fields without which the response would be wrong.
 
     Raises:
@@ -141,7 +163,7 @@ def _refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions)
     if "audio" in (request.modalities or ()):
         param = "modalities" if request.audio is None else "audio"
         raise UnsupportedFeature("Claude does not output audio. Ask for text.", param=param)
-    for index, message in enumerate(request.messages):
+    for index, message in messages:
         if isinstance(message, AssistantMessage) and message.audio is not None:
             raise UnsupportedFeature(
                 "Claude does not take audio. Send the text of this message instead.", param=f"messages[{index}].audio"
@@ -150,17 +172,18 @@ def _refuse_unsupported(request: ChatCompletionRequest, options: DialectOptions)
         raise InvalidRequest(f"`n` may be at most {options.max_choices}.", param="n")
 
 
-def _warn_ignored(request: ChatCompletionRequest, data: JSONObject, warnings: list[RequestWarning]) -> None:
+def _warn_ignored(
+    request: ChatCompletionRequest, messages: Sequence[tuple[int, ChatMessage]], warnings: list[RequestWarning]
+) -> None:
     """Warn of fields that have no effect."""
-    if not IGNORED.keys().isdisjoint(data):
-        warn_ignored_fields(request, IGNORED, warnings)
+    warn_ignored_fields(request, IGNORED, warnings)
     if request.metadata and not request.store:
         detail = "Metadata is stored with a response, and this one is not stored: see `store`."
         warnings.append(RequestWarning("ignored", "metadata", detail))
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "The gateway does not pad the chunks of a stream."
         warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))
-    for index, message in enumerate(request.messages):
+    for index, message in messages:
         if isinstance(message, UserMessage | ToolMessage) and isinstance(message.content, list):
             for part_index, part in enumerate(message.content):
                 if field := _detail_field(part):

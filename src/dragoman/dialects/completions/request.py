@@ -16,12 +16,11 @@ from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.tools import Toolset
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
-    convert,
+    convert_known,
     parse_json,
     refuse_mapped_fields,
     resolve_model,
     warn_ignored_fields,
-    warn_unknown_fields,
 )
 
 DEFAULT_MAX_TOKENS = 16
@@ -87,8 +86,7 @@ def decode_completion(raw: bytes, catalog: Catalog, options: DialectOptions) -> 
     """
     warnings: list[RequestWarning] = []
     data = without_unset_values(parse_json(raw, warnings), warnings)
-    request = convert(data, TextCompletionRequest)
-    warn_unknown_fields(data, request, options, warnings)
+    request = convert_known(data, TextCompletionRequest, options, warnings)
     prompts = _prompts(request)
     _refuse_unsupported(request, len(prompts), options)
     _warn_ignored(request, warnings)

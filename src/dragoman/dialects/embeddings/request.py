@@ -9,7 +9,7 @@ from dragoman.core.messages import JSON
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
-from dragoman.dialects.shared.validation import convert, parse_json, warn_unknown_fields
+from dragoman.dialects.shared.validation import convert_known, parse_json
 
 OPENAI_NAMES = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
 """Names of OpenAI's models that the one model of the gateway responds to."""
@@ -52,8 +52,7 @@ def decode_embeddings(raw: bytes, model: str, aliases: Mapping[str, str], option
     """
     warnings: list[RequestWarning] = []
     data = parse_json(raw, warnings)
-    request = convert(data, EmbeddingCreateRequest)
-    warn_unknown_fields(data, request, options, warnings)
+    request = convert_known(data, EmbeddingCreateRequest, options, warnings)
     if request.user is not None:
         warnings.append(RequestWarning("ignored", "user", "Embeddings requests are not recorded by user."))
     return EmbeddingsRequest(

@@ -183,7 +183,8 @@ class InputReader:
             case Compaction() | ContextCompaction():
                 self._add_summary(item.encrypted_content, path)
             case WebSearchCall() | ImageGenerationCall() | ConfigurationUpdate():
-                self.warnings.append(RequestWarning("ignored", path, _LEFT_OUT[type(item)]))
+                reason = next(reason for kind, reason in _LEFT_OUT.items() if isinstance(item, kind))
+                self.warnings.append(RequestWarning("ignored", path, reason))
             case ItemReference():
                 self._add_referenced(item, path)
             case _:

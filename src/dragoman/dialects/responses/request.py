@@ -47,11 +47,10 @@ from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
-    convert,
+    convert_known,
     parse_json,
     refuse_mapped_fields,
     resolve_model,
-    warn_unknown_fields,
 )
 
 
@@ -155,8 +154,7 @@ def decode_data(  # noqa: PLR0913 - the request, and what it is decoded with
     warnings = list(body_warnings)
     sent = without_unset_values(sent, warnings)
     data = normalize(sent if summarized is None else summary_request(cast("JSONObject", sent), summarized))
-    request = convert(data, CreateResponse)
-    warn_unknown_fields(data, request, options, warnings)
+    request = convert_known(data, CreateResponse, options, warnings)
     refuse_unsupported(request, can_store=options.stores_responses)
     storage = _storage_options(request, options)
     warnings += ignored_field_warnings(request, stored=storage is not None)

@@ -3,6 +3,8 @@
 The API's rules: the system prompt is separate, roles alternate, and the results of tool calls follow the calls.
 """
 
+from dataclasses import dataclass
+
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.media import Placed
@@ -18,6 +20,33 @@ OPENING = "(The conversation begins with the assistant.)"
 def text_blocks(text: str | None) -> list[Block]:
     """Return one text block, or none for blank text: the API refuses blank blocks."""
     return [{"type": "text", "text": text}] if text and not text.isspace() else []
+
+
+def tool_result(id_: str, content: list[Block], *, is_error: bool = False) -> Block:
+    """Return the block of a tool call's result."""
+    block: Block = {"type": "tool_result", "tool_use_id": id_}
+    if content:
+        block["content"] = list(content)
+    if is_error:
+        block["is_error"] = True
+    return block
+
+
+@dataclass(slots=True)
+class PlainTurn:
+    """A message that was translated before. Many conversations may share it: it must not be changed.
+
+    Attributes:
+        role: The role.
+        blocks: The blocks. There is at least one.
+        calls: Id and name of each tool call in it.
+        result_of: The id of the call that it is the result of.
+    """
+
+    role: Role
+    blocks: list[Block]
+    calls: tuple[tuple[str, str], ...] = ()
+    result_of: str | None = None
 
 
 class ConversationBuilder:
@@ -45,6 +74,7 @@ class ConversationBuilder:
         self._model = model
         self._warnings = warnings
         self._has_user = False
+        self._last_role: Role | None = None
         self._held: list[tuple[str, Block]] = []  # instructions whose place is not known yet, with their paths
         self._empty_path: str | None = None  # of the last message, if it is empty and not the assistant's
 
@@ -93,12 +123,32 @@ class ConversationBuilder:
 
     def add_tool_result(self, id_: str, content: list[Block], *, is_error: bool = False) -> None:
         """Add the result of a tool call."""
-        block: Block = {"type": "tool_result", "tool_use_id": id_}
-        if content:
-            block["content"] = list(content)
-        if is_error:
-            block["is_error"] = True
-        self._append("user", [block])
+        self._append("user", [tool_result(id_, content, is_error=is_error)])
+
+    def add_plain(self, turn: PlainTurn, index: int) -> bool:
+        """Add a message that was translated before. Return False, and add nothing, if its place would change it.
+
+        Args:
+            turn: The message.
+            index: Its index in the conversation.
+        """
+        if self._held:
+            return False
+        role, calls = turn.role, self.calls
+        if turn.result_of is not None:
+            if not calls.take_plain_result(turn.result_of):
+                return False
+        elif calls.pending or (turn.calls and not calls.add_plain_calls(turn.calls, f"{self.field}[{index}]")):
+            return False
+        elif role == "user":
+            self._has_user = True
+        self._empty_path = None
+        if role == self._last_role:
+            self.messages[-1]["content"] += turn.blocks
+        else:
+            self._last_role = role
+            self.messages.append({"role": role, "content": turn.blocks.copy()})
+        return True
 
     def finish(self, path: str) -> None:
         """Finish the conversation.
@@ -125,9 +175,10 @@ class ConversationBuilder:
 
     def _append(self, role: Role, blocks: list[Block]) -> None:
         self._empty_path = None
-        if self.messages and self.messages[-1]["role"] == role:
+        if role == self._last_role:
             self.messages[-1]["content"] += blocks
         else:
+            self._last_role = role
             self.messages.append({"role": role, "content": blocks})
 
     def _place_instructions(self, *, last: bool = False) -> None:
@@ -181,6 +232,6 @@ class ConversationBuilder:
             )
         text = content[-1].get("text")
         if isinstance(text, str) and text != text.rstrip():
-            content[-1]["text"] = text.rstrip()
+            content[-1] = {**content[-1], "text": text.rstrip()}
             detail = "White space at the end of the message was removed."
             self._warnings.append(RequestWarning("trimmed", f"{path}.content", detail))

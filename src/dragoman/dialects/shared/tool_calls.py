@@ -1,6 +1,7 @@
 """Tool calls in a conversation: their ids, their arguments, and the results that are still missing."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,6 +16,7 @@ _EMPTY_ID_PREFIX = "without an id, number "
 
 _MAX_NAME_LENGTH = 128
 _TOOL_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME_LENGTH}}}")
+_VALID_ID = re.compile(r"[A-Za-z0-9_-]+")
 _INVALID_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -79,6 +81,26 @@ class ToolCallIds:
             self.pending[key] = repeated.pop(0)
         return id_
 
+    def add_plain_calls(self, calls: Sequence[tuple[str, str]], path: str) -> bool:
+        """Add calls of a message, with valid ids and names. Return False, and add none, if an id was used before."""
+        used = self._used
+        for id_, _ in calls:
+            if id_ in used:
+                return False
+        self.path = path
+        for id_, name in calls:
+            used.add(id_)
+            self.pending[id_] = id_
+            self.names[name] = None
+        return True
+
+    def take_plain_result(self, id_: str) -> bool:
+        """Take the result of a call whose id was not changed. Return False, and take none, if there is no such call."""
+        if self._repeated or self.pending.get(id_) != id_:
+            return False
+        del self.pending[id_]
+        return True
+
     def require_results(self, before: str) -> None:
         """Refuse the request if a call has no result yet.
 
@@ -98,6 +120,9 @@ class ToolCallIds:
 
     def _valid_id(self, id_: str, path: str) -> str:
         """Return an id that the API accepts: valid characters only, and unique in the conversation."""
+        if id_ not in self._used and _VALID_ID.fullmatch(id_):
+            self._used.add(id_)
+            return id_
         plain = valid_id = _INVALID_ID_CHARACTER.sub("_", id_) or "call"
         number = 2
         while valid_id in self._used:
@@ -111,7 +136,7 @@ class ToolCallIds:
 
     def _valid_name(self, name: str, path: str) -> str:
         """Return a name that the API accepts. It refuses a conversation for the name of one call in it."""
-        if _TOOL_NAME.fullmatch(name):
+        if name in self.names or _TOOL_NAME.fullmatch(name):
             return name
         valid_name = _INVALID_ID_CHARACTER.sub("_", name)[:_MAX_NAME_LENGTH] or "tool"
         detail = f"The call of `{name[:80]}` was sent as one of `{valid_name}`, as the API requires."

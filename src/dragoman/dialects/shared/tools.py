@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import msgspec
+
 from dragoman.core.catalog import Model
+from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
@@ -14,6 +17,7 @@ from dragoman.dialects.shared.schemas import api_schema, unenforceable_part
 from dragoman.dialects.shared.tool_schemas import PartCount, tool_schema
 
 WEB_SEARCH = "web_search"
+_MAX_CACHED_BYTES = 4 * 1024 * 1024
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -40,6 +44,25 @@ class Function:
     description: str | None = None
     strict: bool | None = None
     cache_control: JSONObject | None = None
+
+
+@dataclass(slots=True)
+class _PreparedTools:
+    """Functions as the API takes them, with what `tools_by_name` says about them. Not to be changed: many share it.
+
+    Attributes:
+        tools: The tools, by name.
+        warnings: What was changed.
+        renamed: The client's names of renamed properties.
+    """
+
+    tools: dict[str, JSONObject] = field(default_factory=dict)
+    warnings: list[RequestWarning] = field(default_factory=list)
+    renamed: PropertyNames = field(default_factory=dict)
+
+
+_PREPARED: ContentCache[_PreparedTools] = ContentCache(_MAX_CACHED_BYTES)
+"""The tools of earlier requests, by the JSON of their functions: an agent sends the same ones with every request."""
 
 
 @value_object
@@ -96,19 +119,32 @@ def tools_by_name(
     Raises:
         InvalidRequest: A name or a schema is invalid, or two different functions have one name; `param` names it.
     """
-    tools: dict[str, JSONObject] = {}
+    functions = list(functions)
+    content = msgspec.json.encode(functions)
+    prepared = _PREPARED.get(content)
+    if prepared is None:
+        prepared = _prepare(functions)
+        _PREPARED.put(content, prepared)
+    warnings += prepared.warnings
+    renamed |= prepared.renamed
+    return {name: tool.copy() for name, tool in prepared.tools.items()}  # marks are removed from tools later
+
+
+def _prepare(functions: list[Function]) -> _PreparedTools:
+    prepared = _PreparedTools()
     defined: dict[str, Function] = {}
     count = PartCount()
     for function in functions:
         if (first := defined.setdefault(function.name, function)) is not function:
             if replace(function, path=first.path) == first:
-                warnings.append(RequestWarning("ignored", function.path, "This tool is in the list twice."))
+                detail = "This tool is in the list twice."
+                prepared.warnings.append(RequestWarning("ignored", function.path, detail))
                 continue
             raise InvalidRequest(
                 f"Two tools are named `{function.name}`. Names must be unique.", param=f"{function.path}.name"
             )
-        tools[function.name] = _tool(function, warnings, renamed, count)
-    return tools
+        prepared.tools[function.name] = _tool(function, prepared.warnings, prepared.renamed, count)
+    return prepared
 
 
 def allowed_tools(tools: Mapping[str, JSONObject], choice: ToolChoice) -> list[JSONObject]:

@@ -18,6 +18,7 @@ from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
+from dragoman.dialects.shared.exact import convert_exact, is_too_deep
 
 MAX_METADATA_KEYS = 16
 MAX_METADATA_KEY_LENGTH = 64
@@ -31,8 +32,6 @@ MAX_JSON_VALUES = 250_000
 
 _BEFORE_VALUES = (b",", b"[", b"{")
 
-_MAX_JSON_DEPTH = 850
-"""Levels of a request body. The decoder accepts some more, which an encoder deeper in the stack would not."""
 _MAX_DIGITS = 18  # any such number fits into 64 bits
 
 # The texts of msgspec's errors.
@@ -74,8 +73,7 @@ def _parse(raw: bytes) -> JSON:
         raise _depth_error() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
-    # The count is cheap, and few requests contain this many objects and arrays.
-    if raw.count(b"[") + raw.count(b"{") > _MAX_JSON_DEPTH and _is_too_deep(data):
+    if is_too_deep(raw, data):
         raise _depth_error()
     return data
 
@@ -135,6 +133,21 @@ def convert(data: JSON, struct: type[_StructT]) -> _StructT:
         return msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
         raise _validation_error(str(error)) from None
+
+
+def convert_known(
+    data: JSON, struct: type[_StructT], options: DialectOptions, warnings: list[RequestWarning]
+) -> _StructT:
+    """Convert parsed JSON to a typed request, and warn of unknown fields.
+
+    Raises:
+        InvalidRequest: As `convert` and `warn_unknown_fields` do.
+    """
+    if (exact := convert_exact(data, struct)) is not None:
+        return exact
+    request = convert(data, struct)
+    warn_unknown_fields(data, request, options, warnings)
+    return request
 
 
 def unknown_fields(data: JSONObject, known: msgspec.Struct, prefix: str = "") -> list[str]:
@@ -301,15 +314,3 @@ def _validation_error(text: str) -> InvalidRequest:
 
 def _depth_error() -> InvalidRequest:
     return InvalidRequest("The request body is nested too deeply.", code="invalid_json")
-
-
-def _is_too_deep(data: JSON) -> bool:
-    level = [data]
-    for _ in range(_MAX_JSON_DEPTH + 1):
-        values = (
-            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
-        )
-        level = [inner for value in values for inner in value if isinstance(inner, dict | list)]
-        if not level:
-            return False
-    return True

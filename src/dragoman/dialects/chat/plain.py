@@ -1,0 +1,160 @@
+"""Decode chats part by part, and only the parts that are new.
+
+An agent sends its whole conversation and all its tools with every request. All of them but the last messages were in
+the request before. So the parts are kept by the bytes of their JSON: lists of tools, decoded; and plain messages,
+translated. The translation of a plain message depends on nothing but the message itself.
+
+A message is plain if its translation gives no warning, contains no media and no cache marks, and needs
+no other ids. A plain message that does not fit into its conversation is translated as any other.
+"""
+
+from typing import Annotated, TypeAlias, cast
+
+import msgspec
+from msgspec import Meta
+
+from dragoman.core.content_cache import ContentCache
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.media import Placed
+from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.chat.content import user_blocks
+from dragoman.dialects.chat.messages import AnyMessage, PlainMessage, assistant_blocks
+from dragoman.dialects.chat.parts import ToolResultPart
+from dragoman.dialects.chat.schema import (
+    AssistantMessage,
+    ChatCompletionRequest,
+    ChatMessage,
+    CustomTool,
+    FunctionTool,
+    ToolMessage,
+    UserMessage,
+)
+from dragoman.dialects.shared.conversation import tool_result
+from dragoman.dialects.shared.exact import MIN_DEEP_BYTES, ExactDecoder, is_too_deep
+from dragoman.dialects.shared.tool_calls import ToolCallIds
+
+_Tools: TypeAlias = list[FunctionTool | CustomTool]
+
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""The conversations of some hundred agents. With what is made from them, they take three times as much memory."""
+_MAX_TOOL_BYTES = 2 * 1024 * 1024
+
+
+_NO_TOOLS = msgspec.Raw(b"null")
+
+
+class _OuterRequest(ChatCompletionRequest):
+    """A request whose largest parts are still JSON."""
+
+    messages: Annotated[list[msgspec.Raw], Meta(min_length=1)]  # type: ignore[assignment] # decoded one by one
+    tools: msgspec.Raw = _NO_TOOLS  # type: ignore[assignment] # decoded after the rest
+
+
+_OUTER: ExactDecoder[_OuterRequest] = ExactDecoder(_OuterRequest)
+_MESSAGE: ExactDecoder[ChatMessage] = ExactDecoder(ChatMessage)
+_TOOLS: ExactDecoder[_Tools] = ExactDecoder(_Tools)
+
+
+class KnownParts:
+    """The parts of earlier requests, by the bytes of their JSON.
+
+    Attributes:
+        messages: Plain messages.
+        tools: Lists of tools.
+    """
+
+    def __init__(self) -> None:
+        self.messages: ContentCache[PlainMessage] = ContentCache(_MAX_MESSAGE_BYTES)
+        self.tools: ContentCache[_Tools] = ContentCache(_MAX_TOOL_BYTES)
+
+
+def decode_parts(raw: bytes, known: KnownParts) -> tuple[ChatCompletionRequest, list[AnyMessage]] | None:
+    """Decode a request that has only known fields, as far as its parts are new.
+
+    Returns:
+        The request, and its messages; None if it does not fit exactly, or is nested too deeply.
+    """
+    request = _OUTER.decode(raw)
+    if request is None:
+        return None
+    contents = list(map(bytes, request.messages))
+    tool_content = bytes(request.tools)
+    rest = len(raw) - len(tool_content) - sum(map(len, contents))
+    if rest > MIN_DEEP_BYTES and is_too_deep(raw):
+        return None
+    messages: list[AnyMessage] = []
+    for content, plain in zip(contents, known.messages.get_all(contents), strict=True):
+        message = plain or _new_message(content, known)
+        if message is None:
+            return None
+        messages.append(message)
+    tools = None
+    if request.tools != _NO_TOOLS:
+        tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
+        if tools is None:
+            return None
+    cast("ChatCompletionRequest", request).tools = tools
+    return request, messages
+
+
+def _new_message(content: bytes, known: KnownParts) -> AnyMessage | None:
+    message = None if is_too_deep(content) else _MESSAGE.decode(content)
+    plain = message and _plain(message, content)
+    if plain:
+        known.messages.put(content, plain)
+    return plain or message
+
+
+def _new_tools(content: bytes, known: KnownParts) -> _Tools | None:
+    tools = None if is_too_deep(content) else _TOOLS.decode(content)
+    if tools:
+        known.tools.put(content, tools)
+    return tools
+
+
+def _plain(message: ChatMessage, content: bytes) -> PlainMessage | None:
+    """Return a message with its translation; None if it is not plain."""
+    if b"cache" in content or (message.name and not isinstance(message, ToolMessage)):
+        return None
+    try:
+        match message:
+            case UserMessage():
+                return _plain_user(message)
+            case AssistantMessage():
+                return _plain_assistant(message)
+            case ToolMessage():
+                return _plain_result(message)
+            case _:
+                return None
+    except InvalidRequest:
+        return None
+
+
+def _plain_user(message: UserMessage) -> PlainMessage | None:
+    given = message.content
+    parts = given if isinstance(given, list) else []
+    if any(isinstance(part, ToolResultPart) for part in parts):
+        return None
+    media: list[Placed] = []
+    blocks = user_blocks(given, "", media)  # type: ignore[arg-type] # no results
+    return PlainMessage("user", blocks, message=message) if blocks and not media else None
+
+
+def _plain_assistant(message: AssistantMessage) -> PlainMessage | None:
+    if message.function_call or message.audio is not None:
+        return None
+    warnings: list[RequestWarning] = []
+    blocks = assistant_blocks(message, 0, ToolCallIds(warnings), warnings)
+    if warnings or not blocks:  # another id or name gives a warning, too
+        return None
+    named = tuple((str(block["id"]), str(block["name"])) for block in blocks if block["type"] == "tool_use")
+    return PlainMessage("assistant", blocks, calls=named, message=message)
+
+
+def _plain_result(message: ToolMessage) -> PlainMessage | None:
+    media: list[Placed] = []
+    content = user_blocks(message.content, "", media)
+    if media or not message.tool_call_id:
+        return None
+    block = tool_result(message.tool_call_id, content)
+    return PlainMessage("user", [block], result_of=message.tool_call_id, message=message)
