@@ -33,3 +33,13 @@ def test_text_counts_however_it_is_cut() -> None:
     assert ConversationHash(FIXED).extend([cut]).name == ConversationHash(FIXED).extend([QUESTION]).name
     two: list[Message] = [{"role": "user", "content": [block]} for block in cut["content"]]
     assert ConversationHash(FIXED).extend(two).name != ConversationHash(FIXED).extend([QUESTION]).name
+
+
+def test_half_a_character_is_hashed() -> None:
+    """In a text and in a call. Each half is another one."""
+    hashes = set()
+    for half in ("\ud83d", "\ude00"):
+        call: JSONObject = {"type": "tool_use", "id": "c", "name": "f", "input": {"a": half}}
+        for block in (call, {"type": "text", "text": half}):
+            hashes.add(ConversationHash(FIXED).extend([{"role": "assistant", "content": [block]}]).name)
+    assert len(hashes) == 4

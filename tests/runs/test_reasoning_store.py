@@ -37,6 +37,10 @@ class Values:
         self.lookups += 1
         return {name: self.values[name] for name in names if name in self.values}
 
+    def is_empty(self) -> bool:
+        """Return whether there are no values."""
+        return not self.values
+
     async def put(self, name: str, value: bytes) -> None:
         """Store a value."""
         self.values[name] = value
@@ -287,6 +291,10 @@ class _Forgetful:
     async def get(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return all values but one."""
         return await self._values.get([name for index, name in enumerate(names) if index != self._forgotten])
+
+    def is_empty(self) -> bool:
+        """Return whether there are no values."""
+        return self._values.is_empty()
 
     async def put(self, name: str, value: bytes) -> None:
         """Store a value."""

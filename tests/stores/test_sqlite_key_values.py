@@ -1,5 +1,6 @@
 """The key-value store in an SQLite file: the suite of all key-value stores, encryption and errors."""
 
+import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -41,6 +42,22 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SQLiteKeyValueSto
     """Open a store for ten seconds and three entries."""
     async with opened(tmp_path, 10, 3, clock) as made:
         yield made
+
+
+async def test_a_store_that_was_read_and_not_written_since_is_known_to_be_empty(
+    store: SQLiteKeyValueStore, tmp_path: Path
+) -> None:
+    """Unless the last write was so recent that another one could have the same time."""
+    assert not store.is_empty()
+    assert await store.get(["a"]) == {}
+    for file in (tmp_path / "sub").iterdir():
+        os.utime(file, (1, 1))
+    assert not store.is_empty()
+    assert await store.get(["a"]) == {}
+    assert store.is_empty()
+    await store.put("a", b"1")
+    assert not store.is_empty()
+    assert await store.get(["a"]) == {"a": b"1"}
 
 
 async def test_values_are_encrypted(store: SQLiteKeyValueStore, tmp_path: Path) -> None:

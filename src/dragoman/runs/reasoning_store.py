@@ -108,7 +108,7 @@ class ReasoningStore:
             for index, message in enumerate(messages)
             if message["role"] == "assistant" and not has_thinking(message)
         ]
-        if not bare:
+        if not bare or self._values.is_empty():
             return without_orphan_thinking(body)
         hashes = self._hashes(body, client)
         names = {index: hashes.name_after(messages, index + 1) for index in bare}

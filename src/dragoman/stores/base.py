@@ -17,6 +17,10 @@ class KeyValueStore(Protocol):
         """Return the values that are stored, by name."""
         ...
 
+    def is_empty(self) -> bool:
+        """Return whether the store certainly holds nothing; False if that is not known without a read."""
+        ...
+
     async def put(self, name: str, value: bytes) -> None:
         """Store a value, and replace one of the same name. The oldest are deleted when the store is full."""
         ...

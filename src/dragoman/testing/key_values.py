@@ -44,6 +44,19 @@ class KeyValueStoreSuite:
             assert await store.get(["a", "b"]) == {"a": b"2"}
             assert await store.get([]) == {}
 
+    async def test_a_store_with_a_value_is_never_called_empty(self, tmp_path: Path) -> None:
+        """Also if another store of the same values stored it, and this one was empty when it last read."""
+        async with (
+            self.opened(tmp_path, 10, 3, Clock()) as one,
+            self.opened(tmp_path, 10, 3, Clock()) as other,
+        ):
+            assert await one.get(["a"]) == {}
+            await other.put("a", b"1")
+            assert not one.is_empty()
+            assert not other.is_empty()
+            assert await one.get(["a"]) == {"a": b"1"}
+            assert not one.is_empty()
+
     async def test_values_expire(self, tmp_path: Path) -> None:
         """Exactly after their time to live."""
         clock = Clock()

@@ -18,9 +18,14 @@ Work: TypeAlias = "Callable[[sqlite3.Connection], _T]"
 Migrations: TypeAlias = Sequence[Sequence[str]]
 """The statements that lead from each version of a file to the next. Entries are only added, never changed."""
 
+FileState: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Inode, size and time of the last change of each file of a database."""
+
 MIN_SQLITE = (3, 37, 0)
 """The first version with STRICT tables."""
 
+_SETTLE_NANOSECONDS = 1_000_000_000
+"""Clocks of file systems are coarse: two writes at nearly the same time may get the same time."""
 _BUSY_SECONDS = 10.0
 _BUSY_RETRY_SECONDS = 0.01
 _OWNER_ONLY = 0o600
@@ -69,11 +74,26 @@ class Database:
         self, path: Path, migrations: Migrations, failed: Callable[[Path, Exception], StoreFailed] | None = None
     ) -> None:
         self.path = path
+        self._files = (path, path.with_name(f"{path.name}-wal"))
         self._migrations = migrations
         self._failed = failed or _plain_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._connection: sqlite3.Connection | None = None
         self._closing = False
+
+    def state(self) -> FileState | None:
+        """Return what changes with every write to the file, by any process.
+
+        Returns:
+            The state; None if a write was so recent that another one might not change it.
+        """
+        try:
+            files = [path.stat() for path in self._files]
+        except OSError:
+            return None
+        if time.time_ns() - max(file.st_mtime_ns for file in files) < _SETTLE_NANOSECONDS:
+            return None
+        return tuple((file.st_ino, file.st_size, file.st_mtime_ns) for file in files)
 
     async def read(self, work: "Work[_T]") -> _T:
         """Run a query in a transaction that takes no write lock. It sees one state of the file.

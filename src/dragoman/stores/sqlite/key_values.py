@@ -10,7 +10,7 @@ import structlog
 
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.crypto import Cipher
-from dragoman.stores.sqlite.database import Database
+from dragoman.stores.sqlite.database import Database, FileState
 
 _MIGRATIONS = (
     (
@@ -39,6 +39,11 @@ class SQLiteKeyValueStore:
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
+        self._empty_state: FileState | None = None  # the state of the file in which it held nothing
+
+    def is_empty(self) -> bool:
+        """See `KeyValueStore.is_empty`. It looks at the file's times and size, which every writer changes."""
+        return self._empty_state is not None and self._empty_state == self._database.state()
 
     async def get(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """See `KeyValueStore.get`."""
@@ -65,6 +70,10 @@ class SQLiteKeyValueStore:
         return Cipher.of_file(self._database.path.with_suffix(".key"))
 
     def _get(self, db: sqlite3.Connection, names: Sequence[str]) -> dict[str, bytes]:
+        state = self._database.state()
+        if state is not None and db.execute("SELECT 1 FROM kept LIMIT 1").fetchone() is None:
+            self._empty_state = state
+            return {}
         marks = ",".join("?" * len(names))
         query = f"SELECT name, value FROM kept WHERE until > ? AND name IN ({marks})"  # noqa: S608 - question marks
         rows = db.execute(query, (self._clock(), *names)).fetchall()
