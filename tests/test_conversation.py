@@ -40,6 +40,7 @@ def test_half_a_character_is_hashed() -> None:
     hashes = set()
     for half in ("\ud83d", "\ude00"):
         call: JSONObject = {"type": "tool_use", "id": "c", "name": "f", "input": {"a": half}}
-        for block in (call, {"type": "text", "text": half}):
+        text: JSONObject = {"type": "text", "text": half}
+        for block in (call, text):
             hashes.add(ConversationHash(FIXED).extend([{"role": "assistant", "content": [block]}]).name)
     assert len(hashes) == 4

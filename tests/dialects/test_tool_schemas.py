@@ -199,7 +199,7 @@ def test_required_names_count_as_parts() -> None:
 def test_thousands_of_names_become_one() -> None:
     """Each gets a number of its own, without trying all numbers before it."""
     names = [chr(0x4E00 + index) for index in range(10_000)]
-    renamed = tool_schema({"properties": {name: True for name in names}}, "p").names
+    renamed = tool_schema({"properties": dict.fromkeys(names, True)}, "p").names
     assert list(renamed.values()) == names
     assert list(renamed)[:3] == ["_", "__2", "__3"]
 

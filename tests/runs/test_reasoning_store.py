@@ -278,6 +278,9 @@ async def test_the_store_is_read_only_if_thinking_is_missing() -> None:
     assert values.lookups == 0
     bare = Message(role="assistant", content=[{"type": "text", "text": "b"}])
     await thinking.restore({"model": BOUND, "messages": [user("a"), bare, user("c")]}, _model(BOUND))
+    assert values.lookups == 0, "the store is empty"
+    values.values["another"] = b"[]"
+    await thinking.restore({"model": BOUND, "messages": [user("a"), bare, user("c")]}, _model(BOUND))
     assert values.lookups == 1
 
 
