@@ -2,19 +2,24 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 import pytest
 import uvicorn
-from scripted import Script, clean, ending, hangs, opening, replies, served, text
-from starlette.types import Receive, Scope, Send
+from scripted import Script, ScriptedBackend, clean, ending, hangs, opening, replies, served, text
+from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from dragoman.backends.base import RunRequest
+from dragoman.config.loading import load
 from dragoman.core.events import Event
 from dragoman.server.uvicorn_protocol import BufferedHttpProtocol
+from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -152,6 +157,13 @@ class _Impatient(BufferedHttpProtocol):
     """The protocol with a short time limit."""
 
     head_timeout = 0.05
+    unread_timeout = 0.05
+
+
+class _Narrow(BufferedHttpProtocol):
+    """The protocol with a small number of connections."""
+
+    max_connections = 2
 
 
 async def _app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -159,9 +171,12 @@ async def _app(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, http=_Impatient, ws="none", lifespan="off", log_config=None)
+
+
 def _protocol() -> _Impatient:
-    config = uvicorn.Config(_app, http=_Impatient, ws="none", lifespan="off", log_config=None)
-    return _Impatient(config, ServerState(), {})
+    return _Impatient(_config(_app), ServerState(), {})
 
 
 @pytest.mark.parametrize(
@@ -197,3 +212,116 @@ async def test_the_limit_ends_when_the_head_has_arrived() -> None:
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         assert protocol._head_timer is None
+
+
+@asynccontextmanager
+async def _connected_without_reading(port: int, request: bytes) -> AsyncIterator[socket.socket]:
+    """Send a request on a socket that holds little of the response, and read nothing."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        await loop.sock_sendall(client, request)
+        yield client
+
+
+async def test_a_client_that_does_not_read_its_stream_ends_its_run() -> None:
+    """Its buffer is bounded. After the time limit the run is cancelled, and the log says why."""
+    backend = ScriptedBackend(hangs(after=[*opening(), *[text("x" * 65_536)] * 200]))
+    with capture_logs() as logs:
+        async with build(load({"port": 0, "log_level": "off"}, env_file=None), backend) as gateway:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: _Impatient(_config(gateway.app), ServerState(), {}), "127.0.0.1", 0
+            )
+            port = server.sockets[0].getsockname()[1]
+            async with server, _connected_without_reading(port, _request(stream=True)), asyncio.timeout(20):
+                await backend.ended.wait()
+    [ended] = [line for line in logs if line["event"] == "run.end"]
+    assert (ended["status"], ended["reason"]) == ("cancelled", "client did not read")
+    [access] = [line for line in logs if line["event"] == "http.request"]
+    assert access["disconnect"] == "client did not read"
+
+
+class _FullTransport:
+    """A transport with much unsent data.
+
+    Attributes:
+        unsent: Bytes.
+        aborts: How often it was aborted.
+    """
+
+    unsent = 100_000
+    aborts = 0
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes that are not sent."""
+        return self.unsent
+
+    def get_extra_info(self, _name: str) -> None:
+        """Return nothing."""
+
+    def abort(self) -> None:
+        """Record it."""
+        self.aborts += 1
+
+
+async def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    """What counts is that it reads, not how much."""
+    protocol, transport = BufferedHttpProtocol(_config(_app), ServerState(), {}), _FullTransport()
+    protocol.connection_made(cast("asyncio.Transport", transport))
+    protocol.pause_writing()
+    for _ in range(3):
+        transport.unsent -= 1
+        protocol._check_reading()
+    assert transport.aborts == 0
+    protocol._check_reading()
+    assert transport.aborts == 1
+    protocol.connection_lost(OSError())
+
+
+async def test_the_number_of_connections_is_limited() -> None:
+    """One more gets an answer that says when to come again."""
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: _Narrow(_config(_app), state, {}), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, _connected(url) as (reader, writer), _connected(url) as (_, second):
+        for kept in (writer, second):
+            kept.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        async with _connected(url) as (refused, _):
+            answer = await refused.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 5" in answer
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"a" * 2_000_000, b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 400_000])
+async def test_a_head_has_a_maximum_size(head: bytes) -> None:
+    """It is in memory until it is complete."""
+    server = await asyncio.get_running_loop().create_server(_protocol, "127.0.0.1", 0)
+    async with server, _connected(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as (reader, writer):
+        writer.write(head)
+        answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_trailers_are_dropped() -> None:
+    """They have no limit of their own, and must not become headers of the request."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        seen.extend(scope["headers"])
+        await _app(scope, receive, send)
+
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Impatient(_config(app), ServerState(), {}), "127.0.0.1", 0
+    )
+    async with server, _connected(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n")
+        writer.write(b"0\r\nauthorization: Bearer y\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]

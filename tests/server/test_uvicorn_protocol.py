@@ -26,6 +26,10 @@ class RecordingTransport:
         """Record the close."""
         self.closed = True
 
+    def get_write_buffer_size(self) -> int:
+        """Return that all was sent."""
+        return 0
+
     def is_closing(self) -> bool:
         """Return whether it was closed."""
         return self.closed

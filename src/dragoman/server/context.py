@@ -27,6 +27,9 @@ _SCOPE_KEY = "dragoman.context"
 HEARTBEAT_KEY = "dragoman.heartbeat"
 """The key of a scope under which a started stream has the bytes that its client ignores."""
 
+UNREAD_KEY = "dragoman.unread"
+"""The key of a scope that says that the connection was ended because its client did not read the response."""
+
 
 class RequestContext:
     """The state of one request. Never shared between requests.
@@ -102,6 +105,11 @@ class RequestContext:
     def seconds(self) -> float:
         """Return the seconds since the request arrived."""
         return time.perf_counter() - self.started_at
+
+    @property
+    def disconnect_reason(self) -> str:
+        """Return why the connection ended before the response was complete."""
+        return "client did not read" if self.scope.get(UNREAD_KEY) else "client gone"
 
     async def send(self, message: Message) -> None:
         """Send an ASGI message. Add `response_headers` to the first one."""

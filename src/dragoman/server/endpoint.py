@@ -38,6 +38,7 @@ class Endpoint(ABC):
             await self.handle(context, receive)
         except ClientDisconnected:
             context.status = context.status or CLIENT_CLOSED_REQUEST
+            context.log_fields["disconnect"] = context.disconnect_reason
         except Exception as error:  # noqa: BLE001 - the last place that can answer in the dialect
             if not context.status:
                 context.error = client_error(error, context)

@@ -177,7 +177,8 @@ class DirectExecution(Generic[RequestT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._group.cancel("client gone" if isinstance(error, ClientDisconnected) else "request over")
+        gone = isinstance(error, ClientDisconnected)
+        await self._group.cancel(self._context.disconnect_reason if gone else "request over")
 
 
 class ExecutionStorage(Protocol[_RequestT_contra]):

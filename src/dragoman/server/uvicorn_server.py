@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import resource
 import signal
 import socket
 import threading
@@ -13,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 _BACKLOG = 2048
+_MAX_CONNECTIONS = 10_000
 _KEEP_ALIVE = 75  # clients keep idle connections longer than uvicorn's own 5 seconds, and then meet a closed one
 _FINAL_WRITE_SECONDS = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,7 +39,16 @@ def _protocol() -> "type[asyncio.Protocol] | Literal['h11']":
         return "h11"
     from dragoman.server.uvicorn_protocol import BufferedHttpProtocol  # noqa: PLC0415 - optional
 
-    return BufferedHttpProtocol
+    class LimitedProtocol(BufferedHttpProtocol):
+        max_connections = _max_connections()
+
+    return LimitedProtocol
+
+
+def _max_connections() -> int:
+    """Return half of the file descriptors: the others are for Claude, processes and files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(soft // 2, _MAX_CONNECTIONS)
 
 
 class Server(uvicorn.Server):
