@@ -116,7 +116,7 @@ async def test_without_a_gateway(tmp_path: Path) -> None:
     assert "Start one with `dragoman serve`" in ended.err
 
 
-def report(backend: dict[str, object], **more: object) -> str:
+def report(backend: dict[str, object], failures: dict[str, str] | None = None, **more: object) -> str:
     """Return the report on a backend."""
     result: dict[str, object] = {
         "status": "ready",
@@ -126,6 +126,7 @@ def report(backend: dict[str, object], **more: object) -> str:
         "uptime": 93_784.0,
         "runs": {"running": 1, "places": 2, "queued": 3, "queue_size": 4},
         "last": {"succeeded": None, "failed": None},
+        "failures": failures or {},
         "backend": {**backend, "more": more},
     }
     return click.unstyle("\n".join(format_status("http://x", result, None)))
@@ -142,6 +143,14 @@ def test_sign_ins() -> None:
     assert "does not report it" in report(signed_in, sign_in={"state": "unknown"})
     assert "up 1 d 2 h" in valid
     assert "Responses   none yet" in valid
+
+
+def test_failures() -> None:
+    """What failed and recovers later is shown, also while the gateway is ready."""
+    backend: dict[str, object] = {"name": "api", "authentication": "api_key"}
+    assert "disk is full" not in report(backend)
+    shown = report(backend, failures={"store runs.db": "OperationalError: database or disk is full"})
+    assert ": ready\n  store runs.db: OperationalError: database or disk is full\n" in shown
 
 
 async def test_several_upstreams(tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ class InstanceRegistry:
         self._create_folder()
         with (self._folder / "lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            self.running()  # deletes what killed gateways left
+            for draft in self._folder.glob("*.draft"):
+                draft.unlink(missing_ok=True)  # of one that was killed while it held this lock
             yield
 
     @contextmanager

@@ -47,6 +47,8 @@ def format_status(address: str, body: _JSONObject, record: InstanceRecord | None
         return
     if body.get("reason"):
         yield f"  {body['reason']}"
+    for name, failure in cast("Mapping[str, str]", body.get("failures") or {}).items():
+        yield click.style(f"  {name}: {failure}", fg="yellow")
     backend = cast("_JSONObject", body["backend"])
     details = cast("_JSONObject", backend.get("more") or {})
     yield _line("Process", _process(body, record))

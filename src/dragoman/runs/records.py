@@ -15,6 +15,7 @@ import structlog
 from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled, UpstreamFailed
 from dragoman.core.messages import JSONObject
 from dragoman.core.redaction import Redactor
+from dragoman.core.supervise import failures_of
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore
 
@@ -63,6 +64,10 @@ class RunRegistry:
     def last(self) -> JSONObject:
         """Return when a run last succeeded, and the last failure."""
         return {"succeeded": self._succeeded_at, "failed": self._last_failure}
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why its store failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return failures_of(self._store)
 
     def live(self, id_: str) -> Run | None:
         """Return a run that has not ended and belongs to this process."""

@@ -57,7 +57,7 @@ class Operations:
         status: Returns authentication, processes and versions. Contains no secret.
         inquire: Returns what takes longer to find out.
         simulator: The address of the simulator that replaces Claude, if there is one.
-        failures: Returns why long-lived tasks failed, by name. They are restarted, and need not affect a run.
+        failures: Returns why long-lived tasks and stores failed, by name. They recover, and need not affect a run.
     """
 
     backend: str

@@ -34,7 +34,7 @@ from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.stored.service import Jobs, StoredResponseService
-from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
+from dragoman.stores.base import KeyValueStore, ResponseStoreLimits, SpendingLedger
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
@@ -96,7 +96,8 @@ async def build(
         fetch_media = _build_fetch_media(settings, stack)
         simulator = await _start_simulator(stack) if settings.simulate else None
         thinking = _build_thinking_store(settings, stack)
-        claude = backend or _build_claude(settings, simulator, thinking, stack)
+        ledger = _build_ledger(settings, simulator, stack)
+        claude = backend or _build_claude(settings, simulator, thinking, ledger)
         stack.push_async_callback(claude.aclose)
         await claude.start()
         reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
@@ -130,7 +131,7 @@ async def build(
         )
 
         def failures() -> dict[str, str]:
-            return failures_of(claude, responses.jobs if responses else None)
+            return failures_of(claude, registry, thinking, ledger, responses.jobs if responses else None)
 
         operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
@@ -171,14 +172,21 @@ def _build_thinking_store(settings: Settings, stack: AsyncExitStack) -> KeyValue
 
 
 def _build_claude(
-    settings: Settings, simulator: str | None, thinking: KeyValueStore | None, stack: AsyncExitStack
+    settings: Settings, simulator: str | None, thinking: KeyValueStore | None, ledger: SpendingLedger | None
 ) -> Backend | Dispatcher:
-    if not settings.upstreams:
+    if ledger is None:
         return build_backend(settings, simulator)
+    return build_router(settings, simulator, thinking, ledger)
+
+
+def _build_ledger(settings: Settings, simulator: str | None, stack: AsyncExitStack) -> SpendingLedger | None:
+    """Build the ledger of what upstreams have cost; None: there is one account, without a budget."""
+    if not settings.upstreams:
+        return None
     name = "simulated-budgets.db" if simulator else "budgets.db"
     ledger = SQLiteSpendingLedger(settings.state_dir.expanduser() / name)
     stack.push_async_callback(ledger.aclose)
-    return build_router(settings, simulator, thinking, ledger)
+    return ledger
 
 
 def build_run_registry(settings: Settings) -> RunRegistry:

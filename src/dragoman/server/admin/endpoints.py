@@ -57,6 +57,7 @@ class AdminEndpoints:
             {
                 "status": "ready" if reason is None else "not_ready",
                 "reason": reason,
+                "failures": dict(self._operations.failures()),
                 "version": __version__,
                 "python": platform.python_version(),
                 "pid": os.getpid(),

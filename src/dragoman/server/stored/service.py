@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from dragoman.core.errors import StoreFailed, UnsupportedFeature, UpstreamFailed
-from dragoman.core.supervise import SupervisedTask, failures_in
+from dragoman.core.supervise import SupervisedTask, failures_in, failures_of
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
@@ -62,8 +62,8 @@ class Jobs:
         return self._jobs.get(id_)
 
     def failures(self) -> Mapping[str, str]:
-        """Return why the renewal failed; see `dragoman.core.supervise.ReportsFailures`."""
-        return failures_in(self._renewing)
+        """Return why the renewal or the store failed; see `dragoman.core.supervise.ReportsFailures`."""
+        return {**failures_in(self._renewing), **failures_of(self._store)}
 
     async def aclose(self) -> None:
         """Wait for all jobs, whose runs have been ended, and stop. Idempotent."""

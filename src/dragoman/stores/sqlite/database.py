@@ -4,13 +4,14 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from dragoman.core.errors import StoreFailed
+from dragoman.core.supervise import describe
 
 Work: TypeAlias = "Callable[[sqlite3.Connection], _T]"
 """Runs in the thread of the database, inside a transaction. It leaves no cursor open when it returns."""
@@ -61,6 +62,7 @@ class Database:
       tries again, and opens the file again if it could not be opened.
     - `OSError` and every `sqlite3.Error` that the file or the disk causes (locked, full, read-only, damaged, written by
       a newer version of Dragoman, SQLite too old) become `StoreFailed`.
+    - `failures` reports the error until a write succeeds again. Each call of it starts such a write.
     - `IntegrityError`, `ProgrammingError` and `InterfaceError` are faults of the statement. They are raised unchanged.
 
     Args:
@@ -80,6 +82,16 @@ class Database:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._connection: sqlite3.Connection | None = None
         self._closing = False
+        self._failure: str | None = None
+        self._probe: Future[None] | None = None
+
+    def failures(self) -> Mapping[str, str]:
+        """Return why the file could not be used last, until it can; see `dragoman.core.supervise.ReportsFailures`."""
+        if self._failure is None:
+            return {}
+        if not self._closing and (self._probe is None or self._probe.done()):
+            self._probe = self._thread.submit(self._try_write)
+        return {f"store {self.path.name}": self._failure}
 
     def state(self) -> FileState | None:
         """Return what changes with every write to the file, by any process.
@@ -121,11 +133,15 @@ class Database:
 
     async def _run(self, kind: str, work: "Work[_T]") -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, kind, work)
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, kind, work)
         except _PROGRAMMING_ERRORS:
             raise
         except (sqlite3.Error, OSError) as error:
+            self._failure = describe(error)
             raise self._failed(self.path, error) from error
+        if kind == "IMMEDIATE":  # a full disk can still be read
+            self._failure = None
+        return result
 
     # The rest runs in the thread.
 
@@ -135,6 +151,16 @@ class Database:
         with self._connection as connection:
             connection.execute(f"BEGIN {kind}")
             return work(connection)
+
+    def _try_write(self) -> None:
+        """Write as much as one page, to see whether the file can be used again."""
+        try:
+            version = len(self._migrations)
+            self._transaction("IMMEDIATE", lambda db: db.execute(f"PRAGMA user_version = {version}").close())
+        except (sqlite3.Error, OSError) as error:
+            self._failure = describe(error)
+        else:
+            self._failure = None
 
     def _connect(self) -> sqlite3.Connection:
         require_supported_sqlite()

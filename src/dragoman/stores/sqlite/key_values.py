@@ -59,6 +59,10 @@ class SQLiteKeyValueStore:
         except StoreFailed:
             return
 
+    def failures(self) -> Mapping[str, str]:
+        """See `Database.failures`."""
+        return self._database.failures()
+
     async def aclose(self) -> None:
         """See `KeyValueStore.aclose`."""
         await self._database.aclose()

@@ -8,7 +8,7 @@ deleted but a later entry still continues it; `holder` is the producer that hold
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -155,6 +155,10 @@ class SQLiteResponseStore:
         """See `ResponseStore.events`."""
         sql = "SELECT data FROM events WHERE id = ? AND number >= ? ORDER BY number"
         return await self._database.read(lambda db: [data for (data,) in db.execute(sql, (id_, first)).fetchall()])
+
+    def failures(self) -> Mapping[str, str]:
+        """See `Database.failures`."""
+        return self._database.failures()
 
     async def aclose(self) -> None:
         """See `ResponseStore.aclose`."""

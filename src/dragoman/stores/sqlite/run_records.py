@@ -106,6 +106,10 @@ class SQLiteRunStore:
         """See `RunStore.page`."""
         return await self._database.read(lambda db: self._page(db, query))
 
+    def failures(self) -> Mapping[str, str]:
+        """See `Database.failures`."""
+        return self._database.failures()
+
     async def aclose(self) -> None:
         """See `RunStore.aclose`."""
         await self._database.aclose()

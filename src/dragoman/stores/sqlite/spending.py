@@ -1,6 +1,7 @@
 """A `SpendingLedger` in an SQLite file."""
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class SQLiteSpendingLedger:
                 return int(cursor.fetchone()[0])
 
         return await self._database.write(insert)
+
+    def failures(self) -> Mapping[str, str]:
+        """See `Database.failures`."""
+        return self._database.failures()
 
     async def aclose(self) -> None:
         """See `SpendingLedger.aclose`."""
