@@ -5,6 +5,7 @@ with its own arguments, environment, directory and output, for a tenth of the ti
 """
 
 import asyncio
+import contextlib
 import fcntl
 import io
 import multiprocessing
@@ -54,8 +55,9 @@ class ForkedProcess:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.pid, number)
+        """Send a signal, unless the command has just ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -148,8 +150,8 @@ def _run(
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
+    os.setsid()
     if in_foreground:
-        os.setsid()
         fcntl.ioctl(stdout.fileno(), termios.TIOCSCTTY, 0)
     # Inherited as ignored if the tests run as a background job of a script.
     signal.signal(signal.SIGINT, signal.default_int_handler)

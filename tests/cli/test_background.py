@@ -29,7 +29,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def test_start_and_stop(tmp_path: Path) -> None:
     """The gateway responds when the command returns. Other commands find it without an address, until it is stopped."""
-    async with background_gateway(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate", by_command=True) as gateway:
         assert await health(gateway.url) == 200
         assert "/state/dragoman/gateway-0.log" in gateway.output
         status = await run(tmp_path, "status")
@@ -44,7 +44,7 @@ async def test_start_and_stop(tmp_path: Path) -> None:
 
 async def test_a_second_start(tmp_path: Path) -> None:
     """A second start names the running gateway and exits with code 3, in the foreground and in the background."""
-    async with background_gateway(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate", by_command=True) as gateway:
         port = gateway.url.rpartition(":")[2]
         ahead, back = await asyncio.gather(
             run(tmp_path, "serve", "--port", port), run(tmp_path, "serve", "--background", "--port", port)
@@ -69,7 +69,9 @@ async def test_two_starts_at_once(tmp_path: Path) -> None:
 
 async def test_restart(tmp_path: Path) -> None:
     """Flags, port and secrets stay the same. No secret is on the disk or on a command line."""
-    async with background_gateway(tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku") as gateway:
+    async with background_gateway(
+        tmp_path, "--simulate", "--api-key", KEY, "--models", "haiku", by_command=True
+    ) as gateway:
         before = psutil.Process(gateway.pid).cmdline()
         restarted = await run(tmp_path, "restart")
         [record] = registry(tmp_path).running()
@@ -91,7 +93,7 @@ async def test_restart(tmp_path: Path) -> None:
 async def test_a_restart_that_fails(tmp_path: Path) -> None:
     """The command prints the last output of the gateway."""
     (tmp_path / "dragoman.toml").write_text("heartbeat = 9\n")
-    async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml") as gateway:
+    async with background_gateway(tmp_path, "--simulate", "--config", "dragoman.toml", by_command=True) as gateway:
         (tmp_path / "dragoman.toml").write_text('heartbeat = "often"\n')
         ended = await run(tmp_path, "restart", "--port", gateway.url.rpartition(":")[2], "--config", os.devnull)
         assert registry(tmp_path).running() == []
@@ -121,7 +123,7 @@ async def test_a_start_that_fails(tmp_path: Path) -> None:
 
 async def test_after_a_kill(tmp_path: Path) -> None:
     """A killed gateway does not prevent a new start."""
-    async with background_gateway(tmp_path, "--simulate") as gateway:
+    async with background_gateway(tmp_path, "--simulate", by_command=True) as gateway:
         descriptor = os.pidfd_open(gateway.pid)
         os.kill(gateway.pid, signal.SIGKILL)
         await asyncio.to_thread(_await_end, descriptor)
@@ -147,8 +149,8 @@ async def test_reused_process_id(tmp_path: Path) -> None:
 async def test_several_gateways(tmp_path: Path) -> None:
     """With several gateways, a command needs a flag or a setting that selects one. `stop --all` stops them all."""
     async with (
-        background_gateway(tmp_path, "--simulate") as first,
-        background_gateway(tmp_path, "--simulate") as second,
+        background_gateway(tmp_path, "--simulate", by_command=True) as first,
+        background_gateway(tmp_path, "--simulate", by_command=True) as second,
     ):
         unclear = await run(tmp_path, "stop")
         named = await run(tmp_path, "status", added={"DRAGOMAN_PORT": second.url.rpartition(":")[2]})
