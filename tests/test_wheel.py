@@ -32,9 +32,10 @@ def run(*command: str | Path, home: Path) -> str:
     return completed.stdout
 
 
-@pytest.fixture
-def wheel(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel of this source tree, with the installed build tools, so that nothing is downloaded."""
+    tmp_path = tmp_path_factory.mktemp("wheel")
     options = ("wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT)
     run(sys.executable, "-m", "pip", "--disable-pip-version-check", *options, home=tmp_path)
     [path] = tmp_path.glob("*.whl")

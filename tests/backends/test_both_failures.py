@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from backend_harness import user
+from backend_harness import Runtime, user
 from both_harness import WITH_TEXT, either
 
 from dragoman.core import errors
@@ -26,6 +26,7 @@ FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
     (Fault(status=529), errors.Overloaded),
     (Fault(action="cut"), errors.UpstreamFailed),
     (Fault(action="cut", after=2), errors.UpstreamFailed),
+    (Fault(action="error", after=2), errors.Overloaded),
 ]
 
 
@@ -34,15 +35,21 @@ FAULTS: list[tuple[Fault, type[errors.GatewayError]]] = [
 async def test_a_failure_is_the_right_error_and_never_a_response(
     tmp_path: Path, kind: str, fault: Fault, cause: type[errors.GatewayError]
 ) -> None:
-    """The error has the right cause and a text for the client. No end of a message comes before it."""
+    """The error has the right cause and a text for the client. No end of a message comes before it.
+
+    The runtime's synthetic message about the failure is not passed on, and its process is not used again.
+    """
     async with either(kind, tmp_path) as harness:
         harness.simulator.inject(fault, times=10)
         seen: list[Event] = []
         with pytest.raises(cause) as caught:
             await harness.read([user("Count to 9")], into=seen)
         assert type(caught.value) is cause
+        assert cause is not errors.InvalidRequest or caught.value.code == "invalid_value"
         assert caught.value.message.endswith((".", "--signed-in`.", ">=2.11'`."))
         assert not any(isinstance(event, MessageStop) for event in seen)
+        if isinstance(harness, Runtime):
+            assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
 RUNTIMES_WORDS = "prompt is too long"

@@ -78,33 +78,30 @@ async def test_max_tokens_cuts_the_response(tmp_path: Path) -> None:
         assert harness.calls[0].body["max_tokens"] == 100
 
 
-@pytest.mark.parametrize(
-    ("messages", "fields", "param"),
-    [
-        ([user("One"), assistant("Two"), user("Three")], {}, "messages"),
-        ([user("One"), assistant("Two")], {}, "messages"),
-        ([user(IMAGE, "What is it?")], {}, "messages[0].content[0]"),
-        ([user("/clear")], {}, "messages[0].content"),
-        ([user("What is in @/etc/passwd?")], {}, "messages[0].content"),
-        ([user("What is in @x/../../../etc/passwd?")], {}, "messages[0].content"),
-        ([user("Hi")], {"tools": [TOOL]}, "tools"),
-        ([user("Hi")], {"temperature": 0.5}, "temperature"),
-        ([user("Hi")], {"stop_sequences": ["END"]}, "stop_sequences"),
-        ([user("Hi")], {"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking"),
-        ([user("Hi")], {"output_config": {"format": {"type": "json_schema", "schema": {}}}}, "output_config.format"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-async def test_unsupported_input_is_refused_by_name(
-    tmp_path: Path, messages: list[Message], fields: dict[str, Any], param: str
-) -> None:
+UNSUPPORTED: list[tuple[list[Message], dict[str, Any], str]] = [
+    ([user("One"), assistant("Two"), user("Three")], {}, "messages"),
+    ([user("One"), assistant("Two")], {}, "messages"),
+    ([user(IMAGE, "What is it?")], {}, "messages[0].content[0]"),
+    ([user("/clear")], {}, "messages[0].content"),
+    ([user("What is in @/etc/passwd?")], {}, "messages[0].content"),
+    ([user("What is in @x/../../../etc/passwd?")], {}, "messages[0].content"),
+    ([user("Hi")], {"tools": [TOOL]}, "tools"),
+    ([user("Hi")], {"temperature": 0.5}, "temperature"),
+    ([user("Hi")], {"stop_sequences": ["END"]}, "stop_sequences"),
+    ([user("Hi")], {"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking"),
+    ([user("Hi")], {"output_config": {"format": {"type": "json_schema", "schema": {}}}}, "output_config.format"),
+]
+
+
+async def test_unsupported_input_is_refused_by_name(tmp_path: Path) -> None:
     """The refusal comes before the process of a run starts. Earlier turns are not flattened."""
     async with command_line(tmp_path) as harness:
-        with pytest.raises(UnsupportedFeature) as caught:
-            await harness.ask(messages, **fields)
-        assert caught.value.param == param
-        assert harness.calls == []
-        assert harness.files == []
+        for messages, fields, param in UNSUPPORTED:
+            with pytest.raises(UnsupportedFeature) as caught:
+                await harness.ask(messages, **fields)
+            assert caught.value.param == param
+            assert harness.calls == []
+            assert harness.files == []
 
 
 async def test_agents_are_refused(tmp_path: Path) -> None:

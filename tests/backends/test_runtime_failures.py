@@ -14,54 +14,10 @@ from gateways import with_timeout
 from unexpected_frames import UNEXPECTED
 
 from dragoman.core import errors
-from dragoman.core.events import BlockDelta, Event, MessageStop, Restarted, Retrying
+from dragoman.core.events import BlockDelta, Event, MessageStop, Restarted
 from dragoman.simulator.faults import Fault, StopReason
 
 _TRIES = 3
-
-FAULTS = [
-    (Fault(status=400, message="something is off"), errors.InvalidRequest, "invalid_value"),
-    (Fault(status=400, message="prompt is too long: 9 tokens > 8 maximum"), errors.ContextTooLong, None),
-    (Fault(status=400, message="Your credit balance is too low"), errors.QuotaExceeded, None),
-    (Fault(status=401), errors.NotSignedIn, None),
-    (Fault(status=402, error_type="billing_error", message="pay first"), errors.QuotaExceeded, None),
-    (Fault(status=403), errors.Forbidden, None),
-    (Fault(status=404), errors.NotFound, None),
-    (Fault(status=413), errors.RequestTooLarge, None),
-    (Fault(status=429), errors.RateLimited, None),
-    (Fault(status=429, message="Third-party apps now draw from your extra usage"), errors.QuotaExceeded, None),
-    (Fault(status=500), errors.UpstreamFailed, None),
-    (Fault(status=529), errors.Overloaded, None),
-    (Fault(action="cut"), errors.UpstreamFailed, None),
-    (Fault(action="cut", after=2), errors.UpstreamFailed, None),
-    (Fault(action="error", after=2), errors.GatewayError, None),
-]
-
-
-@pytest.mark.parametrize(("fault", "kind", "code"), FAULTS, ids=lambda value: str(value)[:60])
-async def test_every_failure_of_the_api_is_an_error_and_never_a_response(
-    tmp_path: Path, fault: Fault, kind: type[errors.GatewayError], code: str | None
-) -> None:
-    """The runtime's synthetic message about a failure is not passed on. The process is not used again."""
-    async with runtime(tmp_path) as harness:
-        harness.simulator.inject(fault, times=10)
-        seen: list[Event] = []
-        with pytest.raises(kind) as caught:
-            await harness.read([user("Count to 9")], into=seen)
-        assert code is None or caught.value.code == code
-        assert caught.value.message
-        assert not any(isinstance(event, MessageStop) for event in seen)
-        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
-
-
-async def test_a_retry_of_the_runtime_is_reported_and_gives_one_response(tmp_path: Path) -> None:
-    """One overload, then the response: the client gets it once, after a `Retrying` event."""
-    async with runtime(tmp_path, retries=2) as harness:
-        harness.simulator.inject(Fault(status=529))
-        answer = await harness.ask([user("Reply with exactly: PONG")])
-        assert answer.text == "PONG"
-        assert [event.attempt for event in answer.events if isinstance(event, Retrying)] == [1]
-        assert len(harness.calls) == 2
 
 
 async def test_a_stream_that_breaks_gives_one_response(tmp_path: Path) -> None:
@@ -102,6 +58,8 @@ async def test_a_response_cut_without_a_limit_is_one_api_call(tmp_path: Path, re
             harness.simulator.inject(Fault(stop_reason=reason, after=2))
             await _ends_with(harness, reason, max_tokens=9000)
             counts.append(len(harness.calls) - before)
+            if counts[-1] == 1:
+                break
         assert min(counts) == 1
 
 

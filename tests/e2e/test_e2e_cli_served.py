@@ -85,34 +85,33 @@ async def test_prompts_are_not_on_the_command_line(tmp_path: Path) -> None:
     assert "Whisper" not in str(exposed)
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        (
-            {"messages": [*user_message("One"), {"role": "assistant", "content": "Two"}, *user_message("Three")]},
-            "messages",
-        ),
-        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
-        ({"messages": user_message("/clear")}, "messages[0].content"),
-        ({"messages": user_message("What is in @~/notes?")}, "messages[0].content"),
-        ({"tools": [FUNCTION]}, "tools"),
-        ({"temperature": 0.5}, "temperature"),
-        ({"top_p": 0.5}, "top_p"),
-        ({"stop": ["END"]}, "stop_sequences"),
-        ({"response_format": SCHEMA}, "output_config.format"),
-        ({"web_search_options": {}}, "tools"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-async def test_unsupported_fields_are_refused_by_name(tmp_path: Path, fields: dict[str, Any], param: str) -> None:
+UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"messages": [*user_message("One"), {"role": "assistant", "content": "Two"}, *user_message("Three")]},
+        "messages",
+    ),
+    ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
+    ({"messages": user_message("/clear")}, "messages[0].content"),
+    ({"messages": user_message("What is in @~/notes?")}, "messages[0].content"),
+    ({"tools": [FUNCTION]}, "tools"),
+    ({"temperature": 0.5}, "temperature"),
+    ({"top_p": 0.5}, "top_p"),
+    ({"stop": ["END"]}, "stop_sequences"),
+    ({"response_format": SCHEMA}, "output_config.format"),
+    ({"web_search_options": {}}, "tools"),
+]
+
+
+async def test_unsupported_fields_are_refused_by_name(tmp_path: Path) -> None:
     """The error names a backend that supports them."""
     async with served(tmp_path, *CLI) as running:
-        reply = await running.http.post("/chat/completions", json={**chat_body("Hi"), **fields})
-        assert running.simulator.calls == []
-    error = reply.json()["error"]
-    assert (reply.status_code, error["code"]) == (400, "unsupported_parameter"), reply.text
-    assert error["param"] == param
-    assert "`--backend runtime`" in error["message"]
+        for fields, param in UNSUPPORTED:
+            reply = await running.http.post("/chat/completions", json={**chat_body("Hi"), **fields})
+            assert running.simulator.calls == []
+            error = reply.json()["error"]
+            assert (reply.status_code, error["code"]) == (400, "unsupported_parameter"), reply.text
+            assert error["param"] == param
+            assert "`--backend runtime`" in error["message"]
 
 
 async def test_older_claude_command(tmp_path: Path) -> None:

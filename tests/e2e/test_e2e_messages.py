@@ -150,14 +150,7 @@ async def test_count_tokens_errors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "exception"),
-    [
-        (400, anthropic.BadRequestError),
-        (401, anthropic.AuthenticationError),
-        (402, anthropic.PaymentRequiredError),
-        (403, anthropic.PermissionDeniedError),
-        (429, anthropic.RateLimitError),
-        (529, anthropic.OverloadedError),
-    ],
+    [(400, anthropic.BadRequestError), (402, anthropic.PaymentRequiredError), (529, anthropic.OverloadedError)],
 )
 async def test_api_errors(tmp_path: Path, status: int, exception: type[Exception]) -> None:
     """The client raises the same errors as without the gateway."""

@@ -14,7 +14,7 @@ from dragoman.core.messages import JSONObject
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.gateway import build
 
-TURNS = 10
+TURNS = 6
 TOOL: JSONObject = {
     "type": "function",
     "name": "get_weather",
