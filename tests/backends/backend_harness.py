@@ -136,7 +136,13 @@ class Runtime(Harness[ClaudeCodeBackend]):
 async def runtime(folder: Path, *, signed_in: bool = False, **options: object) -> AsyncIterator[Runtime]:
     """A Claude Code backend. With `signed_in` the dummy token of the environment replaces a sign-in."""
     async with Simulator() as simulator:
-        given = {"warm_processes": 0, "retries": 0, "config_dir": folder / "owner" if signed_in else None, **options}
+        given = {
+            "warm_processes": 0,
+            "long_processes": 0,
+            "retries": 0,
+            "config_dir": folder / "owner" if signed_in else None,
+            **options,
+        }
         built = ClaudeCodeOptions(
             state_dir=folder / "state",
             base_url=simulator.url,

@@ -24,6 +24,7 @@ NAMES = [
     "parameters",
     "next turn",
     "replay",
+    "transcript",
     "plain text",
     "tools",
     "one call",

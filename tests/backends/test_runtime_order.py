@@ -103,7 +103,10 @@ def test_every_block_is_in_the_frames_in_the_clients_order(plan: Plan) -> None:
 
 
 def test_every_block_arrives_live_and_replayed(tmp_path: Path) -> None:
-    """Conversations of every kind of block reach the API block for block, through the real runtime."""
+    """Conversations of every kind of block reach the API block for block, through the real runtime.
+
+    Each begins with 20 messages, so that it is replayed by transcript, too.
+    """
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         harness = runner.run(stack.enter_async_context(runtime(tmp_path)))
@@ -127,7 +130,8 @@ def test_every_block_arrives_live_and_replayed(tmp_path: Path) -> None:
 
 async def _hold(harness: Runtime, plan: Plan, model: str, fields: JSONObject) -> None:
     harness.simulator.clear()
-    messages = [user(*plan.first)]
+    harness.backend._processes.takes_transcripts = True
+    messages = [*(message for _ in range(10) for message in (user("One"), assistant("Two"))), user(*plan.first)]
     for turn in plan.turns:
         harness.simulator.inject(Fault(content=turn.reply))
         answer = await harness.ask(messages, model, tools=TOOLS, **fields)
@@ -140,12 +144,16 @@ async def _hold(harness: Runtime, plan: Plan, model: str, fields: JSONObject) ->
     harness.simulator.inject(Fault(content=[text("Seen.")]))
     await harness.ask(messages, model, tools=TOOLS, **fields)
     _assert_arrived(harness, messages)
-    harness.backend._live.clear()
-    harness.simulator.inject(Fault(content=[text("Seen.")]))
-    replayed = await harness.ask(messages, model, tools=TOOLS, **fields)
-    assert replayed.path != "live"
-    _assert_arrived(harness, messages)
-    assert len(harness.calls) == len(plan.turns) + 2
+    for path in ("cold", "resume"):
+        harness.backend._live.clear()
+        harness.backend._processes.takes_transcripts = path == "resume"
+        harness.simulator.inject(Fault(content=[text("Seen.")]))
+        replayed = await harness.ask(messages, model, tools=TOOLS, **fields)
+        assert replayed.path == path
+        _assert_arrived(harness, messages)
+    by_frames, by_transcript = (call.body["messages"] for call in harness.calls[-2:])
+    assert by_frames == by_transcript
+    assert len(harness.calls) == len(plan.turns) + 3
     harness.backend._live.clear()
 
 

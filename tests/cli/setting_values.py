@@ -33,6 +33,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "max_body_memory": ("1MiB", 2**20),
     "max_request_bytes": ("1MiB", 2**20),
     "spares": ("0", 0),
+    "long_spares": ("2", 2),
     "max_live": ("4", 4),
     "live_ttl": ("9", 9.0),
     "parked_ttl": ("8", 8.0),

@@ -76,7 +76,14 @@ async def gateway(folder: Path, **overrides: object) -> AsyncIterator[RunningGat
     """
     async with Simulator() as simulator:
         account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
-        defaults = {"port": 0, "log_level": "off", "spares": 0, "state_dir": folder / "state", "shutdown_grace": 5.0}
+        defaults = {
+            "port": 0,
+            "log_level": "off",
+            "spares": 0,
+            "long_spares": 0,
+            "state_dir": folder / "state",
+            "shutdown_grace": 5.0,
+        }
         settings = load({**account, **defaults, **overrides}, env_file=None)
         sock = listen(settings.host, 0)
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

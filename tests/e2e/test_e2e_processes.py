@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import cast
 
 import httpx
 import openai
@@ -66,9 +67,16 @@ async def test_disconnect_before_a_plain_response_ends_the_process(tmp_path: Pat
         assert running.backend.status()["processes"] == {"spare": 0, "live": 0, "agents": 0, "all": 0}
 
 
+def spares(health: httpx.Response) -> int:
+    """Return the number of warm processes that a gateway reports."""
+    return cast("int", health.json()["backend"]["processes"]["spare"])
+
+
 async def test_killed_gateway_leaves_no_process(tmp_path: Path) -> None:
-    """After SIGKILL, busy, live and warm processes all end."""
-    async with served(tmp_path, "--spares", "1") as running:
+    """After SIGKILL, busy, live and warm processes all end, and the one that waits for a long conversation."""
+    async with served(tmp_path, "--spares", "1", "--long-spares", "1") as running:
+        while spares(await running.http.get(f"{running.http.base_url.copy_with(path='/health/ready')}")) < 2:
+            pass
         await running.http.post("/chat/completions", json=chat_body("Hello"))
         async with running.http.stream("POST", "/chat/completions", json=chat_body(HELD_PROMPT, stream=True)) as answer:
             await anext(answer.aiter_lines())

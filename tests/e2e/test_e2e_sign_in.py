@@ -14,7 +14,7 @@ SIGNED_IN: dict[str, object] = {"signed_in": True, "anthropic_api_key": None}
 
 async def wait_for_warm_process(running: RunningGateway) -> None:
     """Wait until there is a warm process."""
-    while not len(running.backend._pool):
+    while not len(running.backend._processes._pool):
         await running.http.get(f"{running.url}/health")
 
 

@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     spares: Annotated[int, SettingInfo(_POOL)] = Field(
         2, ge=0, description="Warm processes: booted, and waiting for a request."
     )
+    long_spares: Annotated[int, SettingInfo(_POOL)] = Field(
+        1,
+        ge=0,
+        description="Further warm processes, for conversations of 20 messages or more that no process holds. "
+        "None if `spares` is 0.",
+    )
     max_live: Annotated[int, SettingInfo(_POOL)] = Field(
         8, ge=0, description="Maximum number of live processes: each holds a conversation for the next turn."
     )

@@ -149,6 +149,7 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> ClaudeC
         **_installation(settings, simulator),
         default_model=default_model,
         warm_processes=settings.spares,
+        long_processes=settings.long_spares if settings.spares else 0,
         max_live=settings.max_live,
         live_ttl=settings.live_ttl,
         parked_ttl=settings.parked_ttl,

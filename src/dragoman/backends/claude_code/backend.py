@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
 
 import psutil
 import structlog
@@ -17,22 +16,19 @@ from dragoman.backends.claude_code.agent.workspace import FOLDER as AGENT_FOLDER
 from dragoman.backends.claude_code.agent.workspace import MARK
 from dragoman.backends.claude_code.count_tokens import TokenCounter
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
-from dragoman.backends.claude_code.pool import LiveProcesses, PoolKey, WarmPool
+from dragoman.backends.claude_code.pool import LiveProcesses
+from dragoman.backends.claude_code.processes import Processes
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.sign_in import SignIn
-from dragoman.backends.claude_code.transcript import Transcripts, TranscriptSeeds
 from dragoman.backends.claude_code.translate import RuntimeRequest, translate_request
 from dragoman.backends.claude_code.turn import Turn
 from dragoman.backends.shared import official_command
 from dragoman.backends.shared.api_errors import SIGN_IN_ADVICE
-from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.installation import launch, prepare, remove_stale_files
-from dragoman.backends.shared.message_reader import without_deltas
+from dragoman.backends.shared.installation import prepare, remove_stale_files
 from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.backends.shared.runtime_errors import sign_in_refused
 from dragoman.core.accumulate import MessageAccumulator
-from dragoman.core.catalog import Catalog
-from dragoman.core.errors import NotFound, NotSignedIn, UpstreamFailed
+from dragoman.core.errors import NotSignedIn, UpstreamFailed
 from dragoman.core.events import Event, Path, Started
 from dragoman.core.messages import FinalMessage, JSONObject
 from dragoman.core.model_list import ListedModel
@@ -50,37 +46,28 @@ class ClaudeCodeBackend:
         self._options = options
         self._environment = protocol.environment(options)
         self._work = options.state_dir / "work"
-        self._pool = WarmPool(self._boot, options.warm_processes)
         self._live = LiveProcesses(max_count=options.max_live, max_memory=options.max_memory, memory_of=_resident_bytes)
-        self._sessions: set[Session] = set()
         mark = secrets.token_hex(8)
         self._guard = ProcessGuard(f"{MARK}={mark}/")
         self._agents = Agents(options, self._guard, mark)
-        self._transcripts = Transcripts(self._environment, owned=not options.signed_in and options.config_dir is None)
-        self._seeds = TranscriptSeeds(options, self._work)
-        self._sign_in = SignIn(self._read_sign_in, self._drop_idle_processes, self._pool.resume)
+        self._processes = Processes(options, self._environment, self._work, self._guard)
+        self._sessions = self._processes.sessions
+        self._sign_in = SignIn(self._read_sign_in, self._drop_idle_processes, self._processes.resume)
         self._token_counter = TokenCounter(options)
-        self._models: list[ListedModel] = []
 
     async def start(self) -> None:
         """Make the gateway's directories and begin to boot warm processes."""
         await asyncio.to_thread(self._prepare_files)
         if self._missing_credentials() is None:
             await self._guard.start()
-            self._pool.start(self._pool_key(self._options.default_model))
+            self._processes.start()
 
     async def aclose(self) -> None:
         """Kill and reap every process."""
         await self._sign_in.aclose()
         await self._agents.aclose()
-        await self._pool.aclose()
         self._live.clear()
-        for session in self._sessions:
-            session.discard()
-        if self._sessions:
-            await asyncio.wait([session.exited for session in self._sessions])
-        await asyncio.sleep(0)  # `_forget` runs for a process that was reaped just now
-        await self._transcripts.aclose()
+        await self._processes.aclose()
         await self._token_counter.aclose()
         await self._guard.aclose()
 
@@ -108,7 +95,7 @@ class ClaudeCodeBackend:
             accumulator = MessageAccumulator()
             async with aclosing(turn.events()) as events:
                 async for event in events:
-                    self._pool.touch()
+                    self._processes.touch()
                     accumulator.add(event)
                     yield event
             if session.alive and not runtime_request.one_call:
@@ -122,31 +109,35 @@ class ClaudeCodeBackend:
 
         An idle process may have died unnoticed. No API call was made yet, so another process takes its place.
         """
+        by_transcript = self._processes.takes_transcripts
         while True:
             began = time.perf_counter()
-            session, path = await self._take_process(request)
+            session, path = await self._take_process(request, by_transcript=by_transcript)
             process_seconds = time.perf_counter() - began
-            turn = Turn(request, session, live=path == "live")
             try:
+                reminders = await self._processes.reminders(request.model, session)
+                turn = Turn(request, session, live=path == "live", reminders=reminders)
                 stages = {"process": process_seconds, **await turn.prepare()}
             except UpstreamFailed:
                 died = not session.alive
                 await self._end(session)
                 if path == "cold" or not died:
                     raise
+                by_transcript = False
             except BaseException:
                 await self._end(session)
                 raise
             else:
                 return session, turn, Started(path, stages, request.warnings)
 
-    async def _take_process(self, request: RuntimeRequest) -> tuple[Session, Path]:
-        """Return the live process of the conversation, else a warm process, else a new one."""
-        self._pool.touch()
+    async def _take_process(self, request: RuntimeRequest, *, by_transcript: bool) -> tuple[Session, Path]:
+        """Return the live process of the conversation, else a process that can take all of it."""
         conversation = None if request.one_call else request.conversation
         if conversation is not None and (session := self._live.take(conversation)):
+            self._processes.touch()
             return session, "live"
-        return await self._pool.take(self._pool_key(request.model, one_call=request.one_call))
+        count = len(request.messages) if by_transcript else 0
+        return await self._processes.take(request.model, one_call=request.one_call, count=count)
 
     def _keep(self, session: Session, request: RuntimeRequest, message: FinalMessage) -> bool:
         """Keep the process for the conversation's next turn, if it holds the whole conversation."""
@@ -161,46 +152,11 @@ class ClaudeCodeBackend:
         session.discard()
         await asyncio.shield(session.exited)
 
-    def _pool_key(self, model: str, *, one_call: bool = False) -> PoolKey:
-        if not self._options.signed_in:
-            return PoolKey(one_call)
-        return PoolKey(one_call, model, datetime.now().astimezone().date())
-
-    async def _boot(self, key: PoolKey) -> Session:
-        """Start a process, and wait until it answers."""
-        argv = [*protocol.arguments(one_call=key.one_call)]
-        if key.model is not None and key.day is not None:
-            argv += await self._seeds.arguments(key.model, key.day)
-        process = await launch(self._options, argv, self._environment, self._work)
-        # Its environment is not logged: it holds the key.
-        log.debug("runtime.started", pid=process.pid, argv=argv)
-        process.on_stderr = lambda lines: log.debug("runtime.stderr", pid=process.pid, lines=lines)
-        session = Session(process, silence=self._options.silence, base_url=self._options.base_url)
-        if self._options.trace:
-            _trace_frames(process)
-        self._sessions.add(session)
-        self._guard.add(session.pid)
-        session.exited.add_done_callback(lambda _: self._forget(session))
-        try:
-            # The process answers once it has booted.
-            self._models = _parse_models(await session.control("list_models", {}, self._options.boot_timeout))
-            # The settings of the likely request. Set now, they save that request 20 ms.
-            await session.configure(_likely_settings(key.model or self._options.default_model))
-        except BaseException:
-            session.discard()
-            raise
-        return session
-
-    def _forget(self, session: Session) -> None:
-        self._sessions.discard(session)
-        self._guard.remove(session.pid)
-        self._transcripts.process_ended(session.pid)
-
     def _prepare_files(self) -> None:
         """Make the directories, and delete what killed gateways left behind. Blocks."""
         prepare(self._options)
         remove_stale_files(self._options.state_dir / AGENT_FOLDER)
-        self._transcripts.delete_stale()
+        self._processes.delete_stale_files()
 
     async def count_tokens(self, request: RunRequest) -> JSONObject:
         """Return the API's own count; see `dragoman.backends.base.CountsTokens`."""
@@ -210,19 +166,19 @@ class ClaudeCodeBackend:
     async def models(self) -> Sequence[ListedModel]:
         """Return the models that the process booted last has listed."""
         self._check_credentials()
-        return self._models
+        return self._processes.models
 
     def ready(self) -> str | None:
         """Return why a run would fail now, and what the operator can do; None if it would not."""
         return (
             self._missing_credentials()
             or (sign_in_refused(self._environment) if not self._sign_in.usable() else None)
-            or self._pool.failure
+            or self._processes.failure
         )
 
     def failures(self) -> Mapping[str, str]:
         """Return why its tasks failed; see `dragoman.core.supervise.ReportsFailures`."""
-        return failures_of(self._pool, self._sign_in, self._guard)
+        return failures_of(self._processes, self._sign_in, self._guard)
 
     async def inquire(self) -> JSONObject:
         """Return the runtime's version and the state of a sign-in; see `dragoman.backends.base.ReportsStatus`."""
@@ -238,7 +194,7 @@ class ClaudeCodeBackend:
         return {
             "authentication": authentication,
             "processes": {
-                "spare": len(self._pool),
+                "spare": len(self._processes),
                 "live": len(self._live),
                 "agents": len(self._agents),
                 "all": len(self._sessions) + len(self._agents),
@@ -250,7 +206,7 @@ class ClaudeCodeBackend:
 
     def _drop_idle_processes(self) -> None:
         """Discard the processes that hold an unusable sign-in. New processes read it again."""
-        self._pool.pause()
+        self._processes.pause()
         self._live.clear()
 
     def _missing_credentials(self) -> str | None:
@@ -261,33 +217,6 @@ class ClaudeCodeBackend:
     def _check_credentials(self) -> None:
         if (missing := self._missing_credentials()) is not None:
             raise NotSignedIn(missing)
-
-
-def _trace_frames(process: ChildProcess) -> None:
-    """Log every frame of a process that is listened to."""
-    on_frame = process.on_frame
-
-    def log_and_handle(frame: JSONObject) -> None:
-        log.debug("runtime.message", level="trace", pid=process.pid, frame=without_deltas(frame))
-        on_frame(frame)
-
-    process.on_frame = log_and_handle
-
-
-def _likely_settings(model: str) -> JSONObject:
-    try:
-        return protocol.settings_for({}, Catalog().resolve(model).model)
-    except NotFound:
-        # Only the provider's live list knows the model.
-        return {"model": model}
-
-
-def _parse_models(response: JSONObject) -> list[ListedModel]:
-    """Return the ids of the listed models, once each. Their names may be "Default (recommended)"."""
-    models = response.get("models")
-    entries = [entry for entry in models if isinstance(entry, dict)] if isinstance(models, list) else []
-    ids = (str(entry["resolvedModel"]) for entry in entries if entry.get("resolvedModel"))
-    return [ListedModel(id_, "") for id_ in dict.fromkeys(ids)]
 
 
 def _resident_bytes(pid: int) -> int:

@@ -19,6 +19,7 @@ class ClaudeCodeOptions:
         config_dir: The runtime's `CLAUDE_CONFIG_DIR`; None for a scratch one, or with `signed_in` for its default.
         default_model: The id of the model that most requests use. With `signed_in`, warm processes are booted for it.
         warm_processes: The number of warm processes.
+        long_processes: The number of further warm processes, for long conversations.
         max_live: The most live processes. Each holds the conversation of its last request.
         live_ttl: Seconds that a live process is kept after its last response.
         parked_ttl: Seconds that a tool call waits for the client's result.
@@ -38,6 +39,7 @@ class ClaudeCodeOptions:
     config_dir: Path | None = None
     default_model: str = "claude-sonnet-5-5"
     warm_processes: int = 2
+    long_processes: int = 1
     max_live: int = 8
     live_ttl: float = 600.0
     parked_ttl: float = 600.0

@@ -35,23 +35,31 @@ class PoolKey:
         one_call: The process makes a single API call and is then spent.
         model: With a sign-in, the model that the process's reminders name; None with an API key.
         day: With a sign-in, the day that the process's reminders name; None with an API key.
+        by_transcript: The process waits for a transcript, which names the model.
     """
 
     one_call: bool = False
     model: str | None = None
     day: date | None = None
+    by_transcript: bool = False
 
 
 class WarmPool:
-    """Keeps a number of warm processes, shared by the keys that were requested last."""
+    """Keeps a number of warm processes, shared by the keys that were requested last.
 
-    def __init__(self, boot: Callable[[PoolKey], Awaitable[Session]], size: int) -> None:
+    Attributes:
+        filled: Set while all warm processes are booted.
+    """
+
+    def __init__(self, boot: Callable[[PoolKey], Awaitable[Session]], size: int, *, name: str = "runtime-pool") -> None:
         """Prepare an empty pool.
 
         Args:
             boot: Boots a process.
             size: The number of warm processes.
+            name: The name of the task that boots them.
         """
+        self.filled = asyncio.Event()
         self._boot = boot
         self._size = size
         self._waiting: defaultdict[PoolKey, deque[Session]] = defaultdict(deque)
@@ -59,7 +67,7 @@ class WarmPool:
         self._changed = asyncio.Event()
         self._last_use = 0.0
         self._paused = False
-        self._task = SupervisedTask(self._keep_filled, name="runtime-pool", on_failure=_log_failure)
+        self._task = SupervisedTask(self._keep_filled, name=name, on_failure=_log_failure)
 
     def __len__(self) -> int:
         """Return the number of warm processes."""
@@ -100,6 +108,12 @@ class WarmPool:
         Raises:
             GatewayError: No process could be booted.
         """
+        if (session := self.take_warm(key)) is not None:
+            return session, "warm"
+        return await self._boot(key), "cold"
+
+    def take_warm(self, key: PoolKey) -> Session | None:
+        """Return a warm process, which is then the caller's; None if there is none."""
         self.touch()
         self._note_request(key)
         sessions = self._waiting[key]
@@ -107,8 +121,12 @@ class WarmPool:
             session = sessions.popleft()
             session.on_end = lambda: None
             if session.alive:
-                return session, "warm"
-        return await self._boot(key), "cold"
+                return session
+        return None
+
+    def has(self, key: PoolKey) -> bool:
+        """Return whether a warm process waits."""
+        return any(session.alive for session in self._waiting.get(key, ()))
 
     async def aclose(self) -> None:
         """Discard every warm process. Idempotent."""
@@ -130,8 +148,10 @@ class WarmPool:
                 self._shrink(key, targets[key])
             missing = next((key for key, count in targets.items() if len(self._waiting[key]) < count), None)
             if missing is None:
+                self.filled.set()
                 await self._changed.wait()
             else:
+                self.filled.clear()
                 await self._wait_for_quiet()
                 self._add(missing, await self._boot(missing))
                 self._task.recovered()

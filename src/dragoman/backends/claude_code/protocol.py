@@ -99,21 +99,26 @@ def user_frame(content: Sequence[Block], *, query: bool) -> JSONObject:
     return frame
 
 
-def assistant_frame(content: Sequence[Block], model: str, index: int) -> JSONObject:
-    """Return the frame of an earlier assistant message. `index` makes its id unique in the conversation."""
+def assistant_message(content: Sequence[Block], model: str, index: int) -> JSONObject:
+    """Return an earlier assistant message as the runtime keeps it. `index` makes its id unique in the conversation."""
     has_calls = any(block.get("type") == "tool_use" for block in content)
     return {
+        "id": f"msg_replayed_{index}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": list[JSON](content),
+        "stop_reason": "tool_use" if has_calls else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+
+def assistant_frame(content: Sequence[Block], model: str, index: int) -> JSONObject:
+    """Return the frame of an earlier assistant message; see `assistant_message`."""
+    return {
         "type": "assistant",
-        "message": {
-            "id": f"msg_replayed_{index}",
-            "type": "message",
-            "role": "assistant",
-            "model": model,
-            "content": list[JSON](content),
-            "stop_reason": "tool_use" if has_calls else "end_turn",
-            "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0},
-        },
+        "message": assistant_message(content, model, index),
         "parent_tool_use_id": None,
         "session_id": "default",
     }

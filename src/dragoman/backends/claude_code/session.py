@@ -10,6 +10,7 @@ import structlog
 
 from dragoman.backends.claude_code.egress_block import EgressBlock
 from dragoman.backends.claude_code.protocol import SERVER_NAME
+from dragoman.backends.claude_code.resume import TranscriptPipe
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.message_reader import MessageReader, OutputReader, runtime_failed
@@ -35,6 +36,7 @@ class Session:
     Attributes:
         settings: What `configure` set last.
         on_end: Called once when the process ends by itself while no turn runs.
+        transcript_pipe: Where the process waits for its transcript, before anything else; None if it takes none.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Session:
         silence: float,
         base_url: str | None = None,
         request_handlers: RequestHandlers | None = None,
+        transcript_pipe: TranscriptPipe | None = None,
     ) -> None:
         """Take over a process.
 
@@ -52,9 +55,11 @@ class Session:
             silence: Seconds without a frame after which a turn fails.
             base_url: The address of the API; None for the provider's own.
             request_handlers: What answers the runtime's control requests.
+            transcript_pipe: Where the process waits for its transcript. The session closes it.
         """
         self.settings: JSONObject = {}
         self.on_end: Callable[[], None] = lambda: None
+        self.transcript_pipe = transcript_pipe
         self._process = process
         self._silence = silence
         self._request_handlers = request_handlers or {}
@@ -266,6 +271,8 @@ class Session:
         self.on_end()
 
     def _fail(self, reason: str) -> None:
+        if self.transcript_pipe is not None:
+            self.transcript_pipe.abort()
         for future in (*self._control_responses.values(), *self._append_results):
             if not future.done():
                 future.set_exception(runtime_failed(reason))

@@ -16,7 +16,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,9 @@ import msgspec
 import psutil
 
 from dragoman.backends.claude_code import protocol
+from dragoman.backends.claude_code.loopback_api import LoopbackApi
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.claude_code.resume import encode_transcript
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.shared.installation import launch
 from dragoman.core.errors import GatewayError, UpstreamFailed
@@ -35,11 +37,8 @@ from dragoman.core.messages import JSONObject
 _MIN_DRAFT_AGE = 60.0
 """Seconds after which a draft is not written to any more."""
 
+_MAX_TOKENS = 32_000
 _REMINDERS = frozenset({"environment", "model", "session_context", "date"})
-_STUB_RESPONSE = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 84\r\nconnection: close\r\n\r\n"
-    b'{"type":"error","error":{"type":"invalid_request_error","message":"only a placeholder"}}'
-)
 
 
 class Transcripts:
@@ -98,6 +97,12 @@ class Transcripts:
                     path.unlink()
 
 
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    rows: Sequence[JSONObject]
+    arguments: tuple[str, ...]
+
+
 class TranscriptSeeds:
     """The transcripts that processes are booted on: one for each model, made when first needed and again each day.
 
@@ -114,7 +119,7 @@ class TranscriptSeeds:
         self._options = options
         self._work = work
         self._folder = options.state_dir / "seeds"
-        self._arguments: dict[tuple[str, date], tuple[str, ...]] = {}
+        self._seeds: dict[tuple[str, date], _Seed] = {}
         self._lock = asyncio.Lock()
 
     async def arguments(self, model: str, day: date) -> tuple[str, ...]:
@@ -124,33 +129,34 @@ class TranscriptSeeds:
             UpstreamFailed: The runtime wrote no reminders.
             OSError: The transcript cannot be written.
         """
+        return (await self._seed(model, day)).arguments
+
+    async def rows(self, model: str, day: date) -> Sequence[JSONObject]:
+        """Return the rows of the reminders for a model and a day. Raises as `arguments` does."""
+        return (await self._seed(model, day)).rows
+
+    async def _seed(self, model: str, day: date) -> "_Seed":
         async with self._lock:
-            if (model, day) not in self._arguments:
-                self._arguments = {key: value for key, value in self._arguments.items() if key[1] == day}
+            if (model, day) not in self._seeds:
+                self._seeds = {key: value for key, value in self._seeds.items() if key[1] == day}
                 rows = await self._harvest(model)
-                self._arguments[model, day] = await asyncio.to_thread(self._write, model, rows)
-            return self._arguments[model, day]
+                self._seeds[model, day] = _Seed(rows, await asyncio.to_thread(self._write, model, rows))
+            return self._seeds[model, day]
 
     def _write(self, model: str, rows: Sequence[JSONObject]) -> tuple[str, ...]:
-        session, parent = str(uuid.uuid4()), None
-        chained: list[JSONObject] = []
-        for row in rows:
-            chained.append({**row, "parentUuid": parent, "sessionId": session})
-            parent = cast("str", row["uuid"])
+        session, last_row = str(uuid.uuid4()), str(uuid.uuid4())
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / f"{model}.jsonl"
         draft = path.with_suffix(f".{session}")
-        draft.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in chained))
+        draft.write_bytes(encode_transcript((), model, last_row, [{**row, "sessionId": session} for row in rows]))
         draft.replace(path)
-        return (f"--resume={path}", f"--resume-session-at={parent}")
+        return (f"--resume={path}", f"--resume-session-at={last_row}")
 
     async def _harvest(self, model: str) -> list[JSONObject]:
         """Return the rows of the reminders that the runtime writes in one turn against a stub of the API."""
-        stub = await asyncio.start_server(_refuse, "127.0.0.1", 0)
-        async with stub:
-            port = stub.sockets[0].getsockname()[1]
+        async with LoopbackApi() as stub:
             with TemporaryDirectory(prefix="dragoman-") as scratch:
-                await self._run_turn(model, f"http://127.0.0.1:{port}", scratch)
+                await self._run_turn(model, stub.url, scratch)
                 rows = await asyncio.to_thread(_read_reminders, Path(scratch))
         if {_attachment_type(row) for row in rows} != _REMINDERS:
             raise UpstreamFailed(
@@ -166,8 +172,8 @@ class TranscriptSeeds:
         try:
             await session.initialize({"systemPrompt": ""}, [], {"model": model})
             frames = [protocol.user_frame([{"type": "text", "text": "-"}], query=True)]
-            with contextlib.suppress(GatewayError):  # the stub refuses, after the reminders were written
-                async for _ in session.run_turn(frames, max_tokens=1):
+            with contextlib.suppress(GatewayError):  # the reminders are written before the response
+                async for _ in session.run_turn(frames, _MAX_TOKENS):
                     pass
             await session.finish()
         finally:
@@ -189,16 +195,3 @@ def _read_reminders(folder: Path) -> list[JSONObject]:
     lines = [line for file in folder.rglob("*.jsonl") for line in file.read_bytes().splitlines()]
     rows = [cast("JSONObject", msgspec.json.decode(line)) for line in lines]
     return [row for row in rows if row.get("type") == "attachment" and _attachment_type(row) in _REMINDERS]
-
-
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Read one request, as the API would, and refuse it."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
-    )
-    await reader.readexactly(length)
-    writer.write(_STUB_RESPONSE)
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()

@@ -17,6 +17,15 @@ from dragoman.core.messages import Block, JSONObject, Message
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one red dot
 _IMAGE: Block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
 _TOOL: JSONObject = {"name": "look_up", "description": "Looks up.", "input_schema": {"type": "object"}}
+_CONVERSATION: list[Message] = [
+    user("One", _IMAGE),
+    assistant("Two"),
+    user("Three"),
+    assistant("Four", {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {"key": 1}}),
+    user({"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Found"}]}),
+    assistant("Five"),
+    user("Six"),
+]
 _SYSTEM = "Answer in few words."
 _REMINDER = "<system-reminder>"
 
@@ -66,19 +75,28 @@ async def next_turn(probe: Probe) -> str:
 
 async def replay(probe: Probe) -> str:
     """A new process takes earlier messages unchanged: texts, images, calls, results."""
-    call: Block = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {"key": 1}}
-    result: Block = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Found"}]}
-    messages = [
-        user("One", _IMAGE),
-        assistant("Two"),
-        user("Three"),
-        assistant("Four", call),
-        user(result),
-        assistant("Five"),
-        user("Six"),
+    _check_same(await probe.ask(_CONVERSATION, tools=[_TOOL]), _CONVERSATION)
+    return f"{len(_CONVERSATION)} messages with an image, a call and its result arrive message for message"
+
+
+async def transcript_arrives(probe: Probe) -> ProbeResult:
+    """A process that waits for a transcript takes the conversation unchanged."""
+    result = await probe.ask(_CONVERSATION, await probe.boot(by_transcript=True), tools=[_TOOL])
+    _check_same(result, _CONVERSATION)
+    return result
+
+
+async def transcript(probe: Probe) -> str:
+    """A transcript and replayed messages make the same request, with a key and with a sign-in."""
+    by_transcript = await transcript_arrives(probe)
+    by_frames = await probe.ask(_CONVERSATION, tools=[_TOOL])
+    _check_equal(by_transcript, by_frames)
+    by_transcript, by_frames = [
+        await probe.ask(_CONVERSATION, await probe.boot(signed_in=True, by_transcript=way), tools=[_TOOL])
+        for way in (True, False)
     ]
-    _check_same(await probe.ask(messages, tools=[_TOOL]), messages)
-    return f"{len(messages)} messages with an image, a call and its result arrive message for message"
+    _check_equal(by_transcript, by_frames)
+    return f"{len(_CONVERSATION)} messages in one transcript make the request that replayed messages make"
 
 
 async def plain_text(probe: Probe) -> str:
@@ -177,3 +195,9 @@ def _check_same(result: ProbeResult, messages: list[Message]) -> None:
     if arrived != messages:
         index = next((n for n, (a, b) in enumerate(zip(arrived, messages, strict=False)) if a != b), len(messages))
         raise CheckFailed(f"Of {len(messages)} messages {len(arrived)} arrived, and message {index} differs.")
+
+
+def _check_equal(one: ProbeResult, other: ProbeResult) -> None:
+    names = {name for name in one.body.keys() | other.body.keys() if one.body.get(name) != other.body.get(name)}
+    if names := names - {"metadata"}:
+        raise CheckFailed(f"A transcript and replayed messages differ in: {', '.join(sorted(names))}.")

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.claude_code.resume import FOLDER, TranscriptPipe
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.transcript import TranscriptSeeds
 from dragoman.backends.claude_code.translate import translate_request
@@ -23,6 +25,7 @@ from dragoman.core.messages import Block, FinalMessage, JSONObject, Message, Mes
 
 MODEL = "claude-sonnet-5-5"
 _SILENCE = 30.0
+_MAX_BOOT_TIMEOUT = 20.0
 
 
 class CheckFailed(Exception):  # noqa: N818 - a finding, not an error of the gateway
@@ -66,32 +69,68 @@ class ProbeResult:
         return self.bodies[0]
 
 
-class Probe:
-    """Boots processes and sends requests through them. Owns every process that it boots."""
+def isolated_options(options: ClaudeCodeOptions, api: ScriptedApi, scratch: Path) -> ClaudeCodeOptions:
+    """Return options without the operator's account and directories."""
+    return replace(
+        options,
+        state_dir=scratch / "state",
+        config_dir=None,
+        api_key="sk-ant-doctor",
+        base_url=api.url,
+        signed_in=False,
+        retries=0,
+        boot_timeout=min(options.boot_timeout, _MAX_BOOT_TIMEOUT),
+    )
 
-    def __init__(self, options: ClaudeCodeOptions, api: ScriptedApi) -> None:
+
+class Probe:
+    """Boots processes and sends requests through them. Owns every process that it boots.
+
+    Args:
+        options: See `isolated_options`.
+        api: Replaces Claude.
+        on_boot: Called with each process.
+    """
+
+    def __init__(
+        self, options: ClaudeCodeOptions, api: ScriptedApi, on_boot: Callable[[Session], None] = lambda _: None
+    ) -> None:
         self.options = options
         self._api = api
+        self._on_boot = on_boot
         self._booted: list[Session] = []
+        self._reminders: dict[int, Sequence[JSONObject]] = {}
 
     @property
     def sessions(self) -> Sequence[Session]:
         """Every process so far, ended ones included."""
         return self._booted
 
-    async def boot(self, *, one_call: bool = False, signed_in: bool = False) -> Session:
-        """Boot a process that waits for `initialize`. With `signed_in` it has a dummy token and the reminders."""
+    async def boot(self, *, one_call: bool = False, signed_in: bool = False, by_transcript: bool = False) -> Session:
+        """Boot a process that waits for `initialize`, or for a transcript.
+
+        With `signed_in` it has a dummy token and the reminders.
+        """
         options = replace(self.options, signed_in=signed_in, config_dir=self.options.state_dir / "claude")
         argv = [str(locate(options)), *protocol.arguments(one_call=one_call)]
         work = prepare(options)
-        if signed_in:
-            argv += await TranscriptSeeds(options, work).arguments(MODEL, datetime.now().astimezone().date())
+        seeds, day = TranscriptSeeds(options, work), datetime.now().astimezone().date()
+        pipe = None
         try:
+            if by_transcript:
+                pipe = TranscriptPipe(options.state_dir / FOLDER)
+                argv += pipe.arguments
+            elif signed_in:
+                argv += await seeds.arguments(MODEL, day)
             process = await ChildProcess.spawn(argv, env=self._environment(options), cwd=work)
         except OSError as error:
             raise UpstreamFailed(f"It cannot be started: {error.strerror}.", code="runtime_missing") from error
-        session = Session(process, silence=_SILENCE, base_url=options.base_url)
+        session = Session(process, silence=_SILENCE, base_url=options.base_url, transcript_pipe=pipe)
         self._booted.append(session)
+        self._on_boot(session)
+        if pipe is not None:
+            await pipe.wait_until_opened(lambda: session.alive, options.boot_timeout)
+            self._reminders[session.pid] = await seeds.rows(MODEL, day) if signed_in else ()
         return session
 
     async def ask(
@@ -109,7 +148,7 @@ class Probe:
         request = translate_request(RunRequest("doctor", Catalog().resolve(MODEL).model, canonical))
         session = session or await self.boot(one_call=request.one_call)
         before = len(self._api.bodies())
-        turn = Turn(request, session, live=live)
+        turn = Turn(request, session, live=live, reminders=self._reminders.get(session.pid, ()))
         await turn.prepare()
         accumulator = MessageAccumulator()
         async with aclosing(turn.events()) as events:

@@ -7,13 +7,13 @@ is not called, and no account of the operator's is used: keys and tokens are dum
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.doctor import checks
-from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, ScriptedApi
+from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, ScriptedApi, isolated_options
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate, prepare
 from dragoman.core.errors import GatewayError
@@ -22,7 +22,6 @@ TESTED_VERSION = "2.1.329"
 """The Claude Code version that the gateway was tested with: that of its pinned `claude-agent-sdk`."""
 
 _VERSION_TIMEOUT = 30.0
-_MAX_BOOT_TIMEOUT = 20.0
 
 _REINSTALL = "Leave --claude-command away to use the version that comes with the gateway, or reinstall the gateway."
 
@@ -67,6 +66,7 @@ _CHECKS: Sequence[_Check] = (
     _Check("parameters", checks.parameters, "Models and parameters of requests would not reach the API."),
     _Check("next turn", checks.next_turn, "Conversations would not continue unchanged."),
     _Check("replay", checks.replay, "Conversations would reach the model changed."),
+    _Check("transcript", checks.transcript, "Long conversations are replayed message by message, which is slower."),
     _Check("plain text", checks.plain_text, "A prompt could read files of this machine: do not serve others."),
     _Check("tools", checks.tools, "Clients' tools would not work."),
     _Check("one call", checks.one_call, "Requests would cost more than they should."),
@@ -90,7 +90,7 @@ async def examine(options: ClaudeCodeOptions, api: ScriptedApi) -> AsyncGenerato
         yield Finding("command", ok=False, detail=error.message, advice=_REINSTALL)
         return
     with TemporaryDirectory(prefix="dragoman-doctor-", ignore_cleanup_errors=True) as scratch:
-        isolated = _isolated(options, api, Path(scratch))
+        isolated = isolated_options(options, api, Path(scratch))
         command = await _check_command(executable, isolated)
         yield command
         if not command.ok:
@@ -99,20 +99,6 @@ async def examine(options: ClaudeCodeOptions, api: ScriptedApi) -> AsyncGenerato
         async with contextlib.aclosing(_check_facts(Probe(isolated, api))) as findings:
             async for finding in findings:
                 yield finding
-
-
-def _isolated(options: ClaudeCodeOptions, api: ScriptedApi, scratch: Path) -> ClaudeCodeOptions:
-    """Return options without the operator's account and directories."""
-    return replace(
-        options,
-        state_dir=scratch / "state",
-        config_dir=None,
-        api_key="sk-ant-doctor",
-        base_url=api.url,
-        signed_in=False,
-        retries=0,
-        boot_timeout=min(options.boot_timeout, _MAX_BOOT_TIMEOUT),
-    )
 
 
 async def _check_facts(probe: Probe) -> AsyncGenerator[Finding]:
