@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from backend_harness import Answer, Runtime, runtime, user
 
 from dragoman.backends.base import RunRequest
+from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.rules import AgentRules
 from dragoman.core.accumulate import accumulate
 from dragoman.core.events import Event
 from dragoman.core.messages import AgentTask, Block, JSONObject, Message, RequestOptions
+
+HARMLESS = ("Bash(true)",)
+UNCONFINED: dict[str, Any] = {"agent_boundary": False, "allow_tool": HARMLESS}
+"""Settings of a gateway whose agents run without a boundary, on every system."""
+
+_PROBLEM = Boundary().find_problem()
+needs_boundary = pytest.mark.skipif(_PROBLEM is not None, reason=f"there is no boundary for agents here: {_PROBLEM}")
 
 
 def call(tool: str, **arguments: object) -> str:
@@ -84,11 +93,15 @@ class AgentHost:
 
 @asynccontextmanager
 async def agents(folder: Path, *, command: Path | None = None, **rules: object) -> AsyncIterator[AgentHost]:
-    """A backend whose agents may work in one directory. There is another directory next to it."""
+    """A backend whose agents may work in one directory. There is another directory next to it.
+
+    By default there is no boundary, and a rule allows one command, so that the tool for commands is offered.
+    """
     allowed_dir, outside_dir = create_directory(folder), folder / "outside"
     outside_dir.mkdir()
     (outside_dir / "outside.txt").write_text("OUTSIDE FILE")
-    agent_rules = AgentRules(directories=(allowed_dir,), **rules)  # type: ignore[arg-type]
+    given = {"allowed_tools": HARMLESS, **rules}
+    agent_rules = AgentRules(directories=(allowed_dir,), **given)  # type: ignore[arg-type]
     async with runtime(folder, agents=agent_rules, command=command) as harness:
         yield AgentHost(harness, allowed_dir, outside_dir)
 

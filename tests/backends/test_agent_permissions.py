@@ -1,6 +1,8 @@
 """What an agent may do in each permission mode, on the real runtime. A refusal tells the model the reason."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,44 @@ async def test_settings_in_the_directory_are_not_read(tmp_path: Path) -> None:
         await denied(host, bash("touch made"), "default")
         assert not (host.allowed_dir / "made").exists()
         assert not (host.allowed_dir / "hooked").exists()
+
+
+def hostile_repository(folder: Path, log: Path) -> None:
+    """Make a repository whose own configuration runs programs that write to a file."""
+
+    def git(*arguments: str) -> None:
+        command = [str(shutil.which("git")), *arguments]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)  # noqa: S603 - git itself
+
+    git("init", "--quiet")
+    (folder / ".gitattributes").write_text("*.txt diff=evil filter=evil\n")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=a")
+    (folder / "inside.txt").write_text("CHANGED")
+    for key in (
+        *("core.fsmonitor", "core.pager", "core.sshCommand", "diff.external", "diff.evil.textconv"),
+        *("diff.evil.command", "filter.evil.clean", "gpg.program"),
+    ):
+        git("config", key, f"echo {key} >> {log}; cat")
+    hook = folder / ".git" / "hooks" / "post-index-change"
+    hook.write_text(f"#!/bin/sh\necho hook >> {log}\n")
+    hook.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", ["default", "plan", "acceptEdits"])
+async def test_a_repository_cannot_run_programs(tmp_path: Path, mode: str) -> None:
+    """The runtime takes reading commands of git for harmless. They run what the repository's configuration says."""
+    async with agents(tmp_path) as host:
+        log = host.allowed_dir / "log"
+        hostile_repository(host.allowed_dir, log)
+        for command in ("git status", "cat inside.txt; g''it diff", "env git log -p"):
+            assert "denied" in await denied(host, bash(command), mode)
+        assert not log.exists()
+
+
+async def test_a_rule_allows_git(tmp_path: Path) -> None:
+    """The operator accepts what repositories say."""
+    async with agents(tmp_path, allowed_tools=("Bash(git status)",)) as host:
+        hostile_repository(host.allowed_dir, host.allowed_dir / "log")
+        await host.ask(bash("git status"))
+        assert "On branch" in str(host.result["content"])

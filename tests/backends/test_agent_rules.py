@@ -2,13 +2,14 @@
 
 import json
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from agent_harness import agents, agents_under, call
 
-from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, PermittedTask
+from dragoman.backends.claude_code.agent.boundary import Boundary
+from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, PermittedTask, missing_tools
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest
 from dragoman.core.messages import AgentTask
 
@@ -38,10 +39,34 @@ def test_agents_are_off_without_a_directory() -> None:
 
 def test_defaults(allowed: Path) -> None:
     """The only allowed directory is the default."""
-    permitted = AgentRules(directories=(allowed,), max_budget_usd=2.0).permit(AgentTask())
+    permitted = AgentRules(directories=(allowed,), max_budget_usd=2.0, boundary=Boundary()).permit(AgentTask())
     assert permitted == PermittedTask(
-        directory=allowed, mode="default", tools=TOOLS, add_dirs=(), mcp_servers={}, max_turns=None, max_budget_usd=2.0
+        directory=allowed,
+        mode="default",
+        tools=TOOLS,
+        no_commands=False,
+        add_dirs=(),
+        mcp_servers={},
+        max_turns=None,
+        max_budget_usd=2.0,
     )
+
+
+def test_no_commands_without_a_boundary(allowed: Path) -> None:
+    """Commands that only read need no permission and follow links, so a boundary or a rule must exist."""
+    rules = AgentRules(directories=(allowed,), modes=frozenset({"default", "bypassPermissions"}))
+    permitted = rules.permit(AgentTask())
+    assert "Bash" not in permitted.tools
+    assert [warning.param for warning in missing_tools(permitted)] == ["claude.tools"]
+    error = refusal(rules, tools=("Read", "Bash"))
+    assert (error.code, error.param) == ("tool_not_allowed", "claude.tools[1]")
+    assert list(missing_tools(rules.permit(AgentTask(tools=("Read",))))) == []
+    for offered in (
+        rules.permit(AgentTask(permission_mode="bypassPermissions")),
+        replace(rules, allowed_tools=("Bash(make *)",)).permit(AgentTask()),
+    ):
+        assert offered.tools == TOOLS
+        assert list(missing_tools(offered)) == []
 
 
 def test_one_of_several_directories_must_be_named(allowed: Path, tmp_path: Path) -> None:

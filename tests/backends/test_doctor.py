@@ -19,6 +19,7 @@ from dragoman.wiring.backends import diagnose
 NAMES = [
     "command",
     "version",
+    "agent boundary",
     "starts",
     "system prompt",
     "parameters",

@@ -50,6 +50,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "allow_dir": ("/srv/a,/srv/b", (Path("/srv/a"), Path("/srv/b"))),
     "allow_permission_mode": ("plan, dontAsk", ("plan", "dontAsk")),
     "allow_tool": ("Bash(git *),WebFetch", ("Bash(git *)", "WebFetch")),
+    "allow_read": ("/opt/a,/opt/b", (Path("/opt/a"), Path("/opt/b"))),
     "agent_max_budget_usd": ("2.5", 2.5),
     "fetch_urls": ("a.example, *.b.example:8443", ("a.example", "*.b.example:8443")),
     "fetch_timeout": ("1.5", 1.5),

@@ -149,7 +149,7 @@ def leaks(home: Path) -> list[str]:
     "flags",
     [
         (),
-        ("--trace", "--log-file", "log", "--allow-dir", "work"),
+        ("--trace", "--log-file", "log", "--allow-dir", "work", "--no-agent-boundary"),
         (*API, "--debug", "--log-file", "log"),
         (*API, "--trace", "--log-file", "log", "--log-max-bytes", "4KiB", "--log-keep", "99", "--runs-content"),
         (*API, "--trace-file", "trace"),

@@ -83,7 +83,7 @@ async def test_curl_of_the_pages(page: Path, tmp_path: Path) -> None:
     app.mkdir()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "dragoman_api_key").write_text("none")
-    flags = ("--port", "0", "--minimal", "--spares", "0", "--allow-dir", str(app))
+    flags = ("--port", "0", "--minimal", "--spares", "0", "--allow-dir", str(app), "--no-agent-boundary")
     async with started(tmp_path, "serve", "--simulate", *flags) as process:
         address = await line(process, "http")
         for command in curls(page):

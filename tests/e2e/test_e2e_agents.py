@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from agent_harness import bash, create_directory
+from agent_harness import UNCONFINED, bash, create_directory
 from gateways import NEW, OLD, RunningGateway, WatchedProcess, chat_body, gateway, user_message, with_timeout
 from openai import PermissionDeniedError
 from scripted import clean
@@ -33,7 +33,7 @@ async def forbidden_error(running: RunningGateway, **fields: object) -> JSONObje
 @pytest.mark.parametrize("model", [OLD, NEW])
 async def test_streamed_agent(tmp_path: Path, workspace: Path, model: str) -> None:
     """Tool calls are streamed as `reasoning_content`, text as content; the usage of all calls comes last."""
-    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED) as running:
         raw = await running.openai.chat.completions.with_raw_response.create(
             model=model,
             messages=user_message(bash("cat inside.txt")),
@@ -59,7 +59,7 @@ async def test_streamed_agent(tmp_path: Path, workspace: Path, model: str) -> No
 
 async def test_plain_and_streamed_agents_are_equal(tmp_path: Path, workspace: Path) -> None:
     """With one allowed directory, the model's name is enough to start an agent."""
-    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED) as running:
         request = {"model": f"{OLD}:agent", "messages": user_message(bash("cat inside.txt"))}
         plain = await running.openai.chat.completions.create(**request)  # type: ignore[call-overload]
         async with running.openai.chat.completions.stream(**request) as stream:  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ async def test_plain_and_streamed_agents_are_equal(tmp_path: Path, workspace: Pa
 
 async def test_conversation_with_an_agent_can_be_continued(tmp_path: Path, workspace: Path) -> None:
     """Its message, with its reasoning, can be sent back to an agent or to a plain chat."""
-    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED) as running:
         messages = user_message(bash("cat inside.txt"))
         request = {"model": NEW, "messages": messages}
         first = await running.http.post("/chat/completions", json={**request, "claude": {"mode": "agent"}})
@@ -87,7 +87,7 @@ async def test_conversation_with_an_agent_can_be_continued(tmp_path: Path, works
 
 async def test_agent_in_responses(tmp_path: Path, workspace: Path) -> None:
     """The Responses dialect has agents too."""
-    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED) as running:
         response = await running.openai.responses.create(
             model=OLD,
             input=bash("cat inside.txt"),
@@ -110,7 +110,7 @@ async def test_agents_are_off_by_default(tmp_path: Path) -> None:
 
 async def test_agents_can_be_forbidden_for_a_key(tmp_path: Path, workspace: Path) -> None:
     """The key may still send plain requests."""
-    async with gateway(tmp_path, allow_dir=(workspace,), api_key="secret", agents=False) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED, api_key="secret", agents=False) as running:
         running.http.headers["authorization"] = "Bearer secret"
         error = await forbidden_error(running, claude={"mode": "agent"})
         assert error["code"] == "agents_not_allowed"
@@ -119,7 +119,7 @@ async def test_agents_can_be_forbidden_for_a_key(tmp_path: Path, workspace: Path
 
 async def test_directory_and_permission_mode_must_be_allowed(tmp_path: Path, workspace: Path) -> None:
     """Any other is refused."""
-    async with gateway(tmp_path, allow_dir=(workspace,)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), **UNCONFINED) as running:
         assert (await forbidden_error(running, claude={"working_directory": "/etc"}))["code"] == "directory_not_allowed"
         mode = {"permission_mode": "bypassPermissions"}
         assert (await forbidden_error(running, claude=mode))["code"] == "permission_mode_not_allowed"
@@ -129,7 +129,7 @@ async def test_disconnect_ends_the_commands_of_an_agent(tmp_path: Path, workspac
     """The client disconnects while a command runs."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    async with gateway(tmp_path, allow_dir=(workspace,), allow_tool=("Bash",)) as running:
+    async with gateway(tmp_path, allow_dir=(workspace,), agent_boundary=False, allow_tool=("Bash",)) as running:
         command = f"echo $$ > {fifo}; exec perl -e 'sleep 3600'"
         request = chat_body(bash(command), claude={"mode": "agent"}, stream=True)
         asking = asyncio.create_task(running.http.post("/chat/completions", json=request))
@@ -176,7 +176,7 @@ def test_agents_may_not_work_in_a_directory_with_secrets(
 
 def test_agents_need_the_runtime_backend(workspace: Path) -> None:
     """Other backends are refused, unless one of several upstreams is the runtime."""
-    given: dict[str, object] = {"allow_dir": (workspace,), "backend": "api"}
+    given: dict[str, object] = {"allow_dir": (workspace,), "backend": "api", "agent_boundary": False}
     with pytest.raises(BadSettings, match="--backend runtime"):
         check_settings(load(given, env_file=None))
     upstreams = {"direct": {"backend": "api", "api_key": "k"}, "claude": {"backend": "runtime", "api_key": "k"}}

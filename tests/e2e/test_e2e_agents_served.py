@@ -13,7 +13,7 @@ import anthropic
 import openai
 import psutil
 import pytest
-from agent_harness import bash, call, create_directory
+from agent_harness import HARMLESS, bash, call, create_directory
 from anthropic.types import MessageParam
 from commands import run
 from gateways import OLD, TIMEOUT, WatchedProcess, chat_body, user_message, with_timeout
@@ -31,9 +31,12 @@ workspace = pytest.fixture(create_directory)
 
 @asynccontextmanager
 async def serve_with_agents(workspace: Path, *arguments: str, **variables: str) -> AsyncIterator[Served]:
-    """Start a gateway whose agents may work in the workspace."""
+    """Start a gateway whose agents may work in the workspace, without a boundary."""
     async with served(
-        workspace.parent, "--allow-dir", str(workspace), "--spares", "0", *arguments, **variables
+        workspace.parent,
+        *("--allow-dir", str(workspace), "--spares", "0", "--no-agent-boundary", "--allow-tool", HARMLESS[0]),
+        *arguments,
+        **variables,
     ) as running:
         yield running
 

@@ -243,6 +243,14 @@ class Settings(BaseSettings):
     allow_tool: Annotated[tuple[str, ...], BeforeValidator(many_rules), SettingInfo(_AGENTS)] = Field(
         (), description="What agents may do without permission, in the syntax of Claude Code rules (`Bash(pytest *)`)."
     )
+    agent_boundary: Annotated[bool, SettingInfo(_AGENTS)] = Field(
+        True,
+        description="Run agents in a boundary of bubblewrap: they see the system's programs and their own directories, "
+        "no other files and no other processes. Off: accept agents that can reach what the gateway's own user can.",
+    )
+    allow_read: Annotated[
+        tuple[Path, ...], BeforeValidator(many_names), SettingInfo(_AGENTS, shown="none: no file of a home")
+    ] = Field((), description="Further file or directory that agents in the boundary can read, such as `~/.cargo`.")
     agent_max_budget_usd: Annotated[float, SettingInfo(_AGENTS)] = Field(
         5.0, ge=0, description="Maximum cost of one agent run in dollars. 0: only the client's own limit."
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend, ReportsStatus
+from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.rules import AgentRules
 from dragoman.backends.claude_code.backend import ClaudeCodeBackend
 from dragoman.backends.claude_code.doctor.probe import ScriptedApi
@@ -29,7 +30,7 @@ from dragoman.runs.executor import RunExecutor
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.server.catalog import MayUse, allow_all
 from dragoman.stores.base import KeyValueStore, SpendingLedger
-from dragoman.wiring.checks import claude_command, real_path
+from dragoman.wiring.checks import claude_command, real_path, secrets_of
 
 SIMULATED_KEY = "sk-ant-simulated"
 
@@ -48,7 +49,7 @@ def build_router(
     upstreams = []
     for position, upstream in enumerate(settings.upstreams, 1):
         own = settings.for_upstream(upstream)
-        backend = build_backend(own, simulator, upstream)
+        backend = build_backend(own, simulator, upstream, settings)
         budget = None
         if upstream.daily_budget is not None:
             budget = Budget(upstream.name, upstream.daily_budget, ledger)
@@ -76,16 +77,19 @@ def account_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def build_backend(settings: Settings, simulator: str | None, upstream: UpstreamSettings | None = None) -> Backend:
+def build_backend(
+    settings: Settings, simulator: str | None, upstream: UpstreamSettings | None = None, whole: Settings | None = None
+) -> Backend:
     """Build the backend of one account.
 
     Args:
         settings: The settings of the account, checked.
         simulator: The address of a simulator to call instead of Claude.
         upstream: The upstream, for its place on a cloud.
+        whole: The settings of all accounts. By default the same.
     """
     if settings.backend == "runtime":
-        return ClaudeCodeBackend(runtime_options(settings, simulator))
+        return ClaudeCodeBackend(runtime_options(settings, simulator, whole))
     if settings.backend == "cli":
         from dragoman.backends.claude_cli.backend import ClaudeCliBackend  # noqa: PLC0415 - only the chosen backend
         from dragoman.backends.claude_cli.options import ClaudeCliOptions  # noqa: PLC0415 - the same
@@ -126,12 +130,15 @@ def _build_api_backend(settings: Settings, simulator: str | None, upstream: Upst
     return CloudBackend(replace(options, base_url=upstream.base_url if upstream else None), cloud)
 
 
-def runtime_options(settings: Settings, simulator: str | None = None) -> ClaudeCodeOptions:
+def runtime_options(
+    settings: Settings, simulator: str | None = None, whole: Settings | None = None
+) -> ClaudeCodeOptions:
     """Return the options of the runtime.
 
     Args:
         settings: The settings of the account, checked.
         simulator: The address of a simulator to call instead of Claude, without the operator's account.
+        whole: The settings of all accounts, whose files are hidden from agents. By default the same.
     """
     try:
         default_model = Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id
@@ -139,11 +146,16 @@ def runtime_options(settings: Settings, simulator: str | None = None) -> ClaudeC
         default_model = settings.default_model
     agents = AgentRules()
     if settings.allow_dir:
+        boundary = Boundary(
+            readable=tuple(real_path(path) for path in settings.allow_read),
+            hidden=tuple(real_path(path) for path, _, _ in secrets_of(whole or settings)),
+        )
         agents = AgentRules(
             directories=tuple(real_path(path) for path in settings.allow_dir),
             modes=frozenset(settings.allow_permission_mode),
             allowed_tools=settings.allow_tool,
             max_budget_usd=settings.agent_max_budget_usd or None,
+            boundary=boundary if settings.agent_boundary else None,
         )
     return ClaudeCodeOptions(
         **_installation(settings, simulator),

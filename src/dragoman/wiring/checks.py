@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
@@ -147,6 +148,8 @@ def _check_agents(settings: Settings) -> None:
 
 
 def _check_backends(settings: Settings) -> None:
+    if settings.allow_dir:
+        _check_agent_rules(settings)
     if not settings.upstreams:
         _check_backend(settings)
         return
@@ -177,8 +180,6 @@ def _check_backend(settings: Settings) -> None:
             f"{describe_setting('claude_command')}: {command} is not a program that can be run. Name another, or "
             "leave it out: Claude Code comes with Dragoman."
         )
-    if settings.backend == "runtime" and settings.allow_dir:
-        _check_agent_rules(settings)
 
 
 def _check_agent_rules(settings: Settings) -> None:
@@ -193,21 +194,38 @@ def _check_agent_rules(settings: Settings) -> None:
             raise BadSettings(
                 f"allow_dir (--allow-dir): {directory} is not a directory. Create it, or name another one."
             )
-        for secret, what, advice in _secrets_of(settings):
+        for secret, what, advice in secrets_of(settings):
             if real_path(secret).is_relative_to(path):
                 raise BadSettings(
                     f"allow_dir (--allow-dir): {directory} holds {what} ({secret.expanduser()}), which agents must not "
                     f"reach. Name a directory below it, or {advice}."
                 )
+    if settings.agent_boundary and (problem := Boundary().find_problem()):
+        raise BadSettings(
+            f"allow_dir (--allow-dir): agents cannot run in a boundary here: {problem}. Install bubblewrap and allow "
+            "user namespaces, so that `dragoman doctor` finds the boundary; or accept agents that can reach all that "
+            "this user can: --no-agent-boundary."
+        )
 
 
-def _secrets_of(settings: Settings) -> Iterator[tuple[Path, str, str]]:
-    """Yield where secrets are, what they are, and what to do if agents could read them."""
+def secrets_of(settings: Settings) -> Iterator[tuple[Path, str, str]]:
+    """Yield the paths that agents must not reach, what they are, and what to do if agents could."""
     yield settings.state_dir, "the gateway's own files", "put the files elsewhere with --state-dir"
-    if settings.signed_in:
+    if settings.signed_in or any(upstream.signed_in for upstream in settings.upstreams):
         yield settings.claude_config_dir or Path("~/.claude"), "your sign-in", "use an API key instead"
+    elsewhere = "put the file elsewhere"
     if settings.api_key_file:
-        yield settings.api_key_file, "the gateway's key", "put the file elsewhere"
+        yield settings.api_key_file, "the gateway's key", elsewhere
+    for key in settings.keys:
+        if key.api_key_file:
+            yield key.api_key_file, f"the key of the client `{key.name}`", elsewhere
+    for upstream in settings.upstreams:
+        for path in (upstream.api_key_file, upstream.auth_token_file):
+            if path:
+                yield path, f"the key of the upstream `{upstream.name}`", elsewhere
+    for path, what in ((settings.log_file, "the log"), (settings.trace_file, "the trace file")):
+        if path:
+            yield path, what, elsewhere
 
 
 def real_path(path: Path) -> Path:

@@ -132,14 +132,16 @@ def prepare(options: Installation) -> Path:
     return work
 
 
-async def launch(options: Installation, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> ChildProcess:
-    """Start a process of Claude Code.
+async def launch(
+    options: Installation, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, prefix: Sequence[str] = ()
+) -> ChildProcess:
+    """Start a process of Claude Code. `prefix` is a command that runs the rest of its command line.
 
     Raises:
         UpstreamFailed: There is no executable, or it cannot be started.
     """
     try:
-        return await ChildProcess.spawn([str(locate(options)), *arguments], env=env, cwd=cwd)
+        return await ChildProcess.spawn([*prefix, str(locate(options)), *arguments], env=env, cwd=cwd)
     except OSError as error:
         text = f"The Claude Code runtime cannot be started: {error.strerror}."
         raise UpstreamFailed(text, code="runtime_missing") from error

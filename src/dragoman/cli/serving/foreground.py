@@ -1,5 +1,6 @@
 """`dragoman serve` in this process: bind the port, register, print the banner, serve, and restart on request."""
 
+import ctypes
 import errno
 import gc
 import logging
@@ -36,6 +37,9 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 """Allocations per garbage collection of each generation. Requests create almost no cycles, and Python's default of 700
 is less than a few concurrent requests allocate."""
 
+_PR_SET_DUMPABLE = 4
+"""From Linux's `prctl.h`."""
+
 log = structlog.get_logger("dragoman.server")
 
 
@@ -51,6 +55,7 @@ def serve(
         settings_table: Text to print after the banner.
         output: The file that receives the output of this process, if it runs in the background.
     """
+    protect_memory()
     configure(settings, quiet=verbosity == "quiet", minimal=verbosity == "minimal")
     for warning in unknown_variable_warnings():
         click.secho(f"Warning: {warning}", fg="yellow", err=True)
@@ -78,6 +83,15 @@ def serve_with_reload(settings: Settings) -> None:
         sigint_timeout=_RELOAD_TIMEOUT,
         callback=_report_changes,
     )
+
+
+def protect_memory() -> None:
+    """Keep other processes of the same user from reading this process's memory and environment. Only on Linux.
+
+    They hold keys. Root can read them anyway. Programs that this process starts are readable again.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(

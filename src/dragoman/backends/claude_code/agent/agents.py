@@ -15,9 +15,18 @@ import psutil
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
-from dragoman.backends.claude_code.agent.process import arguments, environment, wait_for_servers
+from dragoman.backends.claude_code.agent.boundary import has_mounted
+from dragoman.backends.claude_code.agent.key_proxy import KeyProxy
+from dragoman.backends.claude_code.agent.process import arguments, environment, mounts, wait_for_servers
 from dragoman.backends.claude_code.agent.reader import AgentReader
-from dragoman.backends.claude_code.agent.rules import HOOKS, PermittedTask, check_before_tool, deny_permission
+from dragoman.backends.claude_code.agent.rules import (
+    HOOKS,
+    PermittedTask,
+    check_before_tool,
+    deny_permission,
+    directory_moved,
+    missing_tools,
+)
 from dragoman.backends.claude_code.agent.workspace import AgentWorkspace, descendants, end_descendants
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
@@ -43,6 +52,7 @@ class _AgentRun:
         workspace: Its files.
         creation: Creates the files. It continues in its thread if the run is cancelled.
         session: Its process.
+        token: Replaces the API key.
         ending: Ends the processes and removes the files, once that has begun.
     """
 
@@ -50,6 +60,7 @@ class _AgentRun:
     workspace: AgentWorkspace
     creation: asyncio.Task[None] | None = None
     session: Session | None = None
+    token: str | None = None
     ending: asyncio.Task[None] | None = None
 
 
@@ -68,6 +79,9 @@ class Agents:
         self._guard = guard
         self._mark = mark
         self._runs: set[_AgentRun] = set()
+        self._key_proxy = None
+        if options.api_key and not options.signed_in:
+            self._key_proxy = KeyProxy(options.api_key, options.base_url, options.silence)
 
     def __len__(self) -> int:
         """The number of running agents."""
@@ -76,6 +90,8 @@ class Agents:
     async def aclose(self) -> None:
         """End all agents. Idempotent."""
         await asyncio.gather(*(self._end(run) for run in list(self._runs)))
+        if self._key_proxy is not None:
+            await self._key_proxy.aclose()
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Run an agent; see `dragoman.backends.base.Backend.run`.
@@ -94,12 +110,14 @@ class Agents:
             session = await self._boot(task, run)
             booted = time.perf_counter()
             await session.initialize(_initial_prompt(task, translated), [], translated.settings)
+            await self._check_place(session.pid, task)
             await wait_for_servers(session, task.mcp_servers)
             configured = time.perf_counter()
             *earlier, last = protocol.replay_batches(translated.messages, translated.model)
             await session.append(earlier)
             stages = {"process": booted - began, "configure": configured - booted}
-            yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, translated.warnings)
+            warnings = (*translated.warnings, *missing_tools(task))
+            yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, warnings)
             async with aclosing(session.run_turn(last, sys.maxsize, AgentReader())) as events:
                 async for event in events:
                     yield event
@@ -117,29 +135,41 @@ class Agents:
         """Create the workspace and start the process."""
         run.creation = asyncio.create_task(asyncio.to_thread(run.workspace.create), name=f"create {run.mark}")
         await asyncio.shield(run.creation)
-        argv = arguments(task, self._options.agents, run.workspace)
-        env = environment(self._options, run.workspace, run.mark)
-        process = await launch(self._options, argv, env, task.directory)
+        api = None
+        if self._key_proxy is not None:
+            run.token = await self._key_proxy.add_token()
+            api = self._key_proxy.url, run.token
+        options, rules = self._options, self._options.agents
+        env = environment(options, run.workspace, run.mark, api)
+        prefix: list[str] = []
+        if rules.boundary is not None:
+            shown = mounts(options, run.workspace, task, env)
+            prefix = await asyncio.to_thread(rules.boundary.prefix, shown, env)
+        process = await launch(options, arguments(task, rules, run.workspace), env, task.directory, prefix)
         run.session = session = Session(
             process,
-            silence=self._options.silence,
-            base_url=self._options.base_url,
+            silence=options.silence,
+            base_url=api[0] if api else options.base_url,
             request_handlers={
                 "can_use_tool": partial(deny_permission, task.mode),
                 "hook_callback": partial(check_before_tool, task),
             },
         )
         self._guard.add(session.pid)
-        self._check_directory(session.pid)
         return session
 
-    def _check_directory(self, pid: int) -> None:
-        """Check where the process really is: a link in the path may have changed after the rules were checked."""
+    async def _check_place(self, pid: int, task: PermittedTask) -> None:
+        """Check where a started process really is: a link in a path may have changed after the rules were checked."""
+        rules = self._options.agents
         try:
-            path = Path(psutil.Process(pid).cwd())
+            if rules.boundary is None:
+                rules.check_directory(Path(psutil.Process(pid).cwd()))
+            elif not await asyncio.to_thread(has_mounted, pid, (task.directory, *task.add_dirs)):
+                raise directory_moved()
         except psutil.Error:
             raise runtime_failed("it ended at once") from None
-        self._options.agents.check_directory(path)
+        except OSError:
+            raise directory_moved() from None
 
     async def _end(self, run: _AgentRun) -> None:
         """End everything that a run holds, once. Cancelling a caller does not stop it."""
@@ -155,6 +185,8 @@ class Agents:
                 run.session.discard()
                 await run.session.exited
                 self._guard.remove(run.session.pid)
+            if self._key_proxy is not None and run.token is not None:
+                self._key_proxy.remove_token(run.token)
             await asyncio.to_thread(end_descendants, run.mark, known)
             if run.creation is not None:
                 await asyncio.wait([run.creation])

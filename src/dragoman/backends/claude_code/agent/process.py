@@ -6,13 +6,16 @@ Nothing of a request is on the command line or in the environment: other users o
 import asyncio
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from dragoman.backends.claude_code import protocol
+from dragoman.backends.claude_code.agent.boundary import Mounts
 from dragoman.backends.claude_code.agent.rules import AgentRules, PermittedTask
 from dragoman.backends.claude_code.agent.servers import PARAM
 from dragoman.backends.claude_code.agent.workspace import MARK, AgentWorkspace
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.session import Session
+from dragoman.backends.shared import installation
 from dragoman.backends.shared.message_reader import runtime_failed
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
@@ -41,6 +44,9 @@ def arguments(task: PermittedTask, rules: AgentRules, workspace: AgentWorkspace)
     if not task.is_unrestricted:
         # The tools that read and write files stay in the directories, even if a rule or a mode allows more.
         argv.append("--restricted")
+        if not rules.allows_git:
+            # A repository's own configuration can make git run any program, even to show a status.
+            argv += ["--disallowedTools", "Bash(git *)"]
     for path in task.add_dirs:
         argv += ["--add-dir", str(path)]
     for rule in rules.allowed_tools:
@@ -55,9 +61,21 @@ def arguments(task: PermittedTask, rules: AgentRules, workspace: AgentWorkspace)
 
 
 def environment(
-    options: ClaudeCodeOptions, workspace: AgentWorkspace, mark: str, outer: Mapping[str, str] = os.environ
+    options: ClaudeCodeOptions,
+    workspace: AgentWorkspace,
+    mark: str,
+    api: tuple[str, str] | None,
+    outer: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Return the environment: the runtime's, with the agent's mark and the directories of its workspace."""
+    """Return the environment: the runtime's, with the agent's mark and the directories of its workspace.
+
+    Args:
+        options: The backend's options.
+        workspace: The run's files.
+        mark: The value of `MARK`.
+        api: The address of the API and the token for it, in place of the API key.
+        outer: The gateway's environment.
+    """
     variables = protocol.environment(options, outer)
     for name in _NOT_FOR_AGENTS:
         variables.pop(name, None)
@@ -71,10 +89,41 @@ def environment(
         "XDG_CACHE_HOME": str(workspace.cache),
     }
     if not options.signed_in:
-        variables["CLAUDE_CONFIG_DIR"] = str(workspace.config)
+        variables |= {"CLAUDE_CONFIG_DIR": str(workspace.config), "HOME": str(workspace.home)}
+    if options.agents.boundary is not None:
+        variables["TMPDIR"] = str(workspace.scratch)
+    if api is not None:
+        variables["ANTHROPIC_BASE_URL"], variables["ANTHROPIC_API_KEY"] = api
+        for name in ("NO_PROXY", "no_proxy"):
+            variables[name] = ",".join(filter(None, (variables.get(name), "127.0.0.1")))
     if _SANDBOX in outer:
         variables[_SANDBOX] = outer[_SANDBOX]
     return variables
+
+
+def mounts(
+    options: ClaudeCodeOptions, workspace: AgentWorkspace, task: PermittedTask, variables: Mapping[str, str]
+) -> Mounts:
+    """Return what an agent's boundary shows of the agent's own.
+
+    With a sign-in, the file that holds it is shown, and nothing else of the operator's home: a command that could write
+    settings there would act outside of the boundary, whenever the operator uses Claude Code.
+    """
+    writable = [(workspace.path, workspace.path)]
+    files = []
+    if options.signed_in:
+        home = Path(variables.get("HOME", "/"))
+        config = Path(variables.get("CLAUDE_CONFIG_DIR") or home / ".claude")
+        writable += [(workspace.home, home), (workspace.config, config)]
+        files.append(config / ".credentials.json")
+    writable += [(path, path) for path in (task.directory, *task.add_dirs)]
+    return Mounts(
+        directory=task.directory,
+        writable=writable,
+        scratch=workspace.scratch,
+        executable=installation.locate(options),
+        files=files,
+    )
 
 
 async def wait_for_servers(session: Session, names: Collection[str]) -> None:

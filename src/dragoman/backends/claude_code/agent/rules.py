@@ -5,14 +5,16 @@ rules allow without a request. So whatever it requests is not allowed, and no us
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.servers import check_servers
 from dragoman.core.errors import Forbidden, InvalidRequest
 from dragoman.core.messages import JSON, AgentTask, JSONObject
+from dragoman.core.warnings import RequestWarning
 
 TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFetch", "WebSearch", "Write")
 """The runtime's tools that work without a terminal, and whose work ends with the run."""
@@ -20,7 +22,12 @@ TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFe
 HOOKS: JSON = {"PreToolUse": [{"matcher": None, "hookCallbackIds": ["place"]}]}
 """Makes the runtime send a `hook_callback` request before each use of a tool, also of a tool that is allowed."""
 
+_COMMANDS = "Bash"
 _UNRESTRICTED_MODE = "bypassPermissions"
+_NO_COMMANDS = (
+    f"The tool `{_COMMANDS}` is not offered: agents run without a boundary here, and no command is allowed. The "
+    "operator allows commands with `--allow-tool RULE`."
+)
 _MAX_DIRECTORIES = 64
 """Each is named on a command line, whose length is limited."""
 
@@ -42,6 +49,7 @@ class PermittedTask:
         directory: The working directory.
         mode: The permission mode.
         tools: Names of the tools.
+        no_commands: Whether the tool for commands is left out although the client did not limit the tools.
         add_dirs: Further directories that the agent may use.
         mcp_servers: The client's MCP servers, by name.
         max_turns: The maximum number of rounds of tool calls.
@@ -51,6 +59,7 @@ class PermittedTask:
     directory: Path
     mode: str
     tools: tuple[str, ...]
+    no_commands: bool
     add_dirs: tuple[Path, ...]
     mcp_servers: Mapping[str, Mapping[str, object]]
     max_turns: int | None
@@ -75,12 +84,24 @@ class AgentRules:
         modes: The permission modes that clients may choose.
         allowed_tools: What tools may do without a permission, in the runtime's syntax (`Bash(git *)`).
         max_budget_usd: The maximum cost of one run in dollars; None for no limit.
+        boundary: What the processes can reach; None for all that the gateway's own user can.
     """
 
     directories: tuple[Path, ...] = ()
     modes: frozenset[str] = frozenset({"default", "plan", "acceptEdits"})
     allowed_tools: tuple[str, ...] = ()
     max_budget_usd: float | None = None
+    boundary: Boundary | None = None
+
+    @property
+    def allows_commands(self) -> bool:
+        """Whether a rule allows commands: some, or all."""
+        return any(rule == "Bash" or rule.startswith("Bash(") for rule in self.allowed_tools)
+
+    @property
+    def allows_git(self) -> bool:
+        """Whether a rule allows git, or every command."""
+        return any(rule == "Bash" or rule.startswith(("Bash(git", "Bash(*")) for rule in self.allowed_tools)
 
     def permit(self, task: AgentTask) -> PermittedTask:
         """Check a task against the rules. Blocks: it looks up paths.
@@ -102,7 +123,8 @@ class AgentRules:
         return PermittedTask(
             directory=self._working_directory(task),
             mode=task.permission_mode,
-            tools=_tools(task),
+            tools=self._tools(task),
+            no_commands=task.tools is None and not self._has_commands(task),
             add_dirs=self._add_dirs(task),
             mcp_servers=task.mcp_servers,
             max_turns=task.max_turns,
@@ -151,6 +173,26 @@ class AgentRules:
             raise InvalidRequest(f"`{param}` is not a directory.", param=param)
         return path
 
+    def _has_commands(self, task: AgentTask) -> bool:
+        """Return whether the tool for commands may be offered.
+
+        The runtime runs commands that only read, such as `grep -R`, without a permission. They follow links out of the
+        directory. Only a boundary prevents that, so without one there are no commands, unless the operator allows some.
+        """
+        return self.boundary is not None or self.allows_commands or task.permission_mode == _UNRESTRICTED_MODE
+
+    def _tools(self, task: AgentTask) -> tuple[str, ...]:
+        has_commands = self._has_commands(task)
+        if task.tools is None:
+            return TOOLS if has_commands else tuple(name for name in TOOLS if name != _COMMANDS)
+        for index, name in enumerate(task.tools):
+            param = f"claude.tools[{index}]"
+            if name not in TOOLS:
+                raise InvalidRequest(f"Unknown tool `{name}`. Tools are {_join(TOOLS)}.", param=param)
+            if name == _COMMANDS and not has_commands:
+                raise Forbidden(_NO_COMMANDS, code="tool_not_allowed", param=param)
+        return task.tools
+
     def _check_mode(self, task: AgentTask) -> None:
         if task.permission_mode not in self.modes:
             raise Forbidden(
@@ -170,6 +212,21 @@ class AgentRules:
                 param="claude.mcp_servers",
             )
         check_servers(task.mcp_servers)
+
+
+def missing_tools(task: PermittedTask) -> Iterator[RequestWarning]:
+    """Yield a warning if the tool for commands is left out."""
+    if task.no_commands:
+        yield RequestWarning("ignored", "claude.tools", _NO_COMMANDS)
+
+
+def directory_moved() -> Forbidden:
+    """Return the error for a directory that is no longer the one that was checked."""
+    return Forbidden(
+        "A directory of this agent was moved while it started.",
+        code="directory_not_allowed",
+        param="claude.working_directory",
+    )
 
 
 def deny_permission(mode: str, request: JSONObject) -> JSONObject:
@@ -194,15 +251,6 @@ def check_before_tool(task: PermittedTask, _: JSONObject) -> JSONObject:
     reason = "Permission denied: a directory of this agent was moved. Stop, and report this in your answer."
     decision: JSONObject = {"permissionDecision": "deny", "permissionDecisionReason": reason}
     return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}
-
-
-def _tools(task: AgentTask) -> tuple[str, ...]:
-    if task.tools is None:
-        return TOOLS
-    for index, name in enumerate(task.tools):
-        if name not in TOOLS:
-            raise InvalidRequest(f"Unknown tool `{name}`. Tools are {_join(TOOLS)}.", param=f"claude.tools[{index}]")
-    return task.tools
 
 
 def _join(names: Iterable[str]) -> str:

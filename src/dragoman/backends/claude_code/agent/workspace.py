@@ -22,6 +22,8 @@ class AgentWorkspace:
     """A private directory of one run, apart from the directory that the agent works in. The caller removes it.
 
     Attributes:
+        path: The directory.
+        home: The home of the runtime and its commands.
         config: The runtime's configuration directory.
         scratch: The directory of its temporary files.
         cache: The cache directory of its commands. It is not kept.
@@ -38,18 +40,19 @@ class AgentWorkspace:
             servers: The client's MCP servers.
             mark: The value of `MARK` in the environment of their processes.
         """
-        self._path = installation.run_path(state_dir / FOLDER, run)
+        self.path = installation.run_path(state_dir / FOLDER, run)
         self._servers = servers
         self._mark = mark
-        self.config = self._path / "claude"
-        self.scratch = self._path / "tmp"
-        self.cache = self._path / "cache"
-        self.shell_setup = self._path / "shell"
-        self.server_file = self._path / "mcp.json" if servers else None
+        self.home = self.path / "home"
+        self.config = self.path / "claude"
+        self.scratch = self.path / "tmp"
+        self.cache = self.path / "cache"
+        self.shell_setup = self.path / "shell"
+        self.server_file = self.path / "mcp.json" if servers else None
 
     def create(self) -> None:
         """Create the directories and files, for the gateway's user alone. Blocks."""
-        for folder in (self._path, self.config, self.scratch, self.cache):
+        for folder in (self.path, self.home, self.config, self.scratch, self.cache):
             folder.mkdir(mode=0o700, parents=True)
         installation.write_private(self.shell_setup, f"unset {' '.join(SECRET_VARIABLES)}\n")
         if self.server_file is not None:
@@ -58,7 +61,7 @@ class AgentWorkspace:
 
     def remove(self) -> None:
         """Remove the directory with its contents. Blocks. Idempotent."""
-        installation.remove(self._path)
+        installation.remove(self.path)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

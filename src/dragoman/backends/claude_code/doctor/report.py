@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dragoman.backends.claude_code import protocol
+from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.doctor import checks
 from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, ScriptedApi, isolated_options
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
@@ -96,6 +97,7 @@ async def examine(options: ClaudeCodeOptions, api: ScriptedApi) -> AsyncGenerato
         if not command.ok:
             return
         yield _check_version(command.detail)
+        yield await asyncio.to_thread(_check_boundary, options, executable)
         async with contextlib.aclosing(_check_facts(Probe(isolated, api))) as findings:
             async for finding in findings:
                 yield finding
@@ -148,6 +150,21 @@ async def _output(executable: Path, env: dict[str, str], work: Path) -> str:
             process.kill()
             await process.wait()
     return output.decode(errors="replace").partition("\n")[0].strip()
+
+
+def _check_boundary(options: ClaudeCodeOptions, executable: Path) -> Finding:
+    """Try the boundary around agents: nothing outside can be read, written or seen, and Claude Code starts in it."""
+    name, agents = "agent boundary", options.agents
+    if agents.directories and agents.boundary is None:
+        return Finding(name, ok=True, detail="Off (--no-agent-boundary): agents can reach all that this user can")
+    problem = (agents.boundary or Boundary()).find_problem([str(executable), "--version"])
+    if problem is None:
+        text = "It holds: agents read and write nothing outside of it, and see no other process"
+        return Finding(name, ok=True, detail=text)
+    if not agents.directories:
+        return Finding(name, ok=True, detail=f"There is none: {problem}. Agents are off, so none is needed")
+    advice = "Agents do not start. Install bubblewrap and allow user namespaces, or set --no-agent-boundary."
+    return Finding(name, ok=False, detail=problem, advice=advice)
 
 
 def _check_version(detail: str) -> Finding:

@@ -1,0 +1,211 @@
+"""Keeps the API key away from agents: their calls go through the gateway, which adds the key.
+
+An agent's commands can read whatever its runtime holds. So the runtime gets a token in place of the key, which is valid
+for its run, and only here. The proxy passes on calls of the Messages API and nothing else of the account.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from urllib.parse import urlsplit
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from dragoman.http.client import HttpClient, Timeouts
+from dragoman.http.errors import TransportError
+
+_HOST = "127.0.0.1"
+_DEFAULT_BASE_URL = "https://api.anthropic.com"
+_PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+_OF_ONE_CONNECTION = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "expect", "upgrade"}
+    | {"proxy-authorization", "proxy-connection", "te", "trailer"}
+)
+"""Headers that are not passed on."""
+_KEY_HEADER = "x-api-key"
+_MAX_BYTES = 64 * 1024**2
+_PIECE = 64 * 1024
+
+_ERROR = b'{"type":"error","error":{"type":"%s","message":"%s"}}'
+
+
+class _Refused(Exception):  # noqa: N818 - a response, not an error of the gateway
+    """A response of the proxy itself: status, type of the error, text."""
+
+    def __init__(self, status: int, kind: bytes, message: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = _ERROR % (kind, message)
+
+
+class KeyProxy:
+    """A server on loopback for the runtimes of agents. Owns its connections.
+
+    Args:
+        key: The API key.
+        base_url: The address of the API; None for the provider's own.
+        silence: Seconds without a byte from the API after which a call fails.
+    """
+
+    def __init__(self, key: str, base_url: str | None, silence: float) -> None:
+        self._key = key
+        self._base_url = base_url or _DEFAULT_BASE_URL
+        self._silence = silence
+        self._tokens: set[bytes] = set()
+        self._client: HttpClient | None = None
+        self._server: asyncio.Server | None = None
+        self._starting = asyncio.Lock()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def add_token(self) -> str:
+        """Return a new token, and start the server if there is none."""
+        async with self._starting:
+            if self._server is None:
+                self._client = HttpClient(
+                    self._base_url, timeouts=Timeouts(head=self._silence, silence=self._silence, keep_alive=10.0)
+                )
+                self._server = await asyncio.start_server(self._serve, _HOST, 0)
+        token = f"agent-{secrets.token_urlsafe(32)}"
+        self._tokens.add(token.encode())
+        return token
+
+    def remove_token(self, token: str) -> None:
+        """Make a token invalid. Idempotent."""
+        self._tokens.discard(token.encode())
+
+    @property
+    def url(self) -> str:
+        """The address of the server, once there is a token."""
+        port = self._server.sockets[0].getsockname()[1] if self._server else 0
+        return f"http://{_HOST}:{port}"
+
+    async def aclose(self) -> None:
+        """Close every connection. Idempotent."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection. The call ends if the runtime closes the connection before."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("this runs outside of a task")
+        self._connections.add(task)
+        try:
+            if (request := await self._read_request(reader)) is not None:
+                answering = asyncio.ensure_future(self._answer(request, writer))
+                leaving = asyncio.ensure_future(reader.read(1))
+                try:
+                    await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    answering.cancel()
+                    leaving.cancel()
+                    await asyncio.wait([answering, leaving])
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _read_request(self, reader: asyncio.StreamReader) -> "_Request | None":
+        """Return a request; None if the connection ends before. The body of one without a token is not read."""
+        request, received = _Request(), 0
+        while not request.complete and received <= _MAX_BYTES:
+            if not (data := await reader.read(_PIECE)):
+                return None
+            received += len(data)
+            try:
+                request.parser.feed_data(data)
+            except (HttpParserError, HttpParserUpgrade):
+                return None
+            if request.has_head and not self._is_valid(request):
+                return request
+        return request if request.complete else None
+
+    def _is_valid(self, request: "_Request") -> bool:
+        token = request.headers.get(_KEY_HEADER, "").encode()
+        return any(hmac.compare_digest(token, known) for known in self._tokens)
+
+    async def _answer(self, request: "_Request", writer: asyncio.StreamWriter) -> None:
+        """Send the response. One that broke off upstream breaks off here."""
+        with contextlib.suppress(ConnectionError, TransportError):
+            try:
+                async with aclosing(self._forward(request)) as parts:
+                    async for part in parts:
+                        writer.write(part)
+                        await writer.drain()
+            except _Refused as refused:
+                head = b"HTTP/1.1 %d -\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n"
+                writer.write(head % refused.status + refused.body)
+            writer.close()
+            await writer.wait_closed()
+
+    async def _forward(self, request: "_Request") -> AsyncGenerator[bytes, None]:
+        """Send a request on, and yield its response: the head, then chunks."""
+        if not self._is_valid(request):
+            raise _Refused(401, b"authentication_error", b"The token of this agent is not valid.")
+        path = urlsplit(request.target).path
+        if request.method != b"POST" or path not in _PATHS:
+            raise _Refused(403, b"permission_error", b"An agent may only call the Messages API.")
+        if self._client is None:
+            raise RuntimeError("there is no client")
+        headers = {**request.headers, _KEY_HEADER: self._key}
+        headers.pop("authorization", None)
+        try:
+            response = await self._client.send(b"POST", request.target.encode(), _lines(headers), bytes(request.body))
+        except TransportError as error:
+            raise _Refused(502, b"api_error", b"The API cannot be reached: %s." % str(error).encode()) from None
+        try:
+            head = b"HTTP/1.1 %d -\r\n%sconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            yield head % (response.status, _lines(response.headers))
+            while data := await response.read():
+                yield b"%x\r\n%s\r\n" % (len(data), data)
+            yield b"0\r\n\r\n"
+        finally:
+            await response.aclose()
+
+
+class _Request:
+    """A request while it is received. The parser calls the `on_...` methods."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self.method = b""
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.has_head = False
+        self.complete = False
+        self.parser = HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target, or a part of it."""
+        self.target += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Several with one name become one."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """Take the end of the head."""
+        self.has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """Take the end."""
+        self.complete = True
+        self.method = self.parser.get_method()
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    lines = (f"{name}: {value}\r\n" for name, value in headers.items() if name not in _OF_ONE_CONNECTION)
+    return "".join(lines).encode("latin-1")
