@@ -1,7 +1,9 @@
 """`dragoman serve` in a terminal, with the real runtime: the banner, Ctrl-C, and a second Ctrl-C."""
 
 import asyncio
+import ctypes
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from background_gateway import registry
 from commands import TIMEOUT, run
 from openai.types.chat import ChatCompletionMessageParam
 from terminals import INTERRUPT, Terminal, terminal
+
+from dragoman.cli.serving.foreground import protect_memory
 
 QUICK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 SHORT: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to 20\nSimulate: pace 0.1"}]
@@ -31,6 +35,19 @@ async def refused(client: openai.AsyncOpenAI) -> None:
     with suppress(openai.APIConnectionError, openai.InternalServerError):
         while True:
             await client.chat.completions.create(model="haiku", messages=QUICK, max_tokens=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_the_memory_of_a_gateway_is_protected() -> None:
+    """The kernel refuses debuggers, and readers of `/proc`, for a process that is not dumpable."""
+    get_dumpable, set_dumpable = 3, 4
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(get_dumpable) == 1
+    protect_memory()
+    try:
+        assert libc.prctl(get_dumpable) == 0
+    finally:
+        libc.prctl(set_dumpable, 1, 0, 0, 0)
 
 
 async def test_ctrl_c(tmp_path: Path) -> None:

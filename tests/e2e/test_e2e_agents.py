@@ -1,6 +1,7 @@
 """Agents through the whole gateway and the real runtime, with the official client and plain HTTP."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import cast
@@ -159,6 +160,10 @@ def test_unsafe_settings_are_refused(tmp_path: Path, workspace: Path, given: dic
     [
         ({"signed_in": True, "claude_config_dir": "{workspace}/.claude"}, "your sign-in"),
         ({"api_key_file": "{workspace}/key"}, "the gateway's key"),
+        ({"keys": {"app": {"api_key_file": "{workspace}/key"}}}, "the key of the client `app`"),
+        ({"upstreams": {"one": {"backend": "runtime", "api_key_file": "{workspace}/key"}}}, "of the upstream `one`"),
+        ({"log_file": "{workspace}/link/log"}, "the log"),
+        ({"trace_file": "{workspace}/trace"}, "the trace file"),
     ],
 )
 def test_agents_may_not_work_in_a_directory_with_secrets(
@@ -166,12 +171,22 @@ def test_agents_may_not_work_in_a_directory_with_secrets(
 ) -> None:
     """They could read the secrets and tell them to a client."""
     (workspace / "key").write_text("a-key")
-    files = {
-        name: value.format(workspace=workspace) if isinstance(value, str) else value for name, value in given.items()
-    }
+    (workspace / "link").symlink_to(workspace)
+    files = json.loads(json.dumps(given).replace("{workspace}", str(workspace)))
     settings = {"allow_dir": (workspace,), "state_dir": workspace.parent / "state", **files}
     with pytest.raises(BadSettings, match=message):
         check_settings(load(settings, env_file=None))
+
+
+def test_agents_need_a_boundary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without bubblewrap, the gateway starts only if the operator accepts agents without a boundary."""
+    monkeypatch.setenv("PATH", str(workspace))
+    given: dict[str, object] = {"allow_dir": (workspace,), "state_dir": workspace.parent / "state"}
+    with pytest.raises(BadSettings, match=r"bubblewrap is not installed.*--no-agent-boundary"):
+        check_settings(load(given, env_file=None))
+    accepted = load({**given, "agent_boundary": False}, env_file=None)
+    check_settings(accepted)
+    assert runtime_options(accepted).agents.boundary is None
 
 
 def test_agents_need_the_runtime_backend(workspace: Path) -> None:

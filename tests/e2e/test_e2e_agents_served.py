@@ -13,7 +13,7 @@ import anthropic
 import openai
 import psutil
 import pytest
-from agent_harness import HARMLESS, bash, call, create_directory
+from agent_harness import HARMLESS, bash, call, create_directory, needs_boundary
 from anthropic.types import MessageParam
 from commands import run
 from gateways import OLD, TIMEOUT, WatchedProcess, chat_body, user_message, with_timeout
@@ -227,6 +227,24 @@ async def test_end_of_an_agent_ends_its_commands(workspace: Path, cause: str) ->
         else:
             running.process.kill()
         await watched.exited()
+        await with_timeout(asyncio.to_thread(_wait_until_none_in, workspace))
+
+
+@needs_boundary
+async def test_a_killed_gateway_ends_an_agent_in_its_boundary(workspace: Path) -> None:
+    """Nothing of it remains. The gateway's own memory and environment are closed to other processes of its user."""
+    fifo = workspace / "fifo"
+    os.mkfifo(fifo)
+    command = f"setsid sh -c 'echo > {fifo}; exec perl -e \"sleep 3600\"' & perl -e 'sleep 3600'"
+    async with serve_with_agents(workspace, "--agent-boundary", "--allow-tool", "Bash") as running:
+        await running.openai.chat.completions.create(
+            model=OLD, messages=user_message(bash(command)), stream=True, extra_body=AGENT
+        )
+        await with_timeout(asyncio.to_thread(fifo.read_text))
+        assert len(_processes_in(workspace)) >= 2
+        environ = await asyncio.to_thread(os.stat, f"/proc/{running.process.pid}/environ")
+        assert environ.st_uid == 0
+        running.process.kill()
         await with_timeout(asyncio.to_thread(_wait_until_none_in, workspace))
 
 
