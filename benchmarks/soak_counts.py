@@ -44,8 +44,8 @@ def count(gateway: Served, home: Path) -> Counts:
     """Return the counts now."""
     return Counts(
         processes=len(list(children_of(gateway.pid))),
-        descriptors=sum(1 for _ in Path(f"/proc/{gateway.pid}/fd").iterdir()),
-        tasks=_tasks(gateway),
+        descriptors=_metric(gateway, "process_open_fds"),  # `/proc` is closed to other processes, except for root's
+        tasks=_metric(gateway, "dragoman_tasks"),
         files=len(files(home)),
         memory=int(Path(f"/proc/{gateway.pid}/statm").read_text().split()[1]) * _PAGE / _MEBIBYTE,
     )
@@ -83,9 +83,9 @@ def _state(gateway: Served) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
     return json.loads(_get(gateway, "/health/ready"))  # type: ignore[no-any-return]
 
 
-def _tasks(gateway: Served) -> int:
+def _metric(gateway: Served, name: str) -> int:
     lines = _get(gateway, "/metrics").decode().splitlines()
-    return next(int(float(line.split()[1])) for line in lines if line.startswith("dragoman_tasks "))
+    return next(int(float(line.split()[1])) for line in lines if line.startswith(f"{name} "))
 
 
 def _get(gateway: Served, path: str) -> bytes:

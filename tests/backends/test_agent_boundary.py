@@ -6,6 +6,7 @@ The agents of this module may run every command without permission: only the bou
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -155,3 +156,24 @@ async def test_a_directory_that_moved_is_found(tmp_path: Path) -> None:
     finally:
         process.kill()
         await process.exited
+
+
+def test_hidden_paths_below_readable_ones(tmp_path: Path) -> None:
+    """The gateway's files are hidden below a home that can be read. The agent's own directories among them work."""
+    home = tmp_path / "home"
+    state, workspace, key = home / "state", home / "state" / "agents" / "1", home / "key"
+    workspace.mkdir(parents=True)
+    for path in (state / "secret", home / "file", key):
+        path.write_text(f"{path.name.upper()} TEXT\n")
+    boundary = Boundary(readable=(home,), hidden=(state, key))
+    mounts = Mounts(
+        directory=workspace, writable=((workspace, workspace),), scratch=workspace, executable=Path("/bin/sh")
+    )
+    script = (
+        f"ls {state}; cat {home}/file {key} {state}/secret; echo x > {state}/new; echo x > {home}/new; echo x > own"
+    )
+    done = subprocess.run([*boundary.prefix(mounts, {}), "/bin/sh", "-c", script], capture_output=True, check=True)  # noqa: S603 - bubblewrap
+    assert done.stdout.decode() == "agents\nFILE TEXT\n"
+    assert sorted(path.name for path in home.iterdir()) == ["file", "key", "state"]
+    assert sorted(path.name for path in state.iterdir()) == ["agents", "secret"]
+    assert (workspace / "own").read_text() == "x\n"

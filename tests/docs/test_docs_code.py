@@ -17,6 +17,7 @@ NAME = re.compile(r"\bdragoman(?:\.[A-Za-z_]\w*)+")
 FILE_TYPES = {"toml", "fish", "service"}
 PATH = re.compile(r"`([\w/<>*.]+\.py)`")
 CLASS_NAME = re.compile(r"`([A-Z][a-z]\w*)(?:\.(\w+))?`")
+TEST = re.compile(r"`(tests/[\w/]+\.py)?::(test_\w+)`")
 NAMED_PAGES = [(page, name) for page, name in zip(PAGES, PAGE_IDS, strict=True) if name != "CHANGELOG.md"]
 
 
@@ -119,3 +120,24 @@ def test_classes_and_methods() -> None:
     assert len(named) > 10
     assert [name for name, _ in named if name not in members()] == []
     assert [(name, part) for name, part in named if part and part not in members()[name]] == []
+
+
+@cache
+def tests_in(path: str) -> frozenset[str]:
+    """Return the names of the tests in a file."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_tests_that_hold_promises() -> None:
+    """Each test that a page names exists. A name without a file is in the file of the name before it."""
+    missing, count = [], 0
+    for page in PAGES:
+        path = ""
+        for found, name in TEST.findall(read(page)):
+            path = found or path
+            count += 1
+            if name not in tests_in(path):
+                missing.append(f"{page.name}: {path}::{name}")
+    assert missing == []
+    assert count > 20

@@ -185,14 +185,16 @@ class ProvedGateway:
         process = psutil.Process(self._process.pid)
         return Counts(
             processes=len(process.children(recursive=True)),
-            descriptors=process.num_fds(),
-            tasks=next(
-                int(float(line.split()[1])) for line in metrics.splitlines() if line.startswith("dragoman_tasks ")
-            ),
+            descriptors=_metric(metrics, "process_open_fds"),  # psutil may not read them: `/proc` is closed
+            tasks=_metric(metrics, "dragoman_tasks"),
             files=sum(1 for path in self.home.rglob("*") if path.is_file()),
             slots=sum(runs.values()),
             memory=process.memory_info().rss / _MEBIBYTE,
         )
+
+
+def _metric(metrics: str, name: str) -> int:
+    return next(int(float(line.split()[1])) for line in metrics.splitlines() if line.startswith(f"{name} "))
 
 
 @dataclass

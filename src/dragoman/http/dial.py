@@ -1,6 +1,8 @@
 """Connecting to a server: name lookup, TLS, and tunnels through proxies."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +38,8 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 class TlsContext:
     """A TLS context that is created at the first use, in a thread. Several clients may share it.
 
-    Certificates are checked against the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    Certificates are checked against the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, and those of
+    `NODE_EXTRA_CA_CERTS`, which operators set for Claude Code.
     """
 
     def __init__(self) -> None:
@@ -201,6 +204,9 @@ class _Tunnel(asyncio.Protocol):
 
 def _create_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
+    if more := os.environ.get("NODE_EXTRA_CA_CERTS"):
+        with contextlib.suppress(OSError, ssl.SSLError):  # as Claude Code, which ignores a file that it cannot read
+            context.load_verify_locations(more)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

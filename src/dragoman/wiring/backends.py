@@ -78,7 +78,10 @@ def account_fingerprint(settings: Settings) -> str:
 
 
 def build_backend(
-    settings: Settings, simulator: str | None, upstream: UpstreamSettings | None = None, whole: Settings | None = None
+    settings: Settings,
+    simulator: str | None,
+    upstream: UpstreamSettings | None = None,
+    all_settings: Settings | None = None,
 ) -> Backend:
     """Build the backend of one account.
 
@@ -86,10 +89,10 @@ def build_backend(
         settings: The settings of the account, checked.
         simulator: The address of a simulator to call instead of Claude.
         upstream: The upstream, for its place on a cloud.
-        whole: The settings of all accounts. By default the same.
+        all_settings: The settings of all accounts. By default the same.
     """
     if settings.backend == "runtime":
-        return ClaudeCodeBackend(runtime_options(settings, simulator, whole))
+        return ClaudeCodeBackend(runtime_options(settings, simulator, all_settings))
     if settings.backend == "cli":
         from dragoman.backends.claude_cli.backend import ClaudeCliBackend  # noqa: PLC0415 - only the chosen backend
         from dragoman.backends.claude_cli.options import ClaudeCliOptions  # noqa: PLC0415 - the same
@@ -131,14 +134,14 @@ def _build_api_backend(settings: Settings, simulator: str | None, upstream: Upst
 
 
 def runtime_options(
-    settings: Settings, simulator: str | None = None, whole: Settings | None = None
+    settings: Settings, simulator: str | None = None, all_settings: Settings | None = None
 ) -> ClaudeCodeOptions:
     """Return the options of the runtime.
 
     Args:
         settings: The settings of the account, checked.
         simulator: The address of a simulator to call instead of Claude, without the operator's account.
-        whole: The settings of all accounts, whose files are hidden from agents. By default the same.
+        all_settings: The settings of all accounts, whose files are hidden from agents. By default the same.
     """
     try:
         default_model = Catalog(aliases=settings.model_aliases).resolve(settings.default_model).model.id
@@ -148,7 +151,7 @@ def runtime_options(
     if settings.allow_dir:
         boundary = Boundary(
             readable=tuple(real_path(path) for path in settings.allow_read),
-            hidden=tuple(real_path(path) for path, _, _ in secrets_of(whole or settings)),
+            hidden=tuple(real_path(path) for path, _, _ in secrets_of(all_settings or settings)),
         )
         agents = AgentRules(
             directories=tuple(real_path(path) for path in settings.allow_dir),

@@ -88,6 +88,7 @@ class Boundary:
         """
         readable = [*_certificates(environment), *self.readable]
         executable = mounts.executable
+        masked = [(path, path.is_dir()) for path in self._masked()]
         return [
             shutil.which(PROGRAM) or PROGRAM,
             *_ISOLATION,
@@ -95,11 +96,13 @@ class Boundary:
             *("--proc", "/proc", "--dev", "/dev"),
             *("--bind", str(mounts.scratch), "/tmp", "--symlink", "/tmp", "/var/tmp"),  # noqa: S108 - of the agent alone
             *(part for path in readable for part in ("--ro-bind-try", str(path), str(path))),
-            *(part for path in self._masked() for part in _mask(path)),
+            *(part for path, is_dir in masked for part in _mask(path, is_dir=is_dir)),
             *(part for real, inside in mounts.writable for part in ("--bind", str(real), str(inside))),
             *(part for path in mounts.files for part in ("--bind-try", str(path), str(path))),
             # After the directories: an agent must not change the program that the next one runs.
             *("--ro-bind", os.path.realpath(executable), str(executable)),
+            # Last: the paths above may be below those that are hidden.
+            *(part for path, is_dir in masked if is_dir for part in ("--remount-ro", str(path))),
             *("--remount-ro", "/", "--chdir", str(mounts.directory), "--"),
         ]
 
@@ -185,10 +188,8 @@ def _certificates(environment: Mapping[str, str]) -> Iterator[Path]:
     return (Path(environment[name]) for name in _CERTIFICATES if environment.get(name, "").startswith("/"))
 
 
-def _mask(path: Path) -> tuple[str, ...]:
-    if path.is_dir():
-        return ("--tmpfs", str(path), "--remount-ro", str(path))
-    return ("--ro-bind", os.devnull, str(path))
+def _mask(path: Path, *, is_dir: bool) -> tuple[str, ...]:
+    return ("--tmpfs", str(path)) if is_dir else ("--ro-bind", os.devnull, str(path))
 
 
 def _private_paths(folder: Path) -> Iterator[Path]:

@@ -27,6 +27,9 @@ _OF_ONE_CONNECTION = frozenset(
 """Headers that are not passed on."""
 _KEY_HEADER = "x-api-key"
 _MAX_BYTES = 64 * 1024**2
+_MAX_BYTES_IN_ALL = 256 * 1024**2
+"""Of the requests that are received or answered at one time."""
+_REQUEST_TIMEOUT = 60.0
 _PIECE = 64 * 1024
 
 _ERROR = b'{"type":"error","error":{"type":"%s","message":"%s"}}'
@@ -59,6 +62,7 @@ class KeyProxy:
         self._server: asyncio.Server | None = None
         self._starting = asyncio.Lock()
         self._connections: set[asyncio.Task[None]] = set()
+        self._held_bytes = 0
 
     async def add_token(self) -> str:
         """Return a new token, and start the server if there is none."""
@@ -99,8 +103,11 @@ class KeyProxy:
         if task is None:
             raise RuntimeError("this runs outside of a task")
         self._connections.add(task)
+        request = _Request()
         try:
-            if (request := await self._read_request(reader)) is not None:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                is_ready = await self._read_request(reader, request)
+            if is_ready:
                 answering = asyncio.ensure_future(self._answer(request, writer))
                 leaving = asyncio.ensure_future(reader.read(1))
                 try:
@@ -109,24 +116,27 @@ class KeyProxy:
                     answering.cancel()
                     leaving.cancel()
                     await asyncio.wait([answering, leaving])
+        except (TimeoutError, ConnectionError):
+            pass
         finally:
+            self._held_bytes -= request.received
             self._connections.discard(task)
             writer.transport.abort()
 
-    async def _read_request(self, reader: asyncio.StreamReader) -> "_Request | None":
-        """Return a request; None if the connection ends before. The body of one without a token is not read."""
-        request, received = _Request(), 0
-        while not request.complete and received <= _MAX_BYTES:
+    async def _read_request(self, reader: asyncio.StreamReader, request: "_Request") -> bool:
+        """Receive a request. Return whether it can be answered. The body of one without a token is not read."""
+        while not request.complete and request.received <= _MAX_BYTES and self._held_bytes <= _MAX_BYTES_IN_ALL:
             if not (data := await reader.read(_PIECE)):
-                return None
-            received += len(data)
+                return False
+            request.received += len(data)
+            self._held_bytes += len(data)
             try:
                 request.parser.feed_data(data)
             except (HttpParserError, HttpParserUpgrade):
-                return None
+                return False
             if request.has_head and not self._is_valid(request):
-                return request
-        return request if request.complete else None
+                return True
+        return request.complete
 
     def _is_valid(self, request: "_Request") -> bool:
         token = request.headers.get(_KEY_HEADER, "").encode()
@@ -179,6 +189,7 @@ class _Request:
         self.method = b""
         self.headers: dict[str, str] = {}
         self.body = bytearray()
+        self.received = 0
         self.has_head = False
         self.complete = False
         self.parser = HttpRequestParser(self)

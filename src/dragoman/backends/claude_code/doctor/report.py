@@ -162,7 +162,7 @@ def _check_boundary(options: ClaudeCodeOptions, executable: Path) -> Finding:
         text = "It holds: agents read and write nothing outside of it, and see no other process"
         return Finding(name, ok=True, detail=text)
     if not agents.directories:
-        return Finding(name, ok=True, detail=f"There is none: {problem}. Agents are off, so none is needed")
+        return Finding(name, ok=True, detail=f"Agents are off. They could not run in a boundary here: {problem}")
     advice = "Agents do not start. Install bubblewrap and allow user namespaces, or set --no-agent-boundary."
     return Finding(name, ok=False, detail=problem, advice=advice)
 
