@@ -123,13 +123,13 @@ def test_classes_and_methods() -> None:
 
 
 @cache
-def tests_in(path: str) -> frozenset[str]:
-    """Return the names of the tests in a file."""
+def functions_in(path: str) -> frozenset[str]:
+    """Return the names of the functions in a file."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def test_tests_that_hold_promises() -> None:
+def test_each_named_test_exists() -> None:
     """Each test that a page names exists. A name without a file is in the file of the name before it."""
     missing, count = [], 0
     for page in PAGES:
@@ -137,7 +137,7 @@ def test_tests_that_hold_promises() -> None:
         for found, name in TEST.findall(read(page)):
             path = found or path
             count += 1
-            if name not in tests_in(path):
+            if name not in functions_in(path):
                 missing.append(f"{page.name}: {path}::{name}")
     assert missing == []
     assert count > 20
