@@ -78,7 +78,11 @@ class Gateway:
 
 @asynccontextmanager
 async def build(
-    settings: Settings, backend: Backend | None = None, embedder: Embedder | None = None
+    settings: Settings,
+    backend: Backend | None = None,
+    embedder: Embedder | None = None,
+    *,
+    checked: bool = False,
 ) -> AsyncIterator[Gateway]:
     """Build a gateway, and close all that it owns on exit, the last part first.
 
@@ -86,12 +90,14 @@ async def build(
         settings: The settings.
         backend: A backend to use instead of the one that the settings name.
         embedder: The same for the embedder.
+        checked: Whether the caller has resolved the secrets and called `check_settings`.
 
     Raises:
         BadSettings: See `check_settings`. A secret that the settings name is also looked up first.
     """
-    settings = resolve_secrets(settings)
-    check_settings(settings, backend=backend is None)
+    if not checked:
+        settings = resolve_secrets(settings)
+        check_settings(settings, backend=backend is None)
     async with AsyncExitStack() as stack:
         fetch_media = _build_fetch_media(settings, stack)
         simulator = await _start_simulator(stack) if settings.simulate else None

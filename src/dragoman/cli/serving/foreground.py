@@ -49,7 +49,7 @@ def serve(
     """Serve until a signal stops the gateway. On a restart signal, replace this process by a new gateway.
 
     Args:
-        settings: The settings.
+        settings: The settings, checked and with their secrets resolved.
         invocation: The command line that started this process.
         verbosity: `verbose`, `minimal`, `quiet` or None.
         settings_table: Text to print after the banner.
@@ -100,7 +100,7 @@ async def _serve(
     """Serve until a signal. Return whether the gateway is to start again."""
     async with AsyncExitStack() as stack:
         async with progress("Starting"):
-            gateway = await stack.enter_async_context(build(settings))
+            gateway = await stack.enter_async_context(build(settings, checked=True))
         if verbosity == "minimal":
             click.echo(address)
         elif verbosity != "quiet":
