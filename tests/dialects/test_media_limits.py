@@ -56,6 +56,13 @@ def _parts(*sizes: tuple[int, int]) -> list[JSON]:
     return [_image(_png(*size)) for size in sizes]
 
 
+def test_a_jpeg_of_countless_markers_is_given_up() -> None:
+    """Millions of fill bytes would take seconds to skip."""
+    frame = b"\xff\xc0\x00\x0b\x08\x00\x10\x00\x20\x01\x01\x11\x00"
+    assert image_size(b"\xff\xd8" + b"\xff" * 100 + frame) == (32, 16)
+    assert image_size(b"\xff\xd8" + b"\xff" * 1_000_000 + frame) is None
+
+
 def test_a_jpeg_size_far_from_the_start() -> None:
     """Cameras write long segments before it. Decoders skip data between segments, and so does the gateway."""
     segment = b"\xff\xe1\xff\xff" + bytes(0xFFFD)

@@ -50,3 +50,13 @@ async def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch
     without = {"store": False, "runs_kept": 0, "thinking_ttl": 0}
     async with build(load({**state, **without}, env_file=None), ScriptedBackend(replies("Hello"))):
         pass
+
+
+async def test_settings_are_checked_once(tmp_path: Path) -> None:
+    """`dragoman serve` checks them before it binds a port, and says so."""
+    refused = load({"state_dir": tmp_path, "host": "192.0.2.1"}, env_file=None)
+    with pytest.raises(BadSettings):
+        async with build(refused, ScriptedBackend(replies("Hello"))):
+            pass
+    async with build(refused, ScriptedBackend(replies("Hello")), checked=True):
+        pass

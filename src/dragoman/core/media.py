@@ -17,6 +17,9 @@ from dragoman.core.messages import Block
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG frame's header. The three that are left out are tables and a reserved marker."""
 
+_MAX_JPEG_MARKERS = 10_000
+"""Markers and fill bytes before the frame's header. A file may have millions of them; cameras write some ten."""
+
 _LOW_14 = 0x3FFF
 
 _MAX_SIDE = 8000
@@ -217,7 +220,10 @@ def image_size(head: bytes) -> tuple[int, int] | None:
 
 def _jpeg(head: bytes) -> tuple[int, int] | None:
     position = 2
-    while (position := head.find(b"\xff", position)) >= 0:  # decoders also skip data between markers
+    for _ in range(_MAX_JPEG_MARKERS):
+        position = head.find(b"\xff", position)  # decoders also skip data between markers
+        if position < 0:
+            break
         marker, length = struct.unpack_from(">BH", head, position + 1)
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte before a marker
             position += 1
