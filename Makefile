@@ -11,7 +11,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof soak clean
+.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof fuzz soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench-api: $(VENV)/.dev ## Compare the api backend with LiteLLM, which it instal
 proof: $(VENV)/.dev ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
 	@$(BIN)/python tests/proof/proof.py $(ARGS)
 
+fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'
+	@PYTHONPATH=tests/proof:tests/server:tests/dialects $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
+
 soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
@@ -83,6 +86,10 @@ $(VENV)/.serve: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -36,11 +36,12 @@ def read_reply(dialect: str, reply: Reply) -> Result:
     """Return how a request ended.
 
     Raises:
-        Malformed: It ended in a way that the dialect does not allow. The text begins with `cut` if the end is missing.
+        Malformed: It ended in a way that the dialect does not allow. The text begins with `broken` if the
+            connection ended too early, and with `cut` if the end is missing.
     """
     try:
         if not reply.is_complete:
-            raise Malformed(f"cut: {reply.error or 'the response has no end'}")
+            raise Malformed(f"broken: {reply.error or 'the response has no end'}")
         if reply.is_stream:
             return _STREAMS[dialect](list(_events(reply)))
         document = reply.json()

@@ -39,7 +39,7 @@ class Counts:
 
     Attributes:
         processes: Living children, with their own.
-        descriptors: Open file descriptors.
+        descriptors: Open file descriptors, without idle connections to the API.
         tasks: Tasks of the event loop.
         files: Files in its home directory, with temporary ones.
         slots: Runs that hold a slot or wait for one.
@@ -181,14 +181,16 @@ class ProvedGateway:
 
     async def _count(self) -> Counts:
         metrics = (await send(self.port, "GET", "/metrics")).body.decode()
-        runs = (await send(self.port, "GET", "/health/ready")).json()["runs"]
+        state = (await send(self.port, "GET", "/health/ready")).json()
+        connections = state["backend"].get("connections", {"idle": 0})  # kept for the next requests
         process = psutil.Process(self._process.pid)
         return Counts(
             processes=len(process.children(recursive=True)),
-            descriptors=_metric(metrics, "process_open_fds"),  # psutil may not read them: `/proc` is closed
+            # psutil may not read them: `/proc` is closed.
+            descriptors=_metric(metrics, "process_open_fds") - connections["idle"],
             tasks=_metric(metrics, "dragoman_tasks"),
             files=sum(1 for path in self.home.rglob("*") if path.is_file()),
-            slots=sum(runs.values()),
+            slots=sum(state["runs"].values()),
             memory=process.memory_info().rss / _MEBIBYTE,
         )
 

@@ -6,6 +6,7 @@ attempt, so that words of another request, of another attempt, or of a second co
 
 import json
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -25,6 +26,7 @@ PARAMETERS: Object = {
 _STOP_REASONS = frozenset({"end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn"})
 _ENDINGS = {"tools": "tool_use", "limit": "max_tokens"}
 _ODD = ("", "é", "漢字", "😀", "\u2028", "\\", '"', "\n", "👩\u200d🚀", "<&>", "\t", "data: x\n\ndata:")
+_HALF = re.compile("[\ud800-\udfff]")
 _DELTA_KEYS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _BLOCK_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"}
 
@@ -219,6 +221,8 @@ class _Grammar:
         """Return whether a gateway may also refuse: arguments that do not fit, an empty message, half characters."""
         fitting = all(set(json.loads(arguments)) == set(PARAMETERS["properties"]) for _, arguments in answer.calls)
         halves = "\ufffd" in answer.text + answer.thinking
+        texts = [arguments for _, arguments in answer.calls] + [answer.text] * (self._feature == "schema")
+        halves = halves or any(_HALF.search(str(json.loads(text))) for text in texts)
         return not fitting or halves or not (answer.text or answer.calls)
 
 

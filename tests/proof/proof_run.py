@@ -194,14 +194,14 @@ class Prover:
                 if document.get("status") not in _OPEN:
                     return read_reply("responses", reply)
             elif not self._gateway.was_disturbed_since(start):
-                raise Malformed(f"cut: {reply.error} while polling")
+                raise Malformed(f"broken: {reply.error} while polling")
             await asyncio.sleep(_POLL_SECONDS)
 
     def _malformed(self, case: Case, round_: int, reason: str, start: float, reply: Reply) -> None:
-        if self._gateway.was_disturbed_since(start) and (reply.error or not reply.is_complete):
+        if self._gateway.was_disturbed_since(start) and reason.startswith("broken"):
             self.tally.outcomes["cut by a kill"] += 1
             return
-        kind = "silently cut" if reason.startswith("cut") else "malformed"
+        kind = "silently cut" if reason.startswith(("broken", "cut")) else "malformed"
         self._find(kind, case, f"round {round_}: {reason}; status {reply.status}, {bytes(reply.body)[-300:]!r}")
 
     def _judge(self, case: Case, round_: int, result: Result, sent: list[Judgement], *, disturbed: bool) -> bool:

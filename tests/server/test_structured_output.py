@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,24 @@ async def test_mismatch_is_retried_once() -> None:
     assert body["id"].removeprefix("chatcmpl-") == second.id.removeprefix("run_")
     assert 'dragoman_runs_total{model="claude-sonnet-5-5",path="warm",status="failed"} 1.0' in metrics_text
     assert 'dragoman_runs_total{model="claude-sonnet-5-5",path="warm",status="succeeded"} 1.0' in metrics_text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_retried_response_is_stored_under_its_own_id(tmp_path: Path, path: str) -> None:
+    """The client finds the response by the id in it."""
+    fields = {
+        "/v1/chat/completions": {**BODY, "store": True},
+        "/v1/responses": {
+            "input": "Say it",
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+        },
+    }
+    script = emits_in_sequence(reply_events("one"), reply_events('{"n":1}'))
+    async with served(script, state_dir=tmp_path) as gateway:
+        created = (await gateway.http.post(path, json=fields[path])).json()
+        stored = await gateway.http.get(f"{path}/{created['id']}")
+    assert stored.status_code == 200
+    assert stored.json()["id"] == created["id"]
 
 
 async def test_only_mismatched_choices_are_retried() -> None:

@@ -33,6 +33,7 @@ class SseDecoder:
         self._pieces: list[bytes] = []
         self._buffered = 0
         self._first = True
+        self._after_return = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes, and return the data of each event that they complete.
@@ -40,8 +41,12 @@ class SseDecoder:
         Raises:
             FrameTooLarge: An event is larger than the limit.
         """
-        if b"\r" in data or self._rest[-1:] == b"\r":
-            data = self._with_line_feeds(data)
+        if self._after_return and data:
+            data = data.removeprefix(b"\n")  # the second half of a line end
+            self._after_return = False
+        if b"\r" in data:
+            self._after_return = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return self._split(data)
 
     def _split(self, data: bytes) -> list[bytes]:
@@ -70,23 +75,13 @@ class SseDecoder:
         if self._buffered > self._max_event_bytes:
             raise FrameTooLarge
 
-    def _with_line_feeds(self, data: bytes) -> bytes:
-        """Return the bytes with line feeds only. A carriage return at the end waits for the next byte."""
-        if self._rest[-1:] == b"\r":
-            data = b"\r" + data
-            # If it was received alone, the piece before it may end in half of an empty line.
-            self._rest = self._rest[:-1] or (self._pieces.pop() if self._pieces else b"")
-            self._buffered -= 1
-        waits = data.endswith(b"\r")
-        data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data + b"\r" if waits else data
-
 
 def _data_in(frames: bytes) -> list[bytes]:
     """Return the data of each complete event."""
     found = _ONE_LINE.findall(frames)
     if len(found) == frames.count(b"\ndata:") + frames.startswith(b"data:"):
-        return found  # each event has one data line, at its end, as the API sends them
+        # Each event has one data line, at its end, as the API sends them. Events without data are not events.
+        return [data for data in found if data] if b"" in found else found
     return [data for frame in frames.split(b"\n\n") if (data := _data_of(frame))]
 
 

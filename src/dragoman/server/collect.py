@@ -154,10 +154,18 @@ class CollectedResponse:
     warnings: tuple[RequestWarning, ...]
 
 
-async def collect(dialect: Dialect[RequestT], request: RequestT, group: RunGroup) -> CollectedResponse:
+async def collect(
+    dialect: Dialect[RequestT], request: RequestT, group: RunGroup, identity: ResponseIdentity | None = None
+) -> CollectedResponse:
     """Wait for the runs of a request and encode the plain response.
 
     A response that does not match the schema that the client asked for is requested once more.
+
+    Args:
+        dialect: The dialect of the request.
+        request: The request.
+        group: Its runs.
+        identity: What names the response. None: the runs whose responses are returned.
 
     Raises:
         GatewayError: A run failed, or a response does not match its schema twice.
@@ -173,7 +181,7 @@ async def collect(dialect: Dialect[RequestT], request: RequestT, group: RunGroup
             raise next(iter(still_invalid.values()))
         warnings = tuple(RequestWarning("retried", error.param or "", error.message) for error in invalid.values())
     warnings += dialect.response_warnings(request, answers)
-    return CollectedResponse(dialect.encode(request, group.identity, answers), answers, warnings)
+    return CollectedResponse(dialect.encode(request, identity or group.identity, answers), answers, warnings)
 
 
 async def _retry(

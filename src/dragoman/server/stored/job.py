@@ -64,6 +64,7 @@ class Job(Generic[RequestT]):
         self._late_warnings: tuple[RequestWarning, ...] = ()
         self.id = spec.writer.id
         self.group = spec.group
+        self._identity = spec.group.identity  # a run that is started again must not change the id in the store
         self.detached = detached
         self.sent_events: list[bytes] = []
         self.failed_early = False
@@ -149,7 +150,7 @@ class Job(Generic[RequestT]):
 
     async def _collect(self) -> None:
         spec = self._spec
-        collected = await collect(spec.dialect, spec.request, self.group)
+        collected = await collect(spec.dialect, spec.request, self.group, self._identity)
         self._late_warnings = collected.warnings
         self._require_not_cancelled()
         self._generated = True
@@ -158,7 +159,7 @@ class Job(Generic[RequestT]):
 
     async def _stream(self) -> None:
         spec = self._spec
-        encoder = spec.dialect.encode_stream(spec.request, self.group.identity)
+        encoder = spec.dialect.encode_stream(spec.request, self._identity)
         source = RunEvents(self.group, encoder, hold_final=True)
         try:
             if spec.writer.document and isinstance(encoder, BackgroundStreamEncoder):
@@ -183,7 +184,7 @@ class Job(Generic[RequestT]):
         # The client sees the end of the stream only once the response is stored.
         self._generated = True
         answers = [run.result() for run in self.group.runs]
-        body = encoder.response_body or spec.dialect.encode(spec.request, self.group.identity, answers)
+        body = encoder.response_body or spec.dialect.encode(spec.request, self._identity, answers)
         await spec.writer.append(events)
         await spec.writer.complete(answers, body)
         self._send(events)
