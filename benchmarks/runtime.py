@@ -1,8 +1,9 @@
 """Compare the runtime backend with cold processes in one run: `make bench`.
 
 The gateway is measured over HTTP, with the real Claude Code runtime, and with the simulator in a process of its own.
-The comparison is a gateway that starts a process for each request: without warm and live processes. Measurements take
-turns in random order. Compare medians and ratios, not seconds.
+"Cold" is what a program pays without a gateway: the official SDK's `query`, which starts a process, with one short
+message. Every bar is compared with it. Measurements take turns in random order. Compare medians and ratios, not
+seconds.
 """
 
 import argparse
@@ -13,72 +14,89 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import servers
 import timed_requests
+from sdk_query import SdkQuery
 from servers import Served
 
-_PAIRS = 50
 _WARM_PROCESSES = 2
+_LONG_PROCESSES = 1
 _CONVERSATIONS = 24
 _AT_ONCE = 4
 _MEBIBYTE = 2**20
+_LONG = {"100": 50, "400": 200, "1000": 500}
+"""Cases of earlier messages: the number of pairs."""
+_FLAT_BAR = 1.6
+_RUNTIME_VERSION = import_module("claude_agent_sdk._cli_version").__cli_version__
 
 
 class Bench:
     """The measurements, and their seconds.
 
     Args:
+        sdk: The SDK's `query`.
         cold: A gateway that starts a process for each request.
         warm: A gateway with warm and live processes.
     """
 
-    def __init__(self, cold: Served, warm: Served) -> None:
+    def __init__(self, sdk: SdkQuery, cold: Served, warm: Served) -> None:
+        self.sdk = sdk
         self.cold = cold
         self.warm = warm
         self.seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     def round(self) -> None:
         """Measure each kind once, in random order."""
-        kinds: list[Callable[[], None]] = [self._cold, self._warm, self._cold_long, self._warm_long, self._reaped]
+        long = [partial(self._first_time, name, pairs, "resume") for name, pairs in _LONG.items()]
+        kinds: list[Callable[[], None]] = [
+            self._cold,
+            self._next_turn,
+            partial(self._first_time, "3", 1, "warm"),
+            *long,
+            self._reaped,
+        ]
         random.shuffle(kinds)
         for kind in kinds:
-            self.warm.settle(_WARM_PROCESSES)
+            self.settle()
             kind()
 
-    def _cold(self) -> None:
-        seconds, _ = timed_requests.first_token(self.cold, timed_requests.new_conversation(), "cold")
-        self.seconds["cold"].append(seconds)
+    def settle(self) -> None:
+        """Wait until all warm processes are ready."""
+        self.warm.settle(_WARM_PROCESSES + _LONG_PROCESSES)
 
-    def _warm(self) -> None:
+    def _cold(self) -> None:
+        self.seconds["cold"].append(self.sdk.first_token("Reply with exactly: cold"))
+
+    def _next_turn(self) -> None:
         messages = timed_requests.new_conversation()
         seconds, text = timed_requests.first_token(self.warm, messages, "warm")
         self.seconds["fresh"].append(seconds)
-        self.warm.settle(_WARM_PROCESSES)
+        self.settle()
         seconds, _ = timed_requests.first_token(self.warm, timed_requests.next_turn(messages, text), "live")
         self.seconds["next"].append(seconds)
 
-    def _cold_long(self) -> None:
-        seconds, _ = timed_requests.first_token(self.cold, timed_requests.new_conversation(_PAIRS), "cold")
-        self.seconds["cold 100"].append(seconds)
-
-    def _warm_long(self) -> None:
-        seconds, _ = timed_requests.first_token(self.warm, timed_requests.new_conversation(_PAIRS), "warm")
-        self.seconds["fresh 100"].append(seconds)
+    def _first_time(self, name: str, pairs: int, path: str) -> None:
+        seconds, _ = timed_requests.first_token(self.warm, timed_requests.new_conversation(pairs), path)
+        self.seconds[name].append(seconds)
 
     def _reaped(self) -> None:
         self.seconds["reaped"].append(timed_requests.seconds_to_reap(self.cold))
 
 
 _ROWS = (
-    ("a process started for the request (cold)", "cold", "cold", None),
-    ("a new conversation on a warm process", "fresh", "cold", 5.0),
-    ("the next turn of a live conversation", "next", "cold", 12.0),
-    (f"{2 * _PAIRS} earlier messages, started (cold)", "cold 100", "cold 100", None),
-    (f"{2 * _PAIRS} earlier messages for the first time, warm", "fresh 100", "cold 100", 1.1),
+    ("the SDK's `query`: a process started for the request (cold)", "cold", None),
+    ("a new conversation on a warm process", "fresh", 5.0),
+    ("the next turn of a live conversation", "next", 12.0),
+    ("3 messages for the first time", "3", None),
+    ("100 earlier messages for the first time", "100", 2.5),
+    ("400 earlier messages for the first time", "400", 2.2),
+    ("1,000 earlier messages for the first time", "1000", 2.0),
 )
 
 
@@ -91,11 +109,12 @@ def main() -> None:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="dragoman-bench-", ignore_cleanup_errors=True)))
         api = stack.enter_context(servers.simulator(home))
         cold = stack.enter_context(servers.gateway(home / "cold", api, spares=0, max_live=0))
-        warm = stack.enter_context(servers.gateway(home / "warm", api, spares=_WARM_PROCESSES, max_live=1))
-        bench = Bench(cold, warm)
-        timed_requests.first_token(
-            cold, timed_requests.new_conversation()
-        )  # the first process reads the executable from the disk
+        warm = stack.enter_context(
+            servers.gateway(home / "warm", api, spares=_WARM_PROCESSES, max_live=1, long_spares=_LONG_PROCESSES)
+        )
+        sdk = SdkQuery(home / "sdk", api, timed_requests.MODEL)
+        sdk.first_token("Reply with exactly: ready")  # the first process reads the executable from the disk
+        bench = Bench(sdk, cold, warm)
         for _ in range(rounds):
             bench.round()
         print(_machine())
@@ -112,7 +131,8 @@ def _machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores} x {model}, {platform.system()} {platform.release()},\n"
         f"Python {platform.python_version()}, dragoman {version('dragoman')}, "
-        f"claude-agent-sdk {version('claude-agent-sdk')}, {timed_requests.MODEL} simulated\n"
+        f"claude-agent-sdk {version('claude-agent-sdk')} (Claude Code {_RUNTIME_VERSION}), "
+        f"{timed_requests.MODEL} simulated\n"
     )
 
 
@@ -121,11 +141,14 @@ def _table(seconds: dict[str, list[float]], rounds: int) -> str:
         f"to the first token, median (lowest to highest) of {rounds} rounds | ms | faster than cold | bar",
         "---|---|---|---",
     ]
-    for name, kind, against, bar in _ROWS:
-        ratio = statistics.median(seconds[against]) / statistics.median(seconds[kind])
+    cold = statistics.median(seconds["cold"])
+    for name, kind, bar in _ROWS:
+        ratio = cold / statistics.median(seconds[kind])
         goal = "" if bar is None else f"{bar:g}x {'met' if ratio >= bar else 'MISSED'}"
         lines.append(f"{name} | {_spread(seconds[kind])} | {ratio:.1f}x | {goal}")
-    return "\n".join(lines) + "\n"
+    growth = statistics.median(seconds["1000"]) / statistics.median(seconds["3"])
+    met = "met" if growth <= _FLAT_BAR else "MISSED"
+    return "\n".join(lines) + f"\n\n1,000 messages take {growth:.2f} times as long as 3 (bar: {_FLAT_BAR:g} {met})\n"
 
 
 def _spread(seconds: Sequence[float]) -> str:
@@ -134,7 +157,7 @@ def _spread(seconds: Sequence[float]) -> str:
 
 
 def _others(bench: Bench, cold: Served, warm: Served) -> str:
-    warm.settle(_WARM_PROCESSES)
+    bench.settle()
     idle = [_memory(pid) for pid in warm.runtimes()]
     own = _memory(warm.pid)
     rates = {

@@ -80,14 +80,17 @@ def simulator(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def gateway(home: Path, api: str, *, spares: int, max_live: int, slots: int = 8) -> Iterator[Served]:
+def gateway(
+    home: Path, api: str, *, spares: int, max_live: int, long_spares: int = 0, slots: int = 8
+) -> Iterator[Served]:
     """Start a gateway with the real runtime and an API."""
     home.mkdir()
-    limits = ("--spares", str(spares), "--max-live", str(max_live), "--max-concurrency", str(slots))
+    pool = ("--spares", str(spares), "--long-spares", str(long_spares))
+    limits = (*pool, "--max-live", str(max_live), "--max-concurrency", str(slots))
     account = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "sk-ant-dummy"}
     with _started(home, "serve", "-p", "0", "-m", "--log-file", "log", *limits, **account) as (process, line):
         served = Served(_port_in(line), process.pid)
-        served.settle(spares)
+        served.settle(spares + long_spares)
         yield served
 
 
