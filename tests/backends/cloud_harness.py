@@ -64,7 +64,7 @@ class Cloud:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve requests until the client disconnects."""
-        async with httpx.AsyncClient(base_url=self.simulator.url, headers=_HEADERS, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=self.simulator.url, headers=_HEADERS, timeout=300) as http:
             while True:
                 status, headers, body = await self.answer(_parsed(await read_request(reader)), http)
                 head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

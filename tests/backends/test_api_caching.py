@@ -104,7 +104,10 @@ async def test_most_of_a_long_conversation_is_read_from_the_cache(ttl: CacheTtl)
     """Twenty turns with the simulator, whose cache works like the API's."""
     messages: list[Message] = []
     read = total = 0
-    async with Simulator() as simulator, httpx.AsyncClient(base_url=simulator.url, headers=HEADERS) as client:
+    async with (
+        Simulator() as simulator,
+        httpx.AsyncClient(base_url=simulator.url, headers=HEADERS, timeout=300) as client,
+    ):
         for turn in range(20):
             messages.append(message_of("user", f"Question {turn}: " + "and so on " * 20))
             answer = await client.post("/v1/messages", json=add_marks(request(messages, tools=TOOLS), ttl))

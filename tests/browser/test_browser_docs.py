@@ -41,7 +41,7 @@ async def test_request_from_the_page(path: str, tmp_path: Path) -> None:
 
 async def test_stream_in_the_page(tmp_path: Path) -> None:
     """Each part is shown when it arrives. The button stops the stream."""
-    async with serving(tmp_path) as gateway, tab() as (page, _), httpx.AsyncClient() as http:
+    async with serving(tmp_path) as gateway, tab() as (page, _), httpx.AsyncClient(timeout=300) as http:
         await page.goto(f"{gateway.address}/docs")
         chat = form(page, "/v1/chat/completions")
         shown, state = chat.locator("pre"), chat.locator("output")

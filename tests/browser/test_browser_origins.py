@@ -44,7 +44,7 @@ async def test_allowed_origin(tmp_path: Path) -> None:
         await page.evaluate(f"(given) => {{ window.reading = ({READ_STREAM})(given); }}", [gateway.address, text])
         await page.wait_for_function('window.received.includes(\'"content":"1\')')
         assert "[DONE]" not in await page.evaluate("window.received")
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=300) as http:
             await http.post(f"{gateway.simulator}/_simulator/release")
         await page.evaluate("window.reading")
         assert (await page.evaluate("window.received")).rstrip().endswith("data: [DONE]")
@@ -87,5 +87,5 @@ async def fetch_result(page: Page, address: str) -> object:
 
 async def runs(address: str) -> object:
     """Return the runs of a gateway."""
-    async with httpx.AsyncClient(base_url=address) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=300) as http:
         return (await http.get("/admin/runs")).json()["runs"]

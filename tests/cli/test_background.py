@@ -18,7 +18,7 @@ KEY = "gateway-secret"
 
 async def health(url: str) -> int:
     """Return the status of the health endpoint."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=300) as http:
         return (await http.get(f"{url}/health")).status_code
 
 
@@ -76,7 +76,7 @@ async def test_restart(tmp_path: Path) -> None:
         restarted = await run(tmp_path, "restart")
         [record] = registry(tmp_path).running()
         after = psutil.Process(gateway.pid).cmdline()
-        async with httpx.AsyncClient(base_url=record.address) as http:
+        async with httpx.AsyncClient(base_url=record.address, timeout=300) as http:
             strange = await http.get("/v1/models")
             known = await http.get("/v1/models", headers={"x-api-key": KEY})
         written = everything_in(tmp_path)

@@ -35,7 +35,7 @@ async def test_simulate(tmp_path: Path) -> None:
     async with started(tmp_path, "simulate", "--port", "0") as process:
         output = await line(process, "listens on")
         url = re.findall("http://[^ ]+", output)[0]
-        async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "any"}) as http:
+        async with httpx.AsyncClient(base_url=url, headers={"x-api-key": "any"}, timeout=TIMEOUT) as http:
             models = await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})
         process.send_signal(signal.SIGINT)
         out, err = await asyncio.wait_for(process.communicate(), TIMEOUT)

@@ -23,7 +23,7 @@ async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -
         address = (await line(process, "OpenAI base URL")).split()[-1]
         account = await line(process, "Claude ")
         advice = await line(process, "ANTHROPIC_API_KEY")
-        async with httpx.AsyncClient(base_url=address) as http:
+        async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http:
             answer = await http.post("/chat/completions", json=QUESTION)
             ready = await http.get(address.removesuffix("/v1") + "/health/ready")
         process.send_signal(number)
@@ -43,7 +43,9 @@ async def test_the_log(tmp_path: Path) -> None:
     secret = {"DRAGOMAN_API_KEY": "gateway-secret", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
     async with started(tmp_path, "start", "-p", "0", "--minimal", added=secret) as process:
         address = await line(process, "http")
-        async with httpx.AsyncClient(base_url=address, headers={"x-api-key": "gateway-secret"}) as http:
+        async with httpx.AsyncClient(
+            base_url=address, headers={"x-api-key": "gateway-secret"}, timeout=TIMEOUT
+        ) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
         _, log = await asyncio.wait_for(process.communicate(), TIMEOUT)
@@ -60,7 +62,7 @@ async def test_payloads_at_debug(tmp_path: Path, option: str) -> None:
     async with started(tmp_path, "serve", "-p", "0", option, "--log-file", "log") as process:
         address = (await line(process, "OpenAI base URL")).split()[-1]
         assert "contains prompts and responses" in await line(process, "  Log")
-        async with httpx.AsyncClient(base_url=address) as http:
+        async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http:
             await http.post("/chat/completions", json=QUESTION)
         process.terminate()
         _, err = await asyncio.wait_for(process.communicate(), TIMEOUT)
@@ -87,7 +89,7 @@ async def on_a_terminal(home: Path, *flags: str) -> str:
     try:
         async with started(home, "serve", "-p", "0", "--spares", "0", *flags, stderr=theirs) as process:
             address = (await line(process, "http")).split()[-1].removesuffix("/v1")
-            async with httpx.AsyncClient(base_url=address) as http:
+            async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http:
                 await http.get("/health")
         return os.read(ours, 10_000).decode()
     finally:
@@ -109,7 +111,7 @@ async def test_verbosity(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with started(tmp_path, "serve", "-p", str(port), "-q", "--spares", "0", added=secret) as quiet:
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20)) as http:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20), timeout=TIMEOUT) as http:
             assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
         quiet.terminate()
         assert await asyncio.wait_for(quiet.communicate(), TIMEOUT) == (b"", b"")

@@ -36,7 +36,10 @@ class RotatedAtStat(PosixPath):
 
 async def test_gateway_in_the_background(tmp_path: Path) -> None:
     """The command finds the log, prints it as text or as JSON, and follows it."""
-    async with background_gateway(tmp_path, "--simulate") as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+    async with (
+        background_gateway(tmp_path, "--simulate") as gateway,
+        httpx.AsyncClient(base_url=gateway.url, timeout=TIMEOUT) as http,
+    ):
         await http.get("/v1/models", headers={"x-request-id": "first"})
         shown = await run(tmp_path, "logs")
         raw = await run(tmp_path, "logs", "--json", "-n", "1")

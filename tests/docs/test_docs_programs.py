@@ -96,7 +96,7 @@ async def test_metrics_and_events_of_the_operators_page(address: str) -> None:
     """Every metric on the page exists after one successful and one failed request."""
     named = set(re.findall(r"`(dragoman_\w+)`", read(ROOT / "docs" / "operate.md")))
     assert named
-    async with httpx.AsyncClient(base_url=address) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT) as http:
         await http.get("/nowhere")
         answer = await http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
         assert answer.status_code == 200

@@ -108,7 +108,7 @@ async def test_sigterm_lets_a_stream_end(tmp_path: Path) -> None:
 
 async def wait_until_refused(address: str) -> None:
     """Wait until the gateway accepts no new connection."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=300) as http:
         while True:
             try:
                 await http.get(f"{address}models", headers={"connection": "close"})

@@ -53,7 +53,7 @@ class Api:
     """The simulated API behind a store of thinking."""
 
     def __init__(self, url: str, values: KeyValueStore) -> None:
-        self._client = httpx.AsyncClient(base_url=url, headers=HEADERS)
+        self._client = httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=300)
         self.values = values
         self.thinking = ReasoningStore(values, "me")
         self.warnings: tuple[str, ...] = ()

@@ -219,8 +219,8 @@ async def served(script: Script, *, embedder: Embedder | None = None, **settings
         server = Server(gateway.app, gateway.drain, float(str(options["shutdown_grace"])))
         serve_task = asyncio.create_task(server.serve([sock]))
         async with (
-            httpx.AsyncClient(base_url=url, timeout=20, transport=Judge()) as http,
-            judged_openai(f"{url}/v1", KEY, 20) as openai,
+            httpx.AsyncClient(base_url=url, timeout=300, transport=Judge()) as http,
+            judged_openai(f"{url}/v1", KEY, 300) as openai,
         ):
             try:
                 yield Served(url, server, backend, http, openai)

@@ -46,7 +46,7 @@ async def serve_anthropic(
     """Serve a gateway that follows a script, with an official Anthropic client."""
     async with (
         served(script, **settings) as gateway,
-        AsyncAnthropic(base_url=gateway.url, api_key=key, max_retries=0, timeout=20) as client,
+        AsyncAnthropic(base_url=gateway.url, api_key=key, max_retries=0, timeout=300) as client,
     ):
         yield gateway, client
 

@@ -336,6 +336,6 @@ def test_host_helpers() -> None:
 
 async def test_bound_address_is_a_valid_host() -> None:
     """The address by which the client connected is a valid host."""
-    async with served(replies("Hello")) as gateway, httpx.AsyncClient() as http:
+    async with served(replies("Hello")) as gateway, httpx.AsyncClient(timeout=300) as http:
         response = await http.get(f"{gateway.url}/health")
     assert response.status_code == 200

@@ -87,7 +87,7 @@ async def test_disconnect_ends_the_run(*, stream: bool) -> None:
         await gateway.backend.started.wait()
         task.cancel()
         await asyncio.wait([task])
-        await asyncio.wait_for(gateway.backend.ended.wait(), 10)
+        await asyncio.wait_for(gateway.backend.ended.wait(), 300)
 
 
 async def test_disconnect_in_the_queue() -> None:

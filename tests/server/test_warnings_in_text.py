@@ -43,7 +43,10 @@ def text_of(path: str, body: Any) -> str:
 async def test_the_line_in_every_dialect(path: str, setting: str, expected: str) -> None:
     """Plain and streamed. Without the setting, the header alone has the warning."""
     body = {"model": "claude-sonnet-4-5", **REQUESTS[path]}
-    async with served(emits(ANSWER), warnings=setting) as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+    async with (
+        served(emits(ANSWER), warnings=setting) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, timeout=300) as http,
+    ):
         plain = await gateway.http.post(path, json=body)
         streamed = await http.post(path, json={**body, "stream": True})
     assert '"code":"resized"' in plain.headers["x-dragoman-warnings"]

@@ -20,7 +20,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 @pytest.fixture
 async def client(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
     """Yield an HTTP client with a key and an API version."""
-    async with httpx.AsyncClient(base_url=simulator.url, headers=HEADERS, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=simulator.url, headers=HEADERS, timeout=300) as http:
         yield http
 
 

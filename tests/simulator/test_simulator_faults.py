@@ -147,7 +147,7 @@ async def test_faults_of_responses_without_a_stream(client: httpx.AsyncClient, l
 
 async def test_end_aborts_open_responses() -> None:
     """A silent stream does not delay the end of the simulator. Its client gets an error."""
-    async with httpx.AsyncClient(headers=HEADERS, timeout=30) as waiting:
+    async with httpx.AsyncClient(headers=HEADERS, timeout=300) as waiting:
         async with Simulator() as simulator:
             simulator.inject(Fault(action="silence", after=1))
             pending = asyncio.create_task(waiting.post(f"{simulator.url}/v1/messages", json=body("Count to 9")))

@@ -346,7 +346,7 @@ async def test_newest_version_on_documents_and_citations(ask: Ask) -> None:
 async def test_headers(client: httpx.AsyncClient, headers: dict[str, str], status: int, type_: str | None) -> None:
     """Key and version are required."""
     body = {"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": HI}
-    async with httpx.AsyncClient(base_url=client.base_url) as bare:
+    async with httpx.AsyncClient(base_url=client.base_url, timeout=300) as bare:
         answer = await bare.post("/v1/messages", json=body, headers=headers)
     assert answer.status_code == status
     assert answer.json().get("error", {}).get("type") == type_

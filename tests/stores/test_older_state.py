@@ -110,7 +110,7 @@ async def gateway(
         transport = httpx.ASGITransport(running.app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers={"x-api-key": "k"}) as client,
-            httpx.AsyncClient(base_url=running.simulator) as simulator,
+            httpx.AsyncClient(base_url=running.simulator, timeout=300) as simulator,
         ):
             yield client, simulator
 
