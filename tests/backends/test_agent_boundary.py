@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from agent_harness import AgentHost, agents, bash, call, describe_actions, needs_boundary
+from backend_harness import runtime
 from gateways import with_timeout
 
 from dragoman.backends.claude_code.agent.boundary import Boundary, Mounts, has_mounted
+from dragoman.backends.claude_code.agent.rules import AgentRules
 from dragoman.backends.shared.child_process import ChildProcess
 
 pytestmark = needs_boundary
@@ -127,6 +129,29 @@ async def test_a_client_is_served_as_without_a_boundary(host: AgentHost) -> None
     assert answer.text == "The tool said: TEXT OF THE FILE"
     assert answer.started.warnings == ()
     assert host.workspaces == []
+
+
+async def test_a_sign_in_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime reads its file. Nothing else of the operator's home is shown, and nothing is written there."""
+    home = tmp_path / "ann"
+    place, sign_in = home / "place", home / ".claude" / ".credentials.json"
+    place.mkdir(parents=True)
+    sign_in.parent.mkdir()
+    token = {"accessToken": "dummy-of-ann", "refreshToken": "dummy", "expiresAt": 4e12, "scopes": ["user:inference"]}
+    sign_in.write_text(json.dumps({"claudeAiOauth": token}))
+    (home / "secret").write_text("HOME SECRET")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("IS_SANDBOX", "1")
+    monkeypatch.delenv("CLAUDE_CODE_OAUTH_TOKEN", raising=False)
+    rules = AgentRules(directories=(place,), modes=frozenset({"bypassPermissions"}), boundary=Boundary())
+    async with runtime(tmp_path, signed_in=True, config_dir=None, agents=rules) as running:
+        host = AgentHost(running, place, tmp_path)
+        output = await output_of(host, "cat ~/secret; echo x > ~/new; echo x > ~/.claude/settings.json; echo END")
+        assert "END" in output
+        assert "HOME SECRET" not in output
+        assert {call.headers["authorization"] for call in running.calls} == {"Bearer dummy-of-ann"}
+    assert sorted(path.name for path in home.iterdir()) == [".claude", "place", "secret"]
+    assert list(sign_in.parent.iterdir()) == [sign_in]
 
 
 async def test_a_directory_that_moved_is_found(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ async def findings(executable: Path) -> dict[str, Finding]:
         return {finding.name: finding async for finding in found}
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_missing_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, accepted: bool) -> None:
+    """It is a fault if agents are on, unless the operator accepts agents without one."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = load({"allow_dir": (tmp_path,), "agent_boundary": not accepted}, env_file=None)
+    async with aclosing(diagnose(settings)) as found:
+        finding = await anext(one async for one in found if one.name == "agent boundary")
+    assert finding.ok is accepted
+    assert ("Off (--no-agent-boundary)" if accepted else "bubblewrap is not installed") in finding.detail
+
+
 async def test_the_real_runtime_passes_every_check(tmp_path: Path) -> None:
     """Every check passes for the pinned version, through the command that users type. No file remains."""
     ended = await run(tmp_path, "doctor", "--json")

@@ -10,7 +10,6 @@ import hmac
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -160,7 +159,7 @@ class KeyProxy:
         """Send a request on, and yield its response: the head, then chunks."""
         if not self._is_valid(request):
             raise _Refused(401, b"authentication_error", b"The token of this agent is not valid.")
-        path = urlsplit(request.target).path
+        path = request.target.partition("?")[0]
         if request.method != b"POST" or path not in _PATHS:
             raise _Refused(403, b"permission_error", b"An agent may only call the Messages API.")
         if self._client is None:
