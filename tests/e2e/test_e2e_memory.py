@@ -56,6 +56,15 @@ def _peak_memory(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+async def _post(http: httpx.AsyncClient, body: bytes) -> int:
+    """Send a request, again if the gateway says so: on a busy machine, waiting takes longer than a minute."""
+    while True:
+        response = await http.post("/v1/chat/completions", content=body)
+        if response.status_code != 503:
+            return response.status_code
+        assert int(response.headers["retry-after"]) > 0
+
+
 async def test_twenty_bodies_of_thirty_megabytes_at_once(tmp_path: Path) -> None:
     """All are answered, one after another where there is no memory for more, and `/health` is answered meanwhile."""
     body = json.dumps({"messages": [{"role": "user", "content": "lorem ipsum\n" * (_BODY_BYTES // 13)}]}).encode()
@@ -67,13 +76,13 @@ async def test_twenty_bodies_of_thirty_megabytes_at_once(tmp_path: Path) -> None
         background_gateway(tmp_path, "--backend", "api", added=account) as gateway,
         httpx.AsyncClient(base_url=gateway.url, timeout=300, limits=httpx.Limits(max_connections=None)) as http,
     ):
-        posts = [asyncio.create_task(http.post("/v1/chat/completions", content=body)) for _ in range(_BODIES)]
+        posts = [asyncio.create_task(_post(http, body)) for _ in range(_BODIES)]
         answered = 0
         while not all(post.done() for post in posts):
             assert (await http.get("/health")).status_code == 200
             answered += 1
             await asyncio.wait(posts, timeout=0.05)
-        assert [(await post).status_code for post in posts] == [200] * _BODIES
+        assert [await post for post in posts] == [200] * _BODIES
         peak = _peak_memory(gateway.pid)
     assert answered > 1
     assert peak < _MAX_RESIDENT
