@@ -58,8 +58,11 @@ clients: $(VENV)/.dev ## Run the checks with real clients against a simulated ga
 bench: $(VENV)/.dev ## Compare the runtime backend with cold processes
 	$(BIN)/python benchmarks/runtime.py
 
-bench-api: $(VENV)/.dev ## Compare the api backend with LiteLLM, which it installs (some 740 MB)
+bench-api: $(VENV)/.dev ## Compare the api backend with its peers (ARGS=--install installs them, some 800 MB)
 	$(BIN)/python benchmarks/api.py $(ARGS)
+
+bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
+	$(BIN)/python benchmarks/growth.py $(ARGS)
 
 proof: $(VENV)/.dev ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
 	@$(BIN)/python tests/proof/proof.py $(ARGS)

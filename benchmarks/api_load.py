@@ -28,6 +28,7 @@ class Job(msgspec.Struct):
         seconds: The duration. A response that has begun is read to its end.
         piece: The text of each chunk of a streamed response.
         pieces: The number of chunks; 0 without a stream.
+        serial: Digits in the request that are replaced by the number of the request, so that no two are equal.
     """
 
     port: int
@@ -37,6 +38,7 @@ class Job(msgspec.Struct):
     seconds: float
     piece: bytes = b" "
     pieces: int = 0
+    serial: bytes = b""
 
 
 class Outcome(msgspec.Struct):
@@ -63,11 +65,18 @@ class _Run:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.deadline = 0.0
+        self.sent = 0
         self.complete: list[float] = []
         self.first: list[float] = []
         self.failure = ""
         self.active_connections = job.connections
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def next_request(self) -> bytes:
+        """Return the next request to send."""
+        self.sent += 1
+        serial = self.job.serial
+        return self.job.request.replace(serial, b"%0*d" % (len(serial), self.sent)) if serial else self.job.request
 
     def fail(self, reason: str) -> None:
         """End the job. Only the first failure is reported."""
@@ -87,7 +96,7 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, run: _Run) -> None:
         self._run = run
-        self._request, self._mark = run.job.request, run.job.mark
+        self._mark = run.job.mark
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._received = b""
@@ -109,9 +118,10 @@ class _Client(asyncio.Protocol):
     def send(self) -> None:
         """Send the request."""
         self._received, self._is_marked, self._tail, self._pieces = b"", False, b"", 0
+        request = self._run.next_request()
         self._started = perf_counter()
         if self._transport is not None:
-            self._transport.write(self._request)
+            self._transport.write(request)
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -58,6 +58,10 @@ class Process:
         return [self.pid, *children_of(self.pid)]
 
 
+class WrongResponseError(SystemExit):
+    """A response was wrong. It ends the benchmark, unless it is caught."""
+
+
 class Load:
     """The load generator."""
 
@@ -69,7 +73,7 @@ class Load:
         """Run a job.
 
         Raises:
-            SystemExit: A response was wrong.
+            WrongResponseError: A response was wrong.
         """
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
@@ -77,7 +81,9 @@ class Load:
         self._process.stdin.flush()
         outcome = msgspec.json.decode(self._process.stdout.readline(), type=Outcome)
         if outcome.failure:
-            raise SystemExit(f"{job.request.split(maxsplit=2)[1].decode()} on port {job.port}: {outcome.failure}")
+            raise WrongResponseError(
+                f"{job.request.split(maxsplit=2)[1].decode()} on port {job.port}: {outcome.failure}"
+            )
         return outcome
 
 
@@ -101,7 +107,13 @@ def load_generator() -> Iterator[Load]:
 
 
 @contextmanager
-def served(command: Sequence[str], health: str, home: Path, env: Mapping[str, str]) -> Iterator[Process]:
+def served(
+    command: Sequence[str],
+    health: str,
+    home: Path,
+    env: Mapping[str, str],
+    configure: Callable[[str], object] = lambda _: None,
+) -> Iterator[Process]:
     """Start a gateway, and wait until it is healthy.
 
     Args:
@@ -109,9 +121,11 @@ def served(command: Sequence[str], health: str, home: Path, env: Mapping[str, st
         health: The path that returns 200 when the gateway is healthy.
         home: A new home directory. It contains the output in `printed`.
         env: The environment, in addition to paths.
+        configure: Is called with the port before the start.
     """
     home.mkdir(parents=True)
     port = _free_port()
+    configure(str(port))
     full = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(home), "TMPDIR": str(home), **env}
     with (home / "printed").open("wb") as printed:
         arguments = [argument.format(port=port) for argument in command]

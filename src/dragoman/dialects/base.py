@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import msgspec
 
@@ -158,7 +158,8 @@ class StreamEncoder(ABC):
             return encoded
         try:
             if type(event) is BlockDelta:  # the most frequent event: no calls but the hook's
-                delta, block_type = cast("dict[str, str]", event.raw["delta"]), self._open_types[choice]
+                delta: Any = event.raw["delta"]
+                block_type = self._open_types[choice]
                 delta_type = delta["type"]
                 if delta_type == "text_delta" and block_type == "text":
                     if text := delta["text"]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from dragoman.core.moving_timer import MovingTimer
 from dragoman.http.errors import ConnectionBroken, MalformedResponse, ReadTimeout, TransportError
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -42,6 +43,7 @@ class IncomingResponse:
         self._parts: list[bytes] = []
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._silence = MovingTimer(self._time_out)
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     async def head(self, seconds: float | None) -> None:
@@ -115,6 +117,7 @@ class IncomingResponse:
         if not self.complete:
             self._error = self._error or error
             self._parser = None
+            self._silence.cancel()
             self._wake()
 
     # For the parser.
@@ -154,6 +157,7 @@ class IncomingResponse:
     def _finish(self) -> None:
         self.complete = True
         self._parser = None  # breaks the reference cycle
+        self._silence.cancel()
         self._wake()
         self._on_complete()
 
@@ -162,17 +166,15 @@ class IncomingResponse:
             self._waiter.set_result(None)
 
     async def _wait(self, seconds: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = self._waiter = loop.create_future()
-        timer = None if seconds is None else loop.call_later(max(seconds, 0.0), _expire, waiter)
+        self._waiter = asyncio.get_running_loop().create_future()
+        if seconds is not None:
+            self._silence.start(max(seconds, 0.0))
         try:
-            await waiter
+            await self._waiter
         finally:
-            if timer is not None:
-                timer.cancel()
+            self._silence.pause()
             self._waiter = None
 
-
-def _expire(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(ReadTimeout("it sent nothing in time"))
+    def _time_out(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ReadTimeout("it sent nothing in time"))

@@ -55,7 +55,7 @@ class SseDecoder:
         if not boundary:
             self._buffer(data)
             return []
-        buffered = b"".join((*self._pieces, self._rest, data))
+        buffered = b"".join((*self._pieces, self._rest, data)) if self._buffered else data
         if self._first:
             self._first = False
             buffered = buffered.removeprefix(_BYTE_ORDER_MARK)

@@ -13,6 +13,7 @@ from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumu
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
+from dragoman.core.moving_timer import MovingTimer
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.admission import Limit, Ticket
 
@@ -141,6 +142,7 @@ class Run:
         self._events: list[Event] = []
         self._collects_events = True
         self._reader: asyncio.Future[None] | None = None
+        self._silence: MovingTimer | None = None
         self._subscribers: list[Subscriber] = []
 
     @property
@@ -274,11 +276,22 @@ class Run:
 
     def on_event(self, event: Event) -> None:
         """Record an event, and pass it on to the reader and the subscribers as the accumulator returns it."""
+        if type(event) is not BlockDelta:  # the most frequent event
+            self._note(event)
+        elif self._sent_at is not None:
+            self.stages["first_token"] = time.perf_counter() - self._sent_at
+            self._sent_at = None
+        event = self._accumulator.add(event)
+        for subscriber in self._subscribers:
+            subscriber.add(event)
+        if self._collects_events:
+            self._events.append(event)
+            reader = self._reader
+            if reader is not None and not reader.done():
+                reader.set_result(None)
+
+    def _note(self, event: Event) -> None:
         match event:
-            case BlockDelta():  # the most frequent event
-                if self._sent_at is not None:
-                    self.stages["first_token"] = time.perf_counter() - self._sent_at
-                    self._sent_at = None
             case Started(path, stages, warnings):
                 self.path = path
                 self.add_warnings(warnings)
@@ -293,14 +306,6 @@ class Run:
                 self.retries += 1
             case _:
                 pass
-        event = self._accumulator.add(event)
-        for subscriber in self._subscribers:
-            subscriber.add(event)
-        if self._collects_events:
-            self._events.append(event)
-            reader = self._reader
-            if reader is not None and not reader.done():
-                reader.set_result(None)
 
     def mark_succeeded(self) -> None:
         """Record that the response is complete."""
@@ -341,6 +346,8 @@ class Run:
 
     def _end(self, status: Status) -> None:
         self._stop_timer()
+        if self._silence is not None:
+            self._silence.cancel()
         cancelled_by_operator = isinstance(self.error, RunCancelled)
         self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
         self.stages["total"] = time.perf_counter() - self._started_at
@@ -370,15 +377,17 @@ class Run:
             self._timer = None
 
     async def _wait_for_events(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as for `next`
-        loop = asyncio.get_running_loop()
-        self._reader = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._wake_reader)
+        self._reader = asyncio.get_running_loop().create_future()
+        if timeout is not None:
+            if self._silence is None:
+                self._silence = MovingTimer(self._wake_reader)
+            self._silence.start(timeout)
         try:
             await self._reader
         finally:
             self._reader = None
-            if timer is not None:
-                timer.cancel()
+            if self._silence is not None:
+                self._silence.pause()
 
     def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dragoman.core.errors import GatewayError, UpstreamFailed
-from dragoman.core.events import Event, MessageEvent, MessageStop, Restarted, Retrying, Started
+from dragoman.core.events import BlockDelta, Event, MessageEvent, MessageStop, Restarted, Retrying, Started
 from dragoman.dialects.base import StreamEncoder
 from dragoman.dialects.shared import sse
 from dragoman.server.collect import RunGroup
@@ -115,13 +115,13 @@ class EventFilter:
         """
         events: list[tuple[int, MessageEvent]] = []
         for choice, event in batch:
-            if not isinstance(event, self._HIDDEN):
+            if isinstance(event, BlockDelta) or not isinstance(event, self._HIDDEN):  # most events are deltas
                 events.append((choice, event))
             elif choice in self._visible and not isinstance(event, Started):
                 raise UpstreamFailed("Claude's response broke off before its end. Send the request again.")
             elif isinstance(event, Restarted):
                 events = [item for item in events if item[0] != choice]
-        self._visible.update(choice for choice, _ in events)
+        self._visible.update([choice for choice, _ in events])
         return events
 
 

@@ -28,6 +28,7 @@ class _Choice:
 
     Attributes:
         head: A chunk up to its delta.
+        text_head: A chunk up to its text.
         calls: The number of tool calls so far.
         details: The number of `reasoning_details` so far.
         citations: The number of annotations so far.
@@ -35,6 +36,7 @@ class _Choice:
     """
 
     head: bytes
+    text_head: bytes
     calls: int = 0
     details: int = 0
     citations: int = 0
@@ -50,9 +52,9 @@ class ChatStream(StreamEncoder):
         self._head = b"data: " + _encode(common_fields(request, identity, "chat.completion.chunk"))[:-1]
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._delta_tail = b',"logprobs":null,"finish_reason":null}]' + self._tail
-        self._choices = [
-            _Choice(self._head + b',"choices":[{"index":%d,"delta":' % index) for index in range(request.choices)
-        ]
+        self._text_tail = b"}" + self._delta_tail
+        heads = [self._head + b',"choices":[{"index":%d,"delta":' % index for index in range(request.choices)]
+        self._choices = [_Choice(head, head + b'{"content":') for head in heads]
 
     def on_message_start(self, choice: int, message: JSONObject) -> bytes:  # noqa: ARG002 - the role is always the same
         """Encode the role."""
@@ -72,7 +74,7 @@ class ChatStream(StreamEncoder):
 
     def on_text(self, choice: int, text: str) -> bytes:
         """Encode a piece of text."""
-        return self._choices[choice].head + b'{"content":' + _encode(text) + b"}" + self._delta_tail
+        return self._choices[choice].text_head + _encode(text) + self._text_tail
 
     def on_thinking(self, choice: int, text: str) -> bytes:
         """Encode a piece of thinking."""
