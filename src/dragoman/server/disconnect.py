@@ -1,7 +1,6 @@
 """The client's side of a request: reading its body, and noticing that the client disconnected."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -64,7 +63,9 @@ async def read_body(
     decoder = body_decoder(context.headers.get(b"content-encoding", b""), limit)
     parts: list[bytes] = []
     size, free = 0, LARGE_BODY if budget else limit
-    async for part in _received_parts(context, receive, limit, timeouts):
+    incoming = _IncomingBody(context, receive, limit, timeouts)
+    while incoming.has_more:
+        part = await incoming.next()
         for piece in (part,) if decoder is None else decoder.feed(part):
             size += len(piece)
             if size > free and budget:
@@ -81,30 +82,40 @@ async def read_body(
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _received_parts(
-    context: RequestContext, receive: Receive, limit: int, timeouts: BodyTimeouts
-) -> AsyncIterator[bytes]:
-    """Yield the parts of a body as they arrive."""
-    declared = context.headers.get(b"content-length")
-    if declared is not None and int(declared) > limit:  # the HTTP server has checked that it is a number
-        raise too_large(limit)
-    clock = asyncio.get_running_loop().time
-    end = clock() + timeouts.total
-    size, more = 0, True
-    while more:
+class _IncomingBody:
+    """The parts of a body as they arrive. A generator would be registered and finalized by the event loop.
+
+    Attributes:
+        has_more: Whether there is another part.
+    """
+
+    def __init__(self, context: RequestContext, receive: Receive, limit: int, timeouts: BodyTimeouts) -> None:
+        declared = context.headers.get(b"content-length")
+        if declared is not None and int(declared) > limit:  # the HTTP server has checked that it is a number
+            raise too_large(limit)
+        self.has_more = True
+        self._receive = receive
+        self._limit = limit
+        self._silence = timeouts.silence
+        self._clock = asyncio.get_running_loop().time
+        self._end = self._clock() + timeouts.total
+        self._size = 0
+
+    async def next(self) -> bytes:
+        """Return the next part."""
         try:
-            async with asyncio.timeout_at(min(end, clock() + timeouts.silence)):
-                message = await receive()
+            async with asyncio.timeout_at(min(self._end, self._clock() + self._silence)):
+                message = await self._receive()
         except TimeoutError:
             raise RequestTimeout("The request body did not arrive in time. Send the request again.") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        more = message.get("more_body", False)
-        yield part
+        self._size += len(part)
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        self.has_more = message.get("more_body", False)
+        return part
 
 
 class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with cancel_on_disconnect(receive):`

@@ -166,7 +166,8 @@ class HostCheck:
             Forbidden: The `Host` is not allowed.
             InvalidRequest: There are several: a proxy in front may have read another one.
         """
-        if sum(name == b"host" for name, _ in context.scope["headers"]) > 1:
+        lines = context.scope["headers"]
+        if len(context.headers) < len(lines) and sum(name == b"host" for name, _ in lines) > 1:
             raise InvalidRequest("The request has more than one `Host` header.", code="invalid_host")
         host = hostname(context.headers.get(b"host", b"").decode("latin-1"))
         if self._any or host in self._names or (host and host == _local_address(context)):

@@ -1,7 +1,7 @@
 """One account of the Messages API: signs calls, sends them, and maps unexpected responses to failures."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
 
 from dragoman.backends.anthropic.credentials import ConfiguredCredentials, Credentials
 from dragoman.backends.anthropic.failures import Failure, response_failure, transport_failure
@@ -62,29 +62,15 @@ class Account:
         """The number of idle connections."""
         return self._client.idle_count if self._client else 0
 
-    @asynccontextmanager
-    async def send(self, method: bytes, call: ApiCall, content_type: str) -> AsyncIterator[HttpResponse]:
-        """Send a call, and yield its response. If the credentials are refused, renew them and repeat the call once.
-
-        At the exit, the connection is kept if the response was read or is `settled`, and closed at once if not.
+    def send(self, method: bytes, call: ApiCall, content_type: str) -> "AccountCall":
+        """Return a call to be sent. If the credentials are refused, they are renewed and the call is repeated once.
 
         Args:
             method: `GET` or `POST`.
             call: The call.
             content_type: The expected `content-type`.
-
-        Raises:
-            Failure: There is no response of that type, or it breaks off.
-            GatewayError: There are no credentials.
         """
-        try:
-            response = await self._send_signed(method, call, content_type)
-            try:
-                yield response
-            finally:
-                await response.aclose()
-        except TransportError as error:
-            raise transport_failure(error, self._options.silence) from None
+        return AccountCall(lambda: self._send_signed(method, call, content_type), self._options.silence)
 
     async def _send_signed(self, method: bytes, call: ApiCall, content_type: str) -> HttpResponse:
         headers = await self._credentials.sign(method, call)
@@ -116,6 +102,43 @@ class Account:
             limit=options.max_connections,
         )
         return self._client
+
+
+class AccountCall:
+    """A call that is sent when the context is entered. Use it as `async with`: it yields the response.
+
+    At the exit, the connection is kept if the response was read or is `settled`, and closed at once if not.
+
+    Args:
+        send: Sends the call.
+        silence: The time limit in seconds, for the error that says that it was exceeded.
+
+    Raises:
+        Failure: There is no response of the expected type, or it breaks off.
+        GatewayError: There are no credentials.
+    """
+
+    __slots__ = ("_response", "_send", "_silence")
+
+    def __init__(self, send: Callable[[], Awaitable[HttpResponse]], silence: float) -> None:
+        self._send = send
+        self._silence = silence
+        self._response: HttpResponse | None = None
+
+    async def __aenter__(self) -> HttpResponse:
+        try:
+            response = self._response = await self._send()
+        except TransportError as error:
+            raise transport_failure(error, self._silence) from None
+        return response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+        if isinstance(error, TransportError):
+            raise transport_failure(error, self._silence) from None
 
 
 def _choose_credentials(options: AnthropicOptions) -> Credentials:
