@@ -176,13 +176,13 @@ def main() -> None:
 
 def _peers(options: argparse.Namespace) -> list[Peer]:
     """Return the peers that can be measured, and say how the others are installed."""
-    wanted = [peer for peer in PEERS if options.only is None or peer.name in options.only]
-    for peer in wanted:
+    chosen = [peer for peer in PEERS if options.only is None or peer.name in options.only]
+    for peer in chosen:
         if options.install and not peer.is_installed() and not peer.install.startswith("apt-get"):
             subprocess.run(peer.install, shell=True, check=True, cwd=FOLDER.parent)  # noqa: S602 - our own command
         if not peer.is_installed():
             print(f"{peer.name} is not installed and is skipped: {peer.install}", file=sys.stderr)
-    return [peer for peer in wanted if peer.is_installed()]
+    return [peer for peer in chosen if peer.is_installed()]
 
 
 def _started(

@@ -72,23 +72,23 @@ def _talk(number: int, text: str) -> list[dict[str, object]]:
 
 def _steps(dialect: Dialect, number: int, text: str) -> list[dict[str, object]]:
     """Return four messages: a prompt, a call, its result, and the response."""
-    id_, name, said = f"call_{SERIAL.decode()}_{number}", f"tool_{number % 7}", f"{SERIAL.decode()} {number} {text}"
+    id_, name, words = f"call_{SERIAL.decode()}_{number}", f"tool_{number % 7}", f"{SERIAL.decode()} {number} {text}"
     arguments = {"path": f"/src/{number}.py", "mode": "read"}
     if dialect == "anthropic":
         call: dict[str, object] = {"content": [{"type": "tool_use", "id": id_, "name": name, "input": arguments}]}
         result: dict[str, object] = {
             "role": "user",
-            "content": [{"type": "tool_result", "tool_use_id": id_, "content": said}],
+            "content": [{"type": "tool_result", "tool_use_id": id_, "content": words}],
         }
     else:
         function = {"name": name, "arguments": json.dumps(arguments)}
         call = {"content": None, "tool_calls": [{"id": id_, "type": "function", "function": function}]}
-        result = {"role": "tool", "tool_call_id": id_, "content": said}
+        result = {"role": "tool", "tool_call_id": id_, "content": words}
     return [
-        {"role": "user", "content": said},
+        {"role": "user", "content": words},
         {"role": "assistant", **call},
         result,
-        {"role": "assistant", "content": said},
+        {"role": "assistant", "content": words},
     ]
 
 

@@ -20,14 +20,14 @@ from tempfile import TemporaryDirectory
 
 import api_contenders as contenders
 import api_processes as processes
-from api_bodies import CHUNKS, PIECE, SERIAL, agent, streamed
+from api_bodies import PIECE, SERIAL, agent, streamed
 from api_load import Job
 from api_processes import Load, Process
 from api_table import machine
 from growth_plot import Line, Panel, svg
 
 _PLOT = Path(__file__).parent.parent / "docs" / "growth.svg"
-_PACE_MS = 20
+_CHUNKS, _PACE_MS = 32, 100
 _MILLI = 1000.0
 _BYTES_PER_MESSAGE, _BYTES_PER_TOOL = 500, 850
 _MAX_MICROSECONDS_PER_MESSAGE = 3.0
@@ -59,7 +59,7 @@ def points(*, small: bool) -> Iterator[Point]:
     for size in (1, 10, 100, 1000) if small else (1, 10, 100, 1000, 10_000):
         yield Point("KB", size, agent("openai", 9, 0, size * 1000))
     for count in (1, 4, 16) if small else (1, 10, 100, 1000):
-        yield Point("streams", count, streamed("openai", CHUNKS, _PACE_MS), count)
+        yield Point("streams", count, streamed("openai", _CHUNKS, _PACE_MS), count)
 
 
 class Bench:
@@ -72,7 +72,7 @@ class Bench:
 
     def measure(self, line: str, process: Process, point: Point, seconds: float, serial: bytes = b"") -> None:
         """Send requests for some time."""
-        mark, pieces = (b'"content":" lake', CHUNKS) if point.streams else (b"Baikal", 0)
+        mark, pieces = (b'"content":" lake', _CHUNKS) if point.streams else (b"Baikal", 0)
         job = Job(process.port, point.request, mark, point.streams or 1, seconds, PIECE, pieces, serial)
         self._load.run(Job(process.port, point.request, mark, 1, 0.0, PIECE, pieces, serial))
         before = process.cpu()
