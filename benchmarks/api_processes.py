@@ -51,8 +51,7 @@ class Process:
 
     def memory(self) -> float:
         """Return the resident memory in MiB."""
-        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
-        return sum(pages) * _PAGE / _MEBIBYTE
+        return sum(map(_pages, self._pids())) * _PAGE / _MEBIBYTE
 
     def _pids(self) -> list[int]:
         return [self.pid, *children_of(self.pid)]
@@ -188,6 +187,17 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def _pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+
+
 def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    """Return the seconds of a process and of its children that ended; 0 if it has ended itself."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / _TICK
