@@ -9,6 +9,7 @@ requests: each takes a process. It takes some four minutes.
 import argparse
 import os
 import random
+import signal
 import statistics
 import sys
 from collections import defaultdict
@@ -29,6 +30,7 @@ from growth_plot import Line, Panel, svg
 _PLOT = Path(__file__).parent.parent / "docs" / "growth.svg"
 _CHUNKS, _PACE_MS = 32, 100
 _MILLI = 1000.0
+_MAX_SECONDS = 1200
 _BYTES_PER_MESSAGE, _BYTES_PER_TOOL = 500, 850
 _MAX_MICROSECONDS_PER_MESSAGE = 3.0
 
@@ -95,6 +97,9 @@ def main() -> None:
     parser.add_argument("--backends", nargs="*", default=["api", "runtime"], help="the backends to measure (both)")
     parser.add_argument("--plot", type=Path, default=_PLOT, help="the image to write")
     options = parser.parse_args()
+    signal.signal(signal.SIGALRM, _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
+    signal.alarm(_MAX_SECONDS)
     os.sched_setaffinity(0, processes.HARNESS_CORES)
     command = Path(sys.executable).with_name("dragoman")
     with ExitStack() as stack:
@@ -114,6 +119,11 @@ def main() -> None:
     print(machine({}))
     print(_table(bench))
     options.plot.write_text(svg(_panels(bench)))
+
+
+def _on_signal(number: int, _: object) -> None:
+    # An exception, so that the processes are terminated.
+    raise SystemExit(f"Ended by {signal.Signals(number).name}; the limit is {_MAX_SECONDS} seconds.")
 
 
 def _shuffled(all_points: Iterator[Point], rounds: int) -> list[Point]:
