@@ -8,8 +8,8 @@ import pytest
 from gateways import OLD, RunningGateway, chat_body, gateway, user_message, with_timeout
 from scripted import clean
 
-_REQUESTS = 24
-"""Six for each slot. Each starts a process of its own, which takes most of a second."""
+_REQUESTS = 12
+"""Three for each slot. Each starts a process of its own, which takes most of a second."""
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
