@@ -219,7 +219,9 @@ def _half_character(script: Script) -> Plan:
     for event in script.events:
         if event.get("delta", {}).get("type") == "text_delta" and "😀" in event["delta"]["text"]:
             event["delta"]["text"] = event["delta"]["text"].replace("😀", "\ud83d")
-    frames = [b"data: %b\n\n" % json.dumps(event).encode() for event in script.events]
+    frames = [
+        b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode()) for event in script.events
+    ]
     return _streamed(frames, script.judged(), script.rng)
 
 
