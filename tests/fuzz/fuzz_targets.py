@@ -1,5 +1,6 @@
 """The fuzzed parsers: each takes any bytes, raises nothing but its documented errors, and keeps what it promises."""
 
+import asyncio
 import base64
 import json
 import re
@@ -119,10 +120,15 @@ def http_response(data: bytes) -> None:
     """A response that is not HTTP ends with an error, and a complete one has a final status."""
     _, pieces = _split(data)
     completed: list[bool] = []
-    response = IncomingResponse(lambda: completed.append(True))
-    for piece in pieces:
-        response.feed(piece)
-    response.end_of_stream(clean=True)
+
+    async def read() -> IncomingResponse:
+        response = IncomingResponse(lambda: completed.append(True))
+        for piece in pieces:
+            response.feed(piece)
+        response.end_of_stream(clean=True)
+        return response
+
+    response = asyncio.run(read())  # it has timers
     assert len(completed) == response.complete
     assert not response.complete or 200 <= response.status <= 999
 

@@ -22,7 +22,8 @@ Pause: TypeAlias = Callable[[float], Awaitable[bool]]
 PHASES = ("faults", "kills", "disk", "clock")
 _SHARES = {"faults": 0.85, "kills": 0.07, "disk": 0.04, "clock": 0.04}
 _WARM_UP_SEED = 1_000_000
-_MIN_WARM_UP_RUNS = 60
+_MIN_WARM_UP_RUNS, _MAX_WARM_UP_RUNS = 60, 2500
+"""The memory of the direct backend grows to a plateau in some 2,400 runs: the caches of the stores fill."""
 _FAKE_TIME = (Path("/usr/lib"), "*/faketime/libfaketimeMT.so.1")
 _CLOCK_STEPS = ("+3600", "-7200", "+86000", "-86000", "+0.5", "+0")
 _STEP_SECONDS = 0.4
@@ -127,7 +128,7 @@ async def _faults(options: Options) -> PhaseResult:
         if options.only is not None:
             await _run_cases(prover, options, "faults")
             return PhaseResult("faults", prover.tally)
-        warm_up = range(max(_MIN_WARM_UP_RUNS, options.runs // 20))
+        warm_up = range(max(_MIN_WARM_UP_RUNS, min(_MAX_WARM_UP_RUNS, options.runs // 4)))
         cases = (make_case(_WARM_UP_SEED + options.seed, number) for number in warm_up)
         await prover.run_all(cases, options.at_once, options.seconds)
         before = await gateway.count_when_idle()
