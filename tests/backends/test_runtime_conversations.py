@@ -4,11 +4,13 @@ import base64
 import struct
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 from backend_harness import MODELS, ONE_OF_EACH, Runtime, ask, assistant, is_alive, runtime, user, without_marks
+from test_runtime_pool import until
 
 from dragoman.core.messages import Block, JSONObject, Message
 
@@ -161,8 +163,10 @@ async def test_the_model_that_a_process_was_booted_for_is_not_sent(tmp_path: Pat
     """Processes are booted for the likely model. A request for another model is the same in every field."""
     bodies: list[JSONObject] = []
     for likely in {model, "claude-sonnet-5-5", "claude-sonnet-4-5"}:
-        async with runtime(tmp_path, default_model=likely) as harness:
-            await harness.ask([user("One")], model)
+        async with runtime(tmp_path, default_model=likely, warm_processes=1) as harness:
+            await until(partial(len, harness.backend._processes))
+            assert (await harness.ask([user("One")], model)).path == "warm"
+            assert len(harness.simulator.received) == 1
             bodies.append({key: value for key, value in harness.calls[-1].body.items() if key != "metadata"})
     assert bodies == [bodies[0]] * len(bodies)
     assert len(bodies) > 1

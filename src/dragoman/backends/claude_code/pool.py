@@ -51,16 +51,25 @@ class WarmPool:
         filled: Set while all warm processes are booted.
     """
 
-    def __init__(self, boot: Callable[[PoolKey], Awaitable[Session]], size: int, *, name: str = "runtime-pool") -> None:
+    def __init__(
+        self,
+        boot: Callable[[PoolKey], Awaitable[Session]],
+        size: int,
+        *,
+        warm_up: Callable[[PoolKey, Session], Awaitable[None]] | None = None,
+        name: str = "runtime-pool",
+    ) -> None:
         """Prepare an empty pool.
 
         Args:
             boot: Boots a process.
             size: The number of warm processes.
+            warm_up: Prepares a process that waits in the pool. A process that is booted for a request is used at once.
             name: The name of the task that boots them.
         """
         self.filled = asyncio.Event()
         self._boot = boot
+        self._warm_up = warm_up
         self._size = size
         self._waiting: defaultdict[PoolKey, deque[Session]] = defaultdict(deque)
         self._recent_keys: list[PoolKey] = []
@@ -153,7 +162,10 @@ class WarmPool:
             else:
                 self.filled.clear()
                 await self._wait_for_quiet()
-                self._add(missing, await self._boot(missing))
+                session = await self._boot(missing)
+                if self._warm_up is not None:
+                    await self._warm_up(missing, session)
+                self._add(missing, session)
                 self._task.recovered()
 
     def _targets(self) -> Counter[PoolKey]:

@@ -1,6 +1,7 @@
 """One runtime process and the conversation in it: control requests, replay, turns."""
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -127,6 +128,21 @@ class Session:
         if settings != self.settings or self._egress_block.active:
             await self.control("apply_flag_settings", {"settings": self._egress_block.lifted(settings)})
         self.settings = settings
+
+    async def warm_up(self, settings: JSONObject, timeout: float) -> None:  # noqa: ASYNC109 - as in `control`
+        """Have an unused process load what a first request needs, and set the settings of that request.
+
+        The runtime is asked how full its context is. It would count that through the API, so the API is blocked
+        meanwhile: no call is made that no client asked for. Whether it can answer does not matter.
+
+        Args:
+            settings: See `configure`.
+            timeout: Seconds until the process must respond.
+        """
+        self._egress_block.activate(settings)
+        with contextlib.suppress(UpstreamFailed):
+            await self.control("get_context_usage", {}, timeout)
+        await self.configure(settings)
 
     async def initialize(self, prompt: JSONObject, tools: list[str], settings: JSONObject) -> None:
         """Set what holds for the whole conversation, and for its first request. Call this once, before any message.
