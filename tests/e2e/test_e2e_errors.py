@@ -13,7 +13,7 @@ nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
 INVALID, API = "invalid_request_error", "api_error"
 API_ERRORS = [
-    ("status 400 invalid_request_error: something is off", 400, INVALID, "invalid_value"),
+    ("status 400 invalid_request_error: the key sk-ant-dummy is off", 400, INVALID, "invalid_value"),
     ("status 400 invalid_request_error: prompt is too long: 9 > 8", 400, INVALID, "context_length_exceeded"),
     ("status 400 invalid_request_error: Your credit balance is too low", 429, "insufficient_quota", None),
     ("status 401", 401, "authentication_error", "not_signed_in"),
@@ -43,6 +43,7 @@ async def test_api_errors(tmp_path: Path, fault: str, status: int, kind: str, co
             error = answer.json()["error"]
             assert (answer.status_code, error["type"], error["code"]) == (status, kind, code or kind)
             assert set(error) == {"message", "type", "param", "code"}
+            assert "sk-ant-dummy" not in answer.text, "a secret of the gateway that the API repeats"
             assert ("retry-after" in answer.headers) == (code in {"rate_limit_exceeded", "overloaded"})
             assert answer.headers["x-request-id"]
 

@@ -4,8 +4,10 @@ Commands that call a gateway or show its settings do not need them, and may not 
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 
@@ -14,13 +16,25 @@ from dragoman.config.settings import Settings
 from dragoman.config.sources import secret_variable
 from dragoman.config.values import read_key_file
 
-_CLOUD_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK")
-"""Environment variables from which a cloud's own tools read secrets."""
+_SECRET_VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+)
+"""Environment variables from which others than the settings read secrets: the clouds' own tools, and the runtime."""
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PASSWORD_IN_URL = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
 
 
 def held_secrets(settings: Settings) -> list[str]:
     """Return every secret that the gateway holds, to find them in text. The settings' secrets must be resolved."""
-    return [*_secrets(settings), *(os.environ.get(name, "") for name in _CLOUD_SECRETS)]
+    variables = [os.environ.get(name, "") for name in _SECRET_VARIABLES]
+    proxies = [os.environ.get(name, "") for proxy in _PROXY_VARIABLES for name in (proxy, proxy.upper())]
+    passwords = [password for url in proxies for password in _passwords(url)]
+    return [*_secrets(settings), *variables, *passwords]
 
 
 def resolve_secrets(settings: Settings) -> Settings:
@@ -71,11 +85,19 @@ def reveal(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
 
 
+def _passwords(url: str) -> Iterator[str]:
+    """Yield the password in a URL, as it is written and as it is meant."""
+    for password in _PASSWORD_IN_URL.findall(url):
+        yield from (password, unquote(password))
+
+
 def _secrets(value: object) -> Iterator[str]:
     """Yield every secret in the settings, at any depth."""
     match value:
         case SecretStr():
             yield value.get_secret_value()
+        case str():
+            yield from _passwords(value)
         case BaseModel():
             yield from (secret for name in type(value).model_fields for secret in _secrets(getattr(value, name)))
         case list() | tuple():

@@ -26,6 +26,7 @@ GatewayError
 """
 
 import re
+from collections.abc import Callable
 from typing import ClassVar, Self
 
 # ruff: noqa: N818 - a cause is named by what happened; "Error" at the end of each name would add nothing
@@ -100,8 +101,14 @@ class GatewayError(Exception):
         """Return a copy with the API's own words."""
         return self._copy(upstream_message=message)
 
+    def redacted(self, redact: Callable[[str], str]) -> Self:
+        """Return a copy with every text changed by a function that removes secrets; itself if nothing changes."""
+        texts = {name: getattr(self, name) for name in ("message", "param", "upstream_message")}
+        changes = {name: redact(text) for name, text in texts.items() if text and redact(text) != text}
+        return self._copy(**changes) if changes else self
+
     def _copy(self, **changes: object) -> Self:
-        copy = type(self).__new__(type(self), *self.args)
+        copy = type(self).__new__(type(self), changes.get("message", self.message))
         copy.__dict__.update(self.__dict__ | changes)
         copy.__cause__, copy.__context__ = self.__cause__, self.__context__
         copy.__suppress_context__ = self.__suppress_context__

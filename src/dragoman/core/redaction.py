@@ -1,5 +1,6 @@
 """Redact secrets in logs and output: by the name of their key, by their shape, and those that the gateway holds."""
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,8 @@ _MAX_SECRET = 8192
 """A long text is searched this far beyond the place where it is cut, so that no part of a secret remains."""
 _MIN_HELD_SECRET = 6
 """Characters. Shorter secrets would be found in unrelated words."""
+_MAX_PART = 16
+"""Characters at the start of a secret that are not taken for it: `sk-ant-api03-` begins many keys."""
 
 _SECRET_KEY_PARTS = ("password", "passwd", "passphrase", "secret", "apikey", "authorization", "cookie", "privatekey")
 """A key that contains one of these has a secret value."""
@@ -54,10 +57,42 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        encodings = {
-            encoding for secret in secrets if len(secret) >= _MIN_HELD_SECRET for encoding in _encodings(secret)
-        }
+        secrets = [secret for secret in secrets if len(secret) >= _MIN_HELD_SECRET]
+        encodings = {encoding for secret in secrets for encoding in _encodings(secret)}
         self._held = sorted(encodings, key=len, reverse=True)
+        self._disguised = sorted(
+            encodings.union(*map(_disguises, secrets)),
+            key=len,
+            reverse=True,
+        )
+
+    def reply(self, text: str) -> str:
+        """Return a text for a client without the secrets that the gateway holds, also encoded or cut off.
+
+        Nothing is removed by its form alone: an error may quote the client's own names.
+        """
+        for secret in self._disguised:
+            start = min(max(_MIN_HELD_SECRET + 2, len(secret) // 2), _MAX_PART, len(secret))
+            position = text.find(secret[:start])
+            while position >= 0:
+                end = position + start
+                while end - position < len(secret) and text[end : end + 1] == secret[end - position]:
+                    end += 1
+                text = text[:position] + REDACTED + text[end:]
+                position = text.find(secret[:start], position + len(REDACTED))
+        return text
+
+    def reply_data(self, value: object) -> object:
+        """Return JSON for the operator without the secrets that the gateway holds."""
+        match value:
+            case str():
+                return self.reply(value)
+            case Mapping():
+                return {self.reply(str(key)): self.reply_data(item) for key, item in value.items()}
+            case list() | tuple():
+                return [self.reply_data(item) for item in value]
+            case _:
+                return value
 
     def text(self, text: str) -> str:
         """Return a text without its secrets. A very long text is cut, with a note."""
@@ -116,6 +151,22 @@ def _encodings(secret: str) -> set[str]:
     return encodings
 
 
+def _disguises(secret: str) -> set[str]:
+    """Return a secret in base64, at any place in a longer text, in hexadecimal, and with every byte escaped."""
+    data = secret.encode()
+    found = {data.hex(), data.hex().upper()}
+    found |= {"".join(f"{mark}{byte:{form}}" for byte in data) for mark, form in (("%", "02x"), ("%", "02X"))}
+    found |= {"".join(f"\\u{ord(sign):04x}" for sign in secret)}
+    found |= {
+        quote(secret, safe="").replace(upper, upper.lower()) for upper in re.findall("%..", quote(secret, safe=""))
+    }
+    for shift in range(3):  # a character of base64 is six bits: those with bits of other bytes are left out
+        encoded = base64.b64encode(b"\0" * shift + data)
+        inner = encoded[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6].decode()
+        found |= {inner, inner.translate(str.maketrans("+/", "-_"))}
+    return found
+
+
 def _redact_value(found: re.Match[str]) -> str:
     quote = found["quote"] or ""
     return f"{found['key']}{quote}{REDACTED}{quote}"
@@ -127,3 +178,7 @@ def _redact_shape(found: re.Match[str]) -> str:
     if found["flag"]:
         return f"{found['flag']}{REDACTED}"
     return f"{found['scheme']} {REDACTED}" if found["scheme"] else REDACTED
+
+
+NO_SECRETS = Redactor()
+"""For a gateway that holds none."""

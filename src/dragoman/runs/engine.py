@@ -172,7 +172,8 @@ class Engine:
             await ticket.wait()
             await self._dispatcher.execute(request, run)
         except GatewayError as error:
-            run.fail(error)
+            # Before anyone sees it: the reader, followers, stored responses and records. It may quote Claude's words.
+            run.fail(error.redacted(self.registry.redactor.reply))
         except Exception as error:  # noqa: BLE001 - logged; the client gets an internal error
             run.fail(error)
             log_bug(run.id, error)

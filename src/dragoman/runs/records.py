@@ -37,16 +37,16 @@ class RunRegistry:
     Args:
         store: Stores records; it is closed with the registry. None: a run is known until it ends.
         content: Whether prompts and responses are stored with the records.
-        redactor: Removes secrets from warnings, which quote what a client sent.
+        redactor: Removes secrets from warnings, which quote what a client sent, and from the errors of runs.
     """
 
     def __init__(
         self, store: RunStore | None = None, *, content: bool = False, redactor: Redactor | None = None
     ) -> None:
         self.content = content
-        self._redactor = redactor or Redactor()
+        self.redactor = redactor or Redactor()
         self._store = store
-        self._writer = RecordWriter(store, content=content, redactor=self._redactor) if store else None
+        self._writer = RecordWriter(store, content=content, redactor=self.redactor) if store else None
         self._open: dict[str, Run] = {}
         self._succeeded_at: float | None = None
         self._last_failure: JSONObject | None = None
@@ -75,7 +75,7 @@ class RunRegistry:
 
     def record(self, run: Run) -> RunRecord:
         """Return the record of a run as it is now, with its prompt and response if those are stored."""
-        return record_of(run, self._redactor, content=self.content)
+        return record_of(run, self.redactor, content=self.content)
 
     async def get(self, id_: str) -> RunRecord:
         """Return a run's record, with its prompt and response if those are stored.

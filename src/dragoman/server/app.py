@@ -89,7 +89,7 @@ def build_app(
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
-    return Middleware(routes, _checks(options), (log_access, count), encode_error)
+    return Middleware(routes, _checks(options), (log_access, count), encode_error, engine.registry.redactor)
 
 
 def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server

@@ -9,6 +9,7 @@ from typing import cast
 from starlette.types import Message, Scope, Send
 
 from dragoman.core.errors import GatewayError
+from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import Reservation
@@ -38,6 +39,7 @@ class RequestContext:
         id: The request id: the client's `x-request-id` when it is valid, else a new one.
         method: `GET`, `POST`, ….
         path: The path without its query.
+        redactor: Removes the gateway's secrets from what is sent to the client.
         headers: The request headers, by lower-case name. Several lines of a list are joined; of others the last counts.
         deployment: The model that the path names, as in the paths of Azure's clients.
         client: The name of the client key, or `local`. Runs and limits use it.
@@ -68,6 +70,7 @@ class RequestContext:
         "may_start_agents",
         "method",
         "path",
+        "redactor",
         "reservation",
         "response_headers",
         "runs",
@@ -78,8 +81,9 @@ class RequestContext:
         "warnings",
     )
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, redactor: Redactor = NO_SECRETS) -> None:
         self._send = send
+        self.redactor = redactor
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]

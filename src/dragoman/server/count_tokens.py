@@ -52,7 +52,7 @@ class CountTokensHandler(Endpoint, Generic[RequestT]):
             counted = await self._engine.count_tokens(
                 request.body, request.resolved.model, request.request_options, client=context.client
             )
-        headers = [*warning_headers(request.warnings), *rate_headers(self._engine)]
+        headers = [*warning_headers(request.warnings, context), *rate_headers(self._engine)]
         await json_reply(200, self._encode(counted), headers).send(context.send)
 
     def error_headers(self, context: RequestContext) -> RawHeaders:

@@ -65,7 +65,7 @@ class EmbeddingsHandler(Endpoint):
             "tokens": embedded.tokens,
             "warnings": [warning.code for warning in warnings] or None,
         }
-        headers = [*warning_headers(warnings), *rate_headers(self._engine)]
+        headers = [*warning_headers(warnings, context), *rate_headers(self._engine)]
         await json_reply(200, body, headers).send(context.send)
 
     def error_headers(self, context: RequestContext) -> RawHeaders:  # noqa: ARG002 - the same for all

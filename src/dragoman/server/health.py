@@ -1,5 +1,7 @@
 """`GET /`, `/health` and `/health/ready`: what this gateway is, and whether it works."""
 
+from typing import cast
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -41,7 +43,7 @@ class Health:
         reason = self._operations.ready()
         body: JSONObject = {"status": "ready" if reason is None else "not_ready"}
         if get_context(request.scope).is_operator:
-            body |= self._details(reason)
+            body |= cast("JSONObject", self._engine.registry.redactor.reply_data(self._details(reason)))
         return JSONResponse(body, status_code=_NOT_READY if reason else 200)
 
     def _details(self, reason: str | None) -> JSONObject:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, shorten
+from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.dialects.base import ErrorResponse
 from dragoman.server.context import METHOD_NOT_ALLOWED, RawHeaders, RequestContext
 from dragoman.server.paths import known_path
@@ -41,6 +42,7 @@ class Middleware:
         checks: The checks, in order.
         observers: Called after each request, for the log and the metrics.
         encode_error: Encodes an error in the dialect of the client.
+        redactor: Removes the gateway's secrets from what is sent to clients.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Middleware:
         checks: Sequence[RequestCheck],
         observers: Sequence[Callable[[RequestContext], None]],
         encode_error: Callable[[GatewayError, RequestContext], ErrorResponse],
+        redactor: Redactor = NO_SECRETS,
     ) -> None:
         self._app = app
         self._checks = checks
         self._observers = observers
         self._encode_error = encode_error
+        self._redactor = redactor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, from its first byte to its line in the log."""
@@ -61,7 +65,7 @@ class Middleware:
             return
         known = known_path(scope["path"])
         scope["path"] = known.path
-        context = RequestContext(scope, send)
+        context = RequestContext(scope, send, self._redactor)
         context.deployment = known.deployment
         try:
             for check in self._checks:

@@ -16,6 +16,7 @@ from dragoman.core.errors import (
     Unauthenticated,
     UnsupportedContentEncoding,
 )
+from dragoman.core.redaction import Redactor
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ErrorResponse
@@ -57,11 +58,14 @@ def error_reply(error: GatewayError, encoded: ErrorResponse, headers: RawHeaders
 
 
 def client_error(error: Exception, context: RequestContext) -> GatewayError:
-    """Return the error to show to the client. Details of an unexpected error go to the log only."""
+    """Return the error to show to the client: every error of a reply passes here, and loses its secrets.
+
+    Details of an unexpected error go to the log only.
+    """
     if not isinstance(error, GatewayError):
         log.error("http.broke", request=context.id, path=context.path, exc_info=error)
         error = InternalError(f"Internal error. The gateway's log has the details under request id {context.id}.")
-    return error.with_request_id(context.id)
+    return error.redacted(context.redactor.reply).with_request_id(context.id)
 
 
 def _retry_headers(error: GatewayError) -> RawHeaders:
@@ -97,15 +101,15 @@ def run_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
         if warnings or any(run.warnings for run in runs):
             warnings = tuple(dict.fromkeys([*warnings, *(warning for run in runs for warning in run.warnings)]))
         stages = {**stages, **first.stages}
-    headers.append((b"x-dragoman-warnings", _encode_warnings(warnings)))
+    headers.append((b"x-dragoman-warnings", _encode_warnings(warnings, context.redactor)))
     if stages:
         headers.append((b"server-timing", _encode_timing(stages)))
     return headers
 
 
-def warning_headers(warnings: Collection[RequestWarning]) -> RawHeaders:
+def warning_headers(warnings: Collection[RequestWarning], context: RequestContext) -> RawHeaders:
     """Return the header that lists what was ignored, clamped or mapped; an empty list without warnings."""
-    return [(b"x-dragoman-warnings", _encode_warnings(warnings))]
+    return [(b"x-dragoman-warnings", _encode_warnings(warnings, context.redactor))]
 
 
 def rate_headers(engine: Engine) -> RawHeaders:
@@ -126,11 +130,11 @@ def warning_codes(warnings: Collection[RequestWarning]) -> list[str] | None:
     return [f"{warning.code}:{warning.param}" for warning in warnings] or None
 
 
-def _encode_warnings(warnings: Collection[RequestWarning]) -> bytes:
+def _encode_warnings(warnings: Collection[RequestWarning], redactor: Redactor) -> bytes:
     """Encode warnings as short ASCII JSON. Proxies refuse long headers, and clients choose the names of fields."""
     if not warnings:
         return b"[]"
-    short = [{"code": warning.code, "param": warning.param[:_MAX_PARAM_LENGTH]} for warning in warnings]
+    short = [{"code": warning.code, "param": redactor.reply(warning.param)[:_MAX_PARAM_LENGTH]} for warning in warnings]
     return json.dumps(short[:_MAX_WARNINGS], separators=(",", ":")).encode()
 
 

@@ -197,11 +197,12 @@ def _build_ledger(settings: Settings, simulator: str | None, stack: AsyncExitSta
 
 def build_run_registry(settings: Settings) -> RunRegistry:
     """Build the registry of runs, with a store of their records if the settings say so."""
+    redactor = Redactor(held_secrets(settings))
     if not settings.runs_kept:
-        return RunRegistry()
+        return RunRegistry(redactor=redactor)
     path = settings.state_dir.expanduser() / "runs.db"
     store = SQLiteRunStore(path, ttl=settings.runs_ttl, entries=settings.runs_kept)
-    return RunRegistry(store, content=settings.runs_content, redactor=Redactor(held_secrets(settings)))
+    return RunRegistry(store, content=settings.runs_content, redactor=redactor)
 
 
 def _limits(settings: Settings) -> Limits:

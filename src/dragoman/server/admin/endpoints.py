@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from typing import cast
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -53,26 +54,26 @@ class AdminEndpoints:
         details = await self._operations.inquire()
         reason = self._operations.ready()
         limits = self._engine.limits
-        return _json(
-            {
-                "status": "ready" if reason is None else "not_ready",
-                "reason": reason,
-                "failures": dict(self._operations.failures()),
-                "version": __version__,
-                "python": platform.python_version(),
-                "pid": os.getpid(),
-                "uptime": round(time.monotonic() - self._started_at, 1),
-                "runs": {
-                    "running": self._engine.running,
-                    "places": limits.max_concurrency,
-                    "queued": self._engine.queued,
-                    "queue_size": limits.max_queue_size,
-                },
-                "last": self._registry.last(),
-                "simulator": self._operations.simulator,
-                "backend": {"name": self._operations.backend, **self._operations.status(), "more": details},
-            }
-        )
+        body: JSONObject = {
+            "status": "ready" if reason is None else "not_ready",
+            "reason": reason,
+            "failures": dict(self._operations.failures()),
+            "version": __version__,
+            "python": platform.python_version(),
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._started_at, 1),
+            "runs": {
+                "running": self._engine.running,
+                "places": limits.max_concurrency,
+                "queued": self._engine.queued,
+                "queue_size": limits.max_queue_size,
+            },
+            "last": self._registry.last(),
+            "simulator": self._operations.simulator,
+            "backend": {"name": self._operations.backend, **self._operations.status(), "more": details},
+        }
+        # The backend's words may quote those of other programs.
+        return _json(cast("JSONObject", self._registry.redactor.reply_data(body)))
 
     async def runs(self, request: Request) -> Response:
         """Return a page of runs, newest first."""

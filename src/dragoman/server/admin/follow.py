@@ -11,6 +11,7 @@ from dataclasses import asdict
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
+from dragoman.core.redaction import Redactor
 from dragoman.dialects.shared import sse
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
@@ -50,7 +51,7 @@ async def _live_events(registry: RunRegistry, run: Run, heartbeat: float) -> Asy
         status = record.status
         while True:
             ended = run.ended  # read before the events, so that none is missed
-            if events := b"".join(_run_events(run, subscriber.take())):
+            if events := b"".join(_run_events(run, subscriber.take(), registry.redactor)):
                 yield events
             if ended:
                 break
@@ -67,7 +68,7 @@ async def _encoded(events: list[tuple[str, JSONObject]]) -> AsyncIterator[bytes]
         yield _encode(name, data)
 
 
-def _run_events(run: Run, events: list[Event] | None) -> Iterator[bytes]:
+def _run_events(run: Run, events: list[Event] | None, redactor: Redactor) -> Iterator[bytes]:
     """Encode events. When some were missed, encode the whole message so far instead."""
     if events is None:
         try:
@@ -81,7 +82,7 @@ def _run_events(run: Run, events: list[Event] | None) -> Iterator[bytes]:
             case BlockStart(raw=raw) | BlockDelta(raw=raw) | BlockStop(raw=raw):
                 yield _encode(str(raw["type"]), raw)
             case _:
-                yield _encode(type(event).__name__.lower(), asdict(event))
+                yield _encode(type(event).__name__.lower(), redactor.reply_data(asdict(event)))
 
 
 def _encode(name: str, data: object) -> bytes:
