@@ -14,7 +14,7 @@ import pytest
 from backend_harness import Cli, assistant, command_line, stand_in, text, user, without_marks
 from file_watch import file_operations
 from gateways import WatchedProcess, with_timeout
-from unexpected_frames import UNEXPECTED
+from unexpected_frames import UNEXPECTED, error_code
 
 from dragoman.backends.claude_cli.output import Output, Outputs
 from dragoman.backends.claude_cli.process import parse_flags
@@ -161,9 +161,9 @@ async def assert_fails_at_once(tmp_path: Path, frame: object, flags: tuple[str, 
     """Check that a run fails on a frame, without waiting for the silence limit, and that the process is gone."""
     command = stand_in(tmp_path, prints(frame, "exec sleep 3600"), flags)
     async with command_line(tmp_path, command=command) as harness:
-        with pytest.raises(UpstreamFailed, match="process failed") as caught:
+        with pytest.raises(UpstreamFailed, match=r"process failed|could not be read") as caught:
             await with_timeout(harness.ask([user("Hi")]))
-        assert caught.value.code == "runtime_failed"
+        assert caught.value.code == error_code(frame)
         assert harness.backend.status()["processes"] == {"all": 0}
 
 
@@ -288,7 +288,10 @@ async def test_output_that_cannot_be_written_is_not_an_error(tmp_path: Path) -> 
 async def test_kept_output_contains_no_secret(tmp_path: Path) -> None:
     """Neither the command's key, nor a secret by its form or its name, nor a part of a response."""
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "half a se"}}
-    frames = [{"type": "stream_event", "event": delta}, {"type": "system", "api_key": "Pl4nted"}]
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    events = [{"type": "message_start", "message": {"id": "msg_1", "content": []}}, start, delta]
+    frames: list[object] = [{"type": "stream_event", "event": event} for event in events]
+    frames.append({"type": "system", "api_key": "Pl4nted"})
     printed = "".join(f"echo {shlex.quote(json.dumps(frame))}; " for frame in frames)
     program = f"""cat > /dev/null; {printed} echo "$ANTHROPIC_API_KEY and sk-ant-api03-Pl4nted-0123" >&2
 printf 'password=Pl4nted' >&2; exit 1"""

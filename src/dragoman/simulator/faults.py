@@ -20,6 +20,11 @@ combined.
 | `Simulate: hold after 1` | waits after 1 content delta until `Simulator.release()` |
 | `Simulate: stop max_tokens` | this stop reason, after the complete response |
 | `Simulate: stop refusal after 2` | this stop reason after 2 content deltas; the rest is not sent |
+| `Simulate: stop unknown` | a stop reason that the API does not have; `stop null`: none |
+| `Simulate: cut event 3` | the connection breaks before the fourth event of the stream: events count from 0 |
+| `Simulate: drop event 3` | this event is not sent; `repeat event 3`: sent twice; `swap event 3`: after the next one |
+| `Simulate: halve event 3` | half of a UTF-8 character at the end of this event's last text |
+| `Simulate: second message` | all events are sent twice |
 | `Simulate: redacted thinking` | no fault: the response begins with a `redacted_thinking` block |
 """
 
@@ -33,7 +38,10 @@ from msgspec.structs import replace
 from dragoman.simulator.errors import ApiError
 
 Action = Literal["error", "cut", "silence", "garbage"]
-StopReason = Literal["max_tokens", "refusal", "pause_turn", "model_context_window_exceeded", "end_turn"]
+StopReason = Literal[
+    "max_tokens", "refusal", "pause_turn", "model_context_window_exceeded", "end_turn", "unknown", "null"
+]
+Edit = Literal["cut", "drop", "repeat", "swap", "halve", "second message"]
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +56,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             or a frame with invalid JSON.
         hold: Wait after `after` content deltas until the simulator is released.
         stop_reason: End with this reason after `after` content deltas, or after the complete response without `after`.
+        edit: What happens to the event with the number `event` of a stream. See the lines of prompts in this module.
+        event: The number of an event, from 0.
         content: The content blocks of the response, whatever the prompt asks for.
         after: Content deltas (text, thinking, tool input) that are sent first. None: the fault happens before the first
             byte, headers included.
@@ -62,6 +72,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action | None = None
     hold: bool = False
     stop_reason: StopReason | None = None
+    edit: Edit | None = None
+    event: int = 0
     content: Sequence[Mapping[str, object]] = ()
     after: int | None = None
     delay: float = 0.0
@@ -80,6 +92,7 @@ _STATUS = re.compile(rf"status\s+(?P<status>[2-5]\d\d){_ERROR_DETAILS}")
 _ERROR = re.compile(rf"error(?:\s+after\s+(?P<after>\d+))?{_ERROR_DETAILS}")
 _ACTION = re.compile(r"(?P<action>cut|silence|garbage|hold)(?:\s+after\s+(?P<after>\d+))?")
 _STOP = re.compile(rf"stop\s+(?P<reason>{'|'.join(get_args(StopReason))})(?:\s+after\s+(?P<after>\d+))?")
+_EDIT = re.compile(r"(?P<edit>cut|drop|repeat|swap|halve)\s+event\s+(?P<event>\d+)|second message")
 _NUMBER = re.compile(r"(?P<name>delay|pace|retry-after)\s+(?P<number>\d+(?:\.\d+)?)")
 
 
@@ -104,13 +117,19 @@ def _add_command(fault: Fault, command: str) -> Fault:
         return _add_action(fault, m["action"], _optional_int(m["after"]))
     if m := _NUMBER.fullmatch(command):
         return _add_number(fault, m["name"], m["number"])
-    return fault
+    return _add_edit(fault, command)
 
 
 def _add_action(fault: Fault, action: str, after: int | None) -> Fault:
     if action == "hold":
         return replace(fault, hold=True, after=after or 0)
     return replace(fault, action=cast("Action", action), after=after)
+
+
+def _add_edit(fault: Fault, command: str) -> Fault:
+    if (m := _EDIT.fullmatch(command)) is None:
+        return fault
+    return replace(fault, edit=cast("Edit", m["edit"] or command), event=int(m["event"] or 0))
 
 
 def _add_number(fault: Fault, name: str, number: str) -> Fault:

@@ -51,7 +51,7 @@ class ScriptedMessage:
                 yield BlockDelta(index, {"type": "content_block_delta", "index": index, "delta": delta})
             yield BlockStop(index, {"type": "content_block_stop", "index": index})
         end: JSONObject = {
-            "stop_reason": self.stop_reason,
+            "stop_reason": None if self.stop_reason == "null" else self.stop_reason,
             "stop_sequence": self.stop_sequence,
             "stop_details": _stop_details(self.stop_reason),
         }

@@ -9,6 +9,7 @@ from dragoman.core.events import BlockDelta, MessageDelta, MessageEvent, Message
 from dragoman.core.messages import JSONObject
 from dragoman.simulator.blocks import is_content_delta
 from dragoman.simulator.context import RequestContext
+from dragoman.simulator.edits import edited
 from dragoman.simulator.faults import NO_FAULT, Fault
 from dragoman.simulator.json_values import object_of
 from dragoman.simulator.message import ScriptedMessage
@@ -57,15 +58,18 @@ class ResponseWriter:
         """Send the message as a stream of events."""
         await self._context.start(200, {**self._headers, **_SSE_HEADERS})
         may_interrupt = self._fault is not NO_FAULT or self._state.is_holding
-        for event in message.events():
+        frames = ((event, _frame(str(event.raw["type"]), event.raw)) for event in message.events())
+        for event, frame in edited(list(frames), self._fault) if self._fault.edit else frames:
             if may_interrupt and await self._interrupt_before(event):
                 return
-            self._buffer += _frame(str(event.raw["type"]), event.raw)
+            self._buffer += frame
             if isinstance(event, MessageStart):
                 self._buffer += _PING
             if len(self._buffer) >= _BUFFER_BYTES:
                 await self._flush()
-        await self._flush(last=True)
+        await self._flush(last=self._fault.edit != "cut")
+        if self._fault.edit == "cut":
+            await self._cut()
 
     async def _interrupt_before(self, event: MessageEvent) -> bool:
         """Wait, and apply the fault if it is due before this event. Return whether the stream ends here."""
@@ -97,12 +101,16 @@ class ResponseWriter:
             case "silence":
                 await self._context.wait_for_disconnect()
             case "cut":
-                # One iteration of the event loop lets the transport write the data before.
-                await asyncio.sleep(0)
-                self._context.abort_connection()
+                await self._cut()
             case None:
                 pass
         return False
+
+    async def _cut(self) -> None:
+        """Break the connection, after `pace`: clients drop what they have not read yet."""
+        # One iteration of the event loop lets the transport write the data before.
+        await asyncio.sleep(self._fault.pace)
+        self._context.abort_connection()
 
     async def _wait_before_delta(self) -> None:
         is_first = self._sent_deltas == 0

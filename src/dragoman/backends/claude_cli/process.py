@@ -188,7 +188,7 @@ class CliProcess:
 
     def _on_frame(self, frame: JSONObject) -> None:
         self._events.extend(self._reader.feed(frame))
-        if self._reader.outcome == "spent":
+        if self._reader.outcome in ("spent", "failed"):
             # Kill before the runtime's next API call, which follows within some 9 ms.
             self._process.kill()
         self._changed.set()

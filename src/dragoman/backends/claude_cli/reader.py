@@ -10,6 +10,7 @@ from dragoman.backends.shared.message_reader import (
     object_in,
     text_in,
 )
+from dragoman.backends.shared.message_stream import STOP_REASONS, unreadable
 from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
@@ -47,6 +48,9 @@ class ResultReader(OutputReader):
             "usage": dict(usage),
         }
         stop_reason = text_in(frame, "stop_reason") if frame.get("stop_reason") is not None else "end_turn"
+        if stop_reason not in STOP_REASONS:
+            self.fail(unreadable("its stop reason is not known"))
+            return
         delta: JSONObject = {"stop_reason": stop_reason, "stop_sequence": None}
         yield MessageStart({"type": "message_start", "message": message})
         yield block_start(0, {"type": "text", "text": ""})

@@ -242,6 +242,10 @@ class Session:
                 result = self._append_results.popleft()
                 if not result.done():  # it is done if its run was cancelled and has not discarded the process yet
                     result.set_result(frame)
+            case "stream_event" if self._reader is None or self._reader.outcome != "open":
+                # A message after the response: the process no longer holds the client's conversation.
+                self.discard()
+                self.on_end()
             case _ if self._reader is not None:
                 self._read(self._reader, frame)
             case _:
@@ -249,7 +253,7 @@ class Session:
 
     def _read(self, reader: OutputReader, frame: JSONObject) -> None:
         self._events.extend(reader.feed(frame))
-        if reader.outcome == "spent":
+        if reader.outcome in ("spent", "failed"):
             # Kill before the runtime's next API call, which follows within some 9 ms.
             self._process.kill()
         elif reader.is_retrying:

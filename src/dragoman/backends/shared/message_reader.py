@@ -7,14 +7,15 @@ The raw Messages API events inside the `stream_event` frames are the source. The
 content, so `MessageReader` reads only failures from them: the runtime reports a failure as a message of the model
 `<synthetic>`.
 
-A frame with a missing key or a wrong type makes `feed` raise. `ChildProcess` then ends the process, so the run fails.
+An event that breaks the grammar of a response (`message_stream`) fails the run. Any other frame with a missing key or a
+wrong type makes `feed` raise. `ChildProcess` then ends the process, so the run fails.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Literal, TypeAlias, cast
 
+from dragoman.backends.shared.message_stream import MessageStream
 from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.events import (
@@ -23,6 +24,7 @@ from dragoman.core.events import (
     BlockStop,
     Event,
     MessageDelta,
+    MessageEvent,
     MessageStart,
     MessageStop,
     Restarted,
@@ -40,14 +42,8 @@ Outcome: TypeAlias = Literal["open", "complete", "parked", "spent", "failed"]
 _CONTINUED_BY_RUNTIME = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons after which the runtime adds a text of its own and calls the API again."""
 
-_TEXT_KEYS: Mapping[object, str] = MappingProxyType(
-    {
-        "text_delta": "text",
-        "thinking_delta": "thinking",
-        "signature_delta": "signature",
-        "input_json_delta": "partial_json",
-    }
-)
+_INVISIBLE_TYPES = frozenset({"text", "thinking", "redacted_thinking"})
+"""Blocks that the runtime does not count as output. A text counts once it has more than white space."""
 
 
 class OutputReader:
@@ -91,6 +87,10 @@ class OutputReader:
 class MessageReader(OutputReader):
     """The reader of one API call.
 
+    The runtime may call the API again with a text of its own: after a break, and after a response without output. The
+    response of such a call is not the response to the client's request. So the turn ends before it, and `Session` kills
+    the process.
+
     Args:
         tools: Names of the client's tools, which the client runs.
     """
@@ -98,10 +98,12 @@ class MessageReader(OutputReader):
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
         super().__init__()
         self._tools = tools
-        self._start: MessageStart | None = None
+        self._stream = MessageStream()
+        self._start: MessageEvent | None = None
         self._has_begun = False
+        self._has_output = False
+        self._has_finished_block = False
         self._calls_tools = False
-        self._has_stop_reason = False
         self._failure = ""
         self._retry_after: float | None = None
 
@@ -111,9 +113,14 @@ class MessageReader(OutputReader):
             return
         match frame.get("type"):
             case "stream_event" if frame.get("parent_tool_use_id") is None:
-                yield from self._read_event(cast("JSONObject", frame["event"]))
-            case "assistant" if not self._has_stop_reason:
-                self._failure = failure_in(object_in(frame, "message")) or self._failure
+                try:
+                    yield from self._read_event(cast("JSONObject", frame["event"]))
+                except UpstreamFailed as error:
+                    self.fail(error)
+            case "assistant" if not self._stream.has_stop_reason:
+                self._read_assistant(object_in(frame, "message"))
+            case "user" if self._stream.has_started and not blocks_in(object_in(frame, "message"), "tool_result"):
+                self.fail(broke_off())  # a text of the runtime's own, before it calls the API again
             case "system" if frame.get("subtype") == "api_retry":
                 yield from self._read_retry(frame)
             case "result":
@@ -121,71 +128,97 @@ class MessageReader(OutputReader):
             case _:
                 pass
 
-    def _read_event(self, event: JSONObject) -> Iterator[Event]:
-        match event.get("type"):
-            case "message_start":
-                object_in(event, "message")
-                self.is_retrying, self.must_not_continue, self.byte_count = False, False, 0
-                if self._has_begun:
-                    self._has_begun = False
-                    yield Restarted()
-                # Held back until content follows: a call that is retried before that has emitted nothing.
-                self._start = MessageStart(event)
-            case "content_block_start":
-                block = object_in(event, "content_block")
-                yield from self._begin()
-                # The runtime itself answers a call of a tool that was not offered, and calls the API again.
-                if block["type"] == "tool_use" and block["name"] not in self._tools:
-                    self.must_not_continue = True
-                yield BlockStart(index_in(event), event)
-            case "content_block_delta":
-                self.byte_count += delta_size(cast("JSONObject", event["delta"]))
-                yield BlockDelta(index_in(event), event)
-            case "content_block_stop" if not self._failure:
-                yield BlockStop(index_in(event), event)
-            case "message_delta" if not self._failure:
-                yield from self._read_stop_reason(event)
-            case "message_stop" if self._has_stop_reason:
-                yield MessageStop(event)
-                if self._calls_tools:
-                    self.outcome = "parked"
-            case _:
-                pass
+    def _read_event(self, raw: JSONObject) -> Iterator[Event]:
+        if self._failure:
+            return  # the runtime makes up the end of a message that failed
+        if raw.get("type") == "message_start" and self.is_retrying:
+            self._stream = MessageStream()
+        if raw.get("type") == "message_stop" and not self._stream.has_stop_reason:
+            # After a break. The runtime repeats the call, or reports a failure, or continues after a finished block.
+            if self._has_finished_block:
+                self.fail(broke_off())
+            return
+        event = self._stream.read(raw)
+        if isinstance(event, BlockDelta):  # the most frequent event
+            self._measure(cast("JSONObject", raw["delta"]))
+            yield event
+        elif isinstance(event, MessageStart):
+            yield from self._start_message(event)
+        elif event is not None:
+            yield from self._read_other(event)
 
-    def _begin(self) -> Iterator[Event]:
+    def _measure(self, delta: JSONObject) -> None:
+        self.byte_count += delta_size(delta)
+        if not self._has_output and delta["type"] == "text_delta":
+            self._has_output = bool(cast("str", delta["text"]).strip())
+
+    def _start_message(self, event: MessageStart) -> Iterator[Event]:
+        self.is_retrying, self.must_not_continue, self.byte_count = False, False, 0
+        if self._has_begun:
+            self._has_begun = False
+            yield Restarted()
+        # Held back until content follows: a call that is retried before that has emitted nothing.
+        self._start = event
+
+    def _read_other(self, event: MessageEvent) -> Iterator[Event]:
         if self._start is not None:
             yield self._start
             self._start = None
             self._has_begun = True
+        yield event
+        match event:
+            case BlockStart(raw=raw):
+                self._check_block(cast("Block", raw["content_block"]))
+            case MessageDelta(raw=raw):
+                yield from self._end_message(object_in(raw, "delta")["stop_reason"])
+            case MessageStop() if self._calls_tools:
+                self.outcome = "parked"
+            case _:
+                pass
 
-    def _read_stop_reason(self, event: JSONObject) -> Iterator[Event]:
-        reason = object_in(event, "delta").get("stop_reason")
-        if event.get("usage") is not None:
-            object_in(event, "usage")
-        if reason is None:
-            return
-        yield from self._begin()
-        self._has_stop_reason = True
-        yield MessageDelta(event)
+    def _check_block(self, block: Block) -> None:
+        # The runtime itself answers a call of a tool that was not offered, and calls the API again.
+        if block["type"] == "tool_use" and block["name"] not in self._tools:
+            self.must_not_continue = True
+        if block["type"] not in _INVISIBLE_TYPES or str(block.get("text") or "").strip():
+            self._has_output = True
+
+    def _end_message(self, reason: object) -> Iterator[Event]:
         self._calls_tools = reason == "tool_use"
-        if reason in _CONTINUED_BY_RUNTIME or self.must_not_continue:
+        if reason in _CONTINUED_BY_RUNTIME or self.must_not_continue or not self._has_output:
             self.outcome = "spent"
             yield MessageStop({"type": "message_stop"})
+
+    def _read_assistant(self, message: JSONObject) -> None:
+        """Read a finished block, or a failure. If a tool call came before it, the runtime reports no `result`."""
+        if not (failure := failure_in(message)):
+            self._has_finished_block = True
+        elif self._has_finished_block:
+            self.fail(result_error({}, failure))
+        else:
+            self._failure = failure
 
     def _read_retry(self, frame: JSONObject) -> Iterator[Event]:
         delay = frame.get("retry_delay_ms")
         seconds = delay / 1000 if isinstance(delay, int | float) else 0.0
         attempt = frame.get("attempt")
         self._retry_after = seconds
-        self._has_stop_reason = False
+        self._has_finished_block = self._has_output = False
         self.is_retrying = True
         yield Retrying(attempt if isinstance(attempt, int) else 1, seconds, str(frame.get("error")))
 
     def _read_result(self, frame: JSONObject) -> None:
-        if self._has_stop_reason and not self._failure:
+        if self._stream.is_complete:
             self.outcome = "complete"
+        elif self._has_finished_block and not self._failure:
+            self.fail(broke_off())  # the `result` contains the text of the response
         else:
             self.fail(result_error(frame, self._failure, retry_after=self._retry_after))
+
+
+def broke_off() -> UpstreamFailed:
+    """Return the error for a response that ended too early."""
+    return UpstreamFailed("Claude's response broke off.")
 
 
 def runtime_failed(reason: str) -> UpstreamFailed:
@@ -254,17 +287,6 @@ def text_in(value: JSONObject, key: str) -> str:
     return found
 
 
-def index_in(event: JSONObject) -> int:
-    """Return the index of an event's content block. Raises as `object_in` does."""
-    if not isinstance(index := event["index"], int):
-        raise TypeError("`index` is not an integer")
-    return index
-
-
 def delta_size(delta: JSONObject) -> int:
-    """Return the number of characters in a delta. Raises as `object_in` does."""
-    if (key := _TEXT_KEYS.get(delta.get("type"))) is None:
-        return sum(len(value) for name, value in delta.items() if name != "type" and isinstance(value, str))
-    if not isinstance(text := delta[key], str):
-        raise TypeError(f"`{key}` is not a text")
-    return len(text)
+    """Return the number of characters in a delta."""
+    return sum(len(value) for name, value in delta.items() if name != "type" and isinstance(value, str))

@@ -19,13 +19,22 @@ from dragoman.backends.shared.message_reader import (
     blocks_in,
     delta_size,
     failure_in,
-    index_in,
     object_in,
     text_in,
 )
+from dragoman.backends.shared.message_stream import MessageStream
 from dragoman.backends.shared.runtime_errors import result_error
 from dragoman.core.errors import UpstreamFailed
-from dragoman.core.events import Event, MessageDelta, MessageStart, MessageStop, Retrying
+from dragoman.core.events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Retrying,
+)
 from dragoman.core.messages import Block, JSONObject
 
 _MAX_NOTE_CHARACTERS = 400
@@ -54,6 +63,7 @@ class AgentReader(OutputReader):
 
     def __init__(self) -> None:
         super().__init__()
+        self._stream = MessageStream(checks_arguments=False)
         self._running_tools: set[str] = set()
         self._open_blocks: dict[int, int] = {}
         self._held_starts: dict[int, JSONObject] = {}
@@ -79,7 +89,10 @@ class AgentReader(OutputReader):
         is_subagent = frame.get("parent_tool_use_id") is not None
         match frame.get("type"):
             case "stream_event" if not is_subagent:
-                yield from self._read_event(object_in(frame, "event"))
+                try:
+                    yield from self._read_event(object_in(frame, "event"))
+                except UpstreamFailed as error:
+                    self.fail(error)
             case "assistant":
                 yield from self._read_calls(object_in(frame, "message"), is_subagent=is_subagent)
             case "user":
@@ -92,26 +105,32 @@ class AgentReader(OutputReader):
             case _:
                 pass
 
-    def _read_event(self, event: JSONObject) -> Iterator[Event]:
-        match event.get("type"):
-            case "message_start":
+    def _read_event(self, raw: JSONObject) -> Iterator[Event]:
+        if self._failure:
+            return  # the runtime makes up the end of a message that failed
+        if raw.get("type") == "message_stop":
+            self._is_mid_message = False
+            if not self._stream.has_stop_reason:
+                return  # the message broke off, and the runtime continues it in another one
+        if raw.get("type") == "message_start":
+            self._stream = MessageStream(checks_arguments=False)
+        match event := self._stream.read(raw):
+            case MessageStart():
                 yield from self._start_message(event)
-            case "content_block_start":
-                yield from self._start_block(index_in(event), object_in(event, "content_block"))
-            case "content_block_delta":
-                yield from self._read_delta(index_in(event), object_in(event, "delta"))
-            case "content_block_stop" if (index := self._open_blocks.pop(index_in(event), None)) is not None:
-                yield block_stop(index)
-                yield from self._write_notes()
-            case "message_delta":
-                self._stop_reason = object_in(event, "delta").get("stop_reason")
-            case "message_stop":
-                self._is_mid_message = False
+            case BlockStart(index=index):
+                yield from self._start_block(index, object_in(raw, "content_block"))
+            case BlockDelta(index=index):
+                yield from self._read_delta(index, object_in(raw, "delta"))
+            case BlockStop(index=index):
+                if (shown_index := self._open_blocks.pop(index, None)) is not None:
+                    yield block_stop(shown_index)
+                    yield from self._write_notes()
+            case MessageDelta():
+                self._stop_reason = object_in(raw, "delta")["stop_reason"]
             case _:
                 pass
 
-    def _start_message(self, event: JSONObject) -> Iterator[Event]:
-        object_in(event, "message")
+    def _start_message(self, event: MessageStart) -> Iterator[Event]:
         if self._is_mid_message:
             # A further call would repeat text that the client has already received.
             self.fail(UpstreamFailed("Claude's response broke off before its end. Send the request again."))
@@ -120,7 +139,7 @@ class AgentReader(OutputReader):
         self._separator = "\n\n" if self._has_text and self._stop_reason != "max_tokens" else ""
         if not self._has_started:
             self._has_started = True
-            yield MessageStart(event)
+            yield event
 
     def _start_block(self, index: int, block: Block) -> Iterator[Event]:
         self._held_starts.pop(index, None)

@@ -1,0 +1,76 @@
+"""Responses that the runtime would repair by a second API call: the client gets the first one, or an error at once."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backend_harness import Answer, Runtime, runtime, user
+from gateways import with_timeout
+
+from dragoman.core.errors import UpstreamFailed
+from dragoman.core.messages import JSONObject
+from dragoman.simulator.faults import Fault
+
+THINKING: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 9000}
+TOOLS: dict[str, Any] = {
+    "tools": [{"name": "look_up", "input_schema": {"type": "object"}}],
+    "tool_choice": {"type": "any"},
+}
+
+
+async def ask(harness: Runtime, fault: Fault, prompt: str, body: dict[str, Any]) -> Answer:
+    """Ask with a fault, and fail if the answer takes long: there must be no silence."""
+    harness.simulator.inject(fault)
+    return await with_timeout(harness.ask([user(prompt)], **body))
+
+
+@pytest.mark.parametrize(
+    ("fault", "prompt", "body"),
+    [
+        (Fault(edit="cut", event=6, pace=0.02), "Count to 3", {}),
+        (Fault(edit="cut", event=5, pace=0.02), "Look it up", TOOLS),
+        (Fault(edit="cut", event=20, pace=0.01), "Think first. Count to 30", THINKING),
+        (Fault(action="error", after=3), "Count to 3", {}),
+        (Fault(edit="repeat", event=5), "Count to 3", {}),
+        (Fault(edit="drop", event=5), "Count to 3", {}),
+        (Fault(edit="drop", event=6), "Count to 3", {}),
+        (Fault(edit="repeat", event=0), "Count to 3", {}),
+        (Fault(edit="repeat", event=1), "Count to 3", {}),
+        (Fault(edit="second message"), "Count to 3", {}),
+        (Fault(stop_reason="unknown"), "Count to 3", {}),
+        (Fault(stop_reason="null"), "Count to 3", {}),
+    ],
+    ids=lambda value: str(value)[:90] if isinstance(value, Fault) else "",
+)
+async def test_a_broken_response_is_an_error_at_once(
+    tmp_path: Path, fault: Fault, prompt: str, body: dict[str, Any]
+) -> None:
+    """Also if blocks were finished before the break. The API was called once, and the process is gone."""
+    async with runtime(tmp_path) as harness:
+        with pytest.raises(UpstreamFailed) as caught:
+            await ask(harness, fault, prompt, body)
+        assert caught.value.code == "upstream_error"
+        assert "1 2 3" not in caught.value.message
+        assert len(harness.calls) == 1
+        assert harness.processes == {"spare": 0, "live": 0, "agents": 0, "all": 0}
+
+
+@pytest.mark.parametrize("content", [{"type": "text", "text": " "}, {"type": "thinking", "thinking": "Hm"}])
+async def test_a_response_without_output_is_one_api_call(tmp_path: Path, content: JSONObject) -> None:
+    """The runtime would ask Claude for something visible. The client gets what Claude said."""
+    async with runtime(tmp_path) as harness:
+        answer = await ask(harness, Fault(content=[{"signature": "x", **content}]), "Hello", {})
+        assert answer.accumulated.message["stop_reason"] == "end_turn"
+        assert answer.text == str(content.get("text", ""))
+        assert len(harness.calls) == 1
+
+
+async def test_a_second_message_after_a_tool_call_spoils_the_process(tmp_path: Path) -> None:
+    """The response is right, but the process has another conversation than the client."""
+    async with runtime(tmp_path) as harness:
+        answer = await ask(harness, Fault(edit="second message"), "Look it up", TOOLS)
+        assert answer.accumulated.message["stop_reason"] == "tool_use"
+        # They end once the second message arrives, perhaps after the response.
+        await with_timeout(asyncio.gather(*(session.exited for session in harness.backend._sessions)))
+        assert harness.processes["live"] == 0
