@@ -42,8 +42,9 @@ from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.paths import has_control_character
 from dragoman.server.route_spec import Handlers
 from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
+from dragoman.server.stored.conversation_loader import ConversationLoader
 from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
-from dragoman.server.stored.execution import ConversationLoader, ResponseStorage
+from dragoman.server.stored.execution import ResponseStorage
 
 
 @dataclass(frozen=True, slots=True)
