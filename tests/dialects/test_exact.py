@@ -1,6 +1,7 @@
 """The short way of decoding a chat gives what the longer way gives: the same bodies, warnings and errors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,10 @@ from chat_support import WEATHER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dragoman.backends.anthropic.request import message_call
+from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS, Catalog, Model
+from dragoman.core.conversation import ConversationHash, has_thinking, hashed_fields
 from dragoman.core.errors import GatewayError
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.messages import PlainMessage
@@ -53,6 +57,18 @@ def assert_same(raw: bytes, known: KnownParts) -> None:
     assert outcome(raw, known) == expected
     assert outcome(raw, known) == expected
     assert _media(outcome(raw, known)) == _media(expected)
+    assert _sent(outcome(raw, known)) == _sent(expected)
+    assert outcome(raw, known) == expected
+
+
+def _sent(found: object) -> object:
+    """Return what is made of a request: its call, with cache marks; the hashes of its conversation; its thinking."""
+    if not isinstance(found, ChatRequest):
+        return None
+    body, options = found.body_for(0), found.request_options
+    call = message_call(RunRequest("run_1", found.resolved.model, body, replace(options, agent=None)), "5m")
+    hashes = [ConversationHash(hashed_fields(body), exact=exact).extend(body["messages"]) for exact in (False, True)]
+    return call, [one.name for one in hashes], [*map(has_thinking, body["messages"])]
 
 
 def _media(found: object) -> object:
@@ -114,6 +130,42 @@ def test_a_known_message_keeps_its_place_in_errors() -> None:
         assert_same(json.dumps({"model": "claude-opus-5", "messages": messages}).encode(), known)
 
 
+THOUGHT = {"type": "reasoning.text", "text": "I think.", "signature": "c2ln"}
+CALLS = [{"id": f"c{number}", "function": {"name": "f", "arguments": '{"a": 1}'}} for number in (1, 2)]
+RESULTS = [{"role": "tool", "tool_call_id": f"c{number}", "content": "ok " * 500} for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"role": "user", "content": "b"}, {"role": "user", "content": "c"}],
+        [{"role": "assistant", "content": "b", "reasoning_details": [THOUGHT]}, {"role": "user", "content": "c"}],
+        [{"role": "assistant", "tool_calls": CALLS}, *RESULTS],
+        [{"role": "assistant", "tool_calls": CALLS}, *RESULTS, {"role": "user", "content": "c"}],
+        [{"role": "assistant", "content": "b "}],
+        [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}],
+        [{"role": "user", "content": [{"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}]}],
+    ],
+)
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-5"])
+def test_known_messages_are_sent_as_new_ones(steps: list[JSON], model: str) -> None:
+    """The prompts are long enough for cache marks. Messages that are joined, marked or trimmed stay as they are."""
+    known = KnownParts()
+    start: list[JSON] = [{"role": "user", "content": "a " * 10_000}, {"role": "assistant", "content": "a"}]
+    for messages in (start, [*start, start[0]], [*start, start[0], *steps], [*start, *steps, start[0]], [*steps]):
+        for tools in ([], [WEATHER]):
+            assert_same(json.dumps({"model": model, "messages": messages, "tools": tools}).encode(), known)
+
+
+def test_a_mark_whose_key_is_written_with_escapes_is_found() -> None:
+    """Such a message is not kept: marks beyond the maximum are removed from it."""
+    known = KnownParts()
+    mark = '{"type": "text", "text": "a", "c\\u0061che_control": {"type": "ephemeral"}}'
+    message = f'{{"role": "user", "content": [{", ".join([mark] * 6)}]}}'
+    for more in ("", ', "prompt_cache_key": "cache"'):
+        assert_same(f'{{"model": "claude-opus-5", "messages": [{message}, {message}]{more}}}'.encode(), known)
+
+
 @pytest.mark.parametrize("more", [{}, {"tools": None}, {"tools": []}, {"tools": [WEATHER]}, {"temperature": 1}])
 def test_what_is_known_takes_the_short_way(more: JSONObject) -> None:
     """Its plain messages and its tools are kept."""
@@ -132,7 +184,7 @@ def test_what_is_known_takes_the_short_way(more: JSONObject) -> None:
 def test_no_part_may_be_nested_too_deeply(where: str) -> None:
     """Whether the part is new or not, the error is that of the whole body."""
     known = KnownParts()
-    for depth in (840, 860):
+    for depth in (*range(844, 853), 860):
         deep = "[" * depth + "]" * depth
         message = f'{{"role": "assistant", "content": "a", "annotations": {deep if where == "messages" else 1}}}'
         tool = f'{{"type": "custom", "custom": {deep if where == "tools" else 1}}}'

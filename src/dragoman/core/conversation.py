@@ -13,6 +13,7 @@ from typing import Self, cast
 
 import msgspec
 
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 
 THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
@@ -48,6 +49,14 @@ class ConversationHash:
 
     def add(self, message: Message) -> None:
         """Add the next message."""
+        if not isinstance(message, KnownMessage) or not THINKING_TYPES.isdisjoint(message.types):
+            self._digest.update(self._hashed(message))
+            return
+        if message.hashed is None:
+            message.hashed = self._hashed(cast("Message", message))
+        self._digest.update(message.hashed)
+
+    def _hashed(self, message: Message) -> bytes:
         pieces = [b"\nrole ", message["role"].encode()]
         text = ""  # adjacent texts are hashed as one, however they were cut
         for block in message["content"]:
@@ -61,7 +70,7 @@ class ConversationHash:
                 text = ""
         words = _text_bytes(text)
         pieces += (b"\ntext %d " % len(words), words)
-        self._digest.update(b"".join(pieces))
+        return b"".join(pieces)
 
     def extend(self, messages: Iterable[Message]) -> Self:
         """Add messages, and return the hash itself."""
@@ -99,6 +108,8 @@ def client_scope(client: str) -> JSONObject:
 
 def has_thinking(message: Message) -> bool:
     """Return whether a message contains thinking."""
+    if isinstance(message, KnownMessage):
+        return not THINKING_TYPES.isdisjoint(message.types)
     return any(block.get("type") in THINKING_TYPES for block in message["content"])
 
 

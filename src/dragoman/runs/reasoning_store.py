@@ -102,13 +102,15 @@ class ReasoningStore:
             model: The model that answers the request.
             client: The name of the client. It gets only the thinking of its own conversations.
         """
+        if self._values.is_empty():
+            return without_orphan_thinking(body)
         messages = body["messages"]
         bare = [
             index
             for index, message in enumerate(messages)
             if message["role"] == "assistant" and not has_thinking(message)
         ]
-        if not bare or self._values.is_empty():
+        if not bare:
             return without_orphan_thinking(body)
         hashes = self._hashes(body, client)
         names = {index: hashes.name_after(messages, index + 1) for index in bare}

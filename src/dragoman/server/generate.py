@@ -12,7 +12,7 @@ from starlette.types import Receive
 from dragoman.core.errors import Forbidden, NotFound
 from dragoman.core.messages import RequestOptions
 from dragoman.dialects.base import DecodedRequest, Dialect
-from dragoman.dialects.shared.validation import check_value_count, with_model
+from dragoman.dialects.shared.validation import MIN_COUNTED_BYTES, check_value_count, with_model
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import LARGE_BODY
@@ -88,7 +88,7 @@ class RequestReader(Generic[RequestT]):
 
     async def _decode(self, context: RequestContext, raw: bytes) -> RequestT:
         is_large = len(raw) > LARGE_BODY
-        if is_large:
+        if len(raw) >= MIN_COUNTED_BYTES:
             await self._options.bodies.run(len(raw), partial(check_value_count, raw))
         if self._prepare is not None:
             decode = await self._prepare(context, raw)

@@ -21,14 +21,17 @@ _MAX_MARKS = 4
 _UNMARKABLE_TYPES = frozenset({"thinking", "redacted_thinking"})
 
 
-def with_cache_marks(body: MessagesRequest, model: Model, ttl: CacheTtl, encoded: bytes) -> MessagesRequest:
+def with_cache_marks(
+    body: MessagesRequest, model: Model, ttl: CacheTtl, encoded: bytes, known: int = 0
+) -> MessagesRequest:
     """Return a request with cache marks. Return the same one if the client set its own, or the prompt is too small.
 
     Args:
         body: The request; it is not changed.
         model: The model, which defines the smallest prompt that can be cached.
         ttl: The lifetime of the cached prompt.
-        encoded: The request's JSON.
+        encoded: The request's JSON, without its known messages: they have no marks.
+        known: The size of the known messages in bytes.
     """
     # Quotes inside a text are escaped, so a key that is not in the bytes does not exist.
     if ttl == "off" or (b'"cache_control"' in encoded and _has_marks(cast("JSON", body))):
@@ -43,7 +46,7 @@ def with_cache_marks(body: MessagesRequest, model: Model, ttl: CacheTtl, encoded
         if blocks and tokens_before >= model.cacheable_tokens:
             marked[key] = [*blocks[:-1], {**blocks[-1], "cache_control": mark}]
             marks_left -= 1
-    if len(encoded) // BYTES_PER_TOKEN >= model.cacheable_tokens:
+    if (len(encoded) + known) // BYTES_PER_TOKEN >= model.cacheable_tokens:
         marked["messages"] = cast("JSON", _mark_messages(body["messages"], mark, marks_left))
     return cast("MessagesRequest", marked)
 

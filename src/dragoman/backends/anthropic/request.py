@@ -15,6 +15,7 @@ from dragoman.backends.anthropic.cache_control import BYTES_PER_TOKEN, with_cach
 from dragoman.backends.anthropic.options import CacheTtl
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import Model
+from dragoman.core.known_message import KnownMessage, spliced
 from dragoman.core.messages import JSON, JSONObject, MessagesRequest, as_sent
 from dragoman.core.value_object import value_object
 
@@ -103,7 +104,7 @@ def message_call(request: RunRequest, cache_ttl: CacheTtl) -> ApiCall:
         cache_ttl: The lifetime of cached prompts, for clients that set no cache marks.
     """
     body, encoded = message_body(request, cache_ttl)
-    return _call(b"/v1/messages", request, encoded or encode_json(body))
+    return _call(b"/v1/messages", request, encoded or encode_json(spliced(body)))
 
 
 def message_body(request: RunRequest, cache_ttl: CacheTtl) -> tuple[JSONObject, bytes | None]:
@@ -116,10 +117,13 @@ def message_body(request: RunRequest, cache_ttl: CacheTtl) -> tuple[JSONObject, 
     body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
     if body.get("max_tokens") is None:
         body["max_tokens"] = default_max_tokens(request.model)
-    encoded = encode_json(body)
-    if cache_ttl == "off" or len(encoded) < request.model.cacheable_tokens * BYTES_PER_TOKEN:
+    known_bytes, unknown = _sizes(cast("MessagesRequest", body))
+    encoded = None if known_bytes else unknown
+    if cache_ttl == "off" or known_bytes + len(unknown) < request.model.cacheable_tokens * BYTES_PER_TOKEN:
         return body, encoded  # most prompts are too small to cache, and the bytes show it at once
-    marked = cast("JSONObject", with_cache_marks(cast("MessagesRequest", body), request.model, cache_ttl, encoded))
+    marked = cast(
+        "JSONObject", with_cache_marks(cast("MessagesRequest", body), request.model, cache_ttl, unknown, known_bytes)
+    )
     return marked, encoded if marked is body else None
 
 
@@ -153,6 +157,16 @@ def betas_of_request(request: RunRequest) -> tuple[str, ...]:
 def betas_of_body(body: MessagesRequest) -> list[str]:
     """Return the betas that a body needs, each once."""
     return list(dict.fromkeys(_betas_needed(cast("JSONObject", body))))
+
+
+def _sizes(body: MessagesRequest) -> tuple[int, bytes]:
+    """Return how many bytes the known messages of a body take, and the JSON of the body without them."""
+    messages = body["messages"]
+    unknown = [message for message in messages if type(message) is not KnownMessage]
+    if len(unknown) == len(messages):
+        return 0, encode_json(body)
+    known_bytes = sum([message.size for message in messages if type(message) is KnownMessage])
+    return known_bytes, encode_json({**body, "messages": unknown})
 
 
 def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:
@@ -191,6 +205,8 @@ def _betas_needed(body: JSONObject) -> Iterator[str]:
     if not _FIELDS_WITH_BETAS.isdisjoint(body):
         yield from _betas_of_fields(body)
     for message in cast("MessagesRequest", body)["messages"]:
+        if type(message) is KnownMessage and _TYPES_WITH_FILES.isdisjoint(message.types):
+            continue
         if "output_config" in message:
             yield _MESSAGE_EFFORT_BETA
         for block in message["content"]:
@@ -212,8 +228,8 @@ def _betas_of_fields(body: JSONObject) -> Iterator[str]:
         yield _TASK_BUDGET_BETA
     tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
-        kind = str(_object(tool).get("type", ""))
-        yield from (beta for prefix, beta in _BETA_OF_TOOL.items() if kind.startswith(prefix))
+        if kind := _object(tool).get("type"):  # functions have none
+            yield from (beta for prefix, beta in _BETA_OF_TOOL.items() if str(kind).startswith(prefix))
 
 
 def _refers_to_file(block: JSONObject) -> bool:

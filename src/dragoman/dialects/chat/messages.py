@@ -35,7 +35,7 @@ from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
 REASONING_FORMAT = "anthropic-claude-v1"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class PlainMessage(PlainTurn):
     """A message that was translated before; see `plain`.
 
@@ -57,33 +57,11 @@ def add_messages(
     Raises:
         InvalidRequest: A message is invalid, or not allowed where it is; `param` names it.
     """
-    for index, given in enumerate(messages):
-        if isinstance(given, PlainMessage):
-            if conversation.add_plain(given, index):
-                continue
-            message = given.message
-        else:
-            message = given
-        path = f"messages[{index}]"
-        if message.name and not isinstance(message, ToolMessage | FunctionMessage):
-            warnings.append(RequestWarning("ignored", f"{path}.name", "Claude does not take names of participants."))
-        match message:
-            case UserMessage():
-                _add_user(message, path, conversation)
-            case AssistantMessage():
-                conversation.begin_assistant(path)
-                conversation.add_assistant(assistant_blocks(message, index, conversation.calls, warnings))
-            case ToolMessage():
-                id_ = conversation.calls.take_result(message.tool_call_id, f"{path}.tool_call_id")
-                blocks = user_blocks(message.content, f"{path}.content", conversation.media)
-                conversation.add_tool_result(id_, blocks)
-            case FunctionMessage():
-                id_ = conversation.calls.take_result(_function_key(message.name), f"{path}.name")
-                conversation.add_tool_result(id_, text_blocks(message.content))
-            case SystemMessage() | DeveloperMessage():
-                conversation.add_instructions(instruction_blocks(message.content), path)
-            case _:
-                assert_never(message)
+    index = 0
+    while (index := conversation.add_plain(messages, index)) < len(messages):
+        given = messages[index]
+        _add_message(given.message if isinstance(given, PlainMessage) else given, index, conversation, warnings)
+        index += 1
     conversation.finish(f"messages[{len(messages) - 1}]")
 
 
@@ -136,6 +114,31 @@ def assistant_blocks(
         key, id_path = _function_key(function.name), f"{path}.function_call.id"
         blocks.append(calls.add_call(key, function.name, arguments, id_=f"call_{index}", path=id_path))
     return blocks
+
+
+def _add_message(
+    message: ChatMessage, index: int, conversation: ConversationBuilder, warnings: list[RequestWarning]
+) -> None:
+    path = f"messages[{index}]"
+    if message.name and not isinstance(message, ToolMessage | FunctionMessage):
+        warnings.append(RequestWarning("ignored", f"{path}.name", "Claude does not take names of participants."))
+    match message:
+        case UserMessage():
+            _add_user(message, path, conversation)
+        case AssistantMessage():
+            conversation.begin_assistant(path)
+            conversation.add_assistant(assistant_blocks(message, index, conversation.calls, warnings))
+        case ToolMessage():
+            id_ = conversation.calls.take_result(message.tool_call_id, f"{path}.tool_call_id")
+            blocks = user_blocks(message.content, f"{path}.content", conversation.media)
+            conversation.add_tool_result(id_, blocks)
+        case FunctionMessage():
+            id_ = conversation.calls.take_result(_function_key(message.name), f"{path}.name")
+            conversation.add_tool_result(id_, text_blocks(message.content))
+        case SystemMessage() | DeveloperMessage():
+            conversation.add_instructions(instruction_blocks(message.content), path)
+        case _:
+            assert_never(message)
 
 
 def _add_user(message: UserMessage, path: str, conversation: ConversationBuilder) -> None:

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import Placed
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.chat.content import user_blocks
@@ -30,7 +31,7 @@ from dragoman.dialects.chat.schema import (
     UserMessage,
 )
 from dragoman.dialects.shared.conversation import tool_result
-from dragoman.dialects.shared.exact import MIN_DEEP_BYTES, ExactDecoder, is_too_deep
+from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, MIN_DEEP_BYTES, ExactDecoder, is_too_deep
 from dragoman.dialects.shared.tool_calls import ToolCallIds
 
 _Tools: TypeAlias = list[FunctionTool | CustomTool]
@@ -79,17 +80,19 @@ def decode_parts(raw: bytes, known: KnownParts) -> tuple[ChatCompletionRequest, 
         return None
     contents = list(map(bytes, request.messages))
     tool_content = bytes(request.tools)
-    rest = len(raw) - len(tool_content) - sum(map(len, contents))
-    if rest > MIN_DEEP_BYTES and is_too_deep(raw):
+    has_tools = request.tools != _NO_TOOLS
+    request.messages, request.tools = [], _NO_TOOLS
+    if len(raw) - len(tool_content) - sum(map(len, contents)) > MIN_DEEP_BYTES and _is_rest_too_deep(request):
         return None
+    found = known.messages.get_all(contents)
     messages: list[AnyMessage] = []
-    for content, plain in zip(contents, known.messages.get_all(contents), strict=True):
+    for content, plain in zip(contents, found, strict=True):
         message = plain or _new_message(content, known)
         if message is None:
             return None
         messages.append(message)
     tools = None
-    if request.tools != _NO_TOOLS:
+    if has_tools:
         tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
         if tools is None:
             return None
@@ -97,16 +100,24 @@ def decode_parts(raw: bytes, known: KnownParts) -> tuple[ChatCompletionRequest, 
     return request, messages
 
 
+def _is_rest_too_deep(request: _OuterRequest) -> bool:
+    try:
+        return is_too_deep(msgspec.json.encode(request))
+    except RecursionError:
+        return True
+
+
 def _new_message(content: bytes, known: KnownParts) -> AnyMessage | None:
-    message = None if is_too_deep(content) else _MESSAGE.decode(content)
+    message = None if is_too_deep(content, levels=MAX_JSON_DEPTH - 2) else _MESSAGE.decode(content)
     plain = message and _plain(message, content)
-    if plain:
+    if plain and b'"cache_control"' not in bytes(plain.translated.raw):  # the key may be written with escapes
         known.messages.put(content, plain)
-    return plain or message
+        return plain
+    return message
 
 
 def _new_tools(content: bytes, known: KnownParts) -> _Tools | None:
-    tools = None if is_too_deep(content) else _TOOLS.decode(content)
+    tools = None if is_too_deep(content, levels=MAX_JSON_DEPTH - 1) else _TOOLS.decode(content)
     if tools:
         known.tools.put(content, tools)
     return tools
@@ -137,7 +148,7 @@ def _plain_user(message: UserMessage) -> PlainMessage | None:
         return None
     media: list[Placed] = []
     blocks = user_blocks(given, "", media)  # type: ignore[arg-type] # no results
-    return PlainMessage("user", blocks, message=message) if blocks and not media else None
+    return PlainMessage(translated=KnownMessage("user", blocks), message=message) if blocks and not media else None
 
 
 def _plain_assistant(message: AssistantMessage) -> PlainMessage | None:
@@ -148,7 +159,7 @@ def _plain_assistant(message: AssistantMessage) -> PlainMessage | None:
     if warnings or not blocks:  # another id or name gives a warning, too
         return None
     named = tuple((str(block["id"]), str(block["name"])) for block in blocks if block["type"] == "tool_use")
-    return PlainMessage("assistant", blocks, calls=named, message=message)
+    return PlainMessage(translated=KnownMessage("assistant", blocks), calls=named, message=message)
 
 
 def _plain_result(message: ToolMessage) -> PlainMessage | None:
@@ -157,4 +168,4 @@ def _plain_result(message: ToolMessage) -> PlainMessage | None:
     if media or not message.tool_call_id:
         return None
     block = tool_result(message.tool_call_id, content)
-    return PlainMessage("user", [block], result_of=message.tool_call_id, message=message)
+    return PlainMessage(translated=KnownMessage("user", [block]), result_of=message.tool_call_id, message=message)

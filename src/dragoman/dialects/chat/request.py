@@ -111,8 +111,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_par
     body = build_body(params, conversation, tools, resolved.model, warnings)
     if request_options.agent is not None:
         refuse_fields_with_agent(request_options, _fields_refused_with_agent(request, params), body)
-    if b"cache" in raw:
-        limit_cache_breakpoints(body, warnings)
+    limit_cache_breakpoints(body, warnings)
     if options.strict_mapping:
         refuse_mapped_fields(warnings)
     is_stored = bool(request.store)

@@ -3,10 +3,13 @@
 The API's rules: the system prompt is separate, roles alternate, and the results of tool calls follow the calls.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import Placed
 from dragoman.core.messages import Block, Message, Role
 from dragoman.core.warnings import RequestWarning
@@ -32,19 +35,17 @@ def tool_result(id_: str, content: list[Block], *, is_error: bool = False) -> Bl
     return block
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PlainTurn:
     """A message that was translated before. Many conversations may share it: it must not be changed.
 
     Attributes:
-        role: The role.
-        blocks: The blocks. There is at least one.
+        translated: The translation. It has at least one block.
         calls: Id and name of each tool call in it.
         result_of: The id of the call that it is the result of.
     """
 
-    role: Role
-    blocks: list[Block]
+    translated: KnownMessage
     calls: tuple[tuple[str, str], ...] = ()
     result_of: str | None = None
 
@@ -125,30 +126,43 @@ class ConversationBuilder:
         """Add the result of a tool call."""
         self._append("user", [tool_result(id_, content, is_error=is_error)])
 
-    def add_plain(self, turn: PlainTurn, index: int) -> bool:
-        """Add a message that was translated before. Return False, and add nothing, if its place would change it.
+    def add_plain(self, turns: Sequence[object], start: int) -> int:
+        """Add messages that were translated before, as far as they come one after the other.
 
         Args:
-            turn: The message.
-            index: Its index in the conversation.
+            turns: All messages of the conversation; those that were translated before are `PlainTurn`.
+            start: The index of the first one to add.
+
+        Returns:
+            The index of the first that was not added: it was not translated before, or its place changes it.
         """
         if self._held:
-            return False
-        role, calls = turn.role, self.calls
-        if turn.result_of is not None:
-            if not calls.take_plain_result(turn.result_of):
-                return False
-        elif calls.pending or (turn.calls and not calls.add_plain_calls(turn.calls, f"{self.field}[{index}]")):
-            return False
-        elif role == "user":
-            self._has_user = True
-        self._empty_path = None
-        if role == self._last_role:
-            self.messages[-1]["content"] += turn.blocks
+            return start
+        messages, calls, last_role = self.messages, self.calls, self._last_role
+        index = start
+        for index in range(start, len(turns)):
+            turn = turns[index]
+            if not isinstance(turn, PlainTurn):
+                break
+            message = cast("Message", turn.translated)
+            role = message["role"]
+            if turn.result_of is not None:
+                if not calls.take_plain_result(turn.result_of):
+                    break
+            elif calls.pending or (turn.calls and not calls.add_plain_calls(turn.calls, f"{self.field}[{index}]")):
+                break
+            elif role == "user":
+                self._has_user = True
+            if role == last_role:
+                self._own_last()["content"] += message["content"]
+            else:
+                last_role = role
+                messages.append(message)
         else:
-            self._last_role = role
-            self.messages.append({"role": role, "content": turn.blocks.copy()})
-        return True
+            index = len(turns)
+        if index > start:
+            self._last_role, self._empty_path = last_role, None
+        return index
 
     def finish(self, path: str) -> None:
         """Finish the conversation.
@@ -171,15 +185,22 @@ class ConversationBuilder:
             self._warnings.append(RequestWarning("mapped", self.field, detail))
         if self.messages[-1]["role"] == "assistant":
             self._require_own_prefill()
-            self._check_prefill(self.messages[-1]["content"], path)
+            self._check_prefill(self._own_last()["content"], path)
 
     def _append(self, role: Role, blocks: list[Block]) -> None:
         self._empty_path = None
         if role == self._last_role:
-            self.messages[-1]["content"] += blocks
+            self._own_last()["content"] += blocks
         else:
             self._last_role = role
             self.messages.append({"role": role, "content": blocks})
+
+    def _own_last(self) -> Message:
+        """Return the last message, as one that may be changed."""
+        last = self.messages[-1]
+        if isinstance(last, KnownMessage):
+            last = self.messages[-1] = {"role": last["role"], "content": [*last["content"]]}
+        return last
 
     def _place_instructions(self, *, last: bool = False) -> None:
         """Add held instructions after the message that was the last when they came, or to the system prompt."""

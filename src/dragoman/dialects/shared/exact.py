@@ -52,17 +52,18 @@ def convert_exact(data: object, struct: type[_StructT]) -> _StructT | None:
     return None
 
 
-def is_too_deep(raw: bytes, data: Any = None) -> bool:  # JSON
-    """Return whether JSON has more than `MAX_JSON_DEPTH` levels.
+def is_too_deep(raw: bytes, data: Any = None, levels: int = MAX_JSON_DEPTH) -> bool:  # JSON
+    """Return whether JSON has too many levels.
 
     Args:
         raw: The JSON.
         data: The same, parsed; None: it is parsed if that is needed. Most JSON has too few brackets to be so deep.
+        levels: The maximum; for a part of a request body, fewer.
     """
-    if len(raw) < MIN_DEEP_BYTES or raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH:
+    if len(raw) < 2 * levels or raw.count(b"[") + raw.count(b"{") <= levels:
         return False
     level = [msgspec.json.decode(raw) if data is None else data]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(levels):
         values = (
             value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
         )

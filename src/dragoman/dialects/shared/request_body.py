@@ -7,6 +7,7 @@ from typing import cast
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import check_count, check_sizes
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
@@ -184,6 +185,8 @@ def _marked_blocks(body: MessagesRequest) -> Iterator[JSONObject]:
     """Return the blocks with a cache mark, in the order in which the API reads the prompt."""
     yield from (block for block in [*body.get("tools", []), *body.get("system", [])] if "cache_control" in block)
     for message in body["messages"]:
+        if type(message) is KnownMessage:  # it has none
+            continue
         for block in message["content"]:
             inner = block.get("content")
             inner_blocks = cast("list[JSONObject]", inner if isinstance(inner, list) else [])

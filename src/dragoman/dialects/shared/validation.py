@@ -30,6 +30,9 @@ _T = TypeVar("_T")
 MAX_JSON_VALUES = 250_000
 """Values of a large request body. Decoding them takes less than 100 ms, in which nothing else can run."""
 
+MIN_COUNTED_BYTES = 2 * MAX_JSON_VALUES
+"""A smaller body cannot have too many values: a value takes two bytes at least."""
+
 _BEFORE_VALUES = (b",", b"[", b"{")
 
 _MAX_DIGITS = 18  # any such number fits into 64 bits

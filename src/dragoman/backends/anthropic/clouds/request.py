@@ -17,6 +17,7 @@ from urllib.parse import quote
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall, betas_of_request, encode_json
 from dragoman.backends.base import RunRequest
 from dragoman.core.errors import UnsupportedFeature
+from dragoman.core.known_message import spliced
 from dragoman.core.messages import JSON, JSONObject, MessagesRequest, as_sent
 
 _MODEL_DATES: Mapping[str, str] = MappingProxyType(
@@ -119,7 +120,7 @@ class Bedrock(Cloud):
             content["anthropic_beta"] = [*betas]
         # A model may be named by its ARN, whose slashes are part of the name.
         target = f"/model/{quote(model, safe=':')}/invoke-with-response-stream"
-        return ApiCall(target.encode(), API_VERSION, (), encode_json(content))
+        return ApiCall(target.encode(), API_VERSION, (), encode_json(spliced(content)))
 
 
 class Vertex(Cloud):
@@ -135,7 +136,7 @@ class Vertex(Cloud):
     def message_call(self, request: RunRequest, body: JSONObject, location: CloudLocation) -> ApiCall:
         """Return the call that generates a message. Its response is streamed."""
         model = quote(self.model_id(request, vertex_id), safe="@:")
-        content = self.with_version(request, _without(body, "model"))
+        content = self.with_version(request, spliced(_without(body, "model")))
         return self._call(f"{model}:streamRawPredict", request, content, location)
 
     def count_call(self, request: RunRequest, location: CloudLocation) -> ApiCall:
