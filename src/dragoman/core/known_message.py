@@ -3,6 +3,7 @@
 An agent sends its whole conversation with every request. What depends on one message alone need not be made again.
 """
 
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -29,10 +30,10 @@ class KnownMessage(dict[str, Any]):
     __slots__ = ("hashed", "raw", "size", "types")
 
     def __init__(self, role: Role, content: list[JSONObject]) -> None:
-        super().__init__(role=role, content=content)
+        self["role"], self["content"] = role, content
         encoded = _encode(self)
         self.raw, self.size = msgspec.Raw(encoded), len(encoded)
-        self.types = frozenset(str(block["type"]) for block in content)
+        self.types = _types(*[str(block["type"]) for block in content])
         self.hashed: bytes | None = None
 
 
@@ -46,3 +47,8 @@ def spliced(body: JSONObject) -> JSONObject:
         one.raw if type(one) is KnownMessage else one for one in cast("list[Message | KnownMessage]", body["messages"])
     ]
     return {**body, "messages": cast("JSON", messages)}
+
+
+@lru_cache
+def _types(*types: str) -> frozenset[str]:
+    return frozenset(types)

@@ -30,7 +30,7 @@ from dragoman.dialects.chat.schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.dialects.shared.conversation import tool_result
+from dragoman.dialects.shared.conversation import text_blocks, tool_result
 from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, MIN_DEEP_BYTES, ExactDecoder, is_too_deep
 from dragoman.dialects.shared.tool_calls import ToolCallIds
 
@@ -41,6 +41,7 @@ _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _MAX_TOOL_BYTES = 2 * 1024 * 1024
 
 
+_MARK = b'"cache_control"'
 _NO_TOOLS = msgspec.Raw(b"null")
 
 
@@ -109,8 +110,8 @@ def _is_rest_too_deep(request: _OuterRequest) -> bool:
 
 def _new_message(content: bytes, known: KnownParts) -> AnyMessage | None:
     message = None if is_too_deep(content, levels=MAX_JSON_DEPTH - 2) else _MESSAGE.decode(content)
-    plain = message and _plain(message, content)
-    if plain and b'"cache_control"' not in bytes(plain.translated.raw):  # the key may be written with escapes
+    plain = message and _plain(message)
+    if plain:
         known.messages.put(content, plain)
         return plain
     return message
@@ -123,43 +124,50 @@ def _new_tools(content: bytes, known: KnownParts) -> _Tools | None:
     return tools
 
 
-def _plain(message: ChatMessage, content: bytes) -> PlainMessage | None:
+def _plain(message: ChatMessage) -> PlainMessage | None:
     """Return a message with its translation; None if it is not plain."""
-    if b"cache" in content or (message.name and not isinstance(message, ToolMessage)):
-        return None
     try:
-        match message:
-            case UserMessage():
-                return _plain_user(message)
-            case AssistantMessage():
-                return _plain_assistant(message)
-            case ToolMessage():
-                return _plain_result(message)
-            case _:
-                return None
+        if isinstance(message, ToolMessage):
+            plain = _plain_result(message)
+        elif message.name:
+            return None
+        elif isinstance(message, UserMessage):
+            plain = _plain_user(message)
+        elif isinstance(message, AssistantMessage):
+            plain = _plain_assistant(message)
+        else:
+            return None
     except InvalidRequest:
         return None
+    # A text alone has no mark. In the JSON of anything else, the quotes of a text are escaped, and those of a key not.
+    if plain and (plain.calls or not isinstance(message.content, str)) and _MARK in bytes(plain.translated.raw):
+        return None
+    return plain
 
 
 def _plain_user(message: UserMessage) -> PlainMessage | None:
     given = message.content
-    parts = given if isinstance(given, list) else []
-    if any(isinstance(part, ToolResultPart) for part in parts):
+    if isinstance(given, list) and any(isinstance(part, ToolResultPart) for part in given):
         return None
     media: list[Placed] = []
     blocks = user_blocks(given, "", media)  # type: ignore[arg-type] # no results
-    return PlainMessage(translated=KnownMessage("user", blocks), message=message) if blocks and not media else None
+    return PlainMessage(KnownMessage("user", blocks), message=message) if blocks and not media else None
 
 
 def _plain_assistant(message: AssistantMessage) -> PlainMessage | None:
     if message.function_call or message.audio is not None:
         return None
     warnings: list[RequestWarning] = []
-    blocks = assistant_blocks(message, 0, ToolCallIds(warnings), warnings)
+    if isinstance(message.content, str) and not (
+        message.tool_calls or message.refusal or message.reasoning_details or message.reasoning_content
+    ):
+        blocks = text_blocks(message.content)  # as most are
+    else:
+        blocks = assistant_blocks(message, 0, ToolCallIds(warnings), warnings)
     if warnings or not blocks:  # another id or name gives a warning, too
         return None
-    named = tuple((str(block["id"]), str(block["name"])) for block in blocks if block["type"] == "tool_use")
-    return PlainMessage(translated=KnownMessage("assistant", blocks), calls=named, message=message)
+    named = tuple([(str(block["id"]), str(block["name"])) for block in blocks if block["type"] == "tool_use"])
+    return PlainMessage(KnownMessage("assistant", blocks), named, message=message)
 
 
 def _plain_result(message: ToolMessage) -> PlainMessage | None:
@@ -168,4 +176,4 @@ def _plain_result(message: ToolMessage) -> PlainMessage | None:
     if media or not message.tool_call_id:
         return None
     block = tool_result(message.tool_call_id, content)
-    return PlainMessage(translated=KnownMessage("user", [block]), result_of=message.tool_call_id, message=message)
+    return PlainMessage(KnownMessage("user", [block]), result_of=message.tool_call_id, message=message)
