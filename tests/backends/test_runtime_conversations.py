@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from backend_harness import MODELS, ONE_OF_EACH, Runtime, ask, assistant, is_alive, runtime, user, without_marks
+from backend_harness import MODELS, ONE_OF_EACH, Runtime, ask, assistant, is_alive, runtime, text, user, without_marks
+from conversation_strategies import TOOLS
 from test_runtime_pool import until
 
 from dragoman.core.messages import Block, JSONObject, Message
@@ -170,6 +171,24 @@ async def test_the_model_that_a_process_was_booted_for_is_not_sent(tmp_path: Pat
             bodies.append({key: value for key, value in harness.calls[-1].body.items() if key != "metadata"})
     assert bodies == [bodies[0]] * len(bodies)
     assert len(bodies) > 1
+
+
+@AUTH
+async def test_a_process_that_was_initialized_ahead(tmp_path: Path, *, signed_in: bool) -> None:
+    """The third conversation in a row with the same prompt makes the API call that the first made."""
+    model, fields = "claude-opus-5-5", {"system": [text("Be brief.")], "tools": TOOLS, "max_tokens": 9000}
+    async with runtime(tmp_path, signed_in=signed_in, default_model=model, warm_processes=2) as harness:
+        pool = harness.backend._processes._pool
+        await until(lambda: len(pool) == 2)
+        bodies: list[JSONObject] = []
+        for ahead in (False, False, True):
+            if ahead:
+                await until(lambda: any(key.prompt and sessions for key, sessions in pool._waiting.items()))
+            assert (await harness.ask([user("One")], model, **fields)).path == "warm"
+            bodies.append({**harness.calls[-1].body, "metadata": None})
+        assert not any(key.prompt and sessions for key, sessions in pool._waiting.items())
+        assert len(harness.simulator.received) == 3
+    assert bodies == [bodies[0]] * 3
 
 
 async def test_another_model_or_system_prompt_is_another_conversation(tmp_path: Path) -> None:

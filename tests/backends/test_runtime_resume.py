@@ -29,8 +29,6 @@ from dragoman.core.messages import Block, JSONObject, Message
 from dragoman.simulator.signing import binding_for, sign
 
 MODEL = "claude-sonnet-4-5"
-LOOK = TOOLS[:1]
-"""With a sign-in the runtime adds a reminder where a tool is named `Bash`."""
 ODD_TEXTS = ("a\u2028b\u2029c\x85d", "@/etc/hostname", "/clear", "[]", "  padded  ", '"\\\n{"type":"user"}', "🦊")
 PDF: Block = {
     "type": "document",
@@ -67,17 +65,21 @@ def long_conversation(model: str) -> list[Message]:
 async def by_both_ways(
     harness: Runtime, messages: Sequence[Message], model: str, **fields: object
 ) -> tuple[Answer, Answer]:
-    """Run a request by frames and by transcript, and hold the two API calls to each other."""
+    """Run a request by frames and by transcript, and hold the two API calls to each other.
+
+    Where a tool is named `Bash`, no instructions for commits are added with a sign-in.
+    """
     answers, bodies = [], []
     for way, path in ((False, "cold"), (True, "resume")):
         harness.simulator.clear()
         harness.backend._live.clear()
         harness.backend._processes.takes_transcripts = way
-        answers.append(answer := await harness.ask(messages, model, tools=LOOK, **fields))
+        answers.append(answer := await harness.ask(messages, model, tools=TOOLS, **fields))
         assert answer.path == path
         [received] = harness.calls
         bodies.append({**received.body, "metadata": None})
     assert bodies[0] == bodies[1]
+    assert "git commits" not in json.dumps(bodies[0])
     first, second = answers
     assert first.started.warnings == second.started.warnings
     return first, second
@@ -95,7 +97,7 @@ async def test_a_transcript_makes_the_request_that_frames_make(tmp_path: Path, m
         sent = cast("list[JSONObject]", harness.calls[-1].body["messages"])
         assert sum(message["role"] != "system" for message in sent) == len(messages)
         longer = [*messages, assistant(*answer.accumulated.message["content"]), user("And now?")]
-        live = await harness.ask(longer, model, tools=LOOK, **fields)
+        live = await harness.ask(longer, model, tools=TOOLS, **fields)
         assert live.path == "live"
         after_transcript = harness.calls[-1].body
         await by_both_ways(harness, longer, model, **fields)
@@ -116,12 +118,12 @@ async def test_a_call_is_parked_and_answered_after_a_transcript(tmp_path: Path) 
     messages = [*long_conversation(MODEL)[:-1], user(result("c1", "RED")), assistant("Red."), user("Use look")]
     async with runtime(tmp_path) as harness:
         harness.backend._processes.takes_transcripts = True
-        first = await harness.ask(messages, MODEL, tools=LOOK)
+        first = await harness.ask(messages, MODEL, tools=TOOLS)
         assert first.path == "resume"
         content = first.accumulated.message["content"]
         [used] = [block for block in content if block["type"] == "tool_use"]
         answered = await harness.ask(
-            [*messages, assistant(*content), user(result(str(used["id"]), "BLUE"))], MODEL, tools=LOOK
+            [*messages, assistant(*content), user(result(str(used["id"]), "BLUE"))], MODEL, tools=TOOLS
         )
         assert answered.path == "live"
         assert len(harness.calls) == 2
@@ -228,7 +230,7 @@ for line in sys.stdin:
     if frame["type"] == "control_request":
         response = {{"subtype": "success", "request_id": frame["request_id"], "response": {{"models": []}}}}
         print(json.dumps({{"type": "control_response", "response": response}}), flush=True)
-    elif frame.get("shouldQuery", True):
+    elif frame["type"] == "user" and frame.get("shouldQuery", True):
         events = [
             {{"type": "message_start", "message": {{"id": "m", "type": "message", "role": "assistant", "model": "m",
               "content": [], "stop_reason": None, "stop_sequence": None, "usage": {{}}}}}},

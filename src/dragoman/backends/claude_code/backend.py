@@ -137,7 +137,7 @@ class ClaudeCodeBackend:
             self._processes.touch()
             return session, "live"
         count = len(request.messages) if by_transcript else 0
-        return await self._processes.take(request.model, one_call=request.one_call, count=count)
+        return await self._processes.take(request.model, request.prompt, one_call=request.one_call, count=count)
 
     def _keep(self, session: Session, request: RuntimeRequest, message: FinalMessage) -> bool:
         """Keep the process for the conversation's next turn, if it holds the whole conversation."""

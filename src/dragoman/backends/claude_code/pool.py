@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import cycle, islice
 from typing import Literal
@@ -17,6 +17,7 @@ import structlog
 
 from dragoman.backends.claude_code.session import Session
 from dragoman.core.errors import GatewayError
+from dragoman.core.messages import JSONObject
 from dragoman.core.supervise import SupervisedTask, describe, failures_in
 
 _QUIET = 0.3
@@ -28,6 +29,23 @@ log = structlog.get_logger("dragoman.runtime")
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a process is initialized with, for the conversations of one client.
+
+    Attributes:
+        client: Whose conversations; see `client_scope`.
+        system: The system prompt.
+        tools: The names of the client's tools.
+        settings: The settings of the request. Another request with the same prompt may have others.
+    """
+
+    client: str
+    system: str
+    tools: tuple[str, ...]
+    settings: JSONObject = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolKey:
     """What must match for a warm process to serve a request.
 
@@ -36,16 +54,26 @@ class PoolKey:
         model: With a sign-in, the model that the process's reminders name; None with an API key.
         day: With a sign-in, the day that the process's reminders name; None with an API key.
         by_transcript: The process waits for a transcript, which names the model.
+        prompt: The process is initialized ahead; None if it serves every prompt. A request's key has its prompt.
     """
 
     one_call: bool = False
     model: str | None = None
     day: date | None = None
     by_transcript: bool = False
+    prompt: Prompt | None = None
+
+    @property
+    def without_prompt(self) -> "PoolKey":
+        """The key of a process that serves every prompt."""
+        return replace(self, prompt=None)
 
 
 class WarmPool:
     """Keeps a number of warm processes, shared by the keys that were requested last.
+
+    Where two or more processes are for one key, one of them is initialized ahead with a prompt that two new
+    conversations in a row had. It is discarded when two in a row had others.
 
     Attributes:
         filled: Set while all warm processes are booted.
@@ -73,6 +101,10 @@ class WarmPool:
         self._size = size
         self._waiting: defaultdict[PoolKey, deque[Session]] = defaultdict(deque)
         self._recent_keys: list[PoolKey] = []
+        self._last_keys: deque[PoolKey] = deque(maxlen=2)
+        self._ahead: PoolKey | None = None
+        self._booting: PoolKey | None = None
+        self._claim: asyncio.Future[Session | None] | None = None
         self._changed = asyncio.Event()
         self._last_use = 0.0
         self._paused = False
@@ -119,23 +151,43 @@ class WarmPool:
         """
         if (session := self.take_warm(key)) is not None:
             return session, "warm"
-        return await self._boot(key), "cold"
+        return await self.boot(key), "cold"
 
     def take_warm(self, key: PoolKey) -> Session | None:
         """Return a warm process, which is then the caller's; None if there is none."""
         self.touch()
         self._note_request(key)
-        sessions = self._waiting[key]
-        while sessions:
-            session = sessions.popleft()
-            session.on_end = lambda: None
-            if session.alive:
-                return session
+        for usable_key in (key, key.without_prompt):
+            sessions = self._waiting[usable_key]
+            while sessions:
+                session = sessions.popleft()
+                session.on_end = lambda: None
+                if session.alive:
+                    return session
         return None
+
+    async def boot(self, key: PoolKey) -> Session:
+        """Return the process that the pool boots now, else one that is booted for the caller. It is the caller's.
+
+        Raises:
+            GatewayError: No process could be booted.
+        """
+        if self._booting in {key, key.without_prompt} and self._claim is None:
+            claim: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
+            self._claim = claim
+            try:
+                session = await claim
+            except asyncio.CancelledError:
+                if claim.done() and not claim.cancelled() and (unused := claim.result()) is not None:
+                    unused.discard()
+                raise
+            if session is not None and session.alive:
+                return session
+        return await self._boot(key.without_prompt)
 
     def has(self, key: PoolKey) -> bool:
         """Return whether a warm process waits."""
-        return any(session.alive for session in self._waiting.get(key, ()))
+        return any(session.alive for usable in (key, key.without_prompt) for session in self._waiting.get(usable, ()))
 
     async def aclose(self) -> None:
         """Discard every warm process. Idempotent."""
@@ -145,6 +197,13 @@ class WarmPool:
 
     def _note_request(self, key: PoolKey) -> None:
         """Put a key first. Keys of another day are never requested again."""
+        if key.prompt is not None:
+            self._last_keys.append(key)
+            if self._last_keys.count(key) > 1:
+                self._ahead = key
+            elif self._ahead not in self._last_keys:
+                self._ahead = None
+            key = key.without_prompt
         others = [other for other in self._recent_keys if other != key and other.day == key.day]
         self._recent_keys = [key, *others][: max(1, self._size)]
         self._changed.set()
@@ -162,16 +221,35 @@ class WarmPool:
             else:
                 self.filled.clear()
                 await self._wait_for_quiet()
-                session = await self._boot(missing)
-                if self._warm_up is not None:
-                    await self._warm_up(missing, session)
-                self._add(missing, session)
+                await self._boot_missing(missing)
                 self._task.recovered()
+
+    async def _boot_missing(self, key: PoolKey) -> None:
+        """Boot a process and keep it, or give it to the request that waits for it."""
+        self._booting = key.without_prompt
+        try:
+            session = await self._boot(key.without_prompt)
+            if self._warm_up is not None and self._claim is None:
+                self._booting = key  # only a request with this prompt can use it now
+                await self._warm_up(key, session)
+            if self._claim is not None and not self._claim.done():
+                self._claim.set_result(session)
+            else:
+                self._add(key, session)
+        finally:
+            self._booting = None
+            if self._claim is not None and not self._claim.done():
+                self._claim.set_result(None)
+            self._claim = None
 
     def _targets(self) -> Counter[PoolKey]:
         if self._paused or not self._recent_keys:
             return Counter()
-        return Counter(islice(cycle(self._recent_keys), self._size))
+        targets = Counter(islice(cycle(self._recent_keys), self._size))
+        if self._ahead is not None and targets[self._ahead.without_prompt] > 1:
+            targets[self._ahead.without_prompt] -= 1
+            targets[self._ahead] = 1
+        return targets
 
     def _add(self, key: PoolKey, session: Session) -> None:
         if not session.alive:

@@ -14,7 +14,7 @@ from dragoman.backends.claude_code.doctor.checks import transcript_arrives
 from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, ScriptedApi, isolated_options
 from dragoman.backends.claude_code.loopback_api import LoopbackApi
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
-from dragoman.backends.claude_code.pool import PoolKey, WarmPool
+from dragoman.backends.claude_code.pool import PoolKey, Prompt, WarmPool
 from dragoman.backends.claude_code.resume import FOLDER, TranscriptPipe
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.claude_code.transcript import Transcripts, TranscriptSeeds
@@ -124,11 +124,12 @@ class Processes:
         await asyncio.sleep(0)  # `_forget` runs for a process that was reaped just now
         await self._transcripts.aclose()
 
-    async def take(self, model: str, *, one_call: bool, count: int) -> tuple[Session, Path]:
+    async def take(self, model: str, prompt: Prompt, *, one_call: bool, count: int) -> tuple[Session, Path]:
         """Return an unused process, which is then the caller's.
 
         Args:
             model: The request's model.
+            prompt: What the process will be initialized with. A warm process may be already.
             one_call: Whether the process must be one that can make only one API call.
             count: The number of messages; 0 to replay them by frames.
 
@@ -136,14 +137,14 @@ class Processes:
             GatewayError: No process could be booted.
         """
         self.touch()
-        key = self._key(model, one_call=one_call)
+        key = replace(self._key(model, one_call=one_call), prompt=prompt)
         if count >= _MIN_LONG:
-            long_key = replace(key, model=None, by_transcript=True)
+            long_key = replace(key, model=None, by_transcript=True, prompt=None)
             if not one_call and (session := self._long_pool.take_warm(long_key)):
                 return session, "resume"
             if count >= _MIN_VERY_LONG or not self._pool.has(key):
                 try:
-                    return await self._boot(long_key), "resume"
+                    return await self._long_pool.boot(long_key), "resume"
                 except (GatewayError, OSError) as error:  # replay by frames may still work
                     log.warning("runtime.boot_failed", error=describe(error))
         return await self._pool.take(key)
@@ -190,9 +191,12 @@ class Processes:
 
     async def _warm_up(self, key: PoolKey, session: Session) -> None:
         """Prepare a warm process for the likely request. It saves that request a quarter of its processor time."""
-        settings = _likely_settings(key.model or self._options.default_model)
+        prompt = key.prompt
+        settings = prompt.settings if prompt else _likely_settings(key.model or self._options.default_model)
         try:
             await session.warm_up(settings, self._options.boot_timeout)
+            if prompt is not None:
+                await session.initialize({"systemPrompt": prompt.system}, [*prompt.tools], settings)
         except BaseException:
             session.discard()
             raise

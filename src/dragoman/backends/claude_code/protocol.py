@@ -43,7 +43,17 @@ COMMON_FLAGS = (
 )
 """The flags of every process, agents included."""
 
-_FLAGS = (*COMMON_FLAGS, "--tools", "", "--allowedTools", f"mcp__{SERVER_NAME}")
+_FLAGS = (
+    *COMMON_FLAGS,
+    "--tools",
+    "",
+    "--allowedTools",
+    f"mcp__{SERVER_NAME}",
+    # With a sign-in and a client's tool named `Bash`, the runtime would add instructions for git commits to a message.
+    # Commits are made by the client. The runtime's identification in the system prompt is not affected.
+    "--settings",
+    '{"attribution":{"commit":"","pr":""}}',
+)
 _ONE_CALL_FLAGS = ("--max-budget-usd", "0.0000001")
 
 _PARKED_MARGIN = 60.0
@@ -70,7 +80,14 @@ def arguments(*, one_call: bool = False) -> tuple[str, ...]:
 def environment(options: ClaudeCodeOptions, outer: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of every runtime process."""
     call_timeout = str(int((options.parked_ttl + _PARKED_MARGIN) * 1000))
-    return installation.environment(options, outer) | {
+    variables = installation.environment(options, outer)
+    direct = variables.get("NO_PROXY") or variables.get("no_proxy") or ""
+    if direct != "*":
+        # Blocked calls, and the requests of the gateway's own tests, go to loopback. No proxy may get them.
+        direct = ",".join(filter(None, (direct, "127.0.0.1")))
+    return variables | {
+        "NO_PROXY": direct,
+        "no_proxy": direct,
         "CLAUDE_AGENT_SDK_CLIENT_APP": f"dragoman/{__version__}",
         "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",

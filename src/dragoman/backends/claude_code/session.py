@@ -66,6 +66,7 @@ class Session:
         self._request_handlers = request_handlers or {}
         self._egress_block = EgressBlock(self._apply_settings, base_url)
         self._tools = ToolServer(())
+        self._initial_fields: JSONObject | None = None
         self._request_numbers = itertools.count(1)
         self._control_responses: dict[str, asyncio.Future[JSONObject]] = {}
         self._append_results: deque[asyncio.Future[JSONObject]] = deque()
@@ -145,17 +146,29 @@ class Session:
         await self.configure(settings)
 
     async def initialize(self, prompt: JSONObject, tools: list[str], settings: JSONObject) -> None:
-        """Set what holds for the whole conversation, and for its first request. Call this once, before any message.
+        """Set what holds for the whole conversation, and for its first request. Call this before any message.
+
+        A process may be initialized before its request comes. The request's own call then only sets its settings.
 
         Args:
             prompt: The fields of `initialize`: `systemPrompt` or `appendSystemPrompt`, and others.
             tools: Names of the client's tools.
             settings: See `configure`.
+
+        Raises:
+            UpstreamFailed: The process was initialized with something else, refused it, or ended.
+            TimedOut: The process did not respond.
         """
-        self._tools = ToolServer(tools)
         fields = dict(prompt)
         if tools:
             fields["sdkMcpServers"] = [SERVER_NAME]
+        if self._initial_fields is not None:
+            if (fields, frozenset(tools)) != (self._initial_fields, self._tools.names):
+                raise runtime_failed("it was prepared for another conversation")
+            await self.configure(settings)
+            return
+        self._initial_fields = fields
+        self._tools = ToolServer(tools)
         await asyncio.gather(self.control("initialize", fields), self.configure(settings))
         if tools:
             await _wait(_CONTROL_TIMEOUT, self._tools.listed.wait(), "with a request for the tools")

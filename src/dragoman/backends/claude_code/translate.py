@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import cast
 
 from dragoman.backends.base import RunRequest
+from dragoman.backends.claude_code.pool import Prompt
 from dragoman.backends.claude_code.protocol import settings_for, unsupported_params
 from dragoman.backends.claude_code.rewrites import live_reply, rewrite_messages
 from dragoman.backends.claude_code.tools import client_tool_names, to_call_results
@@ -54,6 +55,11 @@ class RuntimeRequest:
     one_call: bool
     fixed: JSONObject
     warnings: tuple[RequestWarning, ...]
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the request's process is initialized with."""
+        return Prompt(str(self.fixed.get("client", "")), self.system, tuple(self.tools), self.settings)
 
     @property
     def conversation(self) -> str | None:
