@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from messages_support import ASK, NAMES, bodies, decode, dialect
@@ -9,7 +10,8 @@ from messages_support import ASK, NAMES, bodies, decode, dialect
 from dragoman.core.catalog import Catalog
 from dragoman.core.conversation import ConversationHash
 from dragoman.core.errors import InvalidRequest, NotFound
-from dragoman.core.messages import JSON, JSONObject, as_sent
+from dragoman.core.known_message import as_sent
+from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.messages.dialect import MessagesDialect
 
 
@@ -17,7 +19,7 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 def test_the_api_receives_what_the_client_sent(body: JSONObject) -> None:
     """Equal JSON, with unknown fields and blocks; only the model's alias is resolved."""
     request = dialect().decode(json.dumps(body).encode())
-    sent = json.loads(json.dumps(as_sent(request.body)))
+    sent = json.loads(msgspec.json.encode(as_sent(request.body)))
     assert sent == {**body, "model": Catalog().resolve(str(body["model"])).model.id}
 
 

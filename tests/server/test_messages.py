@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
+import msgspec
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import MessageParam
@@ -30,7 +31,8 @@ from scripted import (
 from dragoman.backends.base import RunRequest
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, BlockStart, Event, MessageDelta, Restarted, Retrying
-from dragoman.core.messages import JSONObject, as_sent
+from dragoman.core.known_message import as_sent
+from dragoman.core.messages import JSONObject
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Say it"}]
 BODY = {"model": "claude-opus-5", "max_tokens": 100, "messages": ASK}
@@ -131,7 +133,9 @@ async def test_thinking_is_not_restored() -> None:
     async with served(emits([start, first, thinking_start, ending()[0], *rest, text("It."), *ending()])) as gateway:
         for messages in (ASK, without_thinking, complete):
             await gateway.http.post("/v1/messages", json={**BODY, "messages": messages})
-        sent = [as_sent(request.body)["messages"] for request in gateway.backend.requests]
+        sent = [
+            json.loads(msgspec.json.encode(as_sent(request.body)))["messages"] for request in gateway.backend.requests
+        ]
     assert sent == [ASK, without_thinking, complete]
 
 

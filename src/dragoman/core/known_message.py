@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from dragoman.core.messages import JSON, JSONObject, Message, Role
+from dragoman.core.messages import JSON, BareText, Block, JSONObject, Message, MessagesRequest, Role
 
 _encode = msgspec.json.Encoder().encode
 
@@ -19,6 +19,7 @@ class KnownMessage(dict[str, Any]):
     Args:
         role: The role.
         content: The content blocks.
+        encoded: Its JSON as it is sent, if that differs from the message.
 
     Attributes:
         raw: Its JSON.
@@ -29,9 +30,9 @@ class KnownMessage(dict[str, Any]):
 
     __slots__ = ("hashed", "raw", "size", "types")
 
-    def __init__(self, role: Role, content: list[JSONObject]) -> None:
+    def __init__(self, role: Role, content: list[JSONObject], encoded: bytes = b"") -> None:
         self["role"], self["content"] = role, content
-        encoded = _encode(self)
+        encoded = encoded or _encode(self)
         self.raw, self.size = msgspec.Raw(encoded), len(encoded)
         self.types = _types(*[str(block["type"]) for block in content])
         self.hashed: bytes | None = None
@@ -47,6 +48,29 @@ def spliced(body: JSONObject) -> JSONObject:
         one.raw if type(one) is KnownMessage else one for one in cast("list[Message | KnownMessage]", body["messages"])
     ]
     return {**body, "messages": cast("JSON", messages)}
+
+
+def as_sent(body: MessagesRequest) -> JSONObject:
+    """Return the body as the client wrote it, to be encoded as JSON: content that came as a bare string is one again.
+
+    Args:
+        body: The canonical request; it is not changed.
+    """
+    sent = spliced(cast("JSONObject", body))
+    sent["messages"] = [_message_as_sent(message) for message in cast("list[Message]", sent["messages"])]
+    if type(system := body.get("system")) is BareText:
+        sent["system"] = _bare_text(system)
+    return sent
+
+
+def _message_as_sent(message: Message | msgspec.Raw) -> JSON:
+    if isinstance(message, msgspec.Raw) or type(content := message["content"]) is not BareText:
+        return cast("JSON", message)
+    return {**cast("JSONObject", message), "content": _bare_text(content)}
+
+
+def _bare_text(content: list[Block]) -> JSON:
+    return content[0]["text"] if content else ""
 
 
 @lru_cache

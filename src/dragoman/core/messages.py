@@ -152,19 +152,6 @@ DEFAULT_REQUEST_OPTIONS = RequestOptions()
 """The options of clients that cannot send any."""
 
 
-def as_sent(body: MessagesRequest) -> JSONObject:
-    """Return the body as the client wrote it: content that came as a bare string is one again.
-
-    Args:
-        body: The canonical request; it is not changed.
-    """
-    sent = cast("JSONObject", dict(body))
-    sent["messages"] = [cast("JSON", _message_as_sent(message)) for message in body["messages"]]
-    if type(system := body.get("system")) is BareText:
-        sent["system"] = _bare_text(system)
-    return sent
-
-
 def parse_arguments(text: str) -> JSON:
     """Parse the arguments of a tool call as a model writes them.
 
@@ -179,15 +166,6 @@ def parse_arguments(text: str) -> JSON:
     except (ValueError, RecursionError):
         return text
     return _without_lone_surrogates(value) if r"\ud" in text or r"\uD" in text else value
-
-
-def _message_as_sent(message: Message) -> object:
-    content = message["content"]
-    return {**message, "content": _bare_text(content)} if type(content) is BareText else message
-
-
-def _bare_text(content: list[Block]) -> JSON:
-    return content[0]["text"] if content else ""
 
 
 def _without_lone_surrogates(value: JSON) -> JSON:

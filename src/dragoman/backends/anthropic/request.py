@@ -15,8 +15,8 @@ from dragoman.backends.anthropic.cache_control import BYTES_PER_TOKEN, with_cach
 from dragoman.backends.anthropic.options import CacheTtl
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import Model
-from dragoman.core.known_message import KnownMessage, spliced
-from dragoman.core.messages import JSON, JSONObject, MessagesRequest, as_sent
+from dragoman.core.known_message import KnownMessage, as_sent, spliced
+from dragoman.core.messages import JSON, JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 
 API_VERSION = "2023-06-01"

@@ -12,7 +12,8 @@ from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.runtime_errors import to_error
 from dragoman.core.errors import TimedOut, UnsupportedFeature, UpstreamFailed
-from dragoman.core.messages import JSONObject, as_sent
+from dragoman.core.known_message import as_sent
+from dragoman.core.messages import JSONObject
 from dragoman.http.client import HttpClient, Timeouts
 from dragoman.http.errors import ReadTimeout, TransportError
 

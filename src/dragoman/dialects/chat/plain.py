@@ -36,8 +36,8 @@ from dragoman.dialects.shared.tool_calls import ToolCallIds
 
 _Tools: TypeAlias = list[FunctionTool | CustomTool]
 
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""The conversations of some hundred agents. With what is made from them, they take three times as much memory."""
+_MAX_MESSAGE_BYTES = 12 * 1024 * 1024
+"""The conversations of some hundred agents. With what is made from them, they take four times as much memory."""
 _MAX_TOOL_BYTES = 2 * 1024 * 1024
 
 

@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.catalog import Catalog
+from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import GatewayError
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.messages.errors import anthropic_error_response
+from dragoman.dialects.messages.known import MAX_MESSAGE_BYTES
 from dragoman.dialects.messages.request import decode_message
 from dragoman.dialects.messages.response import encode_message
 from dragoman.dialects.messages.stream import MessagesStream
@@ -22,6 +25,7 @@ class MessagesDialect:
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
+        self._known: ContentCache[KnownMessage] = ContentCache(MAX_MESSAGE_BYTES)
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> DecodedRequest:
         """Decode a request for a message, or for a count of its tokens.
@@ -30,7 +34,7 @@ class MessagesDialect:
             InvalidRequest: With the field's name in `param`.
             NotFound: The model does not exist.
         """
-        return decode_message(raw, headers, self._catalog())
+        return decode_message(raw, headers, self._catalog(), self._known)
 
     def response_warnings(
         self,

@@ -3,12 +3,12 @@
 from typing import cast
 
 from dragoman.core.catalog import Catalog
+from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
+from dragoman.core.known_message import KnownMessage
 from dragoman.core.messages import (
     JSON,
     AgentTask,
-    BareText,
-    Block,
     JSONObject,
     Message,
     MessagesRequest,
@@ -16,10 +16,13 @@ from dragoman.core.messages import (
 )
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, Headers
+from dragoman.dialects.messages.known import parse_parts
 from dragoman.dialects.messages.schema import (
-    check_block,
+    check_content,
+    check_message,
     check_parameters,
-    missing_field,
+    has_unsigned_thinking,
+    is_unsigned,
     require_list,
     require_object,
     require_text,
@@ -31,20 +34,28 @@ from dragoman.dialects.shared.validation import parse_json, resolve_model
 
 _BETA_FIELDS = ("betas", "anthropic_beta")
 """The SDK's own parameter, and the field of the clouds."""
-_ROLES = frozenset({"user", "assistant", "system"})
 
 
-def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedRequest:
+def decode_message(
+    raw: bytes, headers: Headers, catalog: Catalog, known: ContentCache[KnownMessage] | None
+) -> DecodedRequest:
     """Decode a request.
 
     Only the fields that the gateway itself reads are checked. Everything else is passed on, and Claude may refuse it.
+
+    Args:
+        raw: The body.
+        headers: The headers.
+        catalog: The models.
+        known: The messages of earlier requests. None: take the longer way, which gives the same result.
 
     Raises:
         InvalidRequest: With the field's name in `param`.
         NotFound: The model does not exist.
     """
     warnings: list[RequestWarning] = []
-    data = require_object(without_unset_values(parse_json(raw, warnings), warnings, ("top_k",)), "")
+    parsed = (parse_parts(raw, known) if known is not None else None) or parse_json(raw, warnings)
+    data = require_object(without_unset_values(parsed, warnings, ("top_k",)), "")
     model = require_text(data, "model", "")
     messages = require_list(data, "messages", "")
     agent_field = data.pop("claude", None)
@@ -57,12 +68,12 @@ def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedReq
     check_parameters(data)
     body = cast("MessagesRequest", {key: value for key, value in data.items() if key not in {"messages", "system"}})
     body["messages"] = [_message(message, index) for index, message in enumerate(messages)]
-    if b"signature" in raw:
+    if any(has_unsigned_thinking(message) for message in body["messages"]):
         body["messages"] = _without_unsigned_thinking(body["messages"], warnings)
     if not messages:
         raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
     if "system" in data:
-        body["system"] = _content(data["system"], "system")
+        body["system"] = check_content(data["system"], "system")
     resolved = resolve_model(strip_agent_suffix(model), catalog, warnings)
     body["model"] = resolved.model.id
     request_options = _request_options(headers, betas, agent)
@@ -74,40 +85,19 @@ def decode_message(raw: bytes, headers: Headers, catalog: Catalog) -> DecodedReq
 
 
 def _message(value: JSON, index: int) -> Message:
-    path = f"messages[{index}]"
-    message = require_object(value, path)
-    role = require_text(message, "role", path)
-    if role not in _ROLES:
-        raise InvalidRequest(
-            f"`{path}.role` is `{role}`; it must be `user`, `assistant` or `system`.", param=f"{path}.role"
-        )
-    if "content" not in message:
-        raise missing_field(f"{path}.content")
-    return cast("Message", {**message, "content": _content(message["content"], f"{path}.content")})
-
-
-def _content(value: JSON, path: str) -> list[Block]:
-    if isinstance(value, str):
-        return BareText(value)
-    if not isinstance(value, list):
-        raise wrong_type(path, "a string or a list of blocks", value)
-    for index, block in enumerate(value):
-        check_block(block, f"{path}[{index}]")
-    return cast("list[JSONObject]", value)
+    if type(value) is KnownMessage:
+        return cast("Message", value)
+    return check_message(value, f"messages[{index}]")
 
 
 def _without_unsigned_thinking(messages: list[Message], warnings: list[RequestWarning]) -> list[Message]:
     """Remove thinking with an empty signature. It reports what an agent did; Claude did not write it."""
     signed: list[Message] = []
     for index, message in enumerate(messages):
-        content = [
-            block
-            for block in message["content"]
-            if not (block.get("type") == "thinking" and block.get("signature") == "")
-        ]
-        if len(content) == len(message["content"]):
+        if not has_unsigned_thinking(message):
             signed.append(message)
             continue
+        content = [block for block in message["content"] if not is_unsigned(block)]
         detail = "Reports of an agent's work were left out: Claude did not write them."
         warnings.append(RequestWarning("ignored", f"messages[{index}].content", detail))
         if content:

@@ -1,10 +1,11 @@
 """Checks of the fields that the gateway itself reads. What it only passes on is not checked."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from dragoman.core.errors import InvalidRequest
-from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.known_message import KnownMessage
+from dragoman.core.messages import JSON, BareText, Block, JSONObject, Message
 
 _REQUIRED_TEXTS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -13,6 +14,7 @@ _REQUIRED_TEXTS: Mapping[str, tuple[str, ...]] = {
 }
 """The strings that a block must have, by its type."""
 
+_ROLES = frozenset({"user", "assistant", "system"})
 _OBJECT_FIELDS = ("thinking", "output_config", "tool_choice", "metadata")
 _CLIENT_TOOL_TYPES = frozenset({None, "custom"})
 
@@ -37,6 +39,48 @@ def check_parameters(data: JSONObject) -> None:
             tool = require_object(value, path)
             if tool.get("type") in _CLIENT_TOOL_TYPES:
                 require_text(tool, "name", path)
+
+
+def check_message(value: JSON, path: str) -> Message:
+    """Check a message, and return it with its content as a list of blocks.
+
+    Raises:
+        InvalidRequest: It is not a message.
+    """
+    message = require_object(value, path)
+    role = require_text(message, "role", path)
+    if role not in _ROLES:
+        raise InvalidRequest(
+            f"`{path}.role` is `{role}`; it must be `user`, `assistant` or `system`.", param=f"{path}.role"
+        )
+    if "content" not in message:
+        raise missing_field(f"{path}.content")
+    return cast("Message", {**message, "content": check_content(message["content"], f"{path}.content")})
+
+
+def check_content(value: JSON, path: str) -> list[Block]:
+    """Check the content of a message or the system prompt, and return it as a list of blocks.
+
+    Raises:
+        InvalidRequest: It is neither a string nor a list of blocks.
+    """
+    if isinstance(value, str):
+        return BareText(value)
+    if not isinstance(value, list):
+        raise wrong_type(path, "a string or a list of blocks", value)
+    for index, block in enumerate(value):
+        check_block(block, f"{path}[{index}]")
+    return cast("list[Block]", value)
+
+
+def is_unsigned(block: Block) -> bool:
+    """Return whether a block is thinking with an empty signature. It reports what an agent did; it is not Claude's."""
+    return block.get("type") == "thinking" and block.get("signature") == ""
+
+
+def has_unsigned_thinking(message: Message) -> bool:
+    """Return whether a message has thinking with an empty signature."""
+    return type(message) is not KnownMessage and any(map(is_unsigned, message["content"]))
 
 
 def check_block(value: JSON, path: str) -> None:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall, betas_of_request, encode_json
 from dragoman.backends.base import RunRequest
 from dragoman.core.errors import UnsupportedFeature
-from dragoman.core.known_message import spliced
-from dragoman.core.messages import JSON, JSONObject, MessagesRequest, as_sent
+from dragoman.core.known_message import as_sent, spliced
+from dragoman.core.messages import JSON, JSONObject, MessagesRequest
 
 _MODEL_DATES: Mapping[str, str] = MappingProxyType(
     {"claude-opus-4-5": "20251101", "claude-sonnet-4-5": "20250929", "claude-haiku-4-5": "20251001"}

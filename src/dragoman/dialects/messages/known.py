@@ -1,0 +1,68 @@
+"""Parse requests part by part, and only the messages that are new: an agent sends its whole conversation each time.
+
+A message is kept if it is valid and passed on as it is: it has no field but role and content, no cache marks, and no
+thinking that would be left out. The marks of an agent move along with the newest messages.
+"""
+
+import msgspec
+
+from dragoman.core.content_cache import ContentCache
+from dragoman.core.errors import InvalidRequest
+from dragoman.core.known_message import KnownMessage
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.dialects.messages.schema import check_message, has_unsigned_thinking
+from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, is_too_deep
+
+MAX_MESSAGE_BYTES = 12 * 1024 * 1024
+
+_FIELDS: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+_PLAIN_FIELDS = frozenset({"role", "content"})
+_MARK = b'"cache_control"'
+
+
+def parse_parts(raw: bytes, known: ContentCache[KnownMessage]) -> JSONObject | None:
+    """Parse a request. Its known messages are `KnownMessage`; all else is as `parse_json` returns it.
+
+    Args:
+        raw: The body.
+        known: The messages of earlier requests, by the bytes of their JSON.
+
+    Returns:
+        The request; None if it is no valid request, or is nested too deeply: `parse_json` says what is wrong.
+    """
+    try:
+        fields = _FIELDS.decode(raw)
+        contents = [*map(bytes, _ITEMS.decode(fields.pop("messages")))]
+        data: JSONObject = {name: _parsed(bytes(value), 1) for name, value in fields.items()}
+        found = known.get_all(contents)
+        data["messages"] = [
+            message or _new_message(content, known) for content, message in zip(contents, found, strict=True)
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    return data
+
+
+def _parsed(part: bytes, above: int) -> JSON:
+    """Parse a part of a request that has some levels above it."""
+    value: JSON = msgspec.json.decode(part)
+    if is_too_deep(part, value, MAX_JSON_DEPTH - above):
+        raise RecursionError
+    return value
+
+
+def _new_message(content: bytes, known: ContentCache[KnownMessage]) -> JSON:
+    value = _parsed(content, 2)
+    if not isinstance(value, dict) or value.keys() != _PLAIN_FIELDS:
+        return value
+    try:
+        message = check_message(value, "")
+    except InvalidRequest:  # whoever reads it next says where it is
+        return value
+    encoded = msgspec.json.encode(value)
+    if _MARK in encoded or has_unsigned_thinking(message):
+        return value
+    plain = KnownMessage(message["role"], message["content"], encoded)
+    known.put(content, plain)
+    return plain
