@@ -8,7 +8,9 @@ import pytest
 from backend_harness import Answer, Runtime, runtime, user
 from gateways import with_timeout
 
-from dragoman.core.errors import UpstreamFailed
+from dragoman.backends.shared.message_reader import MessageReader
+from dragoman.core.errors import GatewayError, UpstreamFailed
+from dragoman.core.events import Event, Retrying
 from dragoman.core.messages import JSONObject
 from dragoman.simulator.faults import Fault
 
@@ -74,6 +76,34 @@ async def test_a_response_without_output_is_one_api_call(tmp_path: Path, content
         assert answer.accumulated.message["stop_reason"] == "end_turn"
         assert answer.text == str(content.get("text", ""))
         assert len(harness.calls) == 1
+
+
+@pytest.mark.parametrize(("status", "retries"), [(400, 0), (403, 0), (404, 1)])
+async def test_a_refused_call_is_repeated_only_if_it_is_counted(tmp_path: Path, status: int, retries: int) -> None:
+    """With its experimental betas, the runtime would repeat a 400 without them, and report only the second call."""
+    async with runtime(tmp_path) as harness:
+        harness.simulator.inject(Fault(status=status), times=2)
+        events: list[Event] = []
+        with pytest.raises(GatewayError):
+            await with_timeout(harness.read([user("Hello")], "claude-sonnet-5-5", into=events))
+        assert sum(isinstance(event, Retrying) for event in events) == retries
+        assert len(harness.calls) == 1 + retries
+
+
+def test_a_failure_after_the_stop_reason_is_an_error() -> None:
+    """The runtime makes up `message_stop` after an error of the API that comes in place of it."""
+    reader = MessageReader()
+    block: JSONObject = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}}
+    start: JSONObject = {"type": "message_start", "message": {"usage": {}}}
+    stop: JSONObject = {"type": "content_block_stop", "index": 0}
+    ending: JSONObject = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}}
+    for event in (start, block, stop, ending):
+        list(reader.feed({"type": "stream_event", "event": event}))
+    failure: JSONObject = {"model": "<synthetic>", "content": [{"type": "text", "text": "API Error: overloaded"}]}
+    list(reader.feed({"type": "assistant", "message": failure}))
+    list(reader.feed({"type": "stream_event", "event": {"type": "message_stop"}}))
+    list(reader.feed({"type": "result", "is_error": True}))
+    assert (reader.outcome, isinstance(reader.error, UpstreamFailed)) == ("failed", True)
 
 
 async def test_a_second_message_after_a_tool_call_spoils_the_process(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dragoman.core.errors import (
     ShuttingDown,
     TimedOut,
 )
-from dragoman.core.events import Event, MessageStart, MessageStop, Started
+from dragoman.core.events import Event, MessageStart, MessageStop, Retrying, Started
 from dragoman.core.messages import MessagesRequest
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.records import RunRegistry
@@ -158,6 +158,21 @@ async def test_an_error_comes_after_the_events_before_it() -> None:
     with pytest.raises(Overloaded, match="too much"):
         await finish(run)
     assert run.status == "failed"
+
+
+@pytest.mark.parametrize(("delay", "count"), [(60.0, 0), (0.0, 1)])
+async def test_a_retry_that_was_only_announced_is_not_counted(delay: float, count: int) -> None:
+    """As if a client has received a part of the response, and the run ends before the next call."""
+
+    async def announced() -> AsyncGenerator[Event, None]:
+        yield Retrying(1, delay, "overloaded_error")
+        raise Overloaded("too much")
+
+    engine, _ = engine_on(announced)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(Overloaded):
+        await finish(run)
+    assert run.retries == count
 
 
 async def test_a_recursion_error_is_a_bug_of_the_gateway() -> None:

@@ -125,6 +125,7 @@ class Run:
         self.stages: dict[str, float] = {}
         self.usage: Usage | None = None
         self.retries = 0
+        self._retry_at = 0.0
         self.calls = ApiCalls()
         self.error: GatewayError | None = None
         self.reason: str | None = None
@@ -302,8 +303,9 @@ class Run:
                 self.usage = merge_usage(self.usage, cast("JSONObject", raw["message"]).get("usage")) or self.usage
             case MessageDelta(raw):
                 self.usage = merge_usage(self.usage, raw.get("usage")) or self.usage
-            case Retrying():
+            case Retrying(delay=delay):
                 self.retries += 1
+                self._retry_at = time.perf_counter() + delay
             case _:
                 pass
 
@@ -350,7 +352,10 @@ class Run:
             self._silence.cancel()
         cancelled_by_operator = isinstance(self.error, RunCancelled)
         self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
-        self.stages["total"] = time.perf_counter() - self._started_at
+        now = time.perf_counter()
+        if self.status != "succeeded" and now < self._retry_at:
+            self.retries -= 1  # it was announced, and is not made
+        self.stages["total"] = now - self._started_at
         self._wake_reader()
         self.notify()
 

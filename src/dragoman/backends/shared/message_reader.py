@@ -42,6 +42,9 @@ Outcome: TypeAlias = Literal["open", "complete", "parked", "spent", "failed"]
 _CONTINUED_BY_RUNTIME = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons after which the runtime adds a text of its own and calls the API again."""
 
+_REPEATED_STATUS = 404
+"""The runtime repeats a call with this status once, without streaming, and reports only the second one."""
+
 _INVISIBLE_TYPES = frozenset({"text", "thinking", "redacted_thinking"})
 """Blocks that the runtime does not count as output. A text counts once it has more than white space."""
 
@@ -117,13 +120,15 @@ class MessageReader(OutputReader):
                     yield from self._read_event(cast("JSONObject", frame["event"]))
                 except UpstreamFailed as error:
                     self.fail(error)
-            case "assistant" if not self._stream.has_stop_reason:
+            case "assistant" if not self._stream.is_complete:
                 self._read_assistant(object_in(frame, "message"))
             case "user" if self._stream.has_started and not blocks_in(object_in(frame, "message"), "tool_result"):
                 self.fail(broke_off())  # a text of the runtime's own, before it calls the API again
             case "system" if frame.get("subtype") == "api_retry":
                 yield from self._read_retry(frame)
             case "result":
+                if self._failure and frame.get("api_error_status") == _REPEATED_STATUS:
+                    yield Retrying(1, 0.0, "not_found_error")
                 self._read_result(frame)
             case _:
                 pass
