@@ -64,7 +64,7 @@ bench-api: $(VENV)/.dev ## Compare the api backend with its peers (ARGS=--instal
 bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
 	$(BIN)/python benchmarks/growth.py $(ARGS)
 
-proof: $(VENV)/.dev ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
+proof: $(VENV)/.fuzz ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
 	@$(BIN)/python tests/proof/proof.py $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'

@@ -54,10 +54,13 @@ class Outcome:
 def main() -> None:
     """Run the fuzzers, and print how each ended."""
     options = _arguments()
+    seconds = options.seconds
+    if options.in_all is not None:
+        seconds = max(1, options.in_all * options.at_once // len(options.fuzzers))
     with TemporaryDirectory(prefix="dragoman-fuzz-") as work:
         folder = options.work or Path(work)
         with ThreadPoolExecutor(options.at_once) as pool:
-            outcomes = pool.map(lambda name: _run(name, options.seconds, folder), options.fuzzers)
+            outcomes = pool.map(lambda name: _run(name, seconds, folder), options.fuzzers)
             failed = [outcome.failed for outcome in _shown(outcomes)]
     sys.exit(any(failed))
 
@@ -90,11 +93,15 @@ def _run(name: str, seconds: int, folder: Path) -> Outcome:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = (*TARGETS, *_MACHINES)
-    parser.add_argument("fuzzers", nargs="*", choices=[*known, []], default=list(known), help="fuzzers (all)")
+    # Without names, argparse checks the default itself against the choices.
+    parser.add_argument("fuzzers", nargs="*", choices=[*known, []], default=[], help="fuzzers (all)")
     parser.add_argument("--seconds", type=int, default=60, help="how long each runs (60)")
+    parser.add_argument("--in-all", type=int, help="how long all run together, without their start; sets --seconds")
     parser.add_argument("--at-once", type=int, default=2, help="how many run at the same time (2)")
     parser.add_argument("--work", type=Path, help="keep the inputs that reached new code in this directory")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.fuzzers = options.fuzzers or list(known)
+    return options
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from proof_case import Case, make_case
 from proof_faults import Plan, make_plan
-from proof_message import Judgement
+from proof_message import INVALID, Judgement, Object
 
 _MARK = re.compile(rb"<<s(\d+)k(\d+)x(\d+)>>")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
@@ -40,13 +40,18 @@ class Calls:
 class ScriptedApi:
     """The API.
 
+    Args:
+        through_runtime: Whether the runtime calls it, not the gateway.
+
     Attributes:
+        through_runtime: As given.
         url: Its address.
         calls: The calls by the name of their case. The reader deletes them.
         unknown: Requests for a message without a mark, which no client has sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, through_runtime: bool) -> None:
+        self.through_runtime = through_runtime
         self.url = ""
         self.calls: defaultdict[str, Calls] = defaultdict(Calls)
         self.unknown = 0
@@ -85,13 +90,12 @@ class ScriptedApi:
         marks = _MARK.findall(body) if head.startswith(b"POST /v1/messages") else []
         if not marks or b"/count_tokens" in head.partition(b"\r\n")[0]:
             self.unknown += head.startswith(b"POST /v1/messages ")
-            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\n")
-            writer.write(b"content-length: %d\r\n\r\n%b" % (len(_NOT_FOUND), _NOT_FOUND))
+            writer.write(_refusal())
             return True
         seed, number, round_ = map(int, marks[-1])
         case = make_case(seed, number)
         calls = self.calls[case.name]
-        plan = _plan(case, round_, len(calls.judgements[round_]), body)
+        plan = self._plan(case, round_, len(calls.judgements[round_]), json.loads(body))
         calls.judgements[round_].append(plan.judgement)
         calls.pending += 1
         try:
@@ -99,17 +103,25 @@ class ScriptedApi:
         finally:
             calls.pending -= 1
 
+    def _plan(self, case: Case, round_: int, attempt: int, request: Object) -> Plan:
+        if not request["stream"]:  # the runtime repeats a 404 in this way
+            return Plan([_refusal()], INVALID)
+        is_faulted = attempt < case.faulted_attempts and (round_ == 0) == (case.number % 3 > 0 or case.rounds == 1)
+        thinking = request.get("thinking") or {}
+        shows = thinking.get("type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
+        return make_plan(
+            case.fault if is_faulted else "none",
+            f"{case.name}{round_}a{attempt}",
+            case.feature if round_ == 0 or case.feature == "schema" else "text",
+            case.rng("plan", round_, attempt),
+            thinks=shows,
+            through_runtime=self.through_runtime,
+        )
 
-def _plan(case: Case, round_: int, attempt: int, body: bytes) -> Plan:
-    request = json.loads(body)
-    is_faulted = attempt < case.faulted_attempts and (round_ == 0) == (case.number % 3 > 0 or case.rounds == 1)
-    thinking = request.get("thinking") or {}
-    shows = thinking.get("type") in {"enabled", "adaptive"} and thinking.get("display") != "omitted"
-    mark = f"{case.name}{round_}a{attempt}"
-    feature = case.feature if round_ == 0 or case.feature == "schema" else "text"
-    return make_plan(
-        case.fault if is_faulted else "none", mark, feature, case.rng("plan", round_, attempt), thinks=shows
-    )
+
+def _refusal() -> bytes:
+    head = b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_NOT_FOUND)
+    return head + _NOT_FOUND
 
 
 async def _send(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

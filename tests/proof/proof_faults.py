@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from proof_message import INVALID, Feature, Judgement, Object, judge, scripted
+from proof_message import INVALID, UNKNOWN, Feature, Judgement, Object, judge, scripted
 
 API_KEY = "sk-ant-proof-3f9c2b7d1e8a4056"
 """The gateway's key for the API. No client may ever see it."""
@@ -39,22 +39,25 @@ class Plan:
 
 @dataclass(slots=True)
 class Script:
-    """The answer to one attempt, before its fault."""
+    """The answer to one attempt, before its fault. `through_runtime`: whether the runtime reads it, not the gateway."""
 
     events: list[Object]
     feature: Feature
     rng: random.Random
+    through_runtime: bool
 
     def judged(self) -> Judgement:
         """Return what a client may receive for the events as they are now."""
-        return judge(self.events, feature=self.feature)
+        return judge(self.events, feature=self.feature, hides_late=self.through_runtime)
 
     def frames(self, line_end: bytes = b"\n") -> list[bytes]:
         """Return each event as bytes."""
         return [_frame(event, line_end) for event in self.events]
 
 
-def make_plan(fault: str, mark: str, feature: Feature, rng: random.Random, *, thinks: bool) -> Plan:
+def make_plan(
+    fault: str, mark: str, feature: Feature, rng: random.Random, *, thinks: bool, through_runtime: bool
+) -> Plan:
     """Return how the API answers one attempt.
 
     Args:
@@ -63,8 +66,9 @@ def make_plan(fault: str, mark: str, feature: Feature, rng: random.Random, *, th
         feature: The kind of message.
         rng: Chooses everything else.
         thinks: Whether the request shows thinking.
+        through_runtime: Whether the runtime reads the answer, not the gateway.
     """
-    script = Script(scripted(mark, feature, rng, thinks=thinks), feature, rng)
+    script = Script(scripted(mark, feature, rng, thinks=thinks), feature, rng, through_runtime)
     return _FAULTS[fault](script)
 
 
@@ -200,7 +204,10 @@ def _without_signature(script: Script) -> Plan:
 
 
 def _cut_utf8(script: Script) -> Plan:
-    """Take one byte out of a character, or put one in that belongs to none."""
+    """Take one byte out of a character, or put one in that belongs to none.
+
+    The runtime replaces what it cannot decode by U+FFFD, which an answer may contain. So the gateway cannot see it.
+    """
     frames = script.frames()
     place = script.rng.randrange(len(frames))
     frame = frames[place]
@@ -212,7 +219,7 @@ def _cut_utf8(script: Script) -> Plan:
         at = frame.rindex(b'"')
         frames[place] = frame[:at] + script.rng.choice([b"\xff", b"\xc3", b"\xf0\x9f"]) + frame[at:]
     # A key that cannot be read is one that is missing: the rest of the event may still be valid.
-    return _streamed(frames, INVALID, script.rng)
+    return _streamed(frames, UNKNOWN if script.through_runtime else INVALID, script.rng)
 
 
 def _half_character(script: Script) -> Plan:

@@ -24,6 +24,7 @@ PARAMETERS: Object = {
     "additionalProperties": False,
 }
 _STOP_REASONS = frozenset({"end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn"})
+_CALLED_AGAIN = frozenset({"max_tokens", "refusal"})
 _ENDINGS = {"tools": "tool_use", "limit": "max_tokens"}
 _ODD = ("", "é", "漢字", "😀", "\u2028", "\\", '"', "\n", "👩\u200d🚀", "<&>", "\t", "data: x\n\ndata:")
 _HALF = re.compile("[\ud800-\udfff]")
@@ -53,15 +54,17 @@ class Judgement:
     """What a client may receive for one attempt.
 
     Attributes:
-        kind: `valid`: exactly this answer. `either`: this answer or an error. `invalid`: an error.
+        kind: `valid`: exactly this answer. `either`: this answer or an error. `invalid`: an error. `unknown`: an error,
+            or an answer that cannot be judged.
         answer: The answer.
     """
 
-    kind: Literal["valid", "either", "invalid"]
+    kind: Literal["valid", "either", "invalid", "unknown"]
     answer: Answer = field(default_factory=Answer)
 
 
 INVALID = Judgement("invalid")
+UNKNOWN = Judgement("unknown")
 
 
 def scripted(mark: str, feature: Feature, rng: random.Random, *, thinks: bool) -> list[Object]:
@@ -126,15 +129,18 @@ def _pieces(text: str, rng: random.Random) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if start < end]
 
 
-def judge(events: Iterable[object], *, feature: Feature) -> Judgement:
+def judge(events: Iterable[object], *, feature: Feature, hides_late: bool = False) -> Judgement:
     """Return what a client may receive for a stream: the grammar of the Messages API, written a second time.
 
     Args:
         events: The decoded data of each event, as far as it was sent.
         feature: The kind of message that was requested.
+        hides_late: Whether the runtime is between the API and the gateway. It hides a delta that comes after its block:
+            to the gateway that delta was never sent. Behind a stop reason after which it would call again, it is
+            killed: the rest is not read.
     """
     try:
-        return _Grammar(feature).read(events)
+        return _Grammar(feature, hides_late=hides_late).read(events)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return INVALID
 
@@ -142,8 +148,9 @@ def judge(events: Iterable[object], *, feature: Feature) -> Judgement:
 class _Grammar:
     """The state of one stream. Whatever is not allowed raises."""
 
-    def __init__(self, feature: Feature) -> None:
+    def __init__(self, feature: Feature, *, hides_late: bool) -> None:
         self._feature = feature
+        self._hides_late = hides_late
         self._started = self._open = self._more = False
         self._ending: str | None = None
         self._blocks: list[Object] = []
@@ -157,6 +164,8 @@ class _Grammar:
                 _require(self._ending is not None and not self._open)
                 break
             self._next(event)
+            if self._hides_late and self._ending in _CALLED_AGAIN:
+                return Judgement("either", self._answer())
         else:
             return INVALID
         rest = [event for event in remaining if not (isinstance(event, dict) and event.get("type") == "ping")]
@@ -171,12 +180,20 @@ class _Grammar:
             _require(not self._started and isinstance(event["message"], dict))
             self._started = True
         elif kind in {"content_block_start", "content_block_delta", "content_block_stop"}:
-            _require(self._started and self._ending is None and type(event["index"]) is int)
+            _require(self._started and type(event["index"]) is int)
+            if self._hides_late and kind == "content_block_delta" and self._is_late(event["index"]):
+                self._more = True
+                return
+            _require(self._ending is None)
             self._block_event(kind, event)
         elif kind == "message_delta":
             _require(self._started and not self._open and event["delta"]["stop_reason"] in _STOP_REASONS)
             self._more = self._more or self._ending is not None
             self._ending = event["delta"]["stop_reason"]
+
+    def _is_late(self, index: int) -> bool:
+        """Return whether the block of this index was sent and has ended."""
+        return 0 <= index < len(self._blocks) - self._open
 
     def _block_event(self, kind: str, event: Object) -> None:
         if kind == "content_block_start":

@@ -102,7 +102,7 @@ async def _proved(
 ) -> AsyncIterator[tuple[ProvedGateway, Prover]]:
     """Start an API and a gateway in a temporary home directory. At the end, compare calls and the log."""
     with TemporaryDirectory(prefix="dragoman-proof-", ignore_cleanup_errors=True) as home:
-        api = ScriptedApi()
+        api = ScriptedApi(through_runtime=options.backend == "claude-code")
         async with api.serve():
             flags = (*options.flags, *given.pop("flags", ()))  # type: ignore[misc] # they are texts
             gateway = ProvedGateway(Path(home), api.url, flags, **given)  # type: ignore[arg-type] # its other fields

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from proof_phases import Options, PhaseResult
+from proof_phases import Backend, Options, PhaseResult
 from proof_run import FAILURES, Finding, Tally
 
 _MEANING = {
@@ -27,7 +27,7 @@ def has_failed(results: Iterable[PhaseResult]) -> bool:
     return any((result.tally and result.tally.findings) or result.leaks for result in results)
 
 
-def table(results: Sequence[PhaseResult]) -> str:
+def table(results: Sequence[PhaseResult], backend: Backend) -> str:
     """Return the table in Markdown."""
     ran = [(result.name, result.tally) for result in results if result.tally is not None]
     rows = [["", *(name for name, _ in ran)], ["---"] * (len(ran) + 1)]
@@ -36,6 +36,7 @@ def table(results: Sequence[PhaseResult]) -> str:
     rows += [["API calls", *(str(tally.calls) for _, tally in ran)]]
     rows += [["counted retries", *(str(tally.retries) for _, tally in ran)]]
     rows += [["right answers", *(str(tally.outcomes["answered"]) for _, tally in ran)]]
+    rows += [["answers that are not judged", *(str(tally.outcomes["not judged"]) for _, tally in ran)]]
     rows += [["errors of the dialect", *(str(_errors(tally)) for _, tally in ran)]]
     rows += [["clients that left", *(str(tally.outcomes["client left"]) for _, tally in ran)]]
     rows += [["cut by a kill", *(str(tally.outcomes["cut by a kill"]) for _, tally in ran)]]
@@ -43,7 +44,7 @@ def table(results: Sequence[PhaseResult]) -> str:
     for kind in FAILURES:
         rows.append([f"**{kind}**: {_MEANING[kind]}", *(str(_count(tally, kind)) for _, tally in ran)])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", *_leaks(results), "", _faults(ran), *_skipped(results)])
+    return "\n".join([*lines, "", *_leaks(results), "", _faults(ran), *_not_judged(backend), *_skipped(results)])
 
 
 def findings(results: Iterable[PhaseResult], options: Options) -> str:
@@ -101,6 +102,16 @@ def _faults(ran: Iterable[tuple[str, Tally]]) -> str:
     total = sum((tally.faults for _, tally in ran), Counter[str]())
     kinds = ", ".join(f"{kind} {count}" for kind, count in total.most_common())
     return f"Runs by the fault at the API: {kinds}."
+
+
+def _not_judged(backend: Backend) -> list[str]:
+    """Return what no gateway can see, and so is not judged here."""
+    lines = ["Not judged: a delta of text that the API loses or doubles. Nothing in the stream shows it."]
+    if backend == "claude-code":
+        utf8 = "The runtime replaces what it cannot decode by U+FFFD, which an answer may contain."
+        late = "The runtime drops it, so to the gateway it is a lost one."
+        lines += [f"Not judged: answers after *cut UTF-8*. {utf8}", f"Not judged: a delta after its block. {late}"]
+    return [f"\n{line}" for line in lines]
 
 
 def _skipped(results: Iterable[PhaseResult]) -> list[str]:
