@@ -57,14 +57,15 @@ def as_sent(body: MessagesRequest) -> JSONObject:
         body: The canonical request; it is not changed.
     """
     sent = spliced(cast("JSONObject", body))
-    sent["messages"] = [_message_as_sent(message) for message in cast("list[Message]", sent["messages"])]
+    messages = cast("list[Message | msgspec.Raw]", sent["messages"])
+    sent["messages"] = [cast("JSON", one) if type(one) is msgspec.Raw else _message_as_sent(one) for one in messages]
     if type(system := body.get("system")) is BareText:
         sent["system"] = _bare_text(system)
     return sent
 
 
-def _message_as_sent(message: Message | msgspec.Raw) -> JSON:
-    if isinstance(message, msgspec.Raw) or type(content := message["content"]) is not BareText:
+def _message_as_sent(message: Message) -> JSON:
+    if type(content := message["content"]) is not BareText:
         return cast("JSON", message)
     return {**cast("JSONObject", message), "content": _bare_text(content)}
 

@@ -58,7 +58,7 @@ def _new_message(content: bytes, known: ContentCache[KnownMessage]) -> JSON:
         return value
     try:
         message = check_message(value, "")
-    except InvalidRequest:  # whoever reads it next says where it is
+    except InvalidRequest:  # the longer way reads it next, and says where it is
         return value
     encoded = msgspec.json.encode(value)
     if _MARK in encoded or has_unsigned_thinking(message):

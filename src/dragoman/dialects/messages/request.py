@@ -7,7 +7,6 @@ from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.messages import (
-    JSON,
     AgentTask,
     JSONObject,
     Message,
@@ -67,8 +66,11 @@ def decode_message(
     betas = _betas(headers, data)
     check_parameters(data)
     body = cast("MessagesRequest", {key: value for key, value in data.items() if key not in {"messages", "system"}})
-    body["messages"] = [_message(message, index) for index, message in enumerate(messages)]
-    if any(has_unsigned_thinking(message) for message in body["messages"]):
+    body["messages"] = [
+        cast("Message", message) if type(message) is KnownMessage else check_message(message, f"messages[{index}]")
+        for index, message in enumerate(messages)
+    ]
+    if any(type(message) is not KnownMessage and has_unsigned_thinking(message) for message in body["messages"]):
         body["messages"] = _without_unsigned_thinking(body["messages"], warnings)
     if not messages:
         raise InvalidRequest("`messages` must hold at least one message.", code="empty_messages", param="messages")
@@ -82,12 +84,6 @@ def decode_message(
     return DecodedRequest(
         body=body, resolved=resolved, stream=bool(stream), warnings=tuple(warnings), request_options=request_options
     )
-
-
-def _message(value: JSON, index: int) -> Message:
-    if type(value) is KnownMessage:
-        return cast("Message", value)
-    return check_message(value, f"messages[{index}]")
 
 
 def _without_unsigned_thinking(messages: list[Message], warnings: list[RequestWarning]) -> list[Message]:

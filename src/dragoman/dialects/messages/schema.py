@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TypeVar, cast
 
 from dragoman.core.errors import InvalidRequest
-from dragoman.core.known_message import KnownMessage
 from dragoman.core.messages import JSON, BareText, Block, JSONObject, Message
 
 _REQUIRED_TEXTS: Mapping[str, tuple[str, ...]] = {
@@ -80,7 +79,7 @@ def is_unsigned(block: Block) -> bool:
 
 def has_unsigned_thinking(message: Message) -> bool:
     """Return whether a message has thinking with an empty signature."""
-    return type(message) is not KnownMessage and any(map(is_unsigned, message["content"]))
+    return any(map(is_unsigned, message["content"]))
 
 
 def check_block(value: JSON, path: str) -> None:
