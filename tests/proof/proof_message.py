@@ -239,7 +239,7 @@ class _Grammar:
         fitting = all(set(json.loads(arguments)) == set(PARAMETERS["properties"]) for _, arguments in answer.calls)
         halves = "\ufffd" in answer.text + answer.thinking
         texts = [arguments for _, arguments in answer.calls] + [answer.text] * (self._feature == "schema")
-        halves = halves or any(_HALF.search(str(json.loads(text))) for text in texts)
+        halves = halves or any(_HALF.search(json.dumps(json.loads(text), ensure_ascii=False)) for text in texts)
         return not fitting or halves or not (answer.text or answer.calls)
 
 
