@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.events import BlockDelta, Event, MessageEvent, MessageStop, Restarted, Retrying, Started
@@ -113,6 +113,9 @@ class EventFilter:
         Raises:
             UpstreamFailed: A response broke off after the client has seen a part. A retry would be another response.
         """
+        if len(batch) == 1 and isinstance(batch[0][1], BlockDelta):  # as most batches are
+            self._visible.add(batch[0][0])
+            return cast("list[tuple[int, MessageEvent]]", batch)
         events: list[tuple[int, MessageEvent]] = []
         for choice, event in batch:
             if isinstance(event, BlockDelta) or not isinstance(event, self._HIDDEN):  # most events are deltas
