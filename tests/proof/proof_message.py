@@ -136,7 +136,8 @@ def judge(events: Iterable[object], *, feature: Feature, hides_late: bool = Fals
         events: The decoded data of each event, as far as it was sent.
         feature: The kind of message that was requested.
         hides_late: Whether the runtime is between the API and the gateway. It hides a delta that comes after its block:
-            to the gateway that delta was never sent. Behind a stop reason after which it would call again, it is
+            to the gateway that delta was never sent. The same holds for an event whose type is not a text; it makes up
+            a `message_stop` of that kind. Behind a stop reason after which it would call again, it is
             killed: the rest is not read.
     """
     try:
@@ -158,6 +159,9 @@ class _Grammar:
     def read(self, events: Iterable[object]) -> Judgement:
         remaining = iter(events)
         for event in remaining:
+            if self._hides_late and isinstance(event, dict) and not isinstance(event["type"], str):
+                self._more = True
+                continue
             if not isinstance(event, dict) or not isinstance(event["type"], str):
                 raise TypeError("not an event")
             if event["type"] == "message_stop":
@@ -167,7 +171,8 @@ class _Grammar:
             if self._hides_late and self._ending in _CALLED_AGAIN:
                 return Judgement("either", self._answer())
         else:
-            return INVALID
+            if not (self._hides_late and self._more and self._ending is not None):
+                return INVALID
         rest = [event for event in remaining if not (isinstance(event, dict) and event.get("type") == "ping")]
         answer = self._answer()
         return Judgement("either" if rest or self._more or self._is_unsure(answer) else "valid", answer)

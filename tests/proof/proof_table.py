@@ -110,7 +110,10 @@ def _not_judged(backend: Backend) -> list[str]:
     if backend == "claude-code":
         utf8 = "The runtime replaces what it cannot decode by U+FFFD, which an answer may contain."
         late = "The runtime drops it, so to the gateway it is a lost one."
-        lines += [f"Not judged: answers after *cut UTF-8*. {utf8}", f"Not judged: a delta after its block. {late}"]
+        lines += [
+            f"Not judged: answers after *cut UTF-8*. {utf8}",
+            f"Not judged: a delta after its block, or an event whose type is not a text. {late}",
+        ]
     return [f"\n{line}" for line in lines]
 
 
