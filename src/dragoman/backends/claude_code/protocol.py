@@ -90,8 +90,6 @@ def environment(options: ClaudeCodeOptions, outer: Mapping[str, str] = os.enviro
         "no_proxy": direct,
         "CLAUDE_AGENT_SDK_CLIENT_APP": f"dragoman/{__version__}",
         "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
-        # With its experimental betas, the runtime would repeat a call that the API refuses, without them and silently.
-        "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
         # The runtime would write a log of each conversation with tools there, and never delete it.
         "XDG_CACHE_HOME": os.devnull,
@@ -182,6 +180,9 @@ def settings_for(
         "model": model.id,
         "env": {
             "ANTHROPIC_BETAS": ",".join(request_options.betas),
+            # With its experimental betas, the runtime repeats a call that the API refuses: silently, and without them.
+            # Requests with betas of their own may need them, such as those for tools that Claude searches.
+            "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS": "" if request_options.betas else "1",
             "CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(extra_body).decode(),
         },
     }
