@@ -23,7 +23,7 @@ from responses_support import (
 
 from dragoman.core.accumulate import accumulate
 from dragoman.core.catalog import Catalog
-from dragoman.core.errors import GatewayError
+from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.responses.dialect import CompactDialect, ResponsesDialect
@@ -81,6 +81,22 @@ def test_a_message_without_a_summary_is_an_error() -> None:
 def test_the_trigger_must_be_the_last_item() -> None:
     """Else the request is refused by name."""
     assert decode_error([TRIGGER, {"role": "user", "content": "?"}]) == ("invalid_value", "input[0]")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"text": {"format": {"typ": "json_object"}}}, "text.format"),
+        ({"text": {"format": {"type": "yaml"}}}, "text.format"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tool_choice": 3}, "tool_choice"),
+    ],
+)
+def test_fields_that_a_summary_does_not_use_must_be_valid(fields: dict[str, Any], param: str) -> None:
+    """The response repeats them."""
+    with pytest.raises(InvalidRequest) as refusal:
+        decode(ITEMS, **fields)
+    assert str(refusal.value.param).startswith(param)
 
 
 def test_without_a_key_the_request_is_refused_before_it_costs_anything() -> None:

@@ -47,6 +47,7 @@ from dragoman.dialects.shared.sealing import ReasoningCipher, Thought
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
+    convert,
     convert_known,
     parse_json,
     refuse_mapped_fields,
@@ -153,7 +154,13 @@ def decode_data(  # noqa: PLR0913 - the request, and what it is decoded with
     encrypt_summary = None if summarized is None else require_cipher(options.cipher)
     warnings = list(body_warnings)
     sent = without_unset_values(sent, warnings)
-    data = normalize(sent if summarized is None else summary_request(cast("JSONObject", sent), summarized))
+    if summarized is not None:
+        whole = cast("JSONObject", sent)
+        convert(normalize({**whole, "input": ""}), CreateResponse)  # also what a summary does not use must be valid
+        sent_or_summary: JSON = summary_request(whole, summarized)
+    else:
+        sent_or_summary = sent
+    data = normalize(sent_or_summary)
     request = convert_known(data, CreateResponse, options, warnings)
     refuse_unsupported(request, can_store=options.stores_responses)
     storage = _storage_options(request, options)
