@@ -154,13 +154,12 @@ def decode_data(  # noqa: PLR0913 - the request, and what it is decoded with
     encrypt_summary = None if summarized is None else require_cipher(options.cipher)
     warnings = list(body_warnings)
     sent = without_unset_values(sent, warnings)
+    to_read = sent
     if summarized is not None:
-        whole = cast("JSONObject", sent)
-        convert(normalize({**whole, "input": ""}), CreateResponse)  # also what a summary does not use must be valid
-        sent_or_summary: JSON = summary_request(whole, summarized)
-    else:
-        sent_or_summary = sent
-    data = normalize(sent_or_summary)
+        client_request = cast("JSONObject", sent)
+        convert(normalize({**client_request, "input": ""}), CreateResponse)  # a summary does not use all of it
+        to_read = summary_request(client_request, summarized)
+    data = normalize(to_read)
     request = convert_known(data, CreateResponse, options, warnings)
     refuse_unsupported(request, can_store=options.stores_responses)
     storage = _storage_options(request, options)
