@@ -195,6 +195,17 @@ async def test_shutdown_fails_it(tmp_path: Path) -> None:
     assert after.status_code == 200
 
 
+async def test_a_failure_behind_the_end_of_a_message_leaves_no_gap(tmp_path: Path) -> None:
+    """The end that was not sent takes no sequence number."""
+    script = fails(errors.UpstreamFailed("Broke"), after=[*opening(), text("Hello"), *ending()])
+    async with served_with_store(script, tmp_path) as gateway:
+        answer = await gateway.http.post("/v1/responses", json={"input": "Say it", "store": True, "stream": True})
+    events = parse_events(answer.content)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events if event["type"].startswith("response.comp")] == []
+    assert events[-1]["type"] == "response.failed"
+
+
 async def test_crashed_gateway(tmp_path: Path) -> None:
     """If its lease has expired, it is returned as failed, and its stream ends with that."""
     async with served_with_store(hangs(after=[*opening(), text("Hel")]), tmp_path) as gateway:

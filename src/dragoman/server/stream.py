@@ -58,7 +58,7 @@ class RunEvents:
         self._group = group
         self._encoder = encoder
         self._hold_final = hold_final
-        self._held = b""
+        self._held: list[tuple[int, MessageStop]] = []
         self._filter = EventFilter()
         self.heartbeat = encoder.heartbeat
         self.ended = False
@@ -70,14 +70,16 @@ class RunEvents:
         batch = await self._group.next(timeout)
         if batch is None:
             self.ended = True
-            return self.split(self._held + encoder.finish())
+            # Encoded only now: if a run fails behind its last event, none of these is sent, and their numbers are free.
+            ends = b"".join([encoder.feed(event, choice) for choice, event in self._held])
+            self.failure = encoder.failure
+            return self.split(ends + encoder.finish())
         data = b""
         for choice, event in self._filter.visible(batch):
-            encoded = encoder.feed(event, choice)
             if self._hold_final and isinstance(event, MessageStop):
-                self._held += encoded
-            else:
-                data += encoded
+                self._held.append((choice, event))
+                continue
+            data += encoder.feed(event, choice)
             if encoder.failure:
                 self._group.reject(choice, encoder.failure)
                 self.failure, self.ended = encoder.failure, True
