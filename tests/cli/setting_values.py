@@ -42,6 +42,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "store_ttl": ("9", 9.0),
     "store_max_entries": ("12", 12),
     "store_max_bytes": ("2MiB", 2 * 2**20),
+    "idempotency_ttl": ("60", 60.0),
+    "idempotency_max_bytes": ("2MiB", 2 * 2**20),
     "embeddings_model": ("voyage-3.5", "voyage-3.5"),
     "embeddings_url": ("https://api.example/v1", "https://api.example/v1"),
     "embeddings_api_key": ("secret-3", "secret-3"),

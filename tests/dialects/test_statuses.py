@@ -17,6 +17,7 @@ EXPECTED = [
     (errors.Forbidden, 403, "permission_error", "permission_denied"),
     (errors.NotFound, 404, "invalid_request_error", "not_found"),
     (errors.Conflict, 409, "invalid_request_error", "conflict"),
+    (errors.KeyReused, 422, "invalid_request_error", "idempotency_key_reused"),
     (errors.RequestTooLarge, 413, "invalid_request_error", "request_too_large"),
     (errors.RequestTimeout, 408, "invalid_request_error", "request_timeout"),
     (errors.UnsupportedContentEncoding, 415, "invalid_request_error", "unsupported_content_encoding"),

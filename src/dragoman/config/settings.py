@@ -203,6 +203,18 @@ class Settings(BaseSettings):
         description="Maximum size of stored responses. Above it the conversations unused for longest are deleted.",
     )
 
+    idempotency_ttl: Annotated[float, SettingInfo(_STORE, shown="`86400`, a day")] = Field(
+        86_400.0,
+        ge=0,
+        description="Seconds for which a request with an `Idempotency-Key` gets the response of the first one with the "
+        "same key. 0: refuse the header.",
+    )
+    idempotency_max_bytes: Annotated[ByteSize, SettingInfo(_STORE, shown="256MiB")] = Field(
+        ByteSize(256 * 2**20),
+        ge=1,
+        description="Maximum size of these responses. Above it the oldest of the client with most bytes are deleted.",
+    )
+
     embeddings_model: Annotated[str, SettingInfo(_EMBEDDINGS)] = Field(
         "all-MiniLM-L6-v2",
         min_length=1,

@@ -8,6 +8,7 @@ GatewayError
 ├── Forbidden                 this caller may not do this (key, host or origin)
 ├── NotFound                  no such path, model or run
 ├── Conflict                  the request contradicts the current state
+├── KeyReused                 an `Idempotency-Key` was sent with another request before
 ├── RequestTooLarge           the body is over the size limit
 ├── RequestTimeout            the client did not send its request in time
 ├── UnsupportedContentEncoding  the body has a coding that the gateway does not know
@@ -160,6 +161,12 @@ class Conflict(GatewayError):
     """The request contradicts the current state."""
 
     default_code = "conflict"
+
+
+class KeyReused(GatewayError):
+    """An `Idempotency-Key` was sent with another request before."""
+
+    default_code = "idempotency_key_reused"
 
 
 class RequestTooLarge(GatewayError):

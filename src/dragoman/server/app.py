@@ -27,6 +27,7 @@ from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.endpoint import FunctionEndpoint, Handler
 from dragoman.server.generate import GenerateHandler, RequestReader
 from dragoman.server.health import Health
+from dragoman.server.idempotency import IdempotentRoutes
 from dragoman.server.metrics import Metrics
 from dragoman.server.middleware import (
     HostCheck,
@@ -90,7 +91,8 @@ def build_app(
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
-    return Middleware(routes, _checks(options), (log_access, count), encode_error, engine.registry.redactor)
+    app = IdempotentRoutes(routes, options, metrics.count_runs, routes.endpoint_of)
+    return Middleware(app, _checks(options), (log_access, count), encode_error, engine.registry.redactor)
 
 
 def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
@@ -204,6 +206,10 @@ class _Routes:
         else:
             scope["endpoint"] = handler
             await handler(scope, receive, send)
+
+    def endpoint_of(self, path: str) -> object:
+        """Return the generating endpoint of a path, if it has one."""
+        return self._hot.get(path)
 
     def label(self, context: RequestContext) -> str | None:
         """Return the path of the route that took a request, for metrics; None when no route did."""

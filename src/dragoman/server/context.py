@@ -1,5 +1,6 @@
 """The context of one request: created by the middleware, filled by its handler, read by the log and the metrics."""
 
+import copy
 import re
 import secrets
 import time
@@ -22,6 +23,9 @@ CLIENT_CLOSED_REQUEST = 499
 
 _LIST_HEADERS = frozenset({b"anthropic-beta", b"content-encoding", b"access-control-request-headers"})
 """The headers that may have several lines, of those that the gateway reads."""
+
+_BODY_HEADERS = frozenset({b"content-encoding", b"content-length"})
+"""Headers that describe a body as it is sent, not as it is decoded."""
 
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SCOPE_KEY = "dragoman.context"
@@ -114,6 +118,21 @@ class RequestContext:
     def disconnect_reason(self) -> str:
         """Return why the connection ended before the response was complete."""
         return "client did not read" if self.scope.get(UNREAD_KEY) else "client gone"
+
+    def detached(self) -> "RequestContext":
+        """Return the context of the same request for an endpoint that outlives it, and whose body was decoded.
+
+        The reservation of the body is the copy's: the caller gives up its own.
+        """
+        other = copy.copy(self)
+        other.scope = {**self.scope, _SCOPE_KEY: other}
+        other.headers = {name: value for name, value in self.headers.items() if name not in _BODY_HEADERS}
+        other.response_headers, other.log_fields, other.stages = [], {}, {}
+        return other
+
+    def send_to(self, send: Send) -> None:
+        """Set what `send` sends to."""
+        self._send = send
 
     async def send(self, message: Message) -> None:
         """Send an ASGI message. Add `response_headers` to the first one."""

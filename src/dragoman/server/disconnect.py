@@ -62,7 +62,7 @@ async def read_body(
     """
     decoder = body_decoder(context.headers.get(b"content-encoding", b""), limit)
     parts: list[bytes] = []
-    size, free = 0, LARGE_BODY if budget else limit
+    size, free = 0, LARGE_BODY if budget and context.reservation is None else limit
     incoming = _IncomingBody(context, receive, limit, timeouts)
     while incoming.has_more:
         part = await incoming.next()

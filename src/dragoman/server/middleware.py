@@ -205,6 +205,7 @@ _EXPOSED_HEADERS = b", ".join(
         b"x-dragoman-path",
         b"x-dragoman-warnings",
         b"server-timing",
+        b"idempotent-replayed",
         b"x-ratelimit-limit-requests",
         b"x-ratelimit-remaining-requests",
         b"x-ratelimit-reset-requests",

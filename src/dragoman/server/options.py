@@ -7,6 +7,7 @@ from dragoman.core.messages import JSONObject
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
+from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.stored.service import StoredResponseService
 
 
@@ -29,6 +30,7 @@ class ServerOptions:
         agents: Whether agents may be started when there are no keys.
         fetch_media: Replaces the URLs of images and files in a request by their data.
         stored_responses: The stored responses; None: this gateway stores none.
+        idempotency: Requests with an `Idempotency-Key`; None: they are refused.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +47,7 @@ class ServerOptions:
     agents: bool = True
     fetch_media: FetchMedia = leave_urls_to_api
     stored_responses: StoredResponseService | None = None
+    idempotency: IdempotencyService | None = None
 
 
 @dataclass(frozen=True, slots=True)

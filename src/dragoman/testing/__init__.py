@@ -8,8 +8,16 @@ A suite is a class to inherit from. It imports no pytest, and pytest runs it wit
 """
 
 from dragoman.testing.key_values import Clock, KeyValueStoreSuite
+from dragoman.testing.recordings import RecordingStoreSuite
 from dragoman.testing.run_records import RunStoreSuite
 from dragoman.testing.spending import SpendingLedgerSuite
 from dragoman.testing.stored_responses import ResponseStoreSuite
 
-__all__ = ["Clock", "KeyValueStoreSuite", "ResponseStoreSuite", "RunStoreSuite", "SpendingLedgerSuite"]
+__all__ = [
+    "Clock",
+    "KeyValueStoreSuite",
+    "RecordingStoreSuite",
+    "ResponseStoreSuite",
+    "RunStoreSuite",
+    "SpendingLedgerSuite",
+]

@@ -92,7 +92,8 @@ def check_keys(settings: Settings) -> None:
 
 
 def _check_sqlite(settings: Settings) -> None:
-    if settings.store or settings.runs_kept or settings.thinking_ttl or settings.upstreams:
+    uses_files = settings.store or settings.runs_kept or settings.thinking_ttl or settings.idempotency_ttl
+    if uses_files or settings.upstreams:
         try:
             require_supported_sqlite()
         except sqlite3.NotSupportedError as error:

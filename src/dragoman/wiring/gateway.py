@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from starlette.types import ASGIApp
@@ -32,11 +32,13 @@ from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
+from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits, SpendingLedger
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
+from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 from dragoman.stores.sqlite.run_records import SQLiteRunStore
 from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
@@ -111,6 +113,7 @@ async def build(
         stack.push_async_callback(registry.aclose)
         engine = Engine(claude, _limits(settings), reasoning, registry)
         responses = _build_response_service(settings, stack)
+        idempotency = _build_idempotency(settings, stack)
         # After the response store: runs end before the store that records their end is closed.
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or build_embedder(settings)
@@ -131,13 +134,14 @@ async def build(
             CompactDialect(catalog, choices),
             MessagesDialect(catalog),
         )
-        options = _server_options(settings, fetch_media, responses)
+        options = replace(_server_options(settings, fetch_media, responses), idempotency=idempotency)
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
 
         def failures() -> dict[str, str]:
-            return failures_of(claude, registry, thinking, ledger, responses.jobs if responses else None)
+            recordings = idempotency.store if idempotency else None
+            return failures_of(claude, registry, thinking, ledger, responses.jobs if responses else None, recordings)
 
         operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
@@ -146,6 +150,8 @@ async def build(
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
             if responses:
                 await responses.jobs.aclose()
+            if idempotency:
+                await idempotency.aclose()
 
         yield Gateway(app, claude, drain, simulator)
 
@@ -225,6 +231,17 @@ def _build_response_service(settings: Settings, stack: AsyncExitStack) -> Stored
     jobs = Jobs(store)
     stack.push_async_callback(jobs.aclose)
     return StoredResponseService(store, jobs)
+
+
+def _build_idempotency(settings: Settings, stack: AsyncExitStack) -> IdempotencyService | None:
+    if not settings.idempotency_ttl:
+        return None
+    path = settings.state_dir.expanduser() / "recordings.db"
+    store = SQLiteRecordingStore(path, ttl=settings.idempotency_ttl, size=settings.idempotency_max_bytes)
+    stack.push_async_callback(store.aclose)
+    service = IdempotencyService(store)
+    stack.push_async_callback(service.aclose)
+    return service
 
 
 def _build_reasoning_cipher(settings: Settings) -> ReasoningCipher:

@@ -31,6 +31,7 @@ STATUSES: Mapping[type[GatewayError], Status] = {
     errors.Forbidden: Status(403, "permission_error"),
     errors.NotFound: Status(404, "invalid_request_error"),
     errors.Conflict: Status(409, "invalid_request_error"),
+    errors.KeyReused: Status(422, "invalid_request_error"),
     errors.RequestTooLarge: Status(413, "invalid_request_error"),
     errors.RequestTimeout: Status(408, "invalid_request_error"),
     errors.UnsupportedContentEncoding: Status(415, "invalid_request_error"),

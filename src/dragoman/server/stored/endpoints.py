@@ -14,6 +14,7 @@ from dragoman.dialects.shared.validation import parse_json, parse_metadata
 from dragoman.server.context import RawHeaders, RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect, read_body
 from dragoman.server.endpoint import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Query, list_reply, page_reply
+from dragoman.server.recording import first_event
 from dragoman.server.replies import Reply, json_reply
 from dragoman.server.stored.follow import JobEvents, StoredEvents
 from dragoman.server.stored.service import StoredResponseService, require_store
@@ -44,7 +45,7 @@ class StoredResponseEndpoints:
         entry = await self._find(context, service)
         if not query.flag("stream"):
             return json_reply(200, self._format.for_client(context.client).view(entry.body, query.texts("include")))
-        first = query.number("starting_after", -1) + 1
+        first = first_event(context) or 0
         async with cancel_on_disconnect(receive):
             source = await self._source(context, service, entry, first)
             await StreamedResponse(context, source, self._heartbeat, _no_headers).send()
