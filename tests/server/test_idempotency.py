@@ -11,7 +11,6 @@ import pytest
 from scripted import Script, Served, clean, ending, fails, in_sequence, opening, replies, served, text
 
 from dragoman.backends.base import RunRequest
-from dragoman.config.upstreams import KeySettings
 from dragoman.core import errors
 from dragoman.core.events import Event
 
@@ -144,7 +143,7 @@ async def test_an_error_is_not_recorded(tmp_path: Path) -> None:
 
 async def test_the_key_belongs_to_a_client_key(tmp_path: Path) -> None:
     """The same key of two clients is two requests, and neither sees the other's response."""
-    keys = (KeySettings(name="a", api_key="secret-a"), KeySettings(name="b", api_key="secret-b"))
+    keys = {"a": {"api_key": "secret-a"}, "b": {"api_key": "secret-b"}}
     async with served(in_sequence(replies("for a"), replies("for b")), state_dir=tmp_path, keys=keys) as gateway:
         texts = [(await post(gateway, PATHS[0], KEY | {"x-api-key": f"secret-{name}"})).text for name in "aba"]
     assert "for a" in texts[0]

@@ -47,7 +47,7 @@ async def test_an_old_sqlite_is_refused_at_the_start(tmp_path: Path, monkeypatch
     with pytest.raises(BadSettings, match=r"too old: Dragoman needs 3\.37 or newer\. Update the SQLite library"):
         async with build(load(state, env_file=None), ScriptedBackend(replies("Hello"))):
             pass
-    without = {"store": False, "runs_kept": 0, "thinking_ttl": 0}
+    without = {"store": False, "runs_kept": 0, "thinking_ttl": 0, "idempotency_ttl": 0}
     async with build(load({**state, **without}, env_file=None), ScriptedBackend(replies("Hello"))):
         pass
 
