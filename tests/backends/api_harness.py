@@ -83,6 +83,8 @@ async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIt
             tasks.add(task)
         try:
             await serve(reader, writer)
+            writer.close()
+            await writer.wait_closed()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:

@@ -1,6 +1,5 @@
 """Helpers for tests in a real browser: gateways, tabs, and pages of a foreign origin."""
 
-import asyncio
 import shutil
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from api_harness import raw_server
 from commands import TIMEOUT, line, started
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
@@ -100,7 +100,6 @@ async def foreign_site() -> AsyncIterator[str]:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n")
         writer.write(b"content-length: %d\r\n\r\n%s" % (len(page), page))
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"http://{FOREIGN}:{server.sockets[0].getsockname()[1]}"
+    async with raw_server(answer) as url:
+        yield url.replace("127.0.0.1", FOREIGN)

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from api_harness import raw_server
 from commands import environment, run
 
 from dragoman.cli.commands.runs import changes
@@ -50,10 +51,9 @@ async def server(response: bytes) -> AsyncIterator[str]:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(response)
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(respond, "127.0.0.1", 0) as listening:
-        yield str(listening.sockets[0].getsockname()[1])
+    async with raw_server(respond) as url:
+        yield url.rpartition(":")[2]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 import httpx
@@ -46,8 +47,8 @@ async def test_simulate(tmp_path: Path) -> None:
 
 async def test_simulate_on_a_taken_port(tmp_path: Path) -> None:
     """A port in use is an error message, not a traceback."""
-    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
-        ended = await run(tmp_path, "simulate", "--port", str(server.sockets[0].getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = await run(tmp_path, "simulate", "--port", str(taken.getsockname()[1]))
     assert ended.code == 1
     assert "Traceback" not in ended.err
 

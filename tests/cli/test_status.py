@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import httpx
+from api_harness import raw_server
 from background_gateway import background_gateway
 from commands import run
 from scripted import MESSAGES
@@ -28,11 +29,9 @@ async def ask_status(tmp_path: Path, status: int, body: str, *arguments: str) ->
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
         writer.write(REPLY.format(status=status, size=len(body), body=body).encode())
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        ended = await run(tmp_path, "status", "--port", str(port), *arguments)
+    async with raw_server(answer) as url:
+        ended = await run(tmp_path, "status", "--port", url.rpartition(":")[2], *arguments)
     return ended.code, ended.out + ended.err, request
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import httpx
+from api_harness import raw_server
 from background_gateway import background_gateway
 
 _BODIES, _BODY_BYTES = 20, 30_000_000
@@ -38,16 +39,13 @@ _RESPONSE = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for
 
 async def _upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer each request once it was read, without looking at it: the simulator would need longer than the gateway."""
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-            left = int(length.split(b":")[1])
-            while left:
-                left -= len(await reader.read(min(left, 2**20)))
-            headers = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(_RESPONSE)}\r\n\r\n"
-            writer.write(headers.encode() + _RESPONSE)
-    except asyncio.IncompleteReadError:
-        writer.close()
+    while head := await reader.readuntil(b"\r\n\r\n"):
+        [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        left = int(length.split(b":")[1])
+        while left:
+            left -= len(await reader.read(min(left, 2**20)))
+        headers = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(_RESPONSE)}\r\n\r\n"
+        writer.write(headers.encode() + _RESPONSE)
 
 
 def _peak_memory(pid: int) -> int:
@@ -68,12 +66,10 @@ async def _post(http: httpx.AsyncClient, body: bytes) -> int:
 async def test_twenty_bodies_of_thirty_megabytes_at_once(tmp_path: Path) -> None:
     """All are answered, one after another where there is no memory for more, and `/health` is answered meanwhile."""
     body = json.dumps({"messages": [{"role": "user", "content": "lorem ipsum\n" * (_BODY_BYTES // 13)}]}).encode()
-    upstream = await asyncio.start_server(_upstream, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}"
-    account = {"ANTHROPIC_API_KEY": "sk-ant-dummy-000000", "ANTHROPIC_BASE_URL": url}
+    account = {"ANTHROPIC_API_KEY": "sk-ant-dummy-000000"}
     async with (
-        upstream,
-        background_gateway(tmp_path, "--backend", "api", added=account) as gateway,
+        raw_server(_upstream) as url,
+        background_gateway(tmp_path, "--backend", "api", added={**account, "ANTHROPIC_BASE_URL": url}) as gateway,
         httpx.AsyncClient(base_url=gateway.url, timeout=300, limits=httpx.Limits(max_connections=None)) as http,
     ):
         posts = [asyncio.create_task(_post(http, body)) for _ in range(_BODIES)]

@@ -94,10 +94,12 @@ class Site:
         self._connections.add(task)
         try:
             await self._respond(reader, writer)
+            writer.close()
+            await writer.wait_closed()
         except ConnectionError:
             pass
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _respond(self, reader: StreamReader, writer: StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -6,6 +6,7 @@ from typing import Self, cast
 
 import msgspec
 
+from dragoman.backends.claude_code.loopback_server import LoopbackServer
 from dragoman.core.messages import JSONObject
 
 _EVENTS: tuple[JSONObject, ...] = (
@@ -42,27 +43,27 @@ class LoopbackApi:
 
     Attributes:
         bodies: The bodies of the requests so far, oldest first.
-        url: The address.
     """
 
     def __init__(self) -> None:
         self.bodies: list[JSONObject] = []
-        self.url = ""
-        self._server: asyncio.Server | None = None
+        self._server = LoopbackServer(self._respond)
+
+    @property
+    def url(self) -> str:
+        """The address, while the context is open."""
+        return self._server.url
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._respond, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        await self._server.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        """Close every connection."""
+        await self._server.aclose()
 
     async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -73,5 +74,3 @@ class LoopbackApi:
             self.bodies.append(cast("JSONObject", msgspec.json.decode(body, type=dict)))
         writer.write(_RESPONSE)
         await writer.drain()
-        writer.close()
-        await writer.wait_closed()

@@ -13,10 +13,10 @@ from contextlib import aclosing
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from dragoman.backends.claude_code.loopback_server import LoopbackServer
 from dragoman.http.client import HttpClient, Timeouts
 from dragoman.http.errors import TransportError
 
-_HOST = "127.0.0.1"
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 _PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
 _OF_ONE_CONNECTION = frozenset(
@@ -58,9 +58,8 @@ class KeyProxy:
         self._silence = silence
         self._tokens: set[bytes] = set()
         self._client: HttpClient | None = None
-        self._server: asyncio.Server | None = None
+        self._server: LoopbackServer | None = None
         self._starting = asyncio.Lock()
-        self._connections: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
 
     async def add_token(self) -> str:
@@ -70,7 +69,9 @@ class KeyProxy:
                 self._client = HttpClient(
                     self._base_url, timeouts=Timeouts(head=self._silence, silence=self._silence, keep_alive=10.0)
                 )
-                self._server = await asyncio.start_server(self._serve, _HOST, 0)
+                server = LoopbackServer(self._serve)
+                await server.start()
+                self._server = server
         token = f"agent-{secrets.token_urlsafe(32)}"
         self._tokens.add(token.encode())
         return token
@@ -82,26 +83,19 @@ class KeyProxy:
     @property
     def url(self) -> str:
         """The address of the server, once there is a token."""
-        port = self._server.sockets[0].getsockname()[1] if self._server else 0
-        return f"http://{_HOST}:{port}"
+        if self._server is None:
+            raise RuntimeError("there was no token yet")
+        return self._server.url
 
     async def aclose(self) -> None:
         """Close every connection. Idempotent."""
         if self._server is not None:
-            self._server.close()
-        for task in self._connections:
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections)
+            await self._server.aclose()
         if self._client is not None:
             await self._client.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the one request of a connection. The call ends if the runtime closes the connection before."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("this runs outside of a task")
-        self._connections.add(task)
         request = _Request()
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
@@ -115,12 +109,10 @@ class KeyProxy:
                     answering.cancel()
                     leaving.cancel()
                     await asyncio.wait([answering, leaving])
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             pass
         finally:
             self._held_bytes -= request.received
-            self._connections.discard(task)
-            writer.transport.abort()
 
     async def _read_request(self, reader: asyncio.StreamReader, request: "_Request") -> bool:
         """Receive a request. Return whether it can be answered. The body of one without a token is not read."""
