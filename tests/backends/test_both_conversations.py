@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from any_backend import BACKENDS, WITH_TEXT, client_messages, either
 from backend_harness import ONE_OF_EACH, assistant, message_events, user, without_marks
-from both_harness import BACKENDS, WITH_TEXT, client_messages, either
 
 from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop, Started
 from dragoman.core.messages import Block, JSONObject, Message

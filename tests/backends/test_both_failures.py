@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from any_backend import WITH_TEXT, Either, either
 from api_harness import Api
 from backend_harness import Runtime, user
-from both_harness import WITH_TEXT, Either, either
 
 from dragoman.core import errors
 from dragoman.core.events import Event, MessageStop, Retrying

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from any_backend import BACKENDS, either
 from backend_harness import ONE_OF_EACH, text, user
-from both_harness import BACKENDS, either
 
 from dragoman.core.messages import Block, JSONObject
 from dragoman.simulator.faults import Fault

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from any_backend import BACKENDS, either
 from backend_harness import assistant, user
-from both_harness import BACKENDS, either
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import Block, JSONObject, Message

@@ -20,7 +20,7 @@ def connect(url: str) -> socket.socket:
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"])
 @pytest.mark.parametrize("ends", ["client first", "server first"])
-async def test_a_client_that_sends_no_whole_request(sent: bytes, ends: str) -> None:
+async def test_a_client_that_sends_half_a_request(sent: bytes, ends: str) -> None:
     """Its connection is closed with the server, or before: no socket is left to the garbage collector."""
     async with LoopbackApi() as api, httpx.AsyncClient(trust_env=False) as http:
         client = connect(api.url)

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
+from any_backend import BACKENDS, client_messages, either
 from backend_harness import ONE_OF_EACH, Runtime, assistant, runtime, text, user, without_marks
-from both_harness import BACKENDS, client_messages, either
 from conversation_strategies import DOCUMENT, IMAGE, TOOLS, Plan, arriving, in_call_order, plans
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st

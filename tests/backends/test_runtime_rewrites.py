@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from any_backend import client_messages
 from backend_harness import Answer, assistant, runtime, text, user
-from both_harness import client_messages
 from conversation_strategies import IMAGE, TOOLS
 
 from dragoman.core.messages import JSON, Block, Message

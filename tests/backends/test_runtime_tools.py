@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
+from any_backend import client_messages
 from backend_harness import ONE_OF_EACH, Answer, assistant, runtime, user
-from both_harness import client_messages
 
 from dragoman.core.messages import JSON, Block, JSONObject, Message
 from dragoman.simulator.faults import Fault

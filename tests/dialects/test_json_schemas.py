@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject
-from dragoman.dialects.shared.schemas import (
+from dragoman.dialects.shared.output_schemas import (
     api_schema,
     check_depth,
     has_open_objects,

@@ -24,12 +24,12 @@ class PastRuns:
         self._settings = settings
 
     def page(self, **filters: object) -> dict[str, object]:
-        """See `dragoman.cli.runs.RunSource.page`."""
+        """See `dragoman.cli.run_sources.RunSource.page`."""
         query = QueryParams([(name, str(value)) for name, value in filters.items() if value is not None])
         return cast("dict[str, object]", self._query(lambda registry: run_page(registry, query)))
 
     def events(self, id_: str) -> Iterator[tuple[str, dict[str, object]]]:
-        """See `dragoman.cli.runs.RunSource.events`."""
+        """See `dragoman.cli.run_sources.RunSource.events`."""
         record = self._query(lambda registry: registry.get_ended(id_))
         return iter([(name, cast("dict[str, object]", data)) for name, data in record_events(record)])
 

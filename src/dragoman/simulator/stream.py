@@ -1,7 +1,8 @@
 """Send a response, as one body or as server-sent events, with the faults that it has."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -9,7 +10,6 @@ from dragoman.core.events import BlockDelta, MessageDelta, MessageEvent, Message
 from dragoman.core.messages import JSONObject
 from dragoman.simulator.blocks import is_content_delta
 from dragoman.simulator.context import RequestContext
-from dragoman.simulator.edits import edited
 from dragoman.simulator.faults import NO_FAULT, Fault
 from dragoman.simulator.json_values import object_of
 from dragoman.simulator.message import ScriptedMessage
@@ -19,6 +19,11 @@ _BUFFER_BYTES = 4096
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _GARBAGE = b'event: content_block_delta\ndata: {"type": "content_block_delta", "ind\n\n'
 _SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+_HALF_CHARACTER = b"\xf0\x9f"
+
+_Frame: TypeAlias = tuple[MessageEvent, bytes]
+"""An event and its server-sent event."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,7 +64,7 @@ class ResponseWriter:
         await self._context.start(200, {**self._headers, **_SSE_HEADERS})
         may_interrupt = self._fault is not NO_FAULT or self._state.is_holding
         frames = ((event, _frame(str(event.raw["type"]), event.raw)) for event in message.events())
-        for event, frame in edited(list(frames), self._fault) if self._fault.edit else frames:
+        for event, frame in _edited(list(frames), self._fault) if self._fault.edit else frames:
             if may_interrupt and await self._interrupt_before(event):
                 return
             self._buffer += frame
@@ -135,3 +140,24 @@ class ResponseWriter:
 def _frame(event: str, data: JSONObject) -> bytes:
     """Return one server-sent event."""
     return b"event: " + event.encode() + b"\ndata: " + _encode(data) + b"\n\n"
+
+
+def _edited(frames: Sequence[_Frame], fault: Fault) -> Sequence[_Frame]:
+    """Return the frames of a response with the fault's edit. After a cut, the connection must be broken."""
+    number = fault.event
+    before, found, after = frames[:number], frames[number : number + 1], frames[number + 1 :]
+    edits: dict[str | None, Sequence[_Frame]] = {
+        "cut": before,
+        "drop": [*before, *after],
+        "repeat": [*before, *found, *found, *after],
+        "swap": [*before, *after[:1], *found, *after[1:]],
+        "halve": [*before, *((event, _halved(frame)) for event, frame in found), *after],
+        "second message": [*frames, *frames],
+    }
+    return edits.get(fault.edit, frames)
+
+
+def _halved(frame: bytes) -> bytes:
+    """Return a frame with half of a UTF-8 character at the end of its last text."""
+    start, quote, end = frame.rpartition(b'"')
+    return start + _HALF_CHARACTER + quote + end

@@ -11,7 +11,7 @@ import structlog
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
-from dragoman.backends.claude_code.agent.agents import Agents
+from dragoman.backends.claude_code.agent.runner import Agents
 from dragoman.backends.claude_code.agent.workspace import FOLDER as AGENT_FOLDER
 from dragoman.backends.claude_code.agent.workspace import MARK
 from dragoman.backends.claude_code.count_tokens import TokenCounter

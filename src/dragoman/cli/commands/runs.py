@@ -9,8 +9,8 @@ import click
 
 from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp, path_segment
 from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.run_sources import LiveRuns, RunSource, complete_id, open_run_source
 from dragoman.cli.run_table import RunTable, format_cost, format_duration, format_status, format_tokens
-from dragoman.cli.runs import LiveRuns, RunSource, complete_id, open_run_source
 
 _POLL_INTERVAL = 0.5
 _OVERLAP = 600

@@ -16,8 +16,8 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.shared.output_schemas import api_schema, check_depth, unenforceable_part
 from dragoman.dialects.shared.schema_repair import SchemaRepair
-from dragoman.dialects.shared.schemas import api_schema, check_depth, unenforceable_part
 
 # Stored thinking is bound to these words: a change makes it invalid.
 OBJECT_INSTRUCTION = (

@@ -13,8 +13,8 @@ import msgspec
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.dialects.shared.output_schemas import check_depth, definitions, lookup, resolve_reference
 from dragoman.dialects.shared.schema_repair import SchemaRepair
-from dragoman.dialects.shared.schemas import check_depth, definitions, lookup, resolve_reference
 
 UNIONS = ("allOf", "anyOf", "oneOf")
 """Keywords that the API does not take at the top level of a tool's schema."""

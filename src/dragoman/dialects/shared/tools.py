@@ -13,7 +13,7 @@ from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
-from dragoman.dialects.shared.schemas import api_schema, unenforceable_part
+from dragoman.dialects.shared.output_schemas import api_schema, unenforceable_part
 from dragoman.dialects.shared.tool_schemas import PartCount, tool_schema
 
 WEB_SEARCH = "web_search"

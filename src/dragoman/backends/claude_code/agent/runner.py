@@ -16,8 +16,8 @@ import psutil
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.agent.boundary import has_mounted
+from dragoman.backends.claude_code.agent.command_line import arguments, environment, mounts, wait_for_servers
 from dragoman.backends.claude_code.agent.key_proxy import KeyProxy
-from dragoman.backends.claude_code.agent.process import arguments, environment, mounts, wait_for_servers
 from dragoman.backends.claude_code.agent.reader import AgentReader
 from dragoman.backends.claude_code.agent.rules import (
     HOOKS,
