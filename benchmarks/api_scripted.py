@@ -6,6 +6,7 @@ has the text of the plain response in a few chunks, for gateways that always req
 """
 
 import asyncio
+import itertools
 import json
 import re
 from functools import cache
@@ -17,7 +18,8 @@ _SCRIPT = re.compile(rb"script:(\d+):(\d+)")
 _STREAM = re.compile(rb'"stream": ?true')
 _TEXTS = ("It is", " Lake Baikal, in", " Russia, and it is", " 1,642 metres", " deep.")
 _PIECE = " lake"
-_ID = "msg_01XFDUDYJgAACzvnptvVoYEL"
+_ID = b"msg_01XFDUDYJgAACzvnptvVoYEL"
+_numbers = itertools.count(1)
 
 
 def _message(content: list[object], stop_reason: str | None, output: int) -> dict[str, object]:
@@ -29,7 +31,7 @@ def _message(content: list[object], stop_reason: str | None, output: int) -> dic
         "service_tier": "standard",
     }
     return {
-        "id": _ID,
+        "id": _ID.decode(),
         "type": "message",
         "role": "assistant",
         "model": "claude-sonnet-5-5",
@@ -38,6 +40,10 @@ def _message(content: list[object], stop_reason: str | None, output: int) -> dic
         "stop_sequence": None,
         "usage": usage,
     }
+
+
+def _next_id() -> bytes:
+    return b"msg_%024d" % next(_numbers)
 
 
 def _head(status: str, kind: str, rest: str) -> bytes:
@@ -150,7 +156,9 @@ class Scripted(asyncio.Protocol):
         if self._is_paused:
             self._is_waiting = True
             return
-        self._transport.write(self._frames[self._next_frame])
+        frame = self._frames[self._next_frame]
+        # A client may take two messages with one id for one message.
+        self._transport.write(frame if self._next_frame else frame.replace(_ID, _next_id(), 1))
         self._next_frame += 1
         if self._next_frame == len(self._frames):
             return

@@ -1,6 +1,7 @@
 """Compare the runtime backend with cold processes in one run: `make bench`.
 
-The gateway is measured over HTTP, with the real Claude Code runtime, and with the simulator in a process of its own.
+The gateway is measured over HTTP, with the real Claude Code runtime and a scripted API in a process of its own, which
+answers within a millisecond whatever the length of the conversation (`api_scripted.py`).
 "Cold" is what a program pays without a gateway: the official SDK's `query`, which starts a process, with one short
 message. Every bar is compared with it. Measurements take turns in random order. Compare medians and ratios, not
 seconds.
@@ -107,7 +108,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="dragoman-bench-", ignore_cleanup_errors=True)))
-        api = stack.enter_context(servers.simulator(home))
+        api = stack.enter_context(servers.scripted())
         cold = stack.enter_context(servers.gateway(home / "cold", api, spares=0, max_live=0))
         warm = stack.enter_context(
             servers.gateway(home / "warm", api, spares=_WARM_PROCESSES, max_live=1, long_spares=_LONG_PROCESSES)
@@ -132,7 +133,7 @@ def _machine() -> str:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores} x {model}, {platform.system()} {platform.release()},\n"
         f"Python {platform.python_version()}, dragoman {version('dragoman')}, "
         f"claude-agent-sdk {version('claude-agent-sdk')} (Claude Code {_RUNTIME_VERSION}), "
-        f"{timed_requests.MODEL} simulated\n"
+        f"{timed_requests.MODEL}, scripted API\n"
     )
 
 

@@ -80,6 +80,18 @@ def simulator(home: Path) -> Iterator[str]:
 
 
 @contextmanager
+def scripted() -> Iterator[str]:
+    """Start an API with fixed responses. Yield its address."""
+    command = [sys.executable, str(Path(__file__).with_name("api_scripted.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+        try:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+@contextmanager
 def gateway(
     home: Path, api: str, *, spares: int, max_live: int, long_spares: int = 0, slots: int = 8
 ) -> Iterator[Served]:

@@ -14,6 +14,8 @@ from servers import Served
 Message: TypeAlias = dict[str, str]
 
 MODEL = "claude-sonnet-5-5"
+_SLOW_CHUNKS, _SLOW_PACE_MS = 1000, 50
+"""A stream that lasts longer than the process takes to end."""
 _numbers = itertools.count()
 
 
@@ -58,7 +60,7 @@ def seconds_to_reap(gateway: Served) -> float:
     """Return the seconds from a disconnect in a stream until the process is reaped."""
     before = gateway.runtimes()
     connection = gateway.connect()
-    lines = _send(connection, [_user("Count to 9\nSimulate: silence after 2")])
+    lines = _send(connection, [_user(f"script:{_SLOW_CHUNKS}:{_SLOW_PACE_MS}")])
     next(line for line in lines if _delta_text(line))
     [pid] = gateway.runtimes() - before
     watched = os.pidfd_open(pid)

@@ -142,18 +142,16 @@ def encode_transcript(
         last_row: The id of the last row.
         reminders: The rows that come before the conversation.
     """
-    rows: list[JSONObject] = [*reminders, *_message_rows(messages, model)]
     # A version 4 id and its number in place of the last digits: different in each row, and quick to make.
     prefix = str(uuid.uuid4())[:_UUID_PREFIX_LENGTH]
-    ids = [*(f"{prefix}{number:012x}" for number in range(len(rows) - 1)), last_row]
-    parents: list[JSON] = [None, *ids]
-    linked = [{**row, "uuid": id_, "parentUuid": parent} for row, id_, parent in zip(rows, ids, parents, strict=False)]
-    return msgspec.json.Encoder().encode_lines(linked)
-
-
-def _message_rows(messages: Sequence[Message], model: str) -> list[JSONObject]:
+    count = len(reminders) + len(messages)
+    ids = [*(f"{prefix}{number:012x}" for number in range(count - 1)), last_row]
+    links = zip(ids, [None, *ids], strict=False)
+    rows: list[JSONObject] = [
+        {**row, "uuid": id_, "parentUuid": parent} for row, (id_, parent) in zip(reminders, links, strict=False)
+    ]
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return [
+    rows += [
         {
             "type": message["role"],
             "message": protocol.assistant_message(message["content"], model, index)
@@ -161,6 +159,9 @@ def _message_rows(messages: Sequence[Message], model: str) -> list[JSONObject]:
             else {"role": "user", "content": list[JSON](message["content"])},
             "isSidechain": False,
             "timestamp": timestamp,
+            "uuid": id_,
+            "parentUuid": parent,
         }
-        for index, message in enumerate(messages)
+        for index, (message, (id_, parent)) in enumerate(zip(messages, links, strict=True))
     ]
+    return msgspec.json.Encoder().encode_lines(rows)

@@ -4,11 +4,14 @@ What the runtime cannot pass on unchanged is moved or renamed, with a warning, o
 The runtime itself would repair such input silently, and the model would answer something else.
 """
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from typing import cast
+
+import msgspec
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code.pool import Prompt
@@ -25,6 +28,9 @@ _RUNTIME_MAX_TOKENS = 32_000
 _ONE_CALL_BELOW = 256
 """A response with a smaller `max_tokens` may be cut within milliseconds of its first token. The process cannot be
 killed in time, so the request goes to a process that can make only one API call."""
+
+_CACHE_MARK = b'"cache_control"'
+_encode = msgspec.json.Encoder().encode
 
 _OPAQUE_KEYS = frozenset({"input", "input_schema", "source", "metadata"})
 """Keys whose values may hold a key `cache_control` that is no cache mark."""
@@ -141,12 +147,28 @@ def translate_request(request: RunRequest) -> RuntimeRequest:
 
 def _without_cache_marks(body: MessagesRequest) -> tuple[MessagesRequest, list[RequestWarning]]:
     """Remove cache marks: the runtime sets its own, and the API allows four in all and only in some orders."""
-    stripped = cast("MessagesRequest", _strip_cache_marks(cast("JSON", body)))
-    if stripped == body:
+    messages = [cast("Message", _without_marks(cast("JSON", message))) for message in body["messages"]]
+    others = cast("JSONObject", {**body, "messages": None})
+    fields = _without_marks(others)
+    if fields is others and all(map(operator.is_, messages, body["messages"])):
         return body, []
-    return stripped, [
+    return cast("MessagesRequest", {**cast("JSONObject", fields), "messages": messages}), [
         RequestWarning("ignored", "cache_control", "The Claude Code runtime sets the prompt's cache marks itself.")
     ]
+
+
+def _without_marks(value: JSON) -> JSON:
+    """Return a part of a request without its cache marks: the part itself if it has none.
+
+    Most messages have none. That is seen in their JSON many times sooner than by a walk.
+    """
+    try:
+        if _CACHE_MARK not in _encode(value):
+            return value
+    except UnicodeEncodeError:  # half of a character: only the walk can tell
+        pass
+    stripped = _strip_cache_marks(value)
+    return value if stripped == value else stripped
 
 
 def _strip_cache_marks(value: JSON) -> JSON:
@@ -176,8 +198,8 @@ def _without_system_messages(body: MessagesRequest) -> tuple[list[Block], list[M
         else:
             messages.append(message)
     validate_messages(messages)
-    ordered = [_with_ordered_results(message, messages[:index]) for index, message in enumerate(messages)]
-    return system, ordered, warnings
+    before: Iterable[Message | None] = (None, *messages)
+    return system, list(map(_with_ordered_results, messages, before)), warnings
 
 
 def _without_empty_prefill(messages: list[Message]) -> Iterator[Message]:
@@ -194,16 +216,16 @@ def _without_empty_prefill(messages: list[Message]) -> Iterator[Message]:
             raise InvalidRequest(f"`messages[{index}]` has no content.", param=f"messages[{index}].content")
 
 
-def _with_ordered_results(message: Message, earlier: Sequence[Message]) -> Message:
+def _with_ordered_results(message: Message, before: Message | None) -> Message:
     """Return the message with its leading tool results in the order of their calls, as the runtime sends them live.
 
     Blocks after the results stay after them.
     """
     content = message["content"]
-    results = list(takewhile(lambda block: block.get("type") == "tool_result", content))
-    if message["role"] != "user" or not results:
+    if message["role"] != "user" or content[0].get("type") != "tool_result":
         return message
-    call_ids = _ids(earlier[-1]["content"], "tool_use", "id") if earlier else []
+    results = list(takewhile(lambda block: block.get("type") == "tool_result", content))
+    call_ids = _ids(before["content"], "tool_use", "id") if before else []
     order = {call_id: index for index, call_id in enumerate(call_ids)}
     results.sort(key=lambda block: order.get(str(block.get("tool_use_id")), len(order)))
     return Message(role="user", content=[*results, *content[len(results) :]])
@@ -223,7 +245,7 @@ def validate_messages(messages: Sequence[Message]) -> None:
             raise _invalid("Text blocks must hold more than white space.")
         _check_results(content, unanswered)
         unanswered = _ids(content, "tool_use", "id") if message["role"] == "assistant" else []
-        if len({*known, *unanswered}) < len(known) + len(unanswered):
+        if len(set(unanswered)) < len(unanswered) or not known.isdisjoint(unanswered):
             raise _invalid("The ids of `tool_use` blocks must be unique.")
         known.update(unanswered)
     _check_results([], unanswered)
