@@ -15,7 +15,7 @@ from corpus_streams import collect_stream
 
 from dragoman.config.loading import load
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.gateway import build
 

@@ -18,7 +18,7 @@ from dragoman.backends.claude_code.backend import ClaudeCodeBackend
 from dragoman.backends.claude_code.session import Session
 from dragoman.config.loading import load
 from dragoman.core.events import Event
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.gateway import build

@@ -14,7 +14,7 @@ from gateways import TIMEOUT
 
 from dragoman.config.loading import load
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.simulator.faults import Fault
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.gateway import build

@@ -11,7 +11,7 @@ from gateways import TIMEOUT
 from openai import AsyncOpenAI
 
 from dragoman.config.loading import load
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.gateway import build
 

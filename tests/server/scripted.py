@@ -27,7 +27,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.wiring.gateway import build
 
 KEY = "gateway-key"

@@ -9,16 +9,14 @@ from typing import cast
 
 import httpx
 import pytest
-import uvicorn
 from scripted import Script, ScriptedBackend, clean, ending, hangs, opening, replies, served, text
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
-from uvicorn.server import ServerState
 
 from dragoman.backends.base import RunRequest
 from dragoman.config.loading import load
 from dragoman.core.events import Event
-from dragoman.server.uvicorn_protocol import BufferedHttpProtocol
+from dragoman.server.http_protocol import HttpProtocol, ServerState
 from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -153,14 +151,14 @@ async def test_half_a_request_and_then_the_end() -> None:
         assert not gateway.backend.requests
 
 
-class _Impatient(BufferedHttpProtocol):
+class _Impatient(HttpProtocol):
     """The protocol with a short time limit."""
 
     head_timeout = 0.05
     unread_timeout = 0.05
 
 
-class _Narrow(BufferedHttpProtocol):
+class _Narrow(HttpProtocol):
     """The protocol with a small number of connections."""
 
     max_connections = 2
@@ -171,12 +169,8 @@ async def _app(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(app, http=_Impatient, ws="none", lifespan="off", log_config=None)
-
-
 def _protocol() -> _Impatient:
-    return _Impatient(_config(_app), ServerState(), {})
+    return _Impatient(_app, ServerState())
 
 
 @pytest.mark.parametrize(
@@ -211,7 +205,7 @@ async def test_the_limit_ends_when_the_head_has_arrived() -> None:
     async with server, _connected(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
-        assert protocol._head_timer is None
+        assert not protocol._expects_head
 
 
 @asynccontextmanager
@@ -232,7 +226,7 @@ async def test_a_client_that_does_not_read_its_stream_ends_its_run() -> None:
     with capture_logs() as logs:
         async with build(load({"port": 0, "log_level": "off"}, env_file=None), backend) as gateway:
             server = await asyncio.get_running_loop().create_server(
-                lambda: _Impatient(_config(gateway.app), ServerState(), {}), "127.0.0.1", 0
+                lambda: _Impatient(gateway.app, ServerState()), "127.0.0.1", 0
             )
             port = server.sockets[0].getsockname()[1]
             async with server, _connected_without_reading(port, _request(stream=True)), asyncio.timeout(20):
@@ -261,6 +255,10 @@ class _FullTransport:
     def get_extra_info(self, _name: str) -> None:
         """Return nothing."""
 
+    def is_closing(self) -> bool:
+        """Return that it is open."""
+        return False
+
     def abort(self) -> None:
         """Record it."""
         self.aborts += 1
@@ -268,7 +266,7 @@ class _FullTransport:
 
 async def test_a_client_that_reads_slowly_is_waited_for() -> None:
     """What counts is that it reads, not how much."""
-    protocol, transport = BufferedHttpProtocol(_config(_app), ServerState(), {}), _FullTransport()
+    protocol, transport = HttpProtocol(_app, ServerState()), _FullTransport()
     protocol.connection_made(cast("asyncio.Transport", transport))
     protocol.pause_writing()
     for _ in range(3):
@@ -283,7 +281,7 @@ async def test_a_client_that_reads_slowly_is_waited_for() -> None:
 async def test_the_number_of_connections_is_limited() -> None:
     """One more gets an answer that says when to come again."""
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: _Narrow(_config(_app), state, {}), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _Narrow(_app, state), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, _connected(url) as (reader, writer), _connected(url) as (_, second):
         for kept in (writer, second):
@@ -317,9 +315,7 @@ async def test_trailers_are_dropped() -> None:
         seen.extend(scope["headers"])
         await _app(scope, receive, send)
 
-    server = await asyncio.get_running_loop().create_server(
-        lambda: _Impatient(_config(app), ServerState(), {}), "127.0.0.1", 0
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: _Impatient(app, ServerState()), "127.0.0.1", 0)
     async with server, _connected(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n")
         writer.write(b"0\r\nauthorization: Bearer y\r\n\r\n")

@@ -21,7 +21,7 @@ from dragoman.backends.base import Embedded, Embedder
 from dragoman.backends.embeddings.library import AbsentEmbedder
 from dragoman.config.loading import BadSettings, load
 from dragoman.core.errors import ContextTooLong
-from dragoman.server.uvicorn_server import Server, listen
+from dragoman.server.http_server import Server, listen
 from dragoman.wiring.gateway import build
 
 

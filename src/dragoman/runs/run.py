@@ -1,7 +1,6 @@
 """One run: the execution of one request. Its state, its events, its reader and its subscribers."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ import structlog
 from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
+from dragoman.core.ids import new_id
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
 from dragoman.core.moving_timer import MovingTimer
 from dragoman.core.warnings import RequestWarning
@@ -108,7 +108,7 @@ class Run:
             on_change: Called after each change of the status. An error that it raises is logged and ignored.
             timeout: Seconds that the run may spend running; None: no limit. Time in the queue does not count.
         """
-        self.id = f"run_{secrets.token_hex(16)}"
+        self.id = new_id("run_")
         self.created_at = time.time()
         self.created = int(self.created_at)
         self.client = client

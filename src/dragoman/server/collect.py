@@ -115,8 +115,13 @@ class RunGroup:
 
     async def cancel(self, reason: str) -> None:
         """End the runs that have not ended. Idempotent. Return when everything they held is released."""
-        if not self._reads and all(run.settled for run in self.runs):
-            return
+        if not self._reads:
+            unsettled = [run for run in self.runs if not run.settled and run.status != "succeeded"]
+            if not unsettled:
+                return  # a run that has succeeded holds only its slot, until the next iteration of the event loop
+            if len(unsettled) == 1:
+                await unsettled[0].cancel(reason)
+                return
         reads = list(self._reads)
         for read in reads:
             read.cancel()

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import secrets
 import time
 from collections.abc import Sequence
 from typing import cast
@@ -10,6 +9,7 @@ from typing import cast
 from starlette.types import Message, Scope, Send
 
 from dragoman.core.errors import GatewayError
+from dragoman.core.ids import new_id
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
@@ -31,6 +31,9 @@ _VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SCOPE_KEY = "dragoman.context"
 HEARTBEAT_KEY = "dragoman.heartbeat"
 """The key of a scope under which a started stream has the bytes that its client ignores."""
+
+BODY_KEY = "dragoman.body"
+"""The key of a scope under which the HTTP server has a function that returns the body if all of it has arrived."""
 
 UNREAD_KEY = "dragoman.unread"
 """The key of a scope that says that the connection was ended because its client did not read the response."""
@@ -134,6 +137,10 @@ class RequestContext:
         """Set what `send` sends to."""
         self._send = send
 
+    def leave_scope(self) -> None:
+        """Take the context of a request that is over out of its scope. They would keep each other alive."""
+        self.scope.pop(_SCOPE_KEY, None)
+
     async def send(self, message: Message) -> None:
         """Send an ASGI message. Add `response_headers` to the first one."""
         if message["type"] == "http.response.start":
@@ -158,4 +165,4 @@ def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def _request_id(sent: bytes | None) -> str:
     if sent is not None and _VALID_ID.fullmatch(sent):
         return sent.decode()
-    return f"req_{secrets.token_hex(16)}"
+    return new_id("req_")

@@ -1,6 +1,7 @@
 """The client's side of a request: reading its body, and noticing that the client disconnected."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,7 @@ from starlette.types import Receive
 from dragoman.core.errors import RequestTimeout
 from dragoman.server.body_budget import LARGE_BODY, BodyBudget
 from dragoman.server.content_coding import body_decoder, too_large
-from dragoman.server.context import RequestContext
+from dragoman.server.context import BODY_KEY, RequestContext
 
 _WATCH_DELAY = 0.05
 """Seconds before a disconnect is watched for. A response that is ready sooner is not worth a task."""
@@ -60,6 +61,11 @@ async def read_body(
         RequestTimeout: It does not arrive in time.
         ClientDisconnected: The client disconnected before the end of the body.
     """
+    take_body: Callable[[int], bytes | None] | None = context.scope.pop(BODY_KEY, None)
+    if take_body is not None and b"content-encoding" not in context.headers:
+        body = take_body(min(limit, LARGE_BODY))
+        if body is not None:
+            return body
     decoder = body_decoder(context.headers.get(b"content-encoding", b""), limit)
     parts: list[bytes] = []
     size, free = 0, LARGE_BODY if budget and context.reservation is None else limit
@@ -128,13 +134,15 @@ class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with ca
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        # A timeout that `_watch` triggers: the standard library's own way to cancel one part of a task. It keeps
-        # a cancellation from outside apart from ours.
-        self._timeout = asyncio.timeout(None)
         self._watch_task: asyncio.Task[None] | None = None
+        self._is_gone = False
 
     async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("There is no task that could be cancelled.")
+        self._task = task
+        self._cancelling = task.cancelling()
         self._start = asyncio.get_running_loop().call_later(_WATCH_DELAY, self._start_watching)
         return self
 
@@ -142,15 +150,14 @@ class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with ca
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._start.cancel()
-        if self._watch_task is not None:
-            self._watch_task.cancel()
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
+        if self._watch_task is None:
+            return
+        self._watch_task.cancel()
+        # As `asyncio.timeout` does it: the counts keep a cancellation from outside apart from ours.
+        is_ours = self._is_gone and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        await asyncio.wait([self._watch_task])
+        if is_ours:
             raise ClientDisconnected from None
-        finally:
-            if self._watch_task is not None:
-                await asyncio.wait([self._watch_task])
 
     def _start_watching(self) -> None:
         self._watch_task = asyncio.create_task(self._watch())
@@ -158,4 +165,5 @@ class cancel_on_disconnect:  # noqa: N801 - used like a function: `async with ca
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass  # the rest of a body that the handler did not read
-        self._timeout.reschedule(asyncio.get_running_loop().time())
+        self._is_gone = True
+        self._task.cancel()

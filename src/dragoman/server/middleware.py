@@ -78,6 +78,7 @@ class Middleware:
         finally:
             for observe in self._observers:
                 observe(context)
+            context.leave_scope()
 
     async def _answer_error(self, context: RequestContext, error: Exception) -> None:
         routing = error if isinstance(error, HTTPException) else None

@@ -67,7 +67,7 @@ def restart(**flags: object) -> None:
 
     Flags, environment, working directory and port stay the same. `.env`, the settings file and the code are read again.
     """
-    from dragoman.server.uvicorn_server import RESTART  # noqa: PLC0415 - slow to import; only this command needs it
+    from dragoman.server.http_server import RESTART  # noqa: PLC0415 - slow to import; only this command needs it
 
     settings = settings_from(flags)
     registry = InstanceRegistry(settings.state_dir)

@@ -28,7 +28,7 @@ from dragoman.cli.terminal import progress
 from dragoman.config.loading import flag, variables
 from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
-from dragoman.server.uvicorn_server import RESTART, Server, listen
+from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.wiring.gateway import Gateway, build
 
 _RELOAD_TIMEOUT = 15

@@ -3,7 +3,9 @@
 import asyncio
 from typing import cast
 
-from dragoman.server.uvicorn_protocol import BufferedTransport
+from starlette.types import Receive, Scope, Send
+
+from dragoman.server.http_protocol import HttpProtocol, ServerState
 
 
 class RecordingTransport:
@@ -26,6 +28,9 @@ class RecordingTransport:
         """Record the close."""
         self.closed = True
 
+    def get_extra_info(self, _name: str) -> None:
+        """Return nothing."""
+
     def get_write_buffer_size(self) -> int:
         """Return that all was sent."""
         return 0
@@ -35,30 +40,35 @@ class RecordingTransport:
         return self.closed
 
 
-def buffered() -> tuple[RecordingTransport, BufferedTransport]:
-    """Return a recording transport, and the buffered transport in front of it."""
-    recorder = RecordingTransport()
-    return recorder, BufferedTransport(cast("asyncio.Transport", recorder))
+async def _app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer nothing."""
+
+
+def connected() -> tuple[RecordingTransport, HttpProtocol]:
+    """Return a recording transport, and the protocol that writes to it."""
+    recorder, protocol = RecordingTransport(), HttpProtocol(_app, ServerState())
+    protocol.connection_made(cast("asyncio.Transport", recorder))
+    return recorder, protocol
 
 
 async def test_one_write_for_each_loop_iteration() -> None:
     """Data is joined in order. The next iteration writes again."""
-    recorder, transport = buffered()
-    transport.write(b"head ")
-    transport.write(b"body")
+    recorder, protocol = connected()
+    protocol.write(b"head ")
+    protocol.write(b"body")
     assert recorder.writes == []
     await asyncio.sleep(0)
     assert recorder.writes == [b"head body"]
-    transport.write(b"more")
+    protocol.write(b"more")
     await asyncio.sleep(0)
     assert recorder.writes == [b"head body", b"more"]
 
 
 async def test_close_writes_pending_data() -> None:
     """Pending data is written before the close, and nothing after it."""
-    recorder, transport = buffered()
-    transport.write(b"last data")
-    transport.close()
+    recorder, protocol = connected()
+    protocol.write(b"last data")
+    protocol.close()
     assert (recorder.writes, recorder.closed) == ([b"last data"], True)
     await asyncio.sleep(0)
     assert recorder.writes == [b"last data"]
@@ -66,8 +76,8 @@ async def test_close_writes_pending_data() -> None:
 
 async def test_nothing_is_written_after_a_disconnect() -> None:
     """The client disconnected within the same iteration."""
-    recorder, transport = buffered()
-    transport.write(b"too late")
+    recorder, protocol = connected()
+    protocol.write(b"too late")
     recorder.close()
     await asyncio.sleep(0)
     assert recorder.writes == []
@@ -75,10 +85,10 @@ async def test_nothing_is_written_after_a_disconnect() -> None:
 
 async def test_flush_writes_at_once() -> None:
     """Nothing remains for the end of the iteration."""
-    recorder, transport = buffered()
-    transport.write(b"head ")
-    transport.write(b"body")
-    transport.flush()
+    recorder, protocol = connected()
+    protocol.write(b"head ")
+    protocol.write(b"body")
+    protocol.flush()
     assert recorder.writes == [b"head body"]
     await asyncio.sleep(0)
     assert recorder.writes == [b"head body"]
