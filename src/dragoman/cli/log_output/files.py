@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _CLOSED = (errno.EIO, errno.EPIPE)
@@ -36,9 +36,9 @@ def _redirect_stderr_to_null() -> None:
 class LogFile:
     """A log file that is rotated when it is full: `log`, then `log.1` (the newest old file), `log.2` and so on.
 
-    Each line is written with one system call, by any thread. Files are rotated by renaming, so a crash leaves at most a
-    gap in the numbers. Other processes may write to the same file or rotate it. The file stays open until the process
-    ends.
+    Lines are written by any thread, with one system call for as many as fit into the file. Files are rotated by
+    renaming, so a crash leaves at most a gap in the numbers. Other processes may write to the same file or rotate it.
+    The file stays open until the process ends.
 
     Args:
         path: The file. It is created with access for its owner only.
@@ -58,25 +58,46 @@ class LogFile:
         self._open()
 
     def write(self, line: bytes) -> None:
-        """Write a line. If the disk is full, report it once on standard error; lines are lost, no request fails."""
-        with self._lock:
-            try:
-                self._append(line + b"\n")
-                if self._limit and self._size >= self._limit:
-                    self._rotate()
-                self._is_failing = False
-            except OSError as error:
-                if not self._is_failing:
-                    text = f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost."
-                    write_to_stderr(text.encode())
-                self._is_failing = True
+        """Write a line; see `write_lines`."""
+        self.write_lines((line,))
 
-    def _append(self, line: bytes) -> None:
-        """Write a line. If a full disk cut the previous line, start on a new line."""
-        line = b"\n" + line if self._is_torn else line
-        written = os.write(self._file, line)
+    def write_lines(self, lines: Sequence[bytes]) -> None:
+        """Write lines. If the disk is full, report it once on standard error; lines are lost, no request fails."""
+        with self._lock:
+            for text in self._up_to_rotation(lines):
+                try:
+                    self._append(text)
+                    if self._limit and self._size >= self._limit:
+                        self._rotate()
+                    self._is_failing = False
+                except OSError as error:
+                    if not self._is_failing:
+                        report = f"The log cannot be written to {self._path}: {error.strerror}. Lines may be lost."
+                        write_to_stderr(report.encode())
+                    self._is_failing = True
+
+    def _up_to_rotation(self, lines: Sequence[bytes]) -> Iterator[bytes]:
+        """Yield the lines in texts. After each text the file may be full."""
+        if not self._limit:
+            yield b"\n".join((*lines, b""))
+            return
+        part: list[bytes] = []
+        size = 0
+        for line in lines:
+            part += (line, b"\n")
+            size += len(line) + 1
+            if self._size + size >= self._limit:
+                yield b"".join(part)
+                part, size = [], 0
+        if part:
+            yield b"".join(part)
+
+    def _append(self, text: bytes) -> None:
+        """Write lines. If a full disk cut the previous line, start on a new line."""
+        text = b"\n" + text if self._is_torn else text
+        written = os.write(self._file, text)
         self._size += written
-        self._is_torn = written < len(line)
+        self._is_torn = written < len(text)
         if self._is_torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

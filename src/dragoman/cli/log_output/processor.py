@@ -17,6 +17,7 @@ RANKS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "criti
 _INFO = RANKS["info"]
 _MAX_CACHED_LENGTH, _MAX_CACHED_TEXTS = 200, 4096
 _ID_PREFIXES = frozenset({"req_", "run_"})
+_WITHOUT_TEXT = frozenset({int, float, bool, dict, type(None)})
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -27,12 +28,14 @@ class Destination:
     Attributes:
         rank: The lowest level that is written, as in `RANKS`.
         write: Takes one line.
+        flush: Writes all lines at once, if `write` only queues them. Called after each warning and error.
         render: Formats an event. None: JSON.
         requests_only: Write only requests, warnings and errors.
     """
 
     rank: int
     write: Callable[[bytes], None]
+    flush: Callable[[], None] | None = None
     render: Callable[[EventDict], bytes] | None = None
     requests_only: bool = False
 
@@ -73,17 +76,28 @@ class LogProcessor:
         for destination in self._destinations:
             if destination.accepts(facts, rank):
                 destination.write(destination.render(facts) if destination.render else line)
+                if rank > _INFO and destination.flush is not None:
+                    destination.flush()
         raise structlog.DropEvent
 
     def _are_safe(self, values: Iterable[object]) -> bool:
         """Return whether no value can contain a secret. Numbers and the gateway's own ids cannot."""
+        known_safe = self._known_safe
         for value in values:
-            if isinstance(value, str):
-                if value not in self._known_safe and not _is_id(value) and not self._check(value):
+            kind = type(value)
+            if kind is str:
+                text = cast("str", value)
+                if text not in known_safe and not _is_id(text) and not self._check(text):
                     return False
-            elif isinstance(value, (list, tuple)) and not self._are_safe(value):
+            elif kind not in _WITHOUT_TEXT and not self._is_safe(value):
                 return False
         return True
+
+    def _is_safe(self, value: object) -> bool:
+        """Return the same of a value of a rarer type."""
+        if isinstance(value, str):
+            return self._are_safe((str(value),))
+        return not isinstance(value, (list, tuple)) or self._are_safe(value)
 
     def _check(self, text: str) -> bool:
         """Return whether a text contains no secret. Remember it if so."""

@@ -15,6 +15,7 @@ from structlog.typing import EventDict
 from dragoman.cli.log_output.files import LogFile, write_to_stderr
 from dragoman.cli.log_output.format import Format, format_full, format_minimal
 from dragoman.cli.log_output.processor import RANKS, Destination, LogProcessor
+from dragoman.cli.log_output.queue import LineQueue
 from dragoman.cli.terminal import wants_color
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import held_secrets
@@ -29,13 +30,16 @@ _LIBRARY_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, 
 log = structlog.get_logger("dragoman.log")
 
 
-def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False) -> None:
+def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False) -> Callable[[], None]:
     """Set up the log.
 
     Args:
         settings: The levels and files, and all secrets, including those read from files.
         quiet: Write only errors to the terminal.
         minimal: Write only requests, warnings and errors to the terminal.
+
+    Returns:
+        A function that writes all lines that are still queued. At the end of the process they are written anyway.
 
     Raises:
         BadSettings: A log file cannot be written.
@@ -53,6 +57,13 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     redact_tracebacks(redactor)
     if logs_payloads(settings):
         log.warning("log.payloads", note="The log contains prompts and responses from now on. Secrets are removed.")
+    queued = [one.flush for one in destinations if one.flush is not None]
+
+    def flush() -> None:
+        for write in queued:
+            write()
+
+    return flush
 
 
 def logs_payloads(settings: Settings) -> bool:
@@ -78,15 +89,20 @@ def _destinations(settings: Settings, *, quiet: bool, minimal: bool) -> Iterator
     rank = RANKS.get(settings.log_level, _OFF)
     is_terminal = sys.stderr.isatty()
     if settings.log_file:
-        yield Destination(rank, _open_file("log_file", settings.log_file, settings).write)
+        yield _file_destination(rank, "log_file", settings.log_file, settings)
     elif quiet:
         render = _terminal_renderer(format_full) if is_terminal else None
-        yield Destination(max(rank, RANKS["error"]), write_to_stderr, render)
+        yield Destination(max(rank, RANKS["error"]), write_to_stderr, render=render)
     else:
         render = _terminal_renderer(format_minimal if minimal else format_full) if is_terminal else None
-        yield Destination(rank, write_to_stderr, render, requests_only=minimal)
+        yield Destination(rank, write_to_stderr, render=render, requests_only=minimal)
     if settings.trace_file:
-        yield Destination(RANKS["trace"], _open_file("trace_file", settings.trace_file, settings).write)
+        yield _file_destination(RANKS["trace"], "trace_file", settings.trace_file, settings)
+
+
+def _file_destination(rank: int, name: str, path: Path, settings: Settings) -> Destination:
+    queue = LineQueue(_open_file(name, path, settings).write_lines)
+    return Destination(rank, queue.put, queue.flush)
 
 
 def _terminal_renderer(format_event: Format) -> Callable[[EventDict], bytes]:

@@ -56,7 +56,7 @@ def serve(
         output: The file that receives the output of this process, if it runs in the background.
     """
     protect_memory()
-    configure(settings, quiet=verbosity == "quiet", minimal=verbosity == "minimal")
+    flush_log = configure(settings, quiet=verbosity == "quiet", minimal=verbosity == "minimal")
     for warning in unknown_variable_warnings():
         click.secho(f"Warning: {warning}", fg="yellow", err=True)
     signal.signal(RESTART, _ignore_signal)
@@ -65,6 +65,7 @@ def serve(
     if restart:
         same = invocation.with_arguments(f"--port={record.port}", *([f"--output={output}"] if output else ()))
         os.chdir(record.directory)
+        flush_log()  # nothing runs at the end of a process that is replaced
         # Secrets are passed on in the environment. They are never in a file or on a command line.
         os.execve(same.command[0], same.command, same.environment)  # noqa: S606 - this program
 
