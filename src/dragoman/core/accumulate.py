@@ -65,24 +65,23 @@ class MessageAccumulator:
                 delta: Any = event.raw["delta"]
                 block.deltas.append(delta)
             return event
-        match event:
-            case BlockStart(index, raw):
-                self._result = None
-                self._blocks[index] = _Block(cast("Block", raw["content_block"]))
-            case BlockStop(index, raw):
-                if block := self._blocks.get(index):
-                    return BlockStop(index, raw, block.result())
-            case MessageStart(raw):
-                self._result = None
-                self._message = cast("FinalMessage", dict(cast("JSONObject", raw["message"])))
-            case MessageDelta(raw):
-                self._result = None
-                self._update_message(raw)
-                return MessageDelta(raw, self.result())
-            case Restarted():
-                self._message, self._blocks, self._result = None, {}, None
-            case _:
-                pass
+        if type(event) is BlockStop:  # comparing types is faster than patterns: this is done for each event
+            if block := self._blocks.get(event.index):
+                return BlockStop(event.index, event.raw, block.result())
+        elif type(event) is BlockStart:
+            self._result = None
+            content: Any = event.raw["content_block"]
+            self._blocks[event.index] = _Block(content)
+        elif type(event) is MessageDelta:
+            self._result = None
+            self._update_message(event.raw)
+            return MessageDelta(event.raw, self.result())
+        elif type(event) is MessageStart:
+            self._result = None
+            message: Any = event.raw["message"]
+            self._message = dict(message)  # type: ignore[assignment] # the event has been checked
+        elif type(event) is Restarted:
+            self._message, self._blocks, self._result = None, {}, None
         return event
 
     def result(self) -> AccumulatedMessage:
@@ -187,8 +186,11 @@ def merge_usage(usage: Usage | None, update: JSON) -> Usage:
         usage: The usage so far; it is not changed.
         update: `usage` of an event. Anything but an object is ignored.
     """
-    counts = {key: value for key, value in update.items() if value is not None} if isinstance(update, dict) else {}
-    return cast("Usage", {**(usage or {}), **counts})
+    if not isinstance(update, dict):
+        return {**usage} if usage else {}
+    if None in update.values():
+        update = {key: value for key, value in update.items() if value is not None}
+    return cast("Usage", {**(usage or {}), **update})
 
 
 class ApiCalls:
@@ -206,14 +208,11 @@ class ApiCalls:
 
     def add(self, event: Event) -> None:
         """Add an event. A message that starts again, after its response broke off, is a further call."""
-        match event:
-            case MessageStart(raw):
-                message = raw.get("message")
-                self.usages.append(merge_usage(None, message.get("usage") if isinstance(message, dict) else None))
-            case MessageDelta(raw) if self.usages:
-                self.usages[-1] = merge_usage(self.usages[-1], raw.get("usage"))
-            case _:
-                pass
+        if type(event) is MessageStart:
+            message = event.raw.get("message")
+            self.usages.append(merge_usage(None, message.get("usage") if isinstance(message, dict) else None))
+        elif type(event) is MessageDelta and self.usages:
+            self.usages[-1] = merge_usage(self.usages[-1], event.raw.get("usage"))
 
 
 def add_usage(earlier: Usage, later: Usage) -> Usage:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol, cast, runtime_checkable
 
 from dragoman.backends.base import Backend, ManagedBackend, RunRequest
-from dragoman.core.accumulate import add_usage, merge_usage
+from dragoman.core.accumulate import add_usage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -137,25 +137,25 @@ class _PartJoiner:
         self.paused = False
         self._run = run
         self._blocks = 0
-        self._usage: Usage = {}
         self._earlier_usage: Usage = {}
 
     def join(self, event: Event) -> Event | None:
         """Return the event of the joined message; None if the event does not belong to it."""
-        self._run.calls.add(event)
-        match event:
-            case MessageStart(raw):
-                self._usage = merge_usage(None, cast("JSONObject", raw["message"]).get("usage"))
-            case MessageDelta(raw):
-                self._usage = merge_usage(self._usage, raw.get("usage"))
-                if _stop_reason(raw) == "pause_turn":
-                    self.paused = True
-                    return None
-            case MessageStop() if self.paused:
+        if type(event) is MessageStart:
+            self._run.calls.add(event)
+        elif type(event) is MessageDelta:
+            self._run.calls.add(event)
+            if _stop_reason(event.raw) == "pause_turn":
+                self.paused = True
                 return None
-            case _:
-                pass
+        elif type(event) is MessageStop and self.paused:
+            return None
         return event if self.first else self._join_later(event)
+
+    @property
+    def _usage(self) -> Usage:
+        """The usage of the current part."""
+        return self._run.calls.usages[-1]
 
     def next_body(self, body: MessagesRequest) -> MessagesRequest:
         """Return the request for the next part: the response so far is its last message."""

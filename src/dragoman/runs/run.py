@@ -292,22 +292,19 @@ class Run:
                 reader.set_result(None)
 
     def _note(self, event: Event) -> None:
-        match event:
-            case Started(path, stages, warnings):
-                self.path = path
-                self.add_warnings(warnings)
-                self.stages.update(stages)
-                self._sent_at = time.perf_counter()
-            case MessageStart(raw):
-                self.has_output = True
-                self.usage = merge_usage(self.usage, cast("JSONObject", raw["message"]).get("usage")) or self.usage
-            case MessageDelta(raw):
-                self.usage = merge_usage(self.usage, raw.get("usage")) or self.usage
-            case Retrying(delay=delay):
-                self.retries += 1
-                self._retry_at = time.perf_counter() + delay
-            case _:
-                pass
+        if type(event) is MessageStart:
+            self.has_output = True
+            self.usage = merge_usage(self.usage, cast("JSONObject", event.raw["message"]).get("usage")) or self.usage
+        elif type(event) is MessageDelta:
+            self.usage = merge_usage(self.usage, event.raw.get("usage")) or self.usage
+        elif type(event) is Started:
+            self.path = event.path
+            self.add_warnings(event.warnings)
+            self.stages.update(event.stages)
+            self._sent_at = time.perf_counter()
+        elif type(event) is Retrying:
+            self.retries += 1
+            self._retry_at = time.perf_counter() + event.delay
 
     def mark_succeeded(self) -> None:
         """Record that the response is complete."""

@@ -4,7 +4,6 @@ All writes of one event loop iteration become one.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 import httptools
+import structlog
 from starlette.types import ASGIApp, Scope
 
 from dragoman.core.moving_timer import MovingTimer
@@ -42,7 +42,7 @@ _FIRST_PROBE, _LAST_PROBE = 0.1, 10.0
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 _ASGI: Mapping[str, str] = MappingProxyType({"version": "3.0", "spec_version": "2.3"})
 
-log = logging.getLogger("dragoman.http")
+log = structlog.get_logger("dragoman.http")
 
 
 class ServerState:
@@ -156,9 +156,9 @@ class HttpProtocol(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            log.warning("A client asked for another protocol than HTTP/1.1.")
+            log.warning("http.invalid", reason="another protocol was asked for")
         except httptools.HttpParserError:
-            log.warning("A client sent a request that is not HTTP/1.1.")
+            log.warning("http.invalid", reason="not HTTP/1.1")
             self._refuse(_INVALID)
             return
         newest = self._newest
@@ -356,8 +356,8 @@ class HttpProtocol(asyncio.Protocol):
     async def _run(self, request: HttpRequest) -> None:
         try:
             await self._app(request.scope, request.receive, request.send)
-        except BaseException as error:
-            log.error("A request was not answered.", exc_info=error)  # noqa: TRY400 - also of a cancellation
+        except BaseException:
+            log.exception("http.broke", path=request.scope["path"])
         request.scope.pop(BODY_KEY, None)  # breaks a reference cycle, if no handler has
         if request.complete or request.disconnected or self._transport.is_closing():
             return

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 import resource
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import structlog
 from starlette.types import ASGIApp
 
 from dragoman.server.http_protocol import HttpProtocol, ServerState
@@ -19,7 +19,7 @@ _FINAL_WRITE_SECONDS = 5
 _POLL_SECONDS = 0.05
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-log = logging.getLogger("dragoman.http")
+log = structlog.get_logger("dragoman.http")
 
 RESTART = signal.SIGUSR2
 """The signal that stops a gateway in the usual stages, and then starts it again."""
@@ -125,7 +125,7 @@ class Server:
                 while (state.connections or state.tasks) and not self._force_exit:  # noqa: ASYNC110 - two sets, one flag
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            log.error("%d requests did not end in time.", len(state.tasks))  # noqa: TRY400 - not an error of ours
+            log.warning("http.cancelled", count=len(state.tasks))
             for task in state.tasks:
                 task.cancel()
 
