@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from dragoman.core.moving_timer import MovingTimer
 from dragoman.http.errors import ConnectionBroken, MalformedResponse
 from dragoman.http.response import IncomingResponse
 
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._incoming: IncomingResponse | None = None
+        self._silence = MovingTimer(self._time_out)
         self._linger: asyncio.TimerHandle | None = None
         self._paused = False
         self._idle_since = 0.0
@@ -73,7 +75,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self.is_closed:
             raise ConnectionBroken("the connection broke", begun=False)
-        incoming = self._incoming = IncomingResponse(self._on_response_complete)
+        incoming = self._incoming = IncomingResponse(self._on_response_complete, self._silence)
         self._transport.write(data)
         try:
             await incoming.head(seconds)
@@ -137,12 +139,17 @@ class Connection(asyncio.Protocol):
         """Take note that the socket is closed."""
         if self._linger is not None:
             self._linger.cancel()
+        self._silence.cancel()
         self._transport = None
         if self._incoming is not None:
             self._incoming.end_of_stream(clean=exc is None)
         if not self.closed.done():
             self.closed.set_result(None)
         self._owner.on_closed(self)
+
+    def _time_out(self) -> None:
+        if self._incoming is not None:
+            self._incoming.time_out()
 
     async def _close(self) -> None:
         self.abort()

@@ -21,6 +21,7 @@ class IncomingResponse:
 
     Args:
         on_complete: Called once, when the response is complete.
+        silence: The timer of the connection, for all its responses; it calls `time_out` of the current one.
 
     Attributes:
         status: The HTTP status. 0 until the head is received.
@@ -31,7 +32,7 @@ class IncomingResponse:
         unread: Bytes that were received since the last `read`.
     """
 
-    def __init__(self, on_complete: Callable[[], None]) -> None:
+    def __init__(self, on_complete: Callable[[], None], silence: MovingTimer | None = None) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.complete = False
@@ -43,7 +44,7 @@ class IncomingResponse:
         self._parts: list[bytes] = []
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._silence = MovingTimer(self._time_out)
+        self._silence = silence or MovingTimer(self.time_out)
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     async def head(self, seconds: float | None) -> None:
@@ -117,8 +118,13 @@ class IncomingResponse:
         if not self.complete:
             self._error = self._error or error
             self._parser = None
-            self._silence.cancel()
+            self._silence.pause()
             self._wake()
+
+    def time_out(self) -> None:
+        """Fail the read that is waiting."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ReadTimeout("it sent nothing in time"))
 
     # For the parser.
 
@@ -157,7 +163,7 @@ class IncomingResponse:
     def _finish(self) -> None:
         self.complete = True
         self._parser = None  # breaks the reference cycle
-        self._silence.cancel()
+        self._silence.pause()
         self._wake()
         self._on_complete()
 
@@ -174,7 +180,3 @@ class IncomingResponse:
         finally:
             self._silence.pause()
             self._waiter = None
-
-    def _time_out(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ReadTimeout("it sent nothing in time"))
