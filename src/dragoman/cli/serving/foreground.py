@@ -60,12 +60,14 @@ def serve(
     for warning in unknown_variable_warnings():
         click.secho(f"Warning: {warning}", fg="yellow", err=True)
     signal.signal(RESTART, _ignore_signal)
-    with _bound_and_registered(settings, invocation, output) as (sock, record):
-        restart = uvloop.run(_serve(settings, sock, record.address, verbosity, settings_table))
+    try:
+        with _bound_and_registered(settings, invocation, output) as (sock, record):
+            restart = uvloop.run(_serve(settings, sock, record.address, verbosity, settings_table))
+    finally:
+        flush_log()
     if restart:
         same = invocation.with_arguments(f"--port={record.port}", *([f"--output={output}"] if output else ()))
         os.chdir(record.directory)
-        flush_log()  # nothing runs at the end of a process that is replaced
         # Secrets are passed on in the environment. They are never in a file or on a command line.
         os.execve(same.command[0], same.command, same.environment)  # noqa: S606 - this program
 
