@@ -44,6 +44,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "store_max_bytes": ("2MiB", 2 * 2**20),
     "idempotency_ttl": ("60", 60.0),
     "idempotency_max_bytes": ("2MiB", 2 * 2**20),
+    "response_cache": ("1h", 3600.0),
+    "response_cache_bytes": ("2MiB", 2 * 2**20),
     "embeddings_model": ("voyage-3.5", "voyage-3.5"),
     "embeddings_url": ("https://api.example/v1", "https://api.example/v1"),
     "embeddings_api_key": ("secret-3", "secret-3"),

@@ -15,6 +15,7 @@ from dragoman.config.upstreams import Cloud, KeySettings, UpstreamSettings, chec
 from dragoman.config.values import (
     AnyBackendName,
     SettingInfo,
+    duration,
     many_names,
     many_rules,
     pairs,
@@ -213,6 +214,21 @@ class Settings(BaseSettings):
         ByteSize(256 * 2**20),
         ge=1,
         description="Maximum size of these responses. Above it the oldest of the client with most bytes are deleted.",
+    )
+
+    response_cache: Annotated[float, BeforeValidator(duration), SettingInfo(_STORE, shown="off")] = Field(
+        0.0,
+        ge=0,
+        description="How long exactly the same request gets the response of the first one: `90s`, `15m`, `1h`, `7d` or "
+        "seconds. `off`: never.",
+    )
+    response_cache_bytes: Annotated[ByteSize, SettingInfo(_STORE, shown="64MiB")] = Field(
+        ByteSize(64 * 2**20),
+        ge=1,
+        description="Maximum size of the response cache. Above it the responses unused for longest are deleted.",
+    )
+    response_cache_shared: Annotated[bool, SettingInfo(_STORE)] = Field(
+        False, description="Share cached responses between client keys. Off: each key has its own."
     )
 
     embeddings_model: Annotated[str, SettingInfo(_EMBEDDINGS)] = Field(

@@ -13,6 +13,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 
 _OUTER_COMMA = re.compile(r",(?![^(]*\))")
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
 
@@ -78,6 +79,17 @@ def switch_or_names(value: object) -> object:
     if isinstance(listed, tuple) and len(listed) > 1 and not _SWITCHES.keys().isdisjoint(listed):
         raise ValueError("write `on`, `off`, or a list of hosts")
     return listed
+
+
+def duration(value: object) -> object:
+    """Read a number of seconds, a time such as `90s`, `15m`, `1h` or `7d`, or `off`, as seconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if text == "off":
+        return 0.0
+    seconds = _UNITS.get(text[-1:])
+    return value if seconds is None else float(text[:-1]) * seconds
 
 
 def pairs(value: object) -> object:

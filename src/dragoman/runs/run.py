@@ -91,6 +91,8 @@ class Run:
         calls: The usage of each API call. The executor feeds it: here the parts of a response are joined already.
         error: The error that the run failed with.
         reason: Why the run was cancelled.
+        source_id: The id of the run whose response this one repeats; None: it is executed itself. One that repeats a
+            response costs nothing.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Run:
         self.calls = ApiCalls()
         self.error: GatewayError | None = None
         self.reason: str | None = None
+        self.source_id: str | None = None
 
         self._on_change = on_change
         self._timeout = self._seconds_left = timeout
@@ -221,11 +224,19 @@ class Run:
     def subscribe(self) -> Iterator[Subscriber]:
         """Receive the run's events, in addition to its reader."""
         subscriber = Subscriber()
-        self._subscribers.append(subscriber)
+        self.add_subscriber(subscriber)
         try:
             yield subscriber
         finally:
             self._subscribers.remove(subscriber)
+
+    def add_subscriber(self, subscriber: Subscriber) -> None:
+        """Pass events and changes on to a subscriber, until the end of the run."""
+        self._subscribers.append(subscriber)
+
+    async def wait_until_settled(self) -> None:
+        """Wait until the run has ended and released everything it held."""
+        await self._settled.wait()
 
     async def cancel(self, reason: str, error: RunCancelled | None = None) -> None:
         """Cancel the run, and return when it has released everything it held. Idempotent.

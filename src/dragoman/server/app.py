@@ -81,6 +81,8 @@ def build_app(
     metrics = Metrics(engine, operations)
     if options.stored_responses:
         options.stored_responses.jobs.on_detached_end(metrics.count_runs)
+    if options.cache:
+        metrics.add_cache(options.cache)
     routes = _Routes(_handlers(dialects, engine, catalog, embeddings, operations, options, metrics))
 
     def count(context: RequestContext) -> None:

@@ -12,6 +12,7 @@ from dragoman.core.errors import GatewayError
 from dragoman.core.ids import new_id
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.core.warnings import RequestWarning
+from dragoman.runs.response_cache import CachedRequest
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import Reservation
 
@@ -60,6 +61,7 @@ class RequestContext:
         error: The error that refused the request or ended its response.
         log_fields: What the access log says about the request. Contains no text that people wrote.
         warnings: Warnings for the client, in addition to those of the runs.
+        cached: How the request uses the response cache; None: it does not.
         stages: Seconds spent on the request before its runs, by stage.
         started_at: When the request arrived, on the clock of `time.perf_counter`.
     """
@@ -67,6 +69,7 @@ class RequestContext:
     __slots__ = (
         "_send",
         "authenticated",
+        "cached",
         "client",
         "deployment",
         "error",
@@ -108,6 +111,7 @@ class RequestContext:
         self.error: GatewayError | None = None
         self.log_fields: dict[str, object] = {}
         self.warnings: tuple[RequestWarning, ...] = ()
+        self.cached: CachedRequest | None = None
         self.stages: dict[str, float] = {}
         self.started_at = time.perf_counter()
         scope[_SCOPE_KEY] = self

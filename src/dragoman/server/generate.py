@@ -16,6 +16,7 @@ from dragoman.dialects.shared.validation import MIN_COUNTED_BYTES, check_value_c
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import LARGE_BODY
+from dragoman.server.cached import look_up, start_cached
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.collect import RequestT, RunGroup, collect
 from dragoman.server.context import RawHeaders, RequestContext
@@ -228,7 +229,7 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
                 log_answers(context)
 
     def _execution(self, context: RequestContext, request: RequestT) -> Execution:
-        def start_runs(choices: Iterable[int]) -> list[Run]:
+        def submit(choices: Iterable[int]) -> list[Run]:
             bodies = [request.body_for(choice) for choice in choices]
             model, request_options = request.resolved.model, self._with_warnings(request.request_options)
             if context.reservation is not None:
@@ -237,6 +238,9 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
             for run in runs:
                 run.set_origin(context.id, context.path, request.warnings)
             return runs
+
+        def start_runs(choices: Iterable[int]) -> list[Run]:
+            return start_cached(context, choices, submit) if self._options.cache else submit(choices)
 
         group = RunGroup(start_runs, trace=self._options.trace)
         if self._storage and (stored := self._storage.execution(context, request, group)):
@@ -258,6 +262,8 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
                 await self._options.fetch_media(request.media)
             finally:
                 context.stages["fetch"] = time.perf_counter() - started
+        if self._options.cache:
+            await look_up(self._options.cache, context, request, self._with_warnings(request.request_options))
         await execution.start()
 
     async def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> None:

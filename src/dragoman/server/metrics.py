@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.runs.engine import Engine
+from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
 from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
 from dragoman.server.options import Operations
@@ -160,7 +161,13 @@ class Metrics:
     def count_runs(self, runs: Iterable[Run]) -> None:
         """Count runs that have ended."""
         for run in runs:
-            self._count(run)
+            if run.source_id is None:  # the others repeat one that is counted
+                self._count(run)
+
+    def add_cache(self, cache: RunCache) -> None:
+        """Show what the response cache does, and count the runs behind it."""
+        cache.count_runs = self.count_runs
+        self._registry.register(_CacheState(cache))
 
     async def respond(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return the metrics in the text format."""
@@ -199,6 +206,22 @@ class _CurrentState(Collector):
         yield processes
         if upstreams:
             yield from upstream_metrics(upstreams)
+
+
+class _CacheState(Collector):
+    """What the response cache did, and its size."""
+
+    def __init__(self, cache: RunCache) -> None:
+        self._cache = cache
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "dragoman_cache_requests", "Requests by what the response cache did", labels=("result",)
+        )
+        for result, count in self._cache.outcomes.items():
+            requests.add_metric((result,), count)
+        yield requests
+        yield GaugeMetricFamily("dragoman_cache_bytes", "Size of the response cache", self._cache.stored_bytes())
 
 
 def _processes(*statuses: JSONObject) -> Mapping[str, int]:

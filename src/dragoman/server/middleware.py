@@ -115,7 +115,7 @@ def log_access(context: RequestContext) -> None:
         ms=round(context.seconds * 1000, 2),
         peer=peer[0] if peer else None,
         error=error.code if error else None,
-        runs=[run.id for run in context.runs] or None,
+        runs=[run.source_id or run.id for run in context.runs] or None,
         **context.log_fields,
     )
     if error:  # at debug only: the message may quote the request
@@ -206,6 +206,8 @@ _EXPOSED_HEADERS = b", ".join(
         b"x-dragoman-path",
         b"x-dragoman-warnings",
         b"server-timing",
+        b"x-dragoman-cache",
+        b"age",
         b"idempotent-replayed",
         b"x-ratelimit-limit-requests",
         b"x-ratelimit-remaining-requests",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dragoman.core.messages import JSONObject
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
+from dragoman.runs.response_cache import RunCache
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
 from dragoman.server.idempotency import IdempotencyService
@@ -31,6 +32,7 @@ class ServerOptions:
         fetch_media: Replaces the URLs of images and files in a request by their data.
         stored_responses: The stored responses; None: this gateway stores none.
         idempotency: Requests with an `Idempotency-Key`; None: they are refused.
+        cache: The response cache; None: it is off.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +50,7 @@ class ServerOptions:
     fetch_media: FetchMedia = leave_urls_to_api
     stored_responses: StoredResponseService | None = None
     idempotency: IdempotencyService | None = None
+    cache: RunCache | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def run_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
     warnings, stages = context.warnings, context.stages
     if runs:
         first = runs[0]
-        headers.append((b"x-dragoman-run-id", first.id.encode()))
+        headers.append((b"x-dragoman-run-id", (first.source_id or first.id).encode()))
         if first.path is not None:
             headers.append((b"x-dragoman-path", first.path.encode()))
         if first.upstream is not None:

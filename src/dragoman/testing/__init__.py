@@ -9,6 +9,7 @@ A suite is a class to inherit from. It imports no pytest, and pytest runs it wit
 
 from dragoman.testing.key_values import Clock, KeyValueStoreSuite
 from dragoman.testing.recordings import RecordingStoreSuite
+from dragoman.testing.response_cache import ResponseCacheSuite
 from dragoman.testing.run_records import RunStoreSuite
 from dragoman.testing.spending import SpendingLedgerSuite
 from dragoman.testing.stored_responses import ResponseStoreSuite
@@ -17,6 +18,7 @@ __all__ = [
     "Clock",
     "KeyValueStoreSuite",
     "RecordingStoreSuite",
+    "ResponseCacheSuite",
     "ResponseStoreSuite",
     "RunStoreSuite",
     "SpendingLedgerSuite",

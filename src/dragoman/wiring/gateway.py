@@ -27,6 +27,7 @@ from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
+from dragoman.runs.response_cache import RunCache
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
@@ -37,6 +38,7 @@ from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits, SpendingLedger
 from dragoman.stores.crypto import KEY_BYTES, Cipher
+from dragoman.stores.response_cache import MemoryResponseCache
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
 from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
@@ -114,6 +116,7 @@ async def build(
         engine = Engine(claude, _limits(settings), reasoning, registry)
         responses = _build_response_service(settings, stack)
         idempotency = _build_idempotency(settings, stack)
+        cache = _build_response_cache(settings, stack)
         # After the response store: runs end before the store that records their end is closed.
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or build_embedder(settings)
@@ -134,7 +137,7 @@ async def build(
             CompactDialect(catalog, choices),
             MessagesDialect(catalog),
         )
-        options = replace(_server_options(settings, fetch_media, responses), idempotency=idempotency)
+        options = replace(_server_options(settings, fetch_media, responses), idempotency=idempotency, cache=cache)
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
@@ -242,6 +245,15 @@ def _build_idempotency(settings: Settings, stack: AsyncExitStack) -> Idempotency
     service = IdempotencyService(store)
     stack.push_async_callback(service.aclose)
     return service
+
+
+def _build_response_cache(settings: Settings, stack: AsyncExitStack) -> RunCache | None:
+    if not settings.response_cache:
+        return None
+    store = MemoryResponseCache(ttl=settings.response_cache, size=settings.response_cache_bytes)
+    cache = RunCache(store, shared_by_clients=settings.response_cache_shared)
+    stack.push_async_callback(cache.aclose)
+    return cache
 
 
 def _build_reasoning_cipher(settings: Settings) -> ReasoningCipher:
