@@ -27,7 +27,7 @@ from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event
 
 _clean = pytest.fixture(autouse=True)(clean)
 
-ON = {"response_cache": "1h", "thinking_ttl": 0}
+ON: dict[str, Any] = {"response_cache": "1h", "thinking_ttl": 0}
 BODIES: Mapping[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "sonnet", "messages": [{"role": "user", "content": "Say it"}]},
     "/v1/messages": {"model": "sonnet", "max_tokens": 50, "messages": [{"role": "user", "content": "Say it"}]},
@@ -180,7 +180,7 @@ async def test_clients_share_only_if_the_operator_wants_it(tmp_path: Path) -> No
     keys = {"a": {"api_key": "secret-a"}, "b": {"api_key": "secret-b"}}
     for shared, expected in ((False, ["miss", "miss", "hit"]), (True, ["miss", "hit", "hit"])):
         script = in_sequence(replies("for a"), replies("for b"))
-        options = {"keys": keys, "response_cache_shared": shared, "state_dir": tmp_path}
+        options: dict[str, Any] = {"keys": keys, "response_cache_shared": shared, "state_dir": tmp_path}
         async with served(script, **ON, **options) as gateway:
             answers = [await post(gateway, headers={"x-api-key": f"secret-{name}"}) for name in "abb"]
         assert outcomes(*answers) == expected
@@ -199,7 +199,7 @@ async def test_what_failed_was_refused_or_was_cut_is_not_cached() -> None:
 
 async def test_a_web_search_is_never_cached() -> None:
     """Neither its request nor a response that contains one. Tools that the client runs are."""
-    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    search: Any = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     events: list[Event] = [
         *opening(),
         text("Hello"),
@@ -217,8 +217,8 @@ async def test_a_web_search_is_never_cached() -> None:
 
 async def test_tool_calls_keep_their_arguments() -> None:
     """As Claude wrote them, in the plain and in the streamed hit."""
-    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
-    delta = {"type": "input_json_delta", "partial_json": '{"a":  1}'}
+    call: Any = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    delta: Any = {"type": "input_json_delta", "partial_json": '{"a":  1}'}
     events: list[Event] = [
         *opening()[:2],
         BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": call}),

@@ -86,7 +86,7 @@ def duration(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
-    if text == "off":
+    if _SWITCHES.get(text) == "off":
         return 0.0
     seconds = _UNITS.get(text[-1:])
     return value if seconds is None else float(text[:-1]) * seconds
