@@ -1,5 +1,6 @@
 """Assembles the server: handlers for the route table, and the middleware in front of them."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import cast
 
@@ -197,17 +198,16 @@ class _Routes:
             self._labels.setdefault(handler, spec.canonical_path.replace(":path", ""))
         self._router = Router(routes, redirect_slashes=False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         scope["app"] = self
         handler = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
         if handler is None:
             if has_control_character(scope["path"]):
                 raise HTTPException(404)
-            await self._router(scope, receive, send)
-        else:
-            scope["endpoint"] = handler
-            await handler(scope, receive, send)
+            return self._router(scope, receive, send)
+        scope["endpoint"] = handler
+        return handler(scope, receive, send)
 
     def endpoint_of(self, path: str) -> object:
         """Return the generating endpoint of a path, if it has one."""

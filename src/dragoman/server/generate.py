@@ -266,15 +266,14 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
             await look_up(self._options.cache, context, request, self._with_warnings(request.request_options))
         await execution.start()
 
-    async def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> None:
+    def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> Awaitable[None]:
         def headers() -> RawHeaders:
             return [*run_headers(context, execution.runs), *rate_headers(self._engine)]
 
         if isinstance(response, bytes):
             context.log_fields["warnings"] = warning_codes(context.warnings)
-            await json_reply(200, response, headers()).send(context.send)
-        else:
-            await StreamedResponse(context, response, self._options.heartbeat, headers).send()
+            return json_reply(200, response, headers()).send(context.send)
+        return StreamedResponse(context, response, self._options.heartbeat, headers).send()
 
     def error_headers(self, context: RequestContext) -> RawHeaders:
         """See `Endpoint.error_headers`."""

@@ -118,22 +118,22 @@ class IdempotentRoutes:
         self._count_runs = count_runs
         self._endpoint_of = endpoint_of
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request. Of those without a key, nothing passes through here any more once they have begun."""
         if scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         context = get_context(scope)
-        key = context.headers.get(_HEADER)
-        if key is None:
-            if LAST_EVENT_ID in context.headers or b"starting_after" in scope["query_string"]:
-                raise InvalidRequest(
-                    "Only a stream that was requested with an `Idempotency-Key` can be continued. Send the same key "
-                    "and body again.",
-                    param=_PARAM,
-                )
-            await self._app(scope, receive, send)
-            return
+        if (key := context.headers.get(_HEADER)) is not None:
+            return self._answer_once(context, receive, key)
+        if LAST_EVENT_ID in context.headers or b"starting_after" in scope["query_string"]:
+            raise InvalidRequest(
+                "Only a stream that was requested with an `Idempotency-Key` can be continued. Send the same key and "
+                "body again.",
+                param=_PARAM,
+            )
+        return self._app(scope, receive, send)
+
+    async def _answer_once(self, context: RequestContext, receive: Receive, key: bytes) -> None:
         try:
             await self._answer(context, receive, key)
         except ClientDisconnected:
