@@ -358,6 +358,7 @@ class Run:
         self._stop_timer()
         if self._silence is not None:
             self._silence.cancel()
+            self._silence = None  # breaks the reference cycle
         cancelled_by_operator = isinstance(self.error, RunCancelled)
         self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
         now = time.perf_counter()
