@@ -160,7 +160,7 @@ async def test_an_error_comes_after_the_events_before_it() -> None:
     assert run.status == "failed"
 
 
-@pytest.mark.parametrize(("delay", "count"), [(60.0, 0), (0.0, 1)])
+@pytest.mark.parametrize(("delay", "count"), [(60.0, 0), (0.0, 1), (0.001, 1)])
 async def test_a_retry_that_was_only_announced_is_not_counted(delay: float, count: int) -> None:
     """As if a client has received a part of the response, and the run ends before the next call."""
 

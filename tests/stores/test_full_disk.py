@@ -65,3 +65,17 @@ async def test_readiness_reports_a_store_that_cannot_be_written(tmp_path: Path) 
                 pass
         stored = await gateway.http.post("/v1/responses", json={"input": "Say it", "model": "sonnet"})
         assert stored.headers["x-dragoman-warnings"] == "[]"
+
+
+async def test_a_background_response_that_cannot_be_stored_asks_no_model(tmp_path: Path) -> None:
+    """The request is refused before a call is made: its client could never read the response."""
+    state = tmp_path / "blocked"
+    (state / "answers.db").mkdir(parents=True)  # no file can be there
+    async with served(replies("Hello"), state_dir=state) as gateway:
+        body = {"input": "Say it", "model": "sonnet", "background": True}
+        refused = await gateway.http.post("/v1/responses", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_failed")
+        assert gateway.backend.requests == []
+        (state / "answers.db").rmdir()
+        assert (await gateway.http.post("/v1/responses", json=body)).status_code == 200
+        await gateway.backend.started.wait()

@@ -170,6 +170,7 @@ class Engine:
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:
             await ticket.wait()
+            await run.wait_until_allowed()
             await self._dispatcher.execute(request, run)
         except GatewayError as error:
             # Before anyone sees it: the reader, followers, stored responses and records. It may quote Claude's words.
@@ -197,6 +198,7 @@ def _log_end(run: Run) -> None:
     log.info(
         "run.end",
         run=run.id,
+        request=run.request_id,
         status=run.status,
         model=run.model,
         path=run.path,

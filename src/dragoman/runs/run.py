@@ -20,6 +20,8 @@ from dragoman.runs.admission import Limit, Ticket
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _MAX_SUBSCRIBER_EVENTS = 1000
+_TIMER_SECONDS = 0.002
+"""A timer of the event loop may fire this much early. A retry that was made then, and failed at once, was made."""
 
 log = structlog.get_logger("dragoman.runs")
 
@@ -141,6 +143,7 @@ class Run:
         self._task: asyncio.Task[None] | None = None
         self._ticket: Ticket | None = None
         self._settled = asyncio.Event()
+        self._proceed: asyncio.Event | None = None
 
         self._accumulator = MessageAccumulator()
         self._events: list[Event] = []
@@ -220,6 +223,15 @@ class Run:
         """Record the HTTP request that the run belongs to, and its warnings."""
         self.request_id, self.endpoint, self.request_warnings = request_id, endpoint, warnings
 
+    def hold(self) -> None:
+        """Keep the run from asking Claude until `proceed`. Call this before the run had time to start."""
+        self._proceed = asyncio.Event()
+
+    def proceed(self) -> None:
+        """Let a run that is held ask Claude."""
+        if self._proceed is not None:
+            self._proceed.set()
+
     @contextmanager
     def subscribe(self) -> Iterator[Subscriber]:
         """Receive the run's events, in addition to its reader."""
@@ -259,6 +271,11 @@ class Run:
     def attach(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
         """Set the task that `cancel` cancels, and the ticket that holds the run's slots."""
         self._task, self._ticket = task, ticket
+
+    async def wait_until_allowed(self) -> None:
+        """Wait while the run is held."""
+        if self._proceed is not None:
+            await self._proceed.wait()
 
     async def acquire_slot(self, limit: Limit) -> None:
         """Take a slot of an upstream. While there is none the run is queued, and holds no slot of the gateway."""
@@ -315,7 +332,7 @@ class Run:
             self._sent_at = time.perf_counter()
         elif type(event) is Retrying:
             self.retries += 1
-            self._retry_at = time.perf_counter() + event.delay
+            self._retry_at = time.perf_counter() + event.delay - _TIMER_SECONDS
 
     def mark_succeeded(self) -> None:
         """Record that the response is complete."""

@@ -57,7 +57,12 @@ class StoredExecution(Generic[RequestT]):
         background = self._storage.background
         try:
             if background:
+                # No call without a record: the runs wait until the response is in the store.
+                for run in group.runs:
+                    run.hold()
                 await writer.begin()
+                for run in group.runs:
+                    run.proceed()
             else:
                 context.runs = group.all_runs
         except BaseException:
