@@ -70,6 +70,26 @@ async def test_a_reset_before_the_first_byte_is_repeated() -> None:
         assert len(harness.calls) == 3
 
 
+async def test_a_call_that_an_idle_connection_lost_is_a_counted_retry() -> None:
+    """It is repeated at once, also with `retries=0`: the API may have received it, and may not."""
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while requests < 4:
+            await read_request(reader)
+            requests += 1
+            if requests == 2:
+                return
+            writer.write(HEAD + b"content-length: %d\r\n\r\n" % len(MESSAGE) + MESSAGE)
+
+    async with raw_server(serve) as url, backend_at(url, retries=0) as backend:
+        answers = [await ask(backend, any_request()) for _ in range(2)]
+    assert [answer.text for answer in answers] == ["PONG", "PONG"]
+    assert [retries(answer.events) for answer in answers] == [[], [(1, "repeated")]]
+    assert requests == 3
+
+
 async def test_a_reset_after_the_first_byte_is_not_repeated() -> None:
     """The run fails, although retries are left."""
     events: list[Event] = []

@@ -1,5 +1,6 @@
 """The HTTP client: send requests to one server and read its responses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -132,7 +133,14 @@ class HttpClient:
         """The number of idle connections."""
         return self._pool.idle_count
 
-    async def send(self, method: bytes, target: bytes, headers: bytes = b"", body: bytes = b"") -> HttpResponse:
+    async def send(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: bytes = b"",
+        body: bytes = b"",
+        on_repeat: Callable[[], object] = lambda: None,
+    ) -> HttpResponse:
         """Send a request and wait for the head of the response.
 
         If a reused connection turns out to be closed before any byte of a response, the request is sent once more on a
@@ -143,6 +151,7 @@ class HttpClient:
             target: Path and query.
             headers: Further header lines, each with its line end.
             body: The body.
+            on_repeat: Called before the request is sent once more. The server may have received the first one.
 
         Raises:
             TransportError: No response was received.
@@ -158,6 +167,7 @@ class HttpClient:
             if error.begun or not connection.reused:
                 raise
             connection = await self._pool.acquire(fresh=True)
+            on_repeat()
             incoming = await connection.send(data, self._timeouts.head)
         return HttpResponse(connection, incoming, self._timeouts.silence)
 

@@ -1,6 +1,7 @@
 """One account of the Messages API: signs calls, sends them, and maps unexpected responses to failures."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 
 from dragoman.backends.anthropic.credentials import ConfiguredCredentials, Credentials
@@ -8,6 +9,7 @@ from dragoman.backends.anthropic.failures import Failure, response_failure, tran
 from dragoman.backends.anthropic.options import AnthropicOptions
 from dragoman.backends.anthropic.request import SHARED_HEADERS, ApiCall
 from dragoman.backends.anthropic.sdk_credentials import SdkCredentials
+from dragoman.core.events import Retrying
 from dragoman.http.client import HttpClient, HttpResponse, Timeouts
 from dragoman.http.errors import TransportError
 
@@ -70,21 +72,25 @@ class Account:
             call: The call.
             content_type: The expected `content-type`.
         """
-        return AccountCall(lambda: self._send_signed(method, call, content_type), self._options.silence)
+        return AccountCall(partial(self._send_signed, method, call, content_type), self._options.silence)
 
-    async def _send_signed(self, method: bytes, call: ApiCall, content_type: str) -> HttpResponse:
+    async def _send_signed(
+        self, method: bytes, call: ApiCall, content_type: str, on_repeat: Callable[[], object]
+    ) -> HttpResponse:
         headers = await self._credentials.sign(method, call)
         try:
-            return await self._send_once(method, call, headers, content_type)
+            return await self._send_once(method, call, headers, content_type, on_repeat)
         except Failure as failure:
             if not (failure.is_unauthorized and await self._credentials.renew(headers)):
                 raise
         headers = await self._credentials.sign(method, call)
-        return await self._send_once(method, call, headers, content_type)
+        return await self._send_once(method, call, headers, content_type, on_repeat)
 
-    async def _send_once(self, method: bytes, call: ApiCall, headers: bytes, content_type: str) -> HttpResponse:
+    async def _send_once(
+        self, method: bytes, call: ApiCall, headers: bytes, content_type: str, on_repeat: Callable[[], object]
+    ) -> HttpResponse:
         client = self._client or self._connect()
-        response = await client.send(method, call.target, headers, call.body)
+        response = await client.send(method, call.target, headers, call.body, on_repeat)
         if response.status == _OK and response.headers.get("content-type", "").startswith(content_type):
             return response
         try:
@@ -110,7 +116,7 @@ class AccountCall:
     At the exit, the connection is kept if the response was read or is `settled`, and closed at once if not.
 
     Args:
-        send: Sends the call.
+        send: Sends the call, and calls its argument before each time that it sends it again.
         silence: The time limit in seconds, for the error that says that it was exceeded.
 
     Raises:
@@ -118,19 +124,29 @@ class AccountCall:
         GatewayError: There are no credentials.
     """
 
-    __slots__ = ("_response", "_send", "_silence")
+    __slots__ = ("_repeats", "_response", "_send", "_silence")
 
-    def __init__(self, send: Callable[[], Awaitable[HttpResponse]], silence: float) -> None:
+    def __init__(self, send: Callable[[Callable[[], object]], Awaitable[HttpResponse]], silence: float) -> None:
+        self._repeats = 0
         self._send = send
         self._silence = silence
         self._response: HttpResponse | None = None
 
     async def __aenter__(self) -> HttpResponse:
         try:
-            response = self._response = await self._send()
+            response = self._response = await self._send(self._count_repeat)
         except TransportError as error:
             raise transport_failure(error, self._silence) from None
         return response
+
+    def repeats(self) -> Iterator[Retrying]:
+        """Yield an event for each repeat by `HttpClient.send` that was not reported yet."""
+        while self._repeats:
+            self._repeats -= 1
+            yield Retrying(1, 0.0, "repeated")
+
+    def _count_repeat(self) -> None:
+        self._repeats += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

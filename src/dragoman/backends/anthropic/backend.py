@@ -60,8 +60,11 @@ class AnthropicBackend:
         yield Started("api")
         while True:
             reader = self.create_reader(request)
+            sent = self._account.send(b"POST", call, self.stream_type)
             try:
-                async with self._account.send(b"POST", call, self.stream_type) as response:
+                async with sent as response:
+                    for repeat in sent.repeats():
+                        yield repeat
                     while not reader.is_complete:
                         for event in reader.feed(await response.read()):
                             yield event
@@ -69,6 +72,8 @@ class AnthropicBackend:
                             raise reader.failure
                     response.settled = True
             except Failure as failure:
+                for repeat in sent.repeats():
+                    yield repeat
                 delay = retries.delay_after(failure, has_emitted=reader.has_emitted)
                 reason = failure.reason
             else:
