@@ -269,10 +269,13 @@ class Session:
         if reader.outcome in ("spent", "failed"):
             # Kill before the runtime's next API call, which follows within some 9 ms.
             self._process.kill()
-        elif reader.is_retrying:
-            self._egress_block.lift(self.settings)
+            self._egress_block.cancel()
+        elif reader.is_retrying or reader.outcome != "open":
+            self._egress_block.lift()
         elif reader.byte_count >= self._max_tokens or reader.must_not_continue:
-            self._egress_block.activate(self.settings)
+            self._egress_block.activate()
+        elif reader.byte_count and reader.is_one_call:
+            self._egress_block.activate_soon()
         if self._events or reader.outcome != "open":
             self._changed.set()
 
@@ -304,6 +307,7 @@ class Session:
         self.on_end()
 
     def _fail(self, reason: str) -> None:
+        self._egress_block.cancel()
         if self.transcript_pipe is not None:
             self.transcript_pipe.abort()
         for future in (*self._control_responses.values(), *self._append_results):

@@ -58,7 +58,10 @@ class OutputReader:
         is_retrying: Whether the runtime reported a failed API call and is about to call again.
         must_not_continue: Whether the runtime is about to call the API again when it should not.
         byte_count: Bytes of the current response so far. A token has at least one byte.
+        is_one_call: Whether the turn is a single API call.
     """
+
+    is_one_call = False
 
     def __init__(self) -> None:
         self.outcome: Outcome = "open"
@@ -97,6 +100,8 @@ class MessageReader(OutputReader):
     Args:
         tools: Names of the client's tools, which the client runs.
     """
+
+    is_one_call = True
 
     def __init__(self, tools: frozenset[str] = frozenset()) -> None:
         super().__init__()
