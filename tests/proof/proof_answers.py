@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proof_client import Reply
-from proof_message import Answer, Object
+from proof_message import Answer, Object, sorted_arguments
 
 _FINISH = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
 _ERROR_KEYS = {"message", "type", "param", "code"}
@@ -108,7 +108,7 @@ def _chat_document(document: Object) -> Answer:
 
 
 def _call(name: str, arguments: str) -> tuple[str, str]:
-    return name, json.dumps(json.loads(arguments), sort_keys=True)
+    return name, sorted_arguments(json.loads(arguments))
 
 
 def _completions_document(document: Object) -> Answer:
@@ -122,7 +122,7 @@ def _messages_document(document: Object) -> Answer:
         "".join(block["text"] for block in blocks if block["type"] == "text"),
         "".join(block["thinking"] for block in blocks if block["type"] == "thinking"),
         tuple(
-            (block["name"], json.dumps(block["input"], sort_keys=True))
+            (block["name"], sorted_arguments(block["input"]))
             for block in blocks
             if block["type"] == "tool_use" and isinstance(block["input"], dict)
         ),

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import re
-from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,6 +17,10 @@ _MARK = re.compile(rb"<<s(\d+)k(\d+)x(\d+)>>")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _NOT_FOUND = b'{"type": "error", "error": {"type": "not_found_error", "message": "Not found"}}'
 _MAX_HEAD_BYTES = 1 << 20
+_ENDS = (b"event: content_block_stop", b"event: message_delta")
+_MODEL_SECONDS = 0.3
+"""Between the first words and the end of a response that the runtime reads. No model is faster. The runtime calls again
+some 9 ms after certain ends. A gateway that gets no processor time in these 9 ms can prevent it only before the end."""
 
 
 def mark_text(case: Case, round_: int) -> str:
@@ -47,6 +51,8 @@ class ScriptedApi:
         through_runtime: As given.
         url: Its address.
         calls: The calls by the name of their case. The reader deletes them.
+        counts: The number of calls by the name of their case and their round, those included that came after their
+            client had left.
         unknown: Requests for a message without a mark, which no client has sent.
     """
 
@@ -54,6 +60,7 @@ class ScriptedApi:
         self.through_runtime = through_runtime
         self.url = ""
         self.calls: defaultdict[str, Calls] = defaultdict(Calls)
+        self.counts: Counter[tuple[str, int]] = Counter()
         self.unknown = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,9 +104,10 @@ class ScriptedApi:
         calls = self.calls[case.name]
         plan = self._plan(case, round_, len(calls.judgements[round_]), json.loads(body))
         calls.judgements[round_].append(plan.judgement)
+        self.counts[case.name, round_] += 1
         calls.pending += 1
         try:
-            return await _send(plan, reader, writer)
+            return await _send(plan, reader, writer, _MODEL_SECONDS if self.through_runtime else 0.0)
         finally:
             calls.pending -= 1
 
@@ -124,15 +132,33 @@ def _refusal() -> bytes:
     return head + _NOT_FOUND
 
 
-async def _send(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    for piece in plan.pieces:
-        writer.write(piece)
-        if plan.pause:
-            await asyncio.sleep(plan.pause)
-        await writer.drain()
+async def _send(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> bool:
+    for number, part in enumerate(_before_and_after_end(plan.pieces) if seconds else [plan.pieces]):
+        if number:
+            await asyncio.sleep(seconds)
+        for piece in part:
+            writer.write(piece)
+            if plan.pause:
+                await asyncio.sleep(plan.pause)
+            await writer.drain()
     if plan.ending == "stall":
         await reader.read(1)  # returns when the gateway closes the connection
     if plan.ending == "close":
         writer.close()
         await writer.wait_closed()
     return plan.ending == "keep"
+
+
+def _before_and_after_end(pieces: Sequence[bytes]) -> list[list[bytes]]:
+    """Return the pieces before the end of the first block, and the others. A piece in which it lies is split."""
+    data = b"".join(pieces)
+    place = next((at for end in _ENDS if (at := data.find(end)) > 0), 0)
+    before: list[bytes] = []
+    after: list[bytes] = []
+    start = 0
+    for piece in pieces:
+        cut = min(max(place - start, 0), len(piece))
+        before += [piece[:cut]] if cut else []
+        after += [piece[cut:]] if cut < len(piece) else []
+        start += len(piece)
+    return [before, after] if before else [after]

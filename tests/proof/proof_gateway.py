@@ -204,13 +204,15 @@ class LogSummary:
     """What a gateway's log says.
 
     Attributes:
-        runs_of: The ids of the runs of each request.
+        runs_of: The ids of the runs of each request that have ended.
         retries_of: The counted retries of each run that ended.
+        cancelled: The runs that were cancelled, maybe before they made a call.
         broken: Lines with a traceback.
     """
 
     runs_of: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     retries_of: dict[str, int] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
 
 
@@ -223,10 +225,10 @@ def read_log(path: Path) -> LogSummary:
                 entry: Object = json.loads(line)
             except ValueError:
                 continue
-            if entry.get("event") == "http.request":
-                summary.runs_of[entry["request"]] += entry.get("runs") or []
-            elif entry.get("event") == "run.end":
+            if entry.get("event") == "run.end":
+                summary.runs_of[entry["request"]].append(entry["run"])
                 summary.retries_of[entry["run"]] = entry.get("retries") or 0
+                summary.cancelled |= {entry["run"]} if entry["status"] == "cancelled" else set()
             if "Traceback" in line or entry.get("level") == "error":
                 summary.broken.append(line[:2000])
     return summary

@@ -229,7 +229,7 @@ class _Grammar:
             if block["type"] == "tool_use":
                 arguments = json.loads(joined or "{}") if self._ending != "max_tokens" else {}
                 _require(isinstance(arguments, dict))
-                calls.append((block["start"]["name"], json.dumps(arguments, sort_keys=True)))
+                calls.append((block["start"]["name"], sorted_arguments(arguments)))
             else:
                 texts[block["type"]] += joined
         _require(bool(calls) == (self._ending == "tool_use"))
@@ -243,9 +243,16 @@ class _Grammar:
         """Return whether a gateway may also refuse: arguments that do not fit, an empty message, half characters."""
         fitting = all(set(json.loads(arguments)) == set(PARAMETERS["properties"]) for _, arguments in answer.calls)
         halves = "\ufffd" in answer.text + answer.thinking
-        texts = [arguments for _, arguments in answer.calls] + [answer.text] * (self._feature == "schema")
-        halves = halves or any(_HALF.search(json.dumps(json.loads(text), ensure_ascii=False)) for text in texts)
+        halves = halves or any("\\ufffd" in arguments for _, arguments in answer.calls)
+        if self._feature == "schema":
+            halves = halves or bool(_HALF.search(json.dumps(json.loads(answer.text), ensure_ascii=False)))
         return not fitting or halves or not (answer.text or answer.calls)
+
+
+def sorted_arguments(arguments: Object) -> str:
+    """Return the arguments of a call as JSON, to be compared. Half a character, which has several forms, is U+FFFD."""
+    repaired = json.loads(_repair_halves(json.dumps(arguments, ensure_ascii=False)))
+    return json.dumps(repaired, sort_keys=True)
 
 
 def _require(holds: object) -> None:

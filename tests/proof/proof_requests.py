@@ -12,6 +12,8 @@ PATHS = {
 }
 _MAX_TOKENS = 8000
 _BUDGET = 2000
+_WORDS = 40
+_LONG_MESSAGES = 500
 _SCHEMA = {**PARAMETERS, "properties": {name: {"type": "string"} for name in PARAMETERS["properties"]}}
 
 
@@ -27,6 +29,14 @@ def request_body(case: Case) -> Object:
     if case.dialect == "messages":
         return {**body, **messages, "max_tokens": _MAX_TOKENS, **_messages_fields(case)}
     return {**body, **messages, **_stored(case), **_chat_fields(case)}
+
+
+def long_body(path: str, number: int) -> Object:
+    """Return the body of a request that is refused after it was decoded: a megabyte of messages with a number."""
+    text = "".join(f"{word} words of a message that no other request has. " for word in range(_WORDS))
+    messages = [_user(f"{number}.{index} {text}") for index in range(_LONG_MESSAGES)]
+    invalid: Object = {"max_tokens": "many"} if path == PATHS["messages"] else {"tools": [{}]}
+    return {"model": "claude-sonnet-4-5", "messages": messages, **invalid}
 
 
 def next_body(case: Case, first: Object, document: Object) -> Object:

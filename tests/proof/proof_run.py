@@ -14,12 +14,14 @@ from proof_client import Behaviour, Reply, send
 from proof_faults import API_KEY
 from proof_gateway import ProvedGateway, read_log
 from proof_message import Answer, Judgement, Object
-from proof_requests import PATHS, next_body, request_body
+from proof_requests import PATHS, long_body, next_body, request_body
 
 _POLL_SECONDS = 0.1
 _BROKEN_OFF = ("reset", "closed")
 _OPEN = ("queued", "in_progress")
 _BACKGROUND_HEADERS = 200
+_CACHED_CONVERSATIONS = 16
+_REFUSED = 400
 FAILURES = ("wrong", "doubled", "silently cut", "hung", "malformed", "refused", "key shown", "calls", "log")
 """The kinds of findings. `refused`: an error without a cause. `calls`: not one call and its counted retries."""
 
@@ -62,12 +64,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request that was sent: its case, the calls that it made, and its run, if the client learned of it."""
+    """A request that was sent, and whether its gateway was disturbed meanwhile."""
 
     case: Case
-    calls: int
-    run: str
-    left: bool
+    round_: int
     disturbed: bool
 
 
@@ -108,6 +108,13 @@ class Prover:
             for _ in range(at_once):
                 clients.create_task(client())
 
+    async def fill_caches(self) -> None:
+        """Send conversations until the gateway's caches of messages are full. It refuses them, and makes no call."""
+        for number in range(_CACHED_CONVERSATIONS):
+            for path in (PATHS["chat"], PATHS["messages"]):
+                reply = await send(self._gateway.port, "POST", path, long_body(path, number))
+                self.expect(reply.status == _REFUSED, "wrong", f"status {reply.status} for an invalid request")
+
     async def run(self, case: Case) -> None:
         """Run one case, and delete what the API remembers of it."""
         self.tally.faults[case.fault] += 1
@@ -141,8 +148,7 @@ class Prover:
                 await cancel
             sent = self._api.calls[case.name].judgements[round_]
             disturbed = self._gateway.was_disturbed_since(start)
-            run = reply.headers.get("x-dragoman-run-id", "")
-            self._requests[request_id] = _Sent(case, len(sent), run, left=reply.left, disturbed=disturbed)
+            self._requests[request_id] = _Sent(case, round_, disturbed=disturbed)
         if API_KEY.encode() in reply.body or API_KEY in str(reply.headers):
             self._find("key shown", case, f"round {round_}: {bytes(reply.body)[:300]!r}")
         if result is None:
@@ -270,15 +276,19 @@ class Prover:
         for request_id, sent in self._requests.items():
             if sent.disturbed:
                 continue  # a killed gateway does not log the end of its runs
-            runs = log.runs_of[request_id] or list(filter(None, [sent.run]))  # background: not in the request's line
+            runs = log.runs_of[request_id]
             retries = sum(log.retries_of.get(id_, 0) for id_ in runs)
             self.tally.requests += len(runs)
-            self.tally.calls += sent.calls
+            calls = self._api.counts[sent.case.name, sent.round_]
+            self.tally.calls += calls
             self.tally.retries += retries
             allowed = len(runs) + retries
-            may_be_fewer = sent.left or (self._api.through_runtime and sent.case.fault in _BROKEN_OFF)
-            if sent.calls > allowed or (sent.calls < allowed and not may_be_fewer):
-                self._find("calls", sent.case, f"{request_id}: {sent.calls} for {len(runs)} runs and {retries} retries")
+            may_be_fewer = not log.cancelled.isdisjoint(runs) or (
+                self._api.through_runtime and sent.case.fault in _BROKEN_OFF
+            )
+            if calls > allowed or (calls < allowed and not may_be_fewer):
+                self._find("calls", sent.case, f"{request_id}: {calls} for {len(runs)} runs and {retries} retries")
+        self.expect(not self._api.unknown, "calls", f"{self._api.unknown} calls without a mark, which no client sent")
         for line in log.broken:
             if not allow_errors or "Traceback" in line:
                 self._find("log", None, line)

@@ -56,7 +56,7 @@ def findings(results: Iterable[PhaseResult], options: Options) -> str:
             case = finding.case
             lines.append(f"{result.name}: {finding.kind}: {finding.detail}")
             if case:
-                arguments = f"--backend {options.backend} --seed {options.seed} --only {case.number}"
+                arguments = f"--backend {options.backend} --seed {case.seed} --only {case.number}"
                 lines += [f"    {case}", f"    make proof ARGS='--phases {result.name} {arguments}'"]
         if len(found) > _MAX_SHOWN:
             kinds = Counter((finding.kind, finding.case.fault if finding.case else "") for finding in found)
@@ -89,7 +89,10 @@ def _count(tally: Tally, kind: str) -> int:
 def _leaks(results: Iterable[PhaseResult]) -> list[str]:
     for result in results:
         if result.before and result.after:
-            lines = ["| held by the idle gateway | after the warm-up | at the end | |", "|---|---|---|---|"]
+            lines = [
+                "| held by the idle gateway | after the warm-up; memory: after half of the runs | at the end | |",
+                "|---|---|---|---|",
+            ]
             for name, before in vars(result.before).items():
                 verdict = "**grew**" if name in result.leaks else "met"
                 unit = " MiB" if name == "memory" else ""
@@ -106,7 +109,7 @@ def _faults(ran: Iterable[tuple[str, Tally]]) -> str:
 
 def _not_judged(backend: Backend) -> list[str]:
     """Return what no gateway can see, and so is not judged here."""
-    lines = ["Not judged: a delta of text that the API loses or doubles. Nothing in the stream shows it."]
+    lines = ["Not judged: a delta that the API loses, doubles or moves. Nothing in the stream shows it."]
     if backend == "claude-code":
         utf8 = "The runtime replaces what it cannot decode by U+FFFD, which an answer may contain."
         late = "The runtime drops it, so to the gateway it is a lost one."
