@@ -1,0 +1,1 @@
+"""Limits and budgets: rules, the state machine that decides, and its engines."""
