@@ -1,6 +1,7 @@
 """The state machine of limits: reservations, settlements, expiry, clock steps and windows."""
 
 from collections import Counter
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -127,8 +128,6 @@ def test_a_reservation_larger_than_its_bucket_passes_when_the_bucket_is_full() -
 )
 def test_windows_follow_the_calendar_of_their_zone(period: Period, start: str, hours: int) -> None:
     """This is the day on which clocks are set back."""
-    from datetime import datetime
-
     window = window_at(
         period, datetime.fromisoformat("2026-10-25T12:00:00+01:00").timestamp(), ZoneInfo("Europe/Berlin")
     )
