@@ -252,4 +252,4 @@ class LimitMachine(RuleBasedStateMachine):
 
 TestLimitMachine = LimitMachine.TestCase
 TestLimitMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestLimitMachine.pytestmark = [pytest.mark.no_cover]
+pytest.mark.no_cover(TestLimitMachine)
