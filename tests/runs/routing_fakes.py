@@ -7,7 +7,7 @@ from typing import cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS, Catalog
-from dragoman.core.errors import GatewayError, NotSignedIn, StoreFailed
+from dragoman.core.errors import GatewayError, NotSignedIn
 from dragoman.core.events import (
     BlockDelta,
     BlockStart,
@@ -20,13 +20,16 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest
 from dragoman.core.model_list import ListedModel
-from dragoman.routing.budget import Budget, BudgetedBackend
+from dragoman.routing.budget import Budget
 from dragoman.routing.circuit_breaker import CircuitBreaker
 from dragoman.routing.router import Router
 from dragoman.routing.upstream import Upstream
 from dragoman.runs.executor import RunExecutor
+from dragoman.runs.metering import Clock as MeterClock
+from dragoman.runs.metering import Meter, NoPolicy
 from dragoman.runs.run import Run
-from dragoman.stores.base import SpendingLedger
+from dragoman.stores.ledger import SharedLimits
+from dragoman.testing.memory_limits import MemoryLimits
 
 MODEL = "claude-opus-5-5"
 USAGE: JSONObject = {"input_tokens": 1000, "output_tokens": 1}
@@ -117,45 +120,16 @@ class CountingBackend(FakeBackend):
         return {"input_tokens": 7}
 
 
-class MemoryLedger:
-    """A ledger in memory.
-
-    Attributes:
-        broken: Whether every call fails.
-    """
-
-    def __init__(self) -> None:
-        self.sums: dict[tuple[str, str], int] = {}
-        self.broken = False
-
-    async def spent(self, name: str, day: str) -> int:
-        """Return the sum."""
-        self._check()
-        return self.sums.get((name, day), 0)
-
-    async def add(self, name: str, day: str, amount: int) -> int:
-        """Add an amount."""
-        self._check()
-        self.sums[name, day] = self.sums.get((name, day), 0) + amount
-        return self.sums[name, day]
-
-    async def aclose(self) -> None:
-        """Do nothing: nothing is open."""
-
-    def _check(self) -> None:
-        if self.broken:
-            raise StoreFailed("the disk is full")
-
-
 class Routed:
     """A router before fake backends, with its own clock."""
 
     def __init__(
-        self, fakes: Mapping[str, FakeBackend], *, fallback: bool = True, ledger: SpendingLedger | None = None
+        self, fakes: Mapping[str, FakeBackend], *, fallback: bool = True, ledger: SharedLimits | None = None
     ) -> None:
         self.fakes = dict(fakes)
         self.clock = Clock()
-        self.ledger = ledger or MemoryLedger()
+        self.ledger = ledger or MemoryLimits()
+        self.meter = Meter(self.ledger, NoPolicy(), None, clock=MeterClock(wall=self.clock))
         self._fallback = fallback
         self.upstreams: dict[str, Upstream] = {}
 
@@ -172,15 +146,14 @@ class Routed:
     ) -> "Routed":
         """Configure the upstream of a fake; the others get the defaults."""
         fake = self.fakes[name]
-        budget = Budget(name, Decimal(daily), self.ledger, self.clock) if daily else None
         self.upstreams[name] = Upstream(
             name,
-            RunExecutor(BudgetedBackend(fake, budget) if budget else fake),
+            RunExecutor(fake),
             order=len(self.upstreams) + 1 if order is None else order,
             models=models,
             clients=clients,
             slots=slots,
-            budget=budget,
+            budget=Budget(name, Decimal(daily), self.meter) if daily else None,
             breaker=CircuitBreaker(self.clock),
             agents=agents,
         )
@@ -210,9 +183,9 @@ def assistant(*blocks: Block) -> Message:
     return Message(role="assistant", content=list(blocks) or [{"type": "text", "text": "Hi"}])
 
 
-def request(*messages: Message, model: str = MODEL) -> RunRequest:
+def request(*messages: Message, model: str = MODEL, **fields: object) -> RunRequest:
     """Return a request."""
-    body = cast("MessagesRequest", {"model": model, "messages": list(messages) or [user("Hello")]})
+    body = cast("MessagesRequest", {"model": model, "messages": list(messages) or [user("Hello")], **fields})
     return RunRequest("run_test", Catalog().resolve(model).model, body)
 
 

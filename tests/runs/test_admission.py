@@ -1,9 +1,9 @@
-"""Slots, the queue before them, and the limit on requests a minute."""
+"""Slots, and the queue before them."""
 
 import pytest
 
-from dragoman.core.errors import QueueFull, RateLimited
-from dragoman.runs.admission import Admission, RateLimit
+from dragoman.core.errors import QueueFull
+from dragoman.runs.admission import Admission
 
 
 async def test_slots_are_granted_in_the_order_of_arrival() -> None:
@@ -53,25 +53,3 @@ async def test_leaving_twice_frees_one_slot() -> None:
     await second.wait()
     assert not third.granted
     assert admission.running == 1
-
-
-def test_the_rate_limit_refills_steadily() -> None:
-    """Sixty a minute is one a second; the bucket is full at first."""
-    rate = RateLimit(60)
-    for _ in range(60):
-        rate.take(now=100.0)
-    assert rate.remaining == 0
-    with pytest.raises(RateLimited) as caught:
-        rate.take(now=100.5)
-    assert caught.value.retry_after == pytest.approx(0.5)
-    rate.take(now=101.0)
-    with pytest.raises(RateLimited):
-        rate.take(now=101.5)
-
-
-def test_without_a_limit_no_request_is_refused() -> None:
-    """None means no limit."""
-    rate = RateLimit(None)
-    for _ in range(1000):
-        rate.take(now=0.0)
-    assert rate.remaining is None

@@ -1,6 +1,7 @@
 """The jobs that generate stored responses: their leases are renewed, whatever the store does."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -8,6 +9,7 @@ from responses_support import dialect, raw
 from scripted import ScriptedBackend, hangs, opening
 
 from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.run import Run
 from dragoman.server.collect import RunGroup
 from dragoman.server.stored.job import Job, JobSpec
 from dragoman.server.stored.service import Jobs
@@ -37,8 +39,12 @@ async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) 
     store, responses = RenewalFailsOnce(tmp_path / "answers.db"), dialect(stores_responses=True)
     request = responses.decode(raw(background=True))
     engine = Engine(ScriptedBackend(hangs(after=opening())), Limits())
-    group = RunGroup(lambda _: engine.submit_all([request.body], request.resolved.model, client="ann"))
-    group.start(1)
+
+    async def start(_: Iterable[int]) -> list[Run]:
+        return engine.submit_all([request.body], request.resolved.model, client="ann")
+
+    group = RunGroup(start)
+    await group.start(1)
     writer = ResponseWriter(store, responses.stored_format, request, group.identity, LEASE)
     await writer.begin()
     assert writer.document is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from scripted import ScriptedBackend, replies
 
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.run import Run
 from dragoman.server.collect import RunGroup
 from dragoman.server.stored.job import Job, JobSpec
 from dragoman.server.stored.writer import Lease, ResponseWriter
@@ -108,8 +109,12 @@ async def test_cancel_after_generation_is_too_late(tmp_path: Path, *, stream: bo
     store, responses = SlowFinish(tmp_path / "answers.db"), dialect(stores_responses=True)
     decoded = responses.decode(raw(background=True, stream=stream))
     engine = Engine(ScriptedBackend(replies("Hello")), Limits())
-    group = RunGroup(lambda _: engine.submit_all([decoded.body], decoded.resolved.model, client="ann"))
-    group.start(1)
+
+    async def start(_: Iterable[int]) -> list[Run]:
+        return engine.submit_all([decoded.body], decoded.resolved.model, client="ann")
+
+    group = RunGroup(start)
+    await group.start(1)
     writer = ResponseWriter(store, responses.stored_format, decoded, group.identity, LEASE)
     await writer.begin()
     job = Job(JobSpec(responses, decoded, group, writer), detached=True)

@@ -19,9 +19,10 @@ from dragoman.config.loading import load
 from dragoman.stores.base import EntryQuery
 from dragoman.stores.run_records import RunQuery
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
+from dragoman.stores.sqlite.ledger import SQLiteLedger
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 from dragoman.stores.sqlite.run_records import SQLiteRunStore
-from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
+from dragoman.stores.sqlite.spending import read_spending
 from dragoman.testing import Clock
 from dragoman.wiring.gateway import build
 
@@ -89,10 +90,12 @@ async def test_thinking_is_decrypted(state: Path, clock: Clock) -> None:
     assert [b"get_weather" in value for value in found.values()].count(True) == 1
 
 
-async def test_budgets_are_read(state: Path) -> None:
-    """In trillionths of a dollar."""
-    async with aclosing(SQLiteSpendingLedger(state / "budgets.db")) as ledger:
-        assert await ledger.spent("main", "2026-11-24") == 1_500_000_000_000
+async def test_spending_is_read_and_counted_once(state: Path, tmp_path: Path) -> None:
+    """As a row of the ledger for each upstream and day."""
+    rows = read_spending(state / "budgets.db")
+    assert [(row.upstream, row.began, row.nanodollars) for row in rows] == [("main", 1_795_478_400.0, 1_500_000_000)]
+    async with aclosing(SQLiteLedger(tmp_path / "ledger.db")) as ledger:
+        assert [len(await ledger.add(rows)) for _ in range(2)] == [1, 0]
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.stores.ledger import Ledger
+from dragoman.stores.ledger import SharedLimits
 from dragoman.stores.sqlite.ledger import SQLiteLedger
-from dragoman.testing.ledger import LedgerSuite, row
+from dragoman.testing.ledger import SharedLimitsSuite, row
 
 
-class TestSQLiteLedger(LedgerSuite):
+class TestSQLiteLedger(SharedLimitsSuite):
     """The suite, with the file."""
 
-    def opened(self, where: Path) -> AbstractAsyncContextManager[Ledger]:
+    def opened(self, where: Path) -> AbstractAsyncContextManager[SharedLimits]:
         """Open the ledger of a directory."""
         return aclosing(SQLiteLedger(where / "ledger.db"))
 

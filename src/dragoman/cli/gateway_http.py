@@ -17,7 +17,7 @@ from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
 from dragoman.config.values import read_key_file
 
-GATEWAY_SETTINGS = (*SELECTION_SETTINGS, "api_key", "api_key_file")
+GATEWAY_SETTINGS = (*SELECTION_SETTINGS, "api_key", "api_key_file", "admin_key", "admin_key_file")
 """The settings of a command that calls a gateway."""
 
 _CONNECT_TIMEOUT = 5
@@ -77,7 +77,8 @@ class GatewayHttp:
         Raises:
             ClickException: Several gateways run, or the key file cannot be read.
         """
-        key = settings.api_key.get_secret_value() if settings.api_key else None
+        own = settings.admin_key or settings.api_key
+        key = own.get_secret_value() if own else None
         if (record := select_instance(settings, flags)) is None:
             return cls(connect_host(settings.host), settings.port, key)
         return cls(connect_host(record.host), record.port, key or _key_of(record))

@@ -10,11 +10,13 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dragoman.config.limits import ModelLimitSettings
 from dragoman.config.sources import Layer, all_sources, info_of
 from dragoman.config.upstreams import Cloud, KeySettings, UpstreamSettings, check_distinct, check_upstreams
 from dragoman.config.values import (
     AnyBackendName,
     SettingInfo,
+    check_time_zone,
     duration,
     many_names,
     many_rules,
@@ -24,6 +26,7 @@ from dragoman.config.values import (
     switch_or_names,
     tables,
 )
+from dragoman.limits.spec import check_budgets
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(many_names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
@@ -47,6 +50,12 @@ class Settings(BaseSettings):
     )
     api_key_file: Annotated[Path | None, SettingInfo(_ACCESS)] = Field(
         None, description="File that holds the key, instead of `api_key`."
+    )
+    admin_key: Annotated[SecretStr | None, SettingInfo(_ACCESS)] = Field(
+        None, description="Key for `/admin/`, apart from the keys of clients. Without it `api_key` opens `/admin/`."
+    )
+    admin_key_file: Annotated[Path | None, SettingInfo(_ACCESS)] = Field(
+        None, description="File that holds that key, instead of `admin_key`."
     )
     keys: Annotated[
         tuple[KeySettings, ...],
@@ -142,6 +151,20 @@ class Settings(BaseSettings):
     )
     requests_per_minute: Annotated[int | None, SettingInfo(_LIMITS, shown="no limit")] = Field(
         None, ge=1, description="Maximum number of requests per minute."
+    )
+    tokens_per_minute: Annotated[int | None, SettingInfo(_LIMITS, shown="no limit")] = Field(
+        None, ge=1, description="Maximum number of tokens per minute, of prompts and responses."
+    )
+    budget: Annotated[_Names, AfterValidator(check_budgets), SettingInfo(_LIMITS, shown="none")] = Field(
+        (), description="What the gateway may spend: `20usd/month`, also `/day` and `/week`. Can be repeated."
+    )
+    model_limits: Annotated[
+        tuple[ModelLimitSettings, ...],
+        BeforeValidator(partial(tables, setting="model_limits")),
+        SettingInfo(_LIMITS, flag=False, shown="none"),
+    ] = Field((), description="Limits and budgets for single models, in addition: tables in TOML, or JSON.")
+    time_zone: Annotated[str, AfterValidator(check_time_zone), SettingInfo(_LIMITS)] = Field(
+        "UTC", description="Time zone in which days, weeks and months of budgets begin (`Europe/Berlin`)."
     )
     run_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(600.0, gt=0, description="Maximum seconds of a run.")
     silence_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(
@@ -369,11 +392,13 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _key_from_file(cls, values: dict[str, object]) -> dict[str, object]:
-        if not (path := values.get("api_key_file")):
-            return values
-        if values.get("api_key"):
-            raise ValueError("api_key (--api-key) and api_key_file (--api-key-file) are both set: choose one")
-        return {**values, "api_key": read_key_file(Path(str(path)))}
+        for name, flag in (("api_key", "--api-key"), ("admin_key", "--admin-key")):
+            if not (path := values.get(f"{name}_file")):
+                continue
+            if values.get(name):
+                raise ValueError(f"{name} ({flag}) and {name}_file ({flag}-file) are both set: choose one")
+            values = {**values, name: read_key_file(Path(str(path)), f"{name}_file ({flag}-file)")}
+        return values
 
     @classmethod
     def settings_customise_sources(

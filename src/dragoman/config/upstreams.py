@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from dragoman.config.limits import ModelLimits, ScopeLimitSettings
 from dragoman.config.values import NAME, BackendName, names
 
 OWNER = "key"
@@ -13,7 +14,10 @@ OWNER = "key"
 
 Cloud = Literal["bedrock", "vertex"]
 
-_RESERVED_NAMES = {OWNER: "the gateway's one key", "local": "no key"}
+ADMIN = "admin"
+"""The name of the admin key."""
+
+_RESERVED_NAMES = {OWNER: "the gateway's one key", "local": "no key", ADMIN: "the admin key"}
 """Names of clients in logs and records, and what such a client sends."""
 
 _KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
@@ -24,10 +28,8 @@ _CLOUD_SIGN_IN = {
 }
 
 
-class KeySettings(BaseModel):
-    """The key of one client, and its permissions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class KeySettings(ScopeLimitSettings):
+    """The key of one client, its permissions, limits and budgets."""
 
     name: str = Field(
         pattern=NAME, description="Name of the client in logs and run records, and in the `keys` of upstreams."
@@ -36,6 +38,11 @@ class KeySettings(BaseModel):
     api_key_env: str | None = Field(None, description="Environment variable that holds it.")
     api_key_file: Path | None = Field(None, description="File that holds it.")
     agents: bool = Field(True, description="Whether it may start agents, if agents are allowed.")
+    team: str = Field("", description="Its team. `dragoman teams create` creates teams.")
+    models: Annotated[tuple[str, ...], BeforeValidator(names)] = Field(
+        (), description="Models that it may use: names, aliases, or patterns such as `claude-haiku-*`. None: all."
+    )
+    model_limits: ModelLimits = Field((), description="Limits and budgets for single models, in addition.")
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "KeySettings":

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
 
@@ -120,6 +121,19 @@ def _table(name: str, table: object, setting: str) -> dict[str, object]:
     if not isinstance(table, dict):
         raise ValueError(f"{name}: write it as a table, [{setting}.{name}]")  # noqa: TRY004 - pydantic wants this one
     return table
+
+
+def check_time_zone(name: str) -> str:
+    """Return the name of a time zone if it is one.
+
+    Raises:
+        ValueError: It is not.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"`{name[:40]}` is not a time zone: write a name such as UTC or Europe/Berlin") from None
+    return name
 
 
 def backend_name(value: object) -> object:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 from types import MappingProxyType
 
 AS_OF = "2026-10-24"
@@ -121,6 +122,28 @@ def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal
         model: The model's id.
     """
     return sum((cost_of(usage, model) for usage in usages), Decimal(0))
+
+
+def nanodollars_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> int:
+    """Return the cost of several calls in nanodollars, each rounded up: billionths of a dollar, as ledgers count."""
+    return sum(ceil(cost_of(usage, model).scaleb(9)) for usage in usages)
+
+
+def max_nanodollars(model: str, input_: int, output: int, *, fast: bool = False) -> int:
+    """Return the most that a call can cost, in nanodollars, without the API's own tools.
+
+    All input may be written to the cache for an hour, and the account may let calls stay in the US only.
+
+    Args:
+        model: The model's id.
+        input_: Input tokens, at most.
+        output: Output tokens, at most.
+        fast: Whether the call asks for fast mode.
+    """
+    price = price_of(model)
+    factor = price.fast if fast else price.long if price.long_above and input_ > price.long_above else 1
+    per_thousand = input_ * price.cache_write_1h + output * price.output  # of dollars for a million tokens
+    return ceil(per_thousand * 1000 * factor * _US_ONLY)
 
 
 def _cache_writes(usage: Mapping[str, object]) -> tuple[int, int]:

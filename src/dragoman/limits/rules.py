@@ -1,10 +1,12 @@
 """The rules of limits and budgets: the scope of a rule, what it counts, and how much it allows.
 
-All amounts are integers: requests, tokens, runs, and nanodollars (billionths of a dollar). The price of one token is a
-whole number of nanodollars for every model, so sums are exact.
+All amounts are integers: requests, tokens, runs, and nanodollars (billionths of a dollar). The list price of one token
+is a whole number of nanodollars for every model, but not of microdollars: those would need rounding for each token. A
+factor may leave a fraction (calls that must stay in the US cost 1.1 times as much): the cost of a call is rounded up.
+An integer of 64 bits holds nine billion dollars, and a double, as Redis computes with, nine million.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
@@ -67,18 +69,27 @@ class Rule:
     Attributes:
         scope: The runs that it covers.
         unit: What it counts. Requests and tokens are limited per minute, runs at any time, dollars per period.
-        amount: How much it allows, in the unit (dollars: nanodollars); at least 1.
+        amount: How much it allows, in the unit (dollars: nanodollars).
         period: The period of a budget; None for all other units.
+        name: The name of the rule as it is stored. The amount may change without a new name.
+        is_rate: Whether it limits what is used in a minute.
     """
 
     scope: Scope
     unit: Unit
     amount: int
     period: Period | None = None
+    name: str = field(init=False)
+    is_rate: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what every reservation reads."""
+        object.__setattr__(self, "name", f"{self.scope} {self.unit}{f'/{self.period}' if self.period else ''}")
+        object.__setattr__(self, "is_rate", self.unit in {Unit.REQUESTS, Unit.TOKENS})
 
     def __str__(self) -> str:
-        """Return the name of the rule as it is stored. The amount may change without a new name."""
-        return f"{self.scope} {self.unit}{f'/{self.period}' if self.period else ''}"
+        """Return the name."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,10 @@ class Window:
 
     start: int
     end: int
+
+
+ALWAYS = Window(0, 0)
+"""The window of rules that have no period."""
 
 
 def window_at(period: Period, now: float, zone: tzinfo = UTC) -> Window:

@@ -55,6 +55,8 @@ class Router:
     async def start(self) -> None:
         """Start every backend."""
         for upstream in self._upstreams:
+            if upstream.budget is not None:
+                await upstream.budget.start()
             await upstream.backend.start()
 
     async def aclose(self) -> None:
@@ -138,16 +140,22 @@ class Router:
         }
 
     async def _try(self, upstream: Upstream, selection: Selection, request: RunRequest, run: Run) -> None:
-        """Execute a run on one upstream, and record the outcome in its circuit breaker."""
-        started_at = upstream.breaker.now()
+        """Execute a run on one upstream, and record the outcome in its circuit breaker.
+
+        An upstream whose budget does not suffice has not failed.
+        """
         run.set_upstream(upstream.name)
+        if upstream.budget is not None:
+            request = await upstream.budget.reserve(request, run)
+        started_at = upstream.breaker.now()
         try:
             await self._execute_at(upstream, selection, request, run)
         except _UPSTREAM_ERRORS as error:
-            if not upstream.exhausted:  # a used up budget is no failure, and lasts until tomorrow anyway
-                upstream.breaker.record_failure(started_at, error.code, error.retry_after)
-                rests = round(upstream.breaker.remaining, 1)
-                log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
+            upstream.breaker.record_failure(started_at, error.code, error.retry_after)
+            rests = round(upstream.breaker.remaining, 1)
+            log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
+            if upstream.budget is not None and not run.has_output:
+                upstream.budget.release(run)
             raise
         upstream.breaker.record_success(started_at)
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 
 from dragoman.backends.base import RunRequest
@@ -31,6 +31,7 @@ class Upstream:
         budget: What it may spend in a day, if there is a limit.
         breaker: Decides how long it gets no runs after failures.
         agents: Whether it runs agents.
+        upstreams_of: Returns the upstreams that a client's key names; empty: the key names none.
     """
 
     def __init__(  # noqa: PLR0913 - a value each
@@ -45,6 +46,7 @@ class Upstream:
         budget: Budget | None = None,
         breaker: CircuitBreaker | None = None,
         agents: bool = False,
+        upstreams_of: Callable[[str], Collection[str]] = lambda _client: (),
     ) -> None:
         self.name = name
         self.seed = seed_of(name)
@@ -57,6 +59,7 @@ class Upstream:
         self._executor = executor
         self._models = tuple(models)
         self._clients = frozenset(clients)
+        self._upstreams_of = upstreams_of
 
     def serves(self, model: str) -> bool:
         """Return whether it serves a model."""
@@ -64,6 +67,8 @@ class Upstream:
 
     def serves_client(self, client: str) -> bool:
         """Return whether it serves a client."""
+        if named := self._upstreams_of(client):
+            return self.name in named
         return not self._clients or client in self._clients
 
     @property
@@ -75,13 +80,10 @@ class Upstream:
         """Execute a run, once there is a free slot.
 
         Raises:
-            QuotaExceeded: The budget is used up.
             GatewayError: There is no response, or only the beginning of one.
         """
         await run.acquire_slot(self.limit)
         try:
-            if self.exhausted:  # perhaps since the run began to wait
-                raise budget_error([self])
             await self._executor.execute(request, run)
         finally:
             run.release_slot()
@@ -89,7 +91,7 @@ class Upstream:
     def not_ready(self) -> str | None:
         """Return why a run would fail here now, as a sentence for the operator; None if it would not."""
         if self.budget is not None and self.budget.exhausted:
-            return f"its daily budget of ${self.budget.daily} is used up until {self.budget.resets:%Y-%m-%d %H:%M} UTC"
+            return f"its daily budget of ${self.budget.daily} is used up until {self.budget.resets:%Y-%m-%d %H:%M %Z}"
         return self.backend.ready()
 
     def status(self) -> JSONObject:
@@ -122,5 +124,5 @@ def budget_error(upstreams: Sequence[Upstream]) -> QuotaExceeded:
         f"The daily budget of the upstream `{name}` (${budget.daily}) is used up." for name, budget in budgets
     )
     _, first = budgets[0]
-    resets = f"It resets at {first.resets:%Y-%m-%d %H:%M} UTC."
+    resets = f"It resets at {first.resets:%Y-%m-%d %H:%M %Z}."
     return QuotaExceeded(f"{used_up} {resets}", retry_after=first.resets_in)

@@ -1,10 +1,10 @@
-"""Admission of runs: slots, the queue before them, and the limit on requests a minute."""
+"""Admission of runs: slots, and the queue before them."""
 
 import asyncio
 from bisect import insort
 from itertools import count
 
-from dragoman.core.errors import QueueFull, RateLimited
+from dragoman.core.errors import QueueFull
 
 _SMOOTHING = 0.2
 """Weight of the newest run in the average duration."""
@@ -208,55 +208,3 @@ class Admission:
     def _grant(self, ticket: Ticket) -> None:
         self._limit.taken += 1
         ticket.grant()
-
-
-class RateLimit:
-    """Requests a minute, as a token bucket.
-
-    Attributes:
-        per_minute: The size of the bucket, and its refill in 60 seconds; None: no limit.
-    """
-
-    def __init__(self, per_minute: int | None) -> None:
-        self.per_minute = per_minute
-        self._tokens = float(per_minute or 0)
-        self._updated_at: float | None = None
-
-    def take(self, now: float, count: int = 1) -> None:
-        """Count requests: all of them, or none if it raises.
-
-        A request for more responses than the bucket holds passes when the bucket is full: it could never pass
-        otherwise.
-
-        Args:
-            now: Monotonic seconds.
-            count: The number of requests.
-
-        Raises:
-            RateLimited: The bucket is empty. `retry_after` is when it has enough tokens again.
-        """
-        if self.per_minute is not None:
-            self.require(now, count)
-            self._tokens -= min(count, self.per_minute)
-
-    def require(self, now: float, count: int = 1) -> None:
-        """Check that a number of requests could be counted.
-
-        Raises:
-            RateLimited: As for `take`.
-        """
-        if self.per_minute is None:
-            return
-        rate = self.per_minute / 60
-        if self._updated_at is not None:
-            self._tokens = min(self.per_minute, self._tokens + (now - self._updated_at) * rate)
-        self._updated_at = now
-        needed = min(count, self.per_minute)
-        if self._tokens < needed:
-            wait = (needed - self._tokens) / rate
-            raise RateLimited(f"More than {self.per_minute} requests a minute.", retry_after=wait)
-
-    @property
-    def remaining(self) -> int | None:
-        """Requests left in the bucket when it was last used; None without a limit."""
-        return None if self.per_minute is None else int(self._tokens)

@@ -11,8 +11,10 @@ from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
-from dragoman.runs.admission import Admission, RateLimit, Ticket
+from dragoman.limits.pools import Hold
+from dragoman.runs.admission import Admission, Ticket
 from dragoman.runs.executor import Dispatcher, RunExecutor
+from dragoman.runs.metering import Admitted, Meter
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run, log_bug
@@ -28,13 +30,11 @@ class Limits:
         max_concurrency: Runs at once.
         max_queue_size: Runs that may wait behind them.
         run_timeout: Seconds that a run may take, without its time in the queue.
-        requests_per_minute: Requests in 60 seconds; None: no limit.
     """
 
     max_concurrency: int = 8
     max_queue_size: int = 100
     run_timeout: float = 600.0
-    requests_per_minute: int | None = None
 
 
 class Engine:
@@ -45,11 +45,12 @@ class Engine:
         limits: The limits.
         thinking: With a single backend: stores thinking between the requests of a conversation; None: not stored.
         registry: The registry of runs. The caller closes it.
+        meter: Decides on limits and budgets; None: there are none. The caller closes it.
 
     Attributes:
         limits: The limits.
         registry: The registry of runs.
-        rate: The limit on requests a minute, for the rate limit headers.
+        meter: The meter.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Engine:
         limits: Limits,
         thinking: ReasoningStore | None = None,
         registry: RunRegistry | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.limits = limits
         self.registry = registry or RunRegistry()
-        self.rate = RateLimit(limits.requests_per_minute)
+        self.meter = meter
         self._backend = backend
         self._dispatcher = (
             backend if isinstance(backend, Dispatcher) else RunExecutor(backend, thinking, only_upstream=True)
@@ -85,7 +87,6 @@ class Engine:
 
         Raises:
             ShuttingDown: The gateway is stopping.
-            RateLimited: There were too many requests in this minute.
             QueueFull: All slots are taken and the queue is full.
         """
         return self.submit_all([body], model, client=client)[0]
@@ -97,18 +98,45 @@ class Engine:
         *,
         client: str,
         request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS,
+        holds: Sequence[Hold | None] = (),
     ) -> list[Run]:
         """Start a run for each body of one request: all of them, or none if it raises.
 
-        Each run takes a slot as soon as one is free, and does not wait for the others.
+        Each run takes a slot as soon as one is free, and does not wait for the others. What `reserve` has reserved for
+        them is released if it raises.
 
         Raises:
             GatewayError: As for `submit`.
         """
-        self._check_open()
-        self._admission.require(len(bodies))
-        self.rate.take(asyncio.get_running_loop().time(), len(bodies))
-        return [self._start(body, model, client, request_options) for body in bodies]
+        try:
+            self.require(len(bodies))
+            return [
+                self._start(body, model, client, request_options, hold)
+                for body, hold in zip(bodies, holds or [None] * len(bodies), strict=True)
+            ]
+        except BaseException:
+            self.release(holds)
+            raise
+
+    async def reserve(
+        self, bodies: Sequence[MessagesRequest], model: Model, *, client: str, request_options: RequestOptions
+    ) -> Admitted:
+        """Reserve what the runs of one request may use under limits and budgets. Submit them, or release it.
+
+        Raises:
+            QuotaExceeded: A budget does not suffice.
+            RateLimited: A limit is reached.
+            GatewayError: As for `submit`.
+        """
+        if self.meter is None or not bodies:
+            return Admitted([None] * len(bodies), bodies, request_options)
+        self.require(len(bodies))
+        return await self.meter.admit(client, model, bodies, request_options)
+
+    def release(self, holds: Sequence[Hold | None]) -> None:
+        """Give back what was reserved for runs that are not started."""
+        if self.meter is not None:
+            self.meter.release([hold for hold in holds if hold is not None])
 
     def require(self, count: int) -> None:
         """Check that a number of runs could start now. Call it before work for them that takes time and memory.
@@ -118,7 +146,15 @@ class Engine:
         """
         self._check_open()
         self._admission.require(count)
-        self.rate.require(asyncio.get_running_loop().time(), count)
+
+    async def take_request(self, client: str, model: str = "") -> None:
+        """Count a request that is no run.
+
+        Raises:
+            RateLimited: There were too many in this minute.
+        """
+        if self.meter is not None:
+            await self.meter.take_request(client, model)
 
     async def count_tokens(
         self, body: MessagesRequest, model: Model, request_options: RequestOptions, *, client: str
@@ -132,7 +168,7 @@ class Engine:
         self._check_open()
         if not isinstance(self._backend, CountsTokens):
             raise UnsupportedFeature(f"The backend `{self._backend.name}` cannot count tokens.", code="cannot_count")
-        self.rate.take(asyncio.get_running_loop().time(), 1)
+        await self.take_request(client, model.id)
         return await self._backend.count_tokens(RunRequest("count", model, body, request_options, client))
 
     async def aclose(self, grace: float) -> None:
@@ -153,9 +189,13 @@ class Engine:
         if self._closing:
             raise ShuttingDown("The gateway is stopping. Try again later.", retry_after=5)
 
-    def _start(self, body: MessagesRequest, model: Model, client: str, request_options: RequestOptions) -> Run:
+    def _start(
+        self, body: MessagesRequest, model: Model, client: str, request_options: RequestOptions, hold: Hold | None
+    ) -> Run:
         ticket = self._admission.enter()
-        run = Run(client, model.id, self.registry.note, self.limits.run_timeout)
+        run = Run(client, model.id, self._note, self.limits.run_timeout)
+        if hold is not None and self.meter is not None:
+            run.hold, run.on_output = hold, self.meter.note_start
         if self.registry.content:
             run.request_body = body
         run.notify()
@@ -166,6 +206,11 @@ class Engine:
         # A callback also runs if the task is cancelled before its first step, when no code of its own does.
         task.add_done_callback(lambda done: self._settle(done, ticket))
         return run
+
+    def _note(self, run: Run) -> None:
+        if self.meter is not None and run.ended:
+            self.meter.note_end(run)
+        self.registry.note(run)
 
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:

@@ -89,6 +89,10 @@ class CachedRequest:
                     self._found[choice] = repeated_run(answer, client=self._client, model=model, source_id=stored.run)
                     self.age = max(self.age, cached.age)
 
+    def missing(self, choices: Iterable[int]) -> list[int]:
+        """Return the choices that have no response, and no run that could be followed now."""
+        return [choice for choice in choices if choice not in self._found and not self._can_join(choice)]
+
     def start(self, choices: Iterable[int], submit: Callable[[Iterable[int]], list[Run]]) -> list[Run]:
         """Return a run for each choice: one that repeats a response, or that follows a run.
 
@@ -100,19 +104,20 @@ class CachedRequest:
             GatewayError: As `submit` does.
         """
         runs: dict[int, Run] = dict(self._found)
-        shared = self._cache.shared
-        in_order, missing = [*choices], list[int]()
+        in_order = [*choices]
+        missing = self.missing(in_order)
         for choice in in_order:
-            running = shared.get(self._names[choice]) if self._max_age > 0 else None
-            if choice not in runs and running and running.can_be_joined:
-                runs[choice] = running.follow()
-            elif choice not in runs:
-                missing.append(choice)
+            if choice not in runs and choice not in missing:
+                runs[choice] = self._cache.shared[self._names[choice]].follow()
         for choice, run in zip(missing, submit(missing) if missing else (), strict=True):
             runs[choice] = self._cache.share(self._names[choice], run).follow(first=True)
         self.outcome = "miss" if missing else "joined" if len(self._found) < len(self._names) else "hit"
         self._cache.outcomes[self.outcome] += 1
         return [runs[choice] for choice in in_order]
+
+    def _can_join(self, choice: int) -> bool:
+        running = self._cache.shared.get(self._names[choice]) if self._max_age > 0 else None
+        return running is not None and running.can_be_joined
 
 
 class RunCache:

@@ -15,6 +15,7 @@ from dragoman.core.ids import new_id
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
 from dragoman.core.moving_timer import MovingTimer
 from dragoman.core.warnings import RequestWarning
+from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Limit, Ticket
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -95,6 +96,8 @@ class Run:
         reason: Why the run was cancelled.
         source_id: The id of the run whose response this one repeats; None: it is executed itself. One that repeats a
             response costs nothing.
+        hold: What the run has reserved under limits and budgets, if the engine has a meter.
+        on_output: Called when a response begins: the API has counted its input.
     """
 
     def __init__(
@@ -134,6 +137,8 @@ class Run:
         self.error: GatewayError | None = None
         self.reason: str | None = None
         self.source_id: str | None = None
+        self.hold: Hold | None = None
+        self.on_output: Callable[[Run], None] | None = None
 
         self._on_change = on_change
         self._timeout = self._seconds_left = timeout
@@ -323,6 +328,8 @@ class Run:
         if type(event) is MessageStart:
             self.has_output = True
             self.usage = merge_usage(self.usage, cast("JSONObject", event.raw["message"]).get("usage")) or self.usage
+            if self.on_output is not None:
+                self.on_output(self)
         elif type(event) is MessageDelta:
             self.usage = merge_usage(self.usage, event.raw.get("usage")) or self.usage
         elif type(event) is Started:

@@ -18,6 +18,7 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine
+from dragoman.server.admin.access import AccessEndpoints
 from dragoman.server.admin.endpoints import AdminEndpoints, encode_admin_error
 from dragoman.server.auth import KeyCheck
 from dragoman.server.catalog import LiveCatalog
@@ -113,6 +114,8 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     stored_responses = StoredResponseEndpoints(responses.stored_format, service, options.heartbeat)
     health, models, docs = Health(engine, operations), Models(catalog), Docs()
     admin = AdminEndpoints(engine, operations, options.heartbeat)
+    taken = frozenset(key.name for key in options.api_keys)
+    access = AccessEndpoints(options.book, engine.meter, taken, options.zone)
     loader, count_loader, compact_loader = (
         ConversationLoader(service, dialect, options.bodies) for dialect in (responses, dialects.input_tokens, compact)
     )
@@ -166,6 +169,20 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
         admin_run=admin.run,
         admin_events=admin.events,
         admin_cancel=admin.cancel,
+        admin_keys=access.keys,
+        admin_create_key=access.create_key,
+        admin_key=access.key,
+        admin_update_key=access.update_key,
+        admin_rotate_key=access.rotate_key,
+        admin_revoke_key=access.revoke_key,
+        admin_teams=access.teams,
+        admin_create_team=access.create_team,
+        admin_team=access.team,
+        admin_update_team=access.update_team,
+        admin_delete_team=access.delete_team,
+        admin_audit=access.audit,
+        admin_limits=access.limits,
+        admin_usage=access.usage,
     )
 
 
@@ -176,7 +193,7 @@ def _checks(options: ServerOptions) -> list[RequestCheck]:
         add_anthropic_request_id,
         HostCheck(options.host, options.allow_hosts),
         OriginCheck(options.allow_origins, PUBLIC_PATHS),
-        KeyCheck(options.api_keys, public_paths, ADMIN_PREFIX, agents=options.agents),
+        KeyCheck(options.api_keys, public_paths, ADMIN_PREFIX, agents=options.agents, book=options.book),
     ]
 
 

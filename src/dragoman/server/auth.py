@@ -1,12 +1,13 @@
 """Client keys: who sends a request, and what that client may do."""
 
-import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dragoman.core.errors import Forbidden, Unauthenticated
+from dragoman.server.access import AccessBook, invalid_reason
 from dragoman.server.context import RequestContext
 from dragoman.server.replies import Reply
+from dragoman.stores.access import hash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,67 +18,100 @@ class ApiKey:
         name: The client's name in runs, records and limits.
         key: The key itself.
         agents: Whether the client may start agents.
-        operator: Whether the client may see and cancel the runs of others.
+        operator: Whether it opens the paths for operators.
+        admin: Whether it is for these paths only, and no client's.
     """
 
     name: str
     key: bytes
     agents: bool = True
     operator: bool = False
+    admin: bool = False
 
 
 class KeyCheck:
-    """Requires a key, if any is configured.
+    """Requires a key, if there is any.
 
     Clients send `Authorization: Bearer KEY`, `Authorization: KEY`, `x-api-key: KEY`, or, as Azure's do, `api-key: KEY`.
+    Keys are looked up by their hash, so the delay reveals nothing about them.
 
     Args:
-        api_keys: The keys; empty: every request is accepted.
+        api_keys: The keys of the settings.
         public_paths: Paths that need no key.
         operator_prefix: The prefix of the paths for operators.
-        agents: Whether agents may be started when there are no keys.
+        agents: Whether agents may be started. Without any key, every request may start them then.
+        book: The keys of the store.
     """
 
     def __init__(
-        self, api_keys: Sequence[ApiKey], public_paths: frozenset[str], operator_prefix: str, *, agents: bool
+        self,
+        api_keys: Sequence[ApiKey],
+        public_paths: frozenset[str],
+        operator_prefix: str,
+        *,
+        agents: bool,
+        book: AccessBook | None = None,
     ) -> None:
-        self._api_keys = tuple(api_keys)
+        self._api_keys = {hash_of(key.key): key for key in api_keys}
         self._agents = agents
         self._public_paths = public_paths
         self._operator_prefix = operator_prefix
+        self._book = book or AccessBook()
 
     def __call__(self, context: RequestContext) -> Reply | None:
         """Check one request, and note its client in the context.
 
         Raises:
             Unauthenticated: The key is missing or wrong.
-            Forbidden: The path is for operators, and the key is a client's.
+            Forbidden: The path is for operators, and the key is a client's; or the other way round.
         """
-        if not self._api_keys:
+        if not self._api_keys and not self._book.has_keys:
             context.authenticated, context.is_operator, context.may_start_agents = True, True, self._agents
             return None
-        sent = list(_sent_keys(context))
-        api_key = self._find(sent)
-        if api_key is not None:
-            if not api_key.operator and context.path.startswith(self._operator_prefix):
+        is_sent = False
+        for sent in _sent_keys(context):
+            is_sent = True
+            if self._accept(context, sent):
+                return None
+        if context.path not in self._public_paths:
+            raise _refusal(wrong=is_sent)
+        return None
+
+    def _accept(self, context: RequestContext, sent: bytes) -> bool:
+        """Note the client of a key in the context. Return whether the key is known."""
+        sha256 = hash_of(sent)
+        is_admin_path = context.path.startswith(self._operator_prefix)
+        if api_key := self._api_keys.get(sha256):
+            if is_admin_path and not api_key.operator:
+                raise _not_operator(api_key.name)
+            if api_key.admin and not is_admin_path and context.method == "POST":
                 raise Forbidden(
-                    f"The key `{api_key.name}` is a client key. This path needs the gateway's own key (--api-key).",
-                    code="not_operator",
+                    "This is the admin key. It opens /admin/ and /metrics; requests for models need a client's key.",
+                    code="admin_key",
                 )
             context.authenticated, context.is_operator = True, api_key.operator
             context.client, context.may_start_agents = api_key.name, api_key.agents
-        elif context.path not in self._public_paths:
-            raise _refusal(wrong=bool(sent))
-        return None
+            return True
+        record = self._book.find(sha256)
+        if record is None:
+            return False
+        if reason := invalid_reason(record, sha256):
+            if context.path in self._public_paths:
+                return False
+            raise Unauthenticated(reason)
+        if is_admin_path:
+            raise _not_operator(record.name)
+        context.authenticated = True
+        context.client, context.may_start_agents = record.name, self._agents and record.agents
+        return True
 
-    def _find(self, sent: Sequence[bytes]) -> ApiKey | None:
-        """Return the key that was sent. All are compared in constant time, so the delay reveals nothing about them."""
-        found = None
-        for api_key in self._api_keys:
-            for key in sent:
-                if hmac.compare_digest(key, api_key.key):
-                    found = api_key
-        return found
+
+def _not_operator(name: str) -> Forbidden:
+    return Forbidden(
+        f"The key `{name}` is a client key. This path needs the admin key (--admin-key), or without one the gateway's "
+        "own key (--api-key).",
+        code="not_operator",
+    )
 
 
 def _sent_keys(context: RequestContext) -> Iterator[bytes]:

@@ -42,6 +42,12 @@ async def look_up(
     context.cached = cached
 
 
+def missing_choices(context: RequestContext, choices: Iterable[int]) -> list[int]:
+    """Return the choices whose runs must be started now: the cache has no response, and no run to join."""
+    cached = context.cached
+    return [*choices] if cached is None or cached.is_started else cached.missing(choices)
+
+
 def start_cached(
     context: RequestContext, choices: Iterable[int], submit: Callable[[Iterable[int]], list[Run]]
 ) -> list[Run]:

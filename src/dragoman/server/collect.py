@@ -1,7 +1,7 @@
 """The runs of one request, and the plain response that is collected from them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -18,7 +18,7 @@ from dragoman.server.payload_log import log_event
 log = structlog.get_logger("dragoman.server")
 
 RequestT = TypeVar("RequestT", bound=DecodedRequest)
-StartRuns: TypeAlias = Callable[[Iterable[int]], list[Run]]
+StartRuns: TypeAlias = Callable[[Iterable[int]], Awaitable[list[Run]]]
 """Starts one run for each of the given choices of a request."""
 
 
@@ -50,13 +50,13 @@ class RunGroup:
         first = self.runs[0]
         return ResponseIdentity(first.id, first.created)
 
-    def start(self, choices: int) -> None:
+    async def start(self, choices: int) -> None:
         """Start a run for each choice.
 
         Raises:
             GatewayError: The runs are not admitted; then none was started.
         """
-        self.runs = self._start_runs(range(choices))
+        self.runs = await self._start_runs(range(choices))
         self.all_runs += self.runs
         self._unread = dict(enumerate(self.runs))
 
@@ -69,7 +69,7 @@ class RunGroup:
         for choice, error in choices.items():
             self.reject(choice, error)
         await self.cancel("retried")  # the runs have ended; this waits until their slots are free
-        for choice, run in zip(choices, self._start_runs(choices), strict=True):
+        for choice, run in zip(choices, await self._start_runs(choices), strict=True):
             self._unread[choice] = self.runs[choice] = run
             self.all_runs.append(run)
 

@@ -51,6 +51,7 @@ class RequestContext:
         headers: The request headers, by lower-case name. Several lines of a list are joined; of others the last counts.
         deployment: The model that the path names, as in the paths of Azure's clients.
         client: The name of the client key, or `local`. Runs and limits use it.
+        model: The id of the model, once it is known: limits may depend on it.
         authenticated: Whether a valid key was sent, or no key is required.
         is_operator: Whether the operator's key was sent, or no key is required.
         may_start_agents: Whether the client may start agents.
@@ -79,6 +80,7 @@ class RequestContext:
         "log_fields",
         "may_start_agents",
         "method",
+        "model",
         "path",
         "redactor",
         "reservation",
@@ -102,6 +104,7 @@ class RequestContext:
         self.id = _request_id(self.headers.get(b"x-request-id"))
         self.response_headers: RawHeaders = [(b"x-request-id", self.id.encode())]
         self.client = "local"
+        self.model = ""
         self.authenticated = False
         self.is_operator = False
         self.may_start_agents = False

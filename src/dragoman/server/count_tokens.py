@@ -52,9 +52,9 @@ class CountTokensHandler(Endpoint, Generic[RequestT]):
             counted = await self._engine.count_tokens(
                 request.body, request.resolved.model, request.request_options, client=context.client
             )
-        headers = [*warning_headers(request.warnings, context), *rate_headers(self._engine)]
+        headers = [*warning_headers(request.warnings, context), *rate_headers(self._engine, context)]
         await json_reply(200, self._encode(counted), headers).send(context.send)
 
     def error_headers(self, context: RequestContext) -> RawHeaders:
         """See `Endpoint.error_headers`."""
-        return [*run_headers(context, ()), *rate_headers(self._engine)]
+        return [*run_headers(context, ()), *rate_headers(self._engine, context)]

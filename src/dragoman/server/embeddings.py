@@ -56,7 +56,7 @@ class EmbeddingsHandler(Endpoint):
         context.log_fields = {"model": request.requested_model, "inputs": len(request.inputs)}
         if self._options.log_payloads:
             log.debug("embeddings.body", request=context.id, inputs=request.inputs)
-        self._engine.rate.take(asyncio.get_running_loop().time())
+        await self._engine.take_request(context.client)
         async with cancel_on_disconnect(receive):
             embedded = await self._embedder.embed(request.inputs)
             body = await _join(self._dialect.encode(request, embedded.vectors, embedded.tokens))
@@ -65,12 +65,12 @@ class EmbeddingsHandler(Endpoint):
             "tokens": embedded.tokens,
             "warnings": [warning.code for warning in warnings] or None,
         }
-        headers = [*warning_headers(warnings, context), *rate_headers(self._engine)]
+        headers = [*warning_headers(warnings, context), *rate_headers(self._engine, context)]
         await json_reply(200, body, headers).send(context.send)
 
-    def error_headers(self, context: RequestContext) -> RawHeaders:  # noqa: ARG002 - the same for all
+    def error_headers(self, context: RequestContext) -> RawHeaders:
         """See `Endpoint.error_headers`."""
-        return rate_headers(self._engine)
+        return rate_headers(self._engine, context)
 
 
 async def _join(pieces: Iterator[bytes]) -> bytes:

@@ -16,7 +16,7 @@ from dragoman.dialects.shared.validation import MIN_COUNTED_BYTES, check_value_c
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import LARGE_BODY
-from dragoman.server.cached import look_up, start_cached
+from dragoman.server.cached import look_up, missing_choices, start_cached
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.collect import RequestT, RunGroup, collect
 from dragoman.server.context import RawHeaders, RequestContext
@@ -69,13 +69,19 @@ class RequestReader(Generic[RequestT]):
         if self._options.log_payloads:
             log_request(context, raw)
         request = await self._decode(context, raw)
+        if not self._options.book.may_use_model(context.client, request.resolved.model.id):
+            raise Forbidden(
+                f"The key `{context.client}` may not use the model `{request.resolved.model.id}`.",
+                code="model_not_allowed",
+                param="model",
+            )
         if request.request_options.agent and not context.may_start_agents:
             raise Forbidden(
                 "This key may not start agents (--agents, or `agents` of the key).",
                 code="agents_not_allowed",
                 param="claude",
             )
-        context.warnings = request.warnings
+        context.warnings, context.model = request.warnings, request.resolved.model.id
         context.log_fields = {
             "model": request.resolved.requested_name,
             "stream": request.stream,
@@ -160,7 +166,7 @@ class DirectExecution(Generic[RequestT]):
     async def start(self) -> None:
         """See `Execution.start`."""
         self._context.runs = self._group.all_runs
-        self._group.start(self._request.choices)
+        await self._group.start(self._request.choices)
 
     def events(self) -> EventSource:
         """See `Execution.events`."""
@@ -229,18 +235,43 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
                 log_answers(context)
 
     def _execution(self, context: RequestContext, request: RequestT) -> Execution:
-        def submit(choices: Iterable[int]) -> list[Run]:
-            bodies = [request.body_for(choice) for choice in choices]
-            model, request_options = request.resolved.model, self._with_warnings(request.request_options)
-            if context.reservation is not None:
-                request_options = replace(request_options, large=True)
-            runs = self._engine.submit_all(bodies, model, client=context.client, request_options=request_options)
-            for run in runs:
-                run.set_origin(context.id, context.path, request.warnings)
-            return runs
+        model, request_options = request.resolved.model, self._with_warnings(request.request_options)
+        if context.reservation is not None:
+            request_options = replace(request_options, large=True)
 
-        def start_runs(choices: Iterable[int]) -> list[Run]:
-            return start_cached(context, choices, submit) if self._options.cache else submit(choices)
+        async def start_runs(choices: Iterable[int]) -> list[Run]:
+            bodies = {choice: request.body_for(choice) for choice in choices}
+            while True:
+                missing = missing_choices(context, bodies)
+                admitted = await self._engine.reserve(
+                    [bodies[choice] for choice in missing],
+                    model,
+                    client=context.client,
+                    request_options=request_options,
+                )
+                if set(missing_choices(context, bodies)) <= set(missing):
+                    break
+                self._engine.release(admitted.holds)  # a run that this request would have joined has failed meanwhile
+            context.warnings += admitted.warnings
+            reserved = dict(zip(missing, zip(admitted.bodies, admitted.holds, strict=True), strict=True))
+
+            def submit(needed: Iterable[int]) -> list[Run]:
+                taken = [reserved.pop(choice) for choice in needed]
+                runs = self._engine.submit_all(
+                    [body for body, _ in taken],
+                    model,
+                    client=context.client,
+                    request_options=admitted.options,
+                    holds=[hold for _, hold in taken],
+                )
+                for run in runs:
+                    run.set_origin(context.id, context.path, request.warnings + admitted.warnings)
+                return runs
+
+            try:
+                return start_cached(context, bodies, submit) if self._options.cache else submit(bodies)
+            finally:
+                self._engine.release([hold for _, hold in reserved.values()])
 
         group = RunGroup(start_runs, trace=self._options.trace)
         if self._storage and (stored := self._storage.execution(context, request, group)):
@@ -268,7 +299,7 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
 
     def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> Awaitable[None]:
         def headers() -> RawHeaders:
-            return [*run_headers(context, execution.runs), *rate_headers(self._engine)]
+            return [*run_headers(context, execution.runs), *rate_headers(self._engine, context)]
 
         if isinstance(response, bytes):
             context.log_fields["warnings"] = warning_codes(context.warnings)
@@ -277,4 +308,4 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
 
     def error_headers(self, context: RequestContext) -> RawHeaders:
         """See `Endpoint.error_headers`."""
-        return [*run_headers(context, context.runs), *rate_headers(self._engine)]
+        return [*run_headers(context, context.runs), *rate_headers(self._engine, context)]

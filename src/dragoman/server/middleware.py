@@ -212,6 +212,9 @@ _EXPOSED_HEADERS = b", ".join(
         b"x-ratelimit-limit-requests",
         b"x-ratelimit-remaining-requests",
         b"x-ratelimit-reset-requests",
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
         b"retry-after",
     )
 )

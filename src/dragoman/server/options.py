@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 from dragoman.core.messages import JSONObject
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.runs.response_cache import RunCache
+from dragoman.server.access import AccessBook
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
 from dragoman.server.idempotency import IdempotencyService
@@ -33,6 +35,8 @@ class ServerOptions:
         stored_responses: The stored responses; None: this gateway stores none.
         idempotency: Requests with an `Idempotency-Key`; None: they are refused.
         cache: The response cache; None: it is off.
+        book: Keys and teams.
+        zone: The time zone of budgets.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +55,8 @@ class ServerOptions:
     stored_responses: StoredResponseService | None = None
     idempotency: IdempotencyService | None = None
     cache: RunCache | None = None
+    book: AccessBook = field(default_factory=AccessBook)
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)

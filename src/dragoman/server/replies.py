@@ -112,17 +112,20 @@ def warning_headers(warnings: Collection[RequestWarning], context: RequestContex
     return [(b"x-dragoman-warnings", _encode_warnings(warnings, context.redactor))]
 
 
-def rate_headers(engine: Engine) -> RawHeaders:
-    """Return OpenAI's headers about the requests left in this minute; none without a limit."""
-    limit, remaining = engine.rate.per_minute, engine.rate.remaining
-    if limit is None or remaining is None:
+def rate_headers(engine: Engine, context: RequestContext) -> RawHeaders:
+    """Return OpenAI's headers about the requests and tokens left in this minute, for the scope with the least left."""
+    if engine.meter is None:
         return []
-    seconds = (limit - remaining) * 60 / limit
-    return [
-        (b"x-ratelimit-limit-requests", str(limit).encode()),
-        (b"x-ratelimit-remaining-requests", str(remaining).encode()),
-        (b"x-ratelimit-reset-requests", f"{seconds:.3f}s".encode()),
-    ]
+    headers: RawHeaders = []
+    for rule, remaining in engine.meter.tightest(context.client, context.model):
+        unit = rule.unit.encode()
+        seconds = (rule.amount - remaining) * 60 / rule.amount
+        headers += [
+            (b"x-ratelimit-limit-" + unit, str(rule.amount).encode()),
+            (b"x-ratelimit-remaining-" + unit, str(remaining).encode()),
+            (b"x-ratelimit-reset-" + unit, f"{seconds:.3f}s".encode()),
+        ]
+    return headers
 
 
 def warning_codes(warnings: Collection[RequestWarning]) -> list[str] | None:

@@ -49,6 +49,20 @@ class Handlers:
     admin_run: PageFunction
     admin_events: PageFunction
     admin_cancel: PageFunction
+    admin_keys: PageFunction
+    admin_create_key: PageFunction
+    admin_key: PageFunction
+    admin_update_key: PageFunction
+    admin_rotate_key: PageFunction
+    admin_revoke_key: PageFunction
+    admin_teams: PageFunction
+    admin_create_team: PageFunction
+    admin_team: PageFunction
+    admin_update_team: PageFunction
+    admin_delete_team: PageFunction
+    admin_audit: PageFunction
+    admin_limits: PageFunction
+    admin_usage: PageFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,7 @@ class RouteSpec:
     """One route.
 
     Attributes:
-        method: `GET`, `POST` or `DELETE`.
+        method: `GET`, `POST`, `PATCH` or `DELETE`.
         path: The path, without `/v1` where `versioned`.
         handler: Returns what answers it.
         operation: Its description; None: not in the OpenAPI document.

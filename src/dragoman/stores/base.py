@@ -202,30 +202,3 @@ class ResponseStore(Protocol):
     async def aclose(self) -> None:
         """Close every file and connection. Idempotent. No call may follow."""
         ...
-
-
-class SpendingLedger(Protocol):
-    """Records spending by name and day. Sums are exact: amounts are whole trillionths of a dollar.
-
-    Several processes may add to one ledger. Each gets the sum of all. Cancelling a call leaves it consistent.
-    """
-
-    async def spent(self, name: str, day: str) -> int:
-        """Return the sum of a day.
-
-        Raises:
-            StoreFailed: It cannot be read. The text has the path and the reason, for the log.
-        """
-        ...
-
-    async def add(self, name: str, day: str, amount: int) -> int:
-        """Add an amount and return the new sum. A crash does not lose it once this has returned.
-
-        Raises:
-            StoreFailed: It cannot be written. The text has the path and the reason, for the log.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close every file and connection. Idempotent. No call may follow."""
-        ...

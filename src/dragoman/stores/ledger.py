@@ -1,15 +1,20 @@
 """The ledger: what each run that has ended used and cost. Budgets and usage reports are its sums."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from dragoman.limits.pools import Repayment
+from dragoman.limits.rules import Rule, Scope, ScopeKind, Window
+from dragoman.limits.table import Ask, Refusal, RuleState
 
 Column: TypeAlias = Literal["key", "team", "model", "upstream", "status", "day"]
 """What the sums of a report may be grouped by. Days are those of UTC."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens of one or more calls of the API, by what they cost.
 
     Attributes:
@@ -30,14 +35,13 @@ class Tokens:
         return self.input + self.cache_read + self.cache_write + self.output
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerRow:
-    """What one run used and cost, on one upstream. A run that was tried on several has a row for each.
+class LedgerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one run used and cost.
 
     Attributes:
-        run: The id of the run. With the upstream it is unique in the ledger.
+        run: The id of the run, unique in the ledger.
         began: Seconds since 1970. A run is charged to the period in which it began.
-        key: The name of the client key; "" without keys.
+        key: The name of the client's key.
         team: The team of the key; "" if it has none.
         model: The id of the model.
         upstream: The name of the upstream; "" if there is only one.
@@ -53,8 +57,18 @@ class LedgerRow:
     model: str = ""
     upstream: str = ""
     status: str = "succeeded"
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: Tokens = Tokens()
     nanodollars: int = 0
+
+    def scopes(self) -> Iterator[Scope]:
+        """Yield the scopes whose budgets the run is charged to."""
+        named = ((ScopeKind.GATEWAY, ""), (ScopeKind.TEAM, self.team), (ScopeKind.KEY, self.key))
+        for kind, name in named:
+            if name or kind is ScopeKind.GATEWAY:
+                yield Scope(kind, name)
+                yield Scope(kind, name, self.model)
+        if self.upstream:
+            yield Scope(ScopeKind.UPSTREAM, self.upstream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +109,19 @@ class LedgerSum:
     nanodollars: int
 
 
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """What a worker has borrowed.
+
+    Attributes:
+        granted: What it got for each ask.
+        states: What is left of each rule then.
+    """
+
+    granted: Sequence[int]
+    states: Sequence[RuleState]
+
+
 class Ledger(Protocol):
     """Stores what runs used and cost, append-only. Sums are exact.
 
@@ -105,7 +132,7 @@ class Ledger(Protocol):
     """
 
     async def add(self, rows: Sequence[LedgerRow]) -> frozenset[str]:
-        """Store rows: all or none. A row whose run and upstream are stored already changes nothing.
+        """Store rows: all or none. A row whose run is stored already changes nothing.
 
         Returns:
             The runs of the rows that were not stored before.
@@ -122,4 +149,48 @@ class Ledger(Protocol):
 
     async def aclose(self) -> None:
         """Close every file and connection. Idempotent. No call may follow."""
+        ...
+
+
+class SharedLimits(Ledger, Protocol):
+    """A ledger with the counters of limits and budgets, which all workers share.
+
+    The counters are those of `dragoman.limits.table.LimitTable`. A counter of a budget that is missing is the sum of
+    its window in the ledger: counters may be lost, rows never. Each call takes effect completely or not at all.
+
+    Times are milliseconds of a clock that all workers share and that is never set. What a worker has borrowed is lent
+    until its lease ends.
+    """
+
+    async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
+        """Lend a worker an amount under every rule, or nothing at all.
+
+        Args:
+            worker: The worker.
+            asks: What it asks for, each rule and window once.
+            ms: The time.
+            lease: When its lease ends.
+        """
+        ...
+
+    async def sync(
+        self, worker: str, rows: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int, lease: int
+    ) -> frozenset[str]:
+        """Add rows, charge them to the budgets of their scopes, and take repayments, in one transaction.
+
+        Returns:
+            As `add`.
+        """
+        ...
+
+    async def states(self, rules: Sequence[tuple[Rule, Window]], ms: int) -> Sequence[RuleState]:
+        """Return what is left of each rule. It lends nothing."""
+        ...
+
+    async def others(self, worker: str) -> Mapping[str, int]:
+        """Return the workers that have borrowed something, without the given one, and when their leases end."""
+        ...
+
+    async def bury(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+        """Take back all that a worker has borrowed that is gone, and add the rows that it has left."""
         ...

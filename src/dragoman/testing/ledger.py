@@ -1,11 +1,13 @@
-"""The test suite of every `Ledger`."""
+"""The test suites of every `Ledger`, and of every `SharedLimits`."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
-from dragoman.stores.ledger import Ledger, LedgerFilter, LedgerRow, Tokens
+from dragoman.limits.pools import Repayment
+from dragoman.limits.rules import ALWAYS, Period, Rule, Scope, ScopeKind, Unit, window_at
+from dragoman.limits.table import Ask, Refusal
+from dragoman.stores.ledger import Ledger, LedgerFilter, LedgerRow, Loan, SharedLimits, Tokens
 
 _BEGAN = 1_790_000_000.0
 """2026-09-21, 13:33 UTC."""
@@ -45,14 +47,6 @@ class LedgerSuite:
             assert await ledger.add([row("run_a", 50), row("run_c", 7)]) == {"run_c"}
             assert await ledger.add([]) == frozenset()
             assert await ledger.spent(LedgerFilter()) == 18
-
-    async def test_a_run_on_two_upstreams_has_two_rows(self, tmp_path: Path) -> None:
-        """Both are paid for. It is one run."""
-        async with self.opened(tmp_path) as ledger:
-            first = row("run_a", 5)
-            await ledger.add([first, replace(first, upstream="other", nanodollars=7), first])
-            [total] = await ledger.sums(LedgerFilter(), ())
-            assert (total.runs, total.nanodollars) == (1, 12)
 
     async def test_filters(self, tmp_path: Path) -> None:
         """Each alone, and together. The end of a period belongs to the next one."""
@@ -114,3 +108,94 @@ class LedgerSuite:
             assert await other.spent(LedgerFilter()) == 250
         async with self.opened(tmp_path) as ledger:
             assert await ledger.spent(LedgerFilter()) == 250
+
+
+_LEASE = 60_000
+_WINDOW = window_at(Period.DAY, _BEGAN)
+_BUDGET = Rule(Scope(ScopeKind.TEAM, "web"), Unit.DOLLARS, 1_000, Period.DAY)
+_RUNS = Rule(Scope(ScopeKind.KEY, "ann"), Unit.RUNS, 2)
+_REQUESTS = Rule(Scope(ScopeKind.GATEWAY), Unit.REQUESTS, 60)
+
+
+def _ask(rule: Rule, needed: int, wanted: int | None = None) -> Ask:
+    window = _WINDOW if rule.period else ALWAYS
+    return Ask(rule, window, needed, needed if wanted is None else wanted)
+
+
+class SharedLimitsSuite(LedgerSuite):
+    """Tests of a `SharedLimits`. A subclass defines how one is opened; those of a directory share everything."""
+
+    def opened(self, where: Path) -> AbstractAsyncContextManager[SharedLimits]:
+        """Open one; see `LedgerSuite.opened`."""
+        raise NotImplementedError
+
+    async def test_two_workers_never_get_more_than_the_amount(self, tmp_path: Path) -> None:
+        """Of a budget, of runs at once and of requests a minute; however they take turns."""
+        for rule in (_BUDGET, _RUNS, _REQUESTS):
+            async with self.opened(tmp_path) as one, self.opened(tmp_path) as two:
+                got = 0
+                while True:
+                    loans = await asyncio.gather(
+                        one.borrow("one", [_ask(rule, 1, 3)], 0, _LEASE), two.borrow("two", [_ask(rule, 1)], 0, _LEASE)
+                    )
+                    got += sum(loan.granted[0] for loan in loans if isinstance(loan, Loan))
+                    if all(isinstance(loan, Refusal) for loan in loans):
+                        break
+                assert got == rule.amount
+
+    async def test_all_rules_lend_or_none(self, tmp_path: Path) -> None:
+        """A refusal by the last rule leaves the others as they were."""
+        async with self.opened(tmp_path) as shared:
+            refusal = await shared.borrow("one", [_ask(_BUDGET, 10), _ask(_REQUESTS, 5), _ask(_RUNS, 3)], 0, _LEASE)
+            assert isinstance(refusal, Refusal)
+            assert (refusal.state.rule.name, refusal.needed, refusal.state.remaining) == (_RUNS.name, 3, 2)
+            states = await shared.states([(_BUDGET, _WINDOW), (_REQUESTS, ALWAYS), (_RUNS, ALWAYS)], 0)
+            assert [state.remaining for state in states] == [1_000, 60, 2]
+
+    async def test_a_cost_is_charged_once_and_its_loan_ends(self, tmp_path: Path) -> None:
+        """With the row, in one transaction. The same row again charges nothing."""
+        async with self.opened(tmp_path) as shared:
+            await shared.borrow("one", [_ask(_BUDGET, 100)], 0, _LEASE)
+            rows = [row("run_a", 60)]
+            assert await shared.sync("one", rows, [Repayment(_BUDGET, _WINDOW, 60, 40)], 0, _LEASE) == {"run_a"}
+            for _ in range(2):
+                assert await shared.sync("one", rows, [], 0, _LEASE) == frozenset()
+            [state] = await shared.states([(_BUDGET, _WINDOW)], 0)
+            assert (state.used, state.held, state.remaining) == (60, 0, 940)
+
+    async def test_a_budget_is_the_sum_of_its_window_in_the_ledger(self, tmp_path: Path) -> None:
+        """Also one that is new, and after its counter was lost. Rows of other days and teams do not count."""
+        async with self.opened(tmp_path) as shared:
+            await shared.add([row("run_a", 60), row("run_b", 7, days=1), row("run_c", 9, team="ops")])
+            [state] = await shared.states([(_BUDGET, _WINDOW)], 0)
+            assert state.used == 60
+            refusal = await shared.borrow("one", [_ask(_BUDGET, 941)], 0, _LEASE)
+            assert isinstance(refusal, Refusal)
+            assert refusal.is_spent
+            assert isinstance(await shared.borrow("one", [_ask(_BUDGET, 940)], 0, _LEASE), Loan)
+
+    async def test_what_a_worker_that_is_gone_has_borrowed_is_free_again(self, tmp_path: Path) -> None:
+        """What it has left to be written is charged in the same step."""
+        async with self.opened(tmp_path) as shared:
+            await shared.borrow("gone", [_ask(_BUDGET, 900), _ask(_RUNS, 2)], 0, _LEASE)
+            assert await shared.others("one") == {"gone": _LEASE}
+            await shared.bury("gone", [row("run_a", 50)])
+            states = await shared.states([(_BUDGET, _WINDOW), (_RUNS, ALWAYS)], 0)
+            assert [(state.used, state.held) for state in states] == [(50, 0), (0, 0)]
+            assert await shared.others("one") == {}
+            # The worker was not gone, after all: what it repays was taken back already.
+            await shared.sync("gone", [row("run_b", 5)], [Repayment(_BUDGET, _WINDOW, 5, 845)], 0, _LEASE)
+            [state] = await shared.states([(_BUDGET, _WINDOW)], 0)
+            assert (state.used, state.held) == (55, 0)
+
+    async def test_a_bucket_is_refilled_evenly(self, tmp_path: Path) -> None:
+        """A refusal says when there is enough; what is given back is there at once."""
+        async with self.opened(tmp_path) as shared:
+            await shared.borrow("one", [_ask(_REQUESTS, 60)], 0, _LEASE)
+            refusal = await shared.borrow("one", [_ask(_REQUESTS, 2)], 500, _LEASE)
+            assert isinstance(refusal, Refusal)
+            assert refusal.retry_after == 1.5
+            assert isinstance(await shared.borrow("one", [_ask(_REQUESTS, 2)], 2_000, _LEASE), Loan)
+            await shared.sync("one", [], [Repayment(_REQUESTS, ALWAYS, 0, 7)], 2_000, _LEASE)
+            [state] = await shared.states([(_REQUESTS, ALWAYS)], 2_000)
+            assert state.remaining == 7

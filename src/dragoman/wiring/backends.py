@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -23,20 +23,25 @@ from dragoman.config.upstreams import UpstreamSettings
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import NotFound
 from dragoman.core.messages import JSONObject
-from dragoman.routing.budget import Budget, BudgetedBackend
+from dragoman.routing.budget import Budget
 from dragoman.routing.router import Router
 from dragoman.routing.upstream import Upstream, serves
 from dragoman.runs.executor import RunExecutor
+from dragoman.runs.metering import Meter
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.server.catalog import MayUse, allow_all
-from dragoman.stores.base import KeyValueStore, SpendingLedger
+from dragoman.stores.base import KeyValueStore
 from dragoman.wiring.checks import claude_command, real_path, secrets_of
 
 SIMULATED_KEY = "sk-ant-simulated"
 
 
 def build_router(
-    settings: Settings, simulator: str | None, thinking: KeyValueStore | None, ledger: SpendingLedger
+    settings: Settings,
+    simulator: str | None,
+    thinking: KeyValueStore | None,
+    meter: Meter,
+    upstreams_of: Callable[[str], Collection[str]],
 ) -> Router:
     """Build one backend for each upstream, and the router over them.
 
@@ -44,16 +49,14 @@ def build_router(
         settings: All settings, checked.
         simulator: The address of a simulator to call instead of every upstream.
         thinking: Where thinking is stored.
-        ledger: Where the spending of daily budgets is recorded.
+        meter: Decides on daily budgets.
+        upstreams_of: Returns the upstreams that a client's key names.
     """
     upstreams = []
     for position, upstream in enumerate(settings.upstreams, 1):
         own = settings.for_upstream(upstream)
         backend = build_backend(own, simulator, upstream, settings)
-        budget = None
-        if upstream.daily_budget is not None:
-            budget = Budget(upstream.name, upstream.daily_budget, ledger)
-            backend = BudgetedBackend(backend, budget)
+        daily = upstream.daily_budget
         account = f"{upstream.cloud}:{upstream.name}" if upstream.cloud else account_fingerprint(own)
         built = Upstream(
             upstream.name,
@@ -62,8 +65,9 @@ def build_router(
             models=_model_patterns(settings, upstream),
             clients=upstream.keys,
             slots=upstream.places,
-            budget=budget,
+            budget=None if daily is None else Budget(upstream.name, daily, meter),
             agents=upstream.backend == "runtime",
+            upstreams_of=upstreams_of,
         )
         upstreams.append(built)
     return Router(upstreams, fallback=settings.fallback)

@@ -31,7 +31,7 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     """
     check_exposure(settings)
     check_keys(settings)
-    _check_sqlite(settings)
+    _check_sqlite()
     _check_models(settings)
     _check_fetch_hosts(settings)
     _check_embeddings(settings)
@@ -46,7 +46,7 @@ def check_exposure(settings: Settings) -> None:
     Raises:
         BadSettings: With what to do instead.
     """
-    has_key = bool(settings.api_key or settings.keys)
+    has_key = bool(settings.api_key or settings.keys or settings.admin_key)
     if "*" in settings.allow_origin and not has_key:
         raise BadSettings(
             "allow_origin (--allow-origin) is `*`: every web page could use this gateway. Set a key: --api-key KEY."
@@ -82,6 +82,9 @@ def check_keys(settings: Settings) -> None:
     own = reveal(settings.api_key)
     if same := next((key.name for key in settings.keys if own and reveal(key.api_key) == own), None):
         raise BadSettings(f"the key `{same}` is the gateway's own (--api-key), too: give its client another one.")
+    admin = reveal(settings.admin_key)
+    if admin and admin in {own, *(reveal(key.api_key) for key in settings.keys)}:
+        raise BadSettings("the admin key (--admin-key) is a client's, too: give it a value of its own.")
     known = {key.name for key in settings.keys} | ({OWNER} if settings.api_key else set())
     for upstream in settings.upstreams:
         if unknown := next((name for name in upstream.keys if name not in known), None):
@@ -91,13 +94,11 @@ def check_keys(settings: Settings) -> None:
             )
 
 
-def _check_sqlite(settings: Settings) -> None:
-    uses_files = settings.store or settings.runs_kept or settings.thinking_ttl or settings.idempotency_ttl
-    if uses_files or settings.upstreams:
-        try:
-            require_supported_sqlite()
-        except sqlite3.NotSupportedError as error:
-            raise BadSettings(f"{error}.") from None
+def _check_sqlite() -> None:
+    try:
+        require_supported_sqlite()
+    except sqlite3.NotSupportedError as error:
+        raise BadSettings(f"{error}.") from None
 
 
 def _check_models(settings: Settings) -> None:
@@ -217,6 +218,8 @@ def secrets_of(settings: Settings) -> Iterator[tuple[Path, str, str]]:
     elsewhere = "put the file elsewhere"
     if settings.api_key_file:
         yield settings.api_key_file, "the gateway's key", elsewhere
+    if settings.admin_key_file:
+        yield settings.admin_key_file, "the admin key", elsewhere
     for key in settings.keys:
         if key.api_key_file:
             yield key.api_key_file, f"the key of the client `{key.name}`", elsewhere

@@ -2,17 +2,23 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend
+from dragoman.config.limits import limits_of
 from dragoman.config.secrets import held_secrets, resolve_secrets, reveal
 from dragoman.config.settings import Settings
-from dragoman.config.upstreams import OWNER
+from dragoman.config.upstreams import ADMIN, OWNER
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
 from dragoman.dialects.base import DialectOptions
@@ -23,11 +29,15 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.dialects.shared.sealing import ReasoningCipher
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
+from dragoman.limits.rules import NANODOLLARS
+from dragoman.routing.budget import upstream_rule
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
+from dragoman.runs.metering import Clock, Meter
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.response_cache import RunCache
+from dragoman.server.access import AccessBook, AccessOptions, StaticKey
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
@@ -36,14 +46,16 @@ from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.stored.service import Jobs, StoredResponseService
-from dragoman.stores.base import KeyValueStore, ResponseStoreLimits, SpendingLedger
+from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.response_cache import MemoryResponseCache
+from dragoman.stores.sqlite.access import SQLiteAccessStore
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
+from dragoman.stores.sqlite.ledger import SQLiteLedger
 from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 from dragoman.stores.sqlite.run_records import SQLiteRunStore
-from dragoman.stores.sqlite.spending import SQLiteSpendingLedger
+from dragoman.stores.sqlite.spending import read_spending
 from dragoman.wiring.backends import (
     account_fingerprint,
     build_backend,
@@ -106,14 +118,15 @@ async def build(
         fetch_media = _build_fetch_media(settings, stack)
         simulator = await _start_simulator(stack) if settings.simulate else None
         thinking = _build_thinking_store(settings, stack)
-        ledger = _build_ledger(settings, simulator, stack)
-        claude = backend or _build_claude(settings, simulator, thinking, ledger)
+        book = await _build_access_book(settings, stack)
+        meter = await _build_meter(settings, book, simulator, stack)
+        claude = backend or _build_claude(settings, simulator, thinking, meter, book)
         stack.push_async_callback(claude.aclose)
         await claude.start()
         reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
         registry = build_run_registry(settings)
         stack.push_async_callback(registry.aclose)
-        engine = Engine(claude, _limits(settings), reasoning, registry)
+        engine = Engine(claude, _limits(settings), reasoning, registry, meter)
         responses = _build_response_service(settings, stack)
         idempotency = _build_idempotency(settings, stack)
         cache = _build_response_cache(settings, stack)
@@ -122,7 +135,12 @@ async def build(
         embedder = embedder or build_embedder(settings)
         stack.push_async_callback(embedder.aclose)
 
-        catalog = LiveCatalog(build_catalog(settings), None if settings.models else claude.models, serves_of(claude))
+        serves = serves_of(claude)
+
+        def may_use(client: str, model: str) -> bool:
+            return serves(client, model) and book.may_use_model(client, model)
+
+        catalog = LiveCatalog(build_catalog(settings), None if settings.models else claude.models, may_use)
         choices = DialectOptions(
             strict_parameters=settings.strict_parameters,
             strict_mapping=settings.strict_mapping,
@@ -137,14 +155,16 @@ async def build(
             CompactDialect(catalog, choices),
             MessagesDialect(catalog),
         )
-        options = replace(_server_options(settings, fetch_media, responses), idempotency=idempotency, cache=cache)
+        served = _server_options(settings, fetch_media, responses, book)
+        options = replace(served, idempotency=idempotency, cache=cache)
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
 
         def failures() -> dict[str, str]:
             recordings = idempotency.store if idempotency else None
-            return failures_of(claude, registry, thinking, ledger, responses.jobs if responses else None, recordings)
+            jobs = responses.jobs if responses else None
+            return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings)
 
         operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
@@ -187,21 +207,79 @@ def _build_thinking_store(settings: Settings, stack: AsyncExitStack) -> KeyValue
 
 
 def _build_claude(
-    settings: Settings, simulator: str | None, thinking: KeyValueStore | None, ledger: SpendingLedger | None
+    settings: Settings, simulator: str | None, thinking: KeyValueStore | None, meter: Meter, book: AccessBook
 ) -> Backend | Dispatcher:
-    if ledger is None:
-        return build_backend(settings, simulator)
-    return build_router(settings, simulator, thinking, ledger)
-
-
-def _build_ledger(settings: Settings, simulator: str | None, stack: AsyncExitStack) -> SpendingLedger | None:
-    """Build the ledger of what upstreams have cost; None: there is one account, without a budget."""
     if not settings.upstreams:
-        return None
-    name = "simulated-budgets.db" if simulator else "budgets.db"
-    ledger = SQLiteSpendingLedger(settings.state_dir.expanduser() / name)
+        return build_backend(settings, simulator)
+    return build_router(settings, simulator, thinking, meter, book.upstreams_of)
+
+
+async def _build_access_book(settings: Settings, stack: AsyncExitStack) -> AccessBook:
+    store = build_access_store(settings)
+    stack.push_async_callback(store.aclose)
+    book = AccessBook(store, access_options(settings))
+    stack.push_async_callback(book.aclose)
+    await book.start()
+    return book
+
+
+def build_access_store(settings: Settings) -> SQLiteAccessStore:
+    """Build the store of keys and teams."""
+    return SQLiteAccessStore(settings.state_dir.expanduser() / "access.db")
+
+
+def access_options(settings: Settings) -> AccessOptions:
+    """Return the settings about keys, limits and budgets."""
+    gateway = limits_of(
+        settings.requests_per_minute, settings.tokens_per_minute, None, settings.budget, settings.model_limits
+    )
+    catalog = Catalog(aliases=settings.model_aliases)
+
+    def model_id(name: str) -> str:
+        try:
+            return catalog.resolve(name).model.id
+        except NotFound:  # a pattern, or a model that only Claude's own list has
+            return name
+
+    keys = {
+        key.name: StaticKey(key.team, key.as_limits(key.model_limits), tuple(map(model_id, key.models)))
+        for key in settings.keys
+    }
+    upstreams = [
+        upstream_rule(upstream.name, upstream.daily_budget)
+        for upstream in settings.upstreams
+        if upstream.daily_budget is not None
+    ]
+    return AccessOptions(gateway, keys, upstreams, model_id)
+
+
+def build_ledger(settings: Settings, *, simulated: bool = False) -> SQLiteLedger:
+    """Build the ledger. What the simulator's answers would have cost has one of its own."""
+    return SQLiteLedger(settings.state_dir.expanduser() / ("simulated-ledger.db" if simulated else "ledger.db"))
+
+
+async def _build_meter(settings: Settings, book: AccessBook, simulator: str | None, stack: AsyncExitStack) -> Meter:
+    directory = settings.state_dir.expanduser()
+    ledger = build_ledger(settings, simulated=simulator is not None)
     stack.push_async_callback(ledger.aclose)
-    return ledger
+    if not simulator:
+        await _import_spending(directory / "budgets.db", ledger)
+    agent_budget = int(settings.agent_max_budget_usd * NANODOLLARS) or None
+    journals = directory / ("simulated-outbox" if simulator else "outbox")
+    clock = Clock(zone=ZoneInfo(settings.time_zone))
+    meter = Meter(ledger, book, journals, agent_budget=agent_budget, clock=clock)
+    stack.push_async_callback(meter.aclose)
+    await meter.start()
+    return meter
+
+
+async def _import_spending(path: Path, ledger: SQLiteLedger) -> None:
+    """Add what upstreams have cost by the records of an older version, once."""
+    try:
+        if rows := read_spending(path):
+            await ledger.add(rows)
+    except (sqlite3.Error, GatewayError) as error:
+        log.warning("budget.unknown", path=str(path), error=str(error))
 
 
 def build_run_registry(settings: Settings) -> RunRegistry:
@@ -219,7 +297,6 @@ def _limits(settings: Settings) -> Limits:
         max_concurrency=settings.max_concurrency,
         max_queue_size=settings.max_queue_size,
         run_timeout=settings.run_timeout,
-        requests_per_minute=settings.requests_per_minute,
     )
 
 
@@ -270,9 +347,14 @@ def _build_reasoning_cipher(settings: Settings) -> ReasoningCipher:
 
 
 def client_keys(settings: Settings) -> tuple[ApiKey, ...]:
-    """Return the gateway's one key, whose owner is the operator, and the keys of the clients."""
-    own = reveal(settings.api_key)
-    operator = [ApiKey(OWNER, own.encode(), settings.agents, operator=True)] if own else []
+    """Return the gateway's one key, the admin key and the keys of the clients.
+
+    Without an admin key, the owner of the gateway's one key is the operator.
+    """
+    own, admin = reveal(settings.api_key), reveal(settings.admin_key)
+    operator = [ApiKey(OWNER, own.encode(), settings.agents, operator=not admin)] if own else []
+    if admin:
+        operator.append(ApiKey(ADMIN, admin.encode(), agents=False, operator=True, admin=True))
     clients = [
         ApiKey(key.name, secret.encode(), settings.agents and key.agents)
         for key in settings.keys
@@ -282,7 +364,7 @@ def client_keys(settings: Settings) -> tuple[ApiKey, ...]:
 
 
 def _server_options(
-    settings: Settings, fetch_media: FetchMedia, responses: StoredResponseService | None
+    settings: Settings, fetch_media: FetchMedia, responses: StoredResponseService | None, book: AccessBook
 ) -> ServerOptions:
     traced = settings.trace_file is not None
     return ServerOptions(
@@ -300,4 +382,6 @@ def _server_options(
         agents=settings.agents,
         fetch_media=fetch_media,
         stored_responses=responses,
+        book=book,
+        zone=ZoneInfo(settings.time_zone),
     )

@@ -149,6 +149,7 @@ def _bound_and_registered(
 
 
 def _record(settings: Settings, invocation: Invocation, sock: socket.socket, output: str | None) -> InstanceRecord:
+    key_file = settings.admin_key_file or (None if settings.admin_key else settings.api_key_file)
     return InstanceRecord(
         host=settings.host,
         port=sock.getsockname()[1],
@@ -156,7 +157,7 @@ def _record(settings: Settings, invocation: Invocation, sock: socket.socket, out
         arguments=invocation.arguments,
         log=str(settings.log_file.expanduser().absolute()) if settings.log_file else None,
         output=output,
-        key_file=str(settings.api_key_file.expanduser().absolute()) if settings.api_key_file else None,
+        key_file=str(key_file.expanduser().absolute()) if key_file else None,
     )
 
 

@@ -51,7 +51,7 @@ class StoredExecution(Generic[RequestT]):
     async def start(self) -> None:
         """See `Execution.start`. The response of a background request is in the store from then on."""
         context, group = self._context, self._group
-        group.start(self._request.choices)
+        await group.start(self._request.choices)
         lease = Lease(context.client, self._service.jobs.producer)
         writer = ResponseWriter(self._service.store, self._dialect.stored_format, self._request, group.identity, lease)
         background = self._storage.background

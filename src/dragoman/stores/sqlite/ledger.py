@@ -1,18 +1,25 @@
-"""A `Ledger` in an SQLite file."""
+"""A `SharedLimits` in an SQLite file: the ledger, and the counters of limits and budgets."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from dragoman.stores.ledger import Column, LedgerFilter, LedgerRow, LedgerSum, Tokens
+import structlog
+
+from dragoman.core.errors import StoreFailed
+from dragoman.limits.pools import Repayment
+from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit, Window
+from dragoman.limits.table import Ask, Counter, LimitTable, Refusal, RuleState
+from dragoman.stores.ledger import Column, LedgerFilter, LedgerRow, LedgerSum, Loan, Tokens
 from dragoman.stores.sqlite.database import Database
 
 _MIGRATIONS = (
     (
         """
         CREATE TABLE ledger (
-            run TEXT NOT NULL,
+            run TEXT PRIMARY KEY,
             began REAL NOT NULL,
             key TEXT NOT NULL,
             team TEXT NOT NULL,
@@ -23,39 +30,75 @@ _MIGRATIONS = (
             cache_read INTEGER NOT NULL,
             cache_write INTEGER NOT NULL,
             output INTEGER NOT NULL,
-            nanodollars INTEGER NOT NULL,
-            PRIMARY KEY (run, upstream)
-        ) STRICT, WITHOUT ROWID
+            nanodollars INTEGER NOT NULL
+        ) STRICT
         """,
         "CREATE INDEX ledger_began ON ledger (began)",
         # Append-only, for every program that opens the file.
         "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END",
         "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END",
+        """
+        CREATE TABLE counters (
+            rule TEXT NOT NULL,
+            start INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            used INTEGER NOT NULL,
+            updated INTEGER NOT NULL,
+            PRIMARY KEY (rule, start)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE loans (
+            rule TEXT NOT NULL,
+            start INTEGER NOT NULL,
+            worker TEXT NOT NULL,
+            amount INTEGER NOT NULL,
+            PRIMARY KEY (rule, start, worker)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE TABLE workers (worker TEXT PRIMARY KEY, lease INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     ),
 )
 _COLUMNS = 12
-_ROWS_PER_STATEMENT = 100
-_ADD = "INSERT INTO ledger VALUES {rows} ON CONFLICT (run, upstream) DO NOTHING RETURNING run"
-_SUMS = "count(DISTINCT run), {}".format(
+_BATCH = 100
+"""Rows of one statement: with a statement for each row the thread would wait for the interpreter's lock that often."""
+_ADD = "INSERT INTO ledger VALUES {rows} ON CONFLICT (run) DO NOTHING RETURNING run"
+_SUMS = "count(*), {}".format(
     ", ".join(f"coalesce(sum({name}), 0)" for name in ("input", "cache_read", "cache_write", "output", "nanodollars"))
 )
 _GROUPS = {"day": "date(began, 'unixepoch')"}
 """Columns of a report that are not columns of the table."""
+_COUNTER = """
+SELECT used, updated, (SELECT coalesce(sum(amount), 0) FROM loans WHERE rule = c.rule AND start = c.start)
+FROM counters AS c WHERE rule = ? AND start = ?
+"""
+_SAVE_COUNTER = """
+INSERT INTO counters VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (rule, start) DO UPDATE SET used = excluded.used, updated = excluded.updated
+"""
+_LEND = """
+INSERT INTO loans VALUES (?, ?, ?, ?)
+ON CONFLICT (rule, start, worker) DO UPDATE SET amount = amount + excluded.amount
+"""
+_LEASE = "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET lease = excluded.lease"
+
+
+log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteLedger:
-    """A `Ledger` of one machine. Several processes may share the file.
+    """A `SharedLimits` of one machine. Several processes may share the file.
 
     Args:
         path: The file, readable by its owner only.
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _MIGRATIONS)
+        self._database = Database(path, _MIGRATIONS, _failed)
 
     async def add(self, rows: Sequence[LedgerRow]) -> frozenset[str]:
         """See `Ledger.add`."""
-        return await self._database.write(lambda db: frozenset(_add(db, rows)))
+        return await self._database.write(lambda db: _add(db, rows))
 
     async def spent(self, filter_: LedgerFilter) -> int:
         """See `Ledger.spent`."""
@@ -66,18 +109,136 @@ class SQLiteLedger:
         """See `Ledger.sums`."""
         return await self._database.read(lambda db: _select_sums(db, filter_, by))
 
+    async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
+        """See `SharedLimits.borrow`."""
+        return await self._database.write(lambda db: _borrow(db, worker, asks, ms, lease))
+
+    async def sync(
+        self, worker: str, rows: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int, lease: int
+    ) -> frozenset[str]:
+        """See `SharedLimits.sync`."""
+
+        def work(db: sqlite3.Connection) -> frozenset[str]:
+            added = _add(db, rows)
+            _repay(db, worker, repayments, ms)
+            db.execute(_LEASE, (worker, lease)).close()
+            return added
+
+        return await self._database.write(work)
+
+    async def states(self, rules: Sequence[tuple[Rule, Window]], ms: int) -> Sequence[RuleState]:
+        """See `SharedLimits.states`."""
+
+        def work(db: sqlite3.Connection) -> list[RuleState]:
+            table = LimitTable({(rule.name, window.start): _counter(db, rule, window) for rule, window in rules})
+            return [table.state(rule, window, ms) for rule, window in rules]
+
+        return await self._database.read(work)
+
+    async def others(self, worker: str) -> Mapping[str, int]:
+        """See `SharedLimits.others`."""
+        query = "SELECT worker, lease FROM workers WHERE worker != ?"
+        return await self._database.read(lambda db: dict(db.execute(query, (worker,)).fetchall()))
+
+    async def bury(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+        """See `SharedLimits.bury`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            _add(db, rows)
+            db.execute("DELETE FROM loans WHERE worker = ?", (worker,)).close()
+            db.execute("DELETE FROM workers WHERE worker = ?", (worker,)).close()
+
+        await self._database.write(work)
+
+    def failures(self) -> Mapping[str, str]:
+        """See `Database.failures`."""
+        return self._database.failures()
+
     async def aclose(self) -> None:
         """See `Ledger.aclose`."""
         await self._database.aclose()
 
 
-def _add(db: sqlite3.Connection, rows: Sequence[LedgerRow]) -> list[str]:
-    added: list[str] = []
-    for first in range(0, len(rows), _ROWS_PER_STATEMENT):
-        values = [_values(row) for row in rows[first : first + _ROWS_PER_STATEMENT]]
-        placeholders = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * len(values))
-        added += (run for (run,) in db.execute(_ADD.format(rows=placeholders), list(chain(*values))).fetchall())
-    return added
+# The rest runs in the thread of the database.
+
+
+def _borrow(db: sqlite3.Connection, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
+    counters = {ask.key: _counter(db, ask.rule, ask.window) for ask in asks}
+    table = LimitTable(counters)
+    granted = table.lend(asks, ms)
+    if isinstance(granted, Refusal):
+        return granted
+    for ask, amount in zip(asks, granted, strict=True):
+        _save(db, ask.rule, ask.window, counters[ask.key])
+        if not ask.rule.is_rate:
+            db.execute(_LEND, (*ask.key, worker, amount)).close()
+    db.execute(_LEASE, (worker, lease)).close()
+    return Loan(granted, [table.state(ask.rule, ask.window, ms) for ask in asks])
+
+
+def _repay(db: sqlite3.Connection, worker: str, repayments: Sequence[Repayment], ms: int) -> None:
+    for repayment in repayments:
+        rule, window = repayment.rule, repayment.window
+        if rule.is_rate:
+            counters = {(rule.name, window.start): _counter(db, rule, window)}
+            LimitTable(counters).give_back(rule, window, repayment.given_back, ms)
+            _save(db, rule, window, counters[rule.name, window.start])
+        else:
+            # Nothing happens if the lease has ended, and the loan has been taken back.
+            amount = repayment.charged + repayment.given_back
+            sql = "UPDATE loans SET amount = max(0, amount - ?) WHERE rule = ? AND start = ? AND worker = ?"
+            db.execute(sql, (amount, rule.name, window.start, worker)).close()
+
+
+def _counter(db: sqlite3.Connection, rule: Rule, window: Window) -> Counter:
+    row = db.execute(_COUNTER, (rule.name, window.start)).fetchone()
+    if row is not None:
+        return Counter(*row)
+    used = 0
+    if rule.unit is Unit.DOLLARS:
+        [total] = _select_sums(db, _rows_of(rule.scope, window), ())
+        used = total.nanodollars
+    sql = "SELECT coalesce(sum(amount), 0) FROM loans WHERE rule = ? AND start = ?"
+    [lent] = db.execute(sql, (rule.name, window.start)).fetchone()
+    return Counter(used, 0, lent)
+
+
+def _save(db: sqlite3.Connection, rule: Rule, window: Window, counter: Counter) -> None:
+    db.execute(_SAVE_COUNTER, (rule.name, window.start, window.end, counter.used, counter.updated)).close()
+
+
+def _rows_of(scope: Scope, window: Window) -> LedgerFilter:
+    named = {ScopeKind.TEAM: "team", ScopeKind.KEY: "key", ScopeKind.UPSTREAM: "upstream"}.get(scope.kind)
+    names = {named: scope.name} if named else {}
+    return LedgerFilter(since=window.start, until=window.end, model=scope.model, **names)
+
+
+def _add(db: sqlite3.Connection, rows: Sequence[LedgerRow]) -> frozenset[str]:
+    """Insert rows, and charge those that are new to the budgets whose counters exist."""
+    added: set[str] = set()
+    for first in range(0, len(rows), _BATCH):
+        batch = rows[first : first + _BATCH]
+        placeholders = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * len(batch))
+        values = list(chain.from_iterable(map(_values, batch)))
+        added.update(run for (run,) in db.execute(_ADD.format(rows=placeholders), values).fetchall())
+    _charge(db, {row.run: row for row in reversed(rows) if row.run in added}.values())  # of two the first was added
+    return frozenset(added)
+
+
+def _charge(db: sqlite3.Connection, rows: Iterable[LedgerRow]) -> None:
+    spent: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+    for row in rows:
+        for scope in row.scopes() if row.nanodollars else ():
+            for period in Period:
+                spent[f"{scope} {Unit.DOLLARS}/{period}"].append(row)
+    names = list(spent)
+    for first in range(0, len(names), _BATCH):
+        rules = names[first : first + _BATCH]
+        sql = f"SELECT rule, start, until FROM counters WHERE rule IN ({', '.join('?' * len(rules))})"  # noqa: S608 - question marks
+        for rule, start, until in db.execute(sql, rules).fetchall():
+            if amount := sum(row.nanodollars for row in spent[rule] if start <= row.began < until):
+                sql = "UPDATE counters SET used = used + ? WHERE rule = ? AND start = ?"
+                db.execute(sql, (amount, rule, start)).close()
 
 
 def _values(row: LedgerRow) -> tuple[object, ...]:
@@ -109,3 +270,10 @@ def _select_sums(db: sqlite3.Connection, filter_: LedgerFilter, by: Sequence[Col
         values = dict(zip(by, row, strict=False))
         found.append(LedgerSum(by=values, runs=runs, tokens=tokens, nanodollars=nanodollars))
     return found
+
+
+def _failed(path: Path, error: Exception) -> StoreFailed:
+    log.warning("ledger.store_broke", path=str(path), error=str(error))
+    return StoreFailed(
+        "The ledger of limits and budgets cannot be used now. The gateway's log has the reason.", retry_after=5
+    )

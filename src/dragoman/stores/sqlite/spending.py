@@ -1,57 +1,33 @@
-"""A `SpendingLedger` in an SQLite file."""
+"""What upstreams have cost by the records of older versions, which had no ledger."""
 
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
-from dragoman.stores.sqlite.database import Database
+from dragoman.stores.ledger import LedgerRow
 
-_TABLE = """
-CREATE TABLE spent (name TEXT NOT NULL, day TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (name, day))
-STRICT, WITHOUT ROWID
-"""
-_MIGRATIONS = ((_TABLE,),)
-_ADD = (
-    "INSERT INTO spent VALUES (?, ?, ?)"
-    " ON CONFLICT (name, day) DO UPDATE SET amount = amount + excluded.amount RETURNING amount"
-)
+_PER_NANODOLLAR = 1000
+"""Older versions counted trillionths of a dollar."""
 
 
-class SQLiteSpendingLedger:
-    """A `SpendingLedger` of one machine. Several processes may share its file.
+def read_spending(path: Path) -> list[LedgerRow]:
+    """Return a row for each upstream and day. Its run is named after them, so it can be added to a ledger once.
 
-    Args:
-        path: The file, readable by its owner only.
+    Raises:
+        sqlite3.Error: The file cannot be read.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, _MIGRATIONS)
-
-    async def spent(self, name: str, day: str) -> int:
-        """See `SpendingLedger.spent`."""
-
-        def select(db: sqlite3.Connection) -> int:
-            query = "SELECT amount FROM spent WHERE name = ? AND day = ?"
-            with closing(db.execute(query, (name, day))) as cursor:
-                row = cursor.fetchone()
-            return int(row[0]) if row else 0
-
-        return await self._database.read(select)
-
-    async def add(self, name: str, day: str, amount: int) -> int:
-        """See `SpendingLedger.add`."""
-
-        def insert(db: sqlite3.Connection) -> int:
-            with closing(db.execute(_ADD, (name, day, amount))) as cursor:
-                return int(cursor.fetchone()[0])
-
-        return await self._database.write(insert)
-
-    def failures(self) -> Mapping[str, str]:
-        """See `Database.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `SpendingLedger.aclose`."""
-        await self._database.aclose()
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT name, day, amount FROM spent").fetchall()
+    return [
+        LedgerRow(
+            run=f"budgets.db:{name}:{day}",
+            began=datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp(),
+            upstream=name,
+            status="imported",
+            nanodollars=-(-amount // _PER_NANODOLLAR),
+        )
+        for name, day, amount in rows
+    ]

@@ -1,0 +1,313 @@
+"""What one worker has borrowed under each rule, and what its runs have reserved of that.
+
+A run reserves an upper bound of what it may use under every rule that covers it. At its end it is settled once with
+what it has really used. Both happen in memory: only when a pool has too little, the worker borrows from the table that
+all workers share.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from dragoman.limits.rules import Rule, Unit, Window
+from dragoman.limits.table import Ask, CounterKey, Refusal, RuleState
+
+Amounts: TypeAlias = Mapping[Unit, int]
+"""Amounts by unit. A unit that is missing counts as 0."""
+
+IDLE_MS = 500
+"""Milliseconds after which a pool that is not used gives back what it has."""
+
+_BUSY_MS = 250
+"""A worker that borrows again within this time borrows twice as much as the last time."""
+_MAX_BOOST = 64
+_FORGET_MS = 3_600_000
+_REFUSAL_MS = 50
+"""Milliseconds for which a refusal is repeated without asking again."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """What a worker has borrowed under one rule, in one window.
+
+    Attributes:
+        rule: The rule, as it was last used.
+        window: The window of a budget, else `ALWAYS`.
+        available: What is borrowed and not reserved by a run.
+        charged: What settled runs have cost, of a budget, that is not in the shared table yet.
+        owed: What must be given back, or, if it is negative, what runs used more than could be taken from the pool.
+        shared: The shared state when it was last seen; None before.
+        seen: When that was, in milliseconds.
+        own: What runs of this worker have spent of a budget that is not in `shared`.
+        holds: How many holds have reserved something here.
+        used_at: When the pool was last used.
+        boost: How many times what a run needs is borrowed at once.
+        borrowed_at: When the worker last borrowed.
+        refusal: The last refusal.
+        refused_until: Until when the refusal is repeated.
+    """
+
+    rule: Rule
+    window: Window
+    available: int = 0
+    charged: int = 0
+    owed: int = 0
+    shared: RuleState | None = None
+    seen: int = 0
+    own: int = 0
+    holds: int = 0
+    used_at: int = 0
+    boost: int = 1
+    borrowed_at: int = -_BUSY_MS
+    refusal: Refusal | None = None
+    refused_until: int = 0
+
+    def remaining(self, ms: int) -> int:
+        """Return about how much more runs can reserve: it is exact if there is one worker."""
+        if self.shared is None:
+            return self.rule.amount
+        left = self.shared.remaining + self.available
+        if self.rule.is_rate:
+            left += (ms - self.seen) * self.rule.amount // 60_000
+        return max(0, min(left, self.rule.amount))
+
+    @property
+    def spent(self) -> int:
+        """What is spent of a budget, as far as this worker knows."""
+        return self.own + (self.shared.used if self.shared else 0)
+
+    def see(self, state: RuleState, ms: int) -> None:
+        """Note the shared state."""
+        self.shared, self.seen, self.own = state, ms, self.charged
+
+    def give(self, amount: int) -> None:
+        """Put an amount into the pool."""
+        self.available += amount
+        self.refused_until = 0
+
+
+@dataclass(slots=True)
+class Share:
+    """What a hold has reserved in one pool."""
+
+    pool: Pool
+    reserved: int
+
+
+@dataclass(slots=True)
+class Hold:
+    """What one run has reserved.
+
+    Attributes:
+        began: When the run was admitted, in seconds since 1970. It is charged in the windows of this time.
+        shares: What it has reserved.
+        settled: Whether the run has ended.
+    """
+
+    began: float
+    shares: list[Share] = field(default_factory=list)
+    settled: bool = False
+
+    def reserved(self, unit: Unit) -> int:
+        """Return the largest amount that is reserved in a unit."""
+        return max((share.reserved for share in self.shares if share.pool.rule.unit is unit), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Repayment:
+    """What a worker tells the shared table about one pool.
+
+    Attributes:
+        rule: The rule.
+        window: The window.
+        charged: What of a budget is spent and no longer lent.
+        given_back: What is no longer lent, and not used.
+    """
+
+    rule: Rule
+    window: Window
+    charged: int
+    given_back: int
+
+
+class Pools:
+    """The pools of one worker. It does no I/O and knows no clock."""
+
+    def __init__(self) -> None:
+        self._pools: dict[CounterKey, Pool] = {}
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(self._pools.values())
+
+    def pool(self, rule: Rule, window: Window) -> Pool:
+        """Return the pool of a rule in a window."""
+        key = rule.name, window.start
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(rule, window)
+        elif pool.rule is not rule:
+            pool.rule, pool.refused_until = rule, 0
+        return pool
+
+    def take(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> tuple[list[Share], list[Ask]] | Refusal:
+        """Reserve what the pools have, and return what is missing.
+
+        A reservation of requests or tokens that is larger than its bucket needs a full bucket only: it could never pass
+        otherwise.
+
+        Args:
+            pools: The pools of all rules that cover a run, each once.
+            amounts: What the run may use.
+            ms: The time.
+
+        Returns:
+            What was reserved, and what must be borrowed in addition; or a refusal that is still fresh. Then nothing was
+            reserved.
+        """
+        for pool in pools:
+            if ms < pool.refused_until and pool.refusal and amounts.get(pool.rule.unit, 0) >= pool.refusal.needed:
+                return pool.refusal
+        shares, asks = [], []
+        for pool in pools:
+            rule = pool.rule
+            needed = amounts.get(rule.unit, 0)
+            if rule.is_rate and needed > rule.amount:
+                needed = rule.amount
+            if needed == 0:
+                continue
+            taken = min(needed, pool.available)
+            pool.available -= taken
+            pool.holds += 1
+            pool.used_at = ms
+            shares.append(Share(pool, taken))
+            if missing := needed - taken:
+                pool.boost = min(2 * pool.boost, _MAX_BOOST) if ms - pool.borrowed_at < _BUSY_MS else 1
+                pool.borrowed_at = ms
+                asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.boost - 1)))
+        return shares, asks
+
+    def add_loan(self, shares: Sequence[Share], asks: Sequence[Ask], granted: Sequence[int]) -> None:
+        """Complete a reservation with what was borrowed for it. The rest of the loan stays in the pools."""
+        reserved = {(share.pool.rule.name, share.pool.window.start): share for share in shares}
+        for ask, amount in zip(asks, granted, strict=True):
+            share = reserved[ask.key]
+            share.reserved += ask.needed
+            share.pool.give(amount - ask.needed)
+
+    def put_back(self, shares: Iterable[Share]) -> None:
+        """Undo a reservation."""
+        for share in shares:
+            share.pool.holds -= 1
+            share.pool.give(share.reserved)
+
+    def note_refusal(self, refusal: Refusal, amounts: Amounts, ms: int) -> Refusal:
+        """Repeat a refusal for a short time without asking again.
+
+        Args:
+            refusal: The refusal of what was missing in the pool. What was taken from it is back.
+            amounts: What the run may use.
+            ms: The time.
+
+        Returns:
+            The refusal of the whole run: what this worker has not told the shared table yet is in its state.
+        """
+        state = refusal.state
+        rule = state.rule
+        pool = self.pool(rule, state.window)
+        pool.see(state, ms)
+        needed = refusal.needed + pool.available
+        if rule.is_rate:
+            state = replace(state, used=max(0, state.used - pool.available), remaining=state.remaining + pool.available)
+        else:
+            spent = pool.charged if rule.unit is Unit.DOLLARS else 0
+            held = max(0, state.held - pool.available - pool.owed - spent)
+            left = max(0, rule.amount - state.used - spent - held)
+            state = replace(state, used=state.used + spent, held=held, remaining=left)
+        pool.refusal = replace(refusal, state=state, needed=min(needed, max(amounts.get(rule.unit, 0), refusal.needed)))
+        pool.refused_until = ms + _REFUSAL_MS
+        return pool.refusal
+
+    def settle(self, hold: Hold, used: Amounts) -> None:
+        """End a hold: charge what its run has used, and release the rest. The next call for the same hold does nothing.
+
+        A run that used more than it had reserved is charged for all of it.
+        """
+        if hold.settled:
+            return
+        hold.settled = True
+        for share in hold.shares:
+            pool = share.pool
+            pool.holds -= 1
+            spent = _used(share, used)
+            if spent <= share.reserved:
+                pool.give(share.reserved - spent)
+                uncovered = 0
+            else:
+                covered = min(spent - share.reserved, pool.available)
+                pool.available -= covered
+                uncovered = spent - share.reserved - covered
+            if pool.rule.unit is Unit.DOLLARS:
+                pool.charged += spent - uncovered
+                pool.own += spent
+            else:
+                pool.owed -= uncovered
+
+    def repay(self, ms: int, *, everything: bool = False) -> list[Repayment]:
+        """Return what the shared table must be told, and forget it. `restore` takes it back.
+
+        Args:
+            ms: The time.
+            everything: Whether pools give back what they have even if they are in use.
+        """
+        repayments = []
+        for pool in self._pools.values():
+            if pool.available and (everything or ms - pool.used_at >= IDLE_MS):
+                pool.owed += pool.available
+                pool.available = 0
+            if pool.charged or pool.owed:
+                repayments.append(Repayment(pool.rule, pool.window, pool.charged, pool.owed))
+                pool.charged = pool.owed = 0
+        return repayments
+
+    def restore(self, repayments: Iterable[Repayment]) -> None:
+        """Take repayments back that could not be stored."""
+        for repayment in repayments:
+            pool = self.pool(repayment.rule, repayment.window)
+            pool.charged += repayment.charged
+            pool.owed += repayment.given_back
+
+    @property
+    def has_loans(self) -> bool:
+        """Whether there is anything to give back or to charge."""
+        return any(pool.available or pool.charged or pool.owed for pool in self._pools.values())
+
+    def drop(self) -> None:
+        """Forget what was borrowed: the lease has ended, and others may have it. Runs go on and are charged."""
+        self._pools.clear()
+
+    def forget(self, now: float, ms: int) -> None:
+        """Drop pools of windows that are over and pools that were not used for long, if nothing is borrowed."""
+        for key, pool in list(self._pools.items()):
+            is_over = bool(pool.window.end) and pool.window.end < now
+            is_idle = not (pool.available or pool.charged or pool.owed or pool.holds)
+            if is_idle and (is_over or ms - pool.used_at > _FORGET_MS):
+                del self._pools[key]
+
+
+def split(shares: Sequence[Share], count: int, began: float) -> list[Hold]:
+    """Return a hold for each of several runs that have reserved together."""
+    holds = [Hold(began) for _ in range(count)]
+    for share in shares:
+        part = share.reserved // count
+        share.pool.holds += count - 1
+        for hold in holds:
+            hold.shares.append(Share(share.pool, part))
+        holds[0].shares[-1].reserved += share.reserved - part * count
+    return holds
+
+
+def _used(share: Share, used: Amounts) -> int:
+    unit = share.pool.rule.unit
+    if unit is Unit.REQUESTS:
+        return share.reserved  # the request was made, however it ended
+    return 0 if unit is Unit.RUNS else used.get(unit, 0)

@@ -1,0 +1,138 @@
+"""The upper bound of what a run may use: what it reserves under limits on tokens and under budgets.
+
+A token is at least one byte of text. So the bytes of a prompt bound its tokens, at the price of a rough figure: English
+text has four bytes for each token. Images and documents are bounded by their size, and every prompt by the context
+window of its model.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from dragoman.core.catalog import Model
+from dragoman.core.messages import Block, MessagesRequest
+from dragoman.core.pricing import WEB_SEARCH, max_nanodollars
+
+MIN_OUTPUT = 1024
+"""The lowest limit of a response that the gateway sets when a budget does not suffice for the usual one."""
+
+_OVERHEAD = 3_000
+"""Tokens that the API and the runtime add to a prompt, such as the instructions for tools."""
+_MESSAGE_OVERHEAD = 10
+_IMAGE = 5_000
+"""Tokens of the largest image: larger ones are scaled down."""
+_MIN_PDF = 5_000
+_SEARCHES = 10
+"""Web searches of a request that sets no limit."""
+_SEARCH_NANODOLLARS = int(WEB_SEARCH.scaleb(9))
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The upper bound of one run.
+
+    Attributes:
+        model: The model's id.
+        input: Input tokens, at most.
+        output: Output tokens, at most.
+        fast: Whether it asks for fast mode.
+        extra: Nanodollars for the API's own tools.
+        is_default: Whether the client set no limit of the response.
+    """
+
+    model: str
+    input: int
+    output: int
+    fast: bool
+    extra: int
+    is_default: bool
+
+    @property
+    def tokens(self) -> int:
+        """Tokens, at most."""
+        return self.input + self.output
+
+    @property
+    def nanodollars(self) -> int:
+        """The cost, at most."""
+        return max_nanodollars(self.model, self.input, self.output, fast=self.fast) + self.extra
+
+
+def bound_of(body: MessagesRequest, model: Model) -> Bound:
+    """Return the upper bound of a run."""
+    limit = body.get("max_tokens")
+    tools = body.get("tools") or ()
+    searches = sum(_searches(tool) for tool in tools)
+    if searches:
+        input_ = model.context_tokens  # the pages that are found are input, too
+    else:
+        input_ = _OVERHEAD + _json(body.get("output_config")) + (_json(tools) if tools else 0)
+        input_ += _blocks(body.get("system") or (), model)
+        for message in body["messages"]:
+            input_ += _MESSAGE_OVERHEAD + _blocks(message["content"], model)
+    output = model.output_tokens if limit is None else limit
+    fast = body.get("speed") == "fast"
+    return Bound(
+        model.id, min(input_, model.context_tokens), output, fast, searches * _SEARCH_NANODOLLARS, limit is None
+    )
+
+
+def estimated_output(content: Iterable[Block]) -> int:
+    """Return about how many tokens a response has that was cut off before the API counted them."""
+    characters = sum(
+        len(value) if isinstance(value, str) else _json(value)
+        for block in content
+        for key, value in block.items()
+        if key in {"text", "thinking", "input"}
+    )
+    return -(-characters // 4)
+
+
+def _blocks(blocks: Iterable[Block], model: Model) -> int:
+    tokens = 0
+    for block in blocks:
+        kind = block.get("type")
+        if kind == "text":
+            tokens += _text(block["text"])
+        elif kind == "image":
+            tokens += _IMAGE
+        elif kind == "document":
+            tokens += _document(block, model)
+        elif kind == "tool_result" and isinstance(content := block.get("content"), list):
+            tokens += _MESSAGE_OVERHEAD + _blocks(content, model)  # type: ignore[arg-type] # blocks of the API
+        else:
+            tokens += _json(block)
+    return tokens
+
+
+def _document(block: Block, model: Model) -> int:
+    source = block.get("source")
+    if not isinstance(source, Mapping):
+        return model.context_tokens
+    data, content = source.get("data"), source.get("content")
+    around = _json({key: value for key, value in block.items() if key != "source"})
+    if source.get("type") == "base64" and isinstance(data, str):
+        return around + max(_MIN_PDF, len(data))
+    if source.get("type") == "text" and isinstance(data, str):
+        return around + _text(data)
+    if source.get("type") == "content" and isinstance(content, list):
+        return around + _blocks(content, model)  # type: ignore[arg-type] # blocks of the API
+    return model.context_tokens  # a URL or a file: the API knows its size
+
+
+def _searches(tool: Mapping[str, object]) -> int:
+    if not str(tool.get("type", "")).startswith("web_"):
+        return 0
+    limit = tool.get("max_uses")
+    return limit if isinstance(limit, int) and limit > 0 else _SEARCHES
+
+
+def _text(text: object) -> int:
+    if not isinstance(text, str):
+        return _json(text)
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _json(value: object) -> int:
+    return len(msgspec.json.encode(value)) if value else 0
