@@ -123,7 +123,7 @@ class LimitMachine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, everything=st.booleans())
     def flush(self, worker: str, *, everything: bool) -> None:
-        """Write the rows of a worker and give back what it does not need, or fail."""
+        """Write the rows of a worker and return what it does not need, or fail."""
         one = self.workers[worker]
         repayments = one.pools.repay(self.ms, everything=everything)
         try:
@@ -151,7 +151,7 @@ class LimitMachine(RuleBasedStateMachine):
         """Find what dead workers have left."""
         if self.dead and not self.shared.away:
             name, rows = self.dead.pop()
-            self.shared.bury_now(name, rows)
+            self.shared.remove_worker_now(name, rows)
 
     @rule(away=st.booleans())
     def disconnect(self, *, away: bool) -> None:
@@ -202,7 +202,7 @@ class LimitMachine(RuleBasedStateMachine):
         for worker in self.workers:
             self.flush(worker, everything=True)
         for name, rows in self.dead:
-            self.shared.bury_now(name, rows)
+            self.shared.remove_worker_now(name, rows)
         assert {run: row.nanodollars for run, row in self.shared.rows.items()} == {
             run: cost for run, (_, _, cost) in self.api.items()
         }

@@ -169,7 +169,7 @@ async def test_several_processes_share_a_budget() -> None:
 
 
 async def test_without_the_ledger_nothing_is_sent_that_is_not_borrowed() -> None:
-    """The budget is closed: nobody knows what the others spend."""
+    """The budget is closed: it is not known what the others spend."""
     ledger = MemoryLimits()
     gateway = await Gateway.of(Routed({"one": FakeBackend()}, ledger=ledger).add("one", daily="1"))
     ledger.away = True

@@ -16,7 +16,7 @@ Amounts: TypeAlias = Mapping[Unit, int]
 """Amounts by unit. A unit that is missing counts as 0."""
 
 IDLE_MS = 500
-"""Milliseconds after which a pool that is not used gives back what it has."""
+"""Milliseconds after which the contents of an unused pool are returned."""
 
 _BUSY_MS = 250
 """A worker that borrows again within this time borrows twice as much as the last time."""
@@ -209,7 +209,7 @@ class Pools:
             ms: The time.
 
         Returns:
-            The refusal of the whole run: what this worker has not told the shared table yet is in its state.
+            The refusal of the whole run: its state includes what the shared table does not know yet.
         """
         state = refusal.state
         rule = state.rule
@@ -253,11 +253,11 @@ class Pools:
                 pool.owed -= uncovered
 
     def repay(self, ms: int, *, everything: bool = False) -> list[Repayment]:
-        """Return what the shared table must be told, and forget it. `restore` takes it back.
+        """Return what the shared table does not know yet, and forget it. `restore` takes it back.
 
         Args:
             ms: The time.
-            everything: Whether pools give back what they have even if they are in use.
+            everything: Whether to return the contents of pools that are in use, too.
         """
         repayments = []
         for pool in self._pools.values():
@@ -278,11 +278,11 @@ class Pools:
 
     @property
     def has_loans(self) -> bool:
-        """Whether there is anything to give back or to charge."""
+        """Whether there is anything to return or to charge."""
         return any(pool.available or pool.charged or pool.owed for pool in self._pools.values())
 
     def drop(self) -> None:
-        """Forget what was borrowed: the lease has ended, and others may have it. Runs go on and are charged."""
+        """Forget what was borrowed: the lease has ended, and others may have it. Runs continue and are charged."""
         self._pools.clear()
 
     def forget(self, now: float, ms: int) -> None:

@@ -48,13 +48,13 @@ class Ask:
         rule: The rule.
         window: The current window of a budget, else `ALWAYS`.
         needed: What a run needs.
-        wanted: What the worker would like to get, for the next runs.
+        desired: What the worker would like to get, for the next runs.
     """
 
     rule: Rule
     window: Window
     needed: int
-    wanted: int
+    desired: int
 
     @property
     def key(self) -> CounterKey:
@@ -127,7 +127,7 @@ class LimitTable:
             state = self.state(ask.rule, ask.window, ms)
             if ask.needed > state.remaining:
                 return Refusal(state, ask.needed, self._wait(ask, ms))
-            granted.append(min(ask.wanted, max(ask.needed, state.remaining // _MAX_SHARE)))
+            granted.append(min(ask.desired, max(ask.needed, state.remaining // _MAX_SHARE)))
         for ask, amount in zip(asks, granted, strict=True):
             self._take(ask.rule, ask.key, amount)
         return granted

@@ -72,7 +72,7 @@ class Budget:
 
         Raises:
             QuotaExceeded: The rest of the budget does not suffice.
-            RateLimited: It does not as long as other runs go on.
+            RateLimited: It does not until other runs end.
             StoreFailed: It is not known, because the ledger cannot be used.
         """
         if run.hold is None:
@@ -82,7 +82,7 @@ class Budget:
         return request if body is request.body else replace(request, body=body)
 
     def release(self, run: Run) -> None:
-        """Give back what a run has reserved that goes to another upstream."""
+        """Release what a run has reserved that goes to another upstream."""
         if run.hold is not None:
             self._meter.retract(run.hold, self._rule)
 

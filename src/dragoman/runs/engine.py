@@ -134,7 +134,7 @@ class Engine:
         return await self.meter.admit(client, model, bodies, request_options)
 
     def release(self, holds: Sequence[Hold | None]) -> None:
-        """Give back what was reserved for runs that are not started."""
+        """Release what was reserved for runs that are not started."""
         if self.meter is not None:
             self.meter.release([hold for hold in holds if hold is not None])
 

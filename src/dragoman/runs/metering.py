@@ -1,7 +1,7 @@
 """The meter: reserves what runs may use, settles what they have used, and writes it to the ledger.
 
 Reservations are decided in memory, out of what this process has borrowed; see `dragoman.limits`. What runs have used
-is appended to a journal at once and added to the ledger in batches, together with what is given back.
+is appended to a outbox at once and added to the ledger in batches, together with what is given back.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from dragoman.limits.table import Ask, Refusal, RuleState
 from dragoman.runs.bounds import MIN_OUTPUT, Bound, bound_of, estimated_output
 from dragoman.runs.refusals import refusal_error
 from dragoman.runs.run import Run
-from dragoman.stores.journal import Journal, delete_journal, is_gone, read_left_behind, worker_name
+from dragoman.stores.outbox import Outbox, delete_outbox, is_gone, read_left_behind, worker_name
 from dragoman.stores.ledger import LedgerRow, SharedLimits, Tokens
 
 LEASE_MS = 600_000
@@ -113,7 +113,7 @@ class Meter:
     Args:
         shared: The ledger, with the counters that all processes share. The caller closes it.
         policy: The rules.
-        journals: The directory of the journals of all processes that share the ledger; None: a crash may lose what was
+        outboxes: The directory of the outboxes of all processes that share the ledger; None: a crash may lose what was
             not written.
         agent_budget: Nanodollars that an agent may cost; None: no limit of the operator's.
         clock: The clocks.
@@ -124,7 +124,7 @@ class Meter:
         self,
         shared: SharedLimits,
         policy: Policy,
-        journals: Path | None,
+        outboxes: Path | None,
         *,
         agent_budget: int | None = None,
         clock: Clock | None = None,
@@ -132,11 +132,11 @@ class Meter:
     ) -> None:
         self.ledger = shared
         self.policy = policy
-        self._journals = journals
+        self._outboxes = outboxes
         self._agent_budget = agent_budget
         self._clock = clock or Clock()
         self._worker = worker or worker_name()
-        self._journal = Journal(journals, self._worker)
+        self._outbox = Outbox(outboxes, self._worker)
         self._pools = Pools()
         self._windows: dict[Period, Window] = {}
         self._open: dict[str, LedgerRow] = {}
@@ -160,7 +160,7 @@ class Meter:
         self._task.start()
 
     async def aclose(self) -> None:
-        """Write everything, and give back what was borrowed. Runs have ended before. Idempotent."""
+        """Write everything, and return what was borrowed. Runs have ended before. Idempotent."""
         await self._task.aclose()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -168,10 +168,10 @@ class Meter:
         with suppress(GatewayError):
             await self.flush(everything=True)
             if self._lease:
-                await self.ledger.bury(self._worker, ())
+                await self.ledger.remove_worker(self._worker, ())
                 self._lease = 0
             is_written = True
-        self._journal.close(keep=not is_written)
+        self._outbox.close(keep=not is_written)
 
     def failures(self) -> Mapping[str, str]:
         """Return why the ledger cannot be written; see `dragoman.core.supervise.ReportsFailures`."""
@@ -181,7 +181,7 @@ class Meter:
         """Add all rows to the ledger now.
 
         Args:
-            everything: Whether to give back all that is borrowed and not reserved, too.
+            everything: Whether to return all that is borrowed and not reserved, too.
 
         Raises:
             StoreFailed: The ledger cannot be written. The rows stay here.
@@ -198,7 +198,7 @@ class Meter:
             self._tasks.add(write)
             write.add_done_callback(self._tasks.discard)
             await asyncio.shield(write)
-            self._journal.shrink(self._unwritten)
+            self._outbox.shrink(self._unwritten)
 
     async def states(self, scope: Scope | None = None) -> Sequence[RuleState]:
         """Return what is left of every rule, or of those of one scope and of single models in it.
@@ -242,7 +242,7 @@ class Meter:
     ) -> Admitted:
         """Reserve what the runs of one request may use: under all rules and for all runs, or nothing.
 
-        If the client set no limit of the response and the usual one is not affordable, a lower one is set, with a
+        If the client set no limit of the response and the first one is not affordable, a lower one is set, with a
         warning.
 
         Raises:
@@ -296,7 +296,7 @@ class Meter:
         return cast("MessagesRequest", {**body, "max_tokens": output}), (_lowered_warning(output),)
 
     def retract(self, hold: Hold, rule: Rule) -> None:
-        """Give back what a run has reserved under one rule."""
+        """Release what a run has reserved under one rule."""
         given_up = [share for share in hold.shares if share.pool.rule.name == rule.name]
         if not hold.settled:
             hold.shares = [share for share in hold.shares if share not in given_up]
@@ -315,7 +315,7 @@ class Meter:
                 raise self._error(outcome)
 
     def release(self, holds: Sequence[Hold]) -> None:
-        """Give back what runs have reserved that were not started."""
+        """Release what runs have reserved that were not started."""
         for hold in holds:
             if not hold.settled:
                 hold.settled = True
@@ -327,7 +327,7 @@ class Meter:
         if run.hold and not run.hold.settled:
             row = self._row(run, run.hold, "interrupted")
             self._open[run.id] = row
-            self._journal.write(row)
+            self._outbox.write(row)
 
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
@@ -340,11 +340,11 @@ class Meter:
         row = self._row(run, hold, run.status)
         self._pools.settle(hold, {Unit.TOKENS: row.tokens.total, Unit.DOLLARS: row.nanodollars})
         self._rows.append(row)
-        self._journal.write(row)
+        self._outbox.write(row)
         self._changed.set()
 
     def tightest(self, client: str, model: str) -> list[tuple[Rule, int]]:
-        """Return, of the limits on requests and on tokens per minute, that of which the least is left, and how much."""
+        """Return the limits on requests and on tokens per minute with the least left, and how much is left of each."""
         ms = self._clock.ms()
         found: dict[Unit, tuple[Rule, int]] = {}
         for rule in self.policy.rules(client, model):
@@ -363,11 +363,11 @@ class Meter:
         Returns:
             What is reserved, and the limit of each response if it was lowered.
         """
-        usual = bound
+        first = bound
         for attempt in range(_MAX_LOWERINGS):
             outcome = await self._take(pools, _amounts(bound, count))
             if not isinstance(outcome, Refusal):
-                return outcome, bound.output if bound and bound is not usual else None
+                return outcome, bound.output if bound and bound is not first else None
             lower = _affordable(bound, outcome, count) if bound else None
             if bound is None or lower is None or attempt == _MAX_LOWERINGS - 1:
                 raise self._error(outcome)
@@ -387,19 +387,19 @@ class Meter:
         if task is None:
             raise ValueError("There is no agent.")
         limits = [self._agent_budget, None if task.max_budget_usd is None else int(task.max_budget_usd * NANODOLLARS)]
-        asked = min((limit for limit in limits if limit is not None), default=NANODOLLARS)
+        slice_ = min((limit for limit in limits if limit is not None), default=NANODOLLARS)
         count = len(bodies)
-        outcome = await self._take(pools, _agent_amounts(asked, count))
+        outcome = await self._take(pools, _agent_amounts(slice_, count))
         if isinstance(outcome, Refusal):
-            asked = outcome.state.remaining // count
+            slice_ = outcome.state.remaining // count
             # Less would not pay for one call.
-            if outcome.state.rule.unit is not Unit.DOLLARS or asked < max_nanodollars(model.id, 10_000, MIN_OUTPUT):
+            if outcome.state.rule.unit is not Unit.DOLLARS or slice_ < max_nanodollars(model.id, 10_000, MIN_OUTPUT):
                 raise self._error(outcome)
-            outcome = await self._take(pools, _agent_amounts(asked, count))
+            outcome = await self._take(pools, _agent_amounts(slice_, count))
             if isinstance(outcome, Refusal):
                 raise self._error(outcome)
         if any(share.pool.rule.unit is Unit.DOLLARS for share in outcome):
-            options = replace(options, agent=replace(task, max_budget_usd=asked / NANODOLLARS))
+            options = replace(options, agent=replace(task, max_budget_usd=slice_ / NANODOLLARS))
         return Admitted(split(outcome, count, began), bodies, options)
 
     def _error(self, refusal: Refusal) -> GatewayError:
@@ -470,21 +470,21 @@ class Meter:
             self._pools.put_back(shares)
 
     async def _has_reclaimed(self) -> bool:
-        """Take back what ended processes have borrowed, unless that was done a moment ago. Return whether it was."""
+        """Take back what ended processes have borrowed, unless that was done just before. Return whether it was."""
         if self._clock.ms() - self._reclaimed < _RECLAIM_MS:
             return False
         return await self._reclaim()
 
     async def _reclaim(self) -> bool:
         ms = self._reclaimed = self._clock.ms()
-        left = read_left_behind(self._journals) if self._journals else {}
+        left = read_left_behind(self._outboxes) if self._outboxes else {}
         others = await self.ledger.others(self._worker)
         # A lease that is too long is from before the machine was started again.
         ended = [name for name, lease in others.items() if not ms < lease <= ms + LEASE_MS or is_gone(name)]
         for worker in {*left, *ended}:
-            await self.ledger.bury(worker, left.get(worker, ()))
-            if worker in left and self._journals:
-                delete_journal(self._journals, worker)
+            await self.ledger.remove_worker(worker, left.get(worker, ()))
+            if worker in left and self._outboxes:
+                delete_outbox(self._outboxes, worker)
             log.info("ledger.recovered", worker=worker, rows=len(left.get(worker, ())))
         return bool(ended)
 
@@ -498,7 +498,7 @@ class Meter:
         self._lease = ms + LEASE_MS
 
     async def _work(self) -> None:
-        """Write as long as there is something to write or to give back; then wait."""
+        """Write as long as there is something to write or to return; then wait."""
         while True:
             await self._changed.wait()
             await asyncio.sleep(_SYNC_SECONDS)

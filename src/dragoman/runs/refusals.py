@@ -1,4 +1,4 @@
-"""The errors of limits and budgets: what a client is told when its request does not fit."""
+"""The errors of limits and budgets: what a client reads when its request does not fit."""
 
 from datetime import datetime, tzinfo
 

@@ -73,7 +73,7 @@ class AccessBook:
         """Load all keys, and follow changes.
 
         Raises:
-            StoreFailed: They cannot be read: the gateway cannot know whom to refuse.
+            StoreFailed: They cannot be read: the gateway cannot know which keys are revoked.
         """
         if self.store is not None:
             self._use(await self.store.load())

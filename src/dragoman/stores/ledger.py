@@ -73,7 +73,7 @@ class LedgerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFilter:
-    """Selects rows. A field that is None selects all.
+    """Selects rows. None selects all.
 
     Attributes:
         since: Runs that began at this time or later, in seconds since 1970.
@@ -191,6 +191,6 @@ class SharedLimits(Ledger, Protocol):
         """Return the workers that have borrowed something, without the given one, and when their leases end."""
         ...
 
-    async def bury(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+    async def remove_worker(self, worker: str, rows: Sequence[LedgerRow]) -> None:
         """Take back all that a worker has borrowed that is gone, and add the rows that it has left."""
         ...

@@ -117,9 +117,9 @@ _RUNS = Rule(Scope(ScopeKind.KEY, "ann"), Unit.RUNS, 2)
 _REQUESTS = Rule(Scope(ScopeKind.GATEWAY), Unit.REQUESTS, 60)
 
 
-def _ask(rule: Rule, needed: int, wanted: int | None = None) -> Ask:
+def _ask(rule: Rule, needed: int, desired: int | None = None) -> Ask:
     window = _WINDOW if rule.period else ALWAYS
-    return Ask(rule, window, needed, needed if wanted is None else wanted)
+    return Ask(rule, window, needed, needed if desired is None else desired)
 
 
 class SharedLimitsSuite(LedgerSuite):
@@ -179,7 +179,7 @@ class SharedLimitsSuite(LedgerSuite):
         async with self.opened(tmp_path) as shared:
             await shared.borrow("gone", [_ask(_BUDGET, 900), _ask(_RUNS, 2)], 0, _LEASE)
             assert await shared.others("one") == {"gone": _LEASE}
-            await shared.bury("gone", [row("run_a", 50)])
+            await shared.remove_worker("gone", [row("run_a", 50)])
             states = await shared.states([(_BUDGET, _WINDOW), (_RUNS, ALWAYS)], 0)
             assert [(state.used, state.held) for state in states] == [(50, 0), (0, 0)]
             assert await shared.others("one") == {}

@@ -65,8 +65,8 @@ class MemoryLimits:
         table = self._table(rules)
         return [table.state(rule, window, ms) for rule, window in rules]
 
-    def bury_now(self, worker: str, rows: Sequence[LedgerRow]) -> None:
-        """See `SharedLimits.bury`."""
+    def remove_worker_now(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+        """See `SharedLimits.remove_worker`."""
         self.sync_now(worker, rows, (), 0, 0)
         del self._leases[worker]
         self.loans = Sums({key: amount for key, amount in self.loans.items() if key[0] != worker})
@@ -92,9 +92,9 @@ class MemoryLimits:
         self._check()
         return {name: lease for name, lease in self._leases.items() if name != worker}
 
-    async def bury(self, worker: str, rows: Sequence[LedgerRow]) -> None:
-        """See `SharedLimits.bury`."""
-        self.bury_now(worker, rows)
+    async def remove_worker(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+        """See `SharedLimits.remove_worker`."""
+        self.remove_worker_now(worker, rows)
 
     async def add(self, rows: Sequence[LedgerRow]) -> frozenset[str]:
         """See `Ledger.add`."""

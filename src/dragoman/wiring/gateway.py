@@ -265,9 +265,9 @@ async def _build_meter(settings: Settings, book: AccessBook, simulator: str | No
     if not simulator:
         await _import_spending(directory / "budgets.db", ledger)
     agent_budget = int(settings.agent_max_budget_usd * NANODOLLARS) or None
-    journals = directory / ("simulated-outbox" if simulator else "outbox")
+    outboxes = directory / ("simulated-outbox" if simulator else "outbox")
     clock = Clock(zone=ZoneInfo(settings.time_zone))
-    meter = Meter(ledger, book, journals, agent_budget=agent_budget, clock=clock)
+    meter = Meter(ledger, book, outboxes, agent_budget=agent_budget, clock=clock)
     stack.push_async_callback(meter.aclose)
     await meter.start()
     return meter

@@ -140,8 +140,8 @@ class SQLiteLedger:
         query = "SELECT worker, lease FROM workers WHERE worker != ?"
         return await self._database.read(lambda db: dict(db.execute(query, (worker,)).fetchall()))
 
-    async def bury(self, worker: str, rows: Sequence[LedgerRow]) -> None:
-        """See `SharedLimits.bury`."""
+    async def remove_worker(self, worker: str, rows: Sequence[LedgerRow]) -> None:
+        """See `SharedLimits.remove_worker`."""
 
         def work(db: sqlite3.Connection) -> None:
             _add(db, rows)

@@ -23,13 +23,13 @@ _SUFFIX = ".jsonl"
 log = structlog.get_logger("dragoman.stores")
 
 
-class Journal:
+class Outbox:
     """The file of one worker. Rows of the same run replace each other. It is created with its first row.
 
     Every error is logged and not raised: the rows are also in memory, and only a crash would lose them.
 
     Args:
-        directory: The directory of all journals; None: nothing is written.
+        directory: The directory of all outboxes; None: nothing is written.
         worker: The worker's name; see `worker_name`.
     """
 
@@ -95,7 +95,7 @@ def is_gone(worker: str) -> bool:
 
 
 def read_left_behind(directory: Path, gone: Callable[[str], bool] = is_gone) -> Mapping[str, list[LedgerRow]]:
-    """Return the rows of every journal whose worker is gone, by worker."""
+    """Return the rows of every outbox whose worker is gone, by worker."""
     try:
         paths = sorted(directory.glob(f"*{_SUFFIX}"))
     except OSError:
@@ -103,8 +103,8 @@ def read_left_behind(directory: Path, gone: Callable[[str], bool] = is_gone) -> 
     return {path.stem: list(_rows(path)) for path in paths if gone(path.stem)}
 
 
-def delete_journal(directory: Path, worker: str) -> None:
-    """Delete the journal of a worker whose rows are in the ledger."""
+def delete_outbox(directory: Path, worker: str) -> None:
+    """Delete the outbox of a worker whose rows are in the ledger."""
     (directory / f"{worker}{_SUFFIX}").unlink(missing_ok=True)
 
 
