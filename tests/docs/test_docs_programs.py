@@ -17,11 +17,14 @@ from pages import PAGE_IDS, PAGES, ROOT, blocks, curls, read
 PROGRAMS = [(page, text) for page in PAGES for text in blocks(page, "python")]
 PROGRAM_IDS = [page.stem for page, _ in PROGRAMS]
 
+LIMIT = ("--requests-per-minute", "1000")
+"""A limit, so that its metrics are there."""
+
 
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """Yield the address of a gateway."""
-    async with started(tmp_path, "serve", "--simulate", "--port", "0", "--minimal", "--spares", "0") as process:
+    async with started(tmp_path, "serve", "--simulate", "--port", "0", "--minimal", "--spares", "0", *LIMIT) as process:
         yield await line(process, "http")
 
 

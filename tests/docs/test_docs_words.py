@@ -40,6 +40,10 @@ def parse(words: list[str]) -> None:
     assert command is not None, f"there is no `dragoman {name}`"
     # Parse within the group, because a command remembers the help flags of its first use.
     group = click.Context(cli, **cli.context_settings)
+    if isinstance(command, click.Group) and arguments:
+        group = click.Context(command, info_name=name, parent=group, **cli.context_settings)
+        name, *arguments = arguments
+        command = command.commands[name]
     command.make_context(name, arguments, parent=group).close()
 
 
@@ -152,7 +156,9 @@ def test_make_targets(page: Path) -> None:
 def test_flags(page: Path) -> None:
     """Every flag in the docs belongs to a command."""
     names = [*COMMANDS, *ALIASES]
-    commands = [command for command in map(subcommand, names) if command]
+    groups = [command for command in map(subcommand, names) if command]
+    inner = [one for group in groups if isinstance(group, click.Group) for one in group.commands.values()]
+    commands = [*groups, *inner]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
     known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
     named = {span.split()[0] for span in spans(page) if re.match(r"--?[a-zA-Z]", span)}

@@ -75,16 +75,16 @@ class Budget:
             RateLimited: It does not until other runs end.
             StoreFailed: It is not known, because the ledger cannot be used.
         """
-        if run.hold is None:
+        if run.reservation is None:
             return request
-        body, warnings = await self._meter.extend(run.hold, self._rule, request.body, request.model)
+        body, warnings = await self._meter.extend(run.reservation, self._rule, request.body, request.model)
         run.add_warnings(warnings)
         return request if body is request.body else replace(request, body=body)
 
     def release(self, run: Run) -> None:
         """Release what a run has reserved that goes to another upstream."""
-        if run.hold is not None:
-            self._meter.retract(run.hold, self._rule)
+        if run.reservation is not None:
+            self._meter.retract(run.reservation, self._rule)
 
     def status(self) -> JSONObject:
         """Return what was spent and what is left, for the operator."""

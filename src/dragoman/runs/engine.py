@@ -195,7 +195,7 @@ class Engine:
         ticket = self._admission.enter()
         run = Run(client, model.id, self._note, self.limits.run_timeout)
         if hold is not None and self.meter is not None:
-            run.hold, run.on_output = hold, self.meter.note_start
+            run.reservation, run.on_output = hold, self.meter.note_start
         if self.registry.content:
             run.request_body = body
         run.notify()

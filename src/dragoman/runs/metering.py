@@ -27,8 +27,8 @@ from dragoman.limits.table import Ask, Refusal, RuleState
 from dragoman.runs.bounds import MIN_OUTPUT, Bound, bound_of, estimated_output
 from dragoman.runs.refusals import refusal_error
 from dragoman.runs.run import Run
-from dragoman.stores.outbox import Outbox, delete_outbox, is_gone, read_left_behind, worker_name
 from dragoman.stores.ledger import LedgerRow, SharedLimits, Tokens
+from dragoman.stores.outbox import Outbox, delete_outbox, is_gone, read_left_behind, worker_name
 
 LEASE_MS = 600_000
 """Milliseconds after which a process that hangs loses what it has borrowed. One that has ended loses it at once."""
@@ -324,14 +324,14 @@ class Meter:
 
     def note_start(self, run: Run) -> None:
         """Note that a response has begun: what the API has counted until now is paid, whatever happens."""
-        if run.hold and not run.hold.settled:
-            row = self._row(run, run.hold, "interrupted")
+        if run.reservation and not run.reservation.settled:
+            row = self._row(run, run.reservation, "interrupted")
             self._open[run.id] = row
             self._outbox.write(row)
 
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
-        hold = run.hold
+        hold = run.reservation
         if hold is None or hold.settled:
             return
         self._live -= 1

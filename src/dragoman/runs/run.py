@@ -96,7 +96,7 @@ class Run:
         reason: Why the run was cancelled.
         source_id: The id of the run whose response this one repeats; None: it is executed itself. One that repeats a
             response costs nothing.
-        hold: What the run has reserved under limits and budgets, if the engine has a meter.
+        reservation: What the run has reserved under limits and budgets, if the engine has a meter.
         on_output: Called when a response begins: the API has counted its input.
     """
 
@@ -137,7 +137,7 @@ class Run:
         self.error: GatewayError | None = None
         self.reason: str | None = None
         self.source_id: str | None = None
-        self.hold: Hold | None = None
+        self.reservation: Hold | None = None
         self.on_output: Callable[[Run], None] | None = None
 
         self._on_change = on_change

@@ -23,6 +23,7 @@ from dragoman.runs.engine import Engine
 from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
 from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
+from dragoman.server.limit_metrics import LimitMetrics
 from dragoman.server.options import Operations
 
 
@@ -132,6 +133,8 @@ class Metrics:
 
     def __init__(self, engine: Engine, operations: Operations) -> None:
         self._registry = registry = CollectorRegistry()
+        self._limits = LimitMetrics(engine.meter)
+        registry.register(self._limits)
         registry.register(_CurrentState(engine, operations))
         ProcessCollector(registry=registry)
         self._requests = Counts("dragoman_requests", "Requests answered", ("route", "method", "status"))
@@ -171,6 +174,7 @@ class Metrics:
 
     async def respond(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return the metrics in the text format."""
+        await self._limits.refresh()
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     def _count(self, run: Run) -> None:

@@ -84,12 +84,14 @@ class Gateway:
         backend: The backend, or the router over several.
         drain: Refuses new requests, waits for running ones up to the given seconds, then ends the rest with an error.
         simulator: The address of the simulator, if one replaces Claude.
+        has_keys: Whether `dragoman keys` has created keys.
     """
 
     app: ASGIApp
     backend: ManagedBackend
     drain: Callable[[float], Awaitable[None]]
     simulator: str | None = None
+    has_keys: bool = False
 
 
 @asynccontextmanager
@@ -176,7 +178,7 @@ async def build(
             if idempotency:
                 await idempotency.aclose()
 
-        yield Gateway(app, claude, drain, simulator)
+        yield Gateway(app, claude, drain, simulator, book.has_keys)
 
 
 def _build_fetch_media(settings: Settings, stack: AsyncExitStack) -> FetchMedia:

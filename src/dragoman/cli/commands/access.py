@@ -19,6 +19,9 @@ from dragoman.server.admin.access_changes import KeyChanges, TeamChanges, key_vi
 _FILES = ("state_dir", "config")
 _NONE = "none"
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_simulated = click.option(
+    "--simulated", is_flag=True, help="Show what the simulator's responses would have cost (`serve --simulate`)."
+)
 
 
 def _limit_options(command: _Decorated) -> _Decorated:
@@ -112,7 +115,8 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
 
 @_command(keys, "show")
 @click.argument("name")
-def show_key(*, name: str, as_json: bool, **flags: Any) -> None:
+@_simulated
+def show_key(*, name: str, simulated: bool, as_json: bool, **flags: Any) -> None:
     """Show a key, and what is used of its limits and budgets."""
 
     async def work(files: AccessFiles) -> JSONObject:
@@ -121,7 +125,7 @@ def show_key(*, name: str, as_json: bool, **flags: Any) -> None:
             raise NotFound(f"There is no key `{name[:40]}`.")
         return {**key_view(key, time.time()), "use": await files.use(Scope(ScopeKind.KEY, name))}
 
-    _show(with_access(settings_from(flags), work), as_json=as_json)
+    _show(with_access(settings_from(flags), work, simulated=simulated), as_json=as_json)
 
 
 @_command(keys, "update")
@@ -198,7 +202,8 @@ def list_teams(*, as_json: bool, **flags: Any) -> None:
 
 @_command(teams, "show")
 @click.argument("name")
-def show_team(*, name: str, as_json: bool, **flags: Any) -> None:
+@_simulated
+def show_team(*, name: str, simulated: bool, as_json: bool, **flags: Any) -> None:
     """Show a team, its keys, and what is used of its limits and budgets."""
 
     async def work(files: AccessFiles) -> JSONObject:
@@ -208,7 +213,7 @@ def show_team(*, name: str, as_json: bool, **flags: Any) -> None:
         members = [key.name for key in state.keys.values() if key.team == name]
         return {**team_view(team), "keys": [*members], "use": await files.use(Scope(ScopeKind.TEAM, name))}
 
-    _show(with_access(settings_from(flags), work), as_json=as_json)
+    _show(with_access(settings_from(flags), work, simulated=simulated), as_json=as_json)
 
 
 @_command(teams, "delete")
@@ -228,7 +233,7 @@ def delete_team(*, name: str, as_json: bool, **flags: Any) -> None:
 @click.option("--team", help="Only runs of this team.")
 @click.option("--model", help="Only runs of this model, by its id.")
 @click.option("--upstream", help="Only runs on this upstream.")
-@click.option("--simulated", is_flag=True, help="Show what the simulator's responses would have cost.")
+@_simulated
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def usage(*, simulated: bool, as_json: bool, state_dir: str | None, config: str | None, **filters: Any) -> None:
     """Show what runs have used and cost: sums of the ledger, the most expensive first."""

@@ -191,7 +191,7 @@ def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
         f"  Documentation    {address}/docs",
         f"  Backend          {gateway.backend.name}",
         f"  Claude           {_describe_account(settings, gateway)}",
-        f"  Clients          {_describe_clients(settings)}",
+        f"  Clients          {_describe_clients(settings, has_keys=gateway.has_keys)}",
     ]
     if logs_payloads(settings):
         lines.append("  Log              contains prompts and responses (--debug, --trace or --trace-file), no secrets")
@@ -213,7 +213,9 @@ def _describe_account(settings: Settings, gateway: Gateway) -> str:
     return "no API key and no sign-in"
 
 
-def _describe_clients(settings: Settings) -> str:
+def _describe_clients(settings: Settings, *, has_keys: bool) -> str:
+    if has_keys or (settings.admin_key and not settings.keys and not settings.api_key):
+        return "must send a client key: `dragoman keys list`"
     if settings.keys:
         names = ", ".join(key.name for key in settings.keys)
         gateway_key = ", or the gateway's API key" if settings.api_key else ""

@@ -162,7 +162,7 @@ class AccessEndpoints:
     async def _use(self, scope: Scope | None = None) -> JSON:
         if self._meter is None:
             return []
-        await self._meter.flush()
+        await self._meter.flush(everything=True)  # so that what is only borrowed does not look used
         return [state_view(state, self._zone) for state in await self._meter.states(scope)]
 
 
