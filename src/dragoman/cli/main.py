@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "tail": CommandEntry("runs", "Follow the events of a run."),
     "cancel": CommandEntry("runs", "Cancel a run."),
     "keys": CommandEntry("access", "Create and change the keys of clients."),
-    "teams": CommandEntry("access", "Create and change teams of keys."),
+    "teams": CommandEntry("access", "Create and change teams."),
     "usage": CommandEntry("access", "Show what runs have used and cost."),
     "stop": CommandEntry("process", "Stop a running gateway."),
     "restart": CommandEntry("process", "Restart a running gateway with its original flags."),
