@@ -32,6 +32,7 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     check_exposure(settings)
     check_keys(settings)
     _check_sqlite(settings)
+    _check_workers(settings)
     _check_models(settings)
     _check_fetch_hosts(settings)
     _check_embeddings(settings)
@@ -98,6 +99,26 @@ def _check_sqlite(settings: Settings) -> None:
             require_supported_sqlite()
         except sqlite3.NotSupportedError as error:
             raise BadSettings(f"{error}.") from None
+
+
+def _check_workers(settings: Settings) -> None:
+    """Refuse what several workers cannot do. Each gets a share of every limit, which must not be nothing."""
+    if settings.workers == 1:
+        return
+    limits = {name: getattr(settings, name) for name in ("max_concurrency", "requests_per_minute")}
+    limits |= {f"places of upstream `{one.name}`": one.places for one in settings.upstreams}
+    for name, limit in limits.items():
+        if limit is not None and limit < settings.workers:
+            raise BadSettings(
+                f"workers (--workers) is {settings.workers}, and {name} is {limit}: each worker gets a share of the "
+                "limit. Raise the limit, or use fewer workers."
+            )
+    if not settings.runs_kept:
+        raise BadSettings(
+            "workers (--workers) needs the records of runs, which all workers share: leave out --runs-kept 0."
+        )
+    if settings.reload:
+        raise BadSettings("workers (--workers) does not go with --reload. Leave one of them out.")
 
 
 def _check_models(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.options import Operations, ServerOptions
+from dragoman.server.peers import Peers
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits, SpendingLedger
 from dragoman.stores.crypto import KEY_BYTES, Cipher
@@ -87,6 +88,7 @@ async def build(
     embedder: Embedder | None = None,
     *,
     checked: bool = False,
+    peers: Peers | None = None,
 ) -> AsyncIterator[Gateway]:
     """Build a gateway, and close all that it owns on exit, the last part first.
 
@@ -95,6 +97,7 @@ async def build(
         backend: A backend to use instead of the one that the settings name.
         embedder: The same for the embedder.
         checked: Whether the caller has resolved the secrets and called `check_settings`.
+        peers: The other workers of this gateway; None: this process is the whole gateway. They are closed with it.
 
     Raises:
         BadSettings: See `check_settings`. A secret that the settings name is also looked up first.
@@ -146,8 +149,14 @@ async def build(
             recordings = idempotency.store if idempotency else None
             return failures_of(claude, registry, thinking, ledger, responses.jobs if responses else None, recordings)
 
-        operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
+        operations = Operations(
+            claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures, peers
+        )
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
+
+        if peers is not None:
+            stack.push_async_callback(peers.aclose)
+            await peers.start()
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
