@@ -29,7 +29,7 @@ def merge_metrics(texts: Iterable[str], ended: Iterable[str] = ()) -> bytes:
 
     Args:
         texts: The metrics of each worker, in the text format.
-        ended: Those of workers that have ended, of which only counts remain.
+        ended: Those of workers that have ended. Only their counts remain.
     """
     merged = _Merged()
     for text in texts:

@@ -1,4 +1,4 @@
-"""Requests about what another worker does: the events of a run, its end, a response in the making."""
+"""Requests about what another worker does: the events of a run, its end, a response that is not complete."""
 
 import re
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class PeerRoutes:
         """Answer one request."""
         found = _WITH_ID.fullmatch(scope["path"])
         id_ = found[1] if found else None
-        peer = None if id_ is None or id_ in _NOT_IDS or self._holds(id_) else await self._peers.holder(id_)
+        peer = None if id_ is None or id_ in _NOT_IDS or self._holds(id_) else await self._peers.find(id_)
         if peer is None:
             if scope["path"].startswith(_RECORDS):
                 await self._peers.ask("flush")
@@ -74,7 +74,7 @@ def connect_peers(peers: Peers, engine: Engine, options: ServerOptions) -> Calla
         return id_ == process or holds(id_)
 
     async def elsewhere(context: RequestContext, receive: Receive, body: bytes, producer: str) -> bool:
-        peer = await peers.holder(producer)
+        peer = await peers.find(producer)
         if peer is None:
             return False
         await answer_elsewhere(peers, peer, context, receive, body)

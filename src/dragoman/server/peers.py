@@ -91,7 +91,7 @@ class Peers:
         answers = await asyncio.gather(*(self._ask(index, question, argument) for index in others))
         return {index: answer[0] for index, answer in zip(others, answers, strict=True) if answer}
 
-    async def holder(self, id_: str) -> int | None:
+    async def find(self, id_: str) -> int | None:
         """Return the other worker that executes a run, generates a response, or is the process of this id."""
         return next((index for index, held in (await self.ask("holds", id_)).items() if held), None)
 
