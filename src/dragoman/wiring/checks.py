@@ -18,6 +18,9 @@ from dragoman.core.errors import NotFound
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
 
+_MIN_REMOTE_KEY = 20
+"""Characters of a key that guards an address that others can reach."""
+
 
 def check_settings(settings: Settings, *, backend: bool = True) -> None:
     """Check settings whose secrets are resolved. Nothing is opened or started before.
@@ -72,6 +75,14 @@ def check_exposure(settings: Settings) -> None:
             "others can reach it. Stay on 127.0.0.1; or, if you alone will use it, confirm that: "
             "--allow-remote-signed-in."
         )
+    keys = {"api_key (--api-key)": settings.api_key, **{f"the key `{key.name}`": key.api_key for key in settings.keys}}
+    for name, key in keys.items():
+        if (secret := reveal(key)) and len(secret) < _MIN_REMOTE_KEY:
+            raise BadSettings(
+                f"{name} has {len(secret)} characters, and host (--host) is {settings.host}: whoever reaches it can "
+                f"guess the key. Use a random one of at least {_MIN_REMOTE_KEY} characters; `openssl rand -hex 32` "
+                "makes one."
+            )
 
 
 def check_keys(settings: Settings) -> None:
