@@ -37,6 +37,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "silence_timeout": ("2.5", 2.5),
     "max_body_memory": ("1MiB", 2**20),
     "max_request_bytes": ("1MiB", 2**20),
+    "workers": ("2", 2),
     "spares": ("0", 0),
     "long_spares": ("2", 2),
     "max_live": ("4", 4),

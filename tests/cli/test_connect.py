@@ -72,7 +72,7 @@ def test_exact_files() -> None:
             "dragoman": {
                 "name": "Dragoman",
                 "base_url": "http://10.1.2.3:9000/v1",
-                "env_key": "DRAGOMAN_API_KEY",
+                "env_key": "DRAGOMAN_CLIENT_KEY",
                 "wire_api": "responses",
             }
         },
@@ -85,7 +85,7 @@ def test_exact_files() -> None:
     }
     [model] = result["continue"]["models"]
     assert (model["provider"], model["apiBase"]) == ("openai", "http://10.1.2.3:9000/v1")
-    assert model["apiKey"] == "${{ secrets.DRAGOMAN_API_KEY }}"
+    assert model["apiKey"] == "${{ secrets.DRAGOMAN_CLIENT_KEY }}"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def address(tmp_path: Path) -> AsyncIterator[str]:
 
 async def call(home: Path, *arguments: str, **added: str) -> str:
     """Return what a program prints."""
-    env = {**environment(home), "DRAGOMAN_API_KEY": KEY, **added}
+    env = {**environment(home), "DRAGOMAN_CLIENT_KEY": KEY, **added}
     process = await asyncio.create_subprocess_exec(
         *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=home, env=env
     )
@@ -115,7 +115,7 @@ async def test_library_programs(name: str, address: str, tmp_path: Path) -> None
     assert address in result.out
     if name == "curl" and not shutil.which("curl"):
         pytest.skip("there is no curl here")
-    program = result.out.replace("export DRAGOMAN_API_KEY=...\n", "")
+    program = result.out.replace("export DRAGOMAN_CLIENT_KEY=...\n", "")
     interpreter = "sh" if name == "curl" else sys.executable
     assert "PONG" in await call(tmp_path, interpreter, "-c", program)
 
@@ -137,7 +137,7 @@ async def test_claude_code(tmp_path: Path) -> None:
 async def test_keys(address: str, tmp_path: Path) -> None:
     """The command finds out without a key whether the gateway requires one. It never prints the key."""
     result = json.loads((await run(tmp_path, "connect", "codex", "--json")).out)
-    assert (result["address"], result["keyed"], result["key_variable"]) == (address, True, "DRAGOMAN_API_KEY")
+    assert (result["address"], result["keyed"], result["key_variable"]) == (address, True, "DRAGOMAN_CLIENT_KEY")
     assert {part["where"] for part in result["parts"] if part["file"]} == {"~/.codex/config.toml"}
     ended = await run(tmp_path, "connect", "open-webui", added={"DRAGOMAN_API_KEY": KEY})
     assert f"OPENAI_API_BASE_URL: {address}/v1" in ended.out

@@ -12,7 +12,7 @@ from pages import blocks
 REASON = skip_reason()
 REQUEST = '{"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}'
 COMPOSE = (sys.executable, "-m", "podman_compose", "--project-name", "dragoman-test")
-KEY = "the-key"
+KEY = "the-key-of-the-clients"
 CURL = ("curl", "-sS", "--fail-with-body", "--header", f"authorization: Bearer {KEY}")
 SIMULATED = """
 services:

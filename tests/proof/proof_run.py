@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -242,6 +243,9 @@ class Prover:
         return True
 
     def _find(self, kind: str, case: Case | None, detail: str) -> None:
+        """Record a finding, and report it at once: the table of a long proof comes late."""
+        number = f" (case {case.number} of seed {case.seed})" if case else ""
+        print(f"{kind}{number}: {detail[:200]}", file=sys.stderr, flush=True)
         self.tally.findings.append(Finding(kind, case, detail))
 
     def expect(self, holds: object, kind: str, detail: str) -> None:

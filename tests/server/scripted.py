@@ -28,6 +28,7 @@ from dragoman.core.events import (
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.server.http_server import Server, listen
+from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import build
 
 KEY = "gateway-key"
@@ -209,13 +210,15 @@ class Served:
 
 
 @asynccontextmanager
-async def served(script: Script, *, embedder: Embedder | None = None, **settings: object) -> AsyncIterator[Served]:
+async def served(
+    script: Script, *, embedder: Embedder | None = None, peers: Peers | None = None, **settings: object
+) -> AsyncIterator[Served]:
     """Serve a scripted backend on a free port of 127.0.0.1."""
     backend = ScriptedBackend(script)
     options = {"port": 0, "log_level": "off", "shutdown_grace": 5.0, **settings}
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    async with build(load(options, env_file=None), backend, embedder) as gateway:
+    async with build(load(options, env_file=None), backend, embedder, peers=peers) as gateway:
         server = Server(gateway.app, gateway.drain, float(str(options["shutdown_grace"])))
         serve_task = asyncio.create_task(server.serve([sock]))
         async with (

@@ -49,18 +49,20 @@ async def test_client_keys_may_not_use_the_admin_api() -> None:
 
 def test_sources_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By value, variable, file or JSON; never shown. A client key is enough for a public address."""
-    (tmp_path / "key").write_text("secret-c\n", encoding="utf-8")
-    monkeypatch.setenv("KEY_B", "secret-b")
+    (tmp_path / "key").write_text("secret-of-client-number-c\n", encoding="utf-8")
+    monkeypatch.setenv("KEY_B", "secret-of-client-number-b")
     tables = [
-        {"name": "a", "api_key": "secret-a"},
+        {"name": "a", "api_key": "secret-of-client-number-a"},
         {"name": "b", "api_key_env": "KEY_B"},
         {"name": "c", "api_key_file": str(tmp_path / "key")},
     ]
     monkeypatch.setenv("DRAGOMAN_KEYS", json.dumps(tables))
     settings = resolve_secrets(load({"host": "0.0.0.0"}, env_file=None))  # noqa: S104 - what is tried
     check_exposure(settings)
-    assert [(one.name, one.key) for one in client_keys(settings)] == [(n, f"secret-{n}".encode()) for n in "abc"]
-    assert "secret-" not in repr(settings)
+    assert [(one.name, one.key) for one in client_keys(settings)] == [
+        (n, f"secret-of-client-number-{n}".encode()) for n in "abc"
+    ]
+    assert "secret-of" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,8 @@ async def test_request_id(sent: str, *, accepted: bool) -> None:
         ({"host": "::"}, "--api-key"),
         ({"host": "box.local"}, "--api-key"),
         ({"host": "10.0.0.1", "api_key": KEY, "signed_in": True}, "--allow-remote-signed-in"),
+        ({"host": "10.0.0.1", "api_key": "none"}, "has 4 characters"),
+        ({"host": "10.0.0.1", "api_key": 2 * KEY, "keys": {"a": {"api_key": "k" * 19}}}, "`a` has 19 characters"),
         ({"allow_origin": "*"}, "--api-key"),
         ({"allow_host": "*"}, "--api-key"),
     ],
@@ -312,8 +314,8 @@ async def test_unsafe_settings_are_refused(given: dict[str, object], setting: st
         {"host": "127.0.0.2"},
         {"host": "::1"},
         {"host": "localhost", "signed_in": True},
-        {"host": "0.0.0.0", "api_key": KEY},  # noqa: S104 - with a key
-        {"host": "0.0.0.0", "api_key": KEY, "signed_in": True, "allow_remote_signed_in": True},  # noqa: S104 - the same
+        {"host": "0.0.0.0", "api_key": 2 * KEY},  # noqa: S104 - with a key
+        {"host": "0.0.0.0", "api_key": 2 * KEY, "signed_in": True, "allow_remote_signed_in": True},  # noqa: S104 - the same
     ],
 )
 def test_safe_settings_pass(given: dict[str, object]) -> None:

@@ -1,6 +1,6 @@
 """The text of `dragoman status`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import click
@@ -52,6 +52,8 @@ def format_status(address: str, body: _JSONObject, record: InstanceRecord | None
     backend = cast("_JSONObject", body["backend"])
     details = cast("_JSONObject", backend.get("more") or {})
     yield _line("Process", _process(body, record))
+    if workers := cast("Sequence[_JSONObject]", body.get("workers") or ()):
+        yield _line("Workers", ", ".join(f"{one['worker']} (pid {one['pid']})" for one in workers))
     if simulator := body.get("simulator"):
         yield _line("Claude", f"simulated at {simulator}: no account, no network")
     if "upstreams" in backend:

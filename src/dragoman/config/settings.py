@@ -180,6 +180,13 @@ class Settings(BaseSettings):
         "size until its response is complete. Further ones wait up to a minute, then get 503.",
     )
 
+    workers: Annotated[int, SettingInfo(_POOL)] = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of gateway processes on the port. The limits hold for all of them together; each has its "
+        "own warm and live processes.",
+    )
     spares: Annotated[int, SettingInfo(_POOL)] = Field(
         2, ge=0, description="Warm processes: booted, and waiting for a request."
     )
@@ -387,6 +394,21 @@ class Settings(BaseSettings):
         }
         if upstream.api_key or upstream.auth_token or upstream.signed_in or upstream.cloud:
             changes |= {"anthropic_api_key": upstream.api_key, "anthropic_auth_token": upstream.auth_token}
+        return self.model_copy(update=changes)
+
+    def for_worker(self, index: int) -> "Settings":
+        """Return the settings of one of several workers: its share of each limit, so that the sum is the limit."""
+
+        def share(limit: int) -> int:
+            return limit // self.workers + (index < limit % self.workers)
+
+        changes: dict[str, object] = {
+            name: share(getattr(self, name)) for name in ("max_concurrency", "max_queue_size", "max_memory")
+        }
+        changes["max_body_memory"] = max(1, share(self.max_body_memory))
+        changes["upstreams"] = tuple(
+            one.model_copy(update={"places": one.places and share(one.places)}) for one in self.upstreams
+        )
         return self.model_copy(update=changes)
 
     @model_validator(mode="before")

@@ -11,6 +11,8 @@ from dragoman.http.pool import ConnectionPool
 from dragoman.http.proxy import origin_of, proxy_for
 from dragoman.http.response import IncomingResponse
 
+_MIN_SEPARATE_BYTES = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -157,9 +159,9 @@ class HttpClient:
             TransportError: No response was received.
         """
         length = b"content-length: %d\r\n\r\n" % len(body) if body else b"\r\n"
-        data = b"".join(
-            (method, b" ", self._prefix, target, b" HTTP/1.1\r\n", self._shared, headers, length, body),
-        )
+        head = b"".join((method, b" ", self._prefix, target, b" HTTP/1.1\r\n", self._shared, headers, length))
+        # A large body is not copied: that would hold the event loop.
+        data = (head + body,) if len(body) < _MIN_SEPARATE_BYTES else (head, body)
         connection = await self._pool.acquire()
         try:
             incoming = await connection.send(data, self._timeouts.head)

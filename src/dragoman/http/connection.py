@@ -1,6 +1,7 @@
 """One connection to a server. It carries one request at a time."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from dragoman.core.moving_timer import MovingTimer
@@ -63,11 +64,11 @@ class Connection(asyncio.Protocol):
         """Return whether it has been idle for longer than `keep_alive` seconds."""
         return self._loop.time() - self._idle_since >= keep_alive
 
-    async def send(self, data: bytes, seconds: float | None) -> IncomingResponse:
+    async def send(self, data: Sequence[bytes], seconds: float | None) -> IncomingResponse:
         """Send a request and wait for the head of the response.
 
         Args:
-            data: The complete request.
+            data: The complete request, in parts.
             seconds: The time limit until the head. None: no limit.
 
         Raises:
@@ -76,7 +77,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.is_closed:
             raise ConnectionBroken("the connection broke", begun=False)
         incoming = self._incoming = IncomingResponse(self._on_response_complete, self._silence)
-        self._transport.write(data)
+        for part in data:
+            self._transport.write(part)
         try:
             await incoming.head(seconds)
         except BaseException:

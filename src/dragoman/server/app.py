@@ -43,6 +43,7 @@ from dragoman.server.middleware import (
 from dragoman.server.models import Models
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.paths import has_control_character
+from dragoman.server.peer_routes import PeerRoutes, connect_peers
 from dragoman.server.route_spec import Handlers
 from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
 from dragoman.server.stored.conversation_loader import ConversationLoader
@@ -95,7 +96,11 @@ def build_app(
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
-    app = IdempotentRoutes(routes, options, metrics.count_runs, routes.endpoint_of)
+    app: ASGIApp = IdempotentRoutes(routes, options, metrics.count_runs, routes.endpoint_of)
+    if operations.peers is not None:
+        # The worker that passes a request on logs and counts it.
+        operations.peers.serve(Middleware(app, _checks(options), (), encode_error, engine.registry.redactor))
+        app = PeerRoutes(app, operations.peers, connect_peers(operations.peers, engine, options))
     return Middleware(app, _checks(options), (log_access, count), encode_error, engine.registry.redactor)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -85,7 +86,9 @@ async def read_body(
         decoder.finish()
     if context.reservation is not None:
         context.reservation.resize(size)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(parts) == 1:
+        return parts[0]
+    return b"".join(parts) if budget is None else await budget.run(size, partial(b"".join, parts))
 
 
 class _IncomingBody:

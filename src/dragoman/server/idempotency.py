@@ -38,8 +38,8 @@ _SEPARATE_EVENTS = "/responses"
 
 log = structlog.get_logger("dragoman.server")
 
-Elsewhere: TypeAlias = Callable[[RequestContext, bytes, str], Awaitable[bool]]
-"""Has the process that carries a request out answer it, given the body and the process. Returns whether it did."""
+Elsewhere: TypeAlias = Callable[[RequestContext, Receive, bytes, str], Awaitable[bool]]
+"""Has the process that carries a request out answer it, given its body and the process. Returns whether it did."""
 
 
 class _Attempt:
@@ -195,7 +195,7 @@ class IdempotentRoutes:
                 await self._follow(context, attempt.recording, first, replayed=replayed)
                 return
         service = self._options.idempotency
-        if not (service and service.elsewhere and await service.elsewhere(context, raw, attempt.producer)):
+        if not (service and service.elsewhere and await service.elsewhere(context, receive, raw, attempt.producer)):
             raise Conflict(
                 "Another process of the gateway carries out the request with this `Idempotency-Key`. Send it again.",
                 code="idempotent_request_in_progress",
@@ -248,6 +248,7 @@ class IdempotentRoutes:
                 context.reservation.release()
             if attempt.first_left:
                 self._count_runs(context.runs)
+            context.leave_scope()
 
     async def _execute(self, recording: Recording, context: RequestContext, raw: bytes) -> None:
         """Run the endpoint. Its client is the recording, which never disconnects."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
+import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -19,12 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.process_identity import ProcessIdentity
 from dragoman.runs.engine import Engine
 from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
 from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
 from dragoman.server.limit_metrics import LimitMetrics
 from dragoman.server.options import Operations
+from dragoman.server.peer_metrics import WorkerMetrics
 
 
 class Counts(Collector):
@@ -135,6 +138,10 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._limits = LimitMetrics(engine.meter)
         registry.register(self._limits)
+        self._peers = operations.peers
+        self._process = str(ProcessIdentity.current())
+        if self._peers is not None:
+            self._peers.answer("metrics", self._answer_metrics)
         registry.register(_CurrentState(engine, operations))
         ProcessCollector(registry=registry)
         self._requests = Counts("dragoman_requests", "Requests answered", ("route", "method", "status"))
@@ -173,9 +180,17 @@ class Metrics:
         self._registry.register(_CacheState(cache))
 
     async def respond(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
-        """Return the metrics in the text format."""
+        """Return the metrics in the text format: those of all workers."""
         await self._limits.refresh()
-        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        text = generate_latest(self._registry)
+        if self._peers is not None:
+            others = msgspec.convert(await self._peers.ask("metrics"), dict[int, WorkerMetrics])
+            others[self._peers.index] = WorkerMetrics(self._process, text.decode())
+            text = await asyncio.to_thread(self._peers.history.merge, others)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _answer_metrics(self, _argument: str) -> JSON:
+        return [self._process, generate_latest(self._registry).decode()]
 
     def _count(self, run: Run) -> None:
         # A model id is chosen by the client until the API has accepted it. Only then is it a label.

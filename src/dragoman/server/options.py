@@ -11,6 +11,7 @@ from dragoman.server.access import AccessBook
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
 from dragoman.server.idempotency import IdempotencyService
+from dragoman.server.peers import Peers
 from dragoman.server.stored.service import StoredResponseService
 
 
@@ -69,6 +70,7 @@ class Operations:
         status: Returns authentication, processes and versions. Contains no secret.
         inquire: Returns what takes longer to find out.
         simulator: The address of the simulator that replaces Claude, if there is one.
+        peers: The other workers of this gateway; None: this process is the whole gateway.
         failures: Returns why long-lived tasks and stores failed, by name. They recover, and need not affect a run.
     """
 
@@ -78,3 +80,4 @@ class Operations:
     inquire: Callable[[], Awaitable[JSONObject]]
     simulator: str | None = None
     failures: Callable[[], Mapping[str, str]] = dict
+    peers: Peers | None = None

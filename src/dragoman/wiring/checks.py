@@ -18,6 +18,9 @@ from dragoman.core.errors import NotFound
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
 
+_MIN_REMOTE_KEY = 20
+"""Characters of a key that guards an address that others can reach."""
+
 
 def check_settings(settings: Settings, *, backend: bool = True) -> None:
     """Check settings whose secrets are resolved. Nothing is opened or started before.
@@ -32,6 +35,7 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     check_exposure(settings)
     check_keys(settings)
     _check_sqlite()
+    _check_workers(settings)
     _check_models(settings)
     _check_fetch_hosts(settings)
     _check_embeddings(settings)
@@ -71,6 +75,14 @@ def check_exposure(settings: Settings) -> None:
             "others can reach it. Stay on 127.0.0.1; or, if you alone will use it, confirm that: "
             "--allow-remote-signed-in."
         )
+    keys = {"api_key (--api-key)": settings.api_key, **{f"the key `{key.name}`": key.api_key for key in settings.keys}}
+    for name, key in keys.items():
+        if (secret := reveal(key)) and len(secret) < _MIN_REMOTE_KEY:
+            raise BadSettings(
+                f"{name} has {len(secret)} characters, and host (--host) is {settings.host}: whoever reaches it can "
+                f"guess the key. Use a random one of at least {_MIN_REMOTE_KEY} characters; `openssl rand -hex 32` "
+                "makes one."
+            )
 
 
 def check_keys(settings: Settings) -> None:
@@ -99,6 +111,26 @@ def _check_sqlite() -> None:
         require_supported_sqlite()
     except sqlite3.NotSupportedError as error:
         raise BadSettings(f"{error}.") from None
+
+
+def _check_workers(settings: Settings) -> None:
+    """Refuse what several workers cannot do. Each gets a share of the slots, which must not be nothing."""
+    if settings.workers == 1:
+        return
+    limits: dict[str, int | None] = {"max_concurrency": settings.max_concurrency}
+    limits |= {f"places of upstream `{one.name}`": one.places for one in settings.upstreams}
+    for name, limit in limits.items():
+        if limit is not None and limit < settings.workers:
+            raise BadSettings(
+                f"workers (--workers) is {settings.workers}, and {name} is {limit}: each worker gets a share of the "
+                "limit. Raise the limit, or use fewer workers."
+            )
+    if not settings.runs_kept:
+        raise BadSettings(
+            "workers (--workers) needs the records of runs, which all workers share: leave out --runs-kept 0."
+        )
+    if settings.reload:
+        raise BadSettings("workers (--workers) does not go with --reload. Leave one of them out.")
 
 
 def _check_models(settings: Settings) -> None:

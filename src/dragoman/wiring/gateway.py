@@ -45,6 +45,7 @@ from dragoman.server.catalog import LiveCatalog
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.options import Operations, ServerOptions
+from dragoman.server.peers import Peers
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
@@ -101,6 +102,7 @@ async def build(
     embedder: Embedder | None = None,
     *,
     checked: bool = False,
+    peers: Peers | None = None,
 ) -> AsyncIterator[Gateway]:
     """Build a gateway, and close all that it owns on exit, the last part first.
 
@@ -109,6 +111,7 @@ async def build(
         backend: A backend to use instead of the one that the settings name.
         embedder: The same for the embedder.
         checked: Whether the caller has resolved the secrets and called `check_settings`.
+        peers: The other workers of this gateway; None: this process is the whole gateway. They are closed with it.
 
     Raises:
         BadSettings: See `check_settings`. A secret that the settings name is also looked up first.
@@ -168,8 +171,14 @@ async def build(
             jobs = responses.jobs if responses else None
             return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings)
 
-        operations = Operations(claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures)
+        operations = Operations(
+            claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures, peers
+        )
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
+
+        if peers is not None:
+            stack.push_async_callback(peers.aclose)
+            await peers.start()
 
         async def drain(grace: float) -> None:
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))

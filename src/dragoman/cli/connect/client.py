@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-KEY_VARIABLE = "DRAGOMAN_API_KEY"
-"""Where clients read the key, if their variable can be chosen. The gateway reads its own key from it, too."""
+KEY_VARIABLE = "DRAGOMAN_CLIENT_KEY"
+"""Where clients read the key, if their variable can be chosen. It is not the gateway's own (`DRAGOMAN_API_KEY`): a
+gateway that is started in the same shell would take the word `none` for its key."""
 
 Language = Literal["json", "toml", "yaml", "sh", "python", "py", "js", "text", "ini"]
 

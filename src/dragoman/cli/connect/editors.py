@@ -4,6 +4,8 @@ import json
 
 from dragoman.cli.connect.client import KEY_VARIABLE, Client, Part, Target
 
+_ZED_PROVIDER, _ZED_VARIABLE = "Dragoman Gateway", "DRAGOMAN_GATEWAY_API_KEY"
+
 
 def _continue(target: Target) -> tuple[Part, ...]:
     settings = f"""\
@@ -36,12 +38,12 @@ def _zed(target: Target) -> tuple[Part, ...]:
     }
     provider = {"api_url": target.base_url, "available_models": [model]}
     settings = {
-        "language_models": {"openai_compatible": {"Dragoman": provider}},
-        "agent": {"default_model": {"provider": "Dragoman", "model": target.model}},
+        "language_models": {"openai_compatible": {_ZED_PROVIDER: provider}},
+        "agent": {"default_model": {"provider": _ZED_PROVIDER, "model": target.model}},
     }
     return (
         Part("~/.config/zed/settings.json", "json", json.dumps(settings, indent=2), file=True),
-        Part("the shell", "sh", f"{target.export()}\nzed"),
+        Part("the shell", "sh", f"{target.export(_ZED_VARIABLE)}\nzed"),
     )
 
 
@@ -108,7 +110,7 @@ EDITORS = (
     ),
     Client("cline", "Cline", "", _cline),
     Client("continue", "Continue", KEY_VARIABLE, _continue),
-    Client("zed", "Zed", KEY_VARIABLE, _zed, "Zed derives the name of the variable from the name of the provider."),
+    Client("zed", "Zed", _ZED_VARIABLE, _zed, "Zed derives the name of the variable from the name of the provider."),
     Client(
         "open-webui",
         "Open WebUI",

@@ -1,5 +1,6 @@
 """`dragoman serve` in this process: bind the port, register, print the banner, serve, and restart on request."""
 
+import asyncio
 import ctypes
 import errno
 import gc
@@ -9,8 +10,9 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -24,11 +26,13 @@ from dragoman.cli.effective_config import unknown_variable_warnings
 from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegistry
 from dragoman.cli.log_output.setup import configure, logs_payloads
 from dragoman.cli.serving.invocation import Invocation
+from dragoman.cli.serving.workers import Supervisor, WorkerLink, socket_directory
 from dragoman.cli.terminal import progress
-from dragoman.config.loading import flag, variables
+from dragoman.config.loading import BadSettings, flag, variables
 from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
 from dragoman.server.http_server import RESTART, Server, listen
+from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import Gateway, build
 
 _RELOAD_TIMEOUT = 15
@@ -66,7 +70,11 @@ def serve(
     signal.signal(RESTART, _ignore_signal)
     try:
         with _bound_and_registered(settings, invocation, output) as (sock, record):
-            restart = uvloop.run(_serve(settings, sock, record.address, verbosity, settings_table))
+            shown = _Shown(record.address, verbosity, settings_table)
+            if settings.workers == 1:
+                restart = uvloop.run(_serve(settings, sock, shown))
+            else:
+                restart = _serve_with_workers(settings, sock, shown, flush_log)
     finally:
         flush_log()
     if restart:
@@ -101,28 +109,92 @@ def protect_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-async def _serve(
-    settings: Settings, sock: socket.socket, address: str, verbosity: str | None, settings_table: str
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a gateway prints when it has started.
+
+    Attributes:
+        address: Its address.
+        verbosity: See `serve`.
+        settings_table: See `serve`.
+    """
+
+    address: str
+    verbosity: str | None
+    settings_table: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One of several processes.
+
+    Attributes:
+        link: Its tie to the supervisor.
+        peers: The other workers.
+    """
+
+    link: WorkerLink
+    peers: Peers
+
+
+def _serve_with_workers(settings: Settings, sock: socket.socket, shown: _Shown, flush_log: Callable[[], None]) -> bool:
+    """Serve with several processes until a signal. Return whether the gateway is to start again."""
+    count = settings.workers
+    with socket_directory(settings.state_dir) as directory:
+
+        def work(link: WorkerLink) -> int:
+            try:
+                worker = _Worker(link, Peers(link.index, count, directory))
+                uvloop.run(_serve(settings.for_worker(link.index), sock, shown, worker))
+            except click.ClickException as error:
+                error.show()
+                return error.exit_code
+            except (BadSettings, OSError) as error:
+                click.ClickException(str(error)).show()
+                return 1
+            finally:
+                flush_log()
+            return 0
+
+        code, restart = Supervisor(count, work).run()
+    if code:
+        raise SystemExit(code)
+    return restart
+
+
+async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker: _Worker | None = None) -> bool:
     """Serve until a signal. Return whether the gateway is to start again."""
     async with AsyncExitStack() as stack:
         async with progress("Starting"):
-            gateway = await stack.enter_async_context(build(settings, checked=True))
-        if verbosity == "minimal":
-            click.echo(address)
-        elif verbosity != "quiet":
-            click.echo(_banner(settings, gateway, address))
-        if settings_table:
-            click.echo(settings_table)
+            peers = worker.peers if worker else None
+            gateway = await stack.enter_async_context(build(settings, checked=True, peers=peers))
+        if worker is None or worker.link.is_first_start:
+            _show(settings, gateway, shown)
         gc.collect()
         gc.freeze()  # about 100,000 objects of the start never die: keep them out of every later collection
         gc.set_threshold(*_GC_THRESHOLDS)
         sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
         server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
-        log.info("server.start", address=address, version=__version__, backend=gateway.backend.name, pid=os.getpid())
+        facts = {"worker": worker.link.index} if worker else {}
+        backend = gateway.backend.name
+        log.info("server.start", address=shown.address, version=__version__, backend=backend, pid=os.getpid(), **facts)
+        if worker:
+            # Without its supervisor a worker would be started again by nothing, and stopped by nothing.
+            asyncio.get_running_loop().add_reader(worker.link.parent, server.stop)
+            stack.callback(asyncio.get_running_loop().remove_reader, worker.link.parent)
+            worker.link.report_ready()
         await server.serve([sock])
         log.info("server.stop", again=server.again or None)
         return server.again
+
+
+def _show(settings: Settings, gateway: Gateway, shown: _Shown) -> None:
+    if shown.verbosity == "minimal":
+        click.echo(shown.address)
+    elif shown.verbosity != "quiet":
+        click.echo(_banner(settings, gateway, shown.address))
+    if shown.settings_table:
+        click.echo(shown.settings_table)
 
 
 def _ignore_signal(*_signal: object) -> None:
@@ -193,6 +265,8 @@ def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
         f"  Claude           {_describe_account(settings, gateway)}",
         f"  Clients          {_describe_clients(settings, has_keys=gateway.has_keys)}",
     ]
+    if settings.workers > 1:
+        lines.append(f"  Workers          {settings.workers} processes")
     if logs_payloads(settings):
         lines.append("  Log              contains prompts and responses (--debug, --trace or --trace-file), no secrets")
     return "\n".join([*lines, "", f"  {reason}"] if reason else lines)

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from dragoman import __version__
 from dragoman.core.errors import GatewayError, InvalidRequest
-from dragoman.core.messages import JSONObject
+from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.shared.errors import status_of
 from dragoman.dialects.shared.validation import parse_digits
@@ -23,6 +23,7 @@ from dragoman.runs.engine import Engine
 from dragoman.runs.records import RunRegistry
 from dragoman.server.admin.follow import follow_run
 from dragoman.server.options import Operations
+from dragoman.server.peers import Peers
 from dragoman.stores.run_records import RunQuery
 
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
@@ -48,12 +49,13 @@ class AdminEndpoints:
         self._operations = operations
         self._heartbeat = heartbeat
         self._started_at = time.monotonic()
+        if operations.peers:
+            operations.peers.answer("status", self._answer_status)
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return the state of the gateway. Slow: it runs the official command to learn the state of the sign-in."""
         details = await self._operations.inquire()
         reason = self._operations.ready()
-        limits = self._engine.limits
         body: JSONObject = {
             "status": "ready" if reason is None else "not_ready",
             "reason": reason,
@@ -62,18 +64,43 @@ class AdminEndpoints:
             "python": platform.python_version(),
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._started_at, 1),
-            "runs": {
-                "running": self._engine.running,
-                "places": limits.max_concurrency,
-                "queued": self._engine.queued,
-                "queue_size": limits.max_queue_size,
-            },
+            "runs": self._runs(),
             "last": self._registry.last(),
             "simulator": self._operations.simulator,
             "backend": {"name": self._operations.backend, **self._operations.status(), "more": details},
         }
+        if self._operations.peers:
+            body |= await self._workers(self._operations.peers, body)
         # The backend's words may quote those of other programs.
         return _json(cast("JSONObject", self._registry.redactor.reply_data(body)))
+
+    async def _workers(self, peers: Peers, body: JSONObject) -> JSONObject:
+        """Return the state of each worker, the runs of all of them, and the process that started them."""
+        own = {"pid": body["pid"], "uptime": body["uptime"], "reason": body["reason"], "runs": body["runs"]}
+        workers = {peers.index: own, **await peers.ask("status")}
+        sums: dict[str, JSON] = {}
+        for worker in workers.values():
+            for name, count in cast("dict[str, dict[str, int]]", worker)["runs"].items():
+                sums[name] = cast("int", sums.get(name, 0)) + count
+        listed: list[JSON] = [{"worker": index, **cast("JSONObject", one)} for index, one in sorted(workers.items())]
+        return {"workers": listed, "runs": sums, "pid": os.getppid()}
+
+    async def _answer_status(self, _argument: str) -> JSON:
+        return {
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._started_at, 1),
+            "reason": self._operations.ready(),
+            "runs": self._runs(),
+        }
+
+    def _runs(self) -> JSONObject:
+        limits = self._engine.limits
+        return {
+            "running": self._engine.running,
+            "places": limits.max_concurrency,
+            "queued": self._engine.queued,
+            "queue_size": limits.max_queue_size,
+        }
 
     async def runs(self, request: Request) -> Response:
         """Return a page of runs, newest first."""

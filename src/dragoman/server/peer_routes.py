@@ -1,0 +1,91 @@
+"""Requests about what another worker does: the events of a run, its end, a response that is not complete."""
+
+import re
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dragoman.core.messages import JSON
+from dragoman.core.process_identity import ProcessIdentity
+from dragoman.runs.engine import Engine
+from dragoman.server.context import CLIENT_CLOSED_REQUEST, RequestContext, get_context
+from dragoman.server.disconnect import ClientDisconnected
+from dragoman.server.options import ServerOptions
+from dragoman.server.peers import Peers
+
+_WITH_ID = re.compile(r"(?:/admin/runs|(?:/v1)?/responses)/([^/]+)(?:/events|/cancel)?")
+_RECORDS = "/admin/runs"
+"""Paths of the records of runs, which each worker writes a little later."""
+_NOT_IDS = frozenset({"input_tokens", "compact"})
+
+
+class PeerRoutes:
+    """The routes of a worker. What another worker executes, that one answers for.
+
+    Args:
+        app: The routes.
+        peers: The other workers.
+        holds: Returns whether this worker executes the run or generates the response of an id.
+    """
+
+    def __init__(self, app: ASGIApp, peers: Peers, holds: Callable[[str], bool]) -> None:
+        self._app = app
+        self._peers = peers
+        self._holds = holds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        found = _WITH_ID.fullmatch(scope["path"])
+        id_ = found[1] if found else None
+        peer = None if id_ is None or id_ in _NOT_IDS or self._holds(id_) else await self._peers.find(id_)
+        if peer is None:
+            if scope["path"].startswith(_RECORDS):
+                await self._peers.ask("flush")
+            await self._app(scope, receive, send)
+        else:
+            await answer_elsewhere(self._peers, peer, get_context(scope), receive)
+
+
+async def answer_elsewhere(
+    peers: Peers, peer: int, context: RequestContext, receive: Receive, body: bytes = b""
+) -> None:
+    """Have another worker answer a request; see `Peers.forward`. A client that disconnects is noted."""
+    context.log_fields["worker"] = peer
+    try:
+        await peers.forward(peer, context, receive, body)
+    except ClientDisconnected:
+        context.status = context.status or CLIENT_CLOSED_REQUEST
+        context.log_fields["disconnect"] = context.disconnect_reason
+
+
+def connect_peers(peers: Peers, engine: Engine, options: ServerOptions) -> Callable[[str], bool]:
+    """Set how questions of other workers are answered, and where repeated requests go.
+
+    Returns:
+        Whether this worker executes the run or generates the response of an id.
+    """
+    process = str(ProcessIdentity.current())
+    stored, idempotency = options.stored_responses, options.idempotency
+
+    def holds(id_: str) -> bool:
+        return engine.registry.live(id_) is not None or (stored is not None and stored.jobs.get(id_) is not None)
+
+    async def answer_holds(id_: str) -> JSON:
+        return id_ == process or holds(id_)
+
+    async def elsewhere(context: RequestContext, receive: Receive, body: bytes, producer: str) -> bool:
+        peer = await peers.find(producer)
+        if peer is None:
+            return False
+        await answer_elsewhere(peers, peer, context, receive, body)
+        return True
+
+    async def answer_flush(_argument: str) -> JSON:
+        await engine.registry.flush()
+        return True
+
+    peers.answer("holds", answer_holds)
+    peers.answer("flush", answer_flush)
+    if idempotency is not None:
+        idempotency.elsewhere = elsewhere
+    return holds
