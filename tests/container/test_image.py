@@ -19,13 +19,12 @@ async def test_image_without_an_engine(tmp_path: Path) -> None:
 
     It refuses to start without a key, and the image has no pip.
     """
-    key = {"DRAGOMAN_API_KEY": "the-key-of-the-clients"}
+    headers = {"x-api-key": "the-key-of-the-clients"}
+    key = {"DRAGOMAN_API_KEY": headers["x-api-key"]}
     async with run_container(tmp_path, "serve", "--simulate", "-p", "0", **key) as container:
         base_url = await container.base_url()
         port = base_url.removesuffix("/v1").rpartition(":")[2]
-        async with httpx.AsyncClient(
-            base_url=base_url, headers={"x-api-key": "the-key-of-the-clients"}, timeout=TIMEOUT
-        ) as http:
+        async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT) as http:
             response = await http.post("/chat/completions", json=REQUEST)
         assert response.json()["choices"][0]["message"]["content"] == "PONG"
         code, output = await container.run("dragoman", "status", DRAGOMAN_PORT=port, **key)

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a request is carried out once; repetitions get its response, while it is made and afterwards."""
 
 import asyncio
+import gzip
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import closing
@@ -210,6 +211,30 @@ async def test_the_header_is_refused_if_nothing_is_recorded(tmp_path: Path) -> N
     async with served(replies("Hello"), state_dir=tmp_path, idempotency_ttl=0) as gateway:
         answer = await post(gateway, PATHS[0])
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_parameter")
+
+
+async def test_without_its_store_nothing_is_carried_out(tmp_path: Path) -> None:
+    """It could be carried out twice. Requests without a key are answered."""
+    (tmp_path / "recordings.db").mkdir()  # no file can be there
+    async with served(replies("Hello"), state_dir=tmp_path) as gateway:
+        refused, answered = await post(gateway, PATHS[0]), await post(gateway, PATHS[0], {})
+        assert len(gateway.backend.requests) == 1
+        failures = (await gateway.http.get("/health/ready")).json()["failures"]
+    assert (refused.status_code, refused.json()["error"]["code"], answered.status_code) == (503, "store_failed", 200)
+    assert "store recordings.db" in failures
+
+
+async def test_a_compressed_body_is_the_same_request(tmp_path: Path) -> None:
+    """The bodies are compared as they are decoded."""
+    async with served(replies("Hello"), state_dir=tmp_path) as gateway:
+        first = await post(gateway, PATHS[0])
+        body = gzip.compress(first.request.content)
+        headers = KEY | {"content-encoding": "gzip", "content-type": "application/json"}
+        again = await gateway.http.post(PATHS[0], content=body, headers=headers)
+        new = await gateway.http.post(PATHS[0], content=body, headers=headers | {"idempotency-key": "order-2"})
+        assert len(gateway.backend.requests) == 2
+    assert again.text == first.text
+    assert new.status_code == 200
 
 
 async def test_large_bodies_share_one_reservation(tmp_path: Path) -> None:

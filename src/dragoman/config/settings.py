@@ -405,7 +405,7 @@ class Settings(BaseSettings):
         changes: dict[str, object] = {
             name: share(getattr(self, name)) for name in ("max_concurrency", "max_queue_size", "max_memory")
         }
-        changes["max_body_memory"] = max(1, share(self.max_body_memory))
+        changes |= {name: max(1, share(getattr(self, name))) for name in ("max_body_memory", "response_cache_bytes")}
         changes["upstreams"] = tuple(
             one.model_copy(update={"places": one.places and share(one.places)}) for one in self.upstreams
         )

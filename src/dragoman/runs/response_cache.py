@@ -216,6 +216,7 @@ class RunCache:
         finally:
             if self.shared.get(name) is shared:
                 del self.shared[name]
+            shared.close()
 
 
 def _encode(run: Run) -> bytes | None:

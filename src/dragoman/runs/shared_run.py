@@ -75,6 +75,11 @@ class SharedRun(Subscriber):
         self.run.reject(error)
         self._on_reject(self)
 
+    def close(self) -> None:
+        """Forget the events: nothing can join any more."""
+        self._past.clear()
+        self._followers.clear()
+
     async def leave(self, follower: "FollowingRun", reason: str, error: RunCancelled | None) -> None:
         """Remove a follower. Without another one, end the run, and return when it has released everything."""
         if follower in self._followers:

@@ -1,7 +1,7 @@
 """Requests about what another worker does: the events of a run, its end, a response that is not complete."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,17 +33,23 @@ class PeerRoutes:
         self._peers = peers
         self._holds = holds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
-        found = _WITH_ID.fullmatch(scope["path"])
-        id_ = found[1] if found else None
-        peer = None if id_ is None or id_ in _NOT_IDS or self._holds(id_) else await self._peers.find(id_)
-        if peer is None:
-            if scope["path"].startswith(_RECORDS):
-                await self._peers.ask("flush")
-            await self._app(scope, receive, send)
-        else:
+        path: str = scope["path"]
+        found = _WITH_ID.fullmatch(path)
+        if found and found[1] not in _NOT_IDS and not self._holds(found[1]):
+            return self._answer_for(found[1], scope, receive, send)
+        return self._answer_for(None, scope, receive, send) if path == _RECORDS else self._app(scope, receive, send)
+
+    async def _answer_for(self, id_: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request about all runs, or about an id that is not of this worker."""
+        peer = await self._peers.find(id_) if id_ else None
+        if peer is not None:
             await answer_elsewhere(self._peers, peer, get_context(scope), receive)
+            return
+        if scope["path"].startswith(_RECORDS):
+            await self._peers.ask("flush")
+        await self._app(scope, receive, send)
 
 
 async def answer_elsewhere(

@@ -79,8 +79,8 @@ def check_exposure(settings: Settings) -> None:
     for name, key in keys.items():
         if (secret := reveal(key)) and len(secret) < _MIN_REMOTE_KEY:
             raise BadSettings(
-                f"{name} has {len(secret)} characters, and host (--host) is {settings.host}: whoever reaches it can "
-                f"guess the key. Use a random one of at least {_MIN_REMOTE_KEY} characters; `openssl rand -hex 32` "
+                f"{name} has {len(secret)} characters, and host (--host) is {settings.host}: others could guess "
+                f"the key. Use a random one of at least {_MIN_REMOTE_KEY} characters; `openssl rand -hex 32` "
                 "makes one."
             )
 
