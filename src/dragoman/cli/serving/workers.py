@@ -154,13 +154,14 @@ class Supervisor:
                 worker.start_at = time.monotonic()
 
     def _reap(self) -> None:
-        for index, worker in enumerate(self._workers):
-            if worker.pid is None:
-                continue
-            pid, status = os.waitpid(worker.pid, os.WNOHANG)
-            if pid:
-                worker.pid = None
-                self._on_end(index, worker, os.waitstatus_to_exitcode(status))
+        """Take note of every child that has ended. In a container, those of a killed worker become children, too."""
+        by_pid = {worker.pid: index for index, worker in enumerate(self._workers) if worker.pid}
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if (index := by_pid.get(pid)) is not None:
+                    self._workers[index].pid = None
+                    self._on_end(index, self._workers[index], os.waitstatus_to_exitcode(status))
 
     def _on_end(self, index: int, worker: _Worker, code: int) -> None:
         if self._stopping:
