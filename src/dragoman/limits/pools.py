@@ -40,6 +40,7 @@ class Pool:
         seen: When that was, in milliseconds.
         own: What runs of this worker have spent of a budget that is not in `shared`.
         holds: How many holds have reserved something here.
+        gifts: How often something was put into the pool.
         used_at: When the pool was last used.
         boost: How many times what a run needs is borrowed at once.
         borrowed_at: When the worker last borrowed.
@@ -56,6 +57,7 @@ class Pool:
     seen: int = 0
     own: int = 0
     holds: int = 0
+    gifts: int = 0
     used_at: int = 0
     boost: int = 1
     borrowed_at: int = -_BUSY_MS
@@ -82,8 +84,10 @@ class Pool:
 
     def give(self, amount: int) -> None:
         """Put an amount into the pool."""
-        self.available += amount
-        self.refused_until = 0
+        if amount:
+            self.available += amount
+            self.gifts += 1
+            self.refused_until = 0
 
 
 @dataclass(slots=True)
@@ -200,11 +204,16 @@ class Pools:
             share.pool.holds -= 1
             share.pool.give(share.reserved)
 
-    def note_refusal(self, refusal: Refusal, amounts: Amounts, ms: int) -> Refusal:
+    def gifts(self) -> int:
+        """Return how often something was put into any pool: a refusal from before is out of date then."""
+        return sum(pool.gifts for pool in self._pools.values())
+
+    def note_refusal(self, refusal: Refusal, amounts: Amounts, ms: int, *, is_new: bool = True) -> Refusal:
         """Repeat a refusal for a short time without asking again.
 
         Args:
             refusal: The refusal of what was missing in the pool. What was taken from it is back.
+            is_new: Whether nothing was put into the pools since it was asked for. An old one is not repeated.
             amounts: What the run may use.
             ms: The time.
 
@@ -224,7 +233,7 @@ class Pools:
             left = max(0, rule.amount - state.used - spent - held)
             state = replace(state, used=state.used + spent, held=held, remaining=left)
         pool.refusal = replace(refusal, state=state, needed=min(needed, max(amounts.get(rule.unit, 0), refusal.needed)))
-        pool.refused_until = ms + _REFUSAL_MS
+        pool.refused_until = ms + _REFUSAL_MS if is_new else 0
         return pool.refusal
 
     def settle(self, hold: Hold, used: Amounts) -> None:

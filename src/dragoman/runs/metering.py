@@ -442,6 +442,7 @@ class Meter:
             raise
 
     async def _borrow(self, shares: list[Share], asks: Sequence[Ask], amounts: Amounts) -> list[Share] | Refusal:
+        gifts = self._pools.gifts()
         try:
             loan = await self._ask(asks)
             if isinstance(loan, Refusal) and loan.state.held and await self._has_reclaimed():
@@ -450,8 +451,9 @@ class Meter:
             self._pools.put_back(shares)
             raise
         if isinstance(loan, Refusal):
+            is_new = gifts == self._pools.gifts()
             self._pools.put_back(shares)
-            return self._pools.note_refusal(loan, amounts, self._clock.ms())
+            return self._pools.note_refusal(loan, amounts, self._clock.ms(), is_new=is_new)
         self._pools.add_loan(shares, asks, loan)
         return shares
 

@@ -1,0 +1,324 @@
+"""What others get wrong with limits and budgets, on one worker and on four workers over one SQLite file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from dragoman.backends.base import Backend, RunRequest
+from dragoman.core.catalog import Catalog
+from dragoman.core.errors import GatewayError, QuotaExceeded, RateLimited, StoreFailed, TimedOut
+from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
+from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest
+from dragoman.limits.pools import Repayment
+from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit
+from dragoman.limits.table import Ask, Refusal
+from dragoman.runs.bounds import bound_of
+from dragoman.runs.engine import Engine, Limits
+from dragoman.runs.metering import Clock, Meter
+from dragoman.runs.run import Run
+from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan
+from dragoman.stores.sqlite.ledger import SQLiteLedger
+
+MODEL = Catalog().resolve("claude-opus-5-5").model
+BODY = cast(
+    "MessagesRequest",
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}], "max_tokens": 100},
+)
+MAY_COST = bound_of(BODY, MODEL).nanodollars
+COST = 6_000_000
+"""Nanodollars of 1000 input tokens and 100 output tokens."""
+CUT_COST = 4_040_000
+"""Of 1000 input tokens and the two tokens that were received."""
+TEAM = Scope(ScopeKind.TEAM, "web")
+workers = pytest.mark.parametrize("count", [1, 4], ids=["one worker", "four workers"])
+
+
+def budget(runs: int, scope: Scope = TEAM) -> Rule:
+    """Return a budget that pays for some runs, and for what one more may cost, but not for that one in addition."""
+    return Rule(scope, Unit.DOLLARS, runs * COST + MAY_COST - COST, Period.MONTH)
+
+
+@dataclass
+class OneTeam:
+    """A policy: every client is in one team."""
+
+    team_rules: tuple[Rule, ...]
+
+    def rules(self, client: str, model: str) -> tuple[Rule, ...]:  # noqa: ARG002 - a `Policy`
+        """Return the rules of the team."""
+        return self.team_rules
+
+    def all_rules(self) -> Sequence[Rule]:
+        """Return the rules of the team."""
+        return self.team_rules
+
+    def team(self, client: str) -> str:  # noqa: ARG002 - a `Policy`
+        """Return the team."""
+        return "web"
+
+
+@dataclass
+class CountingApi:
+    """A scripted API. It counts what each run has cost, and waits in the middle of a response until it may end."""
+
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    received: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: dict[str, int] = field(default_factory=dict)
+    name: str = "fake"
+
+    async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
+        """Answer."""
+        usage: JSONObject = {"input_tokens": 1000, "output_tokens": 1}
+        self.counted[request.id] = CUT_COST
+        yield MessageStart({"type": "message_start", "message": {"id": "m", "content": [], "usage": usage}})
+        yield BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+        text: JSONObject = {"type": "text_delta", "text": "12345678"}
+        yield BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": text})
+        self.received.set()
+        await self.may_end.wait()
+        self.counted[request.id] = COST
+        yield BlockStop(0, {"type": "content_block_stop", "index": 0})
+        total: JSONObject = {"output_tokens": 100}
+        yield MessageDelta({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": total})
+        yield MessageStop({"type": "message_stop"})
+
+
+class FailingLedger(SQLiteLedger):
+    """A ledger whose file can be away."""
+
+    is_away = False
+
+    async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
+        """Fail while the file is away."""
+        self._check()
+        return await super().borrow(worker, asks, ms, lease)
+
+    async def sync(
+        self, worker: str, rows: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int, lease: int
+    ) -> frozenset[str]:
+        """Fail while the file is away."""
+        self._check()
+        return await super().sync(worker, rows, repayments, ms, lease)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise StoreFailed("The database is away.")
+
+
+class Cluster:
+    """Some workers that share a directory and an API."""
+
+    def __init__(self, directory: Path, rules: tuple[Rule, ...]) -> None:
+        self.directory = directory
+        self.policy = OneTeam(rules)
+        self.api = CountingApi()
+        self.ms = 0
+        self.ledgers: list[FailingLedger] = []
+        self.meters: list[Meter] = []
+        self.engines: list[Engine] = []
+
+    async def add(self, *, worker: str | None = None, run_timeout: float = 600.0) -> None:
+        """Start a worker."""
+        ledger = FailingLedger(self.directory / "ledger.db")
+        clock = Clock(ms=lambda: self.ms)
+        meter = Meter(ledger, self.policy, self.directory / "outbox", clock=clock, worker=worker)
+        await meter.start()
+        limits = Limits(max_concurrency=100, run_timeout=run_timeout)
+        self.ledgers.append(ledger)
+        self.meters.append(meter)
+        self.engines.append(Engine(cast("Backend", self.api), limits, meter=meter))
+
+    async def start(self, number: int, client: str = "ann") -> Run:
+        """Start a run on a worker. The runs take turns on the workers."""
+        engine = self.engines[number % len(self.engines)]
+        admitted = await engine.reserve([BODY], MODEL, client=client, request_options=DEFAULT_REQUEST_OPTIONS)
+        [run] = engine.submit_all(admitted.bodies, MODEL, client=client, holds=admitted.holds)
+        return run
+
+    async def start_many(self, count: int, client: Callable[[int], str] = lambda _: "ann") -> tuple[list[Run], int]:
+        """Start runs at the same time. Return those that were admitted, and how many were refused."""
+        results = await asyncio.gather(
+            *(self.start(number, client(number)) for number in range(count)), return_exceptions=True
+        )
+        assert all(isinstance(one, Run | RateLimited | QuotaExceeded) for one in results), results
+        runs = [one for one in results if isinstance(one, Run)]
+        return runs, count - len(runs)
+
+    async def finish(self, runs: Sequence[Run]) -> None:
+        """Have all runs end, and everything written and returned."""
+        self.api.may_end.set()
+        await asyncio.gather(*(run.wait() for run in runs))
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Have everything written and returned. No refusal is remembered any more."""
+        self.ms += 100
+        for meter in self.meters:
+            await meter.flush(everything=True)
+
+    async def left(self) -> list[tuple[int, int]]:
+        """Return what is used of each rule, and what is reserved."""
+        return [(state.used, state.held) for state in await self.meters[0].states()]
+
+    async def recorded(self) -> int:
+        """Return the sum of the ledger."""
+        return await self.ledgers[0].spent(LedgerFilter(team="web"))
+
+    async def aclose(self) -> None:
+        """Stop all workers."""
+        self.api.may_end.set()
+        for engine, meter, ledger in zip(self.engines, self.meters, self.ledgers, strict=True):
+            await engine.aclose(0)
+            await meter.aclose()
+            await ledger.aclose()
+
+
+@asynccontextmanager
+async def cluster(directory: Path, count: int, *rules: Rule, run_timeout: float = 600.0) -> AsyncIterator[Cluster]:
+    """Run some workers."""
+    started = Cluster(directory, rules)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(started.aclose)
+        for _ in range(count):
+            await started.add(run_timeout=run_timeout)
+        yield started
+
+
+@workers
+async def test_requests_in_flight_do_not_overspend(count: int, tmp_path: Path) -> None:
+    """What each may cost is reserved. When they have ended, the rest can be spent, and no more."""
+    rule = Rule(TEAM, Unit.DOLLARS, 5 * MAY_COST, Period.MONTH)
+    async with cluster(tmp_path, count, rule) as gateway:
+        runs, refused = await gateway.start_many(40)
+        assert (len(runs), refused) == (5, 35)
+        await gateway.finish(runs)
+        assert await gateway.left() == [(5 * COST, 0)]
+        while True:
+            more, _ = await gateway.start_many(4)
+            await gateway.finish(more)
+            if not more:
+                break
+        total = sum(gateway.api.counted.values())
+        assert rule.amount - MAY_COST < total <= rule.amount
+        assert await gateway.recorded() == total
+        with pytest.raises(QuotaExceeded, match=r"team `web` .* a month.* is spent.*It is renewed on"):
+            await gateway.start(0)
+
+
+@workers
+async def test_a_run_that_timed_out_blocks_nothing(count: int, tmp_path: Path) -> None:
+    """Its reservation ends with it. What was received is charged."""
+    async with cluster(tmp_path, count, budget(9), Rule(TEAM, Unit.RUNS, 1), run_timeout=0.01) as gateway:
+        for number in range(3):
+            run = await gateway.start(number)
+            with pytest.raises(TimedOut):
+                await run.wait()
+            await run.cancel("over")
+            await gateway.settle()
+        assert await gateway.left() == [(3 * CUT_COST, 0), (0, 0)]
+
+
+@workers
+async def test_a_stream_that_the_client_cut_is_charged_once(count: int, tmp_path: Path) -> None:
+    """For its prompt and for what was received, however often its end is reported."""
+    async with cluster(tmp_path, count, budget(9)) as gateway:
+        run = await gateway.start(0)
+        await gateway.api.received.wait()
+        for _ in range(2):
+            await run.cancel("client gone")
+            run.notify()
+        await gateway.settle()
+        assert await gateway.left() == [(CUT_COST, 0)]
+        assert await gateway.recorded() == CUT_COST == sum(gateway.api.counted.values())
+
+
+@workers
+async def test_a_row_that_is_sent_twice_is_counted_once(count: int, tmp_path: Path) -> None:
+    """As after an error whose transaction was stored although it failed."""
+    async with cluster(tmp_path, count, budget(9)) as gateway:
+        runs, _ = await gateway.start_many(1)
+        await gateway.finish(runs)
+        row = LedgerRow(run=runs[0].id, began=1.0, key="ann", team="web", model=MODEL.id, nanodollars=COST)
+        for ledger in gateway.ledgers:
+            assert await ledger.sync("again", [row], [], 0, 1) == frozenset()
+        assert await gateway.left() == [(COST, 0)]
+
+
+@workers
+async def test_a_limit_is_not_multiplied_by_the_workers(count: int, tmp_path: Path) -> None:
+    """Twelve requests in a minute are twelve, and three runs at once are three."""
+    rules = Rule(Scope(ScopeKind.GATEWAY), Unit.REQUESTS, 12), Rule(TEAM, Unit.RUNS, 3)
+    async with cluster(tmp_path, count, *rules) as gateway:
+        gateway.api.may_end.set()
+        admitted = 0
+        for _ in range(12):
+            runs, _ = await gateway.start_many(8)
+            assert len(runs) <= 3
+            admitted += len(runs)
+            await gateway.finish(runs)
+        assert admitted == 12
+
+
+@workers
+async def test_two_keys_of_one_team_race(count: int, tmp_path: Path) -> None:
+    """For the last of the budget of their team. One of them gets it, and there is no deadlock."""
+    async with cluster(tmp_path, count, Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH), budget(9)) as gateway:
+        runs, refused = await gateway.start_many(20, lambda number: ("ann", "bob")[number % 2])
+        assert (len(runs), refused) == (1, 19)
+        await gateway.finish(runs)
+        assert [used for used, _ in await gateway.left()] == [COST, COST]
+
+
+@workers
+async def test_nothing_is_lost_while_the_database_is_away(count: int, tmp_path: Path) -> None:
+    """Runs that are admitted continue and end. New ones are refused with 503, and all costs are written later."""
+    async with cluster(tmp_path, count, budget(50)) as gateway:
+        runs, _ = await gateway.start_many(8)
+        assert len(runs) == 8
+        for ledger in gateway.ledgers:
+            ledger.is_away = True
+        gateway.api.may_end.set()
+        await asyncio.gather(*(run.wait() for run in runs))
+        errors: list[GatewayError] = []
+        for number in range(200):
+            try:
+                await (await gateway.start(number)).wait()
+            except GatewayError as error:
+                errors.append(error)
+        assert errors
+        assert {error.code for error in errors} == {"store_failed"}
+        for ledger in gateway.ledgers:
+            ledger.is_away = False
+        await gateway.settle()
+        total = sum(gateway.api.counted.values())
+        assert total <= budget(50).amount
+        assert await gateway.recorded() == total
+        assert await gateway.left() == [(total, 0)]
+
+
+async def test_a_killed_worker_blocks_nothing_and_its_costs_are_charged(tmp_path: Path) -> None:
+    """What had ended, and what had begun. The next worker that starts, or finds no room, looks for it."""
+    rule = Rule(TEAM, Unit.DOLLARS, 2 * MAY_COST, Period.MONTH)
+    dead = Cluster(tmp_path, (rule,))
+    await dead.add(worker="999999999@1.0-dead")
+    dead.api.may_end.set()
+    await (await dead.start(0)).wait()
+    dead.api.may_end.clear()
+    dead.api.received.clear()
+    open_run = await dead.start(0)
+    await dead.api.received.wait()
+    # From here on the worker does nothing any more: its rows are in its outbox only.
+    async with cluster(tmp_path, 1, rule) as gateway:
+        recovered = COST + 4_020_000  # the prompt and one token: that was known when the response began
+        assert await gateway.recorded() == recovered
+        runs, refused = await gateway.start_many(2)
+        assert (len(runs), refused) == (1, 1)
+        await gateway.finish(runs)
+        assert await gateway.left() == [(recovered + COST, 0)]
+        await open_run.cancel("end of the test")
+        await dead.aclose()
