@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 
 _COMBINED: Mapping[str, Callable[[float, float], float]] = {
     "dragoman_ready": min,
+    "dragoman_upstream_ready": min,
+    "dragoman_upstream_rest_seconds": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "dragoman_limit": max,
