@@ -11,6 +11,7 @@ import click
 import pytest
 from pages import PAGE_IDS, PAGES, ROOT, read, spans, typed
 
+from dragoman.cli.connect import CLIENTS
 from dragoman.cli.main import ALIASES, COMMANDS, cli
 from dragoman.config.loading import variables
 from dragoman.config.settings import Settings
@@ -167,8 +168,9 @@ def test_flags(page: Path) -> None:
 
 @every_page
 def test_variables(page: Path) -> None:
-    """Every `DRAGOMAN_…` variable belongs to a setting."""
+    """Every `DRAGOMAN_…` variable belongs to a setting, or to a client of `dragoman connect`."""
     known = {variable for name in Settings.model_fields for variable in variables(name)}
+    known |= {client.key_variable for client in CLIENTS.values()}
     assert set(VARIABLE.findall(read(page))) - known == set()
 
 
