@@ -294,17 +294,25 @@ class Pools:
         """Forget what was borrowed: the lease has ended, and others may have it. Runs continue and are charged."""
         self._pools.clear()
 
-    def forget(self, now: float, ms: int) -> None:
-        """Drop pools of windows that are over and pools that were not used for long, if nothing is borrowed."""
+    def forget(self, now: float, ms: int) -> bool:
+        """Drop pools of windows that are over and pools that were not used for long, if nothing is borrowed.
+
+        Returns:
+            Whether any was dropped.
+        """
+        before = len(self._pools)
         for key, pool in list(self._pools.items()):
             is_over = bool(pool.window.end) and pool.window.end < now
             is_idle = not (pool.available or pool.charged or pool.owed or pool.holds)
             if is_idle and (is_over or ms - pool.used_at > _FORGET_MS):
                 del self._pools[key]
+        return len(self._pools) < before
 
 
 def split(shares: Sequence[Share], count: int, began: float) -> list[Hold]:
     """Return a hold for each of several runs that have reserved together."""
+    if count == 1:
+        return [Hold(began, list(shares))]
     holds = [Hold(began) for _ in range(count)]
     for share in shares:
         part = share.reserved // count

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from math import inf
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -38,7 +39,7 @@ _SYNC_SECONDS = 0.1
 _RECLAIM_MS = 1000
 """Milliseconds between two looks for processes that have ended."""
 _MAX_LOWERINGS = 3
-_PERIODS = tuple(Period)
+_MAX_COVERED = 10_000
 
 log = structlog.get_logger("dragoman.limits")
 
@@ -107,6 +108,17 @@ class Admitted:
     warnings: tuple[RequestWarning, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Covering:
+    """The pools of the rules that cover the runs of a client and a model, as long as `since` <= now < `until`."""
+
+    rules: tuple[Rule, ...]
+    pools: Sequence[Pool]
+    rates: Sequence[Pool]
+    since: float
+    until: float
+
+
 class Meter:
     """Admits runs within their limits and budgets, and records what they use.
 
@@ -139,6 +151,7 @@ class Meter:
         self._outbox = Outbox(outboxes, self._worker)
         self._pools = Pools()
         self._windows: dict[Period, Window] = {}
+        self._covered: dict[int, _Covering] = {}
         self._open: dict[str, LedgerRow] = {}
         self._live = 0
         self._rows: list[LedgerRow] = []
@@ -262,7 +275,7 @@ class Meter:
         if not rules:
             return Admitted([Hold(began) for _ in bodies], bodies, options)
         count = len(bodies)
-        pools = self._pools_of(rules)
+        pools = self._covering(rules).pools
         if options.agent:
             return await self._admit_agent(pools, began, bodies, model, options)
         needs_bound = any(rule.unit in {Unit.TOKENS, Unit.DOLLARS} for rule in rules)
@@ -345,14 +358,16 @@ class Meter:
 
     def tightest(self, client: str, model: str) -> list[tuple[Rule, int]]:
         """Return the limits on requests and on tokens per minute with the least left, and how much is left of each."""
+        rules = self.policy.rules(client, model)
+        if not rules:
+            return []
         ms = self._clock.ms()
         found: dict[Unit, tuple[Rule, int]] = {}
-        for rule in self.policy.rules(client, model):
-            if rule.is_rate:
-                remaining = self._pools.pool(rule, ALWAYS).remaining(ms)
-                known = found.get(rule.unit)
-                if known is None or remaining < known[1]:
-                    found[rule.unit] = rule, remaining
+        for pool in self._covering(rules).rates:
+            remaining = pool.remaining(ms)
+            known = found.get(pool.rule.unit)
+            if known is None or remaining < known[1]:
+                found[pool.rule.unit] = pool.rule, remaining
         return list(found.values())
 
     # The rest is the meter's own.
@@ -405,6 +420,21 @@ class Meter:
     def _error(self, refusal: Refusal) -> GatewayError:
         return refusal_error(refusal, self._clock.wall(), self._clock.zone)
 
+    def _covering(self, rules: tuple[Rule, ...]) -> "_Covering":
+        """Return the pools of the rules of a client and a model. They are the same until a window ends."""
+        now = self._clock.wall()
+        known = self._covered.get(id(rules))
+        if known is None or known.rules is not rules or not known.since <= now < known.until:
+            if len(self._covered) >= _MAX_COVERED:
+                self._covered.clear()
+            pools = self._pools_of(rules)
+            windows = [pool.window for pool in pools if pool.window.end]
+            since = max((window.start for window in windows), default=-inf)
+            until = min((window.end for window in windows), default=inf)
+            rates = [pool for pool in pools if pool.rule.is_rate]
+            known = self._covered[id(rules)] = _Covering(rules, pools, rates, since, until)
+        return known
+
     def _pools_of(self, rules: Sequence[Rule]) -> list[Pool]:
         return [self._pools.pool(rule, self._window(rule)) for rule in rules]
 
@@ -422,6 +452,7 @@ class Meter:
         ms = self._clock.ms()
         if self._lease and ms >= self._lease:
             self._pools.drop()
+            self._covered.clear()
             self._lease = 0
             pools = self._pools_of([pool.rule for pool in pools])
         outcome = self._pools.take(pools, amounts, ms)
@@ -506,7 +537,8 @@ class Meter:
             await asyncio.sleep(_SYNC_SECONDS)
             await self.flush()
             self._task.recovered()
-            self._pools.forget(self._clock.wall(), self._clock.ms())
+            if self._pools.forget(self._clock.wall(), self._clock.ms()):
+                self._covered.clear()
             if not self._rows and not self._live and not self._pools.has_loans:
                 self._changed.clear()
 
