@@ -268,6 +268,7 @@ def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
         f"  OpenAI base URL  {address}/v1",
         "  Endpoints        /v1/chat/completions  /v1/responses  /v1/completions  /v1/embeddings",
         "                   /v1/messages  /v1/models  /health  /metrics",
+        f"  Dashboard        {address}/dashboard",
         f"  Documentation    {address}/docs",
         f"  Backend          {gateway.backend.name}",
         f"  Claude           {_describe_account(settings, gateway)}",
