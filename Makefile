@@ -11,7 +11,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof fuzz soak clean
+.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ proof: $(VENV)/.fuzz ## Prove by faults that no wrong answer leaves the gateway;
 
 fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'
 	@PYTHONPATH=tests/proof:tests/server:tests/dialects $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
+
+screenshots: $(VENV)/.dev ## Take the pictures of the dashboard for the docs, in docs/images
+	$(BIN)/python -m tools.screenshots $(ARGS)
 
 soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)

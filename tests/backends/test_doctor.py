@@ -14,7 +14,7 @@ from dragoman.backends.claude_code.doctor.report import TESTED_VERSION, Finding
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate
 from dragoman.config.loading import load
-from dragoman.wiring.backends import diagnose
+from dragoman.wiring.claude_code import diagnose
 
 NAMES = [
     "command",

@@ -20,7 +20,7 @@ from dragoman.config.loading import load
 from dragoman.core.events import Event
 from dragoman.server.http_server import Server, listen
 from dragoman.simulator.server import Simulator
-from dragoman.wiring.backends import runtime_options
+from dragoman.wiring.claude_code import runtime_options
 from dragoman.wiring.gateway import build
 
 TIMEOUT = 300

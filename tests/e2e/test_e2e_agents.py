@@ -14,8 +14,8 @@ from scripted import clean
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.core.messages import JSONObject
-from dragoman.wiring.backends import runtime_options
 from dragoman.wiring.checks import check_settings
+from dragoman.wiring.claude_code import runtime_options
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 workspace = pytest.fixture(create_directory)

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dragoman.server.metrics import Counts, Durations
+from dragoman.server.metrics_page import CountedRequests
 
 
 def test_counts_by_labels() -> None:
@@ -33,5 +34,6 @@ def test_duration_buckets_are_cumulative() -> None:
 
 def _lines(counted: Counts | Durations) -> list[str]:
     registry = CollectorRegistry()
-    registry.register(counted)
+    counts, durations = ([counted], []) if isinstance(counted, Counts) else ([], [counted])
+    registry.register(CountedRequests(counts, durations))
     return generate_latest(registry).decode().splitlines()

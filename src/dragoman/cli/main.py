@@ -1,6 +1,7 @@
 """The `dragoman` command. Loads a subcommand's module only when that subcommand is called, so `--help` stays fast."""
 
 import difflib
+import gc
 import importlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -53,7 +54,11 @@ ALIASES: Mapping[str, str] = {"start": "serve"}
 
 def load_command(name: str) -> click.Command:
     """Import a subcommand. `name` is a key of `COMMANDS`."""
-    module = importlib.import_module(f"dragoman.cli.commands.{COMMANDS[name].module}")
+    gc.disable()  # importing makes much that stays, and nothing that a collection would find
+    try:
+        module = importlib.import_module(f"dragoman.cli.commands.{COMMANDS[name].module}")
+    finally:
+        gc.enable()
     command: click.Command = getattr(module, name)
     return command
 

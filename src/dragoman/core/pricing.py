@@ -95,23 +95,36 @@ def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
             model's long prompts cost more: see `cost_of_calls`.
         model: The model's id.
     """
+    return sum(cost_parts(usage, model).values(), Decimal(0))
+
+
+def cost_parts(usage: Mapping[str, object], model: str) -> dict[str, Decimal]:
+    """Return the exact cost of each part of a call, in dollars.
+
+    Args:
+        usage: See `cost_of`.
+        model: The model's id.
+
+    Returns:
+        The cost of `input`, `cache_read`, `cache_write`, `output` and `web_search`.
+    """
     price = price_of(model)
     uncached, cached = _count(usage, "input_tokens"), _count(usage, "cache_read_input_tokens")
     written, written_1h = _cache_writes(usage)
-    dollars = _PER_TOKEN * (
-        uncached * price.input
-        + cached * price.cache_read
-        + (written - written_1h) * price.cache_write_5m
-        + written_1h * price.cache_write_1h
-        + _count(usage, "output_tokens") * price.output
-    )
+    factor = _PER_TOKEN
     if usage.get("speed") == "fast":
-        dollars *= price.fast
+        factor *= price.fast
     elif price.long_above and uncached + cached + written > price.long_above:
-        dollars *= price.long
+        factor *= price.long
     if usage.get("inference_geo") == "us":
-        dollars *= _US_ONLY
-    return dollars + _count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH
+        factor *= _US_ONLY
+    return {
+        "input": factor * uncached * price.input,
+        "cache_read": factor * cached * price.cache_read,
+        "cache_write": factor * ((written - written_1h) * price.cache_write_5m + written_1h * price.cache_write_1h),
+        "output": factor * _count(usage, "output_tokens") * price.output,
+        "web_search": _count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH,
+    }
 
 
 def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal:

@@ -6,7 +6,8 @@ store's thread. Changes of a quarter of a second are written together, so a cras
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
@@ -16,6 +17,7 @@ from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled,
 from dragoman.core.messages import JSONObject
 from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
+from dragoman.runs.feed import RunFeed
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore
 
@@ -48,6 +50,7 @@ class RunRegistry:
         self._store = store
         self._writer = RecordWriter(store, content=content, redactor=self.redactor) if store else None
         self._open: dict[str, Run] = {}
+        self._feeds: list[RunFeed] = []
         self._succeeded_at: float | None = None
         self._last_failure: JSONObject | None = None
 
@@ -60,6 +63,23 @@ class RunRegistry:
             self._open[run.id] = run
         if self._writer is not None:
             self._writer.note(run)
+        for feed in self._feeds:
+            feed.add(run)
+
+    @contextmanager
+    def feed(self) -> Iterator[RunFeed]:
+        """Collect the runs that change, until the context ends."""
+        feed = RunFeed()
+        self._feeds.append(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds.remove(feed)
+
+    def end_feeds(self) -> None:
+        """End what watches the runs: it would keep its connection open while the gateway stops."""
+        for feed in self._feeds:
+            feed.end()
 
     def last(self) -> JSONObject:
         """Return when a run last succeeded, and the last failure."""

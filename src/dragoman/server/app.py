@@ -24,6 +24,8 @@ from dragoman.server.auth import KeyCheck
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.context import RequestContext
 from dragoman.server.count_tokens import CountTokensHandler
+from dragoman.server.dashboard.page import Dashboard
+from dragoman.server.dashboard.session import SessionCheck, Sessions
 from dragoman.server.docs.endpoints import Docs
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.endpoint import FunctionEndpoint, Handler
@@ -45,7 +47,7 @@ from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.paths import has_control_character
 from dragoman.server.peer_routes import PeerRoutes, connect_peers
 from dragoman.server.route_spec import Handlers
-from dragoman.server.routes import ADMIN_PREFIX, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
+from dragoman.server.routes import ADMIN_PREFIX, DASHBOARD_PATH, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
 from dragoman.server.stored.conversation_loader import ConversationLoader
 from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
 from dragoman.server.stored.execution import ResponseStorage
@@ -86,22 +88,24 @@ def build_app(
         options.stored_responses.jobs.on_detached_end(metrics.count_runs)
     if options.cache:
         metrics.add_cache(options.cache)
-    routes = _Routes(_handlers(dialects, engine, catalog, embeddings, operations, options, metrics))
+    sessions = Sessions(options.cookies)
+    dashboard = Dashboard(sessions)
+    routes = _Routes(_handlers(dialects, engine, catalog, embeddings, operations, options, metrics, dashboard))
 
     def count(context: RequestContext) -> None:
         metrics.observe(context, routes.label(context))
 
     def encode_error(error: GatewayError, context: RequestContext) -> ErrorResponse:
-        if context.path.startswith(ADMIN_PREFIX):
+        if context.path.startswith((ADMIN_PREFIX, DASHBOARD_PATH)):
             return encode_admin_error(error)
         return (dialects.messages if speaks_anthropic(context) else dialects.chat).encode_error(error)
 
     app: ASGIApp = IdempotentRoutes(routes, options, metrics.count_runs, routes.endpoint_of)
     if operations.peers is not None:
         # The worker that passes a request on logs and counts it.
-        operations.peers.serve(Middleware(app, _checks(options), (), encode_error, engine.registry.redactor))
+        operations.peers.serve(Middleware(app, _checks(options, sessions), (), encode_error, engine.registry.redactor))
         app = PeerRoutes(app, operations.peers, connect_peers(operations.peers, engine, options))
-    return Middleware(app, _checks(options), (log_access, count), encode_error, engine.registry.redactor)
+    return Middleware(app, _checks(options, sessions), (log_access, count), encode_error, engine.registry.redactor)
 
 
 def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
@@ -112,6 +116,7 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     operations: Operations,
     options: ServerOptions,
     metrics: Metrics,
+    dashboard: Dashboard,
 ) -> Handlers:
     chat, responses, compact, messages = dialects.chat, dialects.responses, dialects.compact, dialects.messages
     service = options.stored_responses
@@ -188,16 +193,23 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
         admin_audit=access.audit,
         admin_limits=access.limits,
         admin_usage=access.usage,
+        admin_live=admin.live,
+        admin_settings=admin.settings,
+        dashboard=dashboard.page,
+        dashboard_file=dashboard.module,
+        sign_in=dashboard.sign_in,
+        sign_out=dashboard.sign_out,
     )
 
 
-def _checks(options: ServerOptions) -> list[RequestCheck]:
+def _checks(options: ServerOptions, sessions: Sessions) -> list[RequestCheck]:
     """Return the checks in their order: an origin is compared with a `Host` that has been checked."""
     public_paths = PUBLIC_PATHS | MODEL_LIST_PATHS if options.open_models else PUBLIC_PATHS
     return [
         add_anthropic_request_id,
         HostCheck(options.host, options.allow_hosts),
         OriginCheck(options.allow_origins, PUBLIC_PATHS),
+        SessionCheck(sessions),
         KeyCheck(options.api_keys, public_paths, ADMIN_PREFIX, agents=options.agents, book=options.book),
     ]
 

@@ -1,6 +1,7 @@
 """What the server is configured with, in addition to the engine and the dialects."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
@@ -13,6 +14,7 @@ from dragoman.server.body_budget import BodyBudget
 from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.peers import Peers
 from dragoman.server.stored.service import StoredResponseService
+from dragoman.stores.crypto import KEY_BYTES, Cipher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class ServerOptions:
         cache: The response cache; None: it is off.
         book: Keys and teams.
         zone: The time zone of budgets.
+        cookies: Encrypts the cookies of people who are signed in to the dashboard.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +61,7 @@ class ServerOptions:
     cache: RunCache | None = None
     book: AccessBook = field(default_factory=AccessBook)
     zone: tzinfo = UTC
+    cookies: Cipher = field(default_factory=lambda: Cipher(os.urandom(KEY_BYTES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Operations:
         simulator: The address of the simulator that replaces Claude, if there is one.
         peers: The other workers of this gateway; None: this process is the whole gateway.
         failures: Returns why long-lived tasks and stores failed, by name. They recover, and need not affect a run.
+        settings: Returns the settings, each as JSON with its name and value. Contains no secret.
     """
 
     backend: str
@@ -81,3 +86,4 @@ class Operations:
     simulator: str | None = None
     failures: Callable[[], Mapping[str, str]] = dict
     peers: Peers | None = None
+    settings: Callable[[], Sequence[JSONObject]] = tuple

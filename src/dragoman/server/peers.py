@@ -20,7 +20,6 @@ from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import JSON
 from dragoman.server.context import RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect
-from dragoman.server.peer_metrics import MetricsHistory
 
 _SECONDS = 3.0
 """How long a worker may take to answer a question."""
@@ -54,6 +53,8 @@ class Peers:
     def __init__(self, index: int, count: int, directory: Path) -> None:
         self.index = index
         self.count = count
+        from dragoman.server.peer_metrics import MetricsHistory  # noqa: PLC0415 - only with several workers
+
         self.history = MetricsHistory(directory, count)
         self._directory = directory
         self._answers: dict[str, Answer] = {}

@@ -63,6 +63,12 @@ class Handlers:
     admin_audit: PageFunction
     admin_limits: PageFunction
     admin_usage: PageFunction
+    admin_live: PageFunction
+    admin_settings: PageFunction
+    dashboard: PageFunction
+    dashboard_file: PageFunction
+    sign_in: PageFunction
+    sign_out: PageFunction
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,12 @@ from dragoman.server.route_spec import Handlers, Operation, PageFunction, Parame
 ADMIN_PREFIX = "/admin/"
 """The paths for the operator."""
 
+DASHBOARD_PATH = "/dashboard"
+DASHBOARD_MODULES = ("lib.js", "charts.js", "now.js", "run.js", "usage.js", "cache.js", "playground.js", "settings.js")
+"""The modules that the dashboard's page loads."""
+
+SESSION_PATH = f"{DASHBOARD_PATH}/session"
+
 MESSAGES_DOCS = "https://platform.claude.com/docs/en/api/messages"
 
 _USER_MESSAGE: JSON = [{"role": "user", "content": "Reply with exactly: PONG"}]
@@ -455,6 +461,27 @@ ROUTES: tuple[RouteSpec, ...] = (
             error=schemas.AdminError,
         ),
     ),
+    _admin(
+        "GET",
+        "events",
+        lambda to: to.admin_live,
+        Operation(
+            summary="Stream the list of runs and the gateway's state, as they change.",
+            parameters=(Parameter("limit", "How many runs to begin with, 1 to 500."),),
+            media_type="text/event-stream",
+            error=schemas.AdminError,
+        ),
+    ),
+    _admin(
+        "GET",
+        "settings",
+        lambda to: to.admin_settings,
+        Operation(summary="List the effective settings.", response=schemas.SettingList, error=schemas.AdminError),
+    ),
+    _page(DASHBOARD_PATH, lambda to: to.dashboard),
+    *(_page(f"{DASHBOARD_PATH}/{name}", lambda to: to.dashboard_file) for name in DASHBOARD_MODULES),
+    RouteSpec(method="POST", path=SESSION_PATH, handler=lambda to: to.sign_in),
+    RouteSpec(method="DELETE", path=SESSION_PATH, handler=lambda to: to.sign_out),
     _page("/docs", lambda to: to.docs),
     _page("/redoc", lambda to: to.docs),
     _page("/openapi.json", lambda to: to.openapi),
@@ -465,5 +492,11 @@ PUBLIC_PATHS = frozenset(path for route in ROUTES if route.public for path in ro
 
 MODEL_LIST_PATHS = frozenset(path for route in ROUTES if route.path == "/models" for path in route.paths)
 
-INDEX = list(dict.fromkeys(route.canonical_path.replace(":path", "") for route in ROUTES if route.path != "/"))
-"""Every documented path, for `GET /`."""
+INDEX = list(
+    dict.fromkeys(
+        route.canonical_path.replace(":path", "")
+        for route in ROUTES
+        if route.path != "/" and not route.path.startswith(f"{DASHBOARD_PATH}/")
+    )
+)
+"""Every path for `GET /`, without the parts of the dashboard."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.core.pricing import cost_of_calls
+from dragoman.core.pricing import cost_of_calls, cost_parts
 from dragoman.core.value_object import value_object
 
 OPEN_STATUSES = ("queued", "running")
@@ -63,6 +64,14 @@ class RunRecord:
     def cost(self) -> float | None:
         """Dollars. None if the API has counted no tokens."""
         return float(cost_of_calls(self.calls or (self.usage,), self.model)) if self.usage else None
+
+    def cost_parts(self) -> dict[str, Decimal]:
+        """Return dollars for each part, as `dragoman.core.pricing.cost_parts`; empty if no tokens were counted."""
+        parts: dict[str, Decimal] = {}
+        for usage in self.calls or ((self.usage,) if self.usage else ()):
+            for name, dollars in cost_parts(usage, self.model).items():
+                parts[name] = parts.get(name, Decimal(0)) + dollars
+        return parts
 
     def summary(self) -> JSONObject:
         """Return the record as JSON, without prompt and response."""

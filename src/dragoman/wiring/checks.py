@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
@@ -20,6 +19,9 @@ from dragoman.stores.sqlite.database import require_supported_sqlite
 
 _MIN_REMOTE_KEY = 20
 """Characters of a key that guards an address that others can reach."""
+
+SIMULATED_KEY = "sk-ant-simulated"
+"""The key for a simulator in place of Claude."""
 
 
 def check_settings(settings: Settings, *, backend: bool = True) -> None:
@@ -234,6 +236,8 @@ def _check_agent_rules(settings: Settings) -> None:
                     f"allow_dir (--allow-dir): {directory} holds {what} ({secret.expanduser()}), which agents must not "
                     f"reach. Name a directory below it, or {advice}."
                 )
+    from dragoman.backends.claude_code.agent.boundary import Boundary  # noqa: PLC0415 - only for agents
+
     if settings.agent_boundary and (problem := Boundary().find_problem()):
         raise BadSettings(
             f"allow_dir (--allow-dir): agents cannot run in a boundary here: {problem}. Install bubblewrap and allow "

@@ -67,6 +67,7 @@ from dragoman.wiring.backends import (
     serves_of,
 )
 from dragoman.wiring.checks import check_settings
+from dragoman.wiring.shown_settings import shown_settings
 
 _SIMULATOR_CALLS = 100
 """Requests that the simulator of a gateway remembers: it may run for days."""
@@ -162,6 +163,8 @@ async def build(
         )
         served = _server_options(settings, fetch_media, responses, book)
         options = replace(served, idempotency=idempotency, cache=cache)
+        if peers is not None:  # every worker must know the cookies of the others
+            options = replace(options, cookies=Cipher.of_file(settings.state_dir.expanduser() / "dashboard.key"))
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
@@ -172,7 +175,14 @@ async def build(
             return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings)
 
         operations = Operations(
-            claude.name, claude.ready, claude.status, inquiry_of(claude), simulator, failures, peers
+            claude.name,
+            claude.ready,
+            claude.status,
+            inquiry_of(claude),
+            simulator,
+            failures,
+            peers,
+            lambda: shown_settings(settings),
         )
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
 

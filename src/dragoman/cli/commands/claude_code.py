@@ -16,7 +16,7 @@ from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.terminal import progress
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
-from dragoman.wiring.backends import diagnose, runtime_options
+from dragoman.wiring.claude_code import diagnose, runtime_options
 
 _installation_options = settings_options(["claude_command", "config"])
 

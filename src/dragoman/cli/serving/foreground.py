@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import structlog
 import uvloop
-import watchfiles
 
 import dragoman
 from dragoman import __version__
@@ -34,6 +34,9 @@ from dragoman.config.sources import default_config_file
 from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import Gateway, build
+
+if TYPE_CHECKING:
+    import watchfiles
 
 _RELOAD_TIMEOUT = 15
 """Seconds that a reloaded child gets to end."""
@@ -63,6 +66,7 @@ def serve(
         settings_table: Text to print after the banner.
         output: The file that receives the output of this process, if it runs in the background.
     """
+    gc.disable()  # until the start is over: see `_serve`
     protect_memory()
     flush_log = configure(settings, quiet=verbosity == "quiet", minimal=verbosity == "minimal")
     for warning in unknown_variable_warnings():
@@ -74,6 +78,7 @@ def serve(
             if settings.workers == 1:
                 restart = uvloop.run(_serve(settings, sock, shown))
             else:
+                gc.enable()
                 restart = _serve_with_workers(settings, sock, shown, flush_log)
     finally:
         flush_log()
@@ -86,6 +91,8 @@ def serve(
 
 def serve_with_reload(settings: Settings) -> None:
     """Serve in a child process. Restart it when the code, `.env` or the settings file changes."""
+    import watchfiles  # noqa: PLC0415 - for developers only
+
     paths = (Path(dragoman.__file__).parent, Path(".env"), settings.config or default_config_file())
     watched = [path for path in paths if path.exists()]
     logging.getLogger("watchfiles").setLevel(logging.ERROR)  # it would log Ctrl-C as a warning
@@ -173,6 +180,7 @@ async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker:
         gc.collect()
         gc.freeze()  # about 100,000 objects of the start never die: keep them out of every later collection
         gc.set_threshold(*_GC_THRESHOLDS)
+        gc.enable()
         sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
         server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
         facts = {"worker": worker.link.index} if worker else {}
@@ -201,7 +209,7 @@ def _ignore_signal(*_signal: object) -> None:
     """Ignore a restart signal before and after serving. By default it would end the process."""
 
 
-def _report_changes(changes: set[tuple[watchfiles.Change, str]]) -> None:
+def _report_changes(changes: "set[tuple[watchfiles.Change, str]]") -> None:
     names = sorted({Path(path).name for _, path in changes})
     click.echo(f"Changed: {', '.join(names)}. Restarting.")
 
@@ -260,6 +268,7 @@ def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
         f"  OpenAI base URL  {address}/v1",
         "  Endpoints        /v1/chat/completions  /v1/responses  /v1/completions  /v1/embeddings",
         "                   /v1/messages  /v1/models  /health  /metrics",
+        f"  Dashboard        {address}/dashboard",
         f"  Documentation    {address}/docs",
         f"  Backend          {gateway.backend.name}",
         f"  Claude           {_describe_account(settings, gateway)}",

@@ -22,6 +22,7 @@ from dragoman.dialects.shared.validation import parse_digits
 from dragoman.runs.engine import Engine
 from dragoman.runs.records import RunRegistry
 from dragoman.server.admin.follow import follow_run
+from dragoman.server.admin.live import live_runs
 from dragoman.server.options import Operations
 from dragoman.server.peers import Peers
 from dragoman.stores.run_records import RunQuery
@@ -110,7 +111,10 @@ class AdminEndpoints:
         """Return one run, with its request and response if they are stored."""
         record = await self._registry.get(request.path_params["id"])
         content = {"asked": record.prompt, "answered": record.response}
-        return _json(record.summary() | {name: value for name, value in content.items() if value is not None})
+        costs: dict[str, JSON] = {name: float(dollars) for name, dollars in record.cost_parts().items()}
+        return _json(
+            record.summary() | {"costs": costs} | {name: value for name, value in content.items() if value is not None}
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run. Respond when it has ended."""
@@ -120,6 +124,16 @@ class AdminEndpoints:
         """Stream the events of a run."""
         events = await follow_run(self._registry, request.path_params["id"], self._heartbeat)
         return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+    async def live(self, request: Request) -> Response:
+        """Stream the list of runs and the gateway's state, as they change."""
+        page = await self._registry.page(RunQuery(limit=_limit(request.query_params.get("limit", "100"))))
+        events = live_runs(self._engine, self._operations, page, self._heartbeat)
+        return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+    async def settings(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
+        """Return the settings that this gateway runs with. Of a secret, only whether it is set."""
+        return _json({"settings": [*self._operations.settings()]})
 
 
 def encode_admin_error(error: GatewayError) -> ErrorResponse:

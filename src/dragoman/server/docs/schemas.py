@@ -264,6 +264,7 @@ class Run(Struct):
     error: str | None = None
     reason: str | None = None
     warnings: list[RunWarning] = []
+    costs: dict[str, float] = {}
 
 
 class RunList(Struct):
@@ -286,6 +287,23 @@ class Status(Struct):
     backend: JSONObject
     reason: str | None = None
     simulator: str | None = None
+
+
+class Setting(Struct):
+    """A setting. Of a secret, the value is whether it is set."""
+
+    name: str
+    group: str
+    value: Any
+    default: bool
+    secret: bool
+    description: str
+
+
+class SettingList(Struct):
+    """The effective settings."""
+
+    settings: list[Setting]
 
 
 class AdminErrorDetail(Struct):

@@ -1,0 +1,64 @@
+// Cache: how much of the input came from Claude's cache, and what was missed.
+
+import { share } from "/dashboard/charts.js";
+import { Page, ago, count, get, html, percent, render, tile, tokens } from "/dashboard/lib.js";
+
+const SHOWN = 60;
+const REASONS = { system: "The system prompt changed", tools: "The tools changed", message: "An earlier message changed", mark: "A cache mark moved", time: "The cache entry expired", account: "Another account answered", model: "Another model was asked", unknown: "No reason was found" };
+
+class CachePage extends Page {
+  async open() {
+    render(this, html`<div class="head"><h1>Cache</h1></div><div class="stack"><dl class="panel tiles" id="tiles"></dl>
+      <section class="panel" aria-label="Input by run"><header><h2>Input of the newest runs</h2></header><div class="body"><d-chart></d-chart></div></section>
+      <div class="split"><section class="panel" aria-label="By model"><header><h2>Models</h2></header><div class="table" id="models"></div></section>
+      <section class="panel" aria-label="Misses"><header><h2>Misses and why</h2></header><div class="table" id="misses"></div></section></div></div>`);
+    const runs = (await get("/admin/runs?limit=500")).runs.filter((run) => run.usage);
+    if (!this.isConnected) return;
+    const all = total(runs);
+    const reused = runs.filter((run) => tokens(run).read > 0).length;
+    render(this.$("#tiles"), [
+      tile("From the cache", percent(all.prompt ? all.read / all.prompt : 0), "of all input"),
+      tile("Read", html`${count(all.read)} <small>tokens</small>`, "a tenth of the price or less"),
+      tile("Written", html`${count(all.written)} <small>tokens</small>`, "more than the plain price"),
+      tile("Neither", html`${count(all.input)} <small>tokens</small>`, "the plain price"),
+      tile("Runs that read", html`${reused} <small>of ${runs.length}</small>`, "the newest runs"),
+    ]);
+    this.#draw(runs.slice(0, SHOWN).reverse());
+    render(this.$("#models"), models(runs));
+    render(this.$("#misses"), misses(runs));
+  }
+
+  #draw(runs) {
+    const parts = runs.map(tokens);
+    const labels = runs.map((run) => ago(run.created));
+    this.$("d-chart").data = { title: "Input of each run", labels, titles: runs.map((run) => `${run.model.replace(/^claude-/, "")}, ${ago(run.created)}`), format: count, kind: "bars", height: 220,
+      series: [["Read", "read", 3], ["Written", "written", 5], ["Neither", "input", 6]].map(([name, key, color]) => ({ name, color, values: parts.map((part) => part[key]) })) };
+  }
+}
+
+function total(runs) {
+  const sums = { input: 0, read: 0, written: 0, output: 0, prompt: 0 };
+  for (const run of runs) for (const [name, amount] of Object.entries(tokens(run))) sums[name] += amount;
+  return sums;
+}
+
+function models(runs) {
+  const names = [...new Set(runs.map((run) => run.model))];
+  if (!names.length) return html`<div class="body"><p class="soft">No run has counted tokens yet.</p></div>`;
+  return html`<table><thead><tr><th scope="col">Model</th><th scope="col">Input</th><th scope="col" class="n">From the cache</th></tr></thead><tbody>${names.map((name) => {
+    const { read, written, input, prompt } = total(runs.filter((run) => run.model === name));
+    const text = percent(prompt ? read / prompt : 0);
+    return html`<tr><th scope="row" class="break">${name}</th><td>${share([["Read", read, 3], ["Written", written, 5], ["Neither", input, 6]], `${text} read from the cache`)}</td><td class="n">${text}</td></tr>`;
+  })}</tbody></table>`;
+}
+
+function misses(runs) {
+  const missed = runs.filter((run) => run.cache_miss).slice(0, 20);
+  if (!missed.length) return html`<div class="body"><p class="soft">No conversation lost its place in the cache. If one does, the part of its prompt that changed stands here.</p></div>`;
+  return html`<table><thead><tr><th scope="col">Reason</th><th scope="col">Run</th><th scope="col" class="n">When</th></tr></thead><tbody>${missed.map((run) => {
+    const [kind, ...rest] = run.cache_miss.split(":");
+    return html`<tr><th scope="row">${REASONS[kind] ?? kind}${rest.length ? html` <small>${rest.join(":")}</small>` : ""}</th><td class="mono"><a href="#/runs/${run.id}">${run.id.slice(0, 12)}</a></td><td class="n soft">${ago(run.created)}</td></tr>`;
+  })}</tbody></table>`;
+}
+
+customElements.define("cache-page", CachePage);
