@@ -138,7 +138,8 @@ def judge(events: Iterable[object], *, feature: Feature, hides_late: bool = Fals
         hides_late: Whether the runtime is between the API and the gateway. It hides a delta that comes after its block:
             to the gateway that delta was never sent. The same holds for an event whose type is not a text; it makes up
             a `message_stop` of that kind. Behind a stop reason after which it would call again, it is
-            killed: the rest is not read.
+            killed: the rest is not read. If a second message begins after calls of tools, the runtime ends the first
+            one itself, and the calls are passed on.
     """
     try:
         return _Grammar(feature, hides_late=hides_late).read(events)
@@ -167,6 +168,8 @@ class _Grammar:
             if event["type"] == "message_stop":
                 _require(self._ending is not None and not self._open)
                 break
+            if self._hides_late and event["type"] == "message_start" and self._ending == "tool_use":
+                return Judgement("either", self._answer())
             self._next(event)
             if self._hides_late and self._ending in _CALLED_AGAIN:
                 return Judgement("either", self._answer())
