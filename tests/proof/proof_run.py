@@ -65,11 +65,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request that was sent, and whether its gateway was disturbed meanwhile."""
+    """A request that was sent, whether its gateway was disturbed meanwhile, and when it ended."""
 
     case: Case
     round_: int
     disturbed: bool
+    ended: float
 
 
 class Prover:
@@ -149,7 +150,7 @@ class Prover:
                 await cancel
             sent = self._api.calls[case.name].judgements[round_]
             disturbed = self._gateway.was_disturbed_since(start)
-            self._requests[request_id] = _Sent(case, round_, disturbed=disturbed)
+            self._requests[request_id] = _Sent(case, round_, disturbed=disturbed, ended=time.monotonic())
         if API_KEY.encode() in reply.body or API_KEY in str(reply.headers):
             self._find("key shown", case, f"round {round_}: {bytes(reply.body)[:300]!r}")
         if result is None:
@@ -282,7 +283,7 @@ class Prover:
         """
         log = read_log(self._gateway.log)
         for request_id, sent in self._requests.items():
-            if sent.disturbed:
+            if sent.disturbed or self._gateway.has_lost_log_of(sent.ended):
                 continue  # a killed gateway does not log the end of its runs
             runs = log.runs_of[request_id]
             retries = sum(log.retries_of.get(id_, 0) for id_ in runs)
