@@ -140,7 +140,7 @@ def judge(events: Iterable[object], *, feature: Feature, hides_late: bool = Fals
             a `message_stop` of that kind. Behind a stop reason after which it would call again, it is
             killed: the rest is not read. If a second message begins after calls of tools, the runtime ends the first
             one itself, and the calls are passed on. It makes up a `message_stop` that is missing behind a stop reason,
-            and one before the message cannot be told from those that it makes up.
+            and one before the message looks like those that it makes up.
     """
     try:
         return _Grammar(feature, hides_late=hides_late).read(events)
