@@ -24,6 +24,7 @@ _COMMAND = str(Path(sys.executable).with_name("dragoman"))
 _BOOT_SECONDS = 60.0
 _IDLE_SECONDS = 90.0
 _POLL_SECONDS = 0.1
+_LOG_SECONDS = 0.3
 _MEBIBYTE = 2**20
 _MAX_MEMORY_RATIO = 1.10
 _STARTED = ("PATH", "LANG")
@@ -74,6 +75,7 @@ class ProvedGateway:
         port: Its port on 127.0.0.1, the same after each restart.
         disturbed_at: When it was last disturbed: it, or one of its processes, was killed or started again.
         is_up: Set while it listens.
+        killed_at: When it was killed.
     """
 
     home: Path
@@ -83,6 +85,7 @@ class ProvedGateway:
     port: int = 0
     disturbed_at: float = -1.0
     is_up: asyncio.Event = field(default_factory=asyncio.Event)
+    killed_at: list[float] = field(default_factory=list)
     process: "subprocess.Popen[bytes] | None" = None
 
     @contextmanager
@@ -132,6 +135,7 @@ class ProvedGateway:
     def kill(self) -> None:
         """Kill it with SIGKILL."""
         self.is_up.clear()
+        self.killed_at.append(time.monotonic())
         self._process.kill()
         self._process.wait()
 
@@ -154,6 +158,10 @@ class ProvedGateway:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
             finally:
                 os.close(handle)
+
+    def has_lost_log_of(self, end: float) -> bool:
+        """Return whether it was killed so soon after a time that the log may lack lines of that time."""
+        return any(0 <= killed - end < _LOG_SECONDS for killed in self.killed_at)
 
     def was_disturbed_since(self, start: float) -> bool:
         """Return whether it was disturbed since a time of `time.monotonic`, or is down now."""

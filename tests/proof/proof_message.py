@@ -138,7 +138,9 @@ def judge(events: Iterable[object], *, feature: Feature, hides_late: bool = Fals
         hides_late: Whether the runtime is between the API and the gateway. It hides a delta that comes after its block:
             to the gateway that delta was never sent. The same holds for an event whose type is not a text; it makes up
             a `message_stop` of that kind. Behind a stop reason after which it would call again, it is
-            killed: the rest is not read.
+            killed: the rest is not read. If a second message begins after calls of tools, the runtime ends the first
+            one itself, and the calls are passed on. It makes up a `message_stop` that is missing behind a stop reason,
+            and one before the message looks like those that it makes up.
     """
     try:
         return _Grammar(feature, hides_late=hides_late).read(events)
@@ -164,15 +166,21 @@ class _Grammar:
                 continue
             if not isinstance(event, dict) or not isinstance(event["type"], str):
                 raise TypeError("not an event")
+            if event["type"] == "message_stop" and self._hides_late and not self._started:
+                self._more = True
+                continue
             if event["type"] == "message_stop":
                 _require(self._ending is not None and not self._open)
                 break
+            if self._hides_late and event["type"] == "message_start" and self._ending == "tool_use":
+                return Judgement("either", self._answer())
             self._next(event)
             if self._hides_late and self._ending in _CALLED_AGAIN:
                 return Judgement("either", self._answer())
         else:
-            if not (self._hides_late and self._more and self._ending is not None):
+            if not (self._hides_late and self._ending is not None):
                 return INVALID
+            self._more = True
         rest = [event for event in remaining if not (isinstance(event, dict) and event.get("type") == "ping")]
         answer = self._answer()
         return Judgement("either" if rest or self._more or self._is_unsure(answer) else "valid", answer)

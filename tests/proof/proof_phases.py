@@ -22,6 +22,7 @@ Pause: TypeAlias = Callable[[float], Awaitable[bool]]
 PHASES = ("faults", "kills", "disk", "clock")
 _SHARES = {"faults": 0.85, "kills": 0.07, "disk": 0.04, "clock": 0.04}
 _WARM_UP_SEED = 1_000_000
+_PARTS = 4
 _MIN_WARM_UP_RUNS = 60
 _MAX_WARM_UP_RUNS = {"api": 2500, "claude-code": 60}
 _FAKE_TIME = (Path("/usr/lib"), "*/faketime/libfaketimeMT.so.1")
@@ -74,7 +75,7 @@ class PhaseResult:
     Attributes:
         name: The phase.
         tally: The outcomes; None if the phase was not run.
-        before: What the gateway held after its warm-up, if it was counted. The memory is that after half of the runs.
+        before: What the gateway held after its warm-up, if it was counted. The memory is that after three quarters.
         after: The same at the end.
         skipped: Why the phase was not run.
     """
@@ -128,15 +129,16 @@ async def _faults(options: Options) -> PhaseResult:
         if options.only is not None:
             await _run_cases(prover, options, "faults")
             return PhaseResult("faults", prover.tally)
-        # Caches are bounded. They are filled with other messages before, and with those of the cases in the first half.
+        # Caches are bounded. They are filled with other messages, and with those of the first cases.
         warm_up = range(max(_MIN_WARM_UP_RUNS, min(_MAX_WARM_UP_RUNS[options.backend], options.runs // 4)))
         cases = (make_case(_WARM_UP_SEED + options.seed, number) for number in warm_up)
         await prover.fill_caches()
         await prover.run_all(cases, options.at_once, options.seconds)
         before = await gateway.count_when_idle()
-        await _run_cases(prover, options, "faults", 0, 2)
+        for part in range(_PARTS - 1):
+            await _run_cases(prover, options, "faults", part, _PARTS)
         before = replace(before, memory=(await gateway.count_when_idle()).memory)
-        await _run_cases(prover, options, "faults", 1, 2)
+        await _run_cases(prover, options, "faults", _PARTS - 1, _PARTS)
         after = await gateway.count_when_idle(before)
         return PhaseResult("faults", prover.tally, before, after)
 

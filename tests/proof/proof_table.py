@@ -43,7 +43,7 @@ def table(results: Sequence[PhaseResult], backend: Backend) -> str:
     rows += [["stored, read again at the end", *(str(tally.outcomes["stored, read again"]) for _, tally in ran)]]
     for kind in FAILURES:
         rows.append([f"**{kind}**: {_MEANING[kind]}", *(str(_count(tally, kind)) for _, tally in ran)])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = [f"|{'|'.join(row)}|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *_leaks(results), "", _faults(ran), *_not_judged(backend), *_skipped(results)])
 
 
@@ -90,7 +90,7 @@ def _leaks(results: Iterable[PhaseResult]) -> list[str]:
     for result in results:
         if result.before and result.after:
             lines = [
-                "| held by the idle gateway | after the warm-up; memory: after half of the runs | at the end | |",
+                "| held by the idle gateway | after the warm-up; memory: after 3/4 of the runs | at the end | |",
                 "|---|---|---|---|",
             ]
             for name, before in vars(result.before).items():
