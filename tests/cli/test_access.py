@@ -53,7 +53,7 @@ def test_an_owner_gives_a_key_and_takes_it_back(state: Path) -> None:
     assert (state / "access.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_usage_is_summed_as_asked(state: Path) -> None:
+def test_usage_is_summed_by_columns(state: Path) -> None:
     """In JSON and as a table."""
 
     async def fill() -> None:
