@@ -59,7 +59,7 @@ async def test_every_page_in_every_size(tmp_path: Path) -> None:
         for scheme, width in (("light", 1440), ("dark", 390)):
             await page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
             await page.set_viewport_size({"width": width, "height": 844})
-            for name in ("Now", "Usage", "Cache", "Playground", "Settings"):
+            for name in ("Now", "Usage", "Cache", "Playground", "Keys", "Settings"):
                 await page.goto(f"{gateway.address}/dashboard")
                 await page.locator("main h1").wait_for()
                 await page.locator("nav").get_by_role("link", name=name).focus()
@@ -71,6 +71,25 @@ async def test_every_page_in_every_size(tmp_path: Path) -> None:
             await page.get_by_role("button", name="Send").click()
             await expect(page.locator(".play .message")).to_contain_text("1")
             await expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+        assert [error for error in log.errors if "404" not in error] == []
+
+
+async def test_keys(tmp_path: Path) -> None:
+    """A key is created with a budget, its secret is shown once, and it is revoked. The audit log has both changes."""
+    async with serving(tmp_path, "--backend", "api", "--api-key", "the-key") as gateway, tab() as (page, log):
+        await page.goto(f"{gateway.address}/dashboard#/keys")
+        await page.get_by_label("API key").fill("the-key")
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Name").fill("alice")
+        await page.get_by_label("Budget").fill("5usd/month")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#said")).to_contain_text("The secret of alice")
+        await expect(page.locator("#list")).to_contain_text("$5.00")
+        page.on("dialog", lambda dialog: dialog.accept())
+        await page.get_by_role("button", name="Revoke alice").click()
+        await expect(page.locator("#list .badge")).to_have_text("revoked")
+        await page.get_by_role("button", name="Audit").click()
+        await expect(page.locator("#list tbody tr")).to_have_count(2)
         assert [error for error in log.errors if "404" not in error] == []
 
 

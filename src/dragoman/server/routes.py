@@ -17,7 +17,17 @@ ADMIN_PREFIX = "/admin/"
 """The paths for the operator."""
 
 DASHBOARD_PATH = "/dashboard"
-DASHBOARD_MODULES = ("lib.js", "charts.js", "now.js", "run.js", "usage.js", "cache.js", "playground.js", "settings.js")
+DASHBOARD_MODULES = (
+    "lib.js",
+    "charts.js",
+    "now.js",
+    "run.js",
+    "usage.js",
+    "cache.js",
+    "playground.js",
+    "keys.js",
+    "settings.js",
+)
 """The modules that the dashboard's page loads."""
 
 SESSION_PATH = f"{DASHBOARD_PATH}/session"

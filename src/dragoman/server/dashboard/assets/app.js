@@ -6,6 +6,7 @@ const PAGES = [
   ["usage", "usage", "Usage"],
   ["cache", "cache", "Cache"],
   ["playground", "playground", "Playground"],
+  ["keys", "keys", "Keys"],
   ["settings", "settings", "Settings"],
 ];
 const root = document.documentElement;
