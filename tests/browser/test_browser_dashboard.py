@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # it has no types
 from browsing import Gateway, needs_browser, serving, tab
 from playwright.async_api import Page, expect
 
@@ -53,9 +54,10 @@ async def test_first_minute(tmp_path: Path) -> None:
 
 
 async def test_every_page_in_every_size(tmp_path: Path) -> None:
-    """Each page opens by the keyboard, light and dark, and fits a phone. The browser reports no error."""
+    """Each page opens by the keyboard, light and dark, and fits a phone. Axe and the browser report nothing."""
     async with serving(tmp_path, "--backend", "api") as gateway, tab() as (page, log):
         await ask(gateway, "Reply with exactly: PONG")
+        violations: list[str] = []
         for scheme, width in (("light", 1440), ("dark", 390)):
             await page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
             await page.set_viewport_size({"width": width, "height": 844})
@@ -67,11 +69,15 @@ async def test_every_page_in_every_size(tmp_path: Path) -> None:
                 await expect(page.locator("main h1")).to_have_text(name)
                 await expect(page.locator("nav [aria-current]")).to_have_text(name)
                 assert await has_no_overflow(page), (name, width)
+                found = await Axe().run(page)
+                if found.violations_count:
+                    violations.append(f"{name} {scheme}: {found.generate_report()}")
             await page.goto(f"{gateway.address}/dashboard#/playground")
             await page.get_by_role("button", name="Send").click()
             await expect(page.locator(".play .message")).to_contain_text("1")
             await expect(page.get_by_role("link", name="Open the run")).to_be_visible()
         assert [error for error in log.errors if "404" not in error] == []
+    assert violations == []
 
 
 async def test_keys(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ export class Page extends HTMLElement {
 export const notice = (text, kind = "") => html`<p class="notice ${kind}" role="${kind ? "alert" : "note"}">${icon("alert")}<span>${text}</span></p>`;
 export const badge = (status) => html`<span class="badge ${status}">${status}</span>`;
 export const tile = (name, value, note, extra = "") =>
-  html`<div class="tile"><dt>${name}</dt><dd>${value}</dd>${note ? html`<dd class="sr">, </dd><p>${note}</p>` : ""}${extra}</div>`;
+  html`<div class="tile"><dt>${name}</dt><dd>${value}${extra}</dd>${note ? html`<dd class="note">${note}</dd>` : ""}</div>`;
 
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const WHOLE = new Intl.NumberFormat("en");
