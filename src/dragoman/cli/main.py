@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "simulate": CommandEntry("serve", "Run the Messages API simulator alone."),
     "status": CommandEntry("process", "Show the state of a running gateway."),
     "runs": CommandEntry("runs", "List the runs of a gateway, newest first."),
+    "top": CommandEntry("top", "Show the gateway's state and its newest runs as they change."),
     "tail": CommandEntry("runs", "Follow the events of a run."),
     "cancel": CommandEntry("runs", "Cancel a run."),
     "keys": CommandEntry("access", "Create and change the keys of clients."),
