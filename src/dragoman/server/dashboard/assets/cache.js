@@ -1,17 +1,15 @@
-// Cache: how much of the input came from Claude's cache, and what was missed.
+// Cache: how much of the input came from Claude's cache.
 
 import { share } from "/dashboard/charts.js";
 import { Page, ago, count, get, html, percent, render, tile, tokens } from "/dashboard/lib.js";
 
 const SHOWN = 60;
-const REASONS = { system: "The system prompt changed", tools: "The tools changed", message: "An earlier message changed", mark: "A cache mark moved", time: "The cache entry expired", account: "Another account answered", model: "Another model was asked", unknown: "No reason was found" };
 
 class CachePage extends Page {
   async open() {
     render(this, html`<div class="head"><h1>Cache</h1></div><div class="stack"><dl class="panel tiles" id="tiles"></dl>
       <section class="panel" aria-label="Input by run"><header><h2>Input of the newest runs</h2></header><div class="body"><d-chart></d-chart></div></section>
-      <div class="split"><section class="panel" aria-label="By model"><header><h2>Models</h2></header><div class="table" id="models"></div></section>
-      <section class="panel" aria-label="Misses"><header><h2>Misses and why</h2></header><div class="table" id="misses"></div></section></div></div>`);
+      <section class="panel" aria-label="By model"><header><h2>Models</h2></header><div class="table" id="models"></div></section></div>`);
     const runs = (await get("/admin/runs?limit=500")).runs.filter((run) => run.usage);
     if (!this.isConnected) return;
     const all = total(runs);
@@ -25,7 +23,6 @@ class CachePage extends Page {
     ]);
     this.#draw(runs.slice(0, SHOWN).reverse());
     render(this.$("#models"), models(runs));
-    render(this.$("#misses"), misses(runs));
   }
 
   #draw(runs) {
@@ -49,15 +46,6 @@ function models(runs) {
     const { read, written, input, prompt } = total(runs.filter((run) => run.model === name));
     const text = percent(prompt ? read / prompt : 0);
     return html`<tr><th scope="row" class="break">${name}</th><td>${share([["Read", read, 3], ["Written", written, 5], ["Neither", input, 6]], `${text} read from the cache`)}</td><td class="n">${text}</td></tr>`;
-  })}</tbody></table>`;
-}
-
-function misses(runs) {
-  const missed = runs.filter((run) => run.cache_miss).slice(0, 20);
-  if (!missed.length) return html`<div class="body"><p class="soft">No conversation lost its place in the cache. If one does, the part of its prompt that changed stands here.</p></div>`;
-  return html`<table><thead><tr><th scope="col">Reason</th><th scope="col">Run</th><th scope="col" class="n">When</th></tr></thead><tbody>${missed.map((run) => {
-    const [kind, ...rest] = run.cache_miss.split(":");
-    return html`<tr><th scope="row">${REASONS[kind] ?? kind}${rest.length ? html` <small>${rest.join(":")}</small>` : ""}</th><td class="mono"><a href="#/runs/${run.id}">${run.id.slice(0, 12)}</a></td><td class="n soft">${ago(run.created)}</td></tr>`;
   })}</tbody></table>`;
 }
 

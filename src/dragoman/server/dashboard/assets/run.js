@@ -49,7 +49,7 @@ class RunPage extends Page {
     ]);
     render(this.$("#time"), waterfall(run));
     render(this.$("#costs"), costs(run));
-    const facts = { Client: run.client, Endpoint: run.endpoint, Started: moment(run.created), Ended: run.ended ? moment(run.ended) : null, Request: run.request_id, Run: run.id, Cache: run.cache_miss ?? null };
+    const facts = { Client: run.client, Endpoint: run.endpoint, Started: moment(run.created), Ended: run.ended ? moment(run.ended) : null, Request: run.request_id, Run: run.id };
     render(this.$("#facts"), Object.entries(facts).filter(([, value]) => value).map(([name, value]) => html`<dt>${name}</dt><dd class="${["Request", "Run"].includes(name) ? "mono" : ""}">${value}</dd>`));
   }
 
