@@ -11,7 +11,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api proof fuzz screenshots soak clean
+.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench: $(VENV)/.dev ## Compare the runtime backend with cold processes
 
 bench-api: $(VENV)/.dev ## Compare the api backend with its peers (ARGS=--install installs them, some 800 MB)
 	$(BIN)/python benchmarks/api.py $(ARGS)
+
+bench-limits: $(VENV)/.dev ## Measure what keys, limits, budgets and the ledger cost a request (ARGS='--turns 40')
+	$(BIN)/python benchmarks/limits.py $(ARGS)
 
 bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
 	$(BIN)/python benchmarks/growth.py $(ARGS)

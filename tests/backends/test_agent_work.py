@@ -9,6 +9,7 @@ import pytest
 from agent_harness import AgentHost, agents, bash, call, describe_actions
 from backend_harness import Answer, assistant, message_events, text, user
 
+from dragoman.backends.claude_code.agent.reader import AgentReader
 from dragoman.core.errors import GatewayError, InvalidRequest, QuotaExceeded, UpstreamFailed
 from dragoman.core.events import BlockStart, BlockStop, MessageDelta, MessageStart, MessageStop
 from dragoman.core.messages import JSONObject
@@ -152,3 +153,23 @@ async def test_commands_do_not_see_the_runtimes_keys(tmp_path: Path) -> None:
         assert "CLAUDECODE=1" in variables
         assert "sk-ant-dummy" not in variables
         assert "PYTEST" not in variables
+
+
+def test_the_end_of_each_call_that_calls_tools_is_reported() -> None:
+    """With its usage, before its tools run: without a proxy, that is where a run can be stopped."""
+    usages: list[JSONObject] = []
+    reader = AgentReader(usages.append)
+    tool: JSONObject = {"type": "tool_use", "id": "t", "name": "Read", "input": {}}
+    text_block: JSONObject = {"type": "text", "text": ""}
+    for reason, output, block in (("tool_use", 7, tool), ("end_turn", 9, text_block)):
+        start: JSONObject = {"id": "m", "content": [], "usage": {"input_tokens": 5, "output_tokens": 1}}
+        for event in (
+            {"type": "message_start", "message": start},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": output}},
+            {"type": "message_stop"},
+        ):
+            list(reader.feed({"type": "stream_event", "event": cast("JSONObject", event)}))
+    assert reader.error is None
+    assert usages == [{"input_tokens": 5, "output_tokens": 7}]

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +15,10 @@ from openai import PermissionDeniedError
 from scripted import clean
 
 from dragoman.config.loading import BadSettings, load
-from dragoman.core.messages import JSONObject
+from dragoman.core.catalog import Catalog
+from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.runs.bounds import bound_of
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.claude_code import runtime_options
 
@@ -137,6 +142,27 @@ async def test_disconnect_ends_the_commands_of_an_agent(tmp_path: Path, workspac
         watched = WatchedProcess(int(await with_timeout(asyncio.to_thread(fifo.read_text))))
         asking.cancel()
         await watched.exited()
+
+
+async def test_a_budget_stops_an_agent_before_the_call_that_it_cannot_pay(tmp_path: Path, workspace: Path) -> None:
+    """It gets 429 `insufficient_quota`. What was done is kept, and charged call by call."""
+    request = {"model": OLD, "messages": user_message(bash("touch done.txt")), "claude": {"mode": "agent"}}
+    settings = {"allow_dir": (workspace,), "agent_boundary": False, "allow_tool": ("Bash",)}
+    async with gateway(tmp_path / "free", **settings) as running:
+        assert (await running.http.post("/chat/completions", json=request)).status_code == 200
+        first, second = running.simulator.calls
+        least = replace(bound_of(cast("MessagesRequest", first.body), Catalog().resolve(OLD).model), output=1100)
+        cost = nanodollars_of_calls([first.usage], OLD), nanodollars_of_calls([second.usage], OLD)
+    (workspace / "done.txt").unlink()
+    assert cost[0] > least.nanodollars // 10
+    budget = f"{Decimal(least.nanodollars + cost[0] // 2).scaleb(-9)}usd/month"
+    async with gateway(tmp_path / "limited", **settings, budget=(budget,)) as running:
+        refused = await running.http.post("/chat/completions", json=request)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+        assert (workspace / "done.txt").exists()
+        [call] = running.simulator.calls
+        total = (await running.http.get(f"{running.url}/admin/usage")).json()["total"]
+        assert total["nanodollars"] == nanodollars_of_calls([call.usage], OLD)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ class CountingApi:
     received: asyncio.Event = field(default_factory=asyncio.Event)
     counted: dict[str, int] = field(default_factory=dict)
     name: str = "fake"
+    text: str = "12345678"
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Answer."""
@@ -77,7 +78,7 @@ class CountingApi:
         self.counted[request.id] = CUT_COST
         yield MessageStart({"type": "message_start", "message": {"id": "m", "content": [], "usage": usage}})
         yield BlockStart(0, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
-        text: JSONObject = {"type": "text_delta", "text": "12345678"}
+        text: JSONObject = {"type": "text_delta", "text": self.text}
         yield BlockDelta(0, {"type": "content_block_delta", "index": 0, "delta": text})
         self.received.set()
         await self.may_end.wait()
@@ -322,3 +323,20 @@ async def test_a_killed_worker_blocks_nothing_and_its_costs_are_charged(tmp_path
         assert await gateway.left() == [(recovered + COST, 0)]
         await open_run.cancel("end of the test")
         await dead.aclose()
+
+
+async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Path) -> None:
+    """What an open response has got is written from time to time, and only if it has grown."""
+    dead = Cluster(tmp_path, (budget(9),))
+    await dead.add(worker="999999999@1.0-dead")
+    dead.api.text = "four" * 100
+    open_run = await dead.start(0)
+    await dead.api.received.wait()
+    [outbox] = (tmp_path / "outbox").iterdir()
+    for _ in range(2):
+        dead.meters[0].note_progress()
+        assert len(outbox.read_text().splitlines()) == 2
+    async with cluster(tmp_path, 1, budget(9)) as gateway:
+        assert await gateway.recorded() == COST  # of 1000 input tokens and 100 output tokens
+    await open_run.cancel("end of the test")
+    await dead.aclose()

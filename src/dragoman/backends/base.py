@@ -5,10 +5,58 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from dragoman.core.catalog import Model
+from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
 from dragoman.core.model_list import ListedModel
 from dragoman.core.value_object import value_object
+
+
+class ReservedCall(Protocol):
+    """One call of the model that an agent makes."""
+
+    max_tokens: int | None
+    """A lower limit of the response, which must be sent; None: the call may be sent as it is."""
+
+    def note(self, usage: JSONObject) -> None:
+        """Note what the API has counted until now, or about that. It replaces what was noted before."""
+        ...
+
+    def end(self) -> None:
+        """End the call. Idempotent."""
+        ...
+
+
+class CallMeter(Protocol):
+    """Reserves each call of an agent's run under limits and budgets, and charges what it has used.
+
+    Attributes:
+        refusal: Why a call was refused: the error that the run must end with.
+    """
+
+    refusal: GatewayError | None
+
+    async def begin(self, body: JSONObject) -> ReservedCall:
+        """Reserve what a call may cost. The caller ends the call.
+
+        Args:
+            body: The body of the call, as the Messages API takes it.
+
+        Raises:
+            GatewayError: The call must not be made.
+        """
+        ...
+
+    async def end_turn(self, usage: JSONObject) -> None:
+        """Note a call that could not be seen before it was made, and reserve for the next one.
+
+        Args:
+            usage: What the API has counted.
+
+        Raises:
+            GatewayError: The next call must not be made.
+        """
+        ...
 
 
 @value_object
@@ -21,6 +69,7 @@ class RunRequest:
         body: The canonical request. It respects the model's rules already, unless the options are `verbatim`.
         request_options: What the client may set apart from the body. A backend warns of what it cannot pass on.
         client: The name of the client.
+        calls: What an agent's run asks before each call of the model; None: its calls are not limited.
     """
 
     id: str
@@ -28,6 +77,7 @@ class RunRequest:
     body: MessagesRequest
     request_options: RequestOptions = DEFAULT_REQUEST_OPTIONS
     client: str = "local"
+    calls: CallMeter | None = None
 
 
 class ManagedBackend(Protocol):

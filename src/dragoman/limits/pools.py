@@ -204,6 +204,16 @@ class Pools:
             share.pool.holds -= 1
             share.pool.give(share.reserved)
 
+    def add_shares(self, hold: Hold, shares: Iterable[Share]) -> None:
+        """Add a further reservation to a hold."""
+        own = {id(share.pool): share for share in hold.shares}
+        for share in shares:
+            if (known := own.get(id(share.pool))) is None:
+                hold.shares.append(share)
+            else:
+                known.reserved += share.reserved
+                known.pool.holds -= 1
+
     def gifts(self) -> int:
         """Return how often something was put into any pool: a refusal from before is out of date then."""
         return sum(pool.gifts for pool in self._pools.values())

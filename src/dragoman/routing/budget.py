@@ -77,7 +77,9 @@ class Budget:
         """
         if run.reservation is None:
             return request
-        body, warnings = await self._meter.extend(run.reservation, self._rule, request.body, request.model)
+        body, warnings = await self._meter.extend(
+            run.reservation, self._rule, request.body, request.model, is_agent=request.calls is not None
+        )
         run.add_warnings(warnings)
         return request if body is request.body else replace(request, body=body)
 

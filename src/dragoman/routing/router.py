@@ -151,9 +151,10 @@ class Router:
         try:
             await self._execute_at(upstream, selection, request, run)
         except _UPSTREAM_ERRORS as error:
-            upstream.breaker.record_failure(started_at, error.code, error.retry_after)
-            rests = round(upstream.breaker.remaining, 1)
-            log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
+            if request.calls is None or request.calls.refusal is not error:
+                upstream.breaker.record_failure(started_at, error.code, error.retry_after)
+                rests = round(upstream.breaker.remaining, 1)
+                log.warning("upstream.failed", run=run.id, upstream=upstream.name, error=error.code, rests=rests)
             if upstream.budget is not None and not run.has_output:
                 upstream.budget.release(run)
             raise

@@ -6,13 +6,14 @@ window of its model.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from dragoman.core.catalog import Model
 from dragoman.core.messages import Block, MessagesRequest
 from dragoman.core.pricing import WEB_SEARCH, max_nanodollars
+from dragoman.limits.rules import NANODOLLARS, Unit
 
 MIN_OUTPUT = 1024
 """The lowest limit of a response that the gateway sets when a budget does not suffice for the usual one."""
@@ -78,6 +79,31 @@ def bound_of(body: MessagesRequest, model: Model) -> Bound:
     )
 
 
+def affordable_output(bound: Bound, unit: Unit, left: int) -> int | None:
+    """Return a lower limit of the response that should fit; None if there is none, or the client chose its own.
+
+    Args:
+        bound: The bound of the run.
+        unit: The unit of the rule that refused it.
+        left: How much of that is left for the run.
+    """
+    if not bound.is_default:
+        return None
+    if unit is Unit.TOKENS:
+        output = left - bound.input
+    elif unit is Unit.DOLLARS:
+        output = (left - replace(bound, output=0).nanodollars) * NANODOLLARS // _price_of_output(bound)
+    else:
+        return None
+    return output if MIN_OUTPUT <= output < bound.output else None
+
+
+def _price_of_output(bound: Bound) -> int:
+    """Return the price of a billion tokens, rounded up."""
+    without = replace(bound, output=0).nanodollars
+    return (replace(bound, output=1_000_000).nanodollars - without + 1) * (NANODOLLARS // 1_000_000)
+
+
 def estimated_output(content: Iterable[Block]) -> int:
     """Return about how many tokens a response has that was cut off before the API counted them."""
     characters = sum(
@@ -89,7 +115,9 @@ def estimated_output(content: Iterable[Block]) -> int:
     return -(-characters // 4)
 
 
-def _blocks(blocks: Iterable[Block], model: Model) -> int:
+def _blocks(blocks: Iterable[Block] | str, model: Model) -> int:
+    if isinstance(blocks, str):  # of an agent's runtime; the gateway's own requests have blocks
+        return _text(blocks)
     tokens = 0
     for block in blocks:
         kind = block.get("type")

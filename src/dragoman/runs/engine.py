@@ -200,7 +200,8 @@ class Engine:
         if self.registry.content:
             run.request_body = body
         run.notify()
-        request = RunRequest(run.id, model, body, request_options, client)
+        calls = self.meter.meter_agent(run, model) if self.meter is not None and request_options.agent else None
+        request = RunRequest(run.id, model, body, request_options, client, calls)
         task = asyncio.create_task(self._drive(run, ticket, request), name=run.id)
         run.attach(task, ticket)
         self._tasks[task] = run

@@ -17,15 +17,16 @@ from typing import Protocol, cast
 import structlog
 
 from dragoman.core.catalog import Model
-from dragoman.core.errors import GatewayError, UpstreamFailed
-from dragoman.core.messages import JSONObject, MessagesRequest, RequestOptions
+from dragoman.core.errors import GatewayError, RunCancelled, UpstreamFailed
+from dragoman.core.messages import JSONObject, MessagesRequest, RequestOptions, Usage
 from dragoman.core.pricing import max_nanodollars, nanodollars_of_calls
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Amounts, Hold, Pool, Pools, Repayment, Share, split
-from dragoman.limits.rules import ALWAYS, NANODOLLARS, Period, Rule, Scope, Unit, Window, window_at
+from dragoman.limits.rules import ALWAYS, Period, Rule, Scope, Unit, Window, window_at
 from dragoman.limits.table import Ask, Refusal, RuleState
-from dragoman.runs.bounds import MIN_OUTPUT, Bound, bound_of, estimated_output
+from dragoman.runs.agent_calls import AgentCalls, used_by
+from dragoman.runs.bounds import MIN_OUTPUT, Bound, affordable_output, bound_of, estimated_output
 from dragoman.runs.refusals import refusal_error
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import LedgerRow, SharedLimits, Tokens
@@ -38,6 +39,12 @@ _SYNC_SECONDS = 0.1
 """Seconds for which rows are collected before they are added to the ledger."""
 _RECLAIM_MS = 1000
 """Milliseconds between two looks for processes that have ended."""
+_PROGRESS_MS = 1000
+"""Milliseconds after which what an open response has used is written to the outbox again."""
+_MIN_PROGRESS = 50
+"""Output tokens that a response must have got in addition for that."""
+_AGENT_INPUT = 10_000
+"""Input tokens that an agent reserves at first: its first call has the runtime's own prompt."""
 _MAX_LOWERINGS = 3
 _MAX_COVERED = 10_000
 
@@ -127,7 +134,6 @@ class Meter:
         policy: The rules.
         outboxes: The directory of the outboxes of all processes that share the ledger; None: a crash may lose what was
             not written.
-        agent_budget: Nanodollars that an agent may cost; None: no limit of the operator's.
         clock: The clocks.
         worker: The name of this process among those that borrow.
     """
@@ -138,21 +144,21 @@ class Meter:
         policy: Policy,
         outboxes: Path | None,
         *,
-        agent_budget: int | None = None,
         clock: Clock | None = None,
         worker: str | None = None,
     ) -> None:
         self.ledger = shared
         self.policy = policy
         self._outboxes = outboxes
-        self._agent_budget = agent_budget
         self._clock = clock or Clock()
         self._worker = worker or worker_name()
         self._outbox = Outbox(outboxes, self._worker)
         self._pools = Pools()
         self._windows: dict[Period, Window] = {}
         self._covered: dict[int, _Covering] = {}
-        self._open: dict[str, LedgerRow] = {}
+        self._open: dict[str, tuple[Run, LedgerRow]] = {}
+        self._agents: dict[str, AgentCalls] = {}
+        self._progress_at = 0
         self._live = 0
         self._rows: list[LedgerRow] = []
         self._tasks: set[asyncio.Task[object]] = set()
@@ -277,7 +283,7 @@ class Meter:
         count = len(bodies)
         pools = self._covering(rules).pools
         if options.agent:
-            return await self._admit_agent(pools, began, bodies, model, options)
+            return Admitted(await self._admit_agent(pools, began, bodies, model), bodies, options)
         needs_bound = any(rule.unit in {Unit.TOKENS, Unit.DOLLARS} for rule in rules)
         shares, output = await self._fit(pools, bound_of(bodies[0], model) if needs_bound else None, count)
         if output is None:
@@ -286,7 +292,7 @@ class Meter:
         return Admitted(split(shares, count, began), lowered, options, (_lowered_warning(output),))
 
     async def extend(
-        self, hold: Hold, rule: Rule, body: MessagesRequest, model: Model
+        self, hold: Hold, rule: Rule, body: MessagesRequest, model: Model, *, is_agent: bool = False
     ) -> tuple[MessagesRequest, tuple[RequestWarning, ...]]:
         """Reserve for a run under one more rule, that of its upstream. It is settled with the hold.
 
@@ -299,7 +305,11 @@ class Meter:
         pool = self._pools.pool(rule, self._window(rule))
         if any(share.pool is pool for share in hold.shares):
             return body, ()
-        shares, output = await self._fit([pool], bound_of(body, model), 1)
+        if is_agent:  # it reserves the rest before each call
+            bound = replace(bound_of(body, model), input=_AGENT_INPUT, output=MIN_OUTPUT, is_default=False)
+        else:
+            bound = bound_of(body, model)
+        shares, output = await self._fit([pool], bound, 1)
         if hold.settled:  # the run was cancelled meanwhile
             self._pools.put_back(shares)
         else:
@@ -335,12 +345,30 @@ class Meter:
                 self._live -= 1
                 self._pools.put_back(hold.shares)
 
+    def meter_agent(self, run: Run, model: Model) -> AgentCalls | None:
+        """Return what reserves and charges each call of an agent's run; None if the run has reserved nothing."""
+        hold = run.reservation
+        if hold is None:
+            return None
+        rules = self.policy.rules(run.client, model.id)
+        pools = self._covering(rules).pools if rules else ()
+        calls = AgentCalls(
+            model, hold, pools, grow=self._grow, error=self._error, on_change=lambda: self._note_open(run)
+        )
+        self._agents[run.id] = calls
+        return calls
+
     def note_start(self, run: Run) -> None:
         """Note that a response has begun: what the API has counted until now is paid, whatever happens."""
-        if run.reservation and not run.reservation.settled:
-            row = self._row(run, run.reservation, "interrupted")
-            self._open[run.id] = row
-            self._outbox.write(row)
+        self._note_open(run)
+        self._changed.set()
+
+    def note_progress(self) -> None:
+        """Write what open responses have used until now: if this process is killed, that is charged."""
+        for run, row in list(self._open.values()):
+            usages = _usages_until_now(run)
+            if usages and run.id not in self._agents and _tokens(usages).output >= row.tokens.output + _MIN_PROGRESS:
+                self._note_open(run)
 
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
@@ -349,8 +377,10 @@ class Meter:
             return
         self._live -= 1
         self._open.pop(run.id, None)
-        _count_cut_output(run)
+        if run.status != "succeeded":
+            _count_cut_output(run)
         row = self._row(run, hold, run.status)
+        self._agents.pop(run.id, None)
         self._pools.settle(hold, {Unit.TOKENS: row.tokens.total, Unit.DOLLARS: row.nanodollars})
         self._rows.append(row)
         self._outbox.write(row)
@@ -383,39 +413,22 @@ class Meter:
             outcome = await self._take(pools, _amounts(bound, count))
             if not isinstance(outcome, Refusal):
                 return outcome, bound.output if bound and bound is not first else None
-            lower = _affordable(bound, outcome, count) if bound else None
+            state = outcome.state
+            lower = affordable_output(bound, state.rule.unit, state.remaining // count) if bound else None
             if bound is None or lower is None or attempt == _MAX_LOWERINGS - 1:
                 raise self._error(outcome)
             bound = replace(bound, output=lower)
         raise RuntimeError("The last attempt returns or raises.")
 
     async def _admit_agent(
-        self,
-        pools: Sequence[Pool],
-        began: float,
-        bodies: Sequence[MessagesRequest],
-        model: Model,
-        options: RequestOptions,
-    ) -> Admitted:
-        """Reserve what an agent may cost. The runtime ends it when it has cost that much."""
-        task = options.agent
-        if task is None:
-            raise ValueError("There is no agent.")
-        limits = [self._agent_budget, None if task.max_budget_usd is None else int(task.max_budget_usd * NANODOLLARS)]
-        slice_ = min((limit for limit in limits if limit is not None), default=NANODOLLARS)
-        count = len(bodies)
-        outcome = await self._take(pools, _agent_amounts(slice_, count))
+        self, pools: Sequence[Pool], began: float, bodies: Sequence[MessagesRequest], model: Model
+    ) -> Sequence[Hold]:
+        """Reserve a slice for agents: about one call. Before each call they reserve more; see `AgentCalls`."""
+        slice_ = max_nanodollars(model.id, _AGENT_INPUT, MIN_OUTPUT)
+        outcome = await self._take(pools, _agent_amounts(slice_, len(bodies)))
         if isinstance(outcome, Refusal):
-            slice_ = outcome.state.remaining // count
-            # Less would not pay for one call.
-            if outcome.state.rule.unit is not Unit.DOLLARS or slice_ < max_nanodollars(model.id, 10_000, MIN_OUTPUT):
-                raise self._error(outcome)
-            outcome = await self._take(pools, _agent_amounts(slice_, count))
-            if isinstance(outcome, Refusal):
-                raise self._error(outcome)
-        if any(share.pool.rule.unit is Unit.DOLLARS for share in outcome):
-            options = replace(options, agent=replace(task, max_budget_usd=slice_ / NANODOLLARS))
-        return Admitted(split(outcome, count, began), bodies, options)
+            raise self._error(outcome)
+        return split(outcome, len(bodies), began)
 
     def _error(self, refusal: Refusal) -> GatewayError:
         return refusal_error(refusal, self._clock.wall(), self._clock.zone)
@@ -535,6 +548,9 @@ class Meter:
         while True:
             await self._changed.wait()
             await asyncio.sleep(_SYNC_SECONDS)
+            if (ms := self._clock.ms()) - self._progress_at >= _PROGRESS_MS:
+                self._progress_at = ms
+                self.note_progress()
             await self.flush()
             self._task.recovered()
             if self._pools.forget(self._clock.wall(), self._clock.ms()):
@@ -542,11 +558,38 @@ class Meter:
             if not self._rows and not self._live and not self._pools.has_loans:
                 self._changed.clear()
 
+    def _note_open(self, run: Run) -> None:
+        if run.reservation and not run.reservation.settled:
+            row = self._row(run, run.reservation, "interrupted")
+            self._open[run.id] = run, row
+            self._outbox.write(row)
+
+    async def _grow(self, hold: Hold, pools: Sequence[Pool], amounts: Amounts) -> Refusal | None:
+        """Reserve more for a run, or nothing if it is refused or has ended.
+
+        Raises:
+            RunCancelled: The run has ended meanwhile.
+            StoreFailed: The ledger is needed and cannot be used.
+        """
+        outcome = await self._take(pools, amounts)
+        if isinstance(outcome, Refusal):
+            return outcome
+        if hold.settled:
+            self._pools.put_back(outcome)
+            raise RunCancelled("The run has ended.")
+        self._pools.add_shares(hold, outcome)
+        return None
+
     def _unwritten(self) -> list[LedgerRow]:
-        return [*self._rows, *self._open.values()]
+        return [*self._rows, *(row for _, row in self._open.values())]
 
     def _row(self, run: Run, hold: Hold, status: str) -> LedgerRow:
-        usages = cast("list[JSONObject]", run.calls.usages)
+        agent = self._agents.get(run.id)
+        if agent is not None and agent.is_exact(run):
+            tokens, nanodollars = _tokens(agent.usages), used_by(agent.calls)[Unit.DOLLARS]
+        else:
+            usages = _usages_until_now(run) if status == "interrupted" else cast("list[JSONObject]", run.calls.usages)
+            tokens, nanodollars = _tokens(usages), nanodollars_of_calls(usages, run.model)
         return LedgerRow(
             run=run.id,
             began=hold.began,
@@ -555,8 +598,8 @@ class Meter:
             model=run.model,
             upstream=run.upstream or "",
             status=status,
-            tokens=_tokens(usages),
-            nanodollars=nanodollars_of_calls(usages, run.model),
+            tokens=tokens,
+            nanodollars=nanodollars,
         )
 
 
@@ -576,40 +619,29 @@ def _lowered_warning(output: int) -> RequestWarning:
     return RequestWarning("clamped", "max_tokens", detail)
 
 
-def _affordable(bound: Bound, refusal: Refusal, count: int) -> int | None:
-    """Return a lower limit of the response that should fit; None if there is none, or the client chose its own."""
-    if not bound.is_default:
-        return None
-    left = refusal.state.remaining // count
-    if refusal.state.rule.unit is Unit.TOKENS:
-        output = left - bound.input
-    elif refusal.state.rule.unit is Unit.DOLLARS:
-        output = (left - replace(bound, output=0).nanodollars) * NANODOLLARS // _price_of_output(bound)
-    else:
-        return None
-    return output if MIN_OUTPUT <= output < bound.output else None
-
-
-def _price_of_output(bound: Bound) -> int:
-    """Return the price of a billion tokens, rounded up."""
-    without = replace(bound, output=0).nanodollars
-    return (replace(bound, output=1_000_000).nanodollars - without + 1) * (NANODOLLARS // 1_000_000)
-
-
-def _count_cut_output(run: Run) -> None:
-    """Estimate the output of a response that was cut off before the API counted it: it is paid, too."""
-    if run.status == "succeeded" or not run.has_output or not run.calls.usages:
-        return
+def _usages_until_now(run: Run) -> list[JSONObject]:
+    """Return the usage of each call. Output that the API has not counted yet is estimated: it is paid, too."""
+    usages = cast("list[JSONObject]", run.calls.usages)
+    if not run.has_output or not usages:
+        return usages
     try:
         message = run.result().message
     except UpstreamFailed:
-        return
-    usage = run.calls.usages[-1]
-    estimated = estimated_output(message["content"])
-    if message.get("stop_reason") is None and estimated > usage.get("output_tokens", 0):
-        run.calls.usages[-1] = {**usage, "output_tokens": estimated}
-        if len(run.calls.usages) == 1:
-            run.usage = {**(run.usage or {}), "output_tokens": estimated}
+        return usages
+    usage, estimated = usages[-1], estimated_output(message["content"])
+    counted = usage.get("output_tokens")
+    if message.get("stop_reason") is not None or (isinstance(counted, int) and estimated <= counted):
+        return usages
+    return [*usages[:-1], {**usage, "output_tokens": estimated}]
+
+
+def _count_cut_output(run: Run) -> None:
+    """Estimate the output of a response that was cut off before the API counted it."""
+    usages = _usages_until_now(run)
+    if usages is not run.calls.usages:
+        run.calls.usages[-1] = cast("Usage", usages[-1])
+        if len(usages) == 1:
+            run.usage = cast("Usage", {**(run.usage or {}), "output_tokens": usages[-1]["output_tokens"]})
 
 
 def _tokens(usages: Sequence[JSONObject]) -> Tokens:

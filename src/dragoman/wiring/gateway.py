@@ -29,7 +29,6 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.dialects.shared.sealing import ReasoningCipher
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
-from dragoman.limits.rules import NANODOLLARS
 from dragoman.routing.budget import upstream_rule
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
@@ -285,10 +284,9 @@ async def _build_meter(settings: Settings, book: AccessBook, simulator: str | No
     stack.push_async_callback(ledger.aclose)
     if not simulator:
         await _import_spending(directory / "budgets.db", ledger)
-    agent_budget = int(settings.agent_max_budget_usd * NANODOLLARS) or None
     outboxes = directory / ("simulated-outbox" if simulator else "outbox")
     clock = Clock(zone=ZoneInfo(settings.time_zone))
-    meter = Meter(ledger, book, outboxes, agent_budget=agent_budget, clock=clock)
+    meter = Meter(ledger, book, outboxes, clock=clock)
     stack.push_async_callback(meter.aclose)
     await meter.start()
     return meter

@@ -15,7 +15,7 @@ from dragoman.backends.claude_code.resume import TranscriptPipe
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.message_reader import MessageReader, OutputReader, runtime_failed
-from dragoman.core.errors import TimedOut, UpstreamFailed
+from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSON, JSONObject
 
@@ -200,6 +200,12 @@ class Session:
     def resume_turn(self, results: Mapping[str, JSONObject], max_tokens: int) -> AsyncGenerator[Event, None]:
         """Answer the parked calls with their results, and yield the events of the response, as `run_turn` does."""
         return self._turn(lambda: self._tools.add_results(results), max_tokens)
+
+    def fail_turn(self, error: GatewayError) -> None:
+        """End the current turn with an error. The session cannot be used again. Do nothing if there is no turn."""
+        if self._reader is not None:
+            self._reader.fail(error)
+            self._changed.set()
 
     async def finish(self) -> None:
         """Close the process's input and wait until it exits. It writes its files before that."""

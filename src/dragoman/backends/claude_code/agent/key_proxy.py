@@ -1,24 +1,33 @@
 """Keeps the API key away from agents: their calls go through the gateway, which adds the key.
 
 An agent's commands can read whatever its runtime holds. So the runtime gets a token in place of the key, which is valid
-for its run, and only here. The proxy passes on calls of the Messages API and nothing else of the account.
+for its run, and only here. The proxy passes on calls of the Messages API and nothing else of the account. Limits
+and budgets are asked before each of these calls.
 """
 
 import asyncio
 import contextlib
 import hmac
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
 
+import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from dragoman.backends.base import CallMeter, ReservedCall
+from dragoman.backends.claude_code.agent.call_usage import CallUsage
 from dragoman.backends.claude_code.loopback_server import LoopbackServer
+from dragoman.core.errors import GatewayError
+from dragoman.core.messages import JSONObject
 from dragoman.http.client import HttpClient, Timeouts
 from dragoman.http.errors import TransportError
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
-_PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+_MODEL_PATH = "/v1/messages"
+_PATHS = frozenset({_MODEL_PATH, "/v1/messages/count_tokens"})
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "expect", "upgrade"}
     | {"proxy-authorization", "proxy-connection", "te", "trailer"}
@@ -56,14 +65,21 @@ class KeyProxy:
         self._key = key
         self._base_url = base_url or _DEFAULT_BASE_URL
         self._silence = silence
-        self._tokens: set[bytes] = set()
+        self._grants: dict[bytes, _Grant] = {}
         self._client: HttpClient | None = None
         self._server: LoopbackServer | None = None
         self._starting = asyncio.Lock()
         self._held_bytes = 0
 
-    async def add_token(self) -> str:
-        """Return a new token, and start the server if there is none."""
+    async def add_token(
+        self, calls: CallMeter | None = None, on_refusal: Callable[[GatewayError], None] = lambda _: None
+    ) -> str:
+        """Return a new token, and start the server if there is none.
+
+        Args:
+            calls: Asked before each call of the model; gets what it has used.
+            on_refusal: Called with the error if a call must not be made.
+        """
         async with self._starting:
             if self._server is None:
                 self._client = HttpClient(
@@ -73,12 +89,12 @@ class KeyProxy:
                 await server.start()
                 self._server = server
         token = f"agent-{secrets.token_urlsafe(32)}"
-        self._tokens.add(token.encode())
+        self._grants[token.encode()] = _Grant(calls, on_refusal)
         return token
 
     def remove_token(self, token: str) -> None:
         """Make a token invalid. Idempotent."""
-        self._tokens.discard(token.encode())
+        self._grants.pop(token.encode(), None)
 
     @property
     def url(self) -> str:
@@ -125,13 +141,13 @@ class KeyProxy:
                 request.parser.feed_data(data)
             except (HttpParserError, HttpParserUpgrade):
                 return False
-            if request.has_head and not self._is_valid(request):
+            if request.has_head and self._grant(request) is None:
                 return True
         return request.complete
 
-    def _is_valid(self, request: "_Request") -> bool:
+    def _grant(self, request: "_Request") -> "_Grant | None":
         token = request.headers.get(_KEY_HEADER, "").encode()
-        return any(hmac.compare_digest(token, known) for known in self._tokens)
+        return next((grant for known, grant in self._grants.items() if hmac.compare_digest(token, known)), None)
 
     async def _answer(self, request: "_Request", writer: asyncio.StreamWriter) -> None:
         """Send the response. One that broke off upstream breaks off here."""
@@ -149,7 +165,7 @@ class KeyProxy:
 
     async def _forward(self, request: "_Request") -> AsyncGenerator[bytes, None]:
         """Send a request on, and yield its response: the head, then chunks."""
-        if not self._is_valid(request):
+        if (grant := self._grant(request)) is None:
             raise _Refused(401, b"authentication_error", b"The token of this agent is not valid.")
         path = request.target.partition("?")[0]
         if request.method != b"POST" or path not in _PATHS:
@@ -158,18 +174,56 @@ class KeyProxy:
             raise RuntimeError("there is no client")
         headers = {**request.headers, _KEY_HEADER: self._key}
         headers.pop("authorization", None)
+        call, body = await grant.begin(request.body) if path == _MODEL_PATH else (None, bytes(request.body))
+        usage = CallUsage(call)
         try:
-            response = await self._client.send(b"POST", request.target.encode(), _lines(headers), bytes(request.body))
+            response = await self._client.send(b"POST", request.target.encode(), _lines(headers), body)
         except TransportError as error:
+            usage.end()
             raise _Refused(502, b"api_error", b"The API cannot be reached: %s." % str(error).encode()) from None
         try:
             head = b"HTTP/1.1 %d -\r\n%sconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
             yield head % (response.status, _lines(response.headers))
             while data := await response.read():
+                usage.feed(data)
                 yield b"%x\r\n%s\r\n" % (len(data), data)
             yield b"0\r\n\r\n"
         finally:
+            usage.end()
             await response.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What a token allows.
+
+    Attributes:
+        calls: Asked before each call of the model.
+        on_refusal: Called with the error if a call must not be made.
+    """
+
+    calls: CallMeter | None
+    on_refusal: Callable[[GatewayError], None]
+
+    async def begin(self, body: bytes | bytearray) -> tuple[ReservedCall | None, bytes]:
+        """Return a call that may be made, and its body.
+
+        Raises:
+            _Refused: It must not be made, or the body is not one.
+        """
+        if self.calls is None:
+            return None, bytes(body)
+        try:
+            fields = cast("JSONObject", msgspec.json.decode(body))
+            call = await self.calls.begin(fields)
+        except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
+            raise _Refused(400, b"invalid_request_error", b"The body is not readable.") from None
+        except GatewayError as error:
+            self.on_refusal(error)
+            raise _Refused(400, b"invalid_request_error", b"No further call is allowed.") from None
+        if call.max_tokens is None:
+            return call, bytes(body)
+        return call, msgspec.json.encode({**fields, "max_tokens": call.max_tokens})
 
 
 class _Request:

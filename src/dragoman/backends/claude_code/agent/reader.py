@@ -5,7 +5,7 @@ the response, without signatures: these belong to API calls that the client does
 calls, including those of subagents.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import cast
 
@@ -24,6 +24,7 @@ from dragoman.backends.shared.message_reader import (
 )
 from dragoman.backends.shared.message_stream import MessageStream
 from dragoman.backends.shared.runtime_errors import result_error
+from dragoman.core.accumulate import merge_usage
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import (
     BlockDelta,
@@ -35,7 +36,7 @@ from dragoman.core.events import (
     MessageStop,
     Retrying,
 )
-from dragoman.core.messages import Block, JSONObject
+from dragoman.core.messages import Block, JSONObject, Usage
 
 _MAX_NOTE_CHARACTERS = 400
 _SHOWN_TYPES = frozenset({"text", "thinking"})
@@ -59,10 +60,16 @@ _USAGE_KEYS: Mapping[str, str] = MappingProxyType(
 
 
 class AgentReader(OutputReader):
-    """The reader of an agent's run. The runtime may make any number of API calls, and the response has no limit."""
+    """The reader of an agent's run. The runtime may make any number of API calls, and the response has no limit.
 
-    def __init__(self) -> None:
+    Args:
+        on_call: Called with the usage of each call that has ended with calls of tools: another one follows.
+    """
+
+    def __init__(self, on_call: Callable[[JSONObject], None] | None = None) -> None:
         super().__init__()
+        self._on_call = on_call
+        self._usage: Usage = {}
         self._stream = MessageStream(checks_arguments=False)
         self._running_tools: set[str] = set()
         self._open_blocks: dict[int, int] = {}
@@ -127,10 +134,13 @@ class AgentReader(OutputReader):
                     yield from self._write_notes()
             case MessageDelta():
                 self._stop_reason = object_in(raw, "delta")["stop_reason"]
+                if self._on_call is not None and self._stop_reason == "tool_use":
+                    self._on_call(cast("JSONObject", merge_usage(self._usage, raw.get("usage"))))
             case _:
                 pass
 
     def _start_message(self, event: MessageStart) -> Iterator[Event]:
+        self._usage = merge_usage(None, object_in(event.raw, "message").get("usage"))
         if self._is_mid_message:
             # A further call would repeat text that the client has already received.
             self.fail(UpstreamFailed("Claude's response broke off before its end. Send the request again."))

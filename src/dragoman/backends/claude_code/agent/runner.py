@@ -13,7 +13,7 @@ from typing import cast
 
 import psutil
 
-from dragoman.backends.base import RunRequest
+from dragoman.backends.base import CallMeter, RunRequest
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.agent.boundary import has_mounted
 from dragoman.backends.claude_code.agent.command_line import arguments, environment, mounts, wait_for_servers
@@ -35,6 +35,7 @@ from dragoman.backends.shared.installation import launch
 from dragoman.backends.shared.message_reader import runtime_failed
 from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.conversation import without_thinking
+from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event, Started
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.warnings import RequestWarning
@@ -50,18 +51,38 @@ class _AgentRun:
     Attributes:
         mark: Marks its processes.
         workspace: Its files.
+        calls: What is asked before each call of the model.
         creation: Creates the files. It continues in its thread if the run is cancelled.
         session: Its process.
         token: Replaces the API key.
+        reserving: Reserves for the next call, where calls are not seen before they are made.
         ending: Ends the processes and removes the files, once that has begun.
     """
 
     mark: str
     workspace: AgentWorkspace
+    calls: CallMeter | None
     creation: asyncio.Task[None] | None = None
     session: Session | None = None
     token: str | None = None
+    reserving: asyncio.Task[None] | None = None
     ending: asyncio.Task[None] | None = None
+
+    def refuse(self, error: GatewayError) -> None:
+        """End the turn: no further call may be made."""
+        if self.session is not None:
+            self.session.fail_turn(error)
+
+    def on_unseen_call(self, usage: JSONObject) -> None:
+        """Take the end of a call that does not go through the gateway, and reserve for the next one."""
+        if self.calls is not None:
+            self.reserving = asyncio.create_task(self._reserve(self.calls, usage), name=f"reserve {self.mark}")
+
+    async def _reserve(self, calls: CallMeter, usage: JSONObject) -> None:
+        try:
+            await calls.end_turn(usage)
+        except GatewayError as error:
+            self.refuse(error)
 
 
 class Agents:
@@ -104,7 +125,7 @@ class Agents:
             raise ValueError("the request is not for an agent")
         task = await asyncio.to_thread(self._options.agents.permit, request.request_options.agent)
         translated = translate_task(request)
-        run = self._add_run(request.id, task)
+        run = self._add_run(request.id, task, request.calls)
         began = time.perf_counter()
         try:
             session = await self._boot(task, run)
@@ -118,16 +139,17 @@ class Agents:
             stages = {"process": booted - began, "configure": configured - booted}
             warnings = (*translated.warnings, *missing_tools(task))
             yield Started("agent", {**stages, "replay": time.perf_counter() - configured}, warnings)
-            async with aclosing(session.run_turn(last, sys.maxsize, AgentReader())) as events:
+            reader = AgentReader(on_call=None if self._key_proxy else run.on_unseen_call)
+            async with aclosing(session.run_turn(last, sys.maxsize, reader)) as events:
                 async for event in events:
                     yield event
         finally:
             await self._end(run)
 
-    def _add_run(self, run_id: str, task: PermittedTask) -> _AgentRun:
+    def _add_run(self, run_id: str, task: PermittedTask, calls: CallMeter | None) -> _AgentRun:
         name = f"{run_id}-{secrets.token_hex(4)}"
         mark = f"{self._mark}/{name}"
-        run = _AgentRun(mark, AgentWorkspace(self._options.state_dir, name, task.mcp_servers, mark))
+        run = _AgentRun(mark, AgentWorkspace(self._options.state_dir, name, task.mcp_servers, mark), calls)
         self._runs.add(run)
         return run
 
@@ -137,7 +159,7 @@ class Agents:
         await asyncio.shield(run.creation)
         api = None
         if self._key_proxy is not None:
-            run.token = await self._key_proxy.add_token()
+            run.token = await self._key_proxy.add_token(run.calls, run.refuse)
             api = self._key_proxy.url, run.token
         options, rules = self._options, self._options.agents
         env = environment(options, run.workspace, run.mark, api)
@@ -180,6 +202,9 @@ class Agents:
     async def _clean_up(self, run: _AgentRun) -> None:
         try:
             known: list[psutil.Process] = []
+            if run.reserving is not None:
+                run.reserving.cancel()
+                await asyncio.wait([run.reserving])
             if run.session is not None:
                 known = await asyncio.to_thread(descendants, run.session.pid)
                 run.session.discard()
