@@ -1,6 +1,7 @@
 """What others get wrong with limits and budgets, on one worker and on four workers over one SQLite file."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.metering import Clock, Meter
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan
+from dragoman.stores.sqlite.database import BUSY_SECONDS
 from dragoman.stores.sqlite.ledger import SQLiteLedger
 
 MODEL = Catalog().resolve("claude-opus-5-5").model
@@ -119,13 +121,14 @@ class Cluster:
         self.policy = OneTeam(rules)
         self.api = CountingApi()
         self.ms = 0
+        self.busy_timeout = BUSY_SECONDS
         self.ledgers: list[FailingLedger] = []
         self.meters: list[Meter] = []
         self.engines: list[Engine] = []
 
     async def add(self, *, worker: str | None = None, run_timeout: float = 600.0) -> None:
         """Start a worker."""
-        ledger = FailingLedger(self.directory / "ledger.db")
+        ledger = FailingLedger(self.directory / "ledger.db", busy_timeout=self.busy_timeout)
         clock = Clock(ms=lambda: self.ms)
         meter = Meter(ledger, self.policy, self.directory / "outbox", clock=clock, worker=worker)
         await meter.start()
@@ -300,6 +303,29 @@ async def test_nothing_is_lost_while_the_database_is_away(count: int, tmp_path: 
         assert total <= budget(50).amount
         assert await gateway.recorded() == total
         assert await gateway.left() == [(total, 0)]
+
+
+@workers
+async def test_nothing_is_lost_while_another_program_locks_the_file(count: int, tmp_path: Path) -> None:
+    """For longer than SQLite waits. Rows are added when it is free again, each once."""
+    gateway = Cluster(tmp_path, (budget(50),))
+    gateway.busy_timeout = 0.01
+    for _ in range(count):
+        await gateway.add()
+    runs, _ = await gateway.start_many(8)
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE").close()
+    gateway.api.may_end.set()
+    await asyncio.gather(*(run.wait() for run in runs))
+    for meter in gateway.meters:
+        with pytest.raises(StoreFailed):
+            await meter.flush(everything=True)
+    other.execute("ROLLBACK").close()
+    other.close()
+    await gateway.settle()
+    assert await gateway.recorded() == 8 * COST == sum(gateway.api.counted.values())
+    assert await gateway.left() == [(8 * COST, 0)]
+    await gateway.aclose()
 
 
 async def test_a_killed_worker_blocks_nothing_and_its_costs_are_charged(tmp_path: Path) -> None:

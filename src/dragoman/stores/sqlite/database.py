@@ -27,7 +27,8 @@ MIN_SQLITE = (3, 37, 0)
 
 _SETTLE_NANOSECONDS = 1_000_000_000
 """Clocks of file systems are coarse: two writes at nearly the same time may get the same time."""
-_BUSY_SECONDS = 10.0
+BUSY_SECONDS = 10.0
+"""Seconds for which a call waits for a lock that another process holds, unless its store says otherwise."""
 _BUSY_RETRY_SECONDS = 0.01
 _OWNER_ONLY = 0o600
 _PROGRAMMING_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -58,7 +59,7 @@ class Database:
 
     Errors, for every store:
 
-    - SQLite waits up to 10 seconds for a lock that another process holds. Nothing else is retried. A later call
+    - SQLite waits up to `busy_timeout` for a lock that another process holds. Nothing else is retried. A later call
       tries again, and opens the file again if it could not be opened.
     - `OSError` and every `sqlite3.Error` that the file or the disk causes (locked, full, read-only, damaged, written by
       a newer version of Dragoman, SQLite too old) become `StoreFailed`.
@@ -70,12 +71,19 @@ class Database:
         migrations: Run as far as the file has not seen them. One file belongs to one list.
         failed: Makes the `StoreFailed` of a call that failed, and logs the reason. By default its text is the path and
             the reason, which must not reach a client.
+        busy_timeout: Seconds.
     """
 
     def __init__(
-        self, path: Path, migrations: Migrations, failed: Callable[[Path, Exception], StoreFailed] | None = None
+        self,
+        path: Path,
+        migrations: Migrations,
+        failed: Callable[[Path, Exception], StoreFailed] | None = None,
+        *,
+        busy_timeout: float = BUSY_SECONDS,
     ) -> None:
         self.path = path
+        self._busy_timeout = busy_timeout
         self._files = (path, path.with_name(f"{path.name}-wal"))
         self._migrations = migrations
         self._failed = failed or _plain_failure
@@ -169,9 +177,9 @@ class Database:
         # release the locks that this process holds on it.
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=self._busy_timeout, isolation_level=None)
         try:
-            _switch_to_wal(connection)
+            _switch_to_wal(connection, self._busy_timeout)
             # In WAL mode a crash of the process loses nothing. A crash of the machine may lose the last transactions.
             connection.execute("PRAGMA synchronous=NORMAL").close()
             connection.execute("PRAGMA foreign_keys=ON").close()
@@ -208,14 +216,14 @@ class Database:
             self._connection = None
 
 
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
+def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
     """Set the journal mode. A file keeps it, so this changes only a new file.
 
     Another connection may do the same at this moment. SQLite then fails at once in one of them and waits in the other,
     which may block both. So neither waits in SQLite, and both try again.
     """
     connection.execute("PRAGMA busy_timeout=0").close()
-    give_up = time.monotonic() + _BUSY_SECONDS
+    give_up = time.monotonic() + busy_timeout
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()
@@ -225,7 +233,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(_BUSY_RETRY_SECONDS)
         else:
             break
-    connection.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}").close()
+    connection.execute(f"PRAGMA busy_timeout={int(busy_timeout * 1000)}").close()
 
 
 def _plain_failure(path: Path, error: Exception) -> StoreFailed:

@@ -13,7 +13,7 @@ from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit, Window
 from dragoman.limits.table import Ask, Counter, LimitTable, Refusal, RuleState
 from dragoman.stores.ledger import Column, LedgerFilter, LedgerRow, LedgerSum, Loan, Tokens
-from dragoman.stores.sqlite.database import Database
+from dragoman.stores.sqlite.database import BUSY_SECONDS, Database
 
 _MIGRATIONS = (
     (
@@ -93,8 +93,8 @@ class SQLiteLedger:
         path: The file, readable by its owner only.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, _MIGRATIONS, _failed)
+    def __init__(self, path: Path, *, busy_timeout: float = BUSY_SECONDS) -> None:
+        self._database = Database(path, _MIGRATIONS, _failed, busy_timeout=busy_timeout)
 
     async def add(self, rows: Sequence[LedgerRow]) -> frozenset[str]:
         """See `Ledger.add`."""
