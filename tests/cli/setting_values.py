@@ -79,7 +79,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
 }
 """For each setting, a value as text and the value that is read from it. Switches are not listed: they are on."""
 
-FROM_FILES = {"config", "api_key_file"}
+FROM_FILES = {"config", "api_key_file", "admin_key_file"}
 """Settings that name files, which must exist."""
 
 

@@ -41,8 +41,6 @@ _RECLAIM_MS = 1000
 """Milliseconds between two looks for processes that have ended."""
 _PROGRESS_MS = 1000
 """Milliseconds after which what an open response has used is written to the outbox again."""
-_MIN_PROGRESS = 50
-"""Output tokens that a response must have got in addition for that."""
 _AGENT_INPUT = 10_000
 """Input tokens that an agent reserves at first: its first call has the runtime's own prompt."""
 _MAX_LOWERINGS = 3
@@ -367,7 +365,7 @@ class Meter:
         """Write what open responses have used until now: if this process is killed, that is charged."""
         for run, row in list(self._open.values()):
             usages = _usages_until_now(run)
-            if usages and run.id not in self._agents and _tokens(usages).output >= row.tokens.output + _MIN_PROGRESS:
+            if usages and run.id not in self._agents and _tokens(usages).output > row.tokens.output:
                 self._note_open(run)
 
     def note_end(self, run: Run) -> None:
