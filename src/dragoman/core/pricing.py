@@ -6,9 +6,8 @@ and Vertex set their own prices, which are the same for most regions. Discounts 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from math import ceil
 from types import MappingProxyType
 
 AS_OF = "2026-10-24"
@@ -17,8 +16,10 @@ AS_OF = "2026-10-24"
 WEB_SEARCH = Decimal("0.01")
 """Dollars for each web search that the API makes. A fetched page costs its tokens only."""
 
-_US_ONLY = Decimal("1.1")
-_PER_TOKEN = Decimal("1e-6")
+_US_ONLY_TENTHS = 11
+"""Tenths of the price of a call that must stay in the US. Costs are computed in tenths of a nanodollar: in integers."""
+_TENTHS_PER_DOLLAR = 10**10
+_WEB_SEARCH_TENTHS = int(WEB_SEARCH * _TENTHS_PER_DOLLAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Price:
         fast: Factor of all prices in fast mode; 1 if the model has no fast mode.
         long_above: Length of a prompt in tokens, cached ones included, above which the factor `long` applies; 0: never.
         long: Factor of all prices of a call with a long prompt.
+        nanodollars: The first five prices in nanodollars for a token, which is a whole number for every model.
     """
 
     input: Decimal
@@ -41,16 +43,22 @@ class Price:
     cache_read: Decimal
     cache_write_5m: Decimal
     cache_write_1h: Decimal
-    fast: Decimal = Decimal(1)
+    fast: int = 1
     long_above: int = 0
-    long: Decimal = Decimal(1)
+    long: int = 1
+    nanodollars: tuple[int, int, int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what every run reads."""
+        prices = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+        object.__setattr__(self, "nanodollars", tuple(int(price * 1000) for price in prices))
 
 
 def _price(input_: str, output: str, cache_read: str, *, fast: int = 1, long: tuple[int, int] = (0, 1)) -> Price:
     """Return a price of the list. Writing to the cache costs 1.25 or 2 times the price of input."""
     price = Decimal(input_)
     writes = price * Decimal("1.25"), price * 2
-    return Price(price, Decimal(output), Decimal(cache_read), *writes, Decimal(fast), long[0], Decimal(long[1]))
+    return Price(price, Decimal(output), Decimal(cache_read), *writes, fast, *long)
 
 
 PRICES: Mapping[str, Price] = MappingProxyType(
@@ -95,7 +103,7 @@ def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
             model's long prompts cost more: see `cost_of_calls`.
         model: The model's id.
     """
-    return sum(cost_parts(usage, model).values(), Decimal(0))
+    return _dollars(sum(_tenths(usage, model)))
 
 
 def cost_parts(usage: Mapping[str, object], model: str) -> dict[str, Decimal]:
@@ -108,22 +116,13 @@ def cost_parts(usage: Mapping[str, object], model: str) -> dict[str, Decimal]:
     Returns:
         The cost of `input`, `cache_read`, `cache_write`, `output` and `web_search`.
     """
-    price = price_of(model)
-    uncached, cached = _count(usage, "input_tokens"), _count(usage, "cache_read_input_tokens")
-    written, written_1h = _cache_writes(usage)
-    factor = _PER_TOKEN
-    if usage.get("speed") == "fast":
-        factor *= price.fast
-    elif price.long_above and uncached + cached + written > price.long_above:
-        factor *= price.long
-    if usage.get("inference_geo") == "us":
-        factor *= _US_ONLY
+    input_, cache_read, cache_write, output, web_search = map(_dollars, _tenths(usage, model))
     return {
-        "input": factor * uncached * price.input,
-        "cache_read": factor * cached * price.cache_read,
-        "cache_write": factor * ((written - written_1h) * price.cache_write_5m + written_1h * price.cache_write_1h),
-        "output": factor * _count(usage, "output_tokens") * price.output,
-        "web_search": _count(usage.get("server_tool_use"), "web_search_requests") * WEB_SEARCH,
+        "input": input_,
+        "cache_read": cache_read,
+        "cache_write": cache_write,
+        "output": output,
+        "web_search": web_search,
     }
 
 
@@ -139,7 +138,7 @@ def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal
 
 def nanodollars_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> int:
     """Return the cost of several calls in nanodollars, each rounded up: billionths of a dollar, as ledgers count."""
-    return sum(ceil(cost_of(usage, model).scaleb(9)) for usage in usages)
+    return sum(-(-sum(_tenths(usage, model)) // 10) for usage in usages)
 
 
 def max_nanodollars(model: str, input_: int, output: int, *, fast: bool = False) -> int:
@@ -155,19 +154,45 @@ def max_nanodollars(model: str, input_: int, output: int, *, fast: bool = False)
     """
     price = price_of(model)
     factor = price.fast if fast else price.long if price.long_above and input_ > price.long_above else 1
-    per_thousand = input_ * price.cache_write_1h + output * price.output  # of dollars for a million tokens
-    return ceil(per_thousand * 1000 * factor * _US_ONLY)
+    _, per_output, _, _, per_input = price.nanodollars
+    return -(-(input_ * per_input + output * per_output) * factor * _US_ONLY_TENTHS // 10)
+
+
+def _dollars(tenths: int) -> Decimal:
+    return Decimal(tenths) / _TENTHS_PER_DOLLAR
+
+
+def _tenths(usage: Mapping[str, object], model: str) -> tuple[int, int, int, int, int]:
+    """Return the cost of each part of a call in tenths of a nanodollar, in the order of `cost_parts`."""
+    price = price_of(model)
+    per_input, per_output, per_read, per_write_5m, per_write_1h = price.nanodollars
+    uncached, cached = count_in(usage, "input_tokens"), count_in(usage, "cache_read_input_tokens")
+    written, written_1h = _cache_writes(usage)
+    tools = usage.get("server_tool_use")
+    factor = _US_ONLY_TENTHS if usage.get("inference_geo") == "us" else 10
+    if usage.get("speed") == "fast":
+        factor *= price.fast
+    elif price.long_above and uncached + cached + written > price.long_above:
+        factor *= price.long
+    return (
+        factor * uncached * per_input,
+        factor * cached * per_read,
+        factor * ((written - written_1h) * per_write_5m + written_1h * per_write_1h),
+        factor * count_in(usage, "output_tokens") * per_output,
+        count_in(tools, "web_search_requests") * _WEB_SEARCH_TENTHS if isinstance(tools, dict) else 0,
+    )
 
 
 def _cache_writes(usage: Mapping[str, object]) -> tuple[int, int]:
     """Return the tokens that were written to the cache, and how many of them for an hour."""
-    details = usage.get("cache_creation")
-    written_1h = _count(details, "ephemeral_1h_input_tokens")
-    total = _count(usage, "cache_creation_input_tokens")
-    return max(total, written_1h + _count(details, "ephemeral_5m_input_tokens")), written_1h
+    total, details = count_in(usage, "cache_creation_input_tokens"), usage.get("cache_creation")
+    if not isinstance(details, dict):
+        return total, 0
+    written_1h = count_in(details, "ephemeral_1h_input_tokens")
+    return max(total, written_1h + count_in(details, "ephemeral_5m_input_tokens")), written_1h
 
 
-def _count(usage: object, name: str) -> int:
+def count_in(usage: Mapping[str, object], name: str) -> int:
     """Return a count of the usage; 0 if it is missing or not a positive number."""
-    value = usage.get(name) if isinstance(usage, Mapping) else None
+    value = usage.get(name)
     return value if isinstance(value, int) and value > 0 else 0

@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.messages import JSONObject, MessagesRequest
-from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.core.pricing import count_in, nanodollars_of_calls
 from dragoman.limits.pools import Amounts, Hold, Pool
 from dragoman.limits.rules import Unit
 from dragoman.limits.table import Refusal
@@ -193,7 +193,7 @@ def used_by(calls: Iterable[AgentCall]) -> Amounts:
 
 def total_tokens(usage: JSONObject) -> int:
     """Return all tokens of a call."""
-    return sum(count for name in _TOKENS if isinstance(count := usage.get(name), int) and count > 0)
+    return sum(count_in(usage, name) for name in _TOKENS)
 
 
 def _amount(bound: Bound, unit: Unit) -> int:

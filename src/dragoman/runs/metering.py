@@ -19,7 +19,7 @@ import structlog
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, RunCancelled, UpstreamFailed
 from dragoman.core.messages import JSONObject, MessagesRequest, RequestOptions, Usage
-from dragoman.core.pricing import max_nanodollars, nanodollars_of_calls
+from dragoman.core.pricing import count_in, max_nanodollars, nanodollars_of_calls
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Amounts, Hold, Pool, Pools, Repayment, Share, split
@@ -366,7 +366,7 @@ class Meter:
         for run, row in list(self._open.values()):
             usages = _usages_until_now(run)
             if usages and run.id not in self._agents and _tokens(usages).output > row.tokens.output:
-                self._note_open(run)
+                self._note_open(run, usages)
 
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
@@ -556,9 +556,9 @@ class Meter:
             if not self._rows and not self._live and not self._pools.has_loans:
                 self._changed.clear()
 
-    def _note_open(self, run: Run) -> None:
+    def _note_open(self, run: Run, usages: Sequence[JSONObject] | None = None) -> None:
         if run.reservation and not run.reservation.settled:
-            row = self._row(run, run.reservation, "interrupted")
+            row = self._row(run, run.reservation, "interrupted", usages)
             self._open[run.id] = run, row
             self._outbox.write(row)
 
@@ -581,12 +581,13 @@ class Meter:
     def _unwritten(self) -> list[LedgerRow]:
         return [*self._rows, *(row for _, row in self._open.values())]
 
-    def _row(self, run: Run, hold: Hold, status: str) -> LedgerRow:
+    def _row(self, run: Run, hold: Hold, status: str, usages: Sequence[JSONObject] | None = None) -> LedgerRow:
+        """Return the row of a run, by default with what the API has counted until now."""
         agent = self._agents.get(run.id)
         if agent is not None and agent.is_exact(run):
             tokens, nanodollars = _tokens(agent.usages), used_by(agent.calls)[Unit.DOLLARS]
         else:
-            usages = _usages_until_now(run) if status == "interrupted" else cast("list[JSONObject]", run.calls.usages)
+            usages = usages or cast("list[JSONObject]", run.calls.usages)
             tokens, nanodollars = _tokens(usages), nanodollars_of_calls(usages, run.model)
         return LedgerRow(
             run=run.id,
@@ -643,15 +644,13 @@ def _count_cut_output(run: Run) -> None:
 
 
 def _tokens(usages: Sequence[JSONObject]) -> Tokens:
-    def total(name: str) -> int:
-        return sum(count for usage in usages if isinstance(count := usage.get(name), int) and count > 0)
-
-    return Tokens(
-        input=total("input_tokens"),
-        cache_read=total("cache_read_input_tokens"),
-        cache_write=total("cache_creation_input_tokens"),
-        output=total("output_tokens"),
-    )
+    input_ = cache_read = cache_write = output = 0
+    for usage in usages:
+        input_ += count_in(usage, "input_tokens")
+        cache_read += count_in(usage, "cache_read_input_tokens")
+        cache_write += count_in(usage, "cache_creation_input_tokens")
+        output += count_in(usage, "output_tokens")
+    return Tokens(input=input_, cache_read=cache_read, cache_write=cache_write, output=output)
 
 
 def _log_failure(error: Exception, pause: float) -> None:
