@@ -32,8 +32,8 @@ def test_other_ids_have_the_price_of_the_nearest_model(model: str, priced_as: st
     assert price_of(model) is PRICES[priced_as]
 
 
-def test_the_price_of_a_token_is_a_whole_number_of_nanodollars() -> None:
-    """Ledgers count in these."""
+def test_the_price_of_a_token_is_an_integer() -> None:
+    """In nanodollars: ledgers count in these."""
     for price in PRICES.values():
         exact = (price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h)
         assert [Decimal(one) for one in price.nanodollars] == [1000 * dollars for dollars in exact]

@@ -38,6 +38,7 @@ class AgentCall:
         self.model = bound.model
         self.max_tokens = max_tokens
         self.usage: JSONObject | None = None
+        self.used: Amounts = dict.fromkeys(_UNITS, 0)
         self._bound = bound
         self._on_change = on_change
         self._has_ended = False
@@ -45,6 +46,7 @@ class AgentCall:
     def note(self, usage: JSONObject) -> None:
         """See `ReservedCall.note`."""
         self.usage = usage
+        self.used = {Unit.TOKENS: total_tokens(usage), Unit.DOLLARS: nanodollars_of_calls([usage], self.model)}
         self._on_change()
 
     def end(self) -> None:
@@ -53,7 +55,7 @@ class AgentCall:
 
     def amount(self, unit: Unit) -> int:
         """Return what is used, or may be used until the call has ended."""
-        used = used_by([self])[unit]
+        used = self.used[unit]
         if self._has_ended:
             return used
         return max(used, self._bound.tokens if unit is Unit.TOKENS else self._bound.nanodollars)
@@ -161,7 +163,7 @@ class AgentCalls:
         unit = state.rule.unit
         if unit is not Unit.DOLLARS:
             return refusal
-        spent = used_by(self.calls)[unit]
+        spent = used_by(self.calls, unit)
         reserved = next((share.reserved for share in self._hold.shares if share.pool.rule is state.rule), 0)
         held = max(0, state.held - reserved + sum(call.amount(unit) for call in self.calls) - spent)
         state = replace(state, used=state.used + spent, held=held)
@@ -181,14 +183,9 @@ class AgentCalls:
         return await self._grow(self._hold, list(pools.values()), amounts) if amounts else None
 
 
-def used_by(calls: Iterable[AgentCall]) -> Amounts:
+def used_by(calls: Iterable[AgentCall], unit: Unit) -> int:
     """Return what calls have used."""
-    used = dict.fromkeys(_UNITS, 0)
-    for call in calls:
-        if call.usage:
-            used[Unit.TOKENS] += total_tokens(call.usage)
-            used[Unit.DOLLARS] += nanodollars_of_calls([call.usage], call.model)
-    return used
+    return sum(call.used[unit] for call in calls)
 
 
 def total_tokens(usage: JSONObject) -> int:

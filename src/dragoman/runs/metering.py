@@ -585,7 +585,7 @@ class Meter:
         """Return the row of a run, by default with what the API has counted until now."""
         agent = self._agents.get(run.id)
         if agent is not None and agent.is_exact(run):
-            tokens, nanodollars = _tokens(agent.usages), used_by(agent.calls)[Unit.DOLLARS]
+            tokens, nanodollars = _tokens(agent.usages), used_by(agent.calls, Unit.DOLLARS)
         else:
             usages = usages or cast("list[JSONObject]", run.calls.usages)
             tokens, nanodollars = _tokens(usages), nanodollars_of_calls(usages, run.model)
