@@ -20,7 +20,8 @@ from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit
 from dragoman.limits.table import Ask, Refusal
 from dragoman.runs.bounds import bound_of
 from dragoman.runs.engine import Engine, Limits
-from dragoman.runs.metering import Clock, Meter
+from dragoman.runs.metering import Meter
+from dragoman.runs.policy import Clock
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan
 from dragoman.stores.sqlite.database import BUSY_SECONDS

@@ -25,8 +25,9 @@ from dragoman.routing.circuit_breaker import CircuitBreaker
 from dragoman.routing.router import Router
 from dragoman.routing.upstream import Upstream
 from dragoman.runs.executor import RunExecutor
-from dragoman.runs.metering import Clock as MeterClock
-from dragoman.runs.metering import Meter, NoPolicy
+from dragoman.runs.metering import Meter
+from dragoman.runs.policy import Clock as MeterClock
+from dragoman.runs.policy import NoPolicy
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import SharedLimits
 from dragoman.testing.memory_limits import MemoryLimits

@@ -13,7 +13,8 @@ from dragoman.core.pricing import max_nanodollars
 from dragoman.limits.pools import Hold
 from dragoman.limits.rules import NANODOLLARS, Period, Rule, Scope, ScopeKind, Unit
 from dragoman.runs.agent_calls import AgentCalls
-from dragoman.runs.metering import Clock, Meter
+from dragoman.runs.metering import Meter
+from dragoman.runs.policy import Clock
 from dragoman.runs.run import Run
 from dragoman.testing.memory_limits import MemoryLimits
 

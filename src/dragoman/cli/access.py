@@ -16,7 +16,8 @@ from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.limits.rules import Scope
-from dragoman.runs.metering import Clock, Meter
+from dragoman.runs.metering import Meter
+from dragoman.runs.policy import Clock
 from dragoman.server.access import AccessBook
 from dragoman.server.admin.access import state_view, usage_report
 from dragoman.server.admin.access_changes import AccessChanges

@@ -5,31 +5,32 @@ is appended to a outbox at once and added to the ledger in batches, together wit
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 
 from dragoman.core.catalog import Model
-from dragoman.core.errors import GatewayError, RunCancelled, UpstreamFailed
-from dragoman.core.messages import JSONObject, MessagesRequest, RequestOptions, Usage
-from dragoman.core.pricing import count_in, max_nanodollars, nanodollars_of_calls
+from dragoman.core.errors import GatewayError, RunCancelled
+from dragoman.core.messages import JSONObject, MessagesRequest, RequestOptions
+from dragoman.core.pricing import max_nanodollars, nanodollars_of_calls
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Amounts, Hold, Pool, Pools, Repayment, Share, split
 from dragoman.limits.rules import ALWAYS, Period, Rule, Scope, Unit, Window, window_at
 from dragoman.limits.table import Ask, Refusal, RuleState
 from dragoman.runs.agent_calls import AgentCalls, used_by
-from dragoman.runs.bounds import MIN_OUTPUT, Bound, affordable_output, bound_of, estimated_output
+from dragoman.runs.bounds import MIN_OUTPUT, Bound, affordable_output, bound_of
+from dragoman.runs.policy import Clock, Policy
 from dragoman.runs.refusals import refusal_error
 from dragoman.runs.run import Run
-from dragoman.stores.ledger import LedgerRow, SharedLimits, Tokens
+from dragoman.runs.run_usage import count_cut_output, tokens_of, usages_until_now
+from dragoman.stores.ledger import LedgerRow, SharedLimits
 from dragoman.stores.outbox import Outbox, delete_outbox, is_gone, read_left_behind, worker_name
 
 LEASE_MS = 600_000
@@ -47,53 +48,6 @@ _MAX_LOWERINGS = 3
 _MAX_COVERED = 10_000
 
 log = structlog.get_logger("dragoman.limits")
-
-
-class Policy(Protocol):
-    """Knows which rules cover the runs of a client."""
-
-    def rules(self, client: str, model: str) -> tuple[Rule, ...]:
-        """Return the rules for runs of a client and a model, the same object as long as nothing changes."""
-        ...
-
-    def all_rules(self) -> Sequence[Rule]:
-        """Return the rules of all scopes."""
-        ...
-
-    def team(self, client: str) -> str:
-        """Return the team of a client; "" if it has none."""
-        ...
-
-
-class NoPolicy:
-    """A `Policy` without rules."""
-
-    def rules(self, client: str, model: str) -> tuple[Rule, ...]:  # noqa: ARG002 - a `Policy`
-        """See `Policy.rules`."""
-        return ()
-
-    def all_rules(self) -> Sequence[Rule]:
-        """See `Policy.all_rules`."""
-        return ()
-
-    def team(self, client: str) -> str:  # noqa: ARG002 - a `Policy`
-        """See `Policy.team`."""
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The clocks of a meter.
-
-    Attributes:
-        ms: Milliseconds of a clock that all processes of the machine share, and that is never set.
-        wall: Seconds since 1970.
-        zone: The time zone of budgets.
-    """
-
-    ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
-    wall: Callable[[], float] = time.time
-    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +318,8 @@ class Meter:
     def note_progress(self) -> None:
         """Write what open responses have used until now: if this process is killed, that is charged."""
         for run, row in list(self._open.values()):
-            usages = _usages_until_now(run)
-            if usages and run.id not in self._agents and _tokens(usages).output > row.tokens.output:
+            usages = usages_until_now(run)
+            if usages and run.id not in self._agents and tokens_of(usages).output > row.tokens.output:
                 self._note_open(run, usages)
 
     def note_end(self, run: Run) -> None:
@@ -376,7 +330,7 @@ class Meter:
         self._live -= 1
         self._open.pop(run.id, None)
         if run.status != "succeeded":
-            _count_cut_output(run)
+            count_cut_output(run)
         row = self._row(run, hold, run.status)
         self._agents.pop(run.id, None)
         self._pools.settle(hold, {Unit.TOKENS: row.tokens.total, Unit.DOLLARS: row.nanodollars})
@@ -585,10 +539,10 @@ class Meter:
         """Return the row of a run, by default with what the API has counted until now."""
         agent = self._agents.get(run.id)
         if agent is not None and agent.is_exact(run):
-            tokens, nanodollars = _tokens(agent.usages), used_by(agent.calls, Unit.DOLLARS)
+            tokens, nanodollars = tokens_of(agent.usages), used_by(agent.calls, Unit.DOLLARS)
         else:
             usages = usages or cast("list[JSONObject]", run.calls.usages)
-            tokens, nanodollars = _tokens(usages), nanodollars_of_calls(usages, run.model)
+            tokens, nanodollars = tokens_of(usages), nanodollars_of_calls(usages, run.model)
         return LedgerRow(
             run=run.id,
             began=hold.began,
@@ -616,41 +570,6 @@ def _agent_amounts(nanodollars: int, count: int) -> Amounts:
 def _lowered_warning(output: int) -> RequestWarning:
     detail = f"Limits and budgets leave {output} tokens for this response; that limit was sent."
     return RequestWarning("clamped", "max_tokens", detail)
-
-
-def _usages_until_now(run: Run) -> list[JSONObject]:
-    """Return the usage of each call. Output that the API has not counted yet is estimated: it is paid, too."""
-    usages = cast("list[JSONObject]", run.calls.usages)
-    if not run.has_output or not usages:
-        return usages
-    try:
-        message = run.result().message
-    except UpstreamFailed:
-        return usages
-    usage, estimated = usages[-1], estimated_output(message["content"])
-    counted = usage.get("output_tokens")
-    if message.get("stop_reason") is not None or (isinstance(counted, int) and estimated <= counted):
-        return usages
-    return [*usages[:-1], {**usage, "output_tokens": estimated}]
-
-
-def _count_cut_output(run: Run) -> None:
-    """Estimate the output of a response that was cut off before the API counted it."""
-    usages = _usages_until_now(run)
-    if usages is not run.calls.usages:
-        run.calls.usages[-1] = cast("Usage", usages[-1])
-        if len(usages) == 1:
-            run.usage = cast("Usage", {**(run.usage or {}), "output_tokens": usages[-1]["output_tokens"]})
-
-
-def _tokens(usages: Sequence[JSONObject]) -> Tokens:
-    input_ = cache_read = cache_write = output = 0
-    for usage in usages:
-        input_ += count_in(usage, "input_tokens")
-        cache_read += count_in(usage, "cache_read_input_tokens")
-        cache_write += count_in(usage, "cache_creation_input_tokens")
-        output += count_in(usage, "output_tokens")
-    return Tokens(input=input_, cache_read=cache_read, cache_write=cache_write, output=output)
 
 
 def _log_failure(error: Exception, pause: float) -> None:

@@ -125,7 +125,7 @@ class AccessBook:
     # The policy of the meter.
 
     def rules(self, client: str, model: str) -> tuple[Rule, ...]:
-        """See `dragoman.runs.metering.Policy.rules`."""
+        """See `dragoman.runs.policy.Policy.rules`."""
         rules = self._rules.get((client, model))
         if rules is None:
             if len(self._rules) >= _MAX_CACHED:
@@ -136,7 +136,7 @@ class AccessBook:
         return rules
 
     def all_rules(self) -> Sequence[Rule]:
-        """See `dragoman.runs.metering.Policy.all_rules`."""
+        """See `dragoman.runs.policy.Policy.all_rules`."""
         scopes = [(ScopeKind.GATEWAY, "", self._limits_of(self._options.limits))]
         scopes += [
             (ScopeKind.TEAM, team.name, self._limits_of(team.limits))
@@ -154,7 +154,7 @@ class AccessBook:
         ]
 
     def team(self, client: str) -> str:
-        """See `dragoman.runs.metering.Policy.team`."""
+        """See `dragoman.runs.policy.Policy.team`."""
         key = self._state.keys.get(client) or self._options.keys.get(client)
         return key.team if key else ""
 

@@ -32,7 +32,8 @@ from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.routing.budget import upstream_rule
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
-from dragoman.runs.metering import Clock, Meter
+from dragoman.runs.metering import Meter
+from dragoman.runs.policy import Clock
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.response_cache import RunCache
