@@ -139,7 +139,7 @@ async def test_port_in_use(tmp_path: Path) -> None:
 
 async def test_foreign_address(tmp_path: Path) -> None:
     """An address of another machine is an error message."""
-    ended = await run(tmp_path, "serve", "--host", "192.0.2.1", "--api-key", "k")
+    ended = await run(tmp_path, "serve", "--host", "192.0.2.1", "--api-key", 20 * "k")
     assert ended.code == 1
     assert "Cannot listen on 192.0.2.1 port 8787" in ended.err
 

@@ -17,7 +17,7 @@ from dragoman.dialects.shared.errors import status_of
 
 IDENTITY = ResponseIdentity("run_1", 0)
 API_TYPES = {
-    "invalid_request_error": {400, 408, 415},  # "also for other 4XX status codes"
+    "invalid_request_error": {400, 408, 415, 422},  # "also for other 4XX status codes"
     "authentication_error": {401},
     "billing_error": {402},
     "permission_error": {403},

@@ -109,7 +109,7 @@ class Engine:
             GatewayError: As for `submit`.
         """
         try:
-            self.require(len(bodies))
+            self._require(len(bodies))
             return [
                 self._start(body, model, client, request_options, hold)
                 for body, hold in zip(bodies, holds or [None] * len(bodies), strict=True)
@@ -130,7 +130,7 @@ class Engine:
         """
         if self.meter is None or not bodies:
             return Admitted([None] * len(bodies), bodies, request_options)
-        self.require(len(bodies))
+        self._require(len(bodies))
         return await self.meter.admit(client, model, bodies, request_options)
 
     def release(self, holds: Sequence[Hold | None]) -> None:
@@ -138,12 +138,17 @@ class Engine:
         if self.meter is not None:
             self.meter.release([hold for hold in holds if hold is not None])
 
-    def require(self, count: int) -> None:
+    async def check(self, count: int, model: Model, *, client: str) -> None:
         """Check that a number of runs could start now. Call it before work for them that takes time and memory.
 
         Raises:
-            GatewayError: As for `submit`.
+            GatewayError: As for `submit`, and as for `reserve` if there were too many requests.
         """
+        self._require(count)
+        if self.meter is not None:
+            await self.meter.check_requests(client, model.id, count)
+
+    def _require(self, count: int) -> None:
         self._check_open()
         self._admission.require(count)
 

@@ -283,11 +283,16 @@ class Meter:
         Raises:
             GatewayError: As for `admit`.
         """
-        rules = [rule for rule in self.policy.rules(client, model) if rule.unit is Unit.REQUESTS]
-        if rules:
-            outcome = await self._take(self._pools_of(rules), {Unit.REQUESTS: 1})
-            if isinstance(outcome, Refusal):
-                raise self._error(outcome)
+        hold = Hold(self._clock.wall(), await self._take_requests(client, model, 1))
+        self._pools.settle(hold, {Unit.REQUESTS: 1})
+
+    async def check_requests(self, client: str, model: str, count: int) -> None:
+        """Check that some requests fit now, without counting them: before work for them that takes time.
+
+        Raises:
+            GatewayError: As for `admit`.
+        """
+        self._pools.put_back(await self._take_requests(client, model, count))
 
     def release(self, holds: Sequence[Hold]) -> None:
         """Release what runs have reserved that were not started."""
@@ -353,6 +358,15 @@ class Meter:
         return list(found.values())
 
     # The rest is the meter's own.
+
+    async def _take_requests(self, client: str, model: str, count: int) -> list[Share]:
+        rules = [rule for rule in self.policy.rules(client, model) if rule.unit is Unit.REQUESTS]
+        if not rules:
+            return []
+        outcome = await self._take(self._pools_of(rules), {Unit.REQUESTS: count})
+        if isinstance(outcome, Refusal):
+            raise self._error(outcome)
+        return outcome
 
     async def _fit(self, pools: Sequence[Pool], bound: Bound | None, count: int) -> tuple[list[Share], int | None]:
         """Reserve for some runs. If that is too much, and the client chose no limit of the response, lower it.

@@ -287,7 +287,7 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
     async def _admit(self, context: RequestContext, request: RequestT, execution: Execution) -> None:
         """Fetch the media that the request names, and start its runs."""
         if request.media:
-            self._engine.require(request.choices)
+            await self._engine.check(request.choices, request.resolved.model, client=context.client)
             started = time.perf_counter()
             try:
                 await self._options.fetch_media(request.media)
