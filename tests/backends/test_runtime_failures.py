@@ -260,7 +260,12 @@ async def test_closing_the_backend_ends_every_process(tmp_path: Path) -> None:
         harness.simulator.hold()
         busy = harness.backend.run(harness.request([user("Two"), assistant("x"), user("Three")]))
         await anext(busy)
-        reading = asyncio.ensure_future(anext(busy))
+
+        async def read_all() -> None:
+            async for _ in busy:
+                pass
+
+        reading = asyncio.create_task(read_all())
         await harness.simulator.wait_for_calls(2)
         pids = [session.pid for session in harness.backend._sessions]
         await harness.backend.aclose()
