@@ -154,16 +154,21 @@ def _key_echoed(script: Script) -> Plan:
     error = {"type": "error", "error": {"type": rng.choice(_TYPES), "message": message}}
     if rng.random() < 0.5:
         return Plan([_plain(rng.choice(_STATUSES[:-2]), json.dumps(error).encode())], INVALID)
-    place = rng.randrange(len(script.events))
-    script.events[place:] = [error]
-    return _streamed(script.frames(), INVALID, rng)
+    return _ended_by(script, error, rng.randrange(len(script.events)))
 
 
 def _error_event(script: Script) -> Plan:
     place = script.rng.randrange(len(script.events))
     error = {"type": script.rng.choice(_TYPES), "message": "A scripted error"}
-    script.events[place:] = [{"type": "error", "error": script.rng.choice([error, error, "text", None, {}])}]
-    return _streamed(script.frames(), INVALID, script.rng)
+    return _ended_by(script, {"type": "error", "error": script.rng.choice([error, error, "text", None, {}])}, place)
+
+
+def _ended_by(script: Script, error: Object, place: int) -> Plan:
+    """Send an error in place of the rest. Behind the stop reason the runtime's reader may have what it needs."""
+    is_complete = script.through_runtime and any(event["type"] == "message_delta" for event in script.events[:place])
+    judgement = replace(script.judged(), kind="either") if is_complete else INVALID
+    script.events[place:] = [error]
+    return _streamed(script.frames(), judgement, script.rng)
 
 
 def _broken_off(ending: Ending) -> Callable[[Script], Plan]:
