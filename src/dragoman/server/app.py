@@ -20,6 +20,7 @@ from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine
 from dragoman.server.admin.access import AccessEndpoints
 from dragoman.server.admin.endpoints import AdminEndpoints, encode_admin_error
+from dragoman.server.admin.routes import ADMIN_PREFIX
 from dragoman.server.auth import KeyCheck
 from dragoman.server.catalog import LiveCatalog
 from dragoman.server.context import RequestContext
@@ -47,7 +48,7 @@ from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.paths import has_control_character
 from dragoman.server.peer_routes import PeerRoutes, connect_peers
 from dragoman.server.route_spec import Handlers
-from dragoman.server.routes import ADMIN_PREFIX, DASHBOARD_PATH, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
+from dragoman.server.routes import DASHBOARD_PATH, MODEL_LIST_PATHS, PUBLIC_PATHS, ROUTES
 from dragoman.server.stored.conversation_loader import ConversationLoader
 from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponseEndpoints
 from dragoman.server.stored.execution import ResponseStorage

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from dragoman import __version__
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.server.admin.routes import ADMIN_PREFIX
 from dragoman.server.route_spec import Operation, RouteSpec
-from dragoman.server.routes import ADMIN_PREFIX, ROUTES
+from dragoman.server.routes import ROUTES
 
 _REF_TEMPLATE = "#/components/schemas/{name}"
 _TEXT: JSONObject = {"type": "string"}
