@@ -1,0 +1,102 @@
+"""The rows of runs that are not in the ledger yet: of those that have ended, and of open responses."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from dragoman.core.messages import JSONObject
+from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.limits.pools import Hold
+from dragoman.limits.rules import Unit
+from dragoman.runs.agent_calls import AgentCalls, used_by
+from dragoman.runs.policy import Policy
+from dragoman.runs.run import Run
+from dragoman.runs.run_usage import count_cut_output, tokens_of, usages_until_now
+from dragoman.stores.ledger import LedgerRow
+from dragoman.stores.outbox import Outbox
+
+
+class UsageRows:
+    """Makes the rows of runs, and holds them until they are in the ledger. They are in the outbox at once.
+
+    Args:
+        policy: Knows the team of a client.
+        outbox: The outbox of this process.
+
+    Attributes:
+        ended: The rows of runs that have ended.
+    """
+
+    def __init__(self, policy: Policy, outbox: Outbox) -> None:
+        self.ended: list[LedgerRow] = []
+        self._policy = policy
+        self._outbox = outbox
+        self._open: dict[str, tuple[Run, LedgerRow]] = {}
+        self._agents: dict[str, AgentCalls] = {}
+
+    def add_agent(self, run: Run, calls: AgentCalls) -> None:
+        """Note the calls of an agent's run. Its row is made of them."""
+        self._agents[run.id] = calls
+
+    def note_open(self, run: Run, usages: Sequence[JSONObject] | None = None) -> None:
+        """Write what an open response has used until now.
+
+        Args:
+            run: The run. Nothing is written if it has reserved nothing, or is settled.
+            usages: The usage of each call; None: what the API has counted until now.
+        """
+        if run.reservation and not run.reservation.settled:
+            row = self._row(run, run.reservation, "interrupted", usages)
+            self._open[run.id] = run, row
+            self._outbox.write(row)
+
+    def note_progress(self) -> None:
+        """Write what open responses have used until now: if this process is killed, that is charged."""
+        for run, row in list(self._open.values()):
+            usages = usages_until_now(run)
+            if usages and run.id not in self._agents and tokens_of(usages).output > row.tokens.output:
+                self.note_open(run, usages)
+
+    def close_run(self, run: Run, hold: Hold) -> LedgerRow:
+        """Return the row of a run that has ended, for `add`. The run is open no more."""
+        self._open.pop(run.id, None)
+        if run.status != "succeeded":
+            count_cut_output(run)
+        row = self._row(run, hold, run.status)
+        self._agents.pop(run.id, None)
+        return row
+
+    def add(self, row: LedgerRow) -> None:
+        """Add the row of a run that has ended."""
+        self.ended.append(row)
+        self._outbox.write(row)
+
+    def shrink(self) -> None:
+        """Drop rows from the outbox that are in the ledger, if it is large."""
+        self._outbox.shrink(self._unwritten)
+
+    def close(self, *, keep: bool) -> None:
+        """Close the outbox, and delete it unless it is still needed. Idempotent."""
+        self._outbox.close(keep=keep)
+
+    def _unwritten(self) -> list[LedgerRow]:
+        return [*self.ended, *(row for _, row in self._open.values())]
+
+    def _row(self, run: Run, hold: Hold, status: str, usages: Sequence[JSONObject] | None = None) -> LedgerRow:
+        """Return the row of a run, by default with what the API has counted until now."""
+        agent = self._agents.get(run.id)
+        if agent is not None and agent.is_exact(run):
+            tokens, nanodollars = tokens_of(agent.usages), used_by(agent.calls, Unit.DOLLARS)
+        else:
+            usages = usages or cast("list[JSONObject]", run.calls.usages)
+            tokens, nanodollars = tokens_of(usages), nanodollars_of_calls(usages, run.model)
+        return LedgerRow(
+            run=run.id,
+            began=hold.began,
+            key=run.client,
+            team=self._policy.team(run.client),
+            model=run.model,
+            upstream=run.upstream or "",
+            status=status,
+            tokens=tokens,
+            nanodollars=nanodollars,
+        )
