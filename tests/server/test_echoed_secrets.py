@@ -121,6 +121,8 @@ async def test_no_stored_response_shows_a_secret(tmp_path: Path, monkeypatch: py
         created = (await client.post("/v1/responses", json=body)).json()
         events = await client.get(f"/v1/responses/{created['id']}?stream=true")
         found = await client.get(f"/v1/responses/{created['id']}")
+        while found.json()["status"] in {"queued", "in_progress"}:  # it was not created as a stream, which would wait
+            found = await client.get(f"/v1/responses/{created['id']}")
         assert found.json()["status"] == "failed"
         assert REDACTED in found.text
         assert_clean(events.text + found.text)
