@@ -93,9 +93,14 @@ class CountingApi:
 
 
 class FailingLedger(SQLiteLedger):
-    """A ledger whose file can be away."""
+    """A ledger whose file can be away, or slow to write."""
 
     is_away = False
+
+    def __init__(self, path: Path, busy_timeout: float) -> None:
+        super().__init__(path, busy_timeout=busy_timeout)
+        self.may_write = asyncio.Event()
+        self.may_write.set()
 
     async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
         """Fail while the file is away."""
@@ -105,8 +110,9 @@ class FailingLedger(SQLiteLedger):
     async def sync(
         self, worker: str, rows: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int, lease: int
     ) -> frozenset[str]:
-        """Fail while the file is away."""
+        """Fail while the file is away, and wait while it is slow."""
         self._check()
+        await self.may_write.wait()
         return await super().sync(worker, rows, repayments, ms, lease)
 
     def _check(self) -> None:
@@ -304,6 +310,25 @@ async def test_nothing_is_lost_while_the_database_is_away(count: int, tmp_path: 
         assert total <= budget(50).amount
         assert await gateway.recorded() == total
         assert await gateway.left() == [(total, 0)]
+
+
+async def test_a_cost_that_is_being_written_is_seen(tmp_path: Path) -> None:
+    """It is neither in memory nor in the file. A refusal at this moment names it nevertheless, as all readers do."""
+    async with cluster(tmp_path, 1, budget(1)) as gateway:
+        [ledger], [meter] = gateway.ledgers, gateway.meters
+        ledger.may_write.clear()
+        runs, _ = await gateway.start_many(1)
+        gateway.api.may_end.set()
+        await runs[0].wait()
+        write = asyncio.create_task(meter.flush(everything=True))
+        refused, look = asyncio.create_task(gateway.start(1)), asyncio.create_task(meter.look([budget(1)]))
+        for _ in range(20):  # a read that did not wait would be ahead of the write now
+            await asyncio.sleep(0)
+        ledger.may_write.set()
+        with pytest.raises(QuotaExceeded, match=r"\$0\.006000 is spent"):
+            await refused
+        await asyncio.gather(write, look)
+        assert meter.spent(budget(1)) == COST
 
 
 @workers

@@ -68,6 +68,7 @@ class Borrower:
         self._lease = 0
         self._reclaimed = -_RECLAIM_MS
         self._tasks: set[asyncio.Task[object]] = set()
+        # What is being written is neither here nor in the ledger. Nobody reads the ledger then: it would be missed.
         self._syncing = asyncio.Lock()
 
     def window(self, rule: Rule) -> Window:
@@ -110,9 +111,10 @@ class Borrower:
         Raises:
             StoreFailed: The ledger cannot be read.
         """
-        ms = self._clock.ms()
-        for state in await self._ledger.states([(rule, self.window(rule)) for rule in rules], ms):
-            self.pools.pool(state.rule, state.window).see(state, ms)
+        async with self._syncing:
+            ms = self._clock.ms()
+            for state in await self._ledger.states([(rule, self.window(rule)) for rule in rules], ms):
+                self.pools.pool(state.rule, state.window).see(state, ms)
 
     async def take(self, pools: Sequence[Pool], amounts: Amounts) -> list[Share] | Refusal:
         """Reserve amounts in pools: in all of them or in none. What is missing there is borrowed.
@@ -214,16 +216,17 @@ class Borrower:
     async def _borrow(self, shares: list[Share], asks: Sequence[Ask], amounts: Amounts) -> list[Share] | Refusal:
         gifts = self.pools.gifts()
         try:
-            loan = await self._ask(asks)
-            if isinstance(loan, Refusal) and loan.state.held and await self._has_reclaimed():
+            async with self._syncing:
                 loan = await self._ask(asks)
+                if isinstance(loan, Refusal) and loan.state.held and await self._has_reclaimed():
+                    loan = await self._ask(asks)
+                if isinstance(loan, Refusal):
+                    is_new = gifts == self.pools.gifts()
+                    self.pools.put_back(shares)
+                    return self.pools.note_refusal(loan, amounts, self._clock.ms(), is_new=is_new)
         except BaseException:
             self.pools.put_back(shares)
             raise
-        if isinstance(loan, Refusal):
-            is_new = gifts == self.pools.gifts()
-            self.pools.put_back(shares)
-            return self.pools.note_refusal(loan, amounts, self._clock.ms(), is_new=is_new)
         self.pools.add_loan(shares, asks, loan)
         return shares
 
