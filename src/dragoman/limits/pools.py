@@ -20,7 +20,9 @@ IDLE_MS = 500
 
 _BUSY_MS = 250
 """A worker that borrows again within this time borrows twice as much as the last time."""
-_MAX_BOOST = 64
+_STEADY_MS = 1000
+"""One that borrows again within this time borrows as much as the last time. Later, it begins with what a run needs."""
+_MAX_BOOST = 1024
 _FORGET_MS = 3_600_000
 _REFUSAL_MS = 50
 """Milliseconds for which a refusal is repeated without asking again."""
@@ -44,6 +46,7 @@ class Pool:
         used_at: When the pool was last used.
         boost: How many times what a run needs is borrowed at once.
         borrowed_at: When the worker last borrowed.
+        refilling: Whether it is borrowing more than runs have asked for.
         refusal: The last refusal.
         refused_until: Until when the refusal is repeated.
     """
@@ -60,7 +63,8 @@ class Pool:
     gifts: int = 0
     used_at: int = 0
     boost: int = 1
-    borrowed_at: int = -_BUSY_MS
+    borrowed_at: int = -_STEADY_MS
+    refilling: bool = False
     refusal: Refusal | None = None
     refused_until: int = 0
 
@@ -81,6 +85,16 @@ class Pool:
     def see(self, state: RuleState, ms: int) -> None:
         """Note the shared state."""
         self.shared, self.seen, self.own = state, ms, self.charged
+
+    def next_boost(self, ms: int) -> int:
+        """Return how many times what a run needs to borrow now, and note that it is borrowed."""
+        since = ms - self.borrowed_at
+        self.borrowed_at = ms
+        if since >= _STEADY_MS:
+            self.boost = 1
+        elif since < _BUSY_MS:
+            self.boost = min(2 * self.boost, _MAX_BOOST)
+        return self.boost
 
     def give(self, amount: int) -> None:
         """Put an amount into the pool."""
@@ -185,10 +199,30 @@ class Pools:
             pool.used_at = ms
             shares.append(Share(pool, taken))
             if missing := needed - taken:
-                pool.boost = min(2 * pool.boost, _MAX_BOOST) if ms - pool.borrowed_at < _BUSY_MS else 1
-                pool.borrowed_at = ms
-                asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.boost - 1)))
+                asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.next_boost(ms) - 1)))
         return shares, asks
+
+    def refills(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> list[Ask]:
+        """Return what to borrow for the next runs, so that none of them has to wait: of busy pools that are half empty.
+
+        Call `refill` with the answer.
+        """
+        asks = []
+        for pool in pools:
+            if pool.boost == 1 or pool.refilling:
+                continue
+            needed = amounts.get(pool.rule.unit, 0)
+            if 2 * pool.available < needed * pool.boost:
+                pool.refilling = True
+                asks.append(Ask(pool.rule, pool.window, 0, needed * pool.next_boost(ms)))
+        return asks
+
+    def refill(self, asks: Sequence[Ask], granted: Sequence[int] | None) -> None:
+        """Add what was borrowed for the next runs; None: nothing was."""
+        for number, ask in enumerate(asks):
+            pool = self.pool(ask.rule, ask.window)
+            pool.refilling = False
+            pool.give(granted[number] if granted else 0)
 
     def add_loan(self, shares: Sequence[Share], asks: Sequence[Ask], granted: Sequence[int]) -> None:
         """Complete a reservation with what was borrowed for it. The rest of the loan stays in the pools."""

@@ -5,13 +5,15 @@ transaction with what is returned.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
+from dragoman.core.errors import StoreFailed
 from dragoman.limits.pools import Amounts, Pool, Pools, Repayment, Share
 from dragoman.limits.rules import ALWAYS, Period, Rule, Window, window_at
 from dragoman.limits.table import Ask, Refusal
@@ -25,6 +27,8 @@ LEASE_MS = 600_000
 _RECLAIM_MS = 1000
 """Milliseconds between two looks for processes that have ended."""
 _MAX_COVERED = 10_000
+
+_T = TypeVar("_T")
 
 log = structlog.get_logger("dragoman.limits")
 
@@ -134,11 +138,11 @@ class Borrower:
         shares, asks = outcome
         self._on_take()
         if not asks:
+            if refills := self.pools.refills(pools, amounts, ms):
+                self._start(self._refill(refills))
             return shares
         # As a task of its own: what is borrowed for a client that has left must not be lost.
-        task = asyncio.create_task(self._borrow(shares, asks, amounts), name="borrow")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._start(self._borrow(shares, asks, amounts))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -165,10 +169,8 @@ class Borrower:
             if not rows and not repayments and not is_due:
                 return False
             # As a task of its own: if this one is cancelled, what could not be written must not be lost.
-            write = asyncio.create_task(self._write(rows, rows.copy(), repayments, ms), name="ledger-write")
+            write = self._start(self._write(rows, rows.copy(), repayments, ms))
             rows.clear()
-            self._tasks.add(write)
-            write.add_done_callback(self._tasks.discard)
             await asyncio.shield(write)
             return True
 
@@ -212,6 +214,22 @@ class Borrower:
         if self._lease:
             await self._ledger.remove_worker(self._worker, ())
             self._lease = 0
+
+    def _start(self, work: Coroutine[None, None, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work, name="ledger")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _refill(self, asks: Sequence[Ask]) -> None:
+        loan: Sequence[int] | Refusal | None = None
+        try:
+            async with self._syncing:
+                loan = await self._ask(asks)
+        except StoreFailed as error:  # a run that needs it asks again, and reports this
+            log.debug("ledger.no_refill", error=error.message)
+        finally:
+            self.pools.refill(asks, None if isinstance(loan, Refusal) else loan)
 
     async def _borrow(self, shares: list[Share], asks: Sequence[Ask], amounts: Amounts) -> list[Share] | Refusal:
         gifts = self.pools.gifts()

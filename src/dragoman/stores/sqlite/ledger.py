@@ -226,11 +226,15 @@ def _add(db: sqlite3.Connection, rows: Sequence[LedgerRow]) -> frozenset[str]:
 
 
 def _charge(db: sqlite3.Connection, rows: Iterable[LedgerRow]) -> None:
-    spent: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+    alike: defaultdict[tuple[str, ...], list[LedgerRow]] = defaultdict(list)
     for row in rows:
-        for scope in row.scopes() if row.nanodollars else ():
+        if row.nanodollars:
+            alike[row.key, row.team, row.model, row.upstream].append(row)
+    spent: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+    for group in alike.values():
+        for scope in group[0].scopes():
             for period in Period:
-                spent[f"{scope} {Unit.DOLLARS}/{period}"].append(row)
+                spent[f"{scope} {Unit.DOLLARS}/{period}"] += group
     names = list(spent)
     for first in range(0, len(names), _BATCH):
         rules = names[first : first + _BATCH]
