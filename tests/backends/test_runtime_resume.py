@@ -14,7 +14,6 @@ from backend_harness import ONE_OF_EACH, Answer, Runtime, assistant, runtime, te
 from conversation_strategies import DOCUMENT, IMAGE, TOOLS, Plan, plans
 from gateways import with_timeout
 from hypothesis import given, settings
-from structlog.testing import capture_logs
 from test_doctor import files_in
 from test_runtime_conversations import AUTH
 from test_runtime_order import THINKING, call, result
@@ -27,6 +26,7 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import TimedOut, UpstreamFailed
 from dragoman.core.messages import Block, JSONObject, Message
 from dragoman.simulator.signing import binding_for, sign
+from log_lines import log_lines
 
 MODEL = "claude-sonnet-4-5"
 ODD_TEXTS = ("a\u2028b\u2029c\x85d", "@/etc/hostname", "/clear", "[]", "  padded  ", '"\\\n{"type":"user"}', "🦊")
@@ -260,14 +260,14 @@ def refusing(folder: Path, refusal: str) -> Path:
 @pytest.mark.parametrize("refusal", ["sys.exit(1)", "pass"], ids=["ends", "ignores it"])
 async def test_a_runtime_that_takes_no_transcripts_gets_frames(tmp_path: Path, refusal: str) -> None:
     """The test at the start finds it and logs it. Long conversations are then replayed by frames."""
-    with capture_logs() as logs:
+    with log_lines() as logs:
         command = refusing(tmp_path, refusal)
         async with runtime(tmp_path, command=command, warm_processes=1, long_processes=1, boot_timeout=1.0) as harness:
             await until(lambda: not harness.backend._processes._transcript_test.running)
             answer = await harness.ask(chatter(21))
             assert (answer.path, answer.text) == ("warm", "By frames")
             assert harness.backend.failures() == {}
-    assert [line["log_level"] for line in logs if line["event"] == "runtime.no_transcripts"] == ["warning"]
+    assert [line["level"] for line in logs if line["event"] == "runtime.no_transcripts"] == ["warning"]
 
 
 async def test_frames_replace_a_transcript_whose_process_dies(tmp_path: Path) -> None:

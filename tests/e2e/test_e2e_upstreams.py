@@ -10,12 +10,12 @@ import httpx
 import openai
 import pytest
 from cloud_harness import bedrock
-from structlog.testing import capture_logs
 from upstream_gateways import upstreams
 
 from dragoman.core.messages import Message
 from dragoman.simulator.faults import Action, Fault
 from dragoman.simulator.server import Simulator
+from log_lines import log_lines
 
 PONG = "Reply with exactly: PONG"
 ONE: dict[str, object] = {"name": "one"}
@@ -38,7 +38,7 @@ def answer_block_types(simulator: Simulator) -> list[list[object]]:
 async def test_upstream_is_in_a_header_and_in_the_log(tmp_path: Path) -> None:
     """On every response, plain or streamed; the API key is that of the upstream."""
     async with upstreams(tmp_path, ONE, TWO) as gateway:
-        with capture_logs() as log:
+        with log_lines() as log:
             answer = await gateway.chat(PONG)
         assert text_of(answer) == "PONG"
         assert answer.headers["x-dragoman-upstream"] == "one"

@@ -4,7 +4,6 @@ Run it with `fuzz_stored_responses.py SECONDS`. A test runs it for a few example
 """
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -15,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule, run_state_machine_as_test
@@ -23,6 +21,7 @@ from scripted import ScriptedBackend, ending, opening, text
 
 from dragoman.backends.base import RunRequest
 from dragoman.config.loading import load
+from dragoman.core import log
 from dragoman.core.errors import Overloaded
 from dragoman.core.events import Event
 from dragoman.wiring.gateway import build
@@ -185,7 +184,7 @@ def run_machine(machine: type[RuleBasedStateMachine], *, examples: int, steps: i
 
 def main(machine: type[RuleBasedStateMachine] = StoredResponsesMachine) -> None:
     """Run a machine until the time is over."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    log.configure(lambda *_: None, log.RANKS["critical"])
     deadline = time.monotonic() + float(sys.argv[1])
     examples = 0
     while time.monotonic() < deadline:

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from typing import NoReturn, cast
 
 import pytest
-import structlog
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.core.catalog import MODELS
@@ -18,6 +17,7 @@ from dragoman.core.errors import (
     TimedOut,
 )
 from dragoman.core.events import Event, MessageStart, MessageStop, Retrying, Started
+from dragoman.core.log import redirected
 from dragoman.core.messages import MessagesRequest
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.records import RunRegistry
@@ -285,10 +285,7 @@ async def test_a_run_is_released_though_its_end_cannot_be_recorded(broken: str, 
     fake = Fake(script)
     registry = BrokenRegistry() if broken == "registry" else None
     engine = Engine(cast("Backend", fake), Limits(), registry=registry)
-    before = structlog.get_config()
-    if broken == "log":
-        structlog.configure(processors=[_fail], cache_logger_on_first_use=False)
-    try:
+    with redirected(_fail) if broken == "log" else nullcontext():
         run = engine.submit(BODY, MODELS[0], client="me")
         await fake.entered.wait()
         async with asyncio.timeout(30):
@@ -297,8 +294,6 @@ async def test_a_run_is_released_though_its_end_cannot_be_recorded(broken: str, 
                 with pytest.raises(expected) if expected else nullcontext():
                     await finish(run)
             await run.cancel("over")
-    finally:
-        structlog.configure(**before)
     assert (run.settled, engine.running, fake.now) == (True, 0, 0)
     assert run.status == {"success": "succeeded", "cancel": "cancelled"}.get(end, "failed")
 

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from scripted import Script, ScriptedBackend, clean, ending, hangs, opening, replies, served, text
 from starlette.types import Receive, Scope, Send
-from structlog.testing import capture_logs
 
 from dragoman.backends.base import RunRequest
 from dragoman.config.loading import load
 from dragoman.core.events import Event
 from dragoman.server.http_protocol import HttpProtocol, ServerState
 from dragoman.wiring.gateway import build
+from log_lines import log_lines
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -223,7 +223,7 @@ async def _connected_without_reading(port: int, request: bytes) -> AsyncIterator
 async def test_a_client_that_does_not_read_its_stream_ends_its_run() -> None:
     """Its buffer is bounded. After the time limit the run is cancelled, and the log says why."""
     backend = ScriptedBackend(hangs(after=[*opening(), *[text("x" * 65_536)] * 200]))
-    with capture_logs() as logs:
+    with log_lines() as logs:
         async with build(load({"port": 0, "log_level": "off"}, env_file=None), backend) as gateway:
             server = await asyncio.get_running_loop().create_server(
                 lambda: _Impatient(gateway.app, ServerState()), "127.0.0.1", 0

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-import structlog
 from responses_support import dialect, raw
 from scripted import ScriptedBackend, hangs, opening
 
@@ -15,6 +14,7 @@ from dragoman.server.stored.job import Job, JobSpec
 from dragoman.server.stored.service import Jobs
 from dragoman.server.stored.writer import Lease, ResponseWriter
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
+from log_lines import log_lines
 
 LEASE = Lease("ann", "process-1")
 
@@ -50,7 +50,7 @@ async def test_lease_renewal_restarts_after_an_unexpected_error(tmp_path: Path) 
     assert writer.document is not None
     jobs = Jobs(store, renewal=0.001)
     job = Job(JobSpec(responses, request, group, writer), detached=True)
-    with structlog.testing.capture_logs() as log:
+    with log_lines() as log:
         jobs.start(job)
         await store.failed.wait()
         assert await store.finish(job.id, responses.stored_format.cancelled(writer.document))

@@ -2,13 +2,13 @@
 
 import httpx
 import pytest
-import structlog
 from scripted import clean, hangs, replies, served
 from starlette.types import Message, Receive, Scope, Send
 
 from dragoman.dialects.shared.errors import openai_error_response
 from dragoman.server.context import RequestContext
 from dragoman.server.middleware import Middleware
+from log_lines import log_lines
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -26,7 +26,7 @@ async def test_unexpected_error() -> None:
     observed: list[RequestContext] = []
     middleware = Middleware(failing_app, (), (observed.append,), lambda error, _: openai_error_response(error))
     transport = httpx.ASGITransport(middleware)
-    with structlog.testing.capture_logs() as log:
+    with log_lines() as log:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             early = await http.get("/early", headers={"x-request-id": "mine"})
             late = await http.get("/late")
@@ -56,7 +56,7 @@ async def test_trace_level() -> None:
     """At `trace` every event of a response is logged; at `debug`, none."""
     events = {}
     for level in ("trace", "debug"):
-        with structlog.testing.capture_logs() as log:
+        with log_lines() as log:
             async with served(replies("Hello"), log_level=level) as gateway:
                 await gateway.http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]})
         events[level] = [line["event"] for line in log]

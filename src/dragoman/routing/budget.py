@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-import structlog
-
 from dragoman.backends.base import RunRequest
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
 from dragoman.limits.rules import NANODOLLARS, Period, Rule, Scope, ScopeKind, Unit
@@ -14,8 +13,6 @@ from dragoman.runs.metering import Meter
 from dragoman.runs.run import Run
 
 _CENT = Decimal("0.0001")
-
-log = structlog.get_logger("dragoman.routing")
 
 
 def upstream_rule(name: str, daily: Decimal) -> Rule:

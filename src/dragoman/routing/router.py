@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import structlog
-
 from dragoman.backends.base import CountsTokens, ReportsStatus, RunRequest
+from dragoman.core import log
 from dragoman.core.errors import (
     GatewayError,
     InvalidRequest,
@@ -33,8 +32,6 @@ from dragoman.runs.run import Run
 
 _UPSTREAM_ERRORS = (RateLimited, QuotaExceeded, Overloaded, UpstreamFailed, TimedOut, NotSignedIn)
 """Errors that another upstream may not have. All others are errors of the request."""
-
-log = structlog.get_logger("dragoman.routing")
 
 
 class Router:

@@ -11,8 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.limits.pools import Amounts, Pool, Pools, Repayment, Share
 from dragoman.limits.rules import ALWAYS, Period, Rule, Window, window_at
@@ -29,8 +28,6 @@ _RECLAIM_MS = 1000
 _MAX_COVERED = 10_000
 
 _T = TypeVar("_T")
-
-log = structlog.get_logger("dragoman.limits")
 
 
 @dataclass(frozen=True, slots=True)

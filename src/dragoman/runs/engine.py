@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
-
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
+from dragoman.core import log
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
@@ -18,8 +17,6 @@ from dragoman.runs.metering import Admitted, Meter
 from dragoman.runs.reasoning_store import ReasoningStore
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run, log_bug
-
-log = structlog.get_logger("dragoman.runs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, RunCancelled
 from dragoman.core.messages import MessagesRequest, RequestOptions
@@ -40,8 +39,6 @@ _PROGRESS_MS = 1000
 _AGENT_INPUT = 10_000
 """Input tokens that an agent reserves at first: its first call has the runtime's own prompt."""
 _MAX_LOWERINGS = 3
-
-log = structlog.get_logger("dragoman.limits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled, UpstreamFailed
 from dragoman.core.messages import JSONObject
 from dragoman.core.redaction import Redactor
@@ -29,8 +28,6 @@ _MAX_WARNINGS = 20
 _MAX_WARNING_LENGTH = 300
 _MAX_UNWRITTEN = 1000
 """Records that are kept for a store that fails."""
-
-log = structlog.get_logger("dragoman.runs")
 
 
 class RunRegistry:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
-import structlog
 
+from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.media import Placed, url_of
@@ -35,7 +35,6 @@ _NOT_COMPARED = frozenset({"metadata", "stream"})
 _UNCACHED_FIELDS = frozenset({"mcp_servers", "container"})
 """Fields of requests whose responses depend on more than the request."""
 
-log = structlog.get_logger("dragoman.runs")
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 

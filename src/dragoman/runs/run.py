@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal, TypeAlias, cast
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
@@ -23,8 +22,6 @@ Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancell
 _MAX_SUBSCRIBER_EVENTS = 1000
 _TIMER_SECONDS = 0.002
 """A timer of the event loop may fire this much early. A retry that was made then, and failed at once, was made."""
-
-log = structlog.get_logger("dragoman.runs")
 
 
 class Subscriber:

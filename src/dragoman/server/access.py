@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.limits.rules import Rule, ScopeKind
 from dragoman.limits.spec import NO_LIMITS, Limits
@@ -17,8 +16,6 @@ POLL_SECONDS = 0.4
 """Seconds between two looks at the store: a revoked key is refused within one second, also by other processes."""
 
 _MAX_CACHED = 10_000
-
-log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)

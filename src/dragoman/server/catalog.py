@@ -6,16 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.model_list import ListedModel, with_list
 
 MayUse: TypeAlias = Callable[[str, str], bool]
 """Returns whether a client, the first argument, may use a model, the second."""
-
-log = structlog.get_logger("dragoman.server")
 
 
 def allow_all(client: str, model: str) -> bool:  # noqa: ARG001 - a `MayUse`

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage, with_earlier_usage
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
@@ -14,8 +13,6 @@ from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, Dialect, ResponseIdentity
 from dragoman.runs.run import Run
 from dragoman.server.payload_log import log_event
-
-log = structlog.get_logger("dragoman.server")
 
 RequestT = TypeVar("RequestT", bound=DecodedRequest)
 StartRuns: TypeAlias = Callable[[Iterable[int]], Awaitable[list[Run]]]

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Iterator
 
-import structlog
 from starlette.types import Receive
 
 from dragoman.backends.base import Embedder
+from dragoman.core import log
 from dragoman.dialects.embeddings.dialect import EmbeddingsDialect
 from dragoman.dialects.embeddings.request import EmbeddingsRequest
 from dragoman.dialects.shared.validation import check_value_count, with_model
@@ -16,8 +16,6 @@ from dragoman.server.disconnect import cancel_on_disconnect, read_body
 from dragoman.server.endpoint import Endpoint
 from dragoman.server.options import ServerOptions
 from dragoman.server.replies import json_reply, rate_headers, warning_headers
-
-log = structlog.get_logger("dragoman.server")
 
 _MAX_VALUES = 1_000_000
 """Values of a large body: an input may be a list of tokens."""

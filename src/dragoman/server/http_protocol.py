@@ -12,9 +12,9 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 import httptools
-import structlog
 from starlette.types import ASGIApp, Scope
 
+from dragoman.core import log
 from dragoman.core.moving_timer import MovingTimer
 from dragoman.server.context import BODY_KEY, HEARTBEAT_KEY, UNREAD_KEY
 from dragoman.server.forwarded import ForwardedHeaders
@@ -41,8 +41,6 @@ _FIRST_PROBE, _LAST_PROBE = 0.1, 10.0
 """Seconds between the first two probes of a half-closed connection, and the most between two."""
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 _ASGI: Mapping[str, str] = MappingProxyType({"version": "3.0", "spec_version": "2.3"})
-
-log = structlog.get_logger("dragoman.http")
 
 
 class ServerState:

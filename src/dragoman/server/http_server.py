@@ -8,9 +8,9 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-import structlog
 from starlette.types import ASGIApp
 
+from dragoman.core import log
 from dragoman.server.http_protocol import HttpProtocol, ServerState
 
 _BACKLOG = 2048
@@ -19,7 +19,6 @@ _FINAL_WRITE_SECONDS = 5
 _POLL_SECONDS = 0.05
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-log = structlog.get_logger("dragoman.http")
 
 RESTART = signal.SIGUSR2
 """The signal that stops a gateway in the usual stages, and then starts it again."""

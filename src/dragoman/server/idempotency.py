@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dragoman.core import log
 from dragoman.core.errors import Conflict, InvalidRequest, KeyReused, StoreFailed, UnsupportedFeature
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.runs.run import Run
@@ -36,7 +36,6 @@ _FIRST_ERROR = 400
 _SEPARATE_EVENTS = "/responses"
 """The end of the path of the dialect whose clients take each read for one event."""
 
-log = structlog.get_logger("dragoman.server")
 
 Elsewhere: TypeAlias = Callable[[RequestContext, Receive, bytes, str], Awaitable[bool]]
 """Has the process that carries a request out answer it, given its body and the process. Returns whether it did."""

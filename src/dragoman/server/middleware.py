@@ -8,18 +8,16 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dragoman.core import log
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, shorten
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.dialects.base import ErrorResponse
 from dragoman.server.context import METHOD_NOT_ALLOWED, RawHeaders, RequestContext
 from dragoman.server.paths import known_path
 from dragoman.server.replies import Reply, client_error, error_reply
-
-log = structlog.get_logger("dragoman.http")
 
 
 class RequestCheck(Protocol):

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, Event
 from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
@@ -13,8 +12,6 @@ from dragoman.core.messages import JSONObject
 from dragoman.dialects.base import DecodedRequest
 from dragoman.runs.run import Run
 from dragoman.server.context import RequestContext
-
-log = structlog.get_logger("dragoman.payloads")
 
 
 def log_request(context: RequestContext, raw: bytes) -> None:

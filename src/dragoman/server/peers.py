@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope
 
+from dragoman.core import log
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import JSON
 from dragoman.server.context import RequestContext
@@ -30,7 +30,6 @@ _LOST = (OSError, asyncio.IncompleteReadError, TimeoutError)
 Answer: TypeAlias = Callable[[str], Awaitable[JSON]]
 """Answers a question, given its argument."""
 
-log = structlog.get_logger("dragoman.server")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode

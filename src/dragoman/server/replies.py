@@ -5,9 +5,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 
-import structlog
 from starlette.types import Send
 
+from dragoman.core import log
 from dragoman.core.errors import (
     GatewayError,
     InternalError,
@@ -24,8 +24,6 @@ from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.content_coding import accept_encoding
 from dragoman.server.context import RawHeaders, RequestContext
-
-log = structlog.get_logger("dragoman.server")
 
 _JSON = (b"content-type", b"application/json")
 _MAX_WARNINGS = 20

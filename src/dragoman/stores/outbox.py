@@ -11,16 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import structlog
 
+from dragoman.core import log
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.stores.ledger import LedgerRow
 
 _MAX_BYTES = 256 * 1024
 """Size above which the file is written again with the rows that are still needed."""
 _SUFFIX = ".jsonl"
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class Outbox:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import structlog
 from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend
@@ -17,6 +16,7 @@ from dragoman.config.limits import limits_of
 from dragoman.config.secrets import held_secrets, resolve_secrets, reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import ADMIN, OWNER
+from dragoman.core import log
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.redaction import Redactor
@@ -73,8 +73,6 @@ _SIMULATOR_CALLS = 100
 """Requests that the simulator of a gateway remembers: it may run for days."""
 
 _MAX_THINKING_ENTRIES = 20_000
-
-log = structlog.get_logger("dragoman.stores")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-import structlog
-
 from dragoman.backends.anthropic.failures import Failure
 from dragoman.backends.anthropic.request import API_VERSION, ApiCall
+from dragoman.core import log
 from dragoman.core.errors import GatewayError, NotInstalled, NotSignedIn
 from dragoman.core.supervise import SupervisedTask, failures_in
 
 CredentialsKind: TypeAlias = Literal["api_key", "auth_token", "sdk", "bedrock", "vertex"]
-
-log = structlog.get_logger("dragoman.api")
 
 
 class Credentials(ABC):

@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from dragoman.backends.shared.message_reader import without_deltas
+from dragoman.core import log
 from dragoman.core.redaction import Redactor
 
 _FOLDER = "output"
 _SUFFIXES = {1: "stdout", 2: "stderr"}
-
-log = structlog.get_logger("dragoman.cli_backend")
 
 
 class Output:

@@ -11,14 +11,13 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import structlog
-
 from dragoman.backends.claude_cli.options import ClaudeCliOptions
 from dragoman.backends.claude_cli.output import Output
 from dragoman.backends.claude_cli.request import CliRequest
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import environment
 from dragoman.backends.shared.message_reader import OutputReader
+from dragoman.core import log
 from dragoman.core.errors import TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSONObject
@@ -42,8 +41,6 @@ _ALL_TOOLS = (
     "Agent,Bash,BashOutput,Edit,ExitPlanMode,Glob,Grep,KillShell,LS,MultiEdit,NotebookEdit,NotebookRead,Read,Skill,"
     "SlashCommand,Task,TodoRead,TodoWrite,WebFetch,WebSearch,Write"
 )
-
-log = structlog.get_logger("dragoman.cli_backend")
 
 
 async def read_flags(command: Path, env: Mapping[str, str], cwd: Path) -> frozenset[str]:

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 import psutil
-import structlog
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
@@ -33,8 +32,6 @@ from dragoman.core.events import Event, Path, Started
 from dragoman.core.messages import FinalMessage, JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.core.supervise import failures_of
-
-log = structlog.get_logger("dragoman.runtime")
 
 
 class ClaudeCodeBackend:

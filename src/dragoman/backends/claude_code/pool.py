@@ -13,9 +13,8 @@ from datetime import date
 from itertools import cycle, islice
 from typing import Literal
 
-import structlog
-
 from dragoman.backends.claude_code.session import Session
+from dragoman.core import log
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
 from dragoman.core.supervise import SupervisedTask, describe, failures_in
@@ -24,8 +23,6 @@ _QUIET = 0.3
 """Seconds without a request before a warm process is booted. Booting takes half of a small machine's processor time, so
 turns in the meantime would take twice as long."""
 _MAX_QUIET_WAIT = 3.0
-
-log = structlog.get_logger("dragoman.runtime")
 
 
 @dataclass(frozen=True, slots=True)

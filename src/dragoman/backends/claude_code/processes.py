@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from tempfile import TemporaryDirectory
 
-import structlog
-
 from dragoman.backends.claude_code import protocol
 from dragoman.backends.claude_code.doctor.checks import transcript_arrives
 from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, ScriptedApi, isolated_options
@@ -22,6 +20,7 @@ from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.installation import launch, remove_stale_files
 from dragoman.backends.shared.message_reader import without_deltas
 from dragoman.backends.shared.process_guard import ProcessGuard
+from dragoman.core import log
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.events import Path
@@ -34,8 +33,6 @@ _MIN_LONG = 20
 20 the gain is worth a process that must be replaced."""
 _MIN_VERY_LONG = 100
 """Messages from which a new process with a transcript is as quick as a warm one that replays them by frames."""
-
-log = structlog.get_logger("dragoman.runtime")
 
 
 class Processes:

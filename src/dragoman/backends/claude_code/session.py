@@ -7,19 +7,16 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar, cast
 
-import structlog
-
 from dragoman.backends.claude_code.egress_block import EgressBlock
 from dragoman.backends.claude_code.protocol import SERVER_NAME
 from dragoman.backends.claude_code.resume import TranscriptPipe
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.message_reader import MessageReader, OutputReader, runtime_failed
+from dragoman.core import log
 from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSON, JSONObject
-
-log = structlog.get_logger("dragoman.runtime")
 
 _CONTROL_TIMEOUT = 30.0
 

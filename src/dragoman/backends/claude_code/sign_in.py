@@ -4,15 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.messages import JSONObject
 from dragoman.core.supervise import SupervisedTask, describe, failures_in
 
 _FIRST_PAUSE, _MAX_PAUSE = 10.0, 60.0
 _UNUSABLE_STATES = ("expired", "signed_out")
-
-log = structlog.get_logger("dragoman.runtime")
 
 
 class SignIn:

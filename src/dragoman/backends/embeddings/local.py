@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-import structlog
-
 from dragoman.backends.base import Embedded
 from dragoman.backends.embeddings.frames import Answer, Batch, TooLong, Unreadable, Vector
 from dragoman.backends.embeddings.library import INSTALL, ModelLocation
 from dragoman.backends.embeddings.process import ModelProcess
+from dragoman.core import log
 from dragoman.core.errors import (
     ContextTooLong,
     GatewayError,
@@ -106,9 +105,6 @@ class Jobs:
             if not job.all_taken:
                 self._waiting.append(job)
         return pieces
-
-
-log = structlog.get_logger("dragoman.embeddings")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,10 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from typing import Self, cast
 
-import structlog
-
 from dragoman.backends.embeddings.frames import HEADER, REPLIES, Answers, Batch, Broken, Ready, Reply, frame
 from dragoman.backends.embeddings.library import ModelLocation
+from dragoman.core import log
 from dragoman.core.errors import UpstreamFailed
-
-log = structlog.get_logger("dragoman.embeddings")
 
 _SECRET_PREFIXES = ("ANTHROPIC_", "CLAUDE_", "DRAGOMAN_")
 """Variables that may hold keys. A model does not need them."""

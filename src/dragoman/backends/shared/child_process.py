@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-import structlog
 
+from dragoman.core import log
 from dragoman.core.json_text import replace_half_characters
 from dragoman.core.messages import JSONObject
 
@@ -28,8 +28,6 @@ _STDIN, _STDOUT = 0, 1
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-
-log = structlog.get_logger("dragoman.processes")
 
 
 class ChildProcess(asyncio.SubprocessProtocol):

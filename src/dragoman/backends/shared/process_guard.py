@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.supervise import SupervisedTask, failures_in
 
 _TRIAL = 5.0
 
-log = structlog.get_logger("dragoman.processes")
 
 # The gateway handles a terminal's Ctrl-C, so the shell ignores it. Each process leads a group of its own.
 _SCRIPT = """

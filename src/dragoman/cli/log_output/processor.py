@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import cast
 
 import msgspec
-import structlog
-from structlog.typing import EventDict
 
+from dragoman.core.log import RANKS, Fields, format_exception
 from dragoman.core.redaction import Redactor
-
-RANKS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-"""Numeric log levels. Code logs at `trace` with `log.debug(..., level="trace")`."""
 
 _INFO = RANKS["info"]
 _MAX_CACHED_LENGTH, _MAX_CACHED_TEXTS = 200, 4096
@@ -36,10 +32,10 @@ class Destination:
     rank: int
     write: Callable[[bytes], None]
     flush: Callable[[], None] | None = None
-    render: Callable[[EventDict], bytes] | None = None
+    render: Callable[[Fields], bytes] | None = None
     requests_only: bool = False
 
-    def accepts(self, event: EventDict, rank: int) -> bool:
+    def accepts(self, event: Fields, rank: int) -> bool:
         """Return whether an event of this level is written here."""
         if rank < self.rank:
             return False
@@ -47,7 +43,7 @@ class Destination:
 
 
 class LogProcessor:
-    """The only structlog processor.
+    """Writes each event; see `dragoman.core.log.configure`.
 
     Events at `info` contain facts and no text of clients. Their values repeat, so each text is checked for secrets only
     once. Events of all other levels are searched in full.
@@ -59,18 +55,16 @@ class LogProcessor:
         self._known_safe: set[str] = set()
         self._clock = _Clock()
 
-    def __call__(self, _logger: object, method: str, event: EventDict) -> str:
-        """Write one event.
-
-        Raises:
-            DropEvent: Always, because no other processor follows.
-        """
-        level = event.pop("level", method)
+    def __call__(self, level: str, fields: Fields) -> None:
+        """Write one event."""
+        level = str(fields.pop("level", level))
         rank = RANKS[level]
-        facts: EventDict = {key: value for key, value in event.items() if value is not None}
+        facts = {key: value for key, value in fields.items() if value is not None}
         facts["level"] = level
         if rank != _INFO or "exc_info" in facts or not self._are_safe(facts.values()):
-            facts = self._redact(structlog.processors.format_exc_info(None, method, facts))
+            if exception := format_exception(facts.pop("exc_info", None)):
+                facts["exception"] = exception
+            facts = self._redact(facts)
         facts["time"] = self._clock()
         line = _encode(facts)
         for destination in self._destinations:
@@ -78,7 +72,6 @@ class LogProcessor:
                 destination.write(destination.render(facts) if destination.render else line)
                 if rank > _INFO and destination.flush is not None:
                     destination.flush()
-        raise structlog.DropEvent
 
     def _are_safe(self, values: Iterable[object]) -> bool:
         """Return whether no value can contain a secret. Numbers and the gateway's own ids cannot."""
@@ -108,9 +101,9 @@ class LogProcessor:
         self._known_safe.add(text)
         return True
 
-    def _redact(self, facts: EventDict) -> EventDict:
+    def _redact(self, facts: Fields) -> Fields:
         """Remove secrets. Objects are converted to JSON first, so that nothing is hidden inside them."""
-        return cast("EventDict", self._redactor.data(msgspec.to_builtins(facts, enc_hook=repr, str_keys=True)))
+        return cast("Fields", self._redactor.data(msgspec.to_builtins(facts, enc_hook=repr, str_keys=True)))
 
 
 class _Clock:

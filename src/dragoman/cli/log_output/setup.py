@@ -9,25 +9,23 @@ from pathlib import Path
 from types import TracebackType
 
 import click
-import structlog
-from structlog.typing import EventDict
 
 from dragoman.cli.log_output.files import LogFile, write_to_stderr
 from dragoman.cli.log_output.format import Format, format_full, format_minimal
-from dragoman.cli.log_output.processor import RANKS, Destination, LogProcessor
+from dragoman.cli.log_output.processor import Destination, LogProcessor
 from dragoman.cli.log_output.queue import LineQueue
 from dragoman.cli.terminal import wants_color
 from dragoman.config.loading import BadSettings, describe_setting
 from dragoman.config.secrets import held_secrets
 from dragoman.config.settings import Settings
+from dragoman.core import log
+from dragoman.core.log import RANKS, Fields
 from dragoman.core.redaction import Redactor
 
 _OFF = 100
 """A level above all others."""
 
 _LIBRARY_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-
-log = structlog.get_logger("dragoman.log")
 
 
 def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False) -> Callable[[], None]:
@@ -47,12 +45,7 @@ def configure(settings: Settings, *, quiet: bool = False, minimal: bool = False)
     redactor = Redactor(held_secrets(settings))
     destinations = list(_destinations(settings, quiet=quiet, minimal=minimal))
     level = min(max(min(one.rank for one in destinations), logging.DEBUG), logging.CRITICAL)
-    structlog.configure(
-        processors=[LogProcessor(redactor, destinations)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.ReturnLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+    log.configure(LogProcessor(redactor, destinations), level)
     logging.basicConfig(handlers=[_LibraryHandler()], level=max(level, logging.WARNING), force=True)
     redact_tracebacks(redactor)
     if logs_payloads(settings):
@@ -105,7 +98,7 @@ def _file_destination(rank: int, name: str, path: Path, settings: Settings) -> D
     return Destination(rank, queue.put, queue.flush)
 
 
-def _terminal_renderer(format_event: Format) -> Callable[[EventDict], bytes]:
+def _terminal_renderer(format_event: Format) -> Callable[[Fields], bytes]:
     if wants_color():
         return lambda event: format_event(event).encode()
     return lambda event: click.unstyle(format_event(event)).encode()
@@ -124,12 +117,11 @@ class _LibraryHandler(logging.Handler):
     """Forwards what libraries log with the standard library to this log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Libraries may use levels between the standard ones, which structlog does not know.
+        # Libraries may use levels between the standard ones.
         level = max((rank for rank in _LIBRARY_LEVELS if rank <= record.levelno), default=logging.DEBUG)
         try:
             text = record.getMessage()
         except (TypeError, ValueError, KeyError) as error:  # the library's arguments do not fit its message
             text = f"{record.msg} (cannot be formatted: {error})"
-        structlog.get_logger("dragoman.libraries").log(
-            level, "library.said", source=record.name, text=text, exc_info=record.exc_info
-        )
+        name = logging.getLevelName(level).lower()
+        log.at(name, "library.said", source=record.name, text=text, exc_info=record.exc_info)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import structlog
 import uvloop
 
 import dragoman
@@ -31,6 +30,7 @@ from dragoman.cli.terminal import progress
 from dragoman.config.loading import BadSettings, flag, variables
 from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
+from dragoman.core import log
 from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import Gateway, build
@@ -50,8 +50,6 @@ times as long, and was the latency of one request in a hundred."""
 
 _PR_SET_DUMPABLE = 4
 """From Linux's `prctl.h`."""
-
-log = structlog.get_logger("dragoman.server")
 
 
 def serve(

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import structlog
-
+from dragoman.core import log
 from dragoman.server.http_server import RESTART
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -27,8 +26,6 @@ _STEADY_SECONDS = 60.0
 """A worker that ran for this long begins with the first pause."""
 _MAX_SOCKET_PATH = 90
 """Bytes. Systems allow some 100 for the path of a Unix socket."""
-
-log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)

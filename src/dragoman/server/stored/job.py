@@ -6,16 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import GatewayError, InternalError, ShuttingDown, StoreFailed
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect, StreamEncoder
 from dragoman.server.collect import RequestT, RunGroup, collect
 from dragoman.server.stored.writer import ResponseWriter
 from dragoman.server.stream import RunEvents
-
-log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed, UnsupportedFeature, UpstreamFailed
 from dragoman.core.supervise import SupervisedTask, failures_in, failures_of
 from dragoman.dialects.base import BackgroundFormat
@@ -16,8 +15,6 @@ from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
 from dragoman.server.stored.job import Job
 from dragoman.stores.base import ResponseStore, StoredEntry
-
-log = structlog.get_logger("dragoman.server")
 
 LEASE_RENEWAL = 3.0
 """Seconds between two renewals of a lease. A store waits for several of them before it counts a job as abandoned."""

@@ -5,16 +5,13 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, StoreFailed
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundFormat, ResponseIdentity, StorageOptions, StoredFormat
 from dragoman.server.collect import RequestT
 from dragoman.stores.base import ResponseStore, StoredEntry
-
-log = structlog.get_logger("dragoman.server")
 
 
 @dataclass(frozen=True, slots=True)

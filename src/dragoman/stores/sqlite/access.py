@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import structlog
 
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.access import (
     AccessState,
@@ -30,8 +30,6 @@ _MIGRATIONS = (
 )
 _VERSION = "SELECT coalesce(max(number), 0) FROM audit"
 _SAVE = "INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record"
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteAccessStore:

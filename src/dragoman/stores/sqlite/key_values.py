@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.crypto import Cipher
 from dragoman.stores.sqlite.database import Database, FileState
@@ -19,8 +18,6 @@ _MIGRATIONS = (
         "CREATE INDEX IF NOT EXISTS kept_until ON kept (until)",
     ),
 )
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteKeyValueStore:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit, Window
@@ -81,9 +80,6 @@ INSERT INTO loans VALUES (?, ?, ?, ?)
 ON CONFLICT (rule, start, worker) DO UPDATE SET amount = amount + excluded.amount
 """
 _LEASE = "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET lease = excluded.lease"
-
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteLedger:

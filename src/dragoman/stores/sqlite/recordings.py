@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.stores.crypto import Cipher
@@ -37,8 +36,6 @@ SELECT name FROM recordings WHERE size > 0 AND owner =
     (SELECT owner FROM recordings GROUP BY owner ORDER BY sum(size) DESC LIMIT 1)
 ORDER BY created LIMIT 1
 """
-
-log = structlog.get_logger("dragoman.stores")
 
 
 def is_alive(producer: str) -> bool:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import structlog
-
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, ResponseStoreLimits, StoredEntry
 from dragoman.stores.sqlite.database import Database
@@ -87,8 +86,6 @@ _HAS_NO_CHILD = "NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.parent =
 _HAS_NO_LEASE = "(lease IS NULL OR lease <= :now)"
 
 _Row: TypeAlias = tuple[str, str, str, str, int, str | None, str, bytes]
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class SQLiteResponseStore:

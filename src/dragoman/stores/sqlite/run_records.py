@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
+from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
 from dragoman.core.process_identity import ProcessIdentity
@@ -54,8 +54,6 @@ _MAX_CONTENT_BYTES = 2**20
 """Of a prompt or response that is stored with a record."""
 
 _Row: TypeAlias = tuple[str, str, str, str, float, str | None, bytes]
-
-log = structlog.get_logger("dragoman.stores")
 
 
 class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
