@@ -69,7 +69,7 @@ class Borrower:
         self._lease = 0
         self._reclaimed = -_RECLAIM_MS
         self._tasks: set[asyncio.Task[object]] = set()
-        # What is being written is neither here nor in the ledger. Nobody reads the ledger then: it would be missed.
+        # What is being written is neither here nor in the ledger. The ledger is not read then: it would be missed.
         self._syncing = asyncio.Lock()
 
     def window(self, rule: Rule) -> Window:
