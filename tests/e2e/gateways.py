@@ -103,6 +103,24 @@ async def gateway(folder: Path, **overrides: object) -> AsyncIterator[RunningGat
         assert not backend._sessions
 
 
+@asynccontextmanager
+async def api_gateway(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
+    """Start a gateway with the backend `api`; return its simulator and its address."""
+    async with Simulator() as simulator:
+        account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
+        defaults = {"backend": "api", "port": 0, "log_level": "off", "state_dir": folder / "state", "retries": 0}
+        settings = load({**account, **defaults}, env_file=None)
+        sock = listen(settings.host, 0)
+        async with build(settings) as built:
+            server = Server(built.app, built.drain, 5.0)
+            serving = asyncio.create_task(server.serve([sock]))
+            try:
+                yield simulator, f"http://127.0.0.1:{sock.getsockname()[1]}"
+            finally:
+                server.stop()
+                await serving
+
+
 def user_message(text: str) -> list[ChatCompletionMessageParam]:
     """Return a conversation of one user message."""
     return [{"role": "user", "content": text}]

@@ -1,23 +1,16 @@
 """`/v1/messages` on the backend `api`: requests and responses pass through unchanged."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import MessageParam
-from gateways import TIMEOUT
+from gateways import TIMEOUT, api_gateway
 
-from dragoman.config.loading import load
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.server.http_server import Server, listen
 from dragoman.simulator.faults import Fault
-from dragoman.simulator.server import Simulator
-from dragoman.wiring.gateway import build
 
 ASK: list[MessageParam] = [{"role": "user", "content": "Reply with exactly: PONG"}]
 CACHE_MARK: JSONObject = {"cache_control": {"type": "ephemeral"}}
@@ -25,24 +18,6 @@ TOOL_USE: JSONObject = {"type": "tool_use", "id": "toolu_1", "name": "look", "in
 RESULT: JSONObject = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen", **CACHE_MARK}
 UNKNOWN_BLOCK: JSONObject = {"type": "block_of_tomorrow", "inside": {"cache_control": 1}}
 TOOL: JSON = {"name": "look", "input_schema": {"type": "object"}}
-
-
-@asynccontextmanager
-async def api_gateway(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
-    """Start a gateway with the backend `api`; return its simulator and its address."""
-    async with Simulator() as simulator:
-        account = {"anthropic_api_key": "sk-ant-dummy", "anthropic_base_url": simulator.url}
-        defaults = {"backend": "api", "port": 0, "log_level": "off", "state_dir": folder / "state", "retries": 0}
-        settings = load({**account, **defaults}, env_file=None)
-        sock = listen(settings.host, 0)
-        async with build(settings) as built:
-            server = Server(built.app, built.drain, 5.0)
-            serving = asyncio.create_task(server.serve([sock]))
-            try:
-                yield simulator, f"http://127.0.0.1:{sock.getsockname()[1]}"
-            finally:
-                server.stop()
-                await serving
 
 
 BODIES: list[JSONObject] = [

@@ -26,9 +26,10 @@ class KnownMessage(dict[str, Any]):
         size: Bytes of its JSON.
         types: The types of its blocks.
         hashed: What `ConversationHash` hashes of it; None before the first time.
+        digest: Its hash in `dragoman.runs.prompt_parts`; None before the first time.
     """
 
-    __slots__ = ("hashed", "raw", "size", "types")
+    __slots__ = ("digest", "hashed", "raw", "size", "types")
 
     def __init__(self, role: Role, content: list[JSONObject], encoded: bytes = b"") -> None:
         self["role"], self["content"] = role, content
@@ -36,6 +37,7 @@ class KnownMessage(dict[str, Any]):
         self.raw, self.size = msgspec.Raw(encoded), len(encoded)
         self.types = _types(*[str(block["type"]) for block in content])
         self.hashed: bytes | None = None
+        self.digest: int | None = None
 
 
 def spliced(body: JSONObject) -> JSONObject:

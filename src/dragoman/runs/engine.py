@@ -12,6 +12,7 @@ from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Admission, Ticket
+from dragoman.runs.cache_misses import CacheMisses
 from dragoman.runs.executor import Dispatcher, RunExecutor
 from dragoman.runs.metering import Admitted, Meter
 from dragoman.runs.reasoning_store import ReasoningStore
@@ -48,6 +49,7 @@ class Engine:
         limits: The limits.
         registry: The registry of runs.
         meter: The meter.
+        cache_misses: Why Claude's cache was not read.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Engine:
         self.limits = limits
         self.registry = registry or RunRegistry()
         self.meter = meter
+        self.cache_misses = CacheMisses()
         self._backend = backend
         self._dispatcher = (
             backend if isinstance(backend, Dispatcher) else RunExecutor(backend, thinking, only_upstream=True)
@@ -214,6 +217,11 @@ class Engine:
     def _note(self, run: Run) -> None:
         if self.meter is not None and run.ended:
             self.meter.note_end(run)
+        if run.ended:
+            try:
+                self.cache_misses.note(run)
+            except Exception as error:  # noqa: BLE001 - a reason that cannot be found must not lose the record
+                log_bug(run.id, error)
         self.registry.note(run)
 
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:

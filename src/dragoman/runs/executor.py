@@ -74,6 +74,8 @@ class RunExecutor:
         run.mark_running()
         call = shaped(self.backend.run, request.request_options.shaping, run)
         if request.request_options.verbatim or request.request_options.agent:
+            if request.request_options.verbatim:
+                run.mark_sent(request.body)
             async with aclosing(call(request)) as events:
                 async for event in events:
                     run.calls.add(event)
@@ -111,6 +113,7 @@ async def run_with_continuations(call: BackendCall, request: RunRequest, run: Ru
         UpstreamFailed: The response is still paused after the maximum number of parts.
     """
     joiner = _PartJoiner(run)
+    run.mark_sent(request.body)
     for _ in range(_MAX_PARTS):
         async with aclosing(call(request)) as events:
             async for event in events:

@@ -283,6 +283,7 @@ def record_of(run: Run, redactor: Redactor, *, content: bool) -> RunRecord:
         error=run.error.code if run.error else None,
         reason=run.reason,
         warnings=_warnings_of(run, redactor),
+        cache=run.cache_use.as_json() if run.cache_use else None,
         prompt=cast("JSONObject | None", run.request_body),
         response=_response_of(run) if content else None,
     )

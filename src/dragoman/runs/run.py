@@ -16,6 +16,7 @@ from dragoman.core.moving_timer import MovingTimer
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Limit, Ticket
+from dragoman.runs.prompt_parts import CacheUse
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -95,6 +96,9 @@ class Run:
             response costs nothing.
         reservation: What the run has reserved under limits and budgets, if the engine has a meter.
         on_output: Called when a response begins: the API has counted its input.
+        sent_body: The body as it was sent to the backend, until the run has ended.
+        sent_at: When it was sent, in monotonic seconds.
+        cache_use: What was read from Claude's cache, once that was compared.
     """
 
     def __init__(
@@ -136,6 +140,9 @@ class Run:
         self.source_id: str | None = None
         self.reservation: Hold | None = None
         self.on_output: Callable[[Run], None] | None = None
+        self.sent_body: MessagesRequest | None = None
+        self.sent_at = 0.0
+        self.cache_use: CacheUse | None = None
 
         self._on_change = on_change
         self._timeout = self._seconds_left = timeout
@@ -300,6 +307,10 @@ class Run:
     def set_upstream(self, upstream: str) -> None:
         """Record the upstream that is tried now. Warnings about an earlier upstream do not apply to it."""
         self.upstream, self.warnings = upstream, ()
+
+    def mark_sent(self, body: MessagesRequest) -> None:
+        """Record the body that is sent now. It is compared with others when Claude has counted it."""
+        self.sent_body, self.sent_at = body, time.monotonic()
 
     def add_warnings(self, warnings: tuple[RequestWarning, ...]) -> None:
         """Record what could not be done as requested."""

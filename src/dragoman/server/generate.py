@@ -24,7 +24,7 @@ from dragoman.server.disconnect import ClientDisconnected, cancel_on_disconnect,
 from dragoman.server.endpoint import Endpoint
 from dragoman.server.options import ServerOptions
 from dragoman.server.payload_log import log_answers, log_decoded, log_request
-from dragoman.server.replies import json_reply, rate_headers, run_headers, warning_codes
+from dragoman.server.replies import cache_headers, json_reply, rate_headers, run_headers, warning_codes
 from dragoman.server.stream import EventSource, RunEvents, StreamedResponse
 
 _RequestT_contra = TypeVar("_RequestT_contra", bound=DecodedRequest, contravariant=True)
@@ -299,7 +299,11 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
 
     def _respond(self, context: RequestContext, execution: Execution, response: EventSource | bytes) -> Awaitable[None]:
         def headers() -> RawHeaders:
-            return [*run_headers(context, execution.runs), *rate_headers(self._engine, context)]
+            return [
+                *run_headers(context, execution.runs),
+                *rate_headers(self._engine, context),
+                *cache_headers(self._engine, context, execution.runs),
+            ]
 
         if isinstance(response, bytes):
             context.log_fields["warnings"] = warning_codes(context.warnings)

@@ -205,6 +205,7 @@ _EXPOSED_HEADERS = b", ".join(
         b"x-dragoman-warnings",
         b"server-timing",
         b"x-dragoman-cache",
+        b"x-dragoman-cache-miss",
         b"age",
         b"idempotent-replayed",
         b"x-ratelimit-limit-requests",

@@ -26,6 +26,8 @@ from dragoman.server.content_coding import accept_encoding
 from dragoman.server.context import RawHeaders, RequestContext
 
 _JSON = (b"content-type", b"application/json")
+_EXPLAIN = b"x-dragoman-explain-cache"
+"""The header with which a client asks why Claude's cache was not read."""
 _MAX_WARNINGS = 20
 _MAX_PARAM_LENGTH = 60
 
@@ -124,6 +126,14 @@ def rate_headers(engine: Engine, context: RequestContext) -> RawHeaders:
             (b"x-ratelimit-reset-" + unit, f"{seconds:.3f}s".encode()),
         ]
     return headers
+
+
+def cache_headers(engine: Engine, context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
+    """Return the header that says what the first run has read from Claude's cache, if the client asks for it."""
+    if not runs or _EXPLAIN not in context.headers:
+        return []
+    use = engine.cache_misses.use_of(runs[0])
+    return [(b"x-dragoman-cache-miss", json.dumps(use.as_json(), separators=(",", ":")).encode())] if use else []
 
 
 def warning_codes(warnings: Collection[RequestWarning]) -> list[str] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, cast
 
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.pricing import cost_of_calls, cost_parts
@@ -14,6 +14,20 @@ OPEN_STATUSES = ("queued", "running")
 
 INTERRUPTED = "interrupted"
 """The error code of runs whose gateway process ended without recording their end."""
+
+_CACHE_DETAILS = {
+    "first_turn": "This is the first turn of the conversation that this process has sent.",
+    "account": "The turn before was sent to another upstream.",
+    "model": "The turn before was sent to another model.",
+    "tools": "The tools differ from those of the turn before.",
+    "system": "The system prompt differs from that of the turn before.",
+    "options": "An option that changes the prompt differs from that of the turn before.",
+    "message": "An earlier message was changed or removed since the turn before.",
+    "mark": "No cache mark of the client is at, or up to 20 blocks behind, the last mark of the turn before.",
+    "expired": "The cached prompt was older than its lifetime.",
+    "unknown": "Nothing has changed in what the gateway sent.",
+}
+"""What each reason of a cache miss means; see `dragoman.runs.prompt_parts.CacheUse`."""
 
 
 @value_object(kw_only=True)
@@ -37,6 +51,7 @@ class RunRecord:
         error: The error code, if it failed.
         reason: Why it was ended from outside.
         warnings: What could not be done as requested, each with `code`, `param` and `detail`.
+        cache: What was read from Claude's cache, and why not more: `reason`, `part`, `read`, `expected`, `age`.
         prompt: The request to the model, if content is stored.
         response: The message of the model, if content is stored.
     """
@@ -57,6 +72,7 @@ class RunRecord:
     error: str | None = None
     reason: str | None = None
     warnings: tuple[Mapping[str, str], ...] = ()
+    cache: Mapping[str, object] | None = None
     prompt: JSONObject | None = None
     response: JSONObject | None = None
 
@@ -93,7 +109,12 @@ class RunRecord:
             "error": self.error,
             "reason": self.reason,
             "warnings": [dict(warning) for warning in self.warnings],
+            "cache": _with_detail(self.cache) if self.cache else None,
         }
+
+
+def _with_detail(cache: Mapping[str, object]) -> JSONObject:
+    return {**cast("JSONObject", cache), "detail": _CACHE_DETAILS.get(str(cache.get("reason")))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class RunStoreSuite:
             error="overloaded",
             reason="why",
             warnings=({"code": "ignored", "param": "seed", "detail": "Claude has no seed."},),
+            cache={"reason": "message", "part": "messages[0]", "read": 0, "expected": 2048, "age": 1.5},
             prompt={"messages": ["\u00fc"]},
             response={"content": []},
         )

@@ -229,6 +229,8 @@ class EventPrinter:
             )
         for warning in cast("Iterable[Mapping[str, object]]", run.get("warnings") or ()):
             click.secho(f"[{warning['code']} {warning['param']}]  {warning['detail']}", fg="yellow")
+        if line := _cache_line(run.get("cache")):
+            click.secho(line, fg="yellow")
         reason = f"  {run['error'] or run['reason']}" if run["error"] or run["reason"] else ""
         stages = cast("Mapping[str, float]", run["stages"])
         times = "  ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.items() if name != "total")
@@ -240,6 +242,15 @@ class EventPrinter:
             self._in_line = True  # first: Ctrl-C may interrupt the write, and `end_line` must see it
             click.echo(text, nl=False)
             self._in_line = not text.endswith("\n")
+
+
+def _cache_line(use: object) -> str:
+    """Return why Claude's cache was not read as far as it could have been; empty if it was."""
+    if not isinstance(use, Mapping) or not use["reason"]:
+        return ""
+    expected = "" if use["expected"] is None else f" of {use['expected']}"
+    part = f" ({use['part']})" if use["part"] else ""
+    return f"[cache {use['reason']}]  {use['read']}{expected} tokens read. {use['detail']}{part}"
 
 
 def _facts(data: Mapping[str, object]) -> str:

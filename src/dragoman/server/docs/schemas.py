@@ -245,6 +245,17 @@ class RunWarning(Struct):
     detail: str
 
 
+class RunCacheUse(Struct):
+    """What a run has read from Claude's cache, and why not more."""
+
+    reason: str | None
+    part: str | None
+    read: int
+    expected: int | None
+    age: float | None
+    detail: str | None = None
+
+
 class Run(Struct):
     """One run."""
 
@@ -264,6 +275,7 @@ class Run(Struct):
     error: str | None = None
     reason: str | None = None
     warnings: list[RunWarning] = []
+    cache: RunCacheUse | None = None
     costs: dict[str, float] = {}
 
 

@@ -69,6 +69,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     calls: tuple[Mapping[str, object], ...] = ()
     warnings: tuple[Mapping[str, str], ...] = ()
+    cache: Mapping[str, object] | None = None
 
 
 class SQLiteRunStore:
@@ -142,6 +143,7 @@ class SQLiteRunStore:
             record.reason,
             record.calls,
             record.warnings,
+            record.cache,
         )
         columns = (record.id, record.status, record.model, record.client, record.created, record.error, self._process)
         return (*columns, msgspec.json.encode(rest), self._encrypted_content(record))

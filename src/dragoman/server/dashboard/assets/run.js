@@ -23,7 +23,7 @@ class RunPage extends Page {
       <div class="head"><a href="#/" class="button" aria-label="Back to all runs">${icon("back")}</a><h1 class="mono">${run.id.slice(0, 16)}</h1>${badge(run.status)}
         <div class="actions">${isOpen(run) ? html`<button type="button" class="danger" id="cancel">Cancel</button>` : ""}<button type="button" id="copy">${icon("copy")}<span>${run.asked ? "Copy as curl" : "Copy id"}</span></button></div></div>
       <div class="stack"><div id="problem">${problem(run)}</div><dl class="panel tiles" id="tiles"></dl>
-        ${(run.warnings ?? []).map((warning) => notice(`${warning.param}: ${warning.detail || warning.code}`))}
+        ${missed(run)}${(run.warnings ?? []).map((warning) => notice(`${warning.param}: ${warning.detail || warning.code}`))}
         <div class="split"><section class="panel" aria-labelledby="time-title"><header><h2 id="time-title">Time</h2></header><div class="body" id="time"></div></section>
         <section class="panel" aria-labelledby="cost-title"><header><h2 id="cost-title">Cost</h2></header><div id="costs"></div></section></div>
         ${run.asked ? html`<section class="panel" aria-label="Request"><header><h2>Request</h2></header>${request(run.asked)}</section>` : ""}
@@ -107,6 +107,12 @@ class RunPage extends Page {
 }
 
 const before = (run) => ["queue", "process", "replay", "first_token"].reduce((sum, name) => sum + (run.stages[name] ?? 0), 0);
+
+function missed({ cache }) {
+  if (!cache?.reason || cache.reason === "first_turn") return "";
+  const amount = cache.expected === null ? "" : `${count(cache.read)} of ${count(cache.expected)} cached tokens were read. `;
+  return notice(`Cache: ${amount}${cache.detail}${cache.part ? ` (${cache.part})` : ""}`);
+}
 
 const problem = (run) => (run.error ? notice(`Failed: ${run.error}`, "bad") : run.status === "cancelled" ? notice(`Cancelled: ${run.reason ?? "the client left"}`) : "");
 

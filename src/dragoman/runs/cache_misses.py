@@ -1,0 +1,145 @@
+"""Why Claude read less of a prompt from its cache than it could have: found by comparing what was sent.
+
+The turns of the newest conversations are kept as hashes. When Claude has counted a prompt, it is compared with the turn
+before: what that turn has put into the cache should be read now. If it is not, the first difference is the reason.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from dragoman.core.messages import JSONObject
+from dragoman.core.pricing import count_in
+from dragoman.core.value_object import value_object
+from dragoman.runs.prompt_parts import CacheUse, PromptParts, common, message_hashes
+from dragoman.runs.run import Run
+
+_MAX_KEYS = 1000
+"""Conversations have one or two."""
+_MAX_TURNS = 4
+"""Turns with the same first message that are kept: each may be of another conversation."""
+_MIN_PROMPT_TOKENS = 1024
+"""No model caches a smaller prompt."""
+_MAX_MESSAGES = 10_000
+_MAX_NEW_MESSAGES = 12
+"""Messages that a turn may add to be found by its end."""
+_LIFETIME = 300.0
+_LONG_LIFETIME = 3600.0
+
+
+@value_object
+class _Turn:
+    """One turn of a conversation.
+
+    Attributes:
+        parts: Its prompt.
+        upstream: Where it was sent.
+        cached: Tokens of it that are in the cache.
+        lifetime: Seconds for which they stay there after their last use.
+        at: When it was sent, in monotonic seconds.
+    """
+
+    parts: PromptParts
+    upstream: str | None
+    cached: int
+    lifetime: float
+    at: float
+
+
+class CacheMisses:
+    """Finds the reason of each cache miss."""
+
+    def __init__(self) -> None:
+        self._turns: OrderedDict[int, tuple[_Turn, ...]] = OrderedDict()
+
+    def use_of(self, run: Run) -> CacheUse | None:
+        """Return what a run has read from the cache; None if Claude has not counted its prompt, or it is too small."""
+        if run.cache_use is None:
+            self._find(run)
+        return run.cache_use
+
+    def note(self, run: Run) -> None:
+        """Find the reason for a run that has ended, and keep its prompt as the newest turn of its conversation."""
+        if turn := self._find(run):
+            self._keep(run.client, turn)
+        run.sent_body = None
+
+    def _find(self, run: Run) -> _Turn | None:
+        """Compare a run with the turn before it, once. Return it as a turn; None if it has put nothing in the cache."""
+        body, usage = run.sent_body, _usage(run)
+        if body is None or usage is None or len(body["messages"]) > _MAX_MESSAGES:
+            return None
+        messages = message_hashes(body["messages"])
+        before = self._turn_before(run.client, messages)
+        read = count_in(usage, "cache_read_input_tokens")
+        is_hit = before is not None and read >= before.cached
+        parts = PromptParts.of(body, messages, before.parts if before and is_hit else None)
+        if run.cache_use is None:
+            run.cache_use = _compare(run, parts, usage, before)
+        if not (cached := _cached(usage)):
+            return None
+        lifetime = _lifetime(usage, before.lifetime if before else _LIFETIME)
+        return _Turn(parts, run.upstream, cached, lifetime, run.sent_at)
+
+    def _turn_before(self, client: str, messages: tuple[int, ...]) -> _Turn | None:
+        """Return the turn with the most messages in common: the newest, if there are several."""
+        turns = self._turns.get(_first_key(client, messages)) or ()
+        if not turns:
+            ends = range(len(messages), max(1, len(messages) - _MAX_NEW_MESSAGES), -1)
+            turns = next(filter(None, (self._turns.get(_end_key(client, messages[:end])) for end in ends)), ())
+        return max(turns, key=lambda turn: (common(messages, turn.parts.messages), turn.at), default=None)
+
+    def _keep(self, client: str, turn: _Turn) -> None:
+        messages = turn.parts.messages
+        for key in (_first_key(client, messages), _end_key(client, messages)):
+            others = [
+                other
+                for other in self._turns.get(key, ())
+                if common(messages, other.parts.messages) < len(other.parts.messages)
+            ]
+            self._turns[key] = (*others[1 - _MAX_TURNS :], turn)
+            self._turns.move_to_end(key)
+        while len(self._turns) > _MAX_KEYS:
+            self._turns.popitem(last=False)
+
+
+def _compare(run: Run, parts: PromptParts, usage: JSONObject, before: _Turn | None) -> CacheUse:
+    read = count_in(usage, "cache_read_input_tokens")
+    if before is None:
+        return CacheUse(read, None, None if read or not _cached(usage) else "first_turn")
+    age = run.sent_at - before.at
+    if read >= before.cached:
+        return CacheUse(read, before.cached, age=age)
+    if before.upstream != run.upstream:
+        return CacheUse(read, before.cached, "account", run.upstream or "", age)
+    if difference := parts.difference(before.parts):
+        return CacheUse(read, before.cached, difference.reason, difference.part, age)
+    return CacheUse(read, before.cached, "expired" if age > before.lifetime else "unknown", "", age)
+
+
+def _lifetime(usage: JSONObject, before: float) -> float:
+    """Return the seconds for which a prompt stays in the cache: those of the turn before, if it was only read."""
+    created = usage.get("cache_creation")
+    if isinstance(created, dict) and count_in(created, "ephemeral_1h_input_tokens"):
+        return _LONG_LIFETIME
+    return before if count_in(usage, "cache_creation_input_tokens") == 0 else _LIFETIME
+
+
+def _first_key(client: str, messages: Sequence[int]) -> int:
+    return hash((client, messages[0]))
+
+
+def _end_key(client: str, messages: tuple[int, ...]) -> int:
+    """Return the key of the last two messages at their place: it finds a conversation whose first message changes."""
+    return hash((client, len(messages), messages[-2:]))
+
+
+def _usage(run: Run) -> JSONObject | None:
+    """Return what Claude has counted of the first call of a run, unless its prompt is too small for the cache."""
+    usage = cast("JSONObject", run.calls.usages[0]) if run.calls.usages else {}
+    is_large = _cached(usage) + count_in(usage, "input_tokens") >= _MIN_PROMPT_TOKENS
+    return usage if is_large else None
+
+
+def _cached(usage: Mapping[str, object]) -> int:
+    return count_in(usage, "cache_read_input_tokens") + count_in(usage, "cache_creation_input_tokens")
