@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.stores.recordings import RecordingName
-from dragoman.stores.sqlite.recordings import SQLiteRecordingStore, is_alive
+from dragoman.stores.sqlite.database import is_alive
+from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
 from dragoman.testing.key_values import Clock
 from dragoman.testing.recordings import RecordingStoreSuite
 

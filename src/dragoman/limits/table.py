@@ -8,7 +8,7 @@ Requests and tokens per minute are token buckets: a bucket holds the amount of a
 lent of a bucket is taken out of it. A loan of a budget or of a limit on runs belongs to its worker until the worker
 gives it back or is gone.
 
-Every engine applies this table to its own storage: `dragoman.stores.sqlite.ledger` in one transaction.
+Every engine applies this table to its own storage: `dragoman.stores.sql.ledger` in one transaction.
 """
 
 from collections.abc import MutableMapping, Sequence

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from dragoman.core.errors import StoreFailed
+from dragoman.core.process_identity import ProcessIdentity
 from dragoman.core.supervise import describe
-
-Work: TypeAlias = "Callable[[sqlite3.Connection], _T]"
-"""Runs in the thread of the database, inside a transaction. It leaves no cursor open when it returns."""
+from dragoman.stores.crypto import Cipher
+from dragoman.stores.sql.database import Connection, Failed, Syntax
 
 Migrations: TypeAlias = Sequence[Sequence[str]]
 """The statements that lead from each version of a file to the next. Entries are only added, never changed."""
@@ -33,7 +34,18 @@ _BUSY_RETRY_SECONDS = 0.01
 _OWNER_ONLY = 0o600
 _PROGRAMMING_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
+_SYNTAX = Syntax(
+    day="date(began, 'unixepoch')",
+    has_label="EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)",
+    position="instr(model, ?)",
+    all_rows="LIMIT -1",
+    older="SELECT max(place) - ? FROM runs",
+)
+
 _T = TypeVar("_T")
+
+Work: TypeAlias = "Callable[[sqlite3.Connection], _T]"
+"""Runs in the thread of the database, inside a transaction. It leaves no cursor open when it returns."""
 
 
 def require_supported_sqlite() -> None:
@@ -50,8 +62,16 @@ def require_supported_sqlite() -> None:
         )
 
 
+def is_alive(process: str) -> bool:
+    """Return whether the process of an identity is running on this machine."""
+    try:
+        return ProcessIdentity.parse(process).process() is not None
+    except ValueError:
+        return False
+
+
 class Database:
-    """An SQLite file. It is opened at the first call. Several processes may share it.
+    """An SQLite file: an `SQLDatabase`. It is opened at the first call. Several processes may share it.
 
     One thread does all the work, in the order of the calls, so SQLite never blocks the event loop. A call that is
     cancelled before its turn is not run; a call that has started is finished. The file and the files that SQLite adds
@@ -78,7 +98,7 @@ class Database:
         self,
         path: Path,
         migrations: Migrations,
-        failed: Callable[[Path, Exception], StoreFailed] | None = None,
+        failed: Failed | None = None,
         *,
         busy_timeout: float = BUSY_SECONDS,
     ) -> None:
@@ -92,6 +112,24 @@ class Database:
         self._closing = False
         self._failure: str | None = None
         self._probe: Future[None] | None = None
+        self.syntax = _SYNTAX
+
+    @cached_property
+    def process(self) -> str:
+        """See `SQLDatabase.process`."""
+        return str(ProcessIdentity.current())
+
+    def exists(self) -> bool:
+        """See `SQLDatabase.exists`."""
+        return self.path.exists()
+
+    def ended(self, connection: Connection, processes: Sequence[str]) -> list[str]:  # noqa: ARG002 - an `SQLDatabase`
+        """See `SQLDatabase.ended`. All processes are of this machine."""
+        return [process for process in processes if not is_alive(process)]
+
+    def cipher(self) -> Cipher:
+        """See `SQLDatabase.cipher`. The key is in a file of the same name with the suffix `.key`."""
+        return self._cipher
 
     def failures(self) -> Mapping[str, str]:
         """Return why the file could not be used last, until it can; see `dragoman.core.supervise.ReportsFailures`."""
@@ -146,12 +184,16 @@ class Database:
             raise
         except (sqlite3.Error, OSError) as error:
             self._failure = describe(error)
-            raise self._failed(self.path, error) from error
+            raise self._failed(str(self.path), error) from error
         if kind == "IMMEDIATE":  # a full disk can still be read
             self._failure = None
         return result
 
     # The rest runs in the thread.
+
+    @cached_property
+    def _cipher(self) -> Cipher:
+        return Cipher.of_file(self.path.with_suffix(".key"))
 
     def _transaction(self, kind: str, work: "Work[_T]") -> _T:
         if self._connection is None:
@@ -236,5 +278,5 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
     connection.execute(f"PRAGMA busy_timeout={int(busy_timeout * 1000)}").close()
 
 
-def _plain_failure(path: Path, error: Exception) -> StoreFailed:
-    return StoreFailed(f"{path}: {error}")
+def _plain_failure(place: str, error: Exception) -> StoreFailed:
+    return StoreFailed(f"{place}: {error}")

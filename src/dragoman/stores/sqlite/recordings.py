@@ -1,17 +1,10 @@
-"""A `RecordingStore` in an SQLite file. Responses are encrypted, and keys are stored as hashes."""
+"""A `RecordingStore` in an SQLite file."""
 
-import hashlib
-import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 
-from dragoman.core import log
-from dragoman.core.errors import StoreFailed
-from dragoman.core.process_identity import ProcessIdentity
-from dragoman.stores.crypto import Cipher
-from dragoman.stores.recordings import Claim, RecordingName
+from dragoman.stores.sql.recordings import SQLRecordingStore, failed
 from dragoman.stores.sqlite.database import Database
 
 _MIGRATIONS = (
@@ -31,31 +24,18 @@ _MIGRATIONS = (
         "CREATE INDEX recordings_size ON recordings (owner, size)",
     ),
 )
-_OLDEST_OF_LARGEST = """
-SELECT name FROM recordings WHERE size > 0 AND owner =
-    (SELECT owner FROM recordings GROUP BY owner ORDER BY sum(size) DESC LIMIT 1)
-ORDER BY created LIMIT 1
-"""
 
 
-def is_alive(producer: str) -> bool:
-    """Return whether the process of an identity is running."""
-    try:
-        return ProcessIdentity.parse(producer).process() is not None
-    except ValueError:
-        return False
-
-
-class SQLiteRecordingStore:
+class SQLiteRecordingStore(SQLRecordingStore):
     """A `RecordingStore` of one machine. Several processes may share its file.
 
     Args:
         path: The file. Its key is in a file of the same name with the suffix `.key`. Both are readable by their owner
             only.
-        ttl: Seconds that a response is stored, from its request on.
-        size: The maximum number of bytes of all responses.
-        clock: Seconds since 1970.
-        alive: Returns whether a producer is still running.
+        ttl: See `SQLRecordingStore`.
+        size: The same.
+        clock: The same.
+        alive: The same.
     """
 
     def __init__(
@@ -65,80 +45,6 @@ class SQLiteRecordingStore:
         ttl: float,
         size: int,
         clock: Callable[[], float] = time.time,
-        alive: Callable[[str], bool] = is_alive,
+        alive: Callable[[str], bool] | None = None,
     ) -> None:
-        self._database = Database(path, _MIGRATIONS, _failed)
-        self._ttl = ttl
-        self._size = size
-        self._clock = clock
-        self._alive = alive
-
-    async def claim(self, name: RecordingName, request: bytes, producer: str) -> Claim | None:
-        """See `RecordingStore.claim`."""
-        return await self._database.write(lambda db: self._claim(db, name, request, producer))
-
-    async def finish(self, name: RecordingName, producer: str, response: bytes) -> bool:
-        """See `RecordingStore.finish`."""
-        return await self._database.write(lambda db: self._finish(db, name, producer, response))
-
-    async def release(self, name: RecordingName, producer: str) -> None:
-        """See `RecordingStore.release`."""
-        await self._database.write(lambda db: _release(db, name, producer))
-
-    def failures(self) -> Mapping[str, str]:
-        """See `Database.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `RecordingStore.aclose`."""
-        await self._database.aclose()
-
-    # The rest runs in the thread of the database.
-
-    @cached_property
-    def _cipher(self) -> Cipher:
-        return Cipher.of_file(self._database.path.with_suffix(".key"))
-
-    def _claim(self, db: sqlite3.Connection, name: RecordingName, request: bytes, producer: str) -> Claim | None:
-        now = self._clock()
-        db.execute("DELETE FROM recordings WHERE created <= ?", (now - self._ttl,)).close()
-        row_name = _hash(name)
-        query = "SELECT request, producer, response FROM recordings WHERE name = ?"
-        row = db.execute(query, (row_name,)).fetchone()
-        if row is None:
-            columns = "(name, owner, request, producer, created)"
-            values = (row_name, name.owner, request, producer, now)
-            db.execute(f"INSERT INTO recordings {columns} VALUES (?, ?, ?, ?, ?)", values).close()  # noqa: S608 - constant
-            return None
-        held_request, current, encrypted = row
-        response = None if encrypted is None else self._cipher.decrypt(encrypted, row_name)
-        lost = encrypted is not None and response is None
-        return Claim(held_request, current, response, lost or (encrypted is None and not self._alive(current)))
-
-    def _finish(self, db: sqlite3.Connection, name: RecordingName, producer: str, response: bytes) -> bool:
-        row_name = _hash(name)
-        encrypted = self._cipher.encrypt(response, row_name)
-        if len(encrypted) > self._size:
-            _release(db, name, producer)
-            return False
-        statement = "UPDATE recordings SET response = ?, size = ? WHERE name = ? AND producer = ? AND response IS NULL"
-        cursor = db.execute(statement, (encrypted, len(encrypted), row_name, producer))
-        stored = cursor.rowcount == 1
-        cursor.close()
-        while db.execute("SELECT sum(size) FROM recordings").fetchone()[0] > self._size:
-            db.execute(f"DELETE FROM recordings WHERE name IN ({_OLDEST_OF_LARGEST})").close()  # noqa: S608 - constant
-        return stored
-
-
-def _release(db: sqlite3.Connection, name: RecordingName, producer: str) -> None:
-    statement = "DELETE FROM recordings WHERE name = ? AND producer = ? AND response IS NULL"
-    db.execute(statement, (_hash(name), producer)).close()
-
-
-def _hash(name: RecordingName) -> str:
-    return hashlib.sha256(f"{name.owner}\0{name.key}".encode()).hexdigest()
-
-
-def _failed(path: Path, error: Exception) -> StoreFailed:
-    log.warning("recordings.broke", path=str(path), error=str(error))
-    return StoreFailed("Requests with an `Idempotency-Key` cannot be recorded now. The gateway's log has the reason.")
+        super().__init__(Database(path, _MIGRATIONS, failed), ttl=ttl, size=size, clock=clock, alive=alive)

@@ -1,0 +1,1 @@
+"""Stores in PostgreSQL, for many nodes. They need the extra `postgres`; nothing else imports this package."""
