@@ -28,6 +28,7 @@ class CommandEntry(NamedTuple):
 COMMANDS: Mapping[str, CommandEntry] = {
     "serve": CommandEntry("serve", "Run the gateway."),
     "simulate": CommandEntry("serve", "Run the Messages API simulator alone."),
+    "run": CommandEntry("run", "Run a client that uses the gateway."),
     "status": CommandEntry("process", "Show the state of a running gateway."),
     "runs": CommandEntry("runs", "List the runs of a gateway, newest first."),
     "top": CommandEntry("top", "Show the gateway's state and its newest runs as they change."),

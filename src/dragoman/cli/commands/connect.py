@@ -40,7 +40,7 @@ def connect(
         click.echo(json.dumps(titles, indent=2) if as_json else _format_list(titles))
         return
     client = _find_client(name)
-    target, warning = _find_target(settings_from(flags), flags, model, address)
+    target, warning = find_target(settings_from(flags), flags, model, address)
     if raw:
         click.echo(client.parts(target)[0].text)
     elif as_json:
@@ -64,7 +64,7 @@ def _find_client(name: str) -> Client:
     raise click.ClickException(f"Unknown client {name!r}.{hint} `dragoman connect` lists the clients.")
 
 
-def _find_target(
+def find_target(
     settings: Settings, flags: Mapping[str, object], model: str | None, address: str | None
 ) -> tuple[Target, str]:
     """Return the gateway as the client sees it, and a warning if no gateway responds."""

@@ -1,6 +1,8 @@
 """`dragoman serve --background`: start a gateway that does not depend on the terminal."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -24,6 +26,26 @@ def start(settings: Settings, invocation: Invocation, verbosity: str | None) -> 
     Raises:
         ClickException: The gateway did not start. The text contains its last output.
     """
+    result, output, _ = _start(settings, invocation)
+    _report(result, output, verbosity)
+
+
+@contextmanager
+def stopping_at_end(settings: Settings, invocation: Invocation) -> Iterator[InstanceRecord]:
+    """Start a gateway, and stop it when the context ends.
+
+    Raises:
+        ClickException: As for `start`.
+    """
+    record, _, child = _start(settings, invocation)
+    try:
+        yield record
+    finally:
+        end_process(child, record.grace + _TERMINATE_TIMEOUT)
+
+
+def _start(settings: Settings, invocation: Invocation) -> tuple[InstanceRecord, Path, "subprocess.Popen[bytes]"]:
+    """Start a gateway, and return its record, its output and its process when it responds."""
     registry = InstanceRegistry(settings.state_dir)
     if settings.port and (other := registry.at(settings.host, settings.port)):
         raise AlreadyRunning.at(other)
@@ -51,7 +73,7 @@ def start(settings: Settings, invocation: Invocation, verbosity: str | None) -> 
         raise
     if not isinstance(result, InstanceRecord):
         raise _start_error(child, output)
-    _report(result, output, verbosity)
+    return result, output, child
 
 
 def _log_arguments(settings: Settings) -> list[str]:
