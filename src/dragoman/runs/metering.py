@@ -32,7 +32,7 @@ from dragoman.runs.usage_rows import UsageRows
 from dragoman.stores.ledger import SharedLimits
 from dragoman.stores.outbox import Outbox, worker_name
 
-_SYNC_SECONDS = 0.1
+_SYNC_SECONDS = 0.25
 """Seconds for which rows are collected before they are added to the ledger."""
 _PROGRESS_MS = 1000
 """Milliseconds after which what an open response has used is written to the outbox again."""

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import click
@@ -313,7 +314,13 @@ def _show(view: JSONObject, *, as_json: bool) -> None:
     click.echo("\n".join(f"{label:<{width}}{text}" for label, text in facts.items()))
     if uses := cast("list[JSONObject]", view.get("use") or []):
         columns = ("scope", "unit", "limit", "used", "reserved", "left", "renewed")
-        click.echo("\n" + _table(columns, [tuple(str(use[name] or "-") for name in columns) for use in uses]))
+        rows = [{**use, "renewed": _local_time(use["renewed"])} for use in uses]
+        click.echo("\n" + _table(columns, [tuple(str(row[name] or "-") for name in columns) for row in rows]))
+
+
+def _local_time(text: object) -> str | None:
+    """Return an ISO 8601 time as all commands show times."""
+    return format_time(datetime.fromisoformat(str(text)).timestamp()) if text else None
 
 
 def _limits_text(view: JSONObject) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-_DELAY = 0.05
+_DELAY = 0.1
 """Seconds for which lines are collected. If the process is killed, this is what the log loses."""
 _MAX_LINES = 10_000
 """With more lines than this, the caller writes them itself and waits."""
@@ -16,7 +16,7 @@ _MAX_LINES = 10_000
 class LineQueue:
     """Lines on their way to a file.
 
-    They are written 50 ms later, by `flush`, at the end of the process, and before a fork has its own queue.
+    They are written 100 ms later, by `flush`, at the end of the process, and before a fork has its own queue.
 
     Args:
         write: Writes lines, without an exception. Called by one thread at a time.
