@@ -23,7 +23,7 @@ from dragoman.server.admin.access import state_view, usage_report
 from dragoman.server.admin.access_changes import AccessChanges
 from dragoman.stores.access import AccessStore
 from dragoman.stores.ledger import SharedLimits
-from dragoman.wiring.gateway import access_options, build_access_store, build_ledger
+from dragoman.wiring.state import access_options, build_access_store, build_ledger
 
 _T = TypeVar("_T")
 

@@ -12,7 +12,7 @@ from dragoman.core.errors import GatewayError
 from dragoman.runs.records import RunRegistry
 from dragoman.server.admin.endpoints import run_page
 from dragoman.server.admin.follow import record_events
-from dragoman.wiring.gateway import build_run_registry
+from dragoman.wiring.state import build_run_registry
 
 _T = TypeVar("_T")
 

@@ -12,14 +12,11 @@ from zoneinfo import ZoneInfo
 from starlette.types import ASGIApp
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend
-from dragoman.config.limits import limits_of
-from dragoman.config.secrets import held_secrets, resolve_secrets, reveal
+from dragoman.config.secrets import resolve_secrets, reveal
 from dragoman.config.settings import Settings
 from dragoman.config.upstreams import ADMIN, OWNER
 from dragoman.core import log
-from dragoman.core.catalog import Catalog
-from dragoman.core.errors import GatewayError, NotFound
-from dragoman.core.redaction import Redactor
+from dragoman.core.errors import GatewayError
 from dragoman.core.supervise import failures_of
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.dialect import ChatDialect
@@ -29,15 +26,13 @@ from dragoman.dialects.messages.dialect import MessagesDialect
 from dragoman.dialects.responses.dialect import CompactDialect, InputTokensDialect, ResponsesDialect
 from dragoman.dialects.shared.sealing import ReasoningCipher
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
-from dragoman.routing.budget import upstream_rule
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.executor import Dispatcher
 from dragoman.runs.metering import Meter
 from dragoman.runs.policy import Clock
 from dragoman.runs.reasoning_store import ReasoningStore
-from dragoman.runs.records import RunRegistry
 from dragoman.runs.response_cache import RunCache
-from dragoman.server.access import AccessBook, AccessOptions, StaticKey
+from dragoman.server.access import AccessBook
 from dragoman.server.app import Dialects, build_app
 from dragoman.server.auth import ApiKey
 from dragoman.server.body_budget import BodyBudget
@@ -50,12 +45,10 @@ from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.response_cache import MemoryResponseCache
-from dragoman.stores.sqlite.access import SQLiteAccessStore
 from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
 from dragoman.stores.sqlite.ledger import SQLiteLedger
 from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
-from dragoman.stores.sqlite.run_records import SQLiteRunStore
 from dragoman.stores.sqlite.spending import read_spending
 from dragoman.wiring.backends import (
     account_fingerprint,
@@ -68,6 +61,7 @@ from dragoman.wiring.backends import (
 )
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.shown_settings import shown_settings
+from dragoman.wiring.state import access_options, build_access_store, build_ledger, build_run_registry
 
 _SIMULATOR_CALLS = 100
 """Requests that the simulator of a gateway remembers: it may run for days."""
@@ -242,41 +236,6 @@ async def _build_access_book(settings: Settings, stack: AsyncExitStack) -> Acces
     return book
 
 
-def build_access_store(settings: Settings) -> SQLiteAccessStore:
-    """Build the store of keys and teams."""
-    return SQLiteAccessStore(settings.state_dir.expanduser() / "access.db")
-
-
-def access_options(settings: Settings) -> AccessOptions:
-    """Return the settings about keys, limits and budgets."""
-    gateway = limits_of(
-        settings.requests_per_minute, settings.tokens_per_minute, None, settings.budget, settings.model_limits
-    )
-    catalog = Catalog(aliases=settings.model_aliases)
-
-    def model_id(name: str) -> str:
-        try:
-            return catalog.resolve(name).model.id
-        except NotFound:  # a pattern, or a model that only Claude's own list has
-            return name
-
-    keys = {
-        key.name: StaticKey(key.team, key.as_limits(key.model_limits), tuple(map(model_id, key.models)))
-        for key in settings.keys
-    }
-    upstreams = [
-        upstream_rule(upstream.name, upstream.daily_budget)
-        for upstream in settings.upstreams
-        if upstream.daily_budget is not None
-    ]
-    return AccessOptions(gateway, keys, upstreams, model_id)
-
-
-def build_ledger(settings: Settings, *, simulated: bool = False) -> SQLiteLedger:
-    """Build the ledger. What the simulator's answers would have cost has one of its own."""
-    return SQLiteLedger(settings.state_dir.expanduser() / ("simulated-ledger.db" if simulated else "ledger.db"))
-
-
 async def _build_meter(settings: Settings, book: AccessBook, simulator: str | None, stack: AsyncExitStack) -> Meter:
     directory = settings.state_dir.expanduser()
     ledger = build_ledger(settings, simulated=simulator is not None)
@@ -298,16 +257,6 @@ async def _import_spending(path: Path, ledger: SQLiteLedger) -> None:
             await ledger.add(rows)
     except (sqlite3.Error, GatewayError) as error:
         log.warning("budget.unknown", path=str(path), error=str(error))
-
-
-def build_run_registry(settings: Settings) -> RunRegistry:
-    """Build the registry of runs, with a store of their records if the settings say so."""
-    redactor = Redactor(held_secrets(settings))
-    if not settings.runs_kept:
-        return RunRegistry(redactor=redactor)
-    path = settings.state_dir.expanduser() / "runs.db"
-    store = SQLiteRunStore(path, ttl=settings.runs_ttl, entries=settings.runs_kept)
-    return RunRegistry(store, content=settings.runs_content, redactor=redactor)
 
 
 def _limits(settings: Settings) -> Limits:
