@@ -41,10 +41,10 @@ async def test_gateway_in_the_background(tmp_path: Path) -> None:
         httpx.AsyncClient(base_url=gateway.url, timeout=TIMEOUT) as http,
     ):
         await http.get("/v1/models", headers={"x-request-id": "first"})
-        shown = await run(tmp_path, "logs")
-        raw = await run(tmp_path, "logs", "--json", "-n", "1")
         async with started(tmp_path, "logs", "--follow", "-n", "1") as following:
             assert "request=first" in await line(following, "http.request")
+            shown = await run(tmp_path, "logs")
+            raw = await run(tmp_path, "logs", "--json", "-n", "1")
             await http.get("/v1/models", headers={"x-request-id": "second"})
             assert "status=200" in await line(following, "request=second")
     assert "http.request" in shown.out
