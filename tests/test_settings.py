@@ -7,8 +7,9 @@ import pytest
 from setting_values import FROM_FILES, written
 
 from dragoman.cli.options import format_default
-from dragoman.config.loading import BadSettings, flag, load, setting_info, variables
+from dragoman.config.loading import BadSettings, flag, is_duration, load, setting_info, variables
 from dragoman.config.settings import Settings
+from dragoman.config.values import format_duration
 from tools.docs.reference import env_example, settings_page, write
 
 ROOT = Path(__file__).parents[1]
@@ -154,11 +155,28 @@ def test_key_from_a_file(tmp_path: Path) -> None:
     assert key.get_secret_value() == "secret"
 
 
+DURATIONS = {"90": 90.0, "0.5": 0.5, "90s": 90.0, "10m": 600.0, "1h30m": 5400.0, "30d": 2_592_000.0}
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if is_duration(name)])
+def test_durations(name: str) -> None:
+    """Each setting in seconds takes a number or units, and is shown in the largest unit."""
+    assert {text: getattr(load({name: text}), name) for text in DURATIONS} == DURATIONS
+    assert [format_duration(value) for value in DURATIONS.values()] == ["90s", "0.5s", "90s", "10m", "90m", "30d"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ({"port": "many"}, "port (--port, DRAGOMAN_PORT, PORT): "),
-        ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): "),
+        ({"port": "70000"}, "port (--port, DRAGOMAN_PORT, PORT): write 65535 or less"),
+        ({"run_timeout": "-1"}, "run_timeout (--run-timeout, DRAGOMAN_RUN_TIMEOUT): write a number above 0"),
+        ({"live_ttl": "5x"}, "live_ttl (--live-ttl, DRAGOMAN_LIVE_TTL): write a number of seconds, or a time such as"),
+        ({"cache_ttl": "2h"}, "cache_ttl (--cache-ttl, DRAGOMAN_CACHE_TTL): write `5m`, `1h` or `off`"),
+        ({"config": "typed.toml"}, "port (--port, DRAGOMAN_PORT, PORT) in typed.toml: write a whole number"),
+        ({"config": "typed.toml"}, "store (--store, DRAGOMAN_STORE) in typed.toml: write `true` or `false`"),
+        ({"config": "typed.toml"}, "keys[0].concurrency (DRAGOMAN_KEYS) in typed.toml: write 1 or more"),
+        ({"config": "typed.toml"}, "keys[0].nam (DRAGOMAN_KEYS) in typed.toml: there is no such setting"),
         ({"backend": "bedrock"}, "--backend api --cloud bedrock"),
         ({"backend": "other"}, "backend (--backend"),
         ({"log_level": "loud"}, "log_level (--log-level"),
@@ -170,8 +188,8 @@ def test_key_from_a_file(tmp_path: Path) -> None:
         ({"api_key_file": "empty", "api_key": "hush"}, "choose one"),
         ({"config": "gone.toml"}, "config (--config, DRAGOMAN_CONFIG): gone.toml cannot be read"),
         ({"config": "bad.toml"}, "config (--config, DRAGOMAN_CONFIG): bad.toml cannot be read"),
-        ({"config": "unknown.toml"}, "prot: "),
-        ({"config": "models.toml"}, "models.alias: "),
+        ({"config": "unknown.toml"}, "prot in unknown.toml: there is no such setting; did you mean port?"),
+        ({"config": "models.toml"}, "models.alias in models.toml: there is no such setting"),
     ],
 )
 def test_invalid_settings(flags: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -179,6 +197,9 @@ def test_invalid_settings(flags: dict[str, object], message: str, tmp_path: Path
     (tmp_path / "empty").write_text("")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "bad.toml").write_text("port = = 1")
+    (tmp_path / "typed.toml").write_text(
+        'port = "x"\nstore = "si"\n[keys.a]\napi_key = "hush"\nconcurrency = 0\nnam = 1'
+    )
     (tmp_path / "unknown.toml").write_text("prot = 1")
     (tmp_path / "models.toml").write_text('[models]\nalias = {}\nlist = ["opus"]')
     with pytest.raises(BadSettings) as caught:

@@ -26,7 +26,8 @@ def environment(home: Path) -> dict[str, str]:
     settings = {variable for name in Settings.model_fields for variable in variables(name)}
     inherited = {name: value for name, value in os.environ.items() if name not in settings}
     folders = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
-    return {**inherited, **folders, "PYTHONUNBUFFERED": "1"}
+    path = f"{Path(COMMAND).parent}:{inherited.get('PATH', '')}"  # else the command names itself by its path
+    return {**inherited, **folders, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 ALWAYS_INSTALLED = "COVERAGE_PROCESS_CONFIG" in os.environ

@@ -98,7 +98,7 @@ async def test_unknown_setting_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("prot = 1\n")
     ended = await run(tmp_path, "serve", "--config", "my.toml")
     assert ended.code == 1
-    assert "prot: there is no such setting; did you mean port?" in ended.err
+    assert "prot in my.toml: there is no such setting; did you mean port?" in ended.err
     assert "`dragoman config`" in ended.err
 
 

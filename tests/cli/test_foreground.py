@@ -51,7 +51,10 @@ def test_the_memory_of_a_gateway_is_protected() -> None:
 
 
 async def test_ctrl_c(tmp_path: Path) -> None:
-    """After Ctrl-C a stream continues. A second one ends it with an error event, and no process is left."""
+    """After Ctrl-C a stream continues, and the terminal says so.
+
+    A second one ends it with an error event, and no process is left.
+    """
     arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600")
     async with terminal(tmp_path, *arguments, installed=True) as serving:
         url = await address(serving)
@@ -63,6 +66,7 @@ async def test_ctrl_c(tmp_path: Path) -> None:
             [record] = registry(tmp_path).running()
             children = psutil.Process(record.pid).children(recursive=True)
             serving.type(INTERRUPT)
+            await serving.until("Stopping: 1 run has 10m to finish")
             await refused(client)
             await anext(aiter(stream))  # the running request continues
             serving.type(INTERRUPT)

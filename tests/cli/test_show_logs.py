@@ -10,7 +10,9 @@ from background_gateway import background_gateway
 from commands import TIMEOUT, line, run, started
 from terminals import INTERRUPT, terminal
 
-from dragoman.cli.commands.logs import read_lines
+from dragoman.cli.commands.logs import LineFilter, read_lines
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def log_line(event: str, **fields: object) -> str:
@@ -49,6 +51,29 @@ async def test_gateway_in_the_background(tmp_path: Path) -> None:
             assert "status=200" in await line(following, "request=second")
     assert "http.request" in shown.out
     assert json.loads(raw.out)["request"] == "first"
+
+
+def test_filters() -> None:
+    """Lines are chosen by level and by time. What is no event has neither."""
+    levels = [json.dumps({"event": "e", "level": level, "time": "2026-01-02T03:04:05.6Z"}) for level in LEVELS]
+    warnings, plain = LineFilter(rank=3), b"Traceback of something"
+    assert [warnings.accepts(line.encode()) for line in levels] == [False, False, True, True]
+    assert LineFilter(since="2026-01-02T03:04:05.0Z", until="2026-01-02T03:05").accepts(levels[0].encode())
+    assert not LineFilter(since="2026-01-02T03:05").accepts(levels[3].encode())
+    assert not LineFilter(until="2026-01-02T03:04").accepts(levels[3].encode())
+    assert (LineFilter().accepts(plain), warnings.accepts(plain), LineFilter(since="1").accepts(plain)) == (1, 1, 0)
+
+
+async def test_last_failures(tmp_path: Path) -> None:
+    """Filters apply before the number of lines. A wrong time is an error."""
+    lines = [json.loads(log_line(f"event{number}")) | {"level": LEVELS[number % 4]} for number in range(8)]
+    (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = await run(tmp_path, "logs", "--log-file", "log", "--level", "warning", "-n", "3")
+    none = await run(tmp_path, "logs", "--log-file", "log", "--since", "1h")
+    wrong = await run(tmp_path, "logs", "--log-file", "log", "--since", "soon")
+    assert [line.split()[3] for line in shown.out.splitlines()] == ["event3", "event6", "event7"]
+    assert (none.out, wrong.code) == ("", 1)
+    assert "`soon` is not a time: write `15m`" in wrong.err
 
 
 async def test_follow_a_rotated_log(tmp_path: Path) -> None:

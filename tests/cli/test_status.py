@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 import httpx
 from api_harness import raw_server
-from background_gateway import background_gateway
+from background_gateway import background_gateway, registry
 from commands import run
 from scripted import MESSAGES
 from terminals import in_terminal
 
+from dragoman.cli.instances import InstanceRecord
 from dragoman.cli.status_report import format_status
 from dragoman.simulator.server import Simulator
 
@@ -51,13 +52,14 @@ async def test_gateway_in_the_background(tmp_path: Path) -> None:
     assert lines[0] == f"Dragoman 0.1.0 at {gateway.url}: ready"
     assert f"Process     pid {gateway.pid}, up " in lines[1]
     assert "in the background, log " in lines[1]
-    assert lines[2].startswith("  Claude      simulated at http://127.0.0.1:")
-    assert lines[2].endswith(": no account, no network")
-    assert lines[3] == "  Backend     runtime"
-    assert "Processes   0 warm, 1 live" in lines[4]
-    assert lines[5] == "  Runs        0 of 8 running, 0 of 100 queued"
-    assert f"ago: invalid_value ({failed.headers['x-dragoman-run-id']})" in lines[6]
-    assert "Claude Code 2." in lines[7]
+    assert lines[2] == f"  Dashboard   {gateway.url}/dashboard"
+    assert lines[3].startswith("  Claude      simulated at http://127.0.0.1:")
+    assert lines[3].endswith(": no account, no network")
+    assert lines[4] == "  Backend     runtime"
+    assert "Processes   0 warm, 1 live" in lines[5]
+    assert lines[6] == "  Runs        0 of 8 running, 0 of 100 queued"
+    assert f"ago: invalid_value ({failed.headers['x-dragoman-run-id']})" in lines[7]
+    assert "Claude Code 2." in lines[8]
     assert result["pid"] == gateway.pid
     assert result["last"]["failed"]["run"] == failed.headers["x-dragoman-run-id"]
     assert result["backend"]["more"]["claude_code"]
@@ -150,6 +152,19 @@ def test_failures() -> None:
     assert "disk is full" not in report(backend)
     shown = report(backend, failures={"store runs.db": "OperationalError: database or disk is full"})
     assert ": ready\n  store runs.db: OperationalError: database or disk is full\n" in shown
+
+
+async def test_several_gateways(tmp_path: Path) -> None:
+    """Without a port, the command lists them and says how to choose one."""
+    known = registry(tmp_path)
+    first, second = (InstanceRecord(host="127.0.0.1", port=port, grace=1, arguments=()) for port in (1, 2))
+    with known.register(first), known.register(second):
+        shown = await run(tmp_path, "status")
+        listed = json.loads((await run(tmp_path, "status", "--json")).out)["gateways"]
+    assert shown.code == 1
+    assert f"http://127.0.0.1:1  not responding, pid {first.pid}, up 0 s, in the foreground of " in shown.out
+    assert "`dragoman status --port 1` shows more about one of them." in shown.out
+    assert [one["address"] for one in listed] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 
 
 async def test_several_upstreams(tmp_path: Path) -> None:

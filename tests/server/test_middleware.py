@@ -12,7 +12,7 @@ from scripted import KEY, MESSAGES, clean, replies, served
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.server.middleware import hostname, is_loopback
-from dragoman.wiring.checks import check_exposure
+from dragoman.wiring.checks import check_exposure, check_settings
 from dragoman.wiring.gateway import build
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -324,7 +324,10 @@ def test_safe_settings_pass(given: dict[str, object]) -> None:
 
 
 async def test_unknown_models_in_the_settings() -> None:
-    """An unknown model in `--models` is a settings error."""
+    """An unknown model in `--models` or as an alias's target is a settings error, with similar names."""
+    with pytest.raises(BadSettings, match=r"model_aliases .* Did you mean `claude-sonnet"):
+        check_settings(load({"model_aliases": "fast=claud-sonnet"}, env_file=None))
+    check_settings(load({"model_aliases": "fast=haiku,next=claude-newest-9"}, env_file=None))
     with pytest.raises(BadSettings, match="--models"):
         async with build(load({"models": "gpt-9"}, env_file=None)):
             pass

@@ -24,8 +24,8 @@ Each setting can be given in several ways. The first one in this list wins:
 6. the default.
 
 In a variable, a list is written `a,b`. The flag of a list can be repeated (`--allow-host a --allow-host b`). A switch
-is `true` or `false` in a variable, and has a `--no-…` flag. A size can have a unit (`64MiB`). An empty variable counts
-as not set.
+is `true` or `false` in a variable, and has a `--no-…` flag. A size can have a unit (`64MiB`). A duration is a
+number of seconds, or has units (`90s`, `10m`, `1h30m`, `30d`). An empty variable counts as not set.
 
 In TOML, use the names in the first column. The settings of models can be in a table of their own:
 

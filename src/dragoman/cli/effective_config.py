@@ -8,10 +8,20 @@ import click
 from pydantic import ByteSize, SecretStr
 
 from dragoman.cli.options import format_default
-from dragoman.config.loading import ENV_FILE, BadSettings, all_setting_info, is_secret, load, setting_info, sources
+from dragoman.config.loading import (
+    ENV_FILE,
+    BadSettings,
+    all_setting_info,
+    is_duration,
+    is_secret,
+    load,
+    setting_info,
+    sources,
+)
 from dragoman.config.secrets import resolve_secrets
 from dragoman.config.settings import Settings
 from dragoman.config.sources import Origin, unknown_variables
+from dragoman.config.values import format_duration, format_number
 from dragoman.core.redaction import Redactor
 
 _SOURCE_LABELS = {
@@ -49,6 +59,8 @@ class Row:
         is_default = self.origin.kind == "default"
         if is_default and (not self.value or Settings.model_fields[self.name].annotation is ByteSize):
             return format_default(self.name)
+        if is_duration(self.name) and isinstance(self.value, float):
+            return format_duration(self.value)
         return _format_value(self.value)
 
     @property
@@ -145,6 +157,6 @@ def _format_value(value: object) -> str:
         case dict():
             return ",".join(f"{key}={item}" for key, item in value.items())
         case float():
-            return f"{value:g}"
+            return format_number(value)
         case _:
             return str(value)

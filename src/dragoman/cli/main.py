@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dragoman import __version__
-from dragoman.cli.terminal import wants_color
+from dragoman.cli.terminal import as_typed, wants_color
 
 
 class CommandEntry(NamedTuple):
@@ -87,6 +87,14 @@ class LazyCommands(click.Group):
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Its errors name other commands as they can be typed in this shell."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = as_typed(error.message)
+            raise
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the completions of a word without loading any command."""
         items = [
@@ -100,10 +108,15 @@ class LazyCommands(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
-@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="dragoman")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """An OpenAI-compatible gateway in front of Claude, based on the official Claude Code runtime."""
+    if context.invoked_subcommand is None:
+        from dragoman.cli.welcome import welcome  # noqa: PLC0415 - slow to import
+
+        click.echo(welcome())
 
 
 def main() -> None:

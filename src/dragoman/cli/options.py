@@ -8,13 +8,22 @@ import click
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
-from dragoman.config.loading import BadSettings, flag, load, setting_info, variables
+from dragoman.config.loading import BadSettings, flag, is_duration, load, setting_info, variables
 from dragoman.config.settings import Settings
+from dragoman.config.values import format_duration, format_number
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 _RUN_TIMEOUT_MS_HELP = "Maximum duration of a run in milliseconds. Older form of --run-timeout."
-_METAVARS = {int: "N", float: "SECONDS", ByteSize: "BYTES"}
+_METAVARS = {int: "N", float: "N", ByteSize: "BYTES"}
+_UNITS = {"agent_max_budget_usd": "DOLLARS"}
+_CHOICE_HELP = {
+    "host": "Address of the gateway. [DRAGOMAN_HOST; default: that of the running gateway]",
+    "api_key": "The gateway's key, to send it. [DRAGOMAN_API_KEY; default: none]",
+    "admin_key": "The gateway's admin key, to send it. [DRAGOMAN_ADMIN_KEY; default: none]",
+    "port": "Port of the gateway. [DRAGOMAN_PORT, PORT; default: that of the running gateway]",
+}
+"""Help of settings in commands that choose a running gateway."""
 
 
 def settings_options(names: Iterable[str] = ()) -> Callable[[_Decorated], _Decorated]:
@@ -24,7 +33,7 @@ def settings_options(names: Iterable[str] = ()) -> Callable[[_Decorated], _Decor
     def decorate(command: _Decorated) -> _Decorated:
         for name in reversed(selected):
             if flag(name):
-                command = _option(name, Settings.model_fields[name])(command)
+                command = _option(name, Settings.model_fields[name], _CHOICE_HELP.get(name) if names else None)(command)
         return command
 
     return decorate
@@ -77,17 +86,19 @@ def format_default(name: str) -> str:
     match value:
         case bool():
             return "on" if value else "off"
+        case float() if is_duration(name):
+            return format_duration(value)
         case float():
-            return f"{value:g}"
+            return format_number(value)
         case None | () | {}:
             return "none"
         case _:
             return str(value)
 
 
-def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
+def _option(name: str, field: FieldInfo, text: str | None = None) -> Callable[[_Decorated], _Decorated]:
     names = [part for part in (setting_info(name).short, flag(name)) if part]
-    help_text = f"{field.description} [{', '.join(variables(name))}; default: {format_default(name)}]"
+    help_text = text or f"{field.description} [{', '.join(variables(name))}; default: {format_default(name)}]"
     annotation = field.annotation
     if annotation is bool:
         return click.option(f"{names[-1]}/--no-{names[-1][2:]}", name, default=None, help=help_text)
@@ -98,7 +109,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[_Decorated], _Decorated]:
         name,
         multiple=get_origin(annotation) is tuple,
         default=None,
-        metavar=_metavar(types),
+        metavar=_metavar(name, types),
         type=click.Path() if types == [Path] else str,
         shell_complete=_complete_choice([part for part in types if isinstance(part, str)]),
         help=help_text,
@@ -112,7 +123,9 @@ def _complete_choice(choices: list[str]) -> Callable[[click.Context, click.Param
     return lambda _context, _parameter, incomplete: [word for word in choices if word.startswith(incomplete)]
 
 
-def _metavar(types: list[object]) -> str:
+def _metavar(name: str, types: list[object]) -> str:
+    if is_duration(name):
+        return "DURATION"
     if all(isinstance(part, str) for part in types):
         return f"[{'|'.join(map(str, types))}]"
-    return next((_METAVARS[part] for part in types if part in _METAVARS), "TEXT")
+    return _UNITS.get(name) or next((_METAVARS[part] for part in types if part in _METAVARS), "TEXT")

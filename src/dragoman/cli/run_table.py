@@ -73,6 +73,7 @@ _COLUMNS = (
     _Column("TOOK", 8, format_duration),
     _Column("AGE", 4, lambda run: format_age(run["created"])),
 )
+_ERROR_COLUMN = _Column("ERROR", 24, lambda run: str(run["error"] or ""))
 _SHORT_ID_COLUMN = _Column("RUN", _SHORT_ID_LENGTH, lambda run: str(run["id"])[:_SHORT_ID_LENGTH])
 _OPTIONAL_COLUMNS = ("CLIENT", "PATH", "COST", "AGE", "TOKENS")
 """The columns that a narrow table leaves out, in this order. `dragoman tail` and `--json` show them too."""
@@ -83,10 +84,11 @@ class RunTable:
 
     Args:
         max_width: Characters per line. The table shortens ids and leaves out columns to fit. None: no limit.
+        errors: Whether to add a column with the codes of errors.
     """
 
-    def __init__(self, max_width: int | None = None) -> None:
-        columns = list(_COLUMNS)
+    def __init__(self, max_width: int | None = None, *, errors: bool = False) -> None:
+        columns = [*_COLUMNS, _ERROR_COLUMN] if errors else list(_COLUMNS)
         if max_width is not None and _width(columns) > max_width:
             columns[0] = _SHORT_ID_COLUMN
         for head in _OPTIONAL_COLUMNS:
@@ -95,9 +97,9 @@ class RunTable:
         self._columns = columns
 
     @classmethod
-    def for_terminal(cls) -> "RunTable":
+    def for_terminal(cls, *, errors: bool = False) -> "RunTable":
         """Return a table that fits the terminal. A file or a pipe gets all columns."""
-        return cls(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+        return cls(shutil.get_terminal_size().columns if sys.stdout.isatty() else None, errors=errors)
 
     @property
     def head(self) -> str:

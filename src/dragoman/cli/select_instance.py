@@ -26,15 +26,21 @@ def select_instance(settings: Settings, flags: Mapping[str, object]) -> Instance
     Raises:
         ClickException: Several gateways run and no flag chooses one.
     """
-    running = InstanceRegistry(settings.state_dir).running()
-    if is_address_given(flags):
-        return next((one for one in running if _matches(one, settings, flags)), None)
-    if len(running) > 1 and settings.model_fields_set & {"host", "port"}:  # set by a variable or a file
-        running = [one for one in running if (one.host, one.port) == (settings.host, settings.port)] or running
+    running = matching_instances(settings, flags)
     if len(running) > 1:
         addresses = ", ".join(f"{one.address} (pid {one.pid})" for one in running)
         raise click.ClickException(f"Several gateways are running: {addresses}. Choose one with --port.")
     return running[0] if running else None
+
+
+def matching_instances(settings: Settings, flags: Mapping[str, object]) -> list[InstanceRecord]:
+    """Return the running gateways that a command may mean, oldest first."""
+    running = InstanceRegistry(settings.state_dir).running()
+    if is_address_given(flags):
+        return [one for one in running if _matches(one, settings, flags)][:1]
+    if len(running) > 1 and settings.model_fields_set & {"host", "port"}:  # set by a variable or a file
+        running = [one for one in running if (one.host, one.port) == (settings.host, settings.port)] or running
+    return running
 
 
 def require_instance(settings: Settings, flags: Mapping[str, object]) -> InstanceRecord:

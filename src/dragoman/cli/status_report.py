@@ -1,5 +1,6 @@
 """The text of `dragoman status`."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
@@ -52,6 +53,7 @@ def format_status(address: str, body: _JSONObject, record: InstanceRecord | None
     backend = cast("_JSONObject", body["backend"])
     details = cast("_JSONObject", backend.get("more") or {})
     yield _line("Process", _process(body, record))
+    yield _line("Dashboard", f"{address}/dashboard")
     if workers := cast("Sequence[_JSONObject]", body.get("workers") or ()):
         yield _line("Workers", ", ".join(f"{one['worker']} (pid {one['pid']})" for one in workers))
     if simulator := body.get("simulator"):
@@ -63,6 +65,14 @@ def format_status(address: str, body: _JSONObject, record: InstanceRecord | None
     yield _line("Runs", _runs(cast("_JSONObject", body["runs"])))
     yield _line("Responses", _responses(cast("_JSONObject", body["last"])))
     yield _line("Versions", _versions(body, backend, details))
+
+
+def format_instance(record: InstanceRecord, status: str) -> str:
+    """Return the line of one of several gateways."""
+    up = f"up {_duration(time.time() - record.since)}"
+    where = "in the background" if record.background else f"in the foreground of {record.directory}"
+    color = "green" if status == "ready" else "red"
+    return f"{record.address}  {click.style(status.replace('_', ' '), fg=color)}, pid {record.pid}, {up}, {where}"
 
 
 def _process(body: _JSONObject, record: InstanceRecord | None) -> str:

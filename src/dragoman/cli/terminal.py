@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -17,12 +18,26 @@ _T = TypeVar("_T")
 _PROGRESS_INTERVAL = 1.0
 """Seconds before the first progress line, and between two of them."""
 _POLL_INTERVAL = 0.05
+PROGRAM = "dragoman"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def wants_color() -> bool:
     """Return whether the user wants colour and the terminal supports it. See https://no-color.org."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def as_typed(text: str) -> str:
+    """Return a text whose commands, such as `dragoman status` in backticks, are what works in this shell.
+
+    After `make`, the program is not on the path: its commands get the path of the program.
+    """
+    program = Path(sys.argv[0])
+    if program.name != PROGRAM or shutil.which(PROGRAM):
+        return text
+    path = program.absolute()
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return text.replace(f"`{PROGRAM} ", f"`{shown} ").replace(f"`{PROGRAM}`", f"`{shown}`")
 
 
 def format_age(timestamp: object) -> str:

@@ -1,14 +1,16 @@
 """Loading settings from all sources, and the names of settings in errors and help."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast, get_args
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BeforeValidator, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from dragoman.config.settings import Settings
 from dragoman.config.sources import Source, all_sources, closest_match, info_of
-from dragoman.config.values import SettingInfo
+from dragoman.config.values import SettingInfo, duration, format_number
 
 ENV_FILE = Path(".env")
 """Read from the working directory if it exists."""
@@ -16,12 +18,33 @@ ENV_FILE = Path(".env")
 _BYTES = "write a number of bytes, or one with its unit, such as 64MiB"
 _ERROR_TEXTS = {
     "bool_parsing": "write `true` or `false`",
+    "bool_type": "write `true` or `false`",
     "byte_size": _BYTES,
     "byte_size_unit": _BYTES,
+    "decimal_parsing": "write a number",
+    "decimal_type": "write a number",
+    "dict_type": "write a table",
+    "extra_forbidden": "there is no such setting",
+    "finite_number": "write a finite number",
     "float_parsing": "write a number",
+    "float_type": "write a number",
+    "greater_than": "write a number above {gt}",
+    "greater_than_equal": "write {ge} or more",
+    "int_from_float": "write a whole number",
     "int_parsing": "write a whole number",
+    "int_parsing_size": "write a smaller number",
+    "int_type": "write a whole number",
+    "less_than_equal": "write {le} or less",
+    "literal_error": "write {expected}",
+    "missing": "it is missing",
+    "model_type": "write a table",
+    "path_type": "write a path",
+    "string_pattern_mismatch": "it does not have the form `{pattern}`",
+    "string_too_short": "it is empty",
+    "string_type": "write a text",
+    "tuple_type": "write a list",
 }
-"""Texts for errors whose text from pydantic is for programmers, by the type of error."""
+"""Texts for errors whose text from pydantic is for programmers, by the type of error, with its context in braces."""
 
 
 class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -30,7 +53,7 @@ class BadSettings(Exception):  # noqa: N818 - reads as a sentence where it is ra
 
 def setting_info(name: str) -> SettingInfo:
     """Return how a setting can be given."""
-    return info_of(Settings.model_fields[name])
+    return info_of(_field(name))
 
 
 def all_setting_info() -> dict[str, SettingInfo]:
@@ -73,8 +96,13 @@ def sources(flags: Mapping[str, object], env_file: Path | str | None = ENV_FILE)
 
 def is_secret(name: str) -> bool:
     """Return whether a setting must never be shown."""
-    kind = Settings.model_fields[name].annotation
+    kind = _field(name).annotation
     return SecretStr in (get_args(kind) or (kind,))
+
+
+def is_duration(name: str) -> bool:
+    """Return whether a setting is a number of seconds."""
+    return any(isinstance(part, BeforeValidator) and part.func is duration for part in _field(name).metadata)
 
 
 def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Settings:
@@ -91,20 +119,37 @@ def load(flags: Mapping[str, object], *, env_file: Path | None = ENV_FILE) -> Se
     try:
         return make(_env_file=env_file, **flags)
     except ValidationError as error:
-        found = error.errors(include_input=False)
-        lines = (_problem(part["loc"], _ERROR_TEXTS.get(part["type"], part["msg"])) for part in found)
-        raise BadSettings("\n".join(lines)) from None
+        found, given = error.errors(include_input=False), sources(flags, env_file)
+        raise BadSettings("\n".join(_problem(part["loc"], _words(part), given) for part in found)) from None
     except ValueError as error:
         raise _bad_file(error) from None
 
 
-def _problem(where: tuple[int | str, ...], message: str) -> str:
-    name, message = str(where[0]) if where else "", message.removeprefix("Value error, ")
-    if name and name not in Settings.model_fields:
+def _field(name: str) -> FieldInfo:
+    return Settings.model_fields[name]
+
+
+def _words(error: ErrorDetails) -> str:
+    text = _ERROR_TEXTS.get(error["type"])
+    if text is None:
+        return error["msg"].removeprefix("Value error, ")
+    context = error.get("ctx", {})
+    plain = {name: format_number(value) if isinstance(value, float) else value for name, value in context.items()}
+    return text.format_map(plain).replace("'", "`")
+
+
+def _problem(where: tuple[int | str, ...], message: str, given: Iterable[Source]) -> str:
+    """Return what is wrong with a value. A value in a file is named with the file."""
+    if not where:
+        return message
+    name = str(where[0])
+    source = next((source for source in given if name in source.values), None)
+    place = f" in {source.file}" if source and source.file else ""
+    if name not in Settings.model_fields:
         meant = closest_match(name, Settings.model_fields)
-        return f"{name}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
+        return f"{name}{place}: there is no such setting" + (f"; did you mean {meant}?" if meant else "")
     inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where[1:])
-    return f"{describe_setting(name, inside)}: {message}" if name else message
+    return f"{describe_setting(name, inside)}{place}: {message}"
 
 
 def _bad_file(error: ValueError) -> BadSettings:

@@ -28,6 +28,7 @@ from dragoman.config.values import (
 )
 from dragoman.limits.spec import check_budgets
 
+_SECONDS = BeforeValidator(duration)
 _Names = Annotated[tuple[str, ...], BeforeValidator(many_names)]
 _ACCESS, _CLAUDE, _MODELS, _LIMITS = "Address and access", "Claude", "Models", "Limits"
 _POOL, _STORE = "Processes", "Stored responses"
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
     keep_output: Annotated[Literal["failed", "all", "off"], SettingInfo(_CLAUDE)] = Field(
         "failed", description="Runs of the backend `cli` whose command output is stored in the state directory."
     )
-    output_ttl: Annotated[float, SettingInfo(_CLAUDE)] = Field(
+    output_ttl: Annotated[float, _SECONDS, SettingInfo(_CLAUDE)] = Field(
         604_800.0,
         ge=0,
         description="Seconds to store the output. Of more than 100 runs the oldest are deleted earlier.",
@@ -166,8 +167,10 @@ class Settings(BaseSettings):
     time_zone: Annotated[str, AfterValidator(check_time_zone), SettingInfo(_LIMITS)] = Field(
         "UTC", description="Time zone in which days, weeks and months of budgets begin (`Europe/Berlin`)."
     )
-    run_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(600.0, gt=0, description="Maximum seconds of a run.")
-    silence_timeout: Annotated[float, SettingInfo(_LIMITS)] = Field(
+    run_timeout: Annotated[float, _SECONDS, SettingInfo(_LIMITS)] = Field(
+        600.0, gt=0, description="Maximum seconds of a run."
+    )
+    silence_timeout: Annotated[float, _SECONDS, SettingInfo(_LIMITS)] = Field(
         300.0, gt=0, description="Seconds without any data from Claude after which a run fails."
     )
     max_request_bytes: Annotated[ByteSize, SettingInfo(_LIMITS, shown="32MiB")] = Field(
@@ -199,13 +202,13 @@ class Settings(BaseSettings):
     max_live: Annotated[int, SettingInfo(_POOL)] = Field(
         8, ge=0, description="Maximum number of live processes: each holds a conversation for the next turn."
     )
-    live_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
+    live_ttl: Annotated[float, _SECONDS, SettingInfo(_POOL)] = Field(
         600.0, ge=0, description="Seconds to keep a live process without a request."
     )
-    parked_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
+    parked_ttl: Annotated[float, _SECONDS, SettingInfo(_POOL)] = Field(
         600.0, ge=0, description="Seconds that a process waits for the result of a tool call."
     )
-    thinking_ttl: Annotated[float, SettingInfo(_POOL)] = Field(
+    thinking_ttl: Annotated[float, _SECONDS, SettingInfo(_POOL)] = Field(
         86_400.0,
         ge=0,
         description="Seconds to store thinking, encrypted, for clients that do not send it back. 0: do not store it.",
@@ -220,7 +223,7 @@ class Settings(BaseSettings):
         True,
         description="Store responses, and chat completions with `store`, so that clients can read and continue them.",
     )
-    store_ttl: Annotated[float, SettingInfo(_STORE, shown="`2592000`, 30 days")] = Field(
+    store_ttl: Annotated[float, _SECONDS, SettingInfo(_STORE)] = Field(
         30 * 86_400.0, gt=0, description="Seconds to store them."
     )
     store_max_entries: Annotated[int, SettingInfo(_STORE)] = Field(
@@ -234,7 +237,7 @@ class Settings(BaseSettings):
         description="Maximum size of stored responses. Above it the conversations unused for longest are deleted.",
     )
 
-    idempotency_ttl: Annotated[float, SettingInfo(_STORE, shown="`86400`, a day")] = Field(
+    idempotency_ttl: Annotated[float, _SECONDS, SettingInfo(_STORE)] = Field(
         86_400.0,
         ge=0,
         description="Seconds for which a request with an `Idempotency-Key` gets the response of the first one with the "
@@ -246,7 +249,7 @@ class Settings(BaseSettings):
         description="Maximum size of these responses. Above it the oldest of the client with most bytes are deleted.",
     )
 
-    response_cache: Annotated[float, BeforeValidator(duration), SettingInfo(_STORE, shown="off")] = Field(
+    response_cache: Annotated[float, _SECONDS, SettingInfo(_STORE, shown="off")] = Field(
         0.0,
         ge=0,
         description="How long exactly the same request gets the response of the first one: `90s`, `15m`, `1h`, `7d` or "
@@ -281,7 +284,7 @@ class Settings(BaseSettings):
     embeddings_batch: Annotated[int, SettingInfo(_EMBEDDINGS)] = Field(
         64, ge=1, le=1000, description="Number of inputs in one batch."
     )
-    embeddings_timeout: Annotated[float, SettingInfo(_EMBEDDINGS)] = Field(
+    embeddings_timeout: Annotated[float, _SECONDS, SettingInfo(_EMBEDDINGS)] = Field(
         120.0, gt=0, description="Maximum seconds of an embeddings request."
     )
 
@@ -324,7 +327,7 @@ class Settings(BaseSettings):
         ("off",),
         description="Whether the gateway fetches URLs: `off`, `on`, or hosts to fetch from (`a.example, *.b.example`).",
     )
-    fetch_timeout: Annotated[float, SettingInfo(_FETCH)] = Field(
+    fetch_timeout: Annotated[float, _SECONDS, SettingInfo(_FETCH)] = Field(
         10.0, gt=0, description="Maximum seconds to fetch all files of a request."
     )
     fetch_max_bytes: Annotated[ByteSize, SettingInfo(_FETCH, shown="20MiB")] = Field(
@@ -342,16 +345,16 @@ class Settings(BaseSettings):
     strict_mapping: Annotated[bool, SettingInfo(_ANSWERS)] = Field(
         False, description="Refuse options that Claude supports only approximately, instead of a warning."
     )
-    heartbeat: Annotated[float, SettingInfo(_ANSWERS)] = Field(
+    heartbeat: Annotated[float, _SECONDS, SettingInfo(_ANSWERS)] = Field(
         15.0, gt=0, description="Seconds without an event after which a stream gets a comment line."
     )
-    shutdown_grace: Annotated[float, SettingInfo(_ANSWERS)] = Field(
+    shutdown_grace: Annotated[float, _SECONDS, SettingInfo(_ANSWERS)] = Field(
         10.0, ge=0, description="Seconds that running requests have to end when the gateway stops."
     )
     runs_kept: Annotated[int, SettingInfo(_ANSWERS)] = Field(
         10_000, ge=0, description="Maximum number of stored run records. 0: runs are known only while they are open."
     )
-    runs_ttl: Annotated[float, SettingInfo(_ANSWERS)] = Field(
+    runs_ttl: Annotated[float, _SECONDS, SettingInfo(_ANSWERS)] = Field(
         604_800.0, gt=0, description="Seconds to store a run record."
     )
     runs_content: Annotated[bool, SettingInfo(_ANSWERS)] = Field(

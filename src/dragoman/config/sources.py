@@ -39,10 +39,12 @@ class Source:
     Attributes:
         values: The values as they are written.
         origins: The origin of each value.
+        file: The file that they are written in, if they are in one.
     """
 
     values: Mapping[str, object]
     origins: Mapping[str, Origin]
+    file: str = ""
 
 
 class Layer(PydanticBaseSettingsSource):
@@ -82,7 +84,7 @@ def all_sources(
     found = (
         _from_flags(known, flags),
         _from_variables(known, os.environ, "variable", ""),
-        _from_variables(known, dotenv_values(env_file) if env_file else {}, "env_file", f"{env_file}: "),
+        _from_variables(known, dotenv_values(env_file) if env_file else {}, "env_file", str(env_file or "")),
     )
     named = next((source.values["config"] for source in found if "config" in source.values), None)
     return (*found, _from_toml(known, str(named) if named else None))
@@ -110,7 +112,7 @@ def _from_toml(known: Mapping[str, SettingInfo], named: str | None) -> Source:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     values = _flat(values)
-    return Source(values, {name: Origin("file", str(path)) for name in values if name in known})
+    return Source(values, {name: Origin("file", str(path)) for name in values if name in known}, str(path))
 
 
 def default_config_file() -> Path:
@@ -142,7 +144,7 @@ def closest_match(word: str, words: Iterable[str]) -> str | None:
 
 
 def _from_variables(
-    known: Mapping[str, SettingInfo], environment: Mapping[str, str | None], kind: Kind, where: str
+    known: Mapping[str, SettingInfo], environment: Mapping[str, str | None], kind: Kind, file: str
 ) -> Source:
     """Read variables. An empty one counts as not set, as compose files write it."""
     values: dict[str, object] = {}
@@ -150,8 +152,8 @@ def _from_variables(
     for name, given in known.items():
         if variable := next(filter(environment.get, given.variables_of(name)), None):
             values[name] = environment[variable]
-            origins[name] = Origin(kind, f"{where}{variable}")
-    return Source(values, origins)
+            origins[name] = Origin(kind, f"{file}: {variable}" if file else variable)
+    return Source(values, origins, file)
 
 
 def _flat(values: dict[str, object]) -> dict[str, object]:

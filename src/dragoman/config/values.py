@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +17,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 _OUTER_COMMA = re.compile(r",(?![^(]*\))")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION_PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([smhd])", re.ASCII)
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
 
@@ -83,14 +87,49 @@ def switch_or_names(value: object) -> object:
 
 
 def duration(value: object) -> object:
-    """Read a number of seconds, a time such as `90s`, `15m`, `1h` or `7d`, or `off`, as seconds."""
+    """Read a number of seconds, a time such as `90s`, `15m`, `1h30m` or `7d`, or `off`, as seconds.
+
+    Raises:
+        ValueError: It has another form.
+    """
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
     if _SWITCHES.get(text) == "off":
         return 0.0
-    seconds = _UNITS.get(text[-1:])
-    return value if seconds is None else float(text[:-1]) * seconds
+    if _DURATION.fullmatch(text):
+        return sum(float(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(text))
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("write a number of seconds, or a time such as `90s`, `10m`, `1h` or `30d`") from None
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as `duration` reads it, in the largest unit that gives a whole number."""
+    unit = next((unit for unit, size in reversed(_UNITS.items()) if seconds and seconds % size == 0), "s")
+    return f"{format_number(seconds / _UNITS[unit])}{unit}" if seconds else "0"
+
+
+def format_number(value: float) -> str:
+    """Return a number as it is written by hand: without an exponent and without `.0`."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def point_in_time(text: str) -> float:
+    """Return seconds since 1970, from an age such as `15m`, a time such as `2026-01-31T12:00`, or seconds.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    if _DURATION.fullmatch(text):
+        return time.time() - float(str(duration(text)))
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"`{text[:40]}` is not a time: write `15m`, `2h`, `7d`, `2026-01-31T12:00` or seconds since 1970."
+        ) from None
 
 
 def pairs(value: object) -> object:

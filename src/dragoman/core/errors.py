@@ -36,6 +36,9 @@ from typing import ClassVar, Self
 MAX_ECHO = 200
 """Characters of a client's text that an error repeats."""
 _MAX_MESSAGE = 1500
+_MAX_LOGGED_WORDS = 300
+_QUOTE = re.compile(r"""`(?P<name>[^`]*)(?:`|$)|"[^"]*(?:"|$)|(?<!\w)'[^']*(?:'(?!\w)|$)""")
+_NAME = re.compile(r"[\w./:@*\[\]-]{1,100}", re.ASCII)
 _LONG_QUOTE = re.compile(rf"`([^`]{{{MAX_ECHO}}})[^`]+`")
 
 
@@ -114,6 +117,22 @@ class GatewayError(Exception):
         copy.__cause__, copy.__context__ = self.__cause__, self.__context__
         copy.__suppress_context__ = self.__suppress_context__
         return copy.with_traceback(self.__traceback__)
+
+
+def facts_of(error: GatewayError | None) -> dict[str, str | None]:
+    """Return the code, the field and the message of an error for a log that must not contain what people wrote.
+
+    A quoted text becomes `…`, unless it is a single name in backticks: a field, a header, a model.
+    """
+    if error is None:
+        return {}
+
+    def quoted(found: re.Match[str]) -> str:
+        return found[0] if _NAME.fullmatch(found["name"] or "") else "…"
+
+    param = error.param if error.param is None or _NAME.fullmatch(error.param) else "…"
+    message = shorten(_QUOTE.sub(quoted, error.message), _MAX_LOGGED_WORDS)
+    return {"error": error.code, "param": param, "message": message}
 
 
 def shorten(text: str, length: int = MAX_ECHO) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.core import log
 from dragoman.core.catalog import Model
-from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature
+from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature, facts_of
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Admission, Ticket
@@ -262,7 +262,7 @@ def _log_end(run: Run) -> None:
         upstream=run.upstream,
         client=run.client,
         reason=run.reason,
-        error=run.error.code if run.error else None,
+        **facts_of(run.error),
         stages={name: round(seconds, 4) for name, seconds in run.stages.items()},
         usage=run.usage,
         retries=run.retries or None,

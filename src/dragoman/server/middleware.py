@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core import log
-from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, shorten
+from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, facts_of, shorten
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.dialects.base import ErrorResponse
+from dragoman.dialects.shared.errors import status_of
 from dragoman.server.context import METHOD_NOT_ALLOWED, RawHeaders, RequestContext
 from dragoman.server.paths import known_path
 from dragoman.server.replies import Reply, client_error, error_reply
@@ -100,21 +101,32 @@ def _routing_error(error: HTTPException, context: RequestContext) -> GatewayErro
     return NotFound(f"There is no {method} {path}. `GET /` lists all endpoints.", code="unknown_url")
 
 
+_WARNED_STATUSES = frozenset({401, 402, 429})
+_FIRST_SERVER_ERROR = 500
+
+
 def log_access(context: RequestContext) -> None:
-    """Log a request that is over. The line contains no key and no text that people wrote."""
+    """Log a request that is over. The line contains no key and no text that people wrote.
+
+    Errors that the operator can do something about are warnings. Those of a client's own request are not.
+    """
     peer = context.scope.get("client")
     error = context.error
+    # Of an error inside a stream, the status of the response says nothing.
+    status = status_of(error).http if error else 0
+    is_warning = status in _WARNED_STATUSES or status >= _FIRST_SERVER_ERROR
     log.info(
         "http.request",
+        level="warning" if is_warning else "info",
         request=context.id,
         method=context.method,
         path=context.path[:200],
         status=context.status,
         ms=round(context.seconds * 1000, 2),
         peer=peer[0] if peer else None,
-        error=error.code if error else None,
         runs=[run.source_id or run.id for run in context.runs] or None,
         **context.log_fields,
+        **facts_of(error),
     )
     if error:  # at debug only: the message may quote the request
         log.debug("http.error", request=context.id, code=error.code, param=error.param, message=error.message)

@@ -139,12 +139,15 @@ def _check_models(settings: Settings) -> None:
     catalog = Catalog(
         aliases=settings.model_aliases, default=settings.default_model, map_retired=settings.map_retired_models
     )
-    for setting, names in (("default_model", (settings.default_model,)), ("models", settings.models)):
+    targets = tuple(settings.model_aliases.values())
+    named = {"default_model": (settings.default_model,), "models": settings.models, "model_aliases": targets}
+    for setting, names in named.items():
         for name in names:
             try:
-                catalog.resolve(name)
+                # An alias may not name another one of the operator's.
+                (replace(catalog, aliases={}) if setting == "model_aliases" else catalog).resolve(name)
             except NotFound as error:
-                if setting == "default_model" and _may_be_newer(catalog, name):
+                if setting != "models" and _may_be_newer(catalog, name):
                     continue
                 advice = error.message.replace(MODEL_LIST_ENDPOINT, "`dragoman models`")
                 raise BadSettings(f"{describe_setting(setting)}: {advice}") from None

@@ -76,6 +76,7 @@ class Gateway:
     Attributes:
         app: The ASGI application to serve.
         backend: The backend, or the router over several.
+        running: Returns how many runs are running or queued in this process.
         drain: Refuses new requests, waits for running ones up to the given seconds, then ends the rest with an error.
         simulator: The address of the simulator, if one replaces Claude.
         has_keys: Whether `dragoman keys` has created keys.
@@ -83,6 +84,7 @@ class Gateway:
 
     app: ASGIApp
     backend: ManagedBackend
+    running: Callable[[], int]
     drain: Callable[[float], Awaitable[None]]
     simulator: str | None = None
     has_keys: bool = False
@@ -189,7 +191,7 @@ async def build(
             if idempotency:
                 await idempotency.aclose()
 
-        yield Gateway(app, claude, drain, simulator, book.has_keys)
+        yield Gateway(app, claude, lambda: engine.running + engine.queued, drain, simulator, book.has_keys)
 
 
 def _build_fetch_media(settings: Settings, stack: AsyncExitStack) -> FetchMedia:

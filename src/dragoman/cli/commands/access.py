@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 
 from dragoman.cli.access import AccessFiles, format_time, parse_model_limits, with_access
 from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.terminal import as_typed
 from dragoman.core.errors import NotFound
 from dragoman.core.messages import JSONObject
 from dragoman.limits.rules import Scope, ScopeKind
@@ -111,7 +112,7 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
         )
         for view in views
     ]
-    click.echo(_table(columns, rows) if rows else "No keys. Create one: `dragoman keys create NAME`.")
+    click.echo(_table(columns, rows) if rows else as_typed("No keys. Create one: `dragoman keys create NAME`."))
 
 
 @_command(keys, "show")
@@ -198,7 +199,9 @@ def list_teams(*, as_json: bool, **flags: Any) -> None:
         click.echo(json.dumps({"teams": views}, indent=2))
         return
     rows = [(str(view["name"]), _limits_text(view)) for view in views]
-    click.echo(_table(("name", "limits"), rows) if rows else "No teams. Create one: `dragoman teams create NAME`.")
+    click.echo(
+        _table(("name", "limits"), rows) if rows else as_typed("No teams. Create one: `dragoman teams create NAME`.")
+    )
 
 
 @_command(teams, "show")

@@ -9,6 +9,7 @@ import click
 from dragoman.cli.effective_config import EffectiveConfig, Row, effective_config, format_rows
 from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp
 from dragoman.cli.options import flags_by_setting, given_flags, serve_options, settings_from, settings_options
+from dragoman.cli.terminal import as_typed
 from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.core.catalog import ALIASES, Catalog
@@ -33,7 +34,10 @@ def config(*, given_only: bool, as_json: bool, **flags: object) -> None:
     if as_json:
         click.echo(_config_json(result, rows))
     else:
-        click.echo("\n".join(format_rows(rows)) or "All settings are at their defaults. `dragoman config` shows them.")
+        click.echo(
+            "\n".join(format_rows(rows))
+            or as_typed("All settings are at their defaults. `dragoman config` shows them.")
+        )
     for warning in result.unknown:
         click.secho(f"Warning: {warning}", fg="yellow", err=True)
     if result.problem:

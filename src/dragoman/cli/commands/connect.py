@@ -11,6 +11,7 @@ from dragoman.cli.connect import CLIENTS
 from dragoman.cli.connect.client import Client, Target
 from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp
 from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.terminal import as_typed
 from dragoman.config.settings import Settings
 from dragoman.config.sources import closest_match
 from dragoman.core.catalog import MODEL_LIST_ENDPOINT, Catalog
@@ -91,7 +92,7 @@ def _format_list(titles: Mapping[str, str]) -> str:
     width = max(map(len, titles))
     lines = [f"  {name:{width}}  {title}" for name, title in titles.items()]
     hint = "`dragoman connect CLIENT` shows its settings. Any other client needs a base URL, an API key and a model."
-    return "\n".join(["Clients:", *lines, "", hint])
+    return as_typed("\n".join(["Clients:", *lines, "", hint]))
 
 
 def _as_json(client: Client, target: Target) -> dict[str, object]:

@@ -5,7 +5,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +17,9 @@ from dragoman.cli.log_output.format import format_full
 from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
+from dragoman.config.values import point_in_time
 
+_LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4}
 _POLL_INTERVAL = 0.1
 _MAX_MISSING_POLLS = 20
 """How often a followed file may be missing before the command reports it. A rotation takes far less."""
@@ -27,16 +31,76 @@ _MAX_MISSING_POLLS = 20
 @click.option(
     "-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="How many of the last lines."
 )
+@click.option(
+    "--level",
+    type=click.Choice(list(_LEVELS)),
+    help="Only lines of this level and above: `warning` shows failures alone.",
+)
+@click.option("--since", help="Only lines since then: `15m`, `2h`, `7d` or `2026-01-31T12:00`.")
+@click.option("--until", help="Only lines until then, written the same way.")
 @click.option("--json", "as_json", is_flag=True, help="Print the lines as they are in the file.")
-def logs(*, follow: bool, lines: int, as_json: bool, **flags: object) -> None:
-    """Show the log of a gateway. If no gateway is running, show the newest log in the state directory."""
+def logs(
+    *,
+    follow: bool,
+    lines: int,
+    level: str | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+    **flags: object,
+) -> None:
+    """Show the log of a gateway. If no gateway is running, show the newest log in the state directory.
+
+    Filters apply before --lines: `dragoman logs --level warning -n 5` shows the last five failures.
+    """
+    chosen = LineFilter(_LEVELS.get(level or "", 0), _log_time(since), _log_time(until))
     path = _find_log(settings_from(flags), flags)
     try:
-        for line in read_lines(path, lines, follow=follow):
+        for line in read_lines(path, lines, follow=follow, accepts=chosen.accepts):
             text = line.decode("utf-8", "replace").rstrip("\n")
             click.echo(text if as_json else _format(text))
     except KeyboardInterrupt:
         return  # stops following
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines to show.
+
+    Attributes:
+        rank: The lowest level, as a position in `_LEVELS`.
+        since: The earliest time, in the log's own format; None: any.
+        until: The latest time.
+    """
+
+    rank: int = 0
+    since: str | None = None
+    until: str | None = None
+
+    def accepts(self, line: bytes) -> bool:
+        """Return whether to show a line. What is no event, such as a library's own output, has no time and no level."""
+        if self == LineFilter():
+            return True
+        try:
+            event = json.loads(line)
+            when, rank = str(event["time"]), _LEVELS.get(str(event["level"]), 0)
+        except (ValueError, KeyError, TypeError):
+            return not (self.since or self.until)
+        return rank >= self.rank and (self.since or "") <= when and (self.until is None or when <= self.until)
+
+
+def _log_time(text: str | None) -> str | None:
+    """Return a point in time in the format of the log, whose order is that of its text.
+
+    Raises:
+        ClickException: The text is not a time.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.fromtimestamp(point_in_time(text), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (ValueError, OverflowError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _find_log(settings: Settings, flags: dict[str, object]) -> Path:
@@ -62,22 +126,38 @@ def _find_log(settings: Settings, flags: dict[str, object]) -> Path:
     return files[-1]
 
 
-def read_lines(path: Path, count: int, *, follow: bool) -> Iterator[bytes]:
+def _accept_all(_line: bytes) -> bool:
+    return True
+
+
+def read_lines(
+    path: Path, count: int, *, follow: bool, accepts: Callable[[bytes], bool] = _accept_all
+) -> Iterator[bytes]:
     """Yield the last lines. When following, yield each line written later, also after the file is rotated.
+
+    Args:
+        path: The file.
+        count: The number of last lines.
+        follow: Whether to continue with lines that are written later.
+        accepts: Decides whether a line counts.
 
     Raises:
         ClickException: The file cannot be read.
     """
     try:
         file = path.open("rb")
-        last = deque(file, maxlen=count)
+        last: deque[bytes] = deque(maxlen=count)
+        incomplete = b""
+        for line in file:
+            if follow and not line.endswith(b"\n"):
+                incomplete = line
+            elif accepts(line):
+                last.append(line)
         if not follow:
             file.close()
-            yield from last
-            return
-        incomplete = last.pop() if last and not last[-1].endswith(b"\n") else b""
         yield from last
-        yield from _follow(path, file, incomplete)
+        if follow:
+            yield from filter(accepts, _follow(path, file, incomplete))
     except OSError as error:
         raise click.ClickException(
             f"{path} cannot be read: {error.strerror}. Choose another file with --log-file."

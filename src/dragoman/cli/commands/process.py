@@ -4,15 +4,16 @@ import json
 import signal
 from http import HTTPStatus
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp, find_healthy, is_healthy
-from dragoman.cli.instances import InstanceRecord, InstanceRegistry, last_output
+from dragoman.cli.instances import InstanceRecord, InstanceRegistry, connect_host, last_output
 from dragoman.cli.options import settings_from, settings_options
-from dragoman.cli.select_instance import require_instance, select_instance, selection_options
-from dragoman.cli.status_report import format_status
-from dragoman.cli.terminal import wait_for
+from dragoman.cli.select_instance import matching_instances, require_instance, select_instance, selection_options
+from dragoman.cli.status_report import format_instance, format_status
+from dragoman.cli.terminal import as_typed, wait_for
 
 _STOP_MARGIN = 30.0
 """Seconds to wait for the end of the process beyond the grace period."""
@@ -26,11 +27,13 @@ _SIGNAL_TIMEOUT = 5.0
 @settings_options(GATEWAY_SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="Print the gateway's JSON response.")
 def status(*, as_json: bool, **flags: object) -> None:
-    """Show the state of a running gateway: account, processes, runs and versions.
+    """Show the state of a running gateway: account, processes, runs and versions. If several run, list them.
 
-    Exit code 0: the gateway is ready for requests. Exit code 1: it is not ready, or no gateway responds.
+    Exit code 0: each gateway is ready for requests. Exit code 1: one is not ready, or no gateway responds.
     """
     settings = settings_from(flags)
+    if len(several := matching_instances(settings, flags)) > 1:
+        _show_several(several, as_json=as_json)
     gateway, record = GatewayHttp.select(settings, flags), select_instance(settings, flags)
     response = gateway.get("/admin/status")
     if response.status == HTTPStatus.UNAUTHORIZED:  # readiness is public
@@ -38,8 +41,29 @@ def status(*, as_json: bool, **flags: object) -> None:
     elif response.status != HTTPStatus.OK:
         raise response.error()
     body = response.body
-    click.echo(json.dumps(body, indent=2) if as_json else "\n".join(format_status(gateway.address, body, record)))
+    click.echo(
+        json.dumps(body, indent=2) if as_json else as_typed("\n".join(format_status(gateway.address, body, record)))
+    )
     raise SystemExit(0 if body.get("status") == "ready" else 1)
+
+
+def _show_several(records: list[InstanceRecord], *, as_json: bool) -> NoReturn:
+    """List several gateways, and exit."""
+    listed: list[dict[str, object]] = []
+    for record in records:
+        try:
+            state = GatewayHttp(connect_host(record.host), record.port, None).get("/health/ready").body["status"]
+        except (click.ClickException, KeyError):
+            state = "not responding"
+        listed.append({"address": record.address, "status": state, "pid": record.pid, "since": record.since})
+        listed[-1] |= {"background": record.background, "directory": record.directory, "log": record.log}
+    if as_json:
+        click.echo(json.dumps({"gateways": listed}, indent=2))
+    else:
+        lines = [format_instance(record, str(one["status"])) for record, one in zip(records, listed, strict=True)]
+        hint = f"`dragoman status --port {records[0].port}` shows more about one of them."
+        click.echo(as_typed("\n".join([*lines, "", hint])))
+    raise SystemExit(0 if all(one["status"] == "ready" for one in listed) else 1)
 
 
 @click.command("stop")

@@ -63,7 +63,7 @@ def runs(  # noqa: PLR0913 - one for each filter
         click.echo(json.dumps(page, indent=2))
         return
     found = cast("list[dict[str, object]]", page["runs"])
-    table = RunTable.for_terminal()
+    table = RunTable.for_terminal(errors=any(run["error"] for run in found))
     click.echo("\n".join([table.head, *map(table.row, found)]) if found else "No runs.")
     if page["more"]:
         click.echo(f"There are more runs. Next page: --after {found[-1]['id']}", err=True)
@@ -125,7 +125,7 @@ def _show(source: RunSource, run_id: str, *, as_json: bool) -> None:
 
 def _follow(source: RunSource, filters: dict[str, str | None], *, as_json: bool) -> None:
     source.page(limit=1)  # fail before the table is printed
-    table = RunTable.for_terminal()
+    table = RunTable.for_terminal(errors=True)
     if not as_json:
         click.echo(table.head)
     try:

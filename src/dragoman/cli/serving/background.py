@@ -10,7 +10,7 @@ import click
 from dragoman.cli.gateway_http import find_healthy
 from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegistry, last_output
 from dragoman.cli.serving.invocation import Invocation
-from dragoman.cli.terminal import wait_for
+from dragoman.cli.terminal import as_typed, wait_for
 from dragoman.config.settings import Settings
 
 _START_TIMEOUT = 60.0
@@ -109,7 +109,8 @@ def _start_error(child: "subprocess.Popen[bytes]", output: Path) -> click.ClickE
 def _report(record: InstanceRecord, output: Path, verbosity: str | None) -> None:
     if verbosity == "quiet":
         return
-    click.echo(output.read_text(encoding="utf-8").rstrip())
-    if verbosity != "minimal":
-        click.echo(f"  Background       pid {record.pid}, log {record.log}")
-        click.echo("\n  Next: `dragoman status`, `dragoman logs --follow`, `dragoman restart`, `dragoman stop`.")
+    click.echo(as_typed(output.read_text(encoding="utf-8").rstrip()))
+    if verbosity == "minimal":
+        return
+    click.echo(f"  Background       pid {record.pid}, log {record.log}\n")
+    click.echo(as_typed("  Next: `dragoman status`, `dragoman logs --follow`, `dragoman restart`, `dragoman stop`."))

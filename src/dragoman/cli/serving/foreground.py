@@ -26,10 +26,11 @@ from dragoman.cli.instances import AlreadyRunning, InstanceRecord, InstanceRegis
 from dragoman.cli.log_output.setup import configure, logs_payloads
 from dragoman.cli.serving.invocation import Invocation
 from dragoman.cli.serving.workers import Supervisor, WorkerLink, socket_directory
-from dragoman.cli.terminal import progress
+from dragoman.cli.terminal import as_typed, progress
 from dragoman.config.loading import BadSettings, flag, variables
 from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
+from dragoman.config.values import format_duration
 from dragoman.core import log
 from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.server.peers import Peers
@@ -180,7 +181,13 @@ async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker:
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
         sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
-        server = Server(gateway.app, gateway.drain, settings.shutdown_grace)
+
+        async def drain(grace: float) -> None:
+            if grace and shown.verbosity != "quiet" and (count := gateway.running()):
+                click.echo(_stop_message(count, grace), err=True)
+            await gateway.drain(grace)
+
+        server = Server(gateway.app, drain, settings.shutdown_grace)
         facts = {"worker": worker.link.index} if worker else {}
         backend = gateway.backend.name
         log.info("server.start", address=shown.address, version=__version__, backend=backend, pid=os.getpid(), **facts)
@@ -198,9 +205,15 @@ def _show(settings: Settings, gateway: Gateway, shown: _Shown) -> None:
     if shown.verbosity == "minimal":
         click.echo(shown.address)
     elif shown.verbosity != "quiet":
-        click.echo(_banner(settings, gateway, shown.address))
+        click.echo(as_typed(_banner(settings, gateway, shown.address)))
     if shown.settings_table:
         click.echo(shown.settings_table)
+
+
+def _stop_message(count: int, grace: float) -> str:
+    runs = "1 run has" if count == 1 else f"{count} runs have"
+    hurry = "press Ctrl-C again" if sys.stdin.isatty() else "send the signal again"
+    return f"Stopping: {runs} {format_duration(grace)} to finish. To end them at once, {hurry}."
 
 
 def _ignore_signal(*_signal: object) -> None:
@@ -276,7 +289,11 @@ def _banner(settings: Settings, gateway: Gateway, address: str) -> str:
         lines.append(f"  Workers          {settings.workers} processes")
     if logs_payloads(settings):
         lines.append("  Log              contains prompts and responses (--debug, --trace or --trace-file), no secrets")
-    return "\n".join([*lines, "", f"  {reason}"] if reason else lines)
+    if reason:
+        lines += ["", f"  {reason}"]
+    if reason and not settings.anthropic_api_key and not settings.upstreams:
+        lines.append("  To try the gateway without an account, start it with `dragoman serve --simulate`.")
+    return "\n".join(lines)
 
 
 def _describe_account(settings: Settings, gateway: Gateway) -> str:

@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dragoman.config.values import point_in_time
 from dragoman.core.errors import GatewayError, InvalidRequest, NotFound
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.shared.validation import parse_digits
@@ -228,11 +229,9 @@ def _moment(params: QueryParams, name: str) -> float | None:
     except GatewayError:
         pass
     try:
-        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise InvalidRequest(
-            f"`{text[:40]}` is not a time: write 7d, 2026-01-31 or seconds since 1970.", param=name
-        ) from None
+        return point_in_time(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error), param=name) from None
 
 
 async def _named(request: Request, kind: type[_Changes]) -> tuple[str, _Changes]:

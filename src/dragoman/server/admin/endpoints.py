@@ -2,10 +2,8 @@
 
 import os
 import platform
-import re
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import cast
 
 import msgspec
@@ -14,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from dragoman import __version__
+from dragoman.config.values import point_in_time
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.base import ErrorResponse
@@ -30,8 +29,6 @@ from dragoman.stores.run_records import RunQuery
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 _FILTERS = frozenset({"status", "model", "client", "since", "after", "limit"})
 _MAX_PAGE_SIZE = 500
-_AGE = re.compile(r"(\d+)([smhd])")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -181,16 +178,10 @@ def _statuses(values: list[str]) -> tuple[str, ...]:
 
 
 def _since(text: str) -> float:
-    """Return seconds since 1970, from a time or an age."""
-    if (age := _AGE.fullmatch(text)) and (count := parse_digits(age[1])) is not None:
-        return time.time() - count * _UNIT_SECONDS[age[2]]
     try:
-        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise InvalidRequest(
-            f"`{text[:40]}` is not a time: write `15m`, `2h`, `7d`, `2026-01-31T12:00` or seconds since 1970.",
-            param="since",
-        ) from None
+        return point_in_time(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error), param="since") from None
 
 
 def _limit(text: str) -> int:
