@@ -91,9 +91,11 @@ class LazyCommands(click.Group):
         """Run the command. Its errors name other commands as they can be typed in this shell."""
         try:
             return super().invoke(ctx)
+        except click.UsageError:
+            raise  # names no other command
         except click.ClickException as error:
-            error.message = as_typed(error.message)
-            raise
+            click.echo(f"Error: {as_typed(error.format_message())}", err=True)
+            ctx.exit(error.exit_code)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the completions of a word without loading any command."""
