@@ -44,7 +44,7 @@ async def test_gateway_in_the_background(tmp_path: Path) -> None:
     ):
         await http.get("/v1/models", headers={"x-request-id": "first"})
         async with started(tmp_path, "logs", "--follow", "-n", "1") as following:
-            assert "request=first" in await line(following, "http.request")
+            assert "http.request" in await line(following, "request=first")
             shown = await run(tmp_path, "logs")
             raw = await run(tmp_path, "logs", "--json", "-n", "1")
             await http.get("/v1/models", headers={"x-request-id": "second"})
