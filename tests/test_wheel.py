@@ -100,7 +100,10 @@ def test_imports_are_declared() -> None:
     extras = project["optional-dependencies"]
     declared = {
         _normal(re.split(r"[\[<>=;]", line)[0])
-        for line in (*project["dependencies"], *extras["cloud"], *extras["embeddings"])
+        for line in (
+            *project["dependencies"],
+            *(one for name in ("cloud", "embeddings", "otel", "postgres") for one in extras[name]),
+        )
     }
     # Dependencies of declared packages, which use them in their own interfaces.
     declared |= {"pydantic", "botocore", "httpx2"}

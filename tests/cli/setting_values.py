@@ -31,6 +31,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "tokens_per_minute": ("90000", 90_000),
     "budget": ("20usd/month, 2usd/day", ("20usd/month", "2usd/day")),
     "model_limits": ("[]", ()),
+    "otlp_endpoint": ("http://collector:4318/v1/traces", "http://collector:4318/v1/traces"),
+    "otlp_conventions": ("latest", "latest"),
     "time_zone": ("Europe/Berlin", "Europe/Berlin"),
     "admin_key": ("secret-5", "secret-5"),
     "run_timeout": ("1.5", 1.5),

@@ -367,6 +367,16 @@ class Settings(BaseSettings):
     state_dir: Annotated[Path, SettingInfo(_LOG, shown="the platform's state directory")] = Field(
         default_factory=state_dir, description="Directory for the gateway's own files."
     )
+    otlp_endpoint: Annotated[str | None, SettingInfo(_LOG)] = Field(
+        None,
+        description="Collector that gets a trace of each run, by OTLP over HTTP: `http://localhost:4318/v1/traces`.",
+    )
+    otlp_conventions: Annotated[Literal["1.41", "latest"], SettingInfo(_LOG)] = Field(
+        "1.41", description="Version of OpenTelemetry's conventions for generative AI, for the names in traces."
+    )
+    otlp_content: Annotated[bool, SettingInfo(_LOG)] = Field(
+        False, description="Send prompts and responses with the traces."
+    )
     log_level: Annotated[Literal["info", "debug", "trace", "off"], SettingInfo(_LOG)] = Field(
         "info", description="`debug` and `trace` also log prompts and responses. `info` does not."
     )

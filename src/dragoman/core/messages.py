@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict, cast
 
 from dragoman.core.shaping import NO_SHAPING, ResponseShaping
+from dragoman.core.trace_context import TraceContext
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character outside the basic plane. JSON can contain it as an escape, but UTF-8 cannot encode it."""
@@ -138,6 +139,7 @@ class RequestOptions:
         agent: The task for an agent, which makes any number of API calls.
         shaping: What to change in the response.
         large: Whether the body is so large that encoding it delays other requests: it is done in a thread.
+        trace: The trace that the client names.
     """
 
     version: str | None = None
@@ -146,6 +148,7 @@ class RequestOptions:
     agent: AgentTask | None = None
     shaping: ResponseShaping = NO_SHAPING
     large: bool = False
+    trace: TraceContext | None = None
 
 
 DEFAULT_REQUEST_OPTIONS = RequestOptions()

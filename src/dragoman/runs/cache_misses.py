@@ -62,7 +62,6 @@ class CacheMisses:
         """Find the reason for a run that has ended, and keep its prompt as the newest turn of its conversation."""
         if turn := self._find(run):
             self._keep(run.client, turn)
-        run.sent_body = None
 
     def _find(self, run: Run) -> _Turn | None:
         """Compare a run with the turn before it, once. Return it as a turn; None if it has put nothing in the cache."""

@@ -1,7 +1,7 @@
 """The engine: admits runs, drives each through the backend in a task of its own, and records how it ended."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -44,6 +44,7 @@ class Engine:
         thinking: With a single backend: stores thinking between the requests of a conversation; None: not stored.
         registry: The registry of runs. The caller closes it.
         meter: Decides on limits and budgets; None: there are none. The caller closes it.
+        observe: Called once with each run that has ended, before what was sent is forgotten.
 
     Attributes:
         limits: The limits.
@@ -59,11 +60,13 @@ class Engine:
         thinking: ReasoningStore | None = None,
         registry: RunRegistry | None = None,
         meter: Meter | None = None,
+        observe: Callable[[Run], None] | None = None,
     ) -> None:
         self.limits = limits
         self.registry = registry or RunRegistry()
         self.meter = meter
         self.cache_misses = CacheMisses()
+        self._observe = observe
         self._backend = backend
         self._dispatcher = (
             backend if isinstance(backend, Dispatcher) else RunExecutor(backend, thinking, only_upstream=True)
@@ -200,6 +203,7 @@ class Engine:
     ) -> Run:
         ticket = self._admission.enter()
         run = Run(client, model.id, self._note, self.limits.run_timeout)
+        run.trace = request_options.trace
         if hold is not None and self.meter is not None:
             run.reservation, run.on_output = hold, self.meter.note_start
         if self.registry.content:
@@ -247,7 +251,10 @@ class Engine:
                 run.mark_cancelled()
             with suppress(Exception):
                 _log_end(run)
+            if self._observe is not None:
+                self._observe(run)
         finally:
+            run.sent_body = None
             run.mark_released()
 
 

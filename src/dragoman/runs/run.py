@@ -13,6 +13,7 @@ from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, 
 from dragoman.core.ids import new_id
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
 from dragoman.core.moving_timer import MovingTimer
+from dragoman.core.trace_context import TraceContext
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Limit, Ticket
@@ -99,6 +100,7 @@ class Run:
         sent_body: The body as it was sent to the backend, until the run has ended.
         sent_at: When it was sent, in monotonic seconds.
         cache_use: What was read from Claude's cache, once that was compared.
+        trace: The trace that the client names.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Run:
         self.sent_body: MessagesRequest | None = None
         self.sent_at = 0.0
         self.cache_use: CacheUse | None = None
+        self.trace: TraceContext | None = None
 
         self._on_change = on_change
         self._timeout = self._seconds_left = timeout

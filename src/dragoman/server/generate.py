@@ -11,6 +11,7 @@ from starlette.types import Receive
 
 from dragoman.core.errors import Forbidden, NotFound
 from dragoman.core.messages import RequestOptions
+from dragoman.core.trace_context import TraceContext
 from dragoman.dialects.base import DecodedRequest, Dialect
 from dragoman.dialects.shared.validation import MIN_COUNTED_BYTES, check_value_count, with_model
 from dragoman.runs.engine import Engine
@@ -238,6 +239,8 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
         model, request_options = request.resolved.model, self._with_warnings(request.request_options)
         if context.reservation is not None:
             request_options = replace(request_options, large=True)
+        if trace := TraceContext.of(context.headers.get(b"traceparent")):
+            request_options = replace(request_options, trace=trace)
 
         async def start_runs(choices: Iterable[int]) -> list[Run]:
             bodies = {choice: request.body_for(choice) for choice in choices}

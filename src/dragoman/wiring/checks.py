@@ -1,6 +1,7 @@
 """Checks of settings before a gateway starts: `check_settings` lists them all."""
 
 import errno
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -42,8 +43,30 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     _check_fetch_hosts(settings)
     _check_embeddings(settings)
     _check_agents(settings)
+    _check_traces(settings)
     if backend:
         _check_backends(settings)
+
+
+def _check_traces(settings: Settings) -> None:
+    if settings.otlp_endpoint is None:
+        return
+    if not settings.otlp_endpoint.startswith(("http://", "https://")):
+        raise BadSettings(
+            "otlp_endpoint (--otlp-endpoint) is no URL. It is that of a collector, such as "
+            "http://localhost:4318/v1/traces."
+        )
+    if not all(map(_is_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
+        raise BadSettings(
+            'otlp_endpoint (--otlp-endpoint) needs OpenTelemetry. Install it: pip install "dragoman[otel]".'
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def check_exposure(settings: Settings) -> None:

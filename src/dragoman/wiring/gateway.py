@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from starlette.types import ASGIApp
@@ -17,6 +18,7 @@ from dragoman.config.settings import Settings
 from dragoman.config.upstreams import ADMIN, OWNER
 from dragoman.core import log
 from dragoman.core.errors import GatewayError
+from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.dialect import ChatDialect
@@ -62,6 +64,9 @@ from dragoman.wiring.backends import (
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.shown_settings import shown_settings
 from dragoman.wiring.state import access_options, build_access_store, build_ledger, build_run_registry
+
+if TYPE_CHECKING:
+    from dragoman.runs.traces import Traces
 
 _SIMULATOR_CALLS = 100
 """Requests that the simulator of a gateway remembers: it may run for days."""
@@ -126,7 +131,8 @@ async def build(
         reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
         registry = build_run_registry(settings)
         stack.push_async_callback(registry.aclose)
-        engine = Engine(claude, _limits(settings), reasoning, registry, meter)
+        traces = _build_traces(settings, registry.redactor, stack)
+        engine = Engine(claude, _limits(settings), reasoning, registry, meter, traces.note if traces else None)
         responses = _build_response_service(settings, stack)
         idempotency = _build_idempotency(settings, stack)
         cache = _build_response_cache(settings, stack)
@@ -166,7 +172,7 @@ async def build(
         def failures() -> dict[str, str]:
             recordings = idempotency.store if idempotency else None
             jobs = responses.jobs if responses else None
-            return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings)
+            return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings, traces)
 
         operations = Operations(
             claude.name,
@@ -259,6 +265,18 @@ async def _import_spending(path: Path, ledger: SQLiteLedger) -> None:
             await ledger.add(rows)
     except (sqlite3.Error, GatewayError) as error:
         log.warning("budget.unknown", path=str(path), error=str(error))
+
+
+def _build_traces(settings: Settings, redactor: Redactor, stack: AsyncExitStack) -> "Traces | None":
+    if settings.otlp_endpoint is None:
+        return None
+    from dragoman.runs.traces import TraceOptions, Traces  # noqa: PLC0415 - an extra
+
+    options = TraceOptions(settings.otlp_endpoint, settings.otlp_conventions, settings.otlp_content)
+    traces = Traces(options, redactor)
+    stack.push_async_callback(traces.aclose)
+    traces.start()
+    return traces
 
 
 def _limits(settings: Settings) -> Limits:

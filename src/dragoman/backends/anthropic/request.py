@@ -80,12 +80,14 @@ class ApiCall:
         version: The `anthropic-version`.
         betas: The betas that the body needs, or the client names.
         body: The JSON body; empty for none.
+        trace: The header `traceparent`; empty for none.
     """
 
     target: bytes
     version: str
     betas: tuple[str, ...]
     body: bytes
+    trace: str = ""
 
     def header_lines(self, further_betas: tuple[str, ...] = ()) -> bytes:
         """Return the header lines, without those of the credentials.
@@ -93,7 +95,8 @@ class ApiCall:
         Args:
             further_betas: Betas that the credentials need.
         """
-        return _header_lines(self.version, (*self.betas, *further_betas))
+        lines = _header_lines(self.version, (*self.betas, *further_betas))
+        return lines + f"traceparent: {self.trace}\r\n".encode() if self.trace else lines
 
 
 def message_call(request: RunRequest, cache_ttl: CacheTtl) -> ApiCall:
@@ -170,9 +173,13 @@ def _sizes(body: MessagesRequest) -> tuple[int, bytes]:
 
 
 def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:
-    api_version = request.request_options.version
+    api_version, trace = request.request_options.version, request.request_options.trace
     return ApiCall(
-        target, _header_value(api_version) if api_version else API_VERSION, betas_of_request(request), encoded
+        target,
+        _header_value(api_version) if api_version else API_VERSION,
+        betas_of_request(request),
+        encoded,
+        trace.header if trace else "",
     )
 
 
