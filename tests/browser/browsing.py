@@ -2,7 +2,7 @@
 
 import shutil
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(home: Path, *flags: str) -> AsyncIterator[Gateway]:
-    """Start a gateway with the command line."""
-    async with started(home, "serve", "--simulate", "--port", "0", "--spares", "0", *flags) as process:
+async def serving(home: Path, *flags: str, added: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
+    """Start a gateway with the command line, and with more environment variables."""
+    arguments = ("serve", "--simulate", "--port", "0", "--spares", "0", *flags)
+    async with started(home, *arguments, added=added) as process:
         address = (await line(process, "OpenAI base URL")).split()[-1].removesuffix("/v1")
         simulated = (await line(process, "simulated at")).partition("simulated at ")[2]
         yield Gateway(address, simulated.partition(": ")[0])

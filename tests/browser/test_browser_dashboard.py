@@ -99,6 +99,33 @@ async def test_keys(tmp_path: Path) -> None:
         assert [error for error in log.errors if "404" not in error] == []
 
 
+async def test_member(tmp_path: Path) -> None:
+    """A client's key shows its own usage, in every size, and no page of the operator."""
+    keys = '[{"name": "ada", "api_key": "ada-key"}]'
+    flags = ("--backend", "api", "--api-key", "the-key")
+    async with serving(tmp_path, *flags, added={"DRAGOMAN_KEYS": keys}) as gateway, tab() as (page, log):
+        async with httpx.AsyncClient(base_url=gateway.address, timeout=300) as http:
+            for key in ("ada-key", "the-key"):
+                headers = {"authorization": f"Bearer {key}"}
+                body = {"model": "sonnet", "messages": [{"role": "user", "content": "Hello"}]}
+                await http.post("/v1/chat/completions", json=body, headers=headers)
+        await page.goto(f"{gateway.address}/dashboard#/keys")
+        await page.get_by_label("API key").fill("ada-key")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("main h1")).to_have_text("Usage")
+        await expect(page.locator("nav a")).to_have_count(1)
+        await expect(page.locator("#key tbody tr")).to_have_count(1)
+        await expect(page.locator("#key")).to_contain_text("ada")
+        for scheme, width in (("light", 1440), ("dark", 390)):
+            await page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+            await page.set_viewport_size({"width": width, "height": 844})
+            assert await has_no_overflow(page)
+            assert (await Axe().run(page)).violations_count == 0
+        await page.reload()
+        await expect(page.locator("main h1")).to_have_text("Usage")
+        assert log.errors == []
+
+
 async def test_sign_in(tmp_path: Path) -> None:
     """With a key the page asks for it, shows why one is wrong, stays signed in, and signs out."""
     async with serving(tmp_path, "--backend", "api", "--api-key", "the-key") as gateway, tab() as (page, _):

@@ -87,15 +87,56 @@ async def test_session() -> None:
     assert after.status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("key", "status", "code"), [("wrong", 401, "invalid_api_key"), ("client-key", 403, "not_operator")]
-)
-async def test_sign_in_refused(key: str, status: int, code: str) -> None:
-    """A wrong key and a client's key open no session."""
+async def test_sign_in_refused() -> None:
+    """A wrong key opens no session."""
     async with served(replies("Hello"), api_key=KEY, keys=CLIENT_KEYS) as gateway:
-        response = await sign_in(gateway, key)
-    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+        response = await sign_in(gateway, "wrong")
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_api_key")
     assert "set-cookie" not in response.headers
+
+
+async def test_a_member_sees_its_own_usage_only() -> None:
+    """A client's key opens a session that shows what this key has used: not others, nor any path of the operator."""
+    keys = [*CLIENT_KEYS, {"name": "bob", "api_key": "bobs-key"}]
+    async with served(replies("Hello"), api_key=KEY, keys=keys) as gateway:
+        for key, times in ((KEY, 1), ("client-key", 2), ("bobs-key", 3)):
+            for _ in range(times):
+                await gateway.http.post("/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {key}"})
+        signed_in = await sign_in(gateway, "client-key")
+        page = await gateway.http.get("/dashboard")
+        used = (await gateway.http.get("/usage?by=day,model")).json()
+        refused = [
+            (await gateway.http.get(f"/usage?{query}")).status_code
+            for query in ("key=bob", "team=x", "by=key", "by=model,team", "by=upstream", "key=ada&key=bob")
+        ]
+        operator = [
+            (await gateway.http.get(path)).status_code
+            for path in (
+                "/admin/usage",
+                "/admin/runs",
+                "/admin/events",
+                "/admin/keys",
+                "/admin/settings",
+                "/admin/audit",
+            )
+        ]
+        forged = await gateway.http.post("/v1/chat/completions", json=BODY)
+        by_key = (await gateway.http.get("/usage", headers={"x-api-key": "bobs-key"})).json()
+    assert signed_in.json()["access"] == "member"
+    assert 'data-access="member"' in page.text
+    assert (used["key"], used["total"]["runs"], [row["runs"] for row in used["rows"]]) == ("ada", 2, [2])
+    assert refused == [400] * 6
+    assert operator == [403] * 6
+    assert forged.status_code == 403
+    assert (by_key["key"], by_key["total"]["runs"]) == ("bob", 3)
+
+
+async def test_usage_needs_a_key() -> None:
+    """Without a key the path is closed like any other; without keys it shows the only client there is."""
+    async with served(replies("Hello"), api_key=KEY) as gateway:
+        assert (await gateway.http.get("/usage")).status_code == 401
+    async with served(replies("Hello")) as gateway:
+        assert (await gateway.http.get("/usage")).json()["key"] == "local"
 
 
 @pytest.mark.parametrize("token", [{}, {"x-dragoman-token": "0" * 32}])

@@ -194,6 +194,7 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
         admin_audit=access.audit,
         admin_limits=access.limits,
         admin_usage=access.usage,
+        own_usage=access.own_usage,
         admin_live=admin.live,
         admin_settings=admin.settings,
         dashboard=dashboard.page,

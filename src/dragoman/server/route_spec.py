@@ -63,6 +63,7 @@ class Handlers:
     admin_audit: PageFunction
     admin_limits: PageFunction
     admin_usage: PageFunction
+    own_usage: PageFunction
     admin_live: PageFunction
     admin_settings: PageFunction
     dashboard: PageFunction

@@ -10,7 +10,7 @@ from dragoman.dialects.completions.schema import TextCompletionRequest
 from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
 from dragoman.dialects.responses.schema import CreateResponse
 from dragoman.server.admin.routes import ADMIN_ROUTES
-from dragoman.server.docs import schemas
+from dragoman.server.docs import access_schemas, schemas
 from dragoman.server.route_spec import Handlers, Operation, PageFunction, Parameter, RouteSpec
 
 DASHBOARD_PATH = "/dashboard"
@@ -281,6 +281,24 @@ ROUTES: tuple[RouteSpec, ...] = (
         path="/metrics",
         handler=lambda to: to.metrics,
         operation=Operation(summary="Metrics for Prometheus.", errors=("401",)),
+    ),
+    RouteSpec(
+        method="GET",
+        path="/usage",
+        handler=lambda to: to.own_usage,
+        operation=Operation(
+            summary="Return what the key of the request has used and cost.",
+            response=access_schemas.OwnUsage,
+            parameters=(
+                Parameter("by", "What to sum by, separated by commas: `model`, `day`, `status`."),
+                Parameter(
+                    "since", "Only runs that began then or later: `7d`, an ISO 8601 time, or seconds since 1970."
+                ),
+                Parameter("until", "Only runs that began before."),
+                Parameter("model", "Only runs of this model."),
+            ),
+            errors=("400", "401"),
+        ),
     ),
     *ADMIN_ROUTES,
     _page(DASHBOARD_PATH, lambda to: to.dashboard),

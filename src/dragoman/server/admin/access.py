@@ -28,12 +28,16 @@ from dragoman.server.admin.access_changes import (
     parse_duration,
     team_view,
 )
+from dragoman.server.context import get_context
 from dragoman.stores.access import AccessStore
 from dragoman.stores.ledger import Column, Ledger, LedgerFilter, LedgerSum
 
 _COLUMNS: tuple[str, ...] = get_args(Column)
 _MAX_BODY = 64 * 1024
 _FILTERS = frozenset({"by", "since", "until", "key", "team", "model", "upstream"})
+_OWN_FILTERS = frozenset({"by", "since", "until", "model"})
+_OWN_COLUMNS = frozenset({"model", "day", "status"})
+"""What a client may ask about its own key: not the names of teams and upstreams."""
 
 _Changes = TypeVar("_Changes", bound=TeamChanges)
 
@@ -151,6 +155,23 @@ class AccessEndpoints:
             raise NotFound("This gateway has no ledger.")
         await self._meter.flush()
         return _json(await usage_report(self._meter.ledger, request.query_params))
+
+    async def own_usage(self, request: Request) -> Response:
+        """Return what the client's own key has used and cost, and its limits. It learns nothing of others."""
+        params = request.query_params
+        if refused := sorted(set(params) - _OWN_FILTERS):
+            raise InvalidRequest(
+                f"`{refused[0][:40]}` is not a parameter: {', '.join(sorted(_OWN_FILTERS))}.", param=refused[0][:40]
+            )
+        by = params.get("by", "model")
+        if wrong := next((word for word in by.split(",") if word not in _OWN_COLUMNS), None):
+            raise InvalidRequest(f"`{wrong[:40]}` is not a column: {', '.join(sorted(_OWN_COLUMNS))}.", param="by")
+        if self._meter is None:
+            raise NotFound("This gateway has no ledger.")
+        client = get_context(request.scope).client
+        await self._meter.flush()
+        report = await usage_report(self._meter.ledger, QueryParams({**params, "by": by, "key": client}))
+        return _json({"key": client, **report, "limits": await self._use(Scope(ScopeKind.KEY, client))})
 
     def _store(self) -> AccessStore:
         if self._book.store is None:

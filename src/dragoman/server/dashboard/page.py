@@ -15,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dragoman import __version__
-from dragoman.core.errors import Forbidden
-from dragoman.server.context import get_context
+from dragoman.server.context import RequestContext, get_context
 from dragoman.server.dashboard.session import MAX_AGE, Sessions, set_cookie
 
 _HEADERS = {
@@ -42,8 +41,8 @@ class Dashboard:
         """Return the page. It has the token of its session, if there is one."""
         context = get_context(request.scope)
         # Without keys everyone is the operator. A session ends when its key is changed.
-        session = self._sessions.find(context) if context.is_operator else None
-        access = "signed-out" if not context.is_operator else "signed-in" if session else "open"
+        session = self._sessions.find(context) if context.authenticated else None
+        access = _access(context) if session else "open" if context.is_operator else "signed-out"
         values = {"access": access, "token": session.token if session else "", "version": __version__}
         html = self._shell
         for name, value in values.items():
@@ -59,19 +58,13 @@ class Dashboard:
         return Response(_asset(name), media_type="text/javascript", headers=headers)
 
     async def sign_in(self, request: Request) -> Response:
-        """Create a session for the key that the request was sent with.
-
-        Raises:
-            Forbidden: It is a client's key.
-        """
+        """Create a session for the key that the request was sent with. That of a client sees its own usage only."""
         context = get_context(request.scope)
-        if not context.is_operator:
-            raise Forbidden("This is a client key. The dashboard needs the gateway's own key.", code="not_operator")
         key = context.headers.get(b"authorization", b"").decode("latin-1").partition(" ")[2]
         if not key:  # no key is required
             return Response(b'{"token":""}', media_type="application/json")
         cookie, session = self._sessions.create(key)
-        return _json({"token": session.token}, set_cookie(context, cookie, MAX_AGE))
+        return _json({"token": session.token, "access": _access(context)}, set_cookie(context, cookie, MAX_AGE))
 
     async def sign_out(self, request: Request) -> Response:
         """End the session of the request."""
@@ -101,6 +94,11 @@ class Dashboard:
             "trusted-types dragoman",
         )
         return "; ".join(rules)
+
+
+def _access(context: RequestContext) -> str:
+    """Return what a person who is signed in may see."""
+    return "signed-in" if context.is_operator else "member"
 
 
 def _asset(name: str) -> str:

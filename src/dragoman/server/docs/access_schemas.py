@@ -110,6 +110,16 @@ class AuditLog(Struct):
     entries: list[JSONObject]
 
 
+class OwnUsage(Struct):
+    """What the key of the request has used and cost, and its limits."""
+
+    key: str
+    by: list[str]
+    rows: list[JSONObject]
+    total: JSONObject
+    limits: list[LimitUse]
+
+
 class UsageReport(Struct):
     """Sums of what runs have used and cost."""
 

@@ -16,12 +16,15 @@ const signOut = document.querySelector("#sign-out");
 const theme = document.querySelector("#theme");
 const THEMES = ["auto", "light", "dark"];
 
-render(nav, PAGES.map(([path, name, title]) => html`<a href="#/${path}" data-page="${name}">${icon(name)}<span>${title}</span></a>`));
+/** The pages for this person: a member's key has its own usage only. */
+const pages = () => (access() === "member" ? PAGES.filter(([, name]) => name === "usage") : PAGES);
+const showNav = () => render(nav, pages().map(([path, name, title]) => html`<a href="#/${path}" data-page="${name}">${icon(name)}<span>${title}</span></a>`));
 
 async function show(isFirst) {
   if (access() === "signed-out") return showSignIn();
+  showNav();
   const [part, id] = location.hash.replace(/^#\/?/, "").split("/");
-  const [, name, title] = part === "runs" && id ? [part, "run", "Run"] : (PAGES.find(([path]) => path === part) ?? PAGES[0]);
+  const [, name, title] = part === "runs" && id && access() !== "member" ? [part, "run", "Run"] : (pages().find(([path]) => path === part) ?? pages()[0]);
   for (const link of nav.children) {
     const isCurrent = link.dataset.page === (name === "run" ? "now" : name);
     if (isCurrent) link.setAttribute("aria-current", "page");
@@ -43,10 +46,11 @@ async function show(isFirst) {
 }
 
 function showSignIn() {
+  showNav();
   document.title = "Sign in · Dragoman";
   const form = element(html`<form class="sign-in"><div class="panel">
     <h1>Sign in</h1>
-    <p class="soft">This gateway requires its key. The page keeps it in a cookie that scripts cannot read, for 12 hours.</p>
+    <p class="soft">This gateway requires a key. A client's key shows its own usage. The page keeps it in a cookie that scripts cannot read, for 12 hours.</p>
     <label>API key<input name="key" type="password" required autocomplete="current-password" spellcheck="false"></label>
     <button class="primary">Sign in</button>
     <p class="error" role="alert" hidden></p></div></form>`);
@@ -58,7 +62,7 @@ function showSignIn() {
       const headers = { authorization: `Bearer ${key}` };
       const session = await (await send("/dashboard/session", { method: "POST", headers, signing: true })).json();
       root.dataset.token = session.token;
-      root.dataset.access = "signed-in";
+      root.dataset.access = session.access;
       signOut.hidden = false;
       show();
     } catch (error) {
@@ -70,7 +74,7 @@ function showSignIn() {
   form.elements.key.focus();
 }
 
-signOut.hidden = access() !== "signed-in";
+signOut.hidden = !["signed-in", "member"].includes(access());
 signOut.addEventListener("click", async () => {
   await send("/dashboard/session", { method: "DELETE" }).catch(() => {});
   dispatchEvent(new Event("signed-out"));

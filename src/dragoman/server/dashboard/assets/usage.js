@@ -1,7 +1,7 @@
 // Usage: what was spent, by day, model and client.
 
 import "/dashboard/charts.js";
-import { Page, count, dollars, get, html, notice, percent, render, tile } from "/dashboard/lib.js";
+import { Page, access, count, dollars, get, html, notice, percent, render, tile } from "/dashboard/lib.js";
 
 const RANGES = { 1: "Today", 7: "7 days", 30: "30 days" };
 const MEASURES = { cost: ["Cost", dollars], tokens: ["Tokens", count], runs: ["Runs", count] };
@@ -12,6 +12,10 @@ const day_of = (time) => new Date(time * 1000).toLocaleDateString("sv");
 
 /** Return rows of the ledger, or sums over the newest runs from a gateway that has none. */
 async function load(days) {
+  if (isMember()) {
+    const { key, rows } = await get(`/usage?by=day,model&since=${days}d`);
+    return { rows: rows.map((row) => ({ ...row, key })) };
+  }
   try {
     return { rows: (await get(`/admin/usage?by=day,model,key&since=${days}d`)).rows };
   } catch (error) {
@@ -24,6 +28,7 @@ async function load(days) {
   return { rows, note: more ? "These are the newest 500 runs." : "" };
 }
 
+const isMember = () => access() === "member";
 const prompt = (row) => row.input_tokens + row.cache_read_tokens + row.cache_write_tokens;
 const measure = { cost: (row) => row.cost, tokens: (row) => prompt(row) + row.output_tokens, runs: (row) => row.runs };
 const sum = (rows, of) => rows.reduce((total, row) => total + of(row), 0);
@@ -39,7 +44,7 @@ class UsagePage extends Page {
     const measures = Object.fromEntries(Object.entries(MEASURES).map(([name, [title]]) => [name, title]));
     render(this, html`<div class="head"><h1>Usage</h1><div class="actions">${tabs("days", "Period", RANGES, this.#days)}</div></div>
       <div class="stack"><div id="note"></div><dl class="panel tiles" id="tiles"></dl>
-      <section class="panel" aria-label="Usage by day"><header><h2>By day</h2><div class="actions">${tabs("group", "Split by", GROUPS, this.#group)}${tabs("measure", "Measure", measures, this.#measure)}</div></header><div class="body"><d-chart></d-chart></div></section>
+      <section class="panel" aria-label="Usage by day"><header><h2>By day</h2><div class="actions">${isMember() ? "" : tabs("group", "Split by", GROUPS, this.#group)}${tabs("measure", "Measure", measures, this.#measure)}</div></header><div class="body"><d-chart></d-chart></div></section>
       <div class="split"><section class="panel" aria-label="By model"><header><h2>Models</h2></header><div class="table" id="model"></div></section>
       <section class="panel" aria-label="By client"><header><h2>Clients</h2></header><div class="table" id="key"></div></section></div></div>`);
     this.#choose("days", async (value) => this.#load((this.#days = Number(value))));
@@ -49,7 +54,7 @@ class UsagePage extends Page {
   }
 
   #choose(id, action) {
-    this.$(`#${id}`).addEventListener("click", (event) => {
+    this.$(`#${id}`)?.addEventListener("click", (event) => {
       const button = event.target.closest("button");
       if (!button) return;
       for (const one of button.parentElement.children) one.setAttribute("aria-pressed", String(one === button));
