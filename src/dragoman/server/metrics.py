@@ -8,14 +8,16 @@ import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dragoman.core.messages import JSON
+from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.pricing import count_in, nanodollars_of_calls
 from dragoman.core.process_identity import ProcessIdentity
+from dragoman.limits.rules import NANODOLLARS
 from dragoman.runs.engine import Engine
 from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
@@ -33,13 +35,16 @@ class Counts:
         name: The metric's name.
         description: What it counts.
         labels: The labels' names.
+        divisor: By what a count is divided when it is shown.
 
     Attributes:
         family: The name, the description and the labels' names.
+        divisor: See the argument.
         values: The counts, by label values.
     """
 
-    def __init__(self, name: str, description: str, labels: Sequence[str]) -> None:
+    def __init__(self, name: str, description: str, labels: Sequence[str], divisor: int = 1) -> None:
+        self.divisor = divisor
         self.values: defaultdict[tuple[object, ...], int] = defaultdict(int)
         self.family = (name, description, labels)
 
@@ -73,6 +78,7 @@ class Durations:
 
 
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1)
 _TOKEN_KINDS = {
     "input_tokens": "input",
     "output_tokens": "output",
@@ -98,6 +104,22 @@ class Metrics:
         self._duration = Durations("dragoman_request_seconds", "Time to the end of the answer", "route", _BUCKETS)
         self._first_token = Durations(
             "dragoman_first_token_seconds", "Time from asking Claude to the first token", "path", _BUCKETS
+        )
+        self._stages = {
+            "queue": Durations("dragoman_queue_seconds", "Time that runs waited for a slot", "path", _BUCKETS),
+            "process": Durations("dragoman_process_seconds", "Time to take or start a process", "path", _BUCKETS),
+            "replay": Durations("dragoman_replay_seconds", "Time to replay a conversation", "path", _BUCKETS),
+            "first_token": self._first_token,
+        }
+        self._output_token = Durations(
+            "dragoman_output_token_seconds", "Time for each token after the first", "path", _TOKEN_BUCKETS
+        )
+        self._cost = Counts("dragoman_cost_dollars", "Cost of runs at list prices", ("model",), NANODOLLARS)
+        self._thinking = Counts(
+            "dragoman_thinking_tokens", "Output tokens that were thinking, as the API counts them", ("model",)
+        )
+        self._cache_misses = Counts(
+            "dragoman_cache_misses", "Runs that read less from Claude's cache than they could have", ("reason",)
         )
         self._runs = Counts("dragoman_runs", "Runs ended", ("model", "path", "status"))
         self._tokens = Counts("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"))
@@ -147,8 +169,9 @@ class Metrics:
             # Imported when metrics are asked for the first time: the library is a tenth of the time of a start.
             from dragoman.server.metrics_page import MetricsPage  # noqa: PLC0415
 
-            counts = (self._requests, self._errors, self._runs, self._tokens)
-            durations = (self._duration, self._first_token)
+            money = (self._cost, self._thinking, self._cache_misses)
+            counts = (self._requests, self._errors, self._runs, self._tokens, *money)
+            durations = (self._duration, *self._stages.values(), self._output_token)
             self._page = MetricsPage(self._engine, self._operations, counts, durations, self._cache)
         return self._page
 
@@ -157,9 +180,28 @@ class Metrics:
         model = run.model if run.usage else "unknown"
         path = run.path or "none"
         self._runs.values[model, path, run.status] += 1
-        if "first_token" in run.stages:
-            self._first_token.add(path, run.stages["first_token"])
+        for stage, durations in self._stages.items():
+            if stage in run.stages:
+                durations.add(path, run.stages[stage])
+        if run.cache_use is not None and run.cache_use.reason is not None:
+            self._cache_misses.values[run.cache_use.reason,] += 1
         usage: Mapping[str, object] = run.usage or {}
+        if not usage:
+            return
+        self._cost.values[model,] += nanodollars_of_calls(cast("Sequence[JSONObject]", run.calls.usages), run.model)
+        if (output := count_in(usage, "output_tokens")) > 1 and (writing := _writing_seconds(run)) is not None:
+            self._output_token.add(path, writing / (output - 1))
+        if isinstance(details := usage.get("output_tokens_details"), dict):
+            self._thinking.values[model,] += count_in(details, "thinking_tokens")
         for key, kind in _TOKEN_KINDS.items():
             if isinstance(count := usage.get(key), int):
                 self._tokens.values[model, kind] += count
+
+
+def _writing_seconds(run: Run) -> float | None:
+    """Return the seconds from the first token to the end of a run; None if it has not succeeded."""
+    stages = run.stages
+    if run.status != "succeeded" or "first_token" not in stages:
+        return None
+    before = sum(stages.get(name, 0.0) for name in ("queue", "process", "replay", "first_token"))
+    return max(0.0, stages["total"] - before)

@@ -73,7 +73,7 @@ class CountedRequests(Collector):
             name, description, labels = counted.family
             counter = CounterMetricFamily(name, description, labels=labels)
             for labels_of_count, count in counted.values.items():
-                counter.add_metric([str(value) for value in labels_of_count], count)
+                counter.add_metric([str(value) for value in labels_of_count], count / counted.divisor)
             yield counter
         for timed in self._durations:
             name, description, labels = timed.family
