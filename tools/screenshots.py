@@ -26,7 +26,16 @@ _QUESTIONS = (
     "Write a haiku about rivers",
     "Count to 200",
 )
-_PAGES = {"now": "", "run": "runs/{run}", "usage": "usage", "cache": "cache", "playground": "playground"}
+_PAGES = {
+    "now": ("", "#recent li"),
+    "run": ("runs/{run}", "#costs table"),
+    "usage": ("usage", "#model table"),
+    "cache": ("cache", "#reasons table"),
+    "playground": ("playground", "main button"),
+    "keys": ("keys", "#list :is(table, p)"),
+    "settings": ("settings", "main table"),
+}
+"""The path of each page, and what it shows when it has its data."""
 _IN_DOCS = frozenset({"now-wide-light", "run-wide-dark", "cache-wide-light", "now-narrow-dark"})
 _SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
@@ -68,13 +77,12 @@ async def fill(address: str) -> str:
         return shown
 
 
-async def picture(page: Page, path: Path) -> None:
-    """Wait until the page is complete, and store its picture."""
-    await page.locator("main h1").wait_for()
+async def picture(page: Page, ready: str, path: Path) -> None:
+    """Wait until the page shows its data and is drawn, and store its picture."""
+    await page.locator(ready).first.wait_for()
     await page.evaluate("document.fonts.ready")
-    await page.wait_for_load_state("load")
-    await page.wait_for_timeout(1500)
-    await page.screenshot(path=path)
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.screenshot(path=path, animations="disabled")
 
 
 async def take(browser: Browser, address: str, run: str, target: Path) -> None:
@@ -84,11 +92,11 @@ async def take(browser: Browser, address: str, run: str, target: Path) -> None:
             page = await browser.new_page(
                 viewport={"width": width, "height": height}, color_scheme="light" if scheme == "light" else "dark"
             )
-            for name, path in _PAGES.items():
+            for name, (path, ready) in _PAGES.items():
                 if target == TARGET and f"{name}-{size}-{scheme}" not in _IN_DOCS:
                     continue
                 await page.goto(f"{address}/dashboard#/{path.format(run=run)}")
-                await picture(page, target / f"dashboard-{name}-{size}-{scheme}.png")
+                await picture(page, ready, target / f"dashboard-{name}-{size}-{scheme}.png")
             await page.close()
 
 

@@ -53,6 +53,24 @@ async def test_first_minute(tmp_path: Path) -> None:
         assert log.errors == []
 
 
+async def test_why_the_cache_was_not_read(tmp_path: Path) -> None:
+    """The page Cache counts the reasons, and leads to the newest run, which shows its own."""
+    async with serving(tmp_path, "--backend", "api") as gateway, tab() as (page, log):
+        async with httpx.AsyncClient(base_url=gateway.address, timeout=300) as http:
+            for system in ("word " * 4000, "Now " + "word " * 4000):
+                messages = [{"role": "system", "content": system}, {"role": "user", "content": "Hello"}]
+                body = {"model": "sonnet", "messages": messages}
+                await http.post("/v1/chat/completions", json=body)
+        await page.goto(f"{gateway.address}/dashboard#/cache")
+        await expect(page.locator("#reasons tbody tr").first).to_contain_text("System prompt changed")
+        await expect(page.locator("#reasons code")).to_have_text("system[0]")
+        assert (await Axe().run(page)).violations_count == 0
+        await page.locator("#reasons a").first.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".notice")).to_contain_text("The system prompt differs")
+        assert log.errors == []
+
+
 async def test_every_page_in_every_size(tmp_path: Path) -> None:
     """Each page opens by the keyboard, light and dark, and fits a phone. Axe and the browser report nothing."""
     async with serving(tmp_path, "--backend", "api") as gateway, tab() as (page, log):

@@ -180,6 +180,16 @@ def test_conversations_with_the_same_beginning() -> None:
     assert (use.expected, use.reason) == (5000, None)
 
 
+def test_models_by_turns() -> None:
+    """Each model has its own cache: a turn is compared with the last one of the same model, if there is one."""
+    misses = CacheMisses()
+    sent(misses, FIRST)
+    assert (use := sent(misses, FIRST | {"model": "claude-sonnet-5-5"}))
+    assert use.reason == "model"
+    assert (use := sent(misses, turn(), read=5000))
+    assert (use.expected, use.reason) == (5000, None)
+
+
 def test_clients_and_small_prompts() -> None:
     """A client's turns are compared with its own only. Prompts that are too small to be cached are not compared."""
     misses = CacheMisses()

@@ -69,7 +69,7 @@ class CacheMisses:
         if body is None or usage is None or len(body["messages"]) > _MAX_MESSAGES:
             return None
         messages = message_hashes(body["messages"])
-        before = self._turn_before(run.client, messages)
+        before = self._turn_before(run.client, body["model"], messages)
         read = count_in(usage, "cache_read_input_tokens")
         is_hit = before is not None and read >= before.cached
         parts = PromptParts.of(body, messages, before.parts if before and is_hit else None)
@@ -80,13 +80,20 @@ class CacheMisses:
         lifetime = _lifetime(usage, before.lifetime if before else _LIFETIME)
         return _Turn(parts, run.upstream, cached, lifetime, run.sent_at)
 
-    def _turn_before(self, client: str, messages: tuple[int, ...]) -> _Turn | None:
-        """Return the turn with the most messages in common: the newest, if there are several."""
+    def _turn_before(self, client: str, model: str, messages: tuple[int, ...]) -> _Turn | None:
+        """Return the turn with the most messages in common: the newest, if there are several.
+
+        Each model has a cache of its own, so a turn that was sent to the same model comes first.
+        """
         turns = self._turns.get(_first_key(client, messages)) or ()
         if not turns:
             ends = range(len(messages), max(1, len(messages) - _MAX_NEW_MESSAGES), -1)
             turns = next(filter(None, (self._turns.get(_end_key(client, messages[:end])) for end in ends)), ())
-        return max(turns, key=lambda turn: (common(messages, turn.parts.messages), turn.at), default=None)
+
+        def nearness(turn: _Turn) -> tuple[bool, int, float]:
+            return turn.parts.model == model, common(messages, turn.parts.messages), turn.at
+
+        return max(turns, key=nearness, default=None)
 
     def _keep(self, client: str, turn: _Turn) -> None:
         messages = turn.parts.messages
@@ -94,7 +101,8 @@ class CacheMisses:
             others = [
                 other
                 for other in self._turns.get(key, ())
-                if common(messages, other.parts.messages) < len(other.parts.messages)
+                if other.parts.model != turn.parts.model
+                or common(messages, other.parts.messages) < len(other.parts.messages)
             ]
             self._turns[key] = (*others[1 - _MAX_TURNS :], turn)
             self._turns.move_to_end(key)

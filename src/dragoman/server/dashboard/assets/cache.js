@@ -59,7 +59,7 @@ function reasons(runs) {
   const found = Object.keys(TITLES).map((reason) => [reason, missed.filter((run) => run.cache.reason === reason)]).filter(([, some]) => some.length);
   const lost = (some) => some.reduce((sum, { cache }) => sum + Math.max(0, (cache.expected ?? 0) - cache.read), 0);
   return html`<table><thead><tr><th scope="col">Reason</th><th scope="col" class="n">Runs</th><th scope="col" class="n">Tokens not read</th><th scope="col">Newest</th></tr></thead><tbody>${found.sort(([, a], [, b]) => lost(b) - lost(a) || b.length - a.length).map(([reason, some]) => html`<tr>
-    <th scope="row">${TITLES[reason]}<p class="soft">${some[0].cache.detail}</p></th><td class="n">${count(some.length)}</td><td class="n">${count(lost(some))}</td><td><a href="#/runs/${some[0].id}">${ago(some[0].created)}</a>${some[0].cache.part ? html` <code>${some[0].cache.part}</code>` : ""}</td></tr>`)}</tbody></table>`;
+    <th scope="row">${TITLES[reason]}<p class="soft">${some[0].cache.detail}</p></th><td class="n">${count(some.length)}</td><td class="n">${count(lost(some))}</td><td><a href="#/runs/${some[0].id}">${ago(some[0].created)}</a>${some[0].cache.part && some[0].cache.part !== reason ? html` <code>${some[0].cache.part}</code>` : ""}</td></tr>`)}</tbody></table>`;
 }
 
 customElements.define("cache-page", CachePage);

@@ -111,7 +111,7 @@ const before = (run) => ["queue", "process", "replay", "first_token"].reduce((su
 function missed({ cache }) {
   if (!cache?.reason || cache.reason === "first_turn") return "";
   const amount = cache.expected === null ? "" : `${count(cache.read)} of ${count(cache.expected)} cached tokens were read. `;
-  return notice(`Cache: ${amount}${cache.detail}${cache.part ? ` (${cache.part})` : ""}`);
+  return notice(`Cache: ${amount}${cache.detail}${cache.part && cache.part !== cache.reason ? ` (${cache.part})` : ""}`);
 }
 
 const problem = (run) => (run.error ? notice(`Failed: ${run.error}`, "bad") : run.status === "cancelled" ? notice(`Cancelled: ${run.reason ?? "the client left"}`) : "");
