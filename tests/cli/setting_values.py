@@ -47,6 +47,8 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "parked_ttl": ("8", 8.0),
     "max_memory": ("1GiB", 2**30),
     "thinking_ttl": ("7", 7.0),
+    "database": ("postgresql://u:secret-6@h/n", "postgresql://u:secret-6@h/n"),
+    "encryption_key": ("secret-7", "secret-7"),
     "store_ttl": ("9", 9.0),
     "store_max_entries": ("12", 12),
     "store_max_bytes": ("2MiB", 2 * 2**20),
@@ -81,7 +83,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
 }
 """For each setting, a value as text and the value that is read from it. Switches are not listed: they are on."""
 
-FROM_FILES = {"config", "api_key_file", "admin_key_file"}
+FROM_FILES = {"config", "api_key_file", "admin_key_file", "encryption_key_file"}
 """Settings that name files, which must exist."""
 
 

@@ -1,4 +1,4 @@
-"""What others get wrong with limits and budgets, on one worker and on four workers over one SQLite file."""
+"""What others get wrong with limits and budgets: on one worker and on four over one SQLite file, and on three nodes."""
 
 import asyncio
 import sqlite3
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from engine_fixtures import Postgres, opened_server
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.core.catalog import Catalog
@@ -18,12 +19,15 @@ from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, Messages
 from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit
 from dragoman.limits.table import Ask, Refusal
+from dragoman.runs.borrowing import LEASE_MS
 from dragoman.runs.bounds import bound_of
 from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.metering import Meter
 from dragoman.runs.policy import Clock
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan
+from dragoman.stores.postgres.stores import PostgresStores
+from dragoman.stores.sql.ledger import SQLLedger
 from dragoman.stores.sqlite.database import BUSY_SECONDS
 from dragoman.stores.sqlite.ledger import SQLiteLedger
 
@@ -38,7 +42,20 @@ COST = 6_000_000
 CUT_COST = 4_040_000
 """Of 1000 input tokens and the two tokens that were received."""
 TEAM = Scope(ScopeKind.TEAM, "web")
-workers = pytest.mark.parametrize("count", [1, 4], ids=["one worker", "four workers"])
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers there are, and the server that they share as nodes; None: they share a file."""
+
+    count: int
+    postgres: Postgres | None = None
+
+
+@pytest.fixture(params=[1, 4, 3], ids=["one worker", "four workers", "three nodes"])
+def workers(request: pytest.FixtureRequest) -> Workers:
+    """Return the workers."""
+    return Workers(request.param, request.getfixturevalue("postgres") if request.param == 3 else None)
 
 
 def budget(runs: int, scope: Scope = TEAM) -> Rule:
@@ -92,13 +109,13 @@ class CountingApi:
         yield MessageStop({"type": "message_stop"})
 
 
-class FailingLedger(SQLiteLedger):
-    """A ledger whose file can be away, or slow to write."""
+class FailingLedger(SQLLedger):
+    """A ledger whose database can be away, or slow to write."""
 
     is_away = False
 
-    def __init__(self, path: Path, busy_timeout: float) -> None:
-        super().__init__(path, busy_timeout=busy_timeout)
+    def __init__(self, ledger: SQLLedger) -> None:
+        super().__init__(ledger._database)
         self.may_write = asyncio.Event()
         self.may_write.set()
 
@@ -123,8 +140,10 @@ class FailingLedger(SQLiteLedger):
 class Cluster:
     """Some workers that share a directory and an API."""
 
-    def __init__(self, directory: Path, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, directory: Path, rules: tuple[Rule, ...], postgres: Postgres | None = None) -> None:
         self.directory = directory
+        self.postgres = postgres
+        self.servers = AsyncExitStack()
         self.policy = OneTeam(rules)
         self.api = CountingApi()
         self.ms = 0
@@ -135,7 +154,11 @@ class Cluster:
 
     async def add(self, *, worker: str | None = None, run_timeout: float = 600.0) -> None:
         """Start a worker."""
-        ledger = FailingLedger(self.directory / "ledger.db", busy_timeout=self.busy_timeout)
+        if self.postgres is None:
+            ledger = FailingLedger(SQLiteLedger(self.directory / "ledger.db", busy_timeout=self.busy_timeout))
+        else:
+            node = opened_server(self.postgres, self.directory, node=f"node{len(self.ledgers)}")
+            ledger = FailingLedger(PostgresStores(await self.servers.enter_async_context(node)).ledger())
         clock = Clock(ms=lambda: self.ms)
         meter = Meter(ledger, self.policy, self.directory / "outbox", clock=clock, worker=worker)
         await meter.start()
@@ -187,24 +210,26 @@ class Cluster:
             await engine.aclose(0)
             await meter.aclose()
             await ledger.aclose()
+        await self.servers.aclose()
 
 
 @asynccontextmanager
-async def cluster(directory: Path, count: int, *rules: Rule, run_timeout: float = 600.0) -> AsyncIterator[Cluster]:
+async def cluster(
+    directory: Path, workers: Workers, *rules: Rule, run_timeout: float = 600.0
+) -> AsyncIterator[Cluster]:
     """Run some workers."""
-    started = Cluster(directory, rules)
+    started = Cluster(directory, rules, workers.postgres)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(started.aclose)
-        for _ in range(count):
+        for _ in range(workers.count):
             await started.add(run_timeout=run_timeout)
         yield started
 
 
-@workers
-async def test_requests_in_flight_do_not_overspend(count: int, tmp_path: Path) -> None:
+async def test_requests_in_flight_do_not_overspend(workers: Workers, tmp_path: Path) -> None:
     """What each may cost is reserved. When they have ended, the rest can be spent, and no more."""
     rule = Rule(TEAM, Unit.DOLLARS, 5 * MAY_COST, Period.MONTH)
-    async with cluster(tmp_path, count, rule) as gateway:
+    async with cluster(tmp_path, workers, rule) as gateway:
         runs, refused = await gateway.start_many(40)
         assert (len(runs), refused) == (5, 35)
         await gateway.finish(runs)
@@ -221,10 +246,9 @@ async def test_requests_in_flight_do_not_overspend(count: int, tmp_path: Path) -
             await gateway.start(0)
 
 
-@workers
-async def test_a_run_that_timed_out_blocks_nothing(count: int, tmp_path: Path) -> None:
+async def test_a_run_that_timed_out_blocks_nothing(workers: Workers, tmp_path: Path) -> None:
     """Its reservation ends with it. What was received is charged."""
-    async with cluster(tmp_path, count, budget(9), Rule(TEAM, Unit.RUNS, 1), run_timeout=0.01) as gateway:
+    async with cluster(tmp_path, workers, budget(9), Rule(TEAM, Unit.RUNS, 1), run_timeout=0.01) as gateway:
         for number in range(3):
             run = await gateway.start(number)
             with pytest.raises(TimedOut):
@@ -234,10 +258,9 @@ async def test_a_run_that_timed_out_blocks_nothing(count: int, tmp_path: Path) -
         assert await gateway.left() == [(3 * CUT_COST, 0), (0, 0)]
 
 
-@workers
-async def test_a_stream_that_the_client_cut_is_charged_once(count: int, tmp_path: Path) -> None:
+async def test_a_stream_that_the_client_cut_is_charged_once(workers: Workers, tmp_path: Path) -> None:
     """For its prompt and for what was received, however often its end is reported."""
-    async with cluster(tmp_path, count, budget(9)) as gateway:
+    async with cluster(tmp_path, workers, budget(9)) as gateway:
         run = await gateway.start(0)
         await gateway.api.received.wait()
         for _ in range(2):
@@ -248,10 +271,9 @@ async def test_a_stream_that_the_client_cut_is_charged_once(count: int, tmp_path
         assert await gateway.recorded() == CUT_COST == sum(gateway.api.counted.values())
 
 
-@workers
-async def test_a_row_that_is_sent_twice_is_counted_once(count: int, tmp_path: Path) -> None:
+async def test_a_row_that_is_sent_twice_is_counted_once(workers: Workers, tmp_path: Path) -> None:
     """As after an error whose transaction was stored although it failed."""
-    async with cluster(tmp_path, count, budget(9)) as gateway:
+    async with cluster(tmp_path, workers, budget(9)) as gateway:
         runs, _ = await gateway.start_many(1)
         await gateway.finish(runs)
         row = LedgerRow(run=runs[0].id, began=1.0, key="ann", team="web", model=MODEL.id, nanodollars=COST)
@@ -260,11 +282,10 @@ async def test_a_row_that_is_sent_twice_is_counted_once(count: int, tmp_path: Pa
         assert await gateway.left() == [(COST, 0)]
 
 
-@workers
-async def test_a_limit_is_not_multiplied_by_the_workers(count: int, tmp_path: Path) -> None:
+async def test_a_limit_is_not_multiplied_by_the_workers(workers: Workers, tmp_path: Path) -> None:
     """Twelve requests in a minute are twelve, and three runs at once are three."""
     rules = Rule(Scope(ScopeKind.GATEWAY), Unit.REQUESTS, 12), Rule(TEAM, Unit.RUNS, 3)
-    async with cluster(tmp_path, count, *rules) as gateway:
+    async with cluster(tmp_path, workers, *rules) as gateway:
         gateway.api.may_end.set()
         admitted = 0
         for _ in range(12):
@@ -275,20 +296,18 @@ async def test_a_limit_is_not_multiplied_by_the_workers(count: int, tmp_path: Pa
         assert admitted == 12
 
 
-@workers
-async def test_two_keys_of_one_team_race(count: int, tmp_path: Path) -> None:
+async def test_two_keys_of_one_team_race(workers: Workers, tmp_path: Path) -> None:
     """For the last of the budget of their team. One of them gets it, and there is no deadlock."""
-    async with cluster(tmp_path, count, Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH), budget(9)) as gateway:
+    async with cluster(tmp_path, workers, Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH), budget(9)) as gateway:
         runs, refused = await gateway.start_many(20, lambda number: ("ann", "bob")[number % 2])
         assert (len(runs), refused) == (1, 19)
         await gateway.finish(runs)
         assert [used for used, _ in await gateway.left()] == [COST, COST]
 
 
-@workers
-async def test_nothing_is_lost_while_the_database_is_away(count: int, tmp_path: Path) -> None:
+async def test_nothing_is_lost_while_the_database_is_away(workers: Workers, tmp_path: Path) -> None:
     """Runs that are admitted continue and end. New ones are refused with 503, and all costs are written later."""
-    async with cluster(tmp_path, count, budget(50)) as gateway:
+    async with cluster(tmp_path, workers, budget(50)) as gateway:
         runs, _ = await gateway.start_many(8)
         assert len(runs) == 8
         for ledger in gateway.ledgers:
@@ -314,7 +333,7 @@ async def test_nothing_is_lost_while_the_database_is_away(count: int, tmp_path: 
 
 async def test_a_cost_that_is_being_written_is_seen(tmp_path: Path) -> None:
     """It is neither in memory nor in the file. A refusal at this moment names it nevertheless, as all readers do."""
-    async with cluster(tmp_path, 1, budget(1)) as gateway:
+    async with cluster(tmp_path, Workers(1), budget(1)) as gateway:
         [ledger], [meter] = gateway.ledgers, gateway.meters
         ledger.may_write.clear()
         runs, _ = await gateway.start_many(1)
@@ -331,7 +350,7 @@ async def test_a_cost_that_is_being_written_is_seen(tmp_path: Path) -> None:
         assert meter.spent(budget(1)) == COST
 
 
-@workers
+@pytest.mark.parametrize("count", [1, 4])
 async def test_nothing_is_lost_while_another_program_locks_the_file(count: int, tmp_path: Path) -> None:
     """For longer than SQLite waits. Rows are added when it is free again, each once."""
     gateway = Cluster(tmp_path, (budget(50),))
@@ -366,7 +385,7 @@ async def test_a_killed_worker_blocks_nothing_and_its_costs_are_charged(tmp_path
     open_run = await dead.start(0)
     await dead.api.received.wait()
     # From here on the worker does nothing any more: its rows are in its outbox only.
-    async with cluster(tmp_path, 1, rule) as gateway:
+    async with cluster(tmp_path, Workers(1), rule) as gateway:
         recovered = COST + 4_020_000  # the prompt and one token: that was known when the response began
         assert await gateway.recorded() == recovered
         runs, refused = await gateway.start_many(2)
@@ -388,7 +407,31 @@ async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Pat
     for _ in range(2):
         dead.meters[0].note_progress()
         assert len(outbox.read_text().splitlines()) == 2
-    async with cluster(tmp_path, 1, budget(9)) as gateway:
+    async with cluster(tmp_path, Workers(1), budget(9)) as gateway:
         assert await gateway.recorded() == COST  # of 1000 input tokens and 100 output tokens
     await open_run.cancel("end of the test")
     await dead.aclose()
+
+
+async def test_a_worker_of_another_node_is_not_gone_before_its_lease_ends(tmp_path: Path) -> None:
+    """Its process is not on this machine, which says nothing. When its node died, its loans end with their lease."""
+    rule = Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH)
+    async with cluster(tmp_path, Workers(0), rule) as gateway:
+        await gateway.add(worker="other~999999999@1.0-far")
+        await gateway.add(worker="here~999999999@1.0-near")
+        far = await gateway.start(0)
+        with pytest.raises(RateLimited):
+            await gateway.start(1)
+        gateway.ms += LEASE_MS + 1000
+        near = await gateway.start(1)
+        await gateway.finish([far, near])
+
+
+async def test_a_worker_that_died_on_its_own_node_is_gone_at_once(tmp_path: Path) -> None:
+    """Its loans end before their lease."""
+    rule = Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH)
+    async with cluster(tmp_path, Workers(0), rule) as gateway:
+        await gateway.add(worker="here~999999999@1.0-dead")
+        dead = await gateway.start(0)
+        await gateway.add(worker="here~999999999@1.0-next")
+        await gateway.finish([dead, await gateway.start(1)])

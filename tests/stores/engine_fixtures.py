@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dragoman.stores.postgres.schema import MIGRATIONS
@@ -64,6 +65,15 @@ def postgres() -> Iterator[Postgres]:
     finally:
         with suppress(OSError):
             shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(postgres: Postgres, tmp_path: Path) -> str:
+    """Make a database of the test's own, and return its address."""
+    name = schema_of(tmp_path)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres.url.replace("/postgres?", f"/{name}?")
 
 
 def schema_of(where: Path) -> str:

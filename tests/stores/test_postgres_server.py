@@ -88,7 +88,7 @@ async def test_open_runs_of_a_node_that_died_have_failed(postgres: Postgres, tmp
         assert await ids(runs, statuses=("running",)) == ["run_c", "run_b", "run_a"]
         await two.aclose()
         assert await ids(runs, statuses=("running",)) == ["run_c", "run_a"]
-        execute(postgres, tmp_path, f"UPDATE processes SET seen = seen - {ENDED_SECONDS} WHERE name LIKE 'three/%'")  # noqa: S608 - constant
+        execute(postgres, tmp_path, f"UPDATE processes SET seen = seen - {ENDED_SECONDS} WHERE name LIKE 'three~%'")  # noqa: S608 - constant
         assert await ids(runs, statuses=("running",)) == ["run_a"]
         dead = await runs.get("run_c")
         assert dead is not None

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 from starlette.datastructures import QueryParams
 
+from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, JSONObject
@@ -23,7 +24,9 @@ from dragoman.server.admin.access import state_view, usage_report
 from dragoman.server.admin.access_changes import AccessChanges
 from dragoman.stores.access import AccessStore
 from dragoman.stores.ledger import SharedLimits
-from dragoman.wiring.state import access_options, build_access_store, build_ledger
+from dragoman.stores.sql.stores import Stores
+from dragoman.wiring.state import access_options
+from dragoman.wiring.stores import build_stores
 
 _T = TypeVar("_T")
 
@@ -34,12 +37,14 @@ class AccessFiles:
 
     Attributes:
         settings: The settings.
+        stores: Where they come from.
         store: Keys and teams.
         ledger: What runs have used.
         changes: Makes changes.
     """
 
     settings: Settings
+    stores: Stores
     store: AccessStore
     ledger: SharedLimits
     changes: AccessChanges
@@ -49,7 +54,7 @@ class AccessFiles:
         book = AccessBook(self.store, access_options(self.settings))
         await book.refresh()
         zone = ZoneInfo(self.settings.time_zone)
-        meter = Meter(self.ledger, book, None, clock=Clock(zone=zone))
+        meter = Meter(self.ledger, book, None, clock=Clock(self.stores.ms, self.stores.clock, zone))
         return [state_view(state, zone) for state in await meter.states(scope)]
 
     async def usage(self, params: QueryParams) -> JSONObject:
@@ -71,17 +76,21 @@ def with_access(settings: Settings, work: Callable[[AccessFiles], Awaitable[_T]]
 
     async def run() -> _T:
         async with AsyncExitStack() as stack:
-            store, ledger = build_access_store(settings), build_ledger(settings, simulated=simulated)
+            stores = build_stores(settings)
+            stack.push_async_callback(stores.aclose)
+            store, ledger = stores.access(), stores.ledger(simulated=simulated)
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(ledger.aclose)
             taken = frozenset(key.name for key in settings.keys)
             changes = AccessChanges(store, f"cli:{getpass.getuser()}", taken)
-            return await work(AccessFiles(settings, store, ledger, changes))
+            return await work(AccessFiles(settings, stores, store, ledger, changes))
 
     try:
         return asyncio.run(run())
     except GatewayError as error:
         raise click.ClickException(error.message) from None
+    except BadSettings as error:
+        raise click.ClickException(str(error)) from None
 
 
 def parse_model_limits(texts: tuple[str, ...]) -> dict[str, dict[str, object]]:

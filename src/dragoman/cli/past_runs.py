@@ -7,12 +7,14 @@ from typing import TypeVar, cast
 import click
 from starlette.datastructures import QueryParams
 
+from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.runs.records import RunRegistry
 from dragoman.server.admin.endpoints import run_page
 from dragoman.server.admin.follow import record_events
 from dragoman.wiring.state import build_run_registry
+from dragoman.wiring.stores import build_stores
 
 _T = TypeVar("_T")
 
@@ -35,13 +37,17 @@ class PastRuns:
 
     def _query(self, query: Callable[[RunRegistry], Awaitable[_T]]) -> _T:
         async def run() -> _T:
-            registry = build_run_registry(self._settings)
+            stores = build_stores(self._settings)
+            registry = build_run_registry(self._settings, stores)
             try:
                 return await query(registry)
             finally:
                 await registry.aclose()
+                await stores.aclose()
 
         try:
             return asyncio.run(run())
         except GatewayError as error:
             raise click.ClickException(error.message) from None
+        except BadSettings as error:
+            raise click.ClickException(str(error)) from None

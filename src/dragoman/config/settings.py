@@ -219,6 +219,17 @@ class Settings(BaseSettings):
         description="Maximum memory of all processes. Above it the least recently used process ends.",
     )
 
+    database: Annotated[SecretStr | None, SettingInfo(_STORE, shown="files in `state_dir`")] = Field(
+        None,
+        description="PostgreSQL server for many nodes: `postgresql://USER:PASSWORD@HOST/NAME`. Needs the extra "
+        "`postgres`. See [cluster.md](cluster.md).",
+    )
+    encryption_key: Annotated[SecretStr | None, SettingInfo(_STORE, shown="a file in `state_dir`")] = Field(
+        None, description="Encrypts what is stored in the database: at least 16 characters, the same on all nodes."
+    )
+    encryption_key_file: Annotated[Path | None, SettingInfo(_STORE)] = Field(
+        None, description="File that holds that key, instead of `encryption_key`."
+    )
     store: Annotated[bool, SettingInfo(_STORE)] = Field(
         True,
         description="Store responses, and chat completions with `store`, so that clients can read and continue them.",
@@ -427,7 +438,8 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _key_from_file(cls, values: dict[str, object]) -> dict[str, object]:
-        for name, flag in (("api_key", "--api-key"), ("admin_key", "--admin-key")):
+        for name in ("api_key", "admin_key", "encryption_key"):
+            flag = f"--{name.replace('_', '-')}"
             if not (path := values.get(f"{name}_file")):
                 continue
             if values.get(name):

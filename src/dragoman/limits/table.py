@@ -20,6 +20,8 @@ from dragoman.limits.rules import MS_PER_MINUTE, Rule, Unit, Window
 CounterKey: TypeAlias = tuple[str, int]
 """The name of a rule, and the start of a window."""
 
+_SKEW_MS = 1000
+"""Milliseconds by which a worker's clock may be behind. What was refilled until now is not refilled once more then."""
 _MAX_SHARE = 8
 """A worker gets at most this part of what is left, unless a run needs more: the others need some, too."""
 
@@ -176,7 +178,8 @@ class LimitTable:
         counter = self._counter((rule.name, 0))
         if ms > counter.updated:
             counter.used = max(0, counter.used - (ms - counter.updated) * rule.amount)
-        counter.updated = ms  # also if the clock began again, with the machine
+        if not counter.updated - _SKEW_MS < ms < counter.updated:
+            counter.updated = ms  # also if the clock began again, with the machine
         return counter
 
     def _counter(self, key: CounterKey) -> Counter:

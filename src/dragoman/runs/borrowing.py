@@ -18,11 +18,13 @@ from dragoman.limits.rules import ALWAYS, Period, Rule, Window, window_at
 from dragoman.limits.table import Ask, Refusal
 from dragoman.runs.policy import Clock
 from dragoman.stores.ledger import LedgerRow, SharedLimits
-from dragoman.stores.outbox import delete_outbox, is_gone, read_left_behind
+from dragoman.stores.outbox import delete_outbox, is_gone, node_of, read_left_behind
 
 LEASE_MS = 600_000
 """Milliseconds after which a process that hangs loses what it has borrowed. One that has ended loses it at once."""
 
+_SKEW_MS = 5000
+"""Milliseconds by which the clock of another process may be ahead."""
 _RECLAIM_MS = 1000
 """Milliseconds between two looks for processes that have ended."""
 _MAX_COVERED = 10_000
@@ -50,15 +52,24 @@ class Borrower:
         outboxes: The directory of the outboxes of all processes; None: there are none.
         clock: The clocks.
         on_take: Called after a reservation: there is something to return later.
+        lease: Milliseconds after which a process that hangs, or whose machine is gone, loses what it has borrowed.
 
     Attributes:
         pools: What is borrowed under each rule.
     """
 
     def __init__(
-        self, ledger: SharedLimits, worker: str, outboxes: Path | None, clock: Clock, on_take: Callable[[], None]
+        self,
+        ledger: SharedLimits,
+        worker: str,
+        outboxes: Path | None,
+        clock: Clock,
+        on_take: Callable[[], None],
+        *,
+        lease: int = LEASE_MS,
     ) -> None:
         self.pools = Pools()
+        self._lease_ms = lease
         self._ledger = ledger
         self._worker = worker
         self._outboxes = outboxes
@@ -162,7 +173,7 @@ class Borrower:
         async with self._syncing:
             ms = self._clock.ms()
             repayments = self.pools.repay(ms, everything=everything)
-            is_due = self._lease and self._lease - ms < LEASE_MS // 2
+            is_due = self._lease and self._lease - ms < self._lease_ms // 2
             if not rows and not repayments and not is_due:
                 return False
             # As a task of its own: if this one is cancelled, what could not be written must not be lost.
@@ -184,7 +195,12 @@ class Borrower:
         left = read_left_behind(self._outboxes) if self._outboxes else {}
         others = await self._ledger.others(self._worker)
         # A lease that is too long is from before the machine was started again.
-        ended = [name for name, lease in others.items() if not ms < lease <= ms + LEASE_MS or is_gone(name)]
+        latest, node = ms + self._lease_ms + _SKEW_MS, node_of(self._worker)
+        ended = [
+            name
+            for name, lease in others.items()
+            if not ms < lease <= latest or (node_of(name) == node and is_gone(name))
+        ]
         for worker in {*left, *ended}:
             await self._ledger.remove_worker(worker, left.get(worker, ()))
             if worker in left and self._outboxes:
@@ -247,10 +263,10 @@ class Borrower:
 
     async def _ask(self, asks: Sequence[Ask]) -> Sequence[int] | Refusal:
         ms = self._clock.ms()
-        loan = await self._ledger.borrow(self._worker, asks, ms, ms + LEASE_MS)
+        loan = await self._ledger.borrow(self._worker, asks, ms, ms + self._lease_ms)
         if isinstance(loan, Refusal):
             return loan
-        self._lease = ms + LEASE_MS
+        self._lease = ms + self._lease_ms
         for state in loan.states:
             self.pools.pool(state.rule, state.window).see(state, ms)
         return loan.granted
@@ -269,9 +285,9 @@ class Borrower:
         self, rows: list[LedgerRow], batch: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int
     ) -> None:
         try:
-            await self._ledger.sync(self._worker, batch, repayments, ms, ms + LEASE_MS)
+            await self._ledger.sync(self._worker, batch, repayments, ms, ms + self._lease_ms)
         except BaseException:
             rows[:0] = batch
             self.pools.restore(repayments)
             raise
-        self._lease = ms + LEASE_MS
+        self._lease = ms + self._lease_ms

@@ -23,7 +23,7 @@ from dragoman.limits.pools import Amounts, Hold, Pool, Share, split
 from dragoman.limits.rules import Rule, Scope, Unit
 from dragoman.limits.table import Refusal, RuleState
 from dragoman.runs.agent_calls import AgentCalls
-from dragoman.runs.borrowing import Borrower
+from dragoman.runs.borrowing import LEASE_MS, Borrower
 from dragoman.runs.bounds import MIN_OUTPUT, Bound, affordable_output, bound_of
 from dragoman.runs.policy import Clock, Policy
 from dragoman.runs.refusals import refusal_error
@@ -68,6 +68,7 @@ class Meter:
             not written.
         clock: The clocks.
         worker: The name of this process among those that borrow.
+        lease: See `Borrower`.
     """
 
     def __init__(
@@ -78,13 +79,14 @@ class Meter:
         *,
         clock: Clock | None = None,
         worker: str | None = None,
+        lease: int = LEASE_MS,
     ) -> None:
         self.ledger = shared
         self.policy = policy
         self._clock = clock or Clock()
         self._changed = asyncio.Event()
         worker = worker or worker_name()
-        self._borrower = Borrower(shared, worker, outboxes, self._clock, self._changed.set)
+        self._borrower = Borrower(shared, worker, outboxes, self._clock, self._changed.set, lease=lease)
         self._pools = self._borrower.pools
         self._rows = UsageRows(policy, Outbox(outboxes, worker))
         self._progress_at = 0

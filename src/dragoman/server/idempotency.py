@@ -74,14 +74,15 @@ class IdempotencyService:
 
     Args:
         store: Where the responses are recorded.
+        producer: The name of this process among those that share the store.
         elsewhere: Has another process answer a request that it carries out; None: there is no other.
     """
 
-    def __init__(self, store: RecordingStore, elsewhere: Elsewhere | None = None) -> None:
+    def __init__(self, store: RecordingStore, producer: str | None = None, elsewhere: Elsewhere | None = None) -> None:
         self.store = store
         self.elsewhere = elsewhere
         self.attempts: dict[RecordingName, _Attempt] = {}
-        self.producer = str(ProcessIdentity.current())
+        self.producer = producer or str(ProcessIdentity.current())
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, task: "asyncio.Task[None]") -> None:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.messages import JSON
-from dragoman.core.process_identity import ProcessIdentity
 from dragoman.runs.engine import Engine
 from dragoman.server.context import CLIENT_CLOSED_REQUEST, RequestContext, get_context
 from dragoman.server.disconnect import ClientDisconnected
@@ -70,8 +69,8 @@ def connect_peers(peers: Peers, engine: Engine, options: ServerOptions) -> Calla
     Returns:
         Whether this worker executes the run or generates the response of an id.
     """
-    process = str(ProcessIdentity.current())
     stored, idempotency = options.stored_responses, options.idempotency
+    process = idempotency.producer if idempotency else ""
 
     def holds(id_: str) -> bool:
         return engine.registry.live(id_) is not None or (stored is not None and stored.jobs.get(id_) is not None)

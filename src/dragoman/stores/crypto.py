@@ -27,20 +27,8 @@ class Cipher:
 
     @classmethod
     def of_file(cls, path: Path) -> "Cipher":
-        """Return the cipher whose key is in a file. Create the file with a new key if it does not exist.
-
-        Two processes that create it at the same time use the same key: the file appears complete and only once, also
-        when the power fails.
-
-        Raises:
-            OSError: The file cannot be read or created, or it holds no key.
-        """
-        if not path.exists():
-            _create_key(path)
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise OSError(f"{path} is not a key file: move it away. Data encrypted with its key cannot be read")
-        return cls(key)
+        """Return the cipher whose key is in a file; see `key_of_file`."""
+        return cls(key_of_file(path))
 
     @cached_property
     def _aes(self) -> "AESGCM":
@@ -64,6 +52,23 @@ class Cipher:
             return self._aes.decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], name.encode())
         except InvalidTag:
             return None
+
+
+def key_of_file(path: Path) -> bytes:
+    """Return the key in a file. Create the file with a new key if it does not exist.
+
+    Two processes that create it at the same time use the same key: the file appears complete and only once, also when
+    the power fails.
+
+    Raises:
+        OSError: The file cannot be read or created, or it holds no key.
+    """
+    if not path.exists():
+        _create_key(path)
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise OSError(f"{path} is not a key file: move it away. Data encrypted with its key cannot be read")
+    return key
 
 
 def _create_key(path: Path) -> None:

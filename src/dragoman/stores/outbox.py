@@ -79,15 +79,20 @@ class Outbox:
                 self._path.unlink(missing_ok=True)
 
 
-def worker_name() -> str:
-    """Return a new name for a worker of this process."""
-    return f"{ProcessIdentity.current()}-{os.urandom(3).hex()}"
+def worker_name(process: str | None = None) -> str:
+    """Return a new name for a worker of this process, given the name of the process if it contains that of its node."""
+    return f"{process or ProcessIdentity.current()}-{os.urandom(3).hex()}"
+
+
+def node_of(worker: str) -> str:
+    """Return the name of the node in the name of a worker."""
+    return worker.rpartition("~")[0]
 
 
 def is_gone(worker: str) -> bool:
-    """Return whether the process of a worker has ended."""
+    """Return whether the process of a worker of this node has ended."""
     try:
-        return ProcessIdentity.parse(worker.rpartition("-")[0]).process() is None
+        return ProcessIdentity.parse(worker.rpartition("~")[2].rpartition("-")[0]).process() is None
     except ValueError:
         return True
 

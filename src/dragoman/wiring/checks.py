@@ -17,6 +17,7 @@ from dragoman.core.catalog import MODEL_LIST_ENDPOINT, Catalog
 from dragoman.core.errors import NotFound
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
+from dragoman.wiring.stores import check_database
 
 _MIN_REMOTE_KEY = 20
 """Characters of a key that guards an address that others can reach."""
@@ -38,6 +39,7 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     check_exposure(settings)
     check_keys(settings)
     _check_sqlite()
+    check_database(settings)
     _check_workers(settings)
     _check_models(settings)
     _check_fetch_hosts(settings)
@@ -282,6 +284,8 @@ def secrets_of(settings: Settings) -> Iterator[tuple[Path, str, str]]:
         yield settings.api_key_file, "the gateway's key", elsewhere
     if settings.admin_key_file:
         yield settings.admin_key_file, "the admin key", elsewhere
+    if settings.encryption_key_file:
+        yield settings.encryption_key_file, "the key of the database", elsewhere
     for key in settings.keys:
         if key.api_key_file:
             yield key.api_key_file, f"the key of the client `{key.name}`", elsewhere

@@ -46,11 +46,10 @@ from dragoman.server.peers import Peers
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
+from dragoman.stores.ledger import Ledger
+from dragoman.stores.outbox import worker_name
 from dragoman.stores.response_cache import MemoryResponseCache
-from dragoman.stores.sqlite.key_values import SQLiteKeyValueStore
-from dragoman.stores.sqlite.ledger import SQLiteLedger
-from dragoman.stores.sqlite.recordings import SQLiteRecordingStore
-from dragoman.stores.sqlite.responses import SQLiteResponseStore
+from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.spending import read_spending
 from dragoman.wiring.backends import (
     account_fingerprint,
@@ -63,7 +62,8 @@ from dragoman.wiring.backends import (
 )
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.shown_settings import shown_settings
-from dragoman.wiring.state import access_options, build_access_store, build_ledger, build_run_registry
+from dragoman.wiring.state import access_options, build_run_registry
+from dragoman.wiring.stores import build_stores
 
 if TYPE_CHECKING:
     from dragoman.runs.traces import Traces
@@ -122,19 +122,20 @@ async def build(
     async with AsyncExitStack() as stack:
         fetch_media = _build_fetch_media(settings, stack)
         simulator = await _start_simulator(stack) if settings.simulate else None
-        thinking = _build_thinking_store(settings, stack)
-        book = await _build_access_book(settings, stack)
-        meter = await _build_meter(settings, book, simulator, stack)
+        stores = _open_stores(settings, stack)
+        thinking = _build_thinking_store(settings, stores, stack)
+        book = await _build_access_book(settings, stores, stack)
+        meter = await _build_meter(settings, stores, book, simulator, stack)
         claude = backend or _build_claude(settings, simulator, thinking, meter, book)
         stack.push_async_callback(claude.aclose)
         await claude.start()
         reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
-        registry = build_run_registry(settings)
+        registry = build_run_registry(settings, stores)
         stack.push_async_callback(registry.aclose)
         traces = _build_traces(settings, registry.redactor, stack)
         engine = Engine(claude, _limits(settings), reasoning, registry, meter, traces.note if traces else None)
-        responses = _build_response_service(settings, stack)
-        idempotency = _build_idempotency(settings, stack)
+        responses = _build_response_service(settings, stores, stack)
+        idempotency = _build_idempotency(settings, stores, stack)
         cache = _build_response_cache(settings, stack)
         # After the response store: runs end before the store that records their end is closed.
         stack.push_async_callback(engine.aclose, 0)
@@ -151,7 +152,7 @@ async def build(
             strict_parameters=settings.strict_parameters,
             strict_mapping=settings.strict_mapping,
             stores_responses=settings.store,
-            cipher=_build_reasoning_cipher(settings),
+            cipher=_build_reasoning_cipher(stores),
         )
         dialects = Dialects(
             ChatDialect(catalog, choices),
@@ -163,8 +164,8 @@ async def build(
         )
         served = _server_options(settings, fetch_media, responses, book)
         options = replace(served, idempotency=idempotency, cache=cache)
-        if peers is not None:  # every worker must know the cookies of the others
-            options = replace(options, cookies=Cipher.of_file(settings.state_dir.expanduser() / "dashboard.key"))
+        if peers is not None or stores.node:  # every process must know the cookies of the others
+            options = replace(options, cookies=stores.cipher("dashboard"))
         embeddings = EmbeddingsHandler(
             EmbeddingsDialect(embedder.model, settings.model_aliases, choices), embedder, engine, options
         )
@@ -218,11 +219,16 @@ async def _start_simulator(stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(Simulator(keep=_SIMULATOR_CALLS))).url
 
 
-def _build_thinking_store(settings: Settings, stack: AsyncExitStack) -> KeyValueStore | None:
+def _open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
+    stores = build_stores(settings)
+    stack.push_async_callback(stores.aclose)
+    return stores
+
+
+def _build_thinking_store(settings: Settings, stores: Stores, stack: AsyncExitStack) -> KeyValueStore | None:
     if not settings.thinking_ttl:
         return None
-    path = settings.state_dir.expanduser() / "thinking.db"
-    store = SQLiteKeyValueStore(path, ttl=settings.thinking_ttl, entries=_MAX_THINKING_ENTRIES)
+    store = stores.key_values(ttl=settings.thinking_ttl, entries=_MAX_THINKING_ENTRIES)
     stack.push_async_callback(store.aclose)
     return store
 
@@ -235,8 +241,8 @@ def _build_claude(
     return build_router(settings, simulator, thinking, meter, book.upstreams_of)
 
 
-async def _build_access_book(settings: Settings, stack: AsyncExitStack) -> AccessBook:
-    store = build_access_store(settings)
+async def _build_access_book(settings: Settings, stores: Stores, stack: AsyncExitStack) -> AccessBook:
+    store = stores.access()
     stack.push_async_callback(store.aclose)
     book = AccessBook(store, access_options(settings))
     stack.push_async_callback(book.aclose)
@@ -244,21 +250,24 @@ async def _build_access_book(settings: Settings, stack: AsyncExitStack) -> Acces
     return book
 
 
-async def _build_meter(settings: Settings, book: AccessBook, simulator: str | None, stack: AsyncExitStack) -> Meter:
+async def _build_meter(
+    settings: Settings, stores: Stores, book: AccessBook, simulator: str | None, stack: AsyncExitStack
+) -> Meter:
     directory = settings.state_dir.expanduser()
-    ledger = build_ledger(settings, simulated=simulator is not None)
+    ledger = stores.ledger(simulated=simulator is not None)
     stack.push_async_callback(ledger.aclose)
     if not simulator:
         await _import_spending(directory / "budgets.db", ledger)
     outboxes = directory / ("simulated-outbox" if simulator else "outbox")
-    clock = Clock(zone=ZoneInfo(settings.time_zone))
-    meter = Meter(ledger, book, outboxes, clock=clock)
+    clock = Clock(stores.ms, stores.clock, ZoneInfo(settings.time_zone))
+    worker = worker_name(stores.process)
+    meter = Meter(ledger, book, outboxes, clock=clock, worker=worker, lease=stores.lease_ms)
     stack.push_async_callback(meter.aclose)
     await meter.start()
     return meter
 
 
-async def _import_spending(path: Path, ledger: SQLiteLedger) -> None:
+async def _import_spending(path: Path, ledger: Ledger) -> None:
     """Add what upstreams have cost by the records of an older version, once."""
     try:
         if rows := read_spending(path):
@@ -287,26 +296,25 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _build_response_service(settings: Settings, stack: AsyncExitStack) -> StoredResponseService | None:
+def _build_response_service(settings: Settings, stores: Stores, stack: AsyncExitStack) -> StoredResponseService | None:
     if not settings.store:
         return None
     limits = ResponseStoreLimits(
         ttl=settings.store_ttl, entries=settings.store_max_entries, size=settings.store_max_bytes
     )
-    store = SQLiteResponseStore(settings.state_dir.expanduser() / "answers.db", limits)
+    store = stores.responses(limits)
     stack.push_async_callback(store.aclose)
     jobs = Jobs(store)
     stack.push_async_callback(jobs.aclose)
     return StoredResponseService(store, jobs)
 
 
-def _build_idempotency(settings: Settings, stack: AsyncExitStack) -> IdempotencyService | None:
+def _build_idempotency(settings: Settings, stores: Stores, stack: AsyncExitStack) -> IdempotencyService | None:
     if not settings.idempotency_ttl:
         return None
-    path = settings.state_dir.expanduser() / "recordings.db"
-    store = SQLiteRecordingStore(path, ttl=settings.idempotency_ttl, size=settings.idempotency_max_bytes)
+    store = stores.recordings(ttl=settings.idempotency_ttl, size=settings.idempotency_max_bytes)
     stack.push_async_callback(store.aclose)
-    service = IdempotencyService(store)
+    service = IdempotencyService(store, stores.process)
     stack.push_async_callback(service.aclose)
     return service
 
@@ -320,12 +328,10 @@ def _build_response_cache(settings: Settings, stack: AsyncExitStack) -> RunCache
     return cache
 
 
-def _build_reasoning_cipher(settings: Settings) -> ReasoningCipher:
+def _build_reasoning_cipher(stores: Stores) -> ReasoningCipher:
     """Return the cipher of reasoning that clients hold. Its key is stored, so that it survives a restart."""
-    directory = settings.state_dir.expanduser()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return ReasoningCipher(Cipher.of_file(directory / "carried.key"))
+        return ReasoningCipher(stores.cipher("carried"))
     except OSError as error:
         log.warning(
             "seal.forgotten", error=str(error), means="reasoning that clients hold cannot be read after a restart"

@@ -1,4 +1,4 @@
-"""What the gateway and the commands open in the state directory: keys and teams, the ledger, the records of runs.
+"""What the gateway and the commands need of keys, limits and runs; `dragoman.wiring.stores` opens their stores.
 
 Commands import this and no server: it loads in a quarter of the time.
 """
@@ -12,14 +12,7 @@ from dragoman.core.redaction import Redactor
 from dragoman.routing.budget import upstream_rule
 from dragoman.runs.records import RunRegistry
 from dragoman.server.access import AccessOptions, StaticKey
-from dragoman.stores.sqlite.access import SQLiteAccessStore
-from dragoman.stores.sqlite.ledger import SQLiteLedger
-from dragoman.stores.sqlite.run_records import SQLiteRunStore
-
-
-def build_access_store(settings: Settings) -> SQLiteAccessStore:
-    """Build the store of keys and teams."""
-    return SQLiteAccessStore(settings.state_dir.expanduser() / "access.db")
+from dragoman.stores.sql.stores import Stores
 
 
 def access_options(settings: Settings) -> AccessOptions:
@@ -47,16 +40,10 @@ def access_options(settings: Settings) -> AccessOptions:
     return AccessOptions(gateway, keys, upstreams, model_id)
 
 
-def build_ledger(settings: Settings, *, simulated: bool = False) -> SQLiteLedger:
-    """Build the ledger. What the simulator's answers would have cost has one of its own."""
-    return SQLiteLedger(settings.state_dir.expanduser() / ("simulated-ledger.db" if simulated else "ledger.db"))
-
-
-def build_run_registry(settings: Settings) -> RunRegistry:
+def build_run_registry(settings: Settings, stores: Stores) -> RunRegistry:
     """Build the registry of runs, with a store of their records if the settings say so."""
     redactor = Redactor(held_secrets(settings))
     if not settings.runs_kept:
         return RunRegistry(redactor=redactor)
-    path = settings.state_dir.expanduser() / "runs.db"
-    store = SQLiteRunStore(path, ttl=settings.runs_ttl, entries=settings.runs_kept)
+    store = stores.runs(ttl=settings.runs_ttl, entries=settings.runs_kept)
     return RunRegistry(store, content=settings.runs_content, redactor=redactor)

@@ -56,6 +56,7 @@ class PostgresServer:
 
     Attributes:
         place: The address, without a password.
+        node: The name of this machine.
         process: The name of this process.
     """
 
@@ -70,7 +71,8 @@ class PostgresServer:
     ) -> None:
         parts = urlsplit(url)
         self.place = f"postgresql://{parts.hostname or ''}:{parts.port or 5432}{parts.path}"
-        self.process = f"{node}/{ProcessIdentity.current()}"
+        self.node = node
+        self.process = f"{node}~{ProcessIdentity.current()}"
         self._url = url
         self._key = key
         self._schema = schema
@@ -82,6 +84,10 @@ class PostgresServer:
         self._next_beat = 0.0
         self._offset = time.time() - time.monotonic()
         self._closing = False
+
+    def with_schema(self, schema: str) -> "PostgresServer":
+        """Return the same server with other tables. The caller closes it."""
+        return PostgresServer(self._url, node=self.node, key=self._key, schema=schema, migrations=self._migrations)
 
     def clock(self) -> float:
         """Return the time of the server, in seconds since 1970, as it was last measured. It ignores the own clock."""

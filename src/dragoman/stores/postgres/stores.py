@@ -3,49 +3,69 @@
 from collections.abc import Callable
 
 from dragoman.stores.base import ResponseStoreLimits
+from dragoman.stores.crypto import Cipher
 from dragoman.stores.postgres.database import PostgresDatabase
 from dragoman.stores.postgres.server import PostgresServer
 from dragoman.stores.sql import access, key_values, ledger, recordings, responses, run_records
 
 
 class PostgresStores:
-    """All stores of one server.
+    """All stores of one server; see `dragoman.stores.sql.stores.Stores`.
 
     Args:
-        server: The server. The caller closes it, after the stores.
+        server: The server. It is closed with this.
         clock: Seconds since 1970. By default the server's clock, so that those of the nodes do not matter.
     """
 
+    lease_ms = 60_000
+
     def __init__(self, server: PostgresServer, clock: Callable[[], float] | None = None) -> None:
+        self.node = server.node
+        self.process = server.process
+        self.clock = clock or server.clock
+        self.ms = server.ms
         self._server = server
-        self._clock = clock or server.clock
+        self._simulated: PostgresServer | None = None
+
+    def cipher(self, name: str) -> Cipher:
+        """See `Stores.cipher`. Its key is derived from that of the settings."""
+        return Cipher(self._server.derived_key(name))
 
     def access(self) -> access.SQLAccessStore:
-        """Return the store of keys, teams and the audit log."""
+        """See `Stores.access`."""
         return access.SQLAccessStore(PostgresDatabase(self._server, "access", access.failed))
 
     def key_values(self, *, ttl: float, entries: int) -> key_values.SQLKeyValueStore:
-        """Return the store of thinking that is kept for clients; see `SQLKeyValueStore`."""
+        """See `Stores.key_values`."""
         database = PostgresDatabase(self._server, "thinking", key_values.failed)
-        return key_values.SQLKeyValueStore(database, ttl=ttl, entries=entries, clock=self._clock)
+        return key_values.SQLKeyValueStore(database, ttl=ttl, entries=entries, clock=self.clock)
 
-    def ledger(self) -> ledger.SQLLedger:
-        """Return the ledger, with the counters of limits and budgets."""
-        return ledger.SQLLedger(PostgresDatabase(self._server, "ledger", ledger.failed))
+    def ledger(self, *, simulated: bool = False) -> ledger.SQLLedger:
+        """See `Stores.ledger`."""
+        if simulated and self._simulated is None:
+            self._simulated = self._server.with_schema("dragoman_simulated")
+        server = self._simulated if simulated and self._simulated else self._server
+        return ledger.SQLLedger(PostgresDatabase(server, "ledger", ledger.failed))
 
     def recordings(
         self, *, ttl: float, size: int, alive: Callable[[str], bool] | None = None
     ) -> recordings.SQLRecordingStore:
-        """Return the store of recorded responses; see `SQLRecordingStore`."""
+        """See `Stores.recordings`."""
         database = PostgresDatabase(self._server, "recordings", recordings.failed)
-        return recordings.SQLRecordingStore(database, ttl=ttl, size=size, clock=self._clock, alive=alive)
+        return recordings.SQLRecordingStore(database, ttl=ttl, size=size, clock=self.clock, alive=alive)
 
     def responses(self, limits: ResponseStoreLimits | None = None) -> responses.SQLResponseStore:
-        """Return the store of responses; see `SQLResponseStore`."""
+        """See `Stores.responses`."""
         database = PostgresDatabase(self._server, "responses", responses.failed)
-        return responses.SQLResponseStore(database, limits, clock=self._clock)
+        return responses.SQLResponseStore(database, limits, clock=self.clock)
 
     def runs(self, *, ttl: float, entries: int) -> run_records.SQLRunStore:
-        """Return the store of records of runs; see `SQLRunStore`."""
+        """See `Stores.runs`."""
         database = PostgresDatabase(self._server, "runs", run_records.failed)
-        return run_records.SQLRunStore(database, ttl=ttl, entries=entries, clock=self._clock)
+        return run_records.SQLRunStore(database, ttl=ttl, entries=entries, clock=self.clock)
+
+    async def aclose(self) -> None:
+        """See `Stores.aclose`."""
+        for server in (self._server, self._simulated):
+            if server is not None:
+                await server.aclose()
