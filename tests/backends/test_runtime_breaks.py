@@ -90,6 +90,29 @@ async def test_a_refused_call_is_repeated_only_if_it_is_counted(tmp_path: Path, 
         assert len(harness.calls) == 1 + retries
 
 
+@pytest.mark.parametrize("after", [0, 6])
+async def test_thinking_that_breaks_off_is_not_repeated_without_a_count(tmp_path: Path, after: int) -> None:
+    """The runtime would repeat the call without a report, or report a retry that cannot reach the API."""
+    async with runtime(tmp_path, retries=2) as harness:
+        harness.simulator.inject(Fault(action="error", after=after, pace=0.02))
+        events: list[Event] = []
+        with pytest.raises(UpstreamFailed) as caught:
+            await with_timeout(harness.read([user("Think first. Count to 30")], into=events, **THINKING))
+        assert caught.value.message == "Claude's response broke off."
+        assert not any(isinstance(event, Retrying) for event in events)
+        assert len(harness.calls) == 1
+
+
+async def test_thinking_whose_connection_breaks_is_a_counted_retry(tmp_path: Path) -> None:
+    """The runtime reports the retry at once, although its next call was blocked."""
+    async with runtime(tmp_path, retries=2) as harness:
+        harness.simulator.inject(Fault(action="cut", after=6, pace=0.02))
+        events: list[Event] = []
+        await with_timeout(harness.read([user("Think first. Count to 30")], into=events, **THINKING))
+        assert sum(isinstance(event, Retrying) for event in events) == 1
+        assert len(harness.calls) == 2
+
+
 def test_a_failure_after_the_stop_reason_is_an_error() -> None:
     """The runtime makes up `message_stop` after an error of the API that comes in place of it."""
     reader = MessageReader()

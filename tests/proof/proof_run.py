@@ -18,7 +18,6 @@ from proof_message import Answer, Judgement, Object
 from proof_requests import PATHS, long_body, next_body, request_body
 
 _POLL_SECONDS = 0.1
-_BROKEN_OFF = ("reset", "closed")
 _OPEN = ("queued", "in_progress")
 _BACKGROUND_HEADERS = 200
 _CACHED_CONVERSATIONS = 16
@@ -274,10 +273,6 @@ class Prover:
     def check_log(self, *, allow_errors: bool = False) -> None:
         """Compare the calls at the API with the requests and the retries in the log, and look for tracebacks.
 
-        A retry of the runtime after a response that broke off may be counted and not made: the runtime announces it,
-        and is killed before it if the client's stream has a part of the response. So for these faults, the calls are at
-        most as many as the requests and retries.
-
         Args:
             allow_errors: Whether the log may have lines of the level `error`, as on a full disk.
         """
@@ -292,9 +287,7 @@ class Prover:
             self.tally.calls += calls
             self.tally.retries += retries
             allowed = len(runs) + retries
-            may_be_fewer = not log.cancelled.isdisjoint(runs) or (
-                self._api.through_runtime and sent.case.fault in _BROKEN_OFF
-            )
+            may_be_fewer = not log.cancelled.isdisjoint(runs)
             if calls > allowed or (calls < allowed and not may_be_fewer):
                 self._find("calls", sent.case, f"{request_id}: {calls} for {len(runs)} runs and {retries} retries")
         self.expect(not self._api.unknown, "calls", f"{self._api.unknown} calls without a mark, which no client sent")

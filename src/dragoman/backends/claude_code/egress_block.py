@@ -32,7 +32,7 @@ class EgressBlock:
         active: Whether the next call is blocked.
     """
 
-    def __init__(self, apply: Callable[[JSONObject], None], base_url: str | None) -> None:
+    def __init__(self, apply: Callable[[JSONObject], object], base_url: str | None) -> None:
         """Prepare a block that is not active.
 
         Args:

@@ -12,7 +12,7 @@ from dragoman.backends.claude_code.protocol import SERVER_NAME
 from dragoman.backends.claude_code.resume import TranscriptPipe
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.message_reader import MessageReader, OutputReader, runtime_failed
+from dragoman.backends.shared.message_reader import MessageReader, OutputReader, broke_off, runtime_failed
 from dragoman.core import log
 from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.core.events import Event
@@ -68,6 +68,7 @@ class Session:
         self._control_responses: dict[str, asyncio.Future[JSONObject]] = {}
         self._append_results: deque[asyncio.Future[JSONObject]] = deque()
         self._reader: OutputReader | None = None
+        self._break_check: str | None = None
         self._max_tokens = 0
         self._events: deque[Event] = deque()
         self._changed = asyncio.Event()
@@ -236,11 +237,20 @@ class Session:
             self.discard()
             raise TimedOut(f"Claude gave no sign of life for {self._silence:g} seconds (--silence-timeout).") from None
 
-    def _apply_settings(self, settings: JSONObject) -> None:
-        """Send settings without waiting for the response, which is dropped."""
+    def _apply_settings(self, settings: JSONObject) -> str:
+        """Send settings without waiting for the response. Return the id of the request."""
         request: JSONObject = {"subtype": "apply_flag_settings", "settings": settings}
         request_id = f"settings_{next(self._request_numbers)}"
         self._process.send({"type": "control_request", "request_id": request_id, "request": request})
+        return request_id
+
+    def _check_break(self) -> None:
+        """Have the turn fail if the runtime reports no retry before it answers a control request.
+
+        It reports one at once. Some errors in the middle of thinking it repeats without a report, half a second later.
+        """
+        self._egress_block.activate()
+        self._break_check = self._apply_settings({})
 
     def _check_alive(self) -> None:
         if not self.alive:
@@ -274,7 +284,11 @@ class Session:
             self._process.kill()
             self._egress_block.cancel()
         elif reader.is_retrying or reader.outcome != "open":
+            self._break_check = None
             self._egress_block.lift()
+        elif reader.has_broken_off:
+            if self._break_check is None:
+                self._check_break()
         elif reader.byte_count >= self._max_tokens or reader.must_not_continue:
             self._egress_block.activate()
         elif reader.byte_count and reader.is_one_call:
@@ -283,9 +297,13 @@ class Session:
             self._changed.set()
 
     def _on_control_response(self, response: JSONObject) -> None:
-        future = self._control_responses.get(str(response.get("request_id")))
+        request_id = str(response.get("request_id"))
+        future = self._control_responses.get(request_id)
         if future is not None and not future.done():
             future.set_result(response)
+        elif request_id == self._break_check:
+            self._process.kill()
+            self.fail_turn(broke_off())
 
     def _on_control_request(self, request_id: str, request: JSONObject) -> None:
         if request.get("subtype") == "mcp_message":

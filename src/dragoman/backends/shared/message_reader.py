@@ -57,6 +57,7 @@ class OutputReader:
         error: Why it failed.
         is_retrying: Whether the runtime reported a failed API call and is about to call again.
         must_not_continue: Whether the runtime is about to call the API again when it should not.
+        has_broken_off: Whether the response broke off, and the runtime did not yet report a retry or a failure.
         byte_count: Bytes of the current response so far. A token has at least one byte.
         is_one_call: Whether the turn is a single API call.
     """
@@ -68,6 +69,7 @@ class OutputReader:
         self.error: GatewayError | None = None
         self.is_retrying = False
         self.must_not_continue = False
+        self.has_broken_off = False
         self.byte_count = 0
 
     @property
@@ -144,9 +146,11 @@ class MessageReader(OutputReader):
         if raw.get("type") == "message_start" and self.is_retrying:
             self._stream = MessageStream()
         if raw.get("type") == "message_stop" and not self._stream.has_stop_reason:
-            # After a break. The runtime repeats the call, or reports a failure, or continues after a finished block.
+            # After a break. The runtime reports a retry in the next frame; or repeats the call without a report, which
+            # is not one call that can be counted; or continues after a finished block.
             if self._has_finished_block:
                 self.fail(broke_off())
+            self.has_broken_off = True
             return
         event = self._stream.read(raw)
         if isinstance(event, BlockDelta):  # the most frequent event
@@ -214,7 +218,7 @@ class MessageReader(OutputReader):
         attempt = frame.get("attempt")
         self._retry_after = seconds
         self._has_finished_block = self._has_output = False
-        self.is_retrying = True
+        self.is_retrying, self.has_broken_off = True, False
         yield Retrying(attempt if isinstance(attempt, int) else 1, seconds, str(frame.get("error")))
 
     def _read_result(self, frame: JSONObject) -> None:
