@@ -1,6 +1,6 @@
 """An `AccessStore` in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,21 +14,14 @@ from dragoman.stores.access import (
     KeyRecord,
     TeamRecord,
 )
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLStore
 
 _VERSION = "SELECT coalesce(max(number), 0) FROM audit"
 _SAVE = "INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record"
 
 
-class SQLAccessStore:
-    """An `AccessStore` in a database.
-
-    Args:
-        database: The database. It is closed with the store.
-    """
-
-    def __init__(self, database: SQLDatabase) -> None:
-        self._database = database
+class SQLAccessStore(SQLStore):
+    """An `AccessStore` in a database."""
 
     async def version(self) -> int:
         """See `AccessStore.version`."""
@@ -69,14 +62,6 @@ class SQLAccessStore:
         query = "SELECT entry FROM audit ORDER BY number DESC LIMIT ?"
         rows = await self._database.read(lambda db: db.execute(query, (limit,)).fetchall())
         return [msgspec.json.decode(entry, type=AuditEntry) for (entry,) in rows]
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `AccessStore.aclose`."""
-        await self._database.aclose()
 
 
 def _version(db: Connection) -> int:

@@ -120,3 +120,22 @@ class SQLDatabase(Protocol):
     async def aclose(self) -> None:
         """Finish the calls that were made, and release the database. Idempotent. No call may follow."""
         ...
+
+
+class SQLStore:
+    """A store in a database. It owns the database.
+
+    Args:
+        database: Where it is stored.
+    """
+
+    def __init__(self, database: SQLDatabase) -> None:
+        self._database = database
+
+    def failures(self) -> Mapping[str, str]:
+        """See `SQLDatabase.failures`."""
+        return self._database.failures()
+
+    async def aclose(self) -> None:
+        """See `SQLDatabase.aclose`."""
+        await self._database.aclose()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _PUT = """
 INSERT INTO kept VALUES (?, ?, ?)
@@ -13,7 +13,7 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value, until = excluded.until
 """
 
 
-class SQLKeyValueStore:
+class SQLKeyValueStore(SQLStore):
     """A `KeyValueStore` in a database.
 
     Args:
@@ -26,7 +26,7 @@ class SQLKeyValueStore:
     def __init__(
         self, database: SQLDatabase, *, ttl: float, entries: int, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
@@ -49,14 +49,6 @@ class SQLKeyValueStore:
             await self._database.write(lambda db: self._put(db, name, value))
         except StoreFailed:
             return
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `KeyValueStore.aclose`."""
-        await self._database.aclose()
 
     # The rest runs in the thread of the database.
 

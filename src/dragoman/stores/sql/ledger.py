@@ -10,7 +10,7 @@ from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit, Window
 from dragoman.limits.table import Ask, Counter, LimitTable, Refusal, RuleState
 from dragoman.stores.ledger import Column, LedgerFilter, LedgerRow, LedgerSum, Loan, Tokens
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _COLUMNS = 12
 _BATCH = 100
@@ -42,7 +42,7 @@ WHERE rule = ? AND start = ? AND worker = ?
 _LEASE = "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET lease = excluded.lease"
 
 
-class SQLLedger:
+class SQLLedger(SQLStore):
     """A `SharedLimits` in a database.
 
     Args:
@@ -50,7 +50,7 @@ class SQLLedger:
     """
 
     def __init__(self, database: SQLDatabase) -> None:
-        self._database = database
+        super().__init__(database)
         self._day = database.syntax.day
 
     async def add(self, rows: Sequence[LedgerRow]) -> frozenset[str]:
@@ -106,14 +106,6 @@ class SQLLedger:
             db.execute("DELETE FROM workers WHERE worker = ?", (worker,)).close()
 
         await self._database.write(work)
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `Ledger.aclose`."""
-        await self._database.aclose()
 
 
 # The rest runs in the thread of the database.

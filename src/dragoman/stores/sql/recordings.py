@@ -2,12 +2,12 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.recordings import Claim, RecordingName
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _OLDEST_OF_LARGEST = """
 SELECT name FROM recordings WHERE size > 0 AND owner =
@@ -16,7 +16,7 @@ ORDER BY created LIMIT 1
 """
 
 
-class SQLRecordingStore:
+class SQLRecordingStore(SQLStore):
     """A `RecordingStore` in a database.
 
     Args:
@@ -36,7 +36,7 @@ class SQLRecordingStore:
         clock: Callable[[], float] = time.time,
         alive: Callable[[str], bool] | None = None,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._ttl = ttl
         self._size = size
         self._clock = clock
@@ -53,14 +53,6 @@ class SQLRecordingStore:
     async def release(self, name: RecordingName, producer: str) -> None:
         """See `RecordingStore.release`."""
         await self._database.write(lambda db: _release(db, name, producer))
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `RecordingStore.aclose`."""
-        await self._database.aclose()
 
     # The rest runs in the thread of the database.
 

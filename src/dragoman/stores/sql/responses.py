@@ -7,13 +7,13 @@ the entry was deleted but a later entry still continues it; `holder` is the prod
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, ResponseStoreLimits, StoredEntry
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _FIELDS = "id, owner, kind, model, created, parent, labels, body"
 _ADD = """
@@ -37,7 +37,7 @@ _HAS_NO_LEASE = "(lease IS NULL OR lease <= ?)"
 _Row: TypeAlias = tuple[str, str, str, str, int, str | None, str, bytes]
 
 
-class SQLResponseStore:
+class SQLResponseStore(SQLStore):
     """A `ResponseStore` in a database.
 
     Args:
@@ -53,7 +53,7 @@ class SQLResponseStore:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._limits = limits or ResponseStoreLimits()
         self._clock = clock
 
@@ -104,14 +104,6 @@ class SQLResponseStore:
         """See `ResponseStore.events`."""
         sql = "SELECT data FROM events WHERE id = ? AND number >= ? ORDER BY number"
         return await self._database.read(lambda db: [data for (data,) in db.execute(sql, (id_, first)).fetchall()])
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `ResponseStore.aclose`."""
-        await self._database.aclose()
 
     # The rest runs in the thread of the database.
 

@@ -12,7 +12,7 @@ from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
 from dragoman.stores.run_records import INTERRUPTED, RunPage, RunQuery, RunRecord
-from dragoman.stores.sql.database import Connection, SQLDatabase
+from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROWS_PER_STATEMENT = 100
@@ -46,7 +46,7 @@ class _Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     cache: Mapping[str, object] | None = None
 
 
-class SQLRunStore:
+class SQLRunStore(SQLStore):
     """A `RunStore` in a database.
 
     A row names the process that wrote it. An open run whose process is gone is read as failed, and the next `save`
@@ -62,7 +62,7 @@ class SQLRunStore:
     def __init__(
         self, database: SQLDatabase, *, ttl: float, entries: int, clock: Callable[[], float] = time.time
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._ttl = ttl
         self._entries = entries
         self._clock = clock
@@ -78,14 +78,6 @@ class SQLRunStore:
     async def page(self, query: RunQuery) -> RunPage | None:
         """See `RunStore.page`."""
         return await self._database.read(lambda db: self._page(db, query))
-
-    def failures(self) -> Mapping[str, str]:
-        """See `SQLDatabase.failures`."""
-        return self._database.failures()
-
-    async def aclose(self) -> None:
-        """See `RunStore.aclose`."""
-        await self._database.aclose()
 
     # The rest runs in the thread of the database.
 
