@@ -80,6 +80,19 @@ def ending(reason: str = "end_turn") -> list[Event]:
     ]
 
 
+def pauses(proceed: asyncio.Event) -> Script:
+    """Return a script that sends half of a text, and the rest once the event is set."""
+
+    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
+        for event in [*opening(), text("Hel")]:
+            yield event
+        await proceed.wait()
+        for event in [text("lo"), *ending()]:
+            yield event
+
+    return script
+
+
 def replies(content: str) -> Script:
     """Return a script that replies with this text at once."""
     return emits([*opening(), text(content), *ending()])

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,30 +11,15 @@ from typing import Any
 import pytest
 from responses_spec import assert_event, assert_response
 from responses_support import parse_events
-from scripted import Script, clean, ending, fails, hangs, opening, replies, text
+from scripted import clean, ending, fails, hangs, opening, pauses, replies, text
 from stored_support import create_response, poll_until_final, served_with_store, store_path
 
-from dragoman.backends.base import RunRequest
 from dragoman.core import errors
-from dragoman.core.events import Event
 from dragoman.dialects.shared import sse
 from dragoman.stores.base import StoredEntry
 from dragoman.stores.sqlite.responses import SQLiteResponseStore
 
 _clean = pytest.fixture(autouse=True)(clean)
-
-
-def pauses(proceed: asyncio.Event) -> Script:
-    """Return a script that sends half of a text, and the rest once the event is set."""
-
-    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
-        for event in [*opening(), text("Hel")]:
-            yield event
-        await proceed.wait()
-        for event in [text("lo"), *ending()]:
-            yield event
-
-    return script
 
 
 async def test_returns_at_once_and_is_polled(tmp_path: Path) -> None:

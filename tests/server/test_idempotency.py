@@ -3,17 +3,15 @@
 import asyncio
 import gzip
 import sqlite3
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Script, Served, clean, ending, fails, in_sequence, opening, replies, served, text
+from scripted import Served, clean, fails, in_sequence, pauses, replies, served
 
-from dragoman.backends.base import RunRequest
 from dragoman.core import errors
-from dragoman.core.events import Event
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -24,19 +22,6 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "/v1/responses": {"model": "sonnet", "input": "Say it"},
 }
 PATHS = list(BODIES)
-
-
-def pauses(proceed: asyncio.Event) -> Script:
-    """Return a script that sends half of a text, and the rest once the event is set."""
-
-    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
-        for event in [*opening(), text("Hel")]:
-            yield event
-        await proceed.wait()
-        for event in [text("lo"), *ending()]:
-            yield event
-
-    return script
 
 
 async def post(gateway: Served, path: str, headers: Mapping[str, str] = KEY, **fields: Any) -> Any:

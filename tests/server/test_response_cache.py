@@ -1,13 +1,12 @@
 """The response cache: what gets a response that was made before, what never does, and requests that are joined."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted import (
-    Script,
     Served,
     clean,
     emits,
@@ -16,12 +15,12 @@ from scripted import (
     fails,
     in_sequence,
     opening,
+    pauses,
     replies,
     served,
     text,
 )
 
-from dragoman.backends.base import RunRequest
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event
 
@@ -34,19 +33,6 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "/v1/responses": {"model": "sonnet", "input": "Say it", "store": False},
 }
 CHAT = "/v1/chat/completions"
-
-
-def pauses(proceed: asyncio.Event) -> Script:
-    """Return a script that sends half of a text, and the rest once the event is set."""
-
-    async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
-        for event in [*opening(), text("Hel")]:
-            yield event
-        await proceed.wait()
-        for event in [text("lo"), *ending()]:
-            yield event
-
-    return script
 
 
 async def post(gateway: Served, path: str = CHAT, headers: Mapping[str, str] | None = None, **fields: Any) -> Any:
