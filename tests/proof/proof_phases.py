@@ -233,7 +233,7 @@ async def _clock(options: Options) -> PhaseResult:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
-            # Without it, waits for a lock end too early or too late: threads of the gateway stop each other for seconds.
+            # Else waits for a lock end too early or too late, and the gateway stops for seconds.
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
         async with _proved(options, variables=fake) as (_, prover):

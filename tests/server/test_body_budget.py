@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import threading
+from itertools import pairwise
+from types import FrameType
 
 import pytest
 from scripted import Script, clean, ending, hangs, opening, replies, served, text
@@ -11,6 +13,7 @@ from starlette.types import Message, Receive
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.errors import InvalidRequest, Overloaded
+from dragoman.core.long_steps import LONG_STEP
 from dragoman.dialects.shared.validation import check_value_count
 from dragoman.server.body_budget import COPIES, LARGE_BODY, BodyBudget
 from dragoman.server.context import RequestContext
@@ -260,3 +263,28 @@ def test_values_are_counted_outside_of_strings(data: bytes, count: int, part: in
     check_value_count(data, count + 1, part)
     with pytest.raises(InvalidRequest):
         check_value_count(data, count, part)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_a_thread_pauses_after_each_long_step(path: str) -> None:
+    """Also between two steps of one decoding: else a small request waits for each of them."""
+    steps: list[str] = []
+
+    def note(frame: FrameType, event: str, called: object) -> None:
+        """Note each pause, and each call into msgspec that decodes or encodes JSON, but not that of a short field."""
+        name = str(getattr(called, "__qualname__", "")) if event == "c_call" else ""
+        is_short = len(frame.f_locals.get("part") or b"") in range(1, LONG_STEP)
+        if name in {"sleep", "Decoder.decode", "Encoder.encode", "json_decode", "json_encode"} and not is_short:
+            steps.append(name)
+
+    long_text = "lorem ipsum\n" * (LONG_STEP // 12)
+    fields = {"input": long_text} if path == "/v1/responses" else json.loads(_body(long_text))
+    async with served(replies("Hello")) as gateway:
+        threading.setprofile(note)  # of threads that start from now on
+        try:
+            response = await gateway.http.post(path, json={"model": "sonnet", "max_tokens": 9, **fields})
+        finally:
+            threading.setprofile(None)
+    assert response.status_code == 200
+    assert "Decoder.decode" in steps or "json_decode" in steps
+    assert all("sleep" in pair for pair in pairwise(steps))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from dragoman.core.long_steps import let_others_run
 from dragoman.core.messages import JSON, BareText, Block, JSONObject, Message, MessagesRequest, Role
 
 _encode = msgspec.json.Encoder().encode
@@ -33,7 +34,9 @@ class KnownMessage(dict[str, Any]):
 
     def __init__(self, role: Role, content: list[JSONObject], encoded: bytes = b"") -> None:
         self["role"], self["content"] = role, content
-        encoded = encoded or _encode(self)
+        if not encoded:
+            encoded = _encode(self)
+            let_others_run(len(encoded))
         self.raw, self.size = msgspec.Raw(encoded), len(encoded)
         self.types = _types(*[str(block["type"]) for block in content])
         self.hashed: bytes | None = None

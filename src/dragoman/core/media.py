@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
+from dragoman.core.long_steps import decode_base64
 from dragoman.core.messages import Block
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -91,7 +92,7 @@ def document_source(data: str, param: str) -> Block:
     """
     if base64.b64decode(data[:_TYPE_CHARS]).startswith(b"%PDF-"):
         return {"type": "base64", "media_type": "application/pdf", "data": data}
-    text = _text_in(base64.b64decode(data))
+    text = _text_in(decode_base64(data))
     if text is None:
         raise UnsupportedFeature("Files must be PDF, or plain text in UTF-8.", code="unsupported_file", param=param)
     if not text.strip():
@@ -165,7 +166,7 @@ def _is_complete(block: Block) -> bool:
         head = base64.b64decode(data[:_TYPE_CHARS])
         if not head.startswith(b"RIFF") and is_complete_image(head + base64.b64decode(data[-_TAIL_CHARS:])):
             return True  # most images: not all of it has to be decoded
-        return is_complete_image(base64.b64decode(data))
+        return is_complete_image(decode_base64(data))
     except ValueError:  # clients of the Messages API encode the data themselves
         return False
 
@@ -180,7 +181,7 @@ def size_of(block: Block) -> tuple[int, int] | None:
         # A JPEG may contain much data before its size.
         return (
             image_size(base64.b64decode(data[:_SIZE_CHARS]))
-            or (data[_SIZE_CHARS:] and image_size(base64.b64decode(data)))
+            or (data[_SIZE_CHARS:] and image_size(decode_base64(data)))
             or None
         )
     except ValueError:  # clients of the Messages API encode the data themselves

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dragoman.core.errors import Overloaded
+from dragoman.core.long_steps import let_others_run
 
 LARGE_BODY = 128 * 1024
 """Bytes. A body up to this size is decoded on the event loop, in some milliseconds, and needs no reservation."""
@@ -113,7 +114,7 @@ class BodyBudget:
         if size <= LARGE_BODY:
             return function()
         async with self._work:
-            return await asyncio.to_thread(function)
+            return await asyncio.to_thread(_as_step, size, function)
 
     async def _wait(self, amount: int) -> None:
         if len(self._waiting) >= self._max_waiting:
@@ -131,6 +132,13 @@ class BodyBudget:
             raise
         finally:
             del self._waiting[granted]
+
+
+def _as_step(size: int, function: Callable[[], _T]) -> _T:
+    try:
+        return function()
+    finally:
+        let_others_run(size)
 
 
 def _too_many_bytes() -> Overloaded:

@@ -9,6 +9,7 @@ import msgspec
 from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
+from dragoman.core.long_steps import let_others_run
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.messages.schema import check_message, has_unsigned_thinking
 from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, is_too_deep
@@ -33,7 +34,9 @@ def parse_parts(raw: bytes, known: ContentCache[KnownMessage]) -> JSONObject | N
     """
     try:
         fields = _FIELDS.decode(raw)
+        let_others_run(len(raw))
         contents = [*map(bytes, _ITEMS.decode(fields.pop("messages")))]
+        let_others_run(len(raw))
         data: JSONObject = {name: _parsed(bytes(value), 1) for name, value in fields.items()}
         found = known.get_all(contents)
         data["messages"] = [
@@ -47,6 +50,7 @@ def parse_parts(raw: bytes, known: ContentCache[KnownMessage]) -> JSONObject | N
 def _parsed(part: bytes, above: int) -> JSON:
     """Parse a part of a request that has some levels above it."""
     value: JSON = msgspec.json.decode(part)
+    let_others_run(len(part))
     if is_too_deep(part, value, MAX_JSON_DEPTH - above):
         raise RecursionError
     return value
@@ -61,6 +65,7 @@ def _new_message(content: bytes, known: ContentCache[KnownMessage]) -> JSON:
     except InvalidRequest:  # the longer way reads it next, and says where it is
         return value
     encoded = msgspec.json.encode(value)
+    let_others_run(len(encoded))
     if _MARK in encoded or has_unsigned_thinking(message):
         return value
     plain = KnownMessage(message["role"], message["content"], encoded)

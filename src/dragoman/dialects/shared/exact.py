@@ -13,6 +13,8 @@ from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_
 
 import msgspec
 
+from dragoman.core.long_steps import let_others_run
+
 _T = TypeVar("_T")
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -38,6 +40,8 @@ class ExactDecoder(Generic[_T]):
             return self._decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        finally:
+            let_others_run(len(raw))
 
     @cached_property
     def _decode(self) -> Callable[[bytes], _T]:
@@ -60,7 +64,11 @@ def is_too_deep(raw: bytes, data: Any = None, levels: int = MAX_JSON_DEPTH) -> b
         data: The same, parsed; None: it is parsed if that is needed. Most JSON has too few brackets to be so deep.
         levels: The maximum; for a part of a request body, fewer.
     """
-    if len(raw) < 2 * levels or raw.count(b"[") + raw.count(b"{") <= levels:
+    if len(raw) < 2 * levels:
+        return False
+    brackets = raw.count(b"[") + raw.count(b"{")
+    let_others_run(len(raw))
+    if brackets <= levels:
         return False
     level = [msgspec.json.decode(raw) if data is None else data]
     for _ in range(levels):

@@ -15,6 +15,7 @@ import msgspec.inspect
 from dragoman.core.catalog import LONG_CONTEXT_SUFFIX, LONG_CONTEXT_TOKENS, Catalog, Resolved
 from dragoman.core.errors import MAX_ECHO, InvalidRequest, UnsupportedFeature
 from dragoman.core.json_text import BYTE_ORDER_MARK, replace_half_characters
+from dragoman.core.long_steps import let_others_run
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
@@ -76,6 +77,8 @@ def _parse(raw: bytes) -> JSON:
         raise _depth_error() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+    finally:
+        let_others_run(len(raw))
     if is_too_deep(raw, data):
         raise _depth_error()
     return data
