@@ -415,8 +415,7 @@ async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Pat
 
 async def test_a_worker_of_another_node_is_not_gone_before_its_lease_ends(tmp_path: Path) -> None:
     """Its process is not on this machine, which says nothing. When its node died, its loans end with their lease."""
-    rule = Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH)
-    async with cluster(tmp_path, Workers(0), rule) as gateway:
+    async with cluster(tmp_path, Workers(0), budget(2)) as gateway:
         await gateway.add(worker="other~999999999@1.0-far")
         await gateway.add(worker="here~999999999@1.0-near")
         far = await gateway.start(0)
@@ -429,8 +428,7 @@ async def test_a_worker_of_another_node_is_not_gone_before_its_lease_ends(tmp_pa
 
 async def test_a_worker_that_died_on_its_own_node_is_gone_at_once(tmp_path: Path) -> None:
     """Its loans end before their lease."""
-    rule = Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH)
-    async with cluster(tmp_path, Workers(0), rule) as gateway:
+    async with cluster(tmp_path, Workers(0), budget(2)) as gateway:
         await gateway.add(worker="here~999999999@1.0-dead")
         dead = await gateway.start(0)
         await gateway.add(worker="here~999999999@1.0-next")
