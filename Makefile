@@ -73,8 +73,9 @@ proof: $(VENV)/.fuzz ## Prove by faults that no wrong answer leaves the gateway;
 fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'
 	@PYTHONPATH=tests/proof:tests/server:tests/dialects $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
-screenshots: $(VENV)/.dev ## Take the pictures of the dashboard for the docs, in docs/images
+screenshots: $(VENV)/.dev ## Make the pictures of the docs in docs/images: the dashboard, and the first minute in a terminal
 	$(BIN)/python -m tools.screenshots $(ARGS)
+	$(BIN)/python -m tools.recording
 
 soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)

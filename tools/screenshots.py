@@ -36,7 +36,7 @@ _PAGES = {
     "settings": ("settings", "main table"),
 }
 """The path of each page, and what it shows when it has its data."""
-_IN_DOCS = frozenset({"now-wide-light", "run-wide-dark", "cache-wide-light", "now-narrow-dark"})
+_IN_DOCS = frozenset({"now-wide-light", "now-wide-dark", "run-wide-dark", "cache-wide-light", "now-narrow-dark"})
 _SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
