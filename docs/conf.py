@@ -86,7 +86,7 @@ def _drawing(found: re.Match[str]) -> str:
 
 
 def _schemes(found: re.Match[str]) -> str:
-    """Return the pictures for dark and light, of which the theme shows one."""
+    """Return the pictures for dark and light. The theme shows one of them."""
     dark, light = (image["path"] for image in _IMAGE.finditer(found[0]))
     pictures = zip((dark, light), ("only-dark", "only-light"), strict=True)
     return "\n".join(f"```{{image}} {path}\n:class: {name}\n:alt: The dashboard\n```" for path, name in pictures)

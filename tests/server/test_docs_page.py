@@ -35,6 +35,7 @@ async def test_everything_of_the_document_is_shown() -> None:
     """Each operation has its section, and each schema that is named can be gone to."""
     async with served(replies("Hello")) as gateway:
         page = (await gateway.http.get("/docs")).text
+        reading = (await gateway.http.get("/redoc")).text
         document = (await gateway.http.get("/openapi.json")).json()
     shown = set(re.findall(r'data-method="(\w+)" data-path="([^"]+)"', page))
     assert shown == {
@@ -44,6 +45,8 @@ async def test_everything_of_the_document_is_shown() -> None:
     assert targets <= set(anchors)
     assert len(anchors) == len(set(anchors))
     assert "dragoman.dialects" not in page
+    assert "<form" not in reading
+    assert anchors == [name for name in re.findall(r' id="([^"]+)"', reading) if name != "reading"]
 
 
 EXAMPLES = {

@@ -20,7 +20,7 @@ _clean = pytest.fixture(autouse=True)(clean)
 
 async def test_models_with_the_live_list_and_aliases() -> None:
     """The provider's list is merged with the built-in one. Aliases follow."""
-    async with served(replies("Hello"), model_aliases={"fast": "haiku", "lost": "nothing"}) as gateway:
+    async with served(replies("Hello"), model_aliases={"fast": "haiku", "lost": "claude-lost-9"}) as gateway:
         gateway.backend.listed_models = [ListedModel("claude-opus-7", "Claude Opus 7")]
         listed_models = {model.id: model async for model in gateway.openai.models.list()}
     assert {"claude-opus-7", "claude-sonnet-4-5", "sonnet", "fast"} <= listed_models.keys()

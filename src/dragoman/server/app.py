@@ -28,6 +28,7 @@ from dragoman.server.count_tokens import CountTokensHandler
 from dragoman.server.dashboard.page import Dashboard
 from dragoman.server.dashboard.session import SessionCheck, Sessions
 from dragoman.server.docs.endpoints import Docs
+from dragoman.server.docs.swagger import swagger_directory
 from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.endpoint import FunctionEndpoint, Handler
 from dragoman.server.generate import GenerateHandler, RequestReader
@@ -123,7 +124,7 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     service = options.stored_responses
     stored_chats = StoredChatEndpoints(chat.stored_format, service)
     stored_responses = StoredResponseEndpoints(responses.stored_format, service, options.heartbeat)
-    health, models, docs = Health(engine, operations), Models(catalog), Docs()
+    health, models, docs = Health(engine, operations), Models(catalog), Docs(swagger_directory())
     admin = AdminEndpoints(engine, operations, options.heartbeat)
     taken = frozenset(key.name for key in options.api_keys)
     access = AccessEndpoints(options.book, engine.meter, taken, options.zone)
@@ -174,6 +175,8 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
         ready=health.ready,
         metrics=metrics.respond,
         docs=docs.page,
+        docs_reading=docs.reading_page,
+        docs_file=docs.file,
         openapi=docs.openapi,
         admin_status=admin.status,
         admin_runs=admin.runs,

@@ -43,6 +43,8 @@ class Handlers:
     ready: PageFunction
     metrics: PageFunction
     docs: PageFunction
+    docs_reading: PageFunction
+    docs_file: PageFunction
     openapi: PageFunction
     admin_status: PageFunction
     admin_runs: PageFunction

@@ -11,6 +11,7 @@ from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
 from dragoman.dialects.responses.schema import CreateResponse
 from dragoman.server.admin.routes import ADMIN_ROUTES
 from dragoman.server.docs import access_schemas, schemas
+from dragoman.server.docs.swagger import STARTERS, SWAGGER_FILES
 from dragoman.server.route_spec import Handlers, Operation, PageFunction, Parameter, RouteSpec
 
 DASHBOARD_PATH = "/dashboard"
@@ -306,7 +307,8 @@ ROUTES: tuple[RouteSpec, ...] = (
     RouteSpec(method="POST", path=SESSION_PATH, handler=lambda to: to.sign_in),
     RouteSpec(method="DELETE", path=SESSION_PATH, handler=lambda to: to.sign_out),
     _page("/docs", lambda to: to.docs),
-    _page("/redoc", lambda to: to.docs),
+    _page("/redoc", lambda to: to.docs_reading),
+    *(_page(f"/docs/{name}", lambda to: to.docs_file) for name in (*SWAGGER_FILES, *STARTERS)),
     _page("/openapi.json", lambda to: to.openapi),
 )
 
@@ -319,7 +321,7 @@ INDEX = list(
     dict.fromkeys(
         route.canonical_path.replace(":path", "")
         for route in ROUTES
-        if route.path != "/" and not route.path.startswith(f"{DASHBOARD_PATH}/")
+        if route.path != "/" and not route.path.startswith((f"{DASHBOARD_PATH}/", "/docs/"))
     )
 )
-"""Every path for `GET /`, without the parts of the dashboard."""
+"""Every path for `GET /`, without the parts of the dashboard and of `/docs`."""

@@ -28,6 +28,7 @@ _ERRORS = {
     "503": "Claude is overloaded, or the gateway is stopping.",
     "504": "Claude did not respond in time.",
 }
+_TAGS = {"chat": "chat completions", "completions": "legacy completions"}
 _SECURITY: JSONObject = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -57,6 +58,13 @@ def describe() -> JSONObject:
     }
 
 
+def _tag(route: RouteSpec) -> str:
+    """Return the group of an endpoint: its first name after `/v1`."""
+    if not route.versioned:
+        return "admin" if route.path.startswith(ADMIN_PREFIX) else "gateway"
+    return _TAGS.get(first := route.path.split("/")[1], first)
+
+
 def _types(operation: Operation) -> Iterable[type[Struct]]:
     kinds = (operation.request, operation.response, operation.events, operation.error)
     return (kind for kind in kinds if kind is not None)
@@ -64,8 +72,7 @@ def _types(operation: Operation) -> Iterable[type[Struct]]:
 
 def _operation(route: RouteSpec, operation: Operation, refs: dict[type[Struct], JSONObject]) -> JSONObject:
     described: JSONObject = {"summary": operation.summary}
-    if route.path.startswith(ADMIN_PREFIX):
-        described["tags"] = ["admin"]
+    described["tags"] = [_tag(route)]
     if route.public:
         described["security"] = []
     if operation.docs_url:

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import cast
 
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.server.docs.form import form
 
 _NULL: JSONObject = {"type": "null"}
 _LIMITS = {
@@ -78,7 +79,8 @@ def _by_short_name(schemas: JSONObject) -> Iterator[tuple[str, JSON]]:
 
 def _component(name: str, schema: JSONObject) -> str:
     described = _text(schema.get("description")) or _only_type(schema)
-    return f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3>{described}{fields(schema)}</section>'
+    heading = f"<summary><h3>{escape(name)}</h3></summary>"
+    return f'<section id="schema-{escape(name)}"><details>{heading}{described}{fields(schema)}</details></section>'
 
 
 def _only_type(schema: JSONObject) -> str:
@@ -137,13 +139,23 @@ class _Operation:
     spec: JSONObject
 
     @property
+    def group(self) -> str:
+        """The heading in the menu."""
+        return str(next(iter(cast("list[str]", self.spec.get("tags") or [])), "other"))
+
+    @property
     def anchor(self) -> str:
         suffix = self.path.replace("{", "").replace("}", "").replace("/", "-")
         return f"{self.method}{suffix}"
 
 
-def render_page(document: JSONObject) -> Page:
-    """Render an OpenAPI document."""
+def render_page(document: JSONObject, *, reading: bool = False) -> Page:
+    """Render an OpenAPI document.
+
+    Args:
+        document: The document.
+        reading: Whether to leave the forms out, and to show all fields.
+    """
     style, script = _part("page.css"), _part("page.js")
     info = cast("dict[str, str]", document["info"])
     operations = list(_operations(document))
@@ -153,7 +165,10 @@ def render_page(document: JSONObject) -> Page:
         version=escape(info["version"]),
         about=prose(info["description"]),
         links=_links(operations),
-        operations="".join(_section(part, schemas) for part in operations),
+        operations="".join(_section(part, schemas, reading=reading) for part in operations),
+        view="reading" if reading else "forms",
+        other="docs" if reading else "redoc",
+        other_name="With forms" if reading else "Reading view",
         schemas=components(schemas),
         style=style,
         script=script,
@@ -169,20 +184,27 @@ def _operations(document: JSONObject) -> Iterator[_Operation]:
 
 
 def _links(operations: list[_Operation]) -> str:
-    rows = (f'<li><a href="#{part.anchor}">{_name(part)}</a></li>' for part in operations)
-    return f"<ul>{''.join(rows)}</ul>"
+    groups: dict[str, list[str]] = {}
+    for part in operations:
+        row = f'<li><a href="#{part.anchor}">{_name(part)}</a></li>'
+        groups.setdefault(part.group, []).append(row)
+    return "".join(
+        f"<details open><summary>{escape(group)}</summary><ul>{''.join(rows)}</ul></details>"
+        for group, rows in groups.items()
+    )
 
 
 def _name(operation: _Operation) -> str:
     return f'<b class="{operation.method}">{operation.method}</b> {escape(operation.path)}'
 
 
-def _section(operation: _Operation, schemas: JSONObject) -> str:
+def _section(operation: _Operation, schemas: JSONObject, *, reading: bool) -> str:
     spec = operation.spec
     summary = f"<p>{prose(str(spec.get('summary', '')))}{_docs_link(spec)}</p>"
     return (
-        f'<section id="{operation.anchor}"><h2>{_name(operation)}</h2>{summary}'
-        f"{_request(spec, schemas)}{_responses(spec)}{_try(operation)}</section>"
+        f'<section id="{operation.anchor}" data-group="{escape(operation.group)}"><h2>{_name(operation)}</h2>{summary}'
+        f"{_parameters(spec)}{_request(spec, schemas, is_open=reading)}{_responses(spec)}"
+        f"{'' if reading else form(operation.method, operation.path, spec)}</section>"
     )
 
 
@@ -191,14 +213,25 @@ def _docs_link(spec: JSONObject) -> str:
     return f' <a href="{escape(docs["url"])}" rel="noreferrer">Its own documentation</a>' if docs else ""
 
 
-def _request(spec: JSONObject, schemas: JSONObject) -> str:
+def _parameters(spec: JSONObject) -> str:
+    """Render what the path and the query take."""
+    rows = []
+    for part in cast("list[JSONObject]", spec.get("parameters") or []):
+        notes = f"<p>{prose(str(part['description']))}</p>" if "description" in part else ""
+        kind = f'<span class="type">in the {part["in"]}</span>'
+        rows.append(f"<tr><th>{escape(str(part['name']))}</th><td>{kind}{notes}</td></tr>")
+    return f'<table class="fields">{"".join(rows)}</table>' if rows else ""
+
+
+def _request(spec: JSONObject, schemas: JSONObject, *, is_open: bool) -> str:
     """Render the fields of the request body."""
     content = cast("dict[str, dict[str, dict[str, JSONObject]]]", spec.get("requestBody") or {}).get("content", {})
     sections = []
     for part in content.values():
         name = str(part["schema"]["$ref"]).rpartition("/")[2]
         summary = f"<summary>Fields of the {type_text(part['schema'])}</summary>"
-        sections.append(f"<details>{summary}{fields(cast('JSONObject', schemas[name]))}</details>")
+        state = " open" if is_open else ""
+        sections.append(f"<details{state}>{summary}{fields(cast('JSONObject', schemas[name]))}</details>")
     return "".join(sections)
 
 
@@ -214,20 +247,6 @@ def _content(body: object) -> Iterator[tuple[str, str]]:
     """Return each media type of a body, and the text of its schema."""
     content = body.get("content", {}) if isinstance(body, dict) else {}
     return ((escape(media_type), type_text(part["schema"])) for media_type, part in content.items())
-
-
-def _try(operation: _Operation) -> str:
-    """Render a form that sends the request. The script shows it: without the script it could do nothing."""
-    names = [str(part["name"]) for part in cast("list[JSONObject]", operation.spec.get("parameters") or [])]
-    inputs = "".join(f'<label>{escape(name)} <input name="{escape(name)}" required></label>' for name in names)
-    body_spec = cast("dict[str, dict[str, JSONObject]]", operation.spec.get("requestBody") or {})
-    body = ""
-    if body_spec:
-        example = json.dumps(body_spec["content"]["application/json"].get("example", {}), indent=2, ensure_ascii=False)
-        body = f'<textarea name="body" spellcheck="false" aria-label="Body">{escape(example)}</textarea>'
-    attributes = f'data-method="{operation.method}" data-path="{escape(operation.path)}"'
-    buttons = '<button>Send</button> <button type="button" class="stop" disabled>Stop</button> <output></output>'
-    return f"<form {attributes} hidden>{inputs}{body}<p>{buttons}</p><pre hidden></pre></form>"
 
 
 def _part(name: str) -> str:
