@@ -7,31 +7,49 @@ import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from dragoman.backends.claude_code.doctor.report import Finding
 from dragoman.backends.shared.installation import locate
-from dragoman.cli.options import settings_from, settings_options
+from dragoman.cli.options import given_flags, settings_from, settings_options
 from dragoman.cli.terminal import progress
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.wiring.claude_code import diagnose, runtime_options
 
+_REPORT = "dragoman-report.md"
 _installation_options = settings_options(["claude_command", "config"])
 
 
 @click.command("doctor")
-@_installation_options
+@settings_options(["claude_command", "config", "state_dir", "log_file"])
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(*, as_json: bool, **flags: object) -> None:
+@click.option(
+    "--report",
+    is_flag=False,
+    flag_value=_REPORT,
+    type=click.Path(path_type=Path),
+    help=f"Also write a report for an issue, without secrets. [default file: {_REPORT}]",
+)
+def doctor(*, as_json: bool, report: Path | None, **flags: object) -> None:
     """Check that the installed Claude Code works with the gateway, and say what to do if it does not.
 
     The check uses the built-in simulator: it needs no account and no network. Exit code 1: a check failed.
     """
-    findings = asyncio.run(_check(settings_from(flags), show=not as_json))
+    settings = settings_from(flags)
+    findings = asyncio.run(_check(settings, show=not as_json))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if report:
+        from dragoman.cli.report import write_report  # noqa: PLC0415 - only if asked for
+
+        try:
+            write_report(report, settings, given_flags(flags), findings)
+        except OSError as error:
+            raise click.ClickException(f"{report} cannot be written: {error.strerror}. Name another file.") from None
+        click.echo(f"Wrote {report}. Read it before you attach it to an issue.", err=as_json)
     raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
 
 
