@@ -11,7 +11,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
+.PHONY: help serve test check format lint types contracts words spelling sbom dist pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +21,7 @@ serve: $(VENV)/.serve ## Start the gateway, with the flags in ARGS: make serve A
 
 test: check docs-site pytest ## Run all checks and tests; continuous integration also runs clients ARGS=--quick
 
-check: lint types contracts words ## Check lint, types, import contracts and words; run it before each commit
+check: lint types contracts words spelling ## Check lint, types, import contracts, words and spelling; run it before each commit
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
@@ -40,6 +40,15 @@ contracts: $(VENV)/.dev
 
 words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary counts them
 	@$(BIN)/python -m tools.plain_words $(ARGS)
+
+spelling: $(VENV)/.dev
+	@$(BIN)/codespell
+
+sbom: $(VENV)/.dev ## Write the bill of materials of the pinned dependencies, dragoman.cdx.json
+	@$(BIN)/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible --no-validate --of JSON -o dragoman.cdx.json
+
+dist: $(VENV)/.dev ## Build the sdist and the wheel in dist/, the same bytes for the same commit
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
 
 # The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it. Three
 # workers keep two cores busy: some tests wait for downloads and for processes.
@@ -81,7 +90,7 @@ soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed pro
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove all generated files
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) site dist dragoman.cdx.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

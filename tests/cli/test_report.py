@@ -13,7 +13,7 @@ from dragoman.config.loading import load
 def test_what_an_issue_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has versions, settings, checks and the last failures, and no secret. Only its owner can read it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DRAGOMAN_API_KEY", "a-secret-that-nobody-sees")
+    monkeypatch.setenv("DRAGOMAN_API_KEY", "a-secret-that-stays-secret")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-api03-abcdefghijklmnop")
     failed = {"event": "http.request", "level": "warning", "time": "t", "error": "overloaded", "message": "Busy."}
     events = [failed, failed | {"level": "info", "error": "usual"}, failed | {"error": "crashed", "exception": "words"}]
@@ -27,5 +27,5 @@ def test_what_an_issue_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert path.stat().st_mode & 0o777 == 0o600
     for words in ("dragoman 0.", "Python 3.", "run_timeout", "FAILED  replay: it is refused", "overloaded", "crashed"):
         assert words in text
-    for words in ("nobody-sees", "abcdefghijklmnop", "usual", '"words"', "an older one"):
+    for words in ("stays-secret", "abcdefghijklmnop", "usual", '"words"', "an older one"):
         assert words not in text
