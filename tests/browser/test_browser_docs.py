@@ -30,7 +30,7 @@ async def test_request_from_the_page(tmp_path: Path) -> None:
         await chat.locator("textarea").fill(chat_body("Reply with exactly: PONG"))
         await chat.locator("button:text('Send')").click()
         await expect(chat.locator("pre")).to_contain_text("chat.completion")
-        await expect(chat.locator("output")).to_contain_text("200 in")
+        await expect(chat.locator("output")).to_contain_text("200 in", timeout=60_000)
         answer = json.loads(await chat.locator("pre").inner_text())
         assert answer["choices"][0]["message"]["content"] == "PONG"
         assert all(address.startswith((gateway.address, "data:")) for address in log.requests)
@@ -44,13 +44,13 @@ async def test_ids_and_filters(tmp_path: Path) -> None:
         create = form(page, "/v1/responses")
         await create.locator("textarea").fill('{"model": "sonnet", "input": "Reply with exactly: PONG"}')
         await create.locator("button:text('Send')").click()
-        await expect(create.locator("output")).to_contain_text("200 in")
+        await expect(create.locator("output")).to_contain_text("200 in", timeout=60_000)
         created = json.loads(await create.locator("pre").inner_text())["id"]
         items = page.locator('form[data-method="get"][data-path="/v1/responses/{id}/input_items"]')
         await expect(items.locator('input[name="id"]')).to_have_value(created)
         await items.locator('input[name="order"]').fill("asc")
         await items.locator("button:text('Send')").click()
-        await expect(items.locator("output")).to_contain_text("200 in")
+        await expect(items.locator("output")).to_contain_text("200 in", timeout=60_000)
         sent = [address for address in log.requests if "input_items" in address]
         for language, words in (("curl", "curl -X GET"), ("Python", "urllib.request"), ("Node", "await fetch(")):
             await items.locator(f"button:text('{language}')").click()
@@ -87,7 +87,7 @@ async def test_stream_in_the_page(tmp_path: Path) -> None:
         await expect(shown).not_to_contain_text("[DONE]")
         await http.post(f"{gateway.simulator}/_simulator/release")
         await expect(shown).to_contain_text("[DONE]")
-        await expect(state).to_contain_text("200 in")
+        await expect(state).to_contain_text("200 in", timeout=60_000)
 
         await chat.locator("button:text('Send')").click()
         await expect(shown).to_contain_text('"content":"1')
@@ -105,6 +105,6 @@ async def test_gateway_with_a_key(tmp_path: Path) -> None:
         await expect(chat.locator("pre")).to_contain_text("invalid_api_key")
         await page.get_by_label("Key of the gateway").fill("the-key")
         await chat.locator("button:text('Send')").click()
-        await expect(chat.locator("output")).to_contain_text("200 in")
+        await expect(chat.locator("output")).to_contain_text("200 in", timeout=60_000)
         await page.reload()
         await expect(page.get_by_label("Key of the gateway")).to_have_value("")
