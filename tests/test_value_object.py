@@ -1,10 +1,8 @@
 """Small immutable objects."""
 
-from dataclasses import replace
-
 import pytest
 
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 
 
 @value_object

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from dragoman.backends.claude_code.agent.rules import AgentRules
 from dragoman.core.accumulate import accumulate
 from dragoman.core.events import Event
 from dragoman.core.messages import AgentTask, Block, JSONObject, Message, RequestOptions
+from dragoman.core.value_object import replace
 
 HARMLESS = ("Bash(true)",)
 UNCONFINED: dict[str, Any] = {"agent_boundary": False, "allow_tool": HARMLESS}

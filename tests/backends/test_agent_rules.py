@@ -2,7 +2,7 @@
 
 import json
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, PermittedTask, missing_tools
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest
 from dragoman.core.messages import AgentTask
+from dragoman.core.value_object import replace
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Responses through the Anthropic backend: what reaches the API, and what the backend returns."""
 
-from dataclasses import replace
-
 import pytest
 from api_harness import api
 from backend_harness import MODELS, ask, assistant, message_events, user
 
 from dragoman.core.events import MessageStart, MessageStop, Started
 from dragoman.core.messages import RequestOptions
+from dragoman.core.value_object import replace
 from dragoman.simulator.faults import Fault
 
 

@@ -1,7 +1,6 @@
 """The Anthropic backend on Bedrock and Vertex: calls, signatures, streams, errors, and refusals."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +16,7 @@ from dragoman.core import errors
 from dragoman.core.catalog import MODELS, Catalog
 from dragoman.core.events import Event, Retrying
 from dragoman.core.messages import MessagesRequest, RequestOptions
+from dragoman.core.value_object import replace
 
 PONG = "Reply with exactly: PONG"
 EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}

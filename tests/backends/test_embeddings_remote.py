@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from local_model import numbers
 from dragoman.backends.embeddings.remote import RemoteEmbedder, RemoteOptions
 from dragoman.core import errors
 from dragoman.core.errors import GatewayError, ShuttingDown, TimedOut, UnsupportedFeature, UpstreamFailed
+from dragoman.core.value_object import replace
 
 KEY = "sk-planted-0123"
 

@@ -3,7 +3,6 @@
 import base64
 import struct
 import zlib
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -14,6 +13,7 @@ from conversation_strategies import TOOLS
 from test_runtime_pool import until
 
 from dragoman.core.messages import Block, JSONObject, Message
+from dragoman.core.value_object import replace
 
 AUTH = pytest.mark.parametrize("signed_in", [False, True], ids=["key", "signed-in"])
 

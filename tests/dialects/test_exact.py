@@ -1,7 +1,6 @@
 """The short way of decoding a chat gives what the longer way gives: the same bodies, warnings and errors."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import MODELS, Catalog, Model
 from dragoman.core.conversation import ConversationHash, has_thinking, hashed_fields
 from dragoman.core.errors import GatewayError
+from dragoman.core.value_object import replace
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.messages import PlainMessage
 from dragoman.dialects.chat.plain import KnownParts, decode_parts

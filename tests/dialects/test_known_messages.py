@@ -1,7 +1,6 @@
 """The short way of parsing requests of the Messages API gives what the longer way gives, and sends the same bytes."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +15,7 @@ from dragoman.core.content_cache import ContentCache
 from dragoman.core.conversation import ConversationHash, has_thinking, hashed_fields
 from dragoman.core.errors import GatewayError
 from dragoman.core.known_message import KnownMessage
+from dragoman.core.value_object import replace
 from dragoman.dialects.base import DecodedRequest
 from dragoman.dialects.messages.known import MAX_MESSAGE_BYTES
 from dragoman.dialects.messages.request import decode_message

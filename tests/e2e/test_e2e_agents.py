@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -18,6 +17,7 @@ from dragoman.config.loading import BadSettings, load
 from dragoman.core.catalog import Catalog
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.core.value_object import replace
 from dragoman.runs.bounds import bound_of
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.claude_code import runtime_options

@@ -3,10 +3,12 @@
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from proof_message import INVALID, UNKNOWN, Feature, Judgement, Object, judge, scripted
+
+from dragoman.core.value_object import replace
 
 API_KEY = "sk-ant-proof-3f9c2b7d1e8a4056"
 """The gateway's key for the API. No client may ever see it."""

@@ -6,7 +6,7 @@ import random
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,8 @@ from proof_api import ScriptedApi
 from proof_case import make_case
 from proof_gateway import Counts, DidNotStart, ProvedGateway
 from proof_run import Prover, Tally
+
+from dragoman.core.value_object import replace
 
 Backend: TypeAlias = Literal["api", "claude-code"]
 Pause: TypeAlias = Callable[[float], Awaitable[bool]]

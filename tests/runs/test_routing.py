@@ -1,7 +1,5 @@
 """Which upstream is used, when another one is tried, and that conversations stay."""
 
-from dataclasses import replace
-
 import pytest
 from routing_fakes import CountingBackend, FakeBackend, Routed, assistant, execute, request, user
 
@@ -19,6 +17,7 @@ from dragoman.core.errors import (
     UpstreamFailed,
 )
 from dragoman.core.messages import AgentTask, RequestOptions
+from dragoman.core.value_object import replace
 from dragoman.routing.upstream import serves
 from dragoman.runs.run import Run
 

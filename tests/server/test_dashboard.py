@@ -5,7 +5,6 @@ import gzip
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,6 +13,7 @@ import httpx
 import pytest
 from scripted import KEY, MESSAGES, Served, clean, hangs, opening, replies, served
 
+from dragoman.core.value_object import replace
 from dragoman.runs.feed import MAX_WAITING_RUNS, RunFeed
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run

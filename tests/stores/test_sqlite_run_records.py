@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dragoman.core.errors import StoreFailed
+from dragoman.core.value_object import replace
 from dragoman.stores.run_records import RunStore
 from dragoman.stores.sqlite.run_records import SQLiteRunStore
 from dragoman.testing.key_values import Clock

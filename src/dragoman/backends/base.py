@@ -1,7 +1,6 @@
 """The interfaces of backends and embedders, and the request that a backend gets."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from dragoman.core.catalog import Model
@@ -149,7 +148,7 @@ class CountsTokens(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Embedded:
     """Vectors, in the order of the inputs.
 

@@ -5,7 +5,6 @@ import getpass
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.limits.rules import Scope
 from dragoman.runs.metering import Meter
 from dragoman.runs.policy import Clock
@@ -31,7 +31,7 @@ from dragoman.wiring.stores import build_stores
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AccessFiles:
     """The opened files.
 

@@ -1,7 +1,6 @@
 """The effective settings and the source of each. Of a secret, only whether it is set."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 
 import click
@@ -23,6 +22,7 @@ from dragoman.config.settings import Settings
 from dragoman.config.sources import Origin, unknown_variables
 from dragoman.config.values import format_duration, format_number
 from dragoman.core.redaction import Redactor
+from dragoman.core.value_object import value_object
 
 _SOURCE_LABELS = {
     "flag": "flag",
@@ -35,7 +35,7 @@ _REDACTOR = Redactor()
 _MAX_VALUE_WIDTH = 40
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Row:
     """One setting.
 
@@ -69,7 +69,7 @@ class Row:
         return f"{_SOURCE_LABELS[self.origin.kind]} {self.origin.named}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class EffectiveConfig:
     """All settings.
 

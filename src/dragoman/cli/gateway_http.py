@@ -5,7 +5,6 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -16,6 +15,7 @@ from dragoman.cli.instances import InstanceRecord, InstanceRegistry, connect_hos
 from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
 from dragoman.config.values import read_key_file
+from dragoman.core.value_object import value_object
 
 GATEWAY_SETTINGS = (*SELECTION_SETTINGS, "api_key", "api_key_file", "admin_key", "admin_key_file")
 """The settings of a command that calls a gateway."""
@@ -25,7 +25,7 @@ _RESPONSE_TIMEOUT = 60
 _NOT_A_GATEWAY = "another program listens there"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class GatewayResponse:
     """A JSON response of a gateway.
 
@@ -56,7 +56,7 @@ class GatewayResponse:
         return click.ClickException(message)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class GatewayHttp:
     """A client for one gateway.
 

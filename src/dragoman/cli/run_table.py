@@ -4,12 +4,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import click
 
 from dragoman.cli.terminal import format_age
+from dragoman.core.value_object import value_object
 
 _Run: TypeAlias = Mapping[str, object]
 
@@ -53,7 +53,7 @@ def format_duration(run: _Run) -> str:
     return "-"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Column:
     """One column. Its width is fixed, so rows can be printed one by one."""
 

@@ -4,7 +4,6 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +12,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from dragoman.config.values import SettingInfo
+from dragoman.core.value_object import value_object
 
 Kind = Literal["flag", "variable", "env_file", "file", "default"]
 
 _PREFIX = "DRAGOMAN_"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Origin:
     """The source of a setting's value.
 
@@ -32,7 +32,7 @@ class Origin:
     named: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Source:
     """The settings of one source.
 

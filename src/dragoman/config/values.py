@@ -3,13 +3,14 @@
 import json
 import re
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
+
+from dragoman.core.value_object import value_object
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 """The name of an upstream or of a client's key."""
@@ -22,7 +23,7 @@ _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class SettingInfo:
     """How a setting can be given, in addition to its name in the TOML file.
 

@@ -5,13 +5,12 @@ A response that is not streamed is the accumulation of a streamed one: there is 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, Restarted
 from dragoman.core.messages import JSON, Block, FinalMessage, JSONObject, Usage, parse_arguments
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 
 _FIELD_BY_DELTA_TYPE: Mapping[object, str] = {
     "text_delta": "text",

@@ -7,19 +7,19 @@ Facts of September and October 2026, from the provider's documentation and migra
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
 from dragoman.core.errors import NotFound
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 _UP_TO_HIGH: tuple[Effort, ...] = EFFORTS[:3]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Model:
     """One model.
 
@@ -82,7 +82,7 @@ def _model_4_5(id_: str, name: str, released: date, **rules: object) -> Model:
         output_tokens=64_000,
         max_images=100,
     )
-    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
+    return replace(base, **rules)
 
 
 def _model_5_5(id_: str, name: str, released: date, **rules: object) -> Model:
@@ -100,7 +100,7 @@ def _model_5_5(id_: str, name: str, released: date, **rules: object) -> Model:
         bound_thinking=True,
         cacheable_tokens=512,
     )
-    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
+    return replace(base, **rules)
 
 
 def _model_4_6_to_5(id_: str, name: str, released: date, **rules: object) -> Model:
@@ -114,7 +114,7 @@ def _model_4_6_to_5(id_: str, name: str, released: date, **rules: object) -> Mod
         efforts=EFFORTS,
         default_effort="high",
     )
-    return replace(base, **rules)  # type: ignore[arg-type] # fields of the class
+    return replace(base, **rules)
 
 
 _WITH_BUDGET = frozenset({"adaptive", "enabled", "disabled"})

@@ -9,7 +9,7 @@ one `Started`; one `MessageStart`; for each content block one `BlockStart`, any 
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dragoman.core.messages import Block, JSONObject
@@ -85,7 +85,7 @@ class BlockDelta:
     raw: JSONObject
 
 
-@value_object
+@dataclass(slots=True, unsafe_hash=True)
 class BlockStop:
     """`content_block_stop`.
 
@@ -100,7 +100,7 @@ class BlockStop:
     block: Block | None = field(default=None, compare=False, repr=False)
 
 
-@value_object
+@dataclass(slots=True, unsafe_hash=True)
 class MessageDelta:
     """`message_delta`: stop reason and final usage.
 

@@ -9,11 +9,11 @@ https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.2.2), https://developers.google.
 import base64
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.long_steps import decode_base64
 from dragoman.core.messages import Block
+from dragoman.core.value_object import value_object
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG frame's header. The three that are left out are tables and a reserved marker."""
@@ -49,7 +49,7 @@ _MAGIC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Placed:
     """An image or document of a request.
 

@@ -9,11 +9,12 @@ Source: https://platform.claude.com/docs/en/api/messages
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias, TypedDict, cast
 
 from dragoman.core.shaping import NO_SHAPING, ResponseShaping
 from dragoman.core.trace_context import TraceContext
+from dragoman.core.value_object import value_object
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character outside the basic plane. JSON can contain it as an escape, but UTF-8 cannot encode it."""
@@ -102,7 +103,7 @@ class FinalMessage(TypedDict, total=False):
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class AgentTask:
     """A client's request for an agent: Claude with tools of its own, in a directory of this machine.
 
@@ -127,7 +128,7 @@ class AgentTask:
     max_budget_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RequestOptions:
     """What a client asks for outside the body.
 

@@ -4,10 +4,11 @@ Source: https://platform.claude.com/docs/en/api/models-list
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dragoman.core.catalog import EFFORTS, Catalog, Effort, Model
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import replace
 
 _THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 

@@ -1,14 +1,14 @@
 """The identity of a process: its number and its start. A number alone may belong to another process later."""
 
-from dataclasses import dataclass
-
 import psutil
+
+from dragoman.core.value_object import value_object
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds by which the start of a process may seem to move when the machine's clock is set."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ProcessIdentity:
     """A process.
 

@@ -1,10 +1,12 @@
 """How a response is changed on its way to the client, because Claude or the API could not do what the client asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dragoman.core.value_object import value_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ResponseShaping:
     """What to change in a response.
 

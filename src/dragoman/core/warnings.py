@@ -19,10 +19,10 @@ The codes are stable between versions. Clients read them in the header `x-dragom
 - `unknown`: a number that the client expects is not known.
 """
 
-from dataclasses import dataclass
+from dragoman.core.value_object import value_object
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RequestWarning:
     """A warning about a request.
 

@@ -7,7 +7,7 @@ sent.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
@@ -32,7 +32,7 @@ Headers: TypeAlias = Mapping[bytes, bytes]
 NO_HEADERS: Headers = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class DialectOptions:
     """The operator's settings for the dialects.
 
@@ -51,7 +51,7 @@ class DialectOptions:
     cipher: ReasoningCipher | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class StorageOptions:
     """How a response is to be stored.
 
@@ -114,7 +114,7 @@ class ResponseIdentity:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ErrorResponse:
     """An error as a dialect encodes it: HTTP status and JSON body."""
 

@@ -4,11 +4,11 @@ import asyncio
 import base64
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.media import Placed, check_sizes, document_source, image_source, is_complete_image, url_of
 from dragoman.core.messages import Block
+from dragoman.core.value_object import value_object
 from dragoman.fetch.base import FetchFailed
 from dragoman.fetch.download import ByteAllowance, Downloader
 from dragoman.fetch.rules import Rules
@@ -23,7 +23,7 @@ _LOOKUP_THREADS = 16
 """Names looked up at once, by all requests: a look-up cannot be cancelled, and may be slow."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class FetchOptions:
     """Limits that the operator sets.
 

@@ -5,11 +5,11 @@ Sources: https://www.iana.org/assignments/iana-ipv4-special-registry, .../iana-i
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
+from dragoman.core.value_object import value_object
 from dragoman.fetch.base import FetchFailed
 
 _NOT_PUBLIC_4 = tuple(
@@ -88,7 +88,7 @@ class Rules:
         return any(pattern.allows(name, port) for pattern in self._patterns or ())
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class HostPattern:
     """Hosts that the operator allows.
 

@@ -1,9 +1,9 @@
 """The HTTP client: send requests to one server and read its responses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from dragoman.core.value_object import value_object
 from dragoman.http.connection import Connection
 from dragoman.http.dial import Dialer, Resolve, TlsContext
 from dragoman.http.errors import ConnectionBroken, MalformedResponse
@@ -14,7 +14,7 @@ from dragoman.http.response import IncomingResponse
 _MIN_SEPARATE_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Timeouts:
     """Time limits in seconds. None: no limit.
 

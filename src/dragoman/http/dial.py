@@ -6,9 +6,9 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from dragoman.core.value_object import value_object
 from dragoman.http.connection import Connection, ConnectionOwner
 from dragoman.http.errors import ConnectFailed
 from dragoman.http.proxy import Origin, Proxy
@@ -18,7 +18,7 @@ _ATTEMPT_SECONDS = 2.0
 """For each address of a resolver but the last, so that one that does not answer does not use up the whole time."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Address:
     """A numeric address to connect to.
 

@@ -3,16 +3,16 @@
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from dragoman.core.value_object import value_object
 from dragoman.http.errors import ConnectFailed
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Origin:
     """The address of a server.
 
@@ -38,7 +38,7 @@ class Origin:
         return _bracketed(self.host) if self.port == default else self.authority
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Proxy:
     """A proxy server.
 

@@ -6,9 +6,10 @@ all workers share.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from dragoman.core.value_object import replace, value_object
 from dragoman.limits.rules import Rule, Unit, Window
 from dragoman.limits.table import Ask, CounterKey, Refusal, RuleState
 
@@ -131,7 +132,7 @@ class Hold:
         return max((share.reserved for share in self.shares if share.pool.rule.unit is unit), default=0)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Repayment:
     """What a worker tells the shared table about one pool.
 

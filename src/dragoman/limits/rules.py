@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
+from dragoman.core.value_object import value_object
+
 NANODOLLARS = 10**9
 """Nanodollars in a dollar."""
 
@@ -42,7 +44,7 @@ class ScopeKind(StrEnum):
     UPSTREAM = "upstream"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Scope:
     """The runs that a rule covers: those of the gateway, a team, a key or an upstream, with all models or with one.
 
@@ -92,7 +94,7 @@ class Rule:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Window:
     """One period of a budget in the calendar.
 

@@ -15,6 +15,7 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from dragoman.core.value_object import value_object
 from dragoman.limits.rules import MS_PER_MINUTE, Rule, Unit, Window
 
 CounterKey: TypeAlias = tuple[str, int]
@@ -42,7 +43,7 @@ class Counter:
     lent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Ask:
     """What a worker asks for under one rule.
 
@@ -64,7 +65,7 @@ class Ask:
         return self.rule.name, self.window.start
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RuleState:
     """What is left of one rule.
 
@@ -83,7 +84,7 @@ class RuleState:
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Refusal:
     """Why nothing was lent.
 

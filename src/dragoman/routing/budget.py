@@ -1,6 +1,5 @@
 """Budgets of upstreams: what an account may spend in a day, in the time zone of the gateway's budgets."""
 
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,6 +7,7 @@ from dragoman.backends.base import RunRequest
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import replace
 from dragoman.limits.rules import NANODOLLARS, Period, Rule, Scope, ScopeKind, Unit
 from dragoman.runs.metering import Meter
 from dragoman.runs.run import Run

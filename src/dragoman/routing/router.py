@@ -7,7 +7,6 @@ has used up its budget. Then it stays at the new upstream.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from dragoman.backends.base import CountsTokens, ReportsStatus, RunRequest
 from dragoman.core import log
@@ -25,6 +24,7 @@ from dragoman.core.errors import (
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.core.supervise import failures_of
+from dragoman.core.value_object import replace
 from dragoman.routing.selection import Selection, UpstreamSelector
 from dragoman.routing.upstream import Upstream
 from dragoman.runs.reasoning_store import is_thinking_rejected, without_foreign_thinking

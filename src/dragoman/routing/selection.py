@@ -2,18 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.conversation import conversation_key, rank_of
 from dragoman.core.errors import Forbidden, NotFound
+from dragoman.core.value_object import value_object
 from dragoman.routing.upstream import Upstream, budget_error
 
 _MAX_MOVED = 10_000
 """Conversations whose move to another upstream is remembered."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Selection:
     """The upstreams that may answer a request.
 

@@ -7,13 +7,13 @@ cost. When that is refused, the run ends there: what the agent has done until th
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeAlias, cast
 
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.pricing import count_in, nanodollars_of_calls
+from dragoman.core.value_object import replace
 from dragoman.limits.pools import Amounts, Hold, Pool
 from dragoman.limits.rules import Unit
 from dragoman.limits.table import Refusal

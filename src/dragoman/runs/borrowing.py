@@ -6,13 +6,13 @@ transaction with what is returned.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TypeVar
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
+from dragoman.core.value_object import value_object
 from dragoman.limits.pools import Amounts, Pool, Pools, Repayment, Share
 from dragoman.limits.rules import ALWAYS, Period, Rule, Window, window_at
 from dragoman.limits.table import Ask, Refusal
@@ -32,7 +32,7 @@ _MAX_COVERED = 10_000
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Covering:
     """The pools of the rules that cover the runs of a client and a model, as long as `since` <= now < `until`."""
 

@@ -6,13 +6,13 @@ window of its model.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 import msgspec
 
 from dragoman.core.catalog import Model
 from dragoman.core.messages import Block, MessagesRequest
 from dragoman.core.pricing import WEB_SEARCH, max_nanodollars
+from dragoman.core.value_object import replace, value_object
 from dragoman.limits.rules import NANODOLLARS, Unit
 
 MIN_OUTPUT = 1024
@@ -29,7 +29,7 @@ _SEARCHES = 10
 _SEARCH_NANODOLLARS = int(WEB_SEARCH.scaleb(9))
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Bound:
     """The upper bound of one run.
 

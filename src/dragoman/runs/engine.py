@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.core import log
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature, facts_of
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
+from dragoman.core.value_object import value_object
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Admission, Ticket
 from dragoman.runs.cache_misses import CacheMisses
@@ -20,7 +20,7 @@ from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run, log_bug
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Limits:
     """The gateway's limits.
 

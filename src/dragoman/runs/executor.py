@@ -5,7 +5,6 @@ as it is, and the model continues. Source: https://platform.claude.com/docs/en/b
 """
 
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Protocol, cast, runtime_checkable
 
 from dragoman.backends.base import Backend, ManagedBackend, RunRequest
@@ -24,6 +23,7 @@ from dragoman.core.events import (
     Started,
 )
 from dragoman.core.messages import JSON, JSONObject, Message, MessagesRequest, Usage
+from dragoman.core.value_object import replace
 from dragoman.runs.reasoning_store import (
     ReasoningStore,
     is_thinking_rejected,

@@ -7,7 +7,6 @@ used is appended to an outbox at once and added to the ledger in batches; see `d
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -18,6 +17,7 @@ from dragoman.core.errors import GatewayError, RunCancelled
 from dragoman.core.messages import MessagesRequest, RequestOptions
 from dragoman.core.pricing import max_nanodollars
 from dragoman.core.supervise import SupervisedTask, failures_in
+from dragoman.core.value_object import replace, value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.limits.pools import Amounts, Hold, Pool, Share, split
 from dragoman.limits.rules import Rule, Scope, Unit
@@ -41,7 +41,7 @@ _AGENT_INPUT = 10_000
 _MAX_LOWERINGS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Admitted:
     """Runs that are admitted: what each has reserved, and its request, which may have been changed to fit.
 

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Protocol
 
+from dragoman.core.value_object import value_object
 from dragoman.limits.rules import Rule
 
 
@@ -41,7 +41,7 @@ class NoPolicy:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Clock:
     """The clocks of a meter.
 

@@ -27,7 +27,6 @@ from dragoman.core.conversation import (
 )
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
-from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.stores.base import KeyValueStore
 
@@ -67,7 +66,7 @@ class ConversationHashes:
         return self.name.name
 
 
-@value_object
+@dataclass(slots=True, unsafe_hash=True)
 class Restored:
     """A request with its thinking restored, or left out.
 

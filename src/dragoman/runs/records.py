@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import cast
 
 from dragoman.core import log
@@ -16,6 +15,7 @@ from dragoman.core.errors import Conflict, GatewayError, NotFound, RunCancelled,
 from dragoman.core.messages import JSONObject
 from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
+from dragoman.core.value_object import replace
 from dragoman.runs.feed import RunFeed
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage, RunQuery, RunRecord, RunStore

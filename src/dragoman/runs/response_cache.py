@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
@@ -19,6 +18,7 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.media import Placed, url_of
 from dragoman.core.messages import FinalMessage, JSONObject, MessagesRequest, RequestOptions
+from dragoman.core.value_object import replace
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
 from dragoman.runs.shared_run import SharedRun, repeated_run

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dragoman.core import log
 from dragoman.core.supervise import SupervisedTask, failures_in
+from dragoman.core.value_object import value_object
 from dragoman.limits.rules import Rule, ScopeKind
 from dragoman.limits.spec import NO_LIMITS, Limits
 from dragoman.routing.upstream import serves
@@ -18,7 +19,7 @@ POLL_SECONDS = 0.4
 _MAX_CACHED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class StaticKey:
     """What the settings say about a key that is configured there.
 
@@ -33,7 +34,7 @@ class StaticKey:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AccessOptions:
     """The settings about keys, limits and budgets.
 

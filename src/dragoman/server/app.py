@@ -1,7 +1,6 @@
 """Assembles the server: handlers for the route table, and the middleware in front of them."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -10,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core.errors import GatewayError
+from dragoman.core.value_object import value_object
 from dragoman.dialects.base import ErrorResponse
 from dragoman.dialects.chat.dialect import ChatDialect
 from dragoman.dialects.chat.request import ChatRequest
@@ -55,7 +55,7 @@ from dragoman.server.stored.endpoints import StoredChatEndpoints, StoredResponse
 from dragoman.server.stored.execution import ResponseStorage
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Dialects:
     """The dialects of the generating endpoints.
 

@@ -1,16 +1,16 @@
 """Client keys: who sends a request, and what that client may do."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from dragoman.core.errors import Forbidden, Unauthenticated
+from dragoman.core.value_object import value_object
 from dragoman.server.access import AccessBook, invalid_reason
 from dragoman.server.context import RequestContext
 from dragoman.server.replies import Reply
 from dragoman.stores.access import hash_of
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ApiKey:
     """A key of the gateway.
 

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from typing import TypeAlias
 
 from dragoman.core import log
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError
 from dragoman.core.model_list import ListedModel, with_list
+from dragoman.core.value_object import replace
 
 MayUse: TypeAlias = Callable[[str, str], bool]
 """Returns whether a client, the first argument, may use a model, the second."""

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage, with_earlier_usage
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, Dialect, ResponseIdentity
 from dragoman.runs.run import Run
@@ -141,7 +141,7 @@ class RunGroup:
         return batch if batch or self._unread else None
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class CollectedResponse:
     """A complete plain response.
 

@@ -7,13 +7,13 @@ RFC 9659 (zstd, and the window that a decoder must support).
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 from dragoman.core.errors import InvalidRequest, RequestTooLarge, UnsupportedContentEncoding
+from dragoman.core.value_object import value_object
 
 _PIECE = 64 * 1024
 """Bytes that one step decodes: about a tenth of a millisecond."""
@@ -105,7 +105,7 @@ def _zstd() -> Any:
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Coding:
     """A content coding.
 

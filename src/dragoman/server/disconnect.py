@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -10,6 +9,7 @@ from typing import Self
 from starlette.types import Receive
 
 from dragoman.core.errors import RequestTimeout
+from dragoman.core.value_object import value_object
 from dragoman.server.body_budget import LARGE_BODY, BodyBudget
 from dragoman.server.content_coding import body_decoder, too_large
 from dragoman.server.context import BODY_KEY, RequestContext
@@ -22,7 +22,7 @@ class ClientDisconnected(Exception):  # noqa: N818 - an event, not a fault
     """The client closed its connection before the response was complete."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class BodyTimeouts:
     """How long a request body may take, in seconds.
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
@@ -12,6 +11,7 @@ from starlette.types import Receive
 from dragoman.core.errors import Forbidden, NotFound
 from dragoman.core.messages import RequestOptions
 from dragoman.core.trace_context import TraceContext
+from dragoman.core.value_object import replace
 from dragoman.dialects.base import DecodedRequest, Dialect
 from dragoman.dialects.shared.validation import MIN_COUNTED_BYTES, check_value_count, with_model
 from dragoman.runs.engine import Engine

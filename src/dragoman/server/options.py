@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, tzinfo
 
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.fetch.base import FetchMedia, leave_urls_to_api
 from dragoman.runs.response_cache import RunCache
 from dragoman.server.access import AccessBook
@@ -17,7 +18,7 @@ from dragoman.server.stored.service import StoredResponseService
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ServerOptions:
     """The server's part of the settings.
 
@@ -64,7 +65,7 @@ class ServerOptions:
     cookies: Cipher = field(default_factory=lambda: Cipher(os.urandom(KEY_BYTES)))
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Operations:
     """What the operator's endpoints ask the backend.
 

@@ -5,8 +5,8 @@ Base URLs are written in many ways: with a slash at the end, with `/v1` twice or
 """
 
 import re
-from dataclasses import dataclass
 
+from dragoman.core.value_object import value_object
 from dragoman.server.routes import ROUTES
 
 _PREFIXES = frozenset({"v1", "api", "openai", "anthropic"})
@@ -18,7 +18,7 @@ _DEPLOYMENT = re.compile(
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class KnownPath:
     """A path as the route table has it.
 

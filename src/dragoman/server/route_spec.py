@@ -1,7 +1,6 @@
 """The types of the route table: the handlers of the server, and the description of a route."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -10,12 +9,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.server.docs import schemas
 
 PageFunction: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Handlers:
     """What answers each path: ASGI applications, or functions from a request to a response."""
 
@@ -74,7 +74,7 @@ class Handlers:
     sign_out: PageFunction
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Parameter:
     """A query parameter. Without a schema it is a string."""
 
@@ -83,7 +83,7 @@ class Parameter:
     schema: JSONObject | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class Operation:
     """What the OpenAPI document says about a route.
 
@@ -112,7 +112,7 @@ class Operation:
     docs_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class RouteSpec:
     """One route.
 

@@ -1,11 +1,11 @@
 """Content blocks as a stream sends them: a start and deltas. Split blocks, and cut them at a limit."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
 
 from dragoman.core.messages import Block, JSONObject
+from dragoman.core.value_object import replace, value_object
 from dragoman.simulator.json_values import object_of, objects_of, text_of
 from dragoman.simulator.tokens import split_text
 
@@ -13,7 +13,7 @@ _CONTENT_DELTAS = frozenset({"text_delta", "thinking_delta", "input_json_delta"}
 _INPUT_DELTA_CHARACTERS = 12
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class StreamedBlock:
     """One content block of a stream.
 

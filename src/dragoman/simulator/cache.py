@@ -2,9 +2,9 @@
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.simulator.prefix import HashedBlock
 from dragoman.simulator.request import ApiRequest
 
@@ -13,7 +13,7 @@ _MAX_ENTRIES = 10_000
 _TTL_SECONDS = {"5m": 300.0, "1h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class CacheUsage:
     """The input tokens of a request, by their relation to the cache.
 

@@ -1,7 +1,6 @@
 """The response to a request: which blocks it has, why it ends, and the events of its stream."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import cast
 
 from dragoman.core.accumulate import accumulate
@@ -15,6 +14,7 @@ from dragoman.core.events import (
     MessageStop,
 )
 from dragoman.core.messages import Block, JSONObject
+from dragoman.core.value_object import replace, value_object
 from dragoman.simulator.answers.compose import compose
 from dragoman.simulator.answers.thinking import is_redacted, is_shown, thinking_block, thinking_text
 from dragoman.simulator.blocks import StreamedBlock, apply_stop_sequences, cut_blocks, split_blocks
@@ -26,7 +26,7 @@ from dragoman.simulator.rules.signatures import mismatches
 from dragoman.simulator.tokens import split_text
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ScriptedMessage:
     """A complete response, ready to be sent.
 

@@ -7,18 +7,18 @@ message loads them.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
 from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.simulator.json_values import blocks_of, object_of, objects_of, text_of
 from dragoman.simulator.tokens import block_tokens, tool_tokens
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class HashedBlock:
     """A tool or content block of a prompt, with the hashes of the prefixes before it and up to it.
 

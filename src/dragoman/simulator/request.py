@@ -7,6 +7,7 @@ from functools import cached_property
 
 from dragoman.core.catalog import Model
 from dragoman.core.messages import Block, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.simulator.json_values import blocks_of, object_of, objects_of, plain_text, text_of, without_reminders
 from dragoman.simulator.media import describe
 from dragoman.simulator.prefix import HashedBlock, hash_blocks
@@ -88,7 +89,7 @@ class ApiRequest:
         return self.hashed_blocks[-1].hash_through if self.hashed_blocks else b""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Prompt:
     """The end of a conversation, which the response answers.
 

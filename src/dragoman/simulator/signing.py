@@ -8,16 +8,16 @@ distinguished.
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from dragoman.core.catalog import Model
+from dragoman.core.value_object import value_object
 from dragoman.simulator.media import decode_base64
 
 _KEY = b"dragoman simulator"
 _PART_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Binding:
     """The conversation that a thinking block belongs to.
 

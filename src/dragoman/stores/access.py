@@ -3,11 +3,12 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from dragoman.core.value_object import value_object
 from dragoman.limits.spec import NO_LIMITS, Limits
 
 _PREFIX = "sk-dragoman-"
@@ -108,7 +109,7 @@ ChangeTeam: TypeAlias = Callable[[TeamRecord | None, Mapping[str, KeyRecord]], t
 """The same for a team, given all keys."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AccessState:
     """All keys and teams.
 

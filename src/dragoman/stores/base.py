@@ -1,8 +1,10 @@
 """The protocols of stores. `dragoman.testing` has the test suites that every implementation must pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
+
+from dragoman.core.value_object import value_object
 
 
 class KeyValueStore(Protocol):
@@ -30,7 +32,7 @@ class KeyValueStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class StoredEntry:
     """A stored response with its request.
 
@@ -55,7 +57,7 @@ class StoredEntry:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class FoundEntry:
     """An entry with the state of its lease.
 
@@ -70,7 +72,7 @@ class FoundEntry:
     abandoned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class EntryQuery:
     """A filter and a position in a list of entries.
 
@@ -91,7 +93,7 @@ class EntryQuery:
     order: Literal["asc", "desc"] = "asc"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class EntryPage:
     """A part of a list of entries.
 
@@ -104,7 +106,7 @@ class EntryPage:
     more: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ResponseStoreLimits:
     """How much a response store holds.
 

@@ -1,11 +1,11 @@
 """The ledger: what each run that has ended used and cost. Budgets and usage reports are its sums."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from dragoman.core.value_object import value_object
 from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Rule, Scope, ScopeKind, Window
 from dragoman.limits.table import Ask, Refusal, RuleState
@@ -71,7 +71,7 @@ class LedgerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
             yield Scope(ScopeKind.UPSTREAM, self.upstream)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class LedgerFilter:
     """Selects rows. None selects all.
 
@@ -92,7 +92,7 @@ class LedgerFilter:
     upstream: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class LedgerSum:
     """The sum of some rows.
 
@@ -109,7 +109,7 @@ class LedgerSum:
     nanodollars: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Loan:
     """What a worker has borrowed.
 

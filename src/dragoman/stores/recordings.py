@@ -1,10 +1,11 @@
 """Recorded responses of requests with an `Idempotency-Key`, and the protocol of a store for them."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from dragoman.core.value_object import value_object
 
-@dataclass(frozen=True, slots=True)
+
+@value_object
 class RecordingName:
     """What a recording is found by.
 
@@ -17,7 +18,7 @@ class RecordingName:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Claim:
     """What a store holds under a name that is taken.
 

@@ -3,14 +3,15 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from dragoman.core.value_object import value_object
 
 _OVERHEAD = 300
 """Bytes that an entry takes in addition to its value."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class CachedValue:
     """A value and its age.
 

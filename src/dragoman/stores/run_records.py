@@ -1,7 +1,7 @@
 """Records of runs, and the protocol of a store for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Protocol, cast
 
@@ -117,7 +117,7 @@ def _with_detail(cache: Mapping[str, object]) -> JSONObject:
     return {**cast("JSONObject", cache), "detail": _CACHE_DETAILS.get(str(cache.get("reason")))}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class RunQuery:
     """A filter and a position in the list of runs, the newest first.
 
@@ -147,7 +147,7 @@ class RunQuery:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RunPage:
     """A part of the list of runs.
 

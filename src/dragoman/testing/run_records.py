@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
+from dragoman.core.value_object import replace
 from dragoman.stores.run_records import RunQuery, RunRecord, RunStore
 from dragoman.testing.key_values import Clock
 
@@ -22,7 +22,7 @@ def record(id_: str, status: str = "succeeded", **more: object) -> RunRecord:
         endpoint="/v1",
         created=Clock().now,
     )
-    return replace(made, **more)  # type: ignore[arg-type] # fields of the class
+    return replace(made, **more)
 
 
 async def ids(store: RunStore, **query: object) -> list[str]:

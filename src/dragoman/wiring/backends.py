@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
 
 from dragoman.backends.base import Backend, Embedder, ManagedBackend, ReportsStatus
 from dragoman.backends.embeddings.library import AbsentEmbedder, installed, locate_model
@@ -14,6 +13,7 @@ from dragoman.config.upstreams import UpstreamSettings
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import NotFound
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import replace
 from dragoman.routing.budget import Budget
 from dragoman.routing.router import Router
 from dragoman.routing.upstream import Upstream, serves

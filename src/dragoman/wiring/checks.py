@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from dragoman.config.loading import BadSettings, describe_setting
@@ -15,6 +14,7 @@ from dragoman.config.settings import Settings
 from dragoman.config.upstreams import OWNER
 from dragoman.core.catalog import MODEL_LIST_ENDPOINT, Catalog
 from dragoman.core.errors import NotFound
+from dragoman.core.value_object import replace
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
 from dragoman.wiring.stores import check_database

@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -20,6 +19,7 @@ from dragoman.core import log
 from dragoman.core.errors import GatewayError
 from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import failures_of
+from dragoman.core.value_object import replace, value_object
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.chat.dialect import ChatDialect
 from dragoman.dialects.completions.dialect import CompletionsDialect
@@ -74,7 +74,7 @@ _SIMULATOR_CALLS = 100
 _MAX_THINKING_ENTRIES = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Gateway:
     """A running gateway.
 

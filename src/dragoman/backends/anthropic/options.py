@@ -1,13 +1,14 @@
 """The settings of the Anthropic backend."""
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from dragoman.core.value_object import value_object
 
 CacheTtl: TypeAlias = Literal["5m", "1h", "off"]
 """How long the API keeps the beginning of a prompt that the gateway marks for its cache; `off` for no marks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class AnthropicOptions:
     """Settings of the Anthropic backend, on the API itself or on a cloud.
 

@@ -1,13 +1,14 @@
 """The settings of the command-line backend."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from dragoman.core.value_object import value_object
 
 KeepOutput: TypeAlias = Literal["failed", "all", "off"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ClaudeCliOptions:
     """Settings of the command-line backend; an `Installation`.
 

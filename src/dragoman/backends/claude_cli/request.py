@@ -5,11 +5,11 @@ Earlier turns are refused too: they could only be flattened into the text.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from dragoman.backends.base import RunRequest
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import Message, MessagesRequest
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 
 _ALTERNATIVE = "Use `--backend runtime` or `--backend api`."
@@ -23,7 +23,7 @@ _FILE_REFERENCE = re.compile(r"(?:^|\s)@[\"']?(?:[/~.]|\S*\.\./)")
 """A file that Claude Code would read because the prompt names it. Its working directory itself is empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class CliRequest:
     """The input of a process.
 

@@ -1,12 +1,13 @@
 """The settings of the Claude Code backend."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from dragoman.backends.claude_code.agent.rules import AgentRules
+from dragoman.core.value_object import value_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ClaudeCodeOptions:
     """Settings of the Claude Code backend.
 

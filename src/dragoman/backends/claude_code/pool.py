@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import cycle, islice
 from typing import Literal
@@ -18,6 +18,7 @@ from dragoman.core import log
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
 from dragoman.core.supervise import SupervisedTask, describe, failures_in
+from dragoman.core.value_object import replace, value_object
 
 _QUIET = 0.3
 """Seconds without a request before a warm process is booted. Booting takes half of a small machine's processor time, so
@@ -42,7 +43,7 @@ class Prompt:
     settings: JSONObject = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class PoolKey:
     """What must match for a warm process to serve a request.
 

@@ -3,7 +3,6 @@
 import asyncio
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from tempfile import TemporaryDirectory
 
@@ -27,6 +26,7 @@ from dragoman.core.events import Path
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.core.supervise import SupervisedTask, describe, failures_in, failures_of
+from dragoman.core.value_object import replace
 
 _MIN_LONG = 20
 """Messages from which a conversation is replayed by transcript. Frames are quicker for less than some 11 messages. With

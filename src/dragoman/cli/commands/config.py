@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
@@ -14,6 +14,7 @@ from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.core.catalog import ALIASES, Catalog
 from dragoman.core.errors import NotFound
+from dragoman.core.value_object import value_object
 
 
 @click.command("config")
@@ -52,7 +53,7 @@ def _config_json(result: EffectiveConfig, rows: Iterable[Row]) -> str:
     return json.dumps({"settings": settings, "problem": result.problem, "warnings": result.unknown}, indent=2)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _ModelRow:
     """A model, as `--json` prints it.
 

@@ -6,7 +6,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +17,7 @@ from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.select_instance import SELECTION_SETTINGS, select_instance
 from dragoman.config.settings import Settings
 from dragoman.config.values import point_in_time
+from dragoman.core.value_object import value_object
 
 _LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4}
 _POLL_INTERVAL = 0.1
@@ -63,7 +63,7 @@ def logs(
         return  # stops following
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class LineFilter:
     """Which lines to show.
 

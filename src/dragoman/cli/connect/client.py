@@ -1,8 +1,9 @@
 """The types of `dragoman connect`: a client, the gateway it connects to, and the pieces of its configuration."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from dragoman.core.value_object import value_object
 
 KEY_VARIABLE = "DRAGOMAN_CLIENT_KEY"
 """Where clients read the key, if their variable can be chosen. It is not the gateway's own (`DRAGOMAN_API_KEY`): a
@@ -11,7 +12,7 @@ gateway that is started in the same shell would take the word `none` for its key
 Language = Literal["json", "toml", "yaml", "sh", "python", "py", "js", "text", "ini"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Target:
     """The gateway as a client sees it.
 
@@ -46,7 +47,7 @@ class Target:
         return f"export {variable}=..." if variable == KEY_VARIABLE else f'export {variable}="${KEY_VARIABLE}"'
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Part:
     """One piece of a client's configuration.
 
@@ -63,7 +64,7 @@ class Part:
     file: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Client:
     """A client of the OpenAI or the Anthropic API.
 

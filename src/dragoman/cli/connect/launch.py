@@ -7,17 +7,18 @@ other variables, or flags; they are known by their name.
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 
 from dragoman.cli.connect.client import KEY_VARIABLE, Target
 from dragoman.cli.connect.coding_agents import AGENTS
+from dragoman.core.value_object import value_object
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _PARTS = {client.name: client.parts for client in AGENTS}
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Additions:
     """What one program needs in addition.
 

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import msgspec
 
 from dragoman.core.log import RANKS, Fields, format_exception
 from dragoman.core.redaction import Redactor
+from dragoman.core.value_object import value_object
 
 _INFO = RANKS["info"]
 _MAX_CACHED_LENGTH, _MAX_CACHED_TEXTS = 200, 4096
@@ -17,7 +17,7 @@ _WITHOUT_TEXT = frozenset({int, float, bool, dict, type(None)})
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Destination:
     """A place that receives log lines.
 

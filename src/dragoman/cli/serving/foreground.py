@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
 from dragoman.config.values import format_duration
 from dragoman.core import log
+from dragoman.core.value_object import value_object
 from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import Gateway, build
@@ -115,7 +115,7 @@ def protect_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Shown:
     """What a gateway prints when it has started.
 
@@ -130,7 +130,7 @@ class _Shown:
     settings_table: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Worker:
     """One of several processes.
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -13,9 +12,10 @@ from pydantic import SecretStr
 from dragoman.cli.options import given_flags
 from dragoman.config.loading import flag, variables
 from dragoman.config.settings import Settings
+from dragoman.core.value_object import value_object
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Invocation:
     """The flags of `dragoman serve`.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dragoman.core import log
+from dragoman.core.value_object import value_object
 from dragoman.server.http_server import RESTART
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -28,7 +29,7 @@ _MAX_SOCKET_PATH = 90
 """Bytes. Systems allow some 100 for the path of a Unix socket."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class WorkerLink:
     """What ties a worker to its supervisor.
 

@@ -1,11 +1,11 @@
 """Decode an embeddings request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 from dragoman.core.errors import InvalidRequest, NotFound
 from dragoman.core.messages import JSON
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DialectOptions
 from dragoman.dialects.embeddings.schema import EmbeddingCreateRequest
@@ -18,7 +18,7 @@ MAX_INPUTS = 2048
 """OpenAI's own limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class EmbeddingsRequest:
     """A decoded embeddings request.
 

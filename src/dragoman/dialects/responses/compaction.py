@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias, cast
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, Block, JSONObject, RequestOptions
+from dragoman.core.value_object import replace
 from dragoman.dialects.responses.items import ItemEvents, SendEvent
 from dragoman.dialects.shared.sealing import ReasoningCipher
 

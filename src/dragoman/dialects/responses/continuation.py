@@ -1,13 +1,13 @@
 """The earlier turns of a request with `previous_response_id`, decoded. `server/stored` loads them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 from msgspec import Struct
 
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.dialects.responses.input import InputReader
 from dragoman.dialects.responses.item_schema import InputItem
 from dragoman.dialects.responses.tools import PlacedTool, tools_in_items
@@ -17,7 +17,7 @@ PREVIOUS_RESPONSE_ID = "previous_response_id"
 """The request field that names the response to continue."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class StoredTurn:
     """One earlier request and its response.
 
@@ -34,7 +34,7 @@ class StoredTurn:
     conversation_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class History:
     """The stored conversation that a request continues.
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Self, cast
 
 import msgspec
@@ -11,6 +10,7 @@ from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError, InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import replace
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DialectOptions, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.responses.compaction import (

@@ -1,7 +1,7 @@
 """The input of a request: items, converted to messages of the Messages API."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never, cast
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from dragoman.core.conversation import THINKING_TYPES
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import JSON, Block, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.responses.content import FOREIGN_CONTENT, content_blocks, text_only_blocks
 from dragoman.dialects.responses.input_calls import (
@@ -95,7 +96,7 @@ def _normalize_item(item: JSON, index: int) -> JSON:
     return {**item, "tools": normalize_tools(item["tools"])} if "tools" in item else item
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class InputReader:
     """Adds input items to a conversation.
 

@@ -1,17 +1,17 @@
 """Errors of the OpenAI dialects: the HTTP status and the error `type` of each kind of error."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
 from dragoman.core import errors
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.dialects.base import ErrorResponse
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Status:
     """How a kind of error is encoded.
 

@@ -1,11 +1,11 @@
 """OpenAI's reasoning effort, as thinking and effort of the Messages API, by the rules of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from dragoman.core.catalog import EFFORTS, Effort, Model
 from dragoman.core.messages import ThinkingConfig
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -26,7 +26,7 @@ MIN_BUDGET = 1024
 """The API's minimum."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ThinkingLimits:
     """The parts of a request that limit its thinking.
 
@@ -39,7 +39,7 @@ class ThinkingLimits:
     conflict: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ThinkingParams:
     """The parameters of the Messages API; None: not sent.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import field
 from typing import cast
 
 from dragoman.core.catalog import Model
@@ -10,7 +10,7 @@ from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import check_count, check_sizes
 from dragoman.core.messages import JSONObject, MessagesRequest
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.conversation import ConversationBuilder, text_blocks
 from dragoman.dialects.shared.reasoning import (

@@ -1,9 +1,8 @@
 """What the gateway itself does to a response, because the API does not do it."""
 
-from dataclasses import replace
-
 from dragoman.core.messages import MessagesRequest, RequestOptions
 from dragoman.core.shaping import ResponseShaping
+from dragoman.core.value_object import replace
 from dragoman.dialects.shared.request_body import GenerationParams
 from dragoman.dialects.shared.tools import Toolset
 

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import msgspec
 
 from dragoman.core.conversation import client_scope
 from dragoman.core.messages import JSON, Block
+from dragoman.core.value_object import value_object
 
 _VERSION = b"\x02"
 _THOUGHT, _SUMMARY = "thought", "summary"
@@ -26,7 +26,7 @@ class Cipher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Thought:
     """A thinking block and where it belongs. Claude accepts it nowhere else.
 

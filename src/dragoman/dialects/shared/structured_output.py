@@ -5,7 +5,6 @@ Also the checks of a response: its text against its format, and tool arguments a
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -15,6 +14,7 @@ import msgspec
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.output_schemas import api_schema, check_depth, unenforceable_part
 from dragoman.dialects.shared.schema_repair import SchemaRepair
@@ -45,7 +45,7 @@ _steps_left: ContextVar[list[int]] = ContextVar("steps_left")
 _Keyword = Callable[..., Iterable[object] | None]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class OutputFormat:
     """The format of the response's text.
 

@@ -6,13 +6,14 @@ the names of its properties follow a pattern. For one such tool, the API refuses
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 import msgspec
 
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.dialects.shared.output_schemas import check_depth, definitions, lookup, resolve_reference
 from dragoman.dialects.shared.schema_repair import SchemaRepair
 
@@ -35,7 +36,7 @@ _MERGED_KEYS = frozenset({"$defs", "$schema", "definitions", "description", "pro
 _WORDS = _MERGED_KEYS - {"properties", "required", "type"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ToolSchema:
     """The schema of a tool's input, as the API takes it.
 

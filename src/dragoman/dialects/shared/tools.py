@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -11,7 +11,7 @@ from dragoman.core.catalog import Model
 from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSONObject, MessagesRequest
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.shared.output_schemas import api_schema, unenforceable_part
 from dragoman.dialects.shared.tool_schemas import PartCount, tool_schema
@@ -25,7 +25,7 @@ PropertyNames: TypeAlias = dict[str, Mapping[str, str]]
 """The client's names of the properties that were renamed: by tool, by the name that Claude sees."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Function:
     """A function that a request defines.
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TypeAlias, cast
 
 import msgspec
@@ -22,6 +21,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import Block, JSONObject, Message, MessagesRequest, parse_arguments
 from dragoman.core.shaping import ResponseShaping
+from dragoman.core.value_object import replace
 from dragoman.core.warnings import RequestWarning
 from dragoman.runs.run import Run
 from dragoman.runs.shaping.json_text import JsonText

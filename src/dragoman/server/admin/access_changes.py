@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
 
@@ -12,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from dragoman.core.errors import Conflict, InvalidRequest, NotFound
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.limits.spec import Limits, check_budgets, parse_count
 from dragoman.stores.access import (
     AccessStore,
@@ -79,7 +79,7 @@ class KeyChanges(TeamChanges, forbid_unknown_fields=True):
     expires: str | float | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AccessChanges:
     """Makes changes.
 

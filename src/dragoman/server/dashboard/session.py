@@ -11,12 +11,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
 import msgspec
 
 from dragoman.core.errors import Forbidden
+from dragoman.core.value_object import value_object
 from dragoman.server.context import RequestContext
 from dragoman.server.replies import Reply
 from dragoman.stores.crypto import Cipher
@@ -30,7 +30,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Session:
     """A person who is signed in.
 

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import cast
 
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.server.docs.form import form
+from dragoman.core.value_object import value_object
 
 _NULL: JSONObject = {"type": "null"}
 _LIMITS = {
@@ -119,7 +119,7 @@ def _code(value: JSON) -> str:
     return f"<code>{escape(json.dumps(value))}</code>"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Page:
     """A page and its content security policy.
 
@@ -132,7 +132,7 @@ class Page:
     policy: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Operation:
     method: str
     path: str

@@ -1,6 +1,5 @@
 """Endpoints of stored responses and stored chat completions: read, follow, list, change, cancel, delete."""
 
-from dataclasses import replace
 from typing import Literal, cast
 
 import msgspec
@@ -8,6 +7,7 @@ from starlette.types import Receive
 
 from dragoman.core.errors import InvalidRequest, NotFound
 from dragoman.core.messages import JSON, JSONObject
+from dragoman.core.value_object import replace
 from dragoman.dialects.chat.stored import StoredChats
 from dragoman.dialects.responses.stored import StoredResponses
 from dragoman.dialects.shared.validation import parse_json, parse_metadata

@@ -4,12 +4,12 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed, UnsupportedFeature, UpstreamFailed
 from dragoman.core.supervise import SupervisedTask, failures_in, failures_of
+from dragoman.core.value_object import replace, value_object
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
@@ -96,7 +96,7 @@ def _log_failure(error: Exception, pause: float) -> None:
     log.error("job.renewal_broke", retry_in=pause, exc_info=error)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class StoredResponseService:
     """The stored responses of this gateway, and the jobs that generate them.
 

@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Generic
 
 from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.errors import GatewayError, StoreFailed
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundFormat, ResponseIdentity, StorageOptions, StoredFormat
 from dragoman.server.collect import RequestT
 from dragoman.stores.base import ResponseStore, StoredEntry
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Lease:
     """Who a response belongs to, and who is generating it.
 

@@ -4,10 +4,10 @@ The statements of the stores are the same for all engines: values are question m
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from dragoman.core.errors import StoreFailed
+from dragoman.core.value_object import value_object
 from dragoman.stores.crypto import Cipher
 
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ Failed: TypeAlias = Callable[[str, Exception], StoreFailed]
 """Makes the `StoreFailed` of a call that failed, and logs the reason. It is given the place of the database."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class Syntax:
     """Expressions that the engines write differently.
 

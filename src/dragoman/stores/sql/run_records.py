@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ import msgspec
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import replace
 from dragoman.stores.run_records import INTERRUPTED, RunPage, RunQuery, RunRecord
 from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from dragoman.backends.anthropic.account import Account
@@ -18,12 +18,13 @@ from dragoman.core.catalog import MODELS
 from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
+from dragoman.core.value_object import value_object
 
 if TYPE_CHECKING:
     from dragoman.backends.anthropic.clouds.sdk import Signer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class CloudOptions:
     """The cloud, and the place in it. A value of None means that the cloud's own variables and files decide.
 

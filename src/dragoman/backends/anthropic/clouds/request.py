@@ -9,7 +9,6 @@ https://platform.claude.com/docs/en/build-with-claude/overview (what is availabl
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal, cast
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from dragoman.backends.base import RunRequest
 from dragoman.core.errors import UnsupportedFeature
 from dragoman.core.known_message import as_sent, spliced
 from dragoman.core.messages import JSON, JSONObject, MessagesRequest
+from dragoman.core.value_object import value_object
 
 _MODEL_DATES: Mapping[str, str] = MappingProxyType(
     {"claude-opus-4-5": "20251101", "claude-sonnet-4-5": "20250929", "claude-haiku-4-5": "20251001"}
@@ -48,7 +48,7 @@ _SOURCES: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class CloudLocation:
     """Where calls go. Known once there are credentials.
 
@@ -61,7 +61,7 @@ class CloudLocation:
     project: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class Cloud:
     """A cloud's form of the API.
 
@@ -105,7 +105,6 @@ class Cloud:
 class Bedrock(Cloud):
     """Amazon Bedrock, by its InvokeModel API."""
 
-    __slots__ = ()
     kind: ClassVar[Literal["bedrock", "vertex"]] = "bedrock"
     title = "Bedrock"
     version = "bedrock-2023-05-31"
@@ -126,7 +125,6 @@ class Bedrock(Cloud):
 class Vertex(Cloud):
     """Google Cloud's Vertex AI."""
 
-    __slots__ = ()
     kind: ClassVar[Literal["bedrock", "vertex"]] = "vertex"
     title = "Vertex"
     version = "vertex-2023-10-16"

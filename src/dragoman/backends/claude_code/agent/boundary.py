@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+
+from dragoman.core.value_object import value_object
 
 PROGRAM = "bwrap"
 
@@ -48,7 +49,7 @@ echo held
 """Prints `held`, and before it a line for each fault. `$1`: a directory outside, `$2`: one inside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class Mounts:
     """The paths of one agent.
 
@@ -67,7 +68,7 @@ class Mounts:
     files: Sequence[Path] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class Boundary:
     """The boundary around every agent of a gateway.
 

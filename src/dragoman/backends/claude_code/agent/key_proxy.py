@@ -11,7 +11,6 @@ import hmac
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -22,6 +21,7 @@ from dragoman.backends.claude_code.agent.call_usage import CallUsage
 from dragoman.backends.claude_code.loopback_server import LoopbackServer
 from dragoman.core.errors import GatewayError
 from dragoman.core.messages import JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.http.client import HttpClient, Timeouts
 from dragoman.http.errors import TransportError
 
@@ -193,7 +193,7 @@ class KeyProxy:
             await response.aclose()
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Grant:
     """What a token allows.
 

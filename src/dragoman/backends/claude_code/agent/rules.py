@@ -6,7 +6,6 @@ rules allow without a request. So whatever it requests is not allowed, and no us
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.servers import check_servers
 from dragoman.core.errors import Forbidden, InvalidRequest
 from dragoman.core.messages import JSON, AgentTask, JSONObject
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 
 TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebFetch", "WebSearch", "Write")
@@ -41,7 +41,7 @@ _MODE_ADVICE: Mapping[str, str] = MappingProxyType(
 _DEFAULT_ADVICE = "Reading below the working directory is allowed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class PermittedTask:
     """A client's task for an agent, as far as the rules allow it. All paths are real paths.
 
@@ -75,7 +75,7 @@ class PermittedTask:
         return any(os.path.realpath(path) != str(path) for path in (self.directory, *self.add_dirs))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class AgentRules:
     """The operator's rules.
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -38,6 +38,7 @@ from dragoman.core.conversation import without_thinking
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event, Started
 from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.core.value_object import replace
 from dragoman.core.warnings import RequestWarning
 
 _UNUSED_FIELDS = frozenset({"max_tokens", "tools", "tool_choice"})

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -22,6 +21,7 @@ from dragoman.core.accumulate import MessageAccumulator
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
+from dragoman.core.value_object import replace, value_object
 
 MODEL = "claude-sonnet-5-5"
 _SILENCE = 30.0
@@ -32,7 +32,7 @@ class CheckFailed(Exception):  # noqa: N818 - a finding, not an error of the gat
     """The runtime behaves in another way than the gateway needs. The text says how."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ScriptedApi:
     """A Messages API on loopback.
 
@@ -45,7 +45,7 @@ class ScriptedApi:
     bodies: Callable[[], Sequence[JSONObject]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ProbeResult:
     """The result of one request.
 

@@ -7,7 +7,6 @@ is not called, and no account of the operator's is used: keys and tokens are dum
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +17,7 @@ from dragoman.backends.claude_code.doctor.probe import CheckFailed, Probe, Scrip
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.shared.installation import locate, prepare
 from dragoman.core.errors import GatewayError
+from dragoman.core.value_object import value_object
 
 TESTED_VERSION = "2.1.329"
 """The Claude Code version that the gateway was tested with: that of its pinned `claude-agent-sdk`."""
@@ -27,7 +27,7 @@ _VERSION_TIMEOUT = 30.0
 _REINSTALL = "Leave --claude-command away to use the version that comes with the gateway, or reinstall the gateway."
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Finding:
     """The result of one check.
 
@@ -44,7 +44,7 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class _Check:
     """A fact, how to check it, and what a failure means.
 
