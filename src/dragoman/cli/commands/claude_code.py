@@ -6,10 +6,10 @@ import os
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+import msgspec
 
 from dragoman.backends.claude_code.doctor.report import Finding
 from dragoman.backends.shared.installation import locate
@@ -41,7 +41,7 @@ def doctor(*, as_json: bool, report: Path | None, **flags: object) -> None:
     settings = settings_from(flags)
     findings = asyncio.run(_check(settings, show=not as_json))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        click.echo(json.dumps([msgspec.to_builtins(finding) for finding in findings], indent=2))
     if report:
         from dragoman.cli.report import write_report  # noqa: PLC0415 - only if asked for
 

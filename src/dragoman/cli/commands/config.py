@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 import click
+import msgspec
 
 from dragoman.cli.effective_config import EffectiveConfig, Row, effective_config, format_rows
 from dragoman.cli.gateway_http import GATEWAY_SETTINGS, GatewayHttp
@@ -91,7 +91,9 @@ def models(*, as_json: bool, **flags: object) -> None:
         )
     else:
         rows = _served_models(response.require_ok()["data"])
-    click.echo(json.dumps([asdict(row) for row in rows], indent=2) if as_json else "\n".join(_model_table(rows)))
+    click.echo(
+        json.dumps([msgspec.to_builtins(row) for row in rows], indent=2) if as_json else "\n".join(_model_table(rows))
+    )
 
 
 def _served_models(data: object) -> list[_ModelRow]:

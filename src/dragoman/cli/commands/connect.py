@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 
 from dragoman.cli.connect import CLIENTS
@@ -104,7 +104,7 @@ def _as_json(client: Client, target: Target) -> dict[str, object]:
         "model": target.model,
         "keyed": target.needs_key,
         "key_variable": client.key_variable or None,
-        "parts": [asdict(part) for part in client.parts(target)],
+        "parts": [msgspec.to_builtins(part) for part in client.parts(target)],
         "note": client.note or None,
     }
 

@@ -6,7 +6,8 @@ there is what is stored: the record, and the message if responses are stored.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
+
+import msgspec
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.events import BlockDelta, BlockStart, BlockStop, Event, MessageDelta, MessageStart, MessageStop
@@ -82,7 +83,7 @@ def _run_events(run: Run, events: list[Event] | None, redactor: Redactor) -> Ite
             case BlockStart(raw=raw) | BlockDelta(raw=raw) | BlockStop(raw=raw):
                 yield _encode(str(raw["type"]), raw)
             case _:
-                yield _encode(type(event).__name__.lower(), redactor.reply_data(asdict(event)))
+                yield _encode(type(event).__name__.lower(), redactor.reply_data(msgspec.to_builtins(event)))
 
 
 def _encode(name: str, data: object) -> bytes:

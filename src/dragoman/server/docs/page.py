@@ -9,8 +9,8 @@ from importlib import resources
 from typing import cast
 
 from dragoman.core.messages import JSON, JSONObject
-from dragoman.server.docs.form import form
 from dragoman.core.value_object import value_object
+from dragoman.server.docs.form import form
 
 _NULL: JSONObject = {"type": "null"}
 _LIMITS = {
