@@ -1,5 +1,7 @@
 """Small immutable objects."""
 
+from dataclasses import field
+
 import pytest
 
 from dragoman.core.value_object import replace, value_object
@@ -38,3 +40,42 @@ def test_keyword_arguments_may_be_required() -> None:
     assert Named(name="hall") == Named(name="hall")
     with pytest.raises(TypeError):
         Named("hall")  # type: ignore[call-arg]
+
+
+@value_object(kw_only=True)
+class Base:
+    """An object with a part that is made for each."""
+
+    names: dict[str, int] = field(default_factory=dict)
+
+    def count(self) -> int:
+        """Return how many names there are."""
+        return len(self.names)
+
+
+@value_object(kw_only=True)
+class Derived(Base):
+    """An object with more fields."""
+
+    others: list[str] = field(default_factory=list)
+    first: str = ""
+
+
+def test_a_subclass_adds_fields() -> None:
+    """Also those without a default, and methods of the base class see its own."""
+    one, two = Derived(first="x", names={"a": 1}), Derived(first="x")
+    assert (one.count(), two.count(), one.others, two.first) == (1, 0, [], "x")
+    assert one.others is not two.others
+    assert replace(one, names={}) == two
+    assert isinstance(one, Base)
+
+
+def test_other_options_of_fields_are_refused() -> None:
+    """They would have no effect."""
+    with pytest.raises(TypeError, match=r"Odd\.name"):
+
+        @value_object
+        class Odd:
+            """An object whose name does not count."""
+
+            name: str = field(default="", compare=False)
