@@ -30,8 +30,8 @@ def value_object(cls: type[_T] | None = None, *, kw_only: bool = False) -> type[
     """Make a class whose annotations are the fields of its objects. They are equal if all fields are.
 
     Args:
-        cls: The class. `field` may give a field a `default_factory`, and nothing else. In a subclass, each field needs a
-            default.
+        cls: The class. `field` may give a field a `default_factory`, and nothing else. The fields of a subclass need
+            defaults.
         kw_only: Whether objects are made with keywords only.
     """
 
