@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RELEASE_VENV := $(VENV)-release
 ARGS ?=
 # Dependencies of the local embedding model's tests, some 280 MB to download. `make test EMBEDDINGS=` skips the download
 # and these tests.
@@ -44,8 +45,8 @@ words: $(VENV)/.dev ## Find words that are not plain English; ARGS=--summary cou
 spelling: $(VENV)/.dev
 	@$(BIN)/codespell
 
-sbom: $(VENV)/.dev ## Write the bill of materials of the pinned dependencies, dragoman.cdx.json
-	@$(BIN)/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible --no-validate --of JSON -o dragoman.cdx.json
+sbom: $(RELEASE_VENV)/.done ## Write the bill of materials of the pinned dependencies, sbom.cdx.json
+	@$(RELEASE_VENV)/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible --no-validate --of JSON -o sbom.cdx.json
 
 dist: $(VENV)/.dev ## Build the sdist and the wheel in dist/, the same bytes for the same commit
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
@@ -90,7 +91,7 @@ soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed pro
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove all generated files
-	rm -rf $(VENV) site dist dragoman.cdx.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(RELEASE_VENV) site dist sbom.cdx.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -108,6 +109,11 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@touch $@
+
+$(RELEASE_VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RELEASE_VENV)
+	$(RELEASE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from dragoman.backends.claude_code.agent.boundary import Boundary
 from dragoman.backends.claude_code.agent.rules import TOOLS, AgentRules, PermittedTask, missing_tools
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest
 from dragoman.core.messages import AgentTask
-from dragoman.core.value_object import replace
+from dragoman.core.value_object import replace, value_object
 
 
 @pytest.fixture
@@ -159,11 +158,11 @@ def test_unknown_tools_are_refused(allowed: Path) -> None:
     assert "`Read`" in error.message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_object(kw_only=True)
 class ReplacedDirectory(AgentRules):
     """Rules that replace the directory by a link right after the check."""
 
-    link_target: Path
+    link_target: Path = Path()
 
     def permit(self, task: AgentTask) -> PermittedTask:
         """Check, and then replace the directory."""

@@ -263,5 +263,5 @@ async def test_it_is_off_by_default() -> None:
     async with served(replies("Hello")) as gateway:
         answers = [await post(gateway) for _ in range(2)]
         assert len(gateway.backend.requests) == 2
-        assert "dragoman_cache" not in (await gateway.http.get("/metrics")).text
+        assert "dragoman_cache_requests" not in (await gateway.http.get("/metrics")).text
     assert outcomes(*answers) == [None, None]

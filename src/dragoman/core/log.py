@@ -45,8 +45,8 @@ class _Log:
     lowest: int
 
 
-_log = _Log(_write_plainly, _INFO)
-"""Where the events of this process go."""
+_log = _Log(_write_plainly, RANKS["error"])
+"""Where the events of this process go. A command that shows results of its own does not configure its log."""
 
 
 def configure(write: Write, lowest: int) -> None:

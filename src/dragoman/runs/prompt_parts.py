@@ -22,6 +22,11 @@ _BLOCKS_LOOKED_BACK = 20
 """How many blocks before a mark the API looks for a cached prompt.
 Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching"""
 
+REASONS = (
+    "first_turn", "account", "model", "tools", "system", "options", "message", "mark", "expired", "unknown"
+)  # fmt: skip
+"""Why a run reads less than it could; see `CacheUse.reason`."""
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -19,6 +19,7 @@ from dragoman.core.pricing import count_in, nanodollars_of_calls
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.limits.rules import NANODOLLARS
 from dragoman.runs.engine import Engine
+from dragoman.runs.prompt_parts import REASONS
 from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
 from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
@@ -121,6 +122,7 @@ class Metrics:
         self._cache_misses = Counts(
             "dragoman_cache_misses", "Runs that read less from Claude's cache than they could have", ("reason",)
         )
+        self._cache_misses.values |= {(reason,): 0 for reason in REASONS}  # a rate needs a first value
         self._runs = Counts("dragoman_runs", "Runs ended", ("model", "path", "status"))
         self._tokens = Counts("dragoman_tokens", "Tokens, as the API counts them", ("model", "kind"))
         self._cache: RunCache | None = None

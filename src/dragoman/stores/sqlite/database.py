@@ -31,6 +31,8 @@ _SETTLE_NANOSECONDS = 1_000_000_000
 BUSY_SECONDS = 10.0
 """Seconds for which a call waits for a lock that another process holds, unless its store says otherwise."""
 _BUSY_RETRY_SECONDS = 0.01
+_PRIMARY_CODE = 0xFF
+"""The part of an error code that all its kinds have in common: a file may be busy for several reasons."""
 _OWNER_ONLY = 0o600
 _PROGRAMMING_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
@@ -270,7 +272,7 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(_BUSY_RETRY_SECONDS)
         else:
