@@ -354,7 +354,7 @@ async def test_a_cost_that_is_being_written_is_seen(tmp_path: Path) -> None:
 async def test_nothing_is_lost_while_another_program_locks_the_file(count: int, tmp_path: Path) -> None:
     """For longer than SQLite waits. Rows are added when it is free again, each once."""
     gateway = Cluster(tmp_path, (budget(50),))
-    gateway.busy_timeout = 0.01
+    gateway.busy_timeout = 0.3
     for _ in range(count):
         await gateway.add()
     runs, _ = await gateway.start_many(8)

@@ -38,6 +38,7 @@ class Pool:
         window: The window of a budget, else `ALWAYS`.
         available: What is borrowed and not reserved by a run.
         charged: What settled runs have cost, of a budget, that is not in the shared table yet.
+        sent: The part of it that is being written. Until that is done, the shared state does not have it.
         owed: What must be given back, or, if it is negative, what runs used more than could be taken from the pool.
         shared: The shared state when it was last seen; None before.
         seen: When that was, in milliseconds.
@@ -56,6 +57,7 @@ class Pool:
     window: Window
     available: int = 0
     charged: int = 0
+    sent: int = 0
     owed: int = 0
     shared: RuleState | None = None
     seen: int = 0
@@ -85,7 +87,7 @@ class Pool:
 
     def see(self, state: RuleState, ms: int) -> None:
         """Note the shared state."""
-        self.shared, self.seen, self.own = state, ms, self.charged
+        self.shared, self.seen, self.own = state, ms, self.charged + self.sent
 
     def next_boost(self, ms: int) -> int:
         """Return how many times what a run needs to borrow now, and note that it is borrowed."""
@@ -273,7 +275,7 @@ class Pools:
         if rule.is_rate:
             state = replace(state, used=max(0, state.used - pool.available), remaining=state.remaining + pool.available)
         else:
-            spent = pool.charged if rule.unit is Unit.DOLLARS else 0
+            spent = pool.charged + pool.sent if rule.unit is Unit.DOLLARS else 0
             held = max(0, state.held - pool.available - pool.owed - spent)
             left = max(0, rule.amount - state.used - spent - held)
             state = replace(state, used=state.used + spent, held=held, remaining=left)
@@ -307,7 +309,7 @@ class Pools:
                 pool.owed -= uncovered
 
     def repay(self, ms: int, *, everything: bool = False) -> list[Repayment]:
-        """Return what the shared table does not know yet, and forget it. `restore` takes it back.
+        """Return what the shared table does not know yet. Call `confirm` when it is stored there, or else `restore`.
 
         Args:
             ms: The time.
@@ -320,14 +322,21 @@ class Pools:
                 pool.available = 0
             if pool.charged or pool.owed:
                 repayments.append(Repayment(pool.rule, pool.window, pool.charged, pool.owed))
+                pool.sent = pool.charged
                 pool.charged = pool.owed = 0
         return repayments
+
+    def confirm(self, repayments: Iterable[Repayment]) -> None:
+        """Forget repayments: the shared table has them."""
+        for repayment in repayments:
+            self.pool(repayment.rule, repayment.window).sent = 0
 
     def restore(self, repayments: Iterable[Repayment]) -> None:
         """Take repayments back that could not be stored."""
         for repayment in repayments:
             pool = self.pool(repayment.rule, repayment.window)
             pool.charged += repayment.charged
+            pool.sent = 0
             pool.owed += repayment.given_back
 
     @property

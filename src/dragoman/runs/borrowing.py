@@ -80,7 +80,6 @@ class Borrower:
         self._lease = 0
         self._reclaimed = -_RECLAIM_MS
         self._tasks: set[asyncio.Task[object]] = set()
-        # What is being written is neither here nor in the ledger. The ledger is not read then: it would be missed.
         self._syncing = asyncio.Lock()
 
     def window(self, rule: Rule) -> Window:
@@ -123,10 +122,9 @@ class Borrower:
         Raises:
             StoreFailed: The ledger cannot be read.
         """
-        async with self._syncing:
-            ms = self._clock.ms()
-            for state in await self._ledger.states([(rule, self.window(rule)) for rule in rules], ms):
-                self.pools.pool(state.rule, state.window).see(state, ms)
+        ms = self._clock.ms()
+        for state in await self._ledger.states([(rule, self.window(rule)) for rule in rules], ms):
+            self.pools.pool(state.rule, state.window).see(state, ms)
 
     async def take(self, pools: Sequence[Pool], amounts: Amounts) -> list[Share] | Refusal:
         """Reserve amounts in pools: in all of them or in none. What is missing there is borrowed.
@@ -237,8 +235,7 @@ class Borrower:
     async def _refill(self, asks: Sequence[Ask]) -> None:
         loan: Sequence[int] | Refusal | None = None
         try:
-            async with self._syncing:
-                loan = await self._ask(asks)
+            loan = await self._ask(asks)
         except StoreFailed as error:  # a run that needs it asks again, and reports this
             log.debug("ledger.no_refill", error=error.message)
         finally:
@@ -247,17 +244,16 @@ class Borrower:
     async def _borrow(self, shares: list[Share], asks: Sequence[Ask], amounts: Amounts) -> list[Share] | Refusal:
         gifts = self.pools.gifts()
         try:
-            async with self._syncing:
+            loan = await self._ask(asks)
+            if isinstance(loan, Refusal) and loan.state.held and await self._has_reclaimed():
                 loan = await self._ask(asks)
-                if isinstance(loan, Refusal) and loan.state.held and await self._has_reclaimed():
-                    loan = await self._ask(asks)
-                if isinstance(loan, Refusal):
-                    is_new = gifts == self.pools.gifts()
-                    self.pools.put_back(shares)
-                    return self.pools.note_refusal(loan, amounts, self._clock.ms(), is_new=is_new)
         except BaseException:
             self.pools.put_back(shares)
             raise
+        if isinstance(loan, Refusal):
+            is_new = gifts == self.pools.gifts()
+            self.pools.put_back(shares)
+            return self.pools.note_refusal(loan, amounts, self._clock.ms(), is_new=is_new)
         self.pools.add_loan(shares, asks, loan)
         return shares
 
@@ -290,4 +286,5 @@ class Borrower:
             rows[:0] = batch
             self.pools.restore(repayments)
             raise
+        self.pools.confirm(repayments)
         self._lease = ms + self._lease_ms
