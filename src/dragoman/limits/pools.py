@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from dragoman.core.value_object import replace, value_object
 from dragoman.limits.rules import Rule, Unit, Window
 from dragoman.limits.table import Ask, CounterKey, Refusal, RuleState
@@ -107,8 +109,7 @@ class Pool:
             self.refused_until = 0
 
 
-@dataclass(slots=True)
-class Share:
+class Share(Struct, eq=False):
     """What a hold has reserved in one pool."""
 
     pool: Pool
@@ -192,7 +193,7 @@ class Pools:
         for pool in pools:
             rule = pool.rule
             needed = amounts.get(rule.unit, 0)
-            if rule.is_rate and needed > rule.amount:
+            if needed > rule.amount and rule.is_rate:
                 needed = rule.amount
             if needed == 0:
                 continue
@@ -294,7 +295,10 @@ class Pools:
         for share in hold.shares:
             pool = share.pool
             pool.holds -= 1
-            spent = _used(share, used)
+            unit = pool.rule.unit
+            if unit is Unit.REQUESTS:
+                continue  # the request was made, however it ended
+            spent = used.get(unit, 0)
             if spent <= share.reserved:
                 pool.give(share.reserved - spent)
                 uncovered = 0
@@ -302,7 +306,7 @@ class Pools:
                 covered = min(spent - share.reserved, pool.available)
                 pool.available -= covered
                 uncovered = spent - share.reserved - covered
-            if pool.rule.unit is Unit.DOLLARS:
+            if unit is Unit.DOLLARS:
                 pool.charged += spent - uncovered
                 pool.own += spent
             else:
@@ -375,10 +379,3 @@ def split(shares: Sequence[Share], count: int, began: float) -> list[Hold]:
             hold.shares.append(Share(share.pool, part))
         holds[0].shares[-1].reserved += share.reserved - part * count
     return holds
-
-
-def _used(share: Share, used: Amounts) -> int:
-    unit = share.pool.rule.unit
-    if unit is Unit.REQUESTS:
-        return share.reserved  # the request was made, however it ended
-    return 0 if unit is Unit.RUNS else used.get(unit, 0)

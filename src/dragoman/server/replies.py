@@ -20,6 +20,7 @@ from dragoman.core.redaction import Redactor
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import ErrorResponse
+from dragoman.limits.rules import Unit
 from dragoman.runs.engine import Engine
 from dragoman.runs.run import Run
 from dragoman.server.content_coding import accept_encoding
@@ -29,6 +30,11 @@ _JSON = (b"content-type", b"application/json")
 _EXPLAIN = b"x-dragoman-explain-cache"
 """The header with which a client asks why Claude's cache was not read."""
 _MAX_WARNINGS = 20
+_RATE_HEADERS = {
+    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+    for unit in (Unit.REQUESTS, Unit.TOKENS)
+}
+"""OpenAI's headers of each limit per minute."""
 _MAX_PARAM_LENGTH = 60
 
 
@@ -118,12 +124,11 @@ def rate_headers(engine: Engine, context: RequestContext) -> RawHeaders:
         return []
     headers: RawHeaders = []
     for rule, remaining in engine.meter.tightest(context.client, context.model):
-        unit = rule.unit.encode()
-        seconds = (rule.amount - remaining) * 60 / rule.amount
+        limit_name, remaining_name, reset_name = _RATE_HEADERS[rule.unit]
         headers += [
-            (b"x-ratelimit-limit-" + unit, str(rule.amount).encode()),
-            (b"x-ratelimit-remaining-" + unit, str(remaining).encode()),
-            (b"x-ratelimit-reset-" + unit, f"{seconds:.3f}s".encode()),
+            (limit_name, b"%d" % rule.amount),
+            (remaining_name, b"%d" % remaining),
+            (reset_name, b"%.3fs" % ((rule.amount - remaining) * 60 / rule.amount)),
         ]
     return headers
 
