@@ -8,11 +8,10 @@ from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit, Window
-from dragoman.limits.table import Ask, Counter, LimitTable, Refusal, RuleState
+from dragoman.limits.table import Ask, Counter, CounterKey, LimitTable, Refusal, RuleState
 from dragoman.stores.ledger import Column, LedgerFilter, LedgerRow, LedgerSum, Loan, Tokens
 from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
-_COLUMNS = 12
 _BATCH = 100
 """Rows of one statement: with a statement for each row the thread would wait for the interpreter's lock that often."""
 _ADD = "INSERT INTO ledger VALUES {rows} ON CONFLICT (run) DO NOTHING RETURNING run"
@@ -22,22 +21,22 @@ _SUMS = "count(*), {}".format(
         for name in ("input", "cache_read", "cache_write", "output", "nanodollars")
     )
 )
-_COUNTER = """
-SELECT used, updated,
+_COUNTERS = """
+SELECT rule, start, used, updated,
     (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM loans WHERE rule = c.rule AND start = c.start)
-FROM counters AS c WHERE rule = ? AND start = ?
+FROM counters AS c WHERE rule IN ({rules})
 """
-_SAVE_COUNTER = """
-INSERT INTO counters VALUES (?, ?, ?, ?, ?)
+_SAVE_COUNTERS = """
+INSERT INTO counters VALUES {rows}
 ON CONFLICT (rule, start) DO UPDATE SET used = excluded.used, updated = excluded.updated
 """
 _LEND = """
-INSERT INTO loans VALUES (?, ?, ?, ?)
+INSERT INTO loans VALUES {rows}
 ON CONFLICT (rule, start, worker) DO UPDATE SET amount = loans.amount + excluded.amount
 """
-_RETURN = """
-UPDATE loans SET amount = CASE WHEN amount > ? THEN amount - ? ELSE 0 END
-WHERE rule = ? AND start = ? AND worker = ?
+_SAVE_LOANS = """
+INSERT INTO loans VALUES {rows}
+ON CONFLICT (rule, start, worker) DO UPDATE SET amount = excluded.amount
 """
 _LEASE = "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET lease = excluded.lease"
 
@@ -87,7 +86,7 @@ class SQLLedger(SQLStore):
         """See `SharedLimits.states`."""
 
         def work(db: Connection) -> list[RuleState]:
-            table = LimitTable({(rule.name, window.start): _counter(db, rule, window) for rule, window in rules})
+            table = LimitTable(_counters(db, rules))
             return [table.state(rule, window, ms) for rule, window in rules]
 
         return await self._database.read(work)
@@ -112,36 +111,52 @@ class SQLLedger(SQLStore):
 
 
 def _borrow(db: Connection, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
-    counters = {ask.key: _counter(db, ask.rule, ask.window) for ask in asks}
+    counters = _counters(db, [(ask.rule, ask.window) for ask in asks])
     table = LimitTable(counters)
     granted = table.lend(asks, ms)
     if isinstance(granted, Refusal):
         return granted
+    _save(db, [(ask.rule, ask.window) for ask in asks], counters)
+    lent: defaultdict[CounterKey, int] = defaultdict(int)  # a row can be inserted once only
     for ask, amount in zip(asks, granted, strict=True):
-        _save(db, ask.rule, ask.window, counters[ask.key])
         if not ask.rule.is_rate:
-            db.execute(_LEND, (*ask.key, worker, amount)).close()
+            lent[ask.key] += amount
+    _insert(db, _LEND, [(*key, worker, amount) for key, amount in lent.items()])
     db.execute(_LEASE, (worker, lease)).close()
     return Loan(granted, [table.state(ask.rule, ask.window, ms) for ask in asks])
 
 
 def _repay(db: Connection, worker: str, repayments: Sequence[Repayment], ms: int) -> None:
-    for repayment in repayments:
-        rule, window = repayment.rule, repayment.window
-        if rule.is_rate:
-            counters = {(rule.name, window.start): _counter(db, rule, window)}
-            LimitTable(counters).give_back(rule, window, repayment.given_back, ms)
-            _save(db, rule, window, counters[rule.name, window.start])
-        else:
-            # Nothing happens if the lease has ended, and the loan has been taken back.
-            amount = repayment.charged + repayment.given_back
-            db.execute(_RETURN, (amount, amount, rule.name, window.start, worker)).close()
+    rates = [one for one in repayments if one.rule.is_rate]
+    if rates:
+        rules = [(one.rule, one.window) for one in rates]
+        counters = _counters(db, rules)
+        table = LimitTable(counters)
+        for one in rates:
+            table.give_back(one.rule, one.window, one.given_back, ms)
+        _save(db, rules, counters)
+    if len(rates) < len(repayments):
+        sql = "SELECT rule, start, amount FROM loans WHERE worker = ?"
+        lent = {(rule, start): amount for rule, start, amount in db.execute(sql, (worker,)).fetchall()}
+        # One that is missing stays missing: its lease has ended, and the loan has been taken back.
+        left = {}
+        for one in repayments:
+            key = one.rule.name, one.window.start
+            if not one.rule.is_rate and key in lent:
+                left[key] = lent[key] = max(0, lent[key] - one.charged - one.given_back)
+        _insert(db, _SAVE_LOANS, [(*key, worker, amount) for key, amount in left.items()])
 
 
-def _counter(db: Connection, rule: Rule, window: Window) -> Counter:
-    row = db.execute(_COUNTER, (rule.name, window.start)).fetchone()
-    if row is not None:
-        return Counter(*row)
+def _counters(db: Connection, rules: Sequence[tuple[Rule, Window]]) -> dict[CounterKey, Counter]:
+    """Return the counter of each rule in its window. One that is missing is made from the ledger."""
+    wanted = {(rule.name, window.start): (rule, window) for rule, window in rules}
+    names = [rule.name for rule, _ in rules]
+    rows = db.execute(_COUNTERS.format(rules=", ".join("?" * len(names))), names).fetchall()
+    found = {(rule, start): Counter(*counts) for rule, start, *counts in rows}
+    return {key: found.get(key) or _new_counter(db, rule, window) for key, (rule, window) in wanted.items()}
+
+
+def _new_counter(db: Connection, rule: Rule, window: Window) -> Counter:
     used = 0
     if rule.unit is Unit.DOLLARS:
         [total] = _select_sums(db, _rows_of(rule.scope, window), ())
@@ -151,8 +166,21 @@ def _counter(db: Connection, rule: Rule, window: Window) -> Counter:
     return Counter(used, 0, lent)
 
 
-def _save(db: Connection, rule: Rule, window: Window, counter: Counter) -> None:
-    db.execute(_SAVE_COUNTER, (rule.name, window.start, window.end, counter.used, counter.updated)).close()
+def _save(db: Connection, rules: Sequence[tuple[Rule, Window]], counters: Mapping[CounterKey, Counter]) -> None:
+    until = {(rule.name, window.start): window.end for rule, window in rules}
+    rows = [(*key, end, counters[key].used, counters[key].updated) for key, end in until.items()]
+    _insert(db, _SAVE_COUNTERS, rows)
+
+
+def _insert(db: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows, many with each statement: between two statements the thread waits for the interpreter's lock."""
+    for first in range(0, len(rows), _BATCH):
+        batch = rows[first : first + _BATCH]
+        db.execute(sql.format(rows=_placeholders(batch)), list(chain.from_iterable(batch))).close()
+
+
+def _placeholders(rows: Sequence[tuple[object, ...]]) -> str:
+    return ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
 
 
 def _rows_of(scope: Scope, window: Window) -> LedgerFilter:
@@ -165,10 +193,9 @@ def _add(db: Connection, rows: Sequence[LedgerRow]) -> frozenset[str]:
     """Insert rows, and charge those that are new to the budgets whose counters exist."""
     added: set[str] = set()
     for first in range(0, len(rows), _BATCH):
-        batch = rows[first : first + _BATCH]
-        placeholders = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * len(batch))
-        values = list(chain.from_iterable(map(_values, batch)))
-        added.update(run for (run,) in db.execute(_ADD.format(rows=placeholders), values).fetchall())
+        batch = [*map(_values, rows[first : first + _BATCH])]
+        sql = _ADD.format(rows=_placeholders(batch))
+        added.update(run for (run,) in db.execute(sql, list(chain.from_iterable(batch))).fetchall())
     _charge(db, {row.run: row for row in reversed(rows) if row.run in added}.values())  # of two the first was added
     return frozenset(added)
 
@@ -186,11 +213,12 @@ def _charge(db: Connection, rows: Iterable[LedgerRow]) -> None:
     names = list(spent)
     for first in range(0, len(names), _BATCH):
         rules = names[first : first + _BATCH]
-        sql = f"SELECT rule, start, until FROM counters WHERE rule IN ({', '.join('?' * len(rules))})"  # noqa: S608 - question marks
-        for rule, start, until in db.execute(sql, rules).fetchall():
+        sql = f"SELECT rule, start, until, used, updated FROM counters WHERE rule IN ({', '.join('?' * len(rules))})"  # noqa: S608 - question marks
+        charged = []
+        for rule, start, until, used, updated in db.execute(sql, rules).fetchall():
             if amount := sum(row.nanodollars for row in spent[rule] if start <= row.began < until):
-                sql = "UPDATE counters SET used = used + ? WHERE rule = ? AND start = ?"
-                db.execute(sql, (amount, rule, start)).close()
+                charged.append((rule, start, until, used + amount, updated))
+        _insert(db, _SAVE_COUNTERS, charged)
 
 
 def _values(row: LedgerRow) -> tuple[object, ...]:
