@@ -149,11 +149,11 @@ def _repay(db: Connection, worker: str, repayments: Sequence[Repayment], ms: int
 
 def _counters(db: Connection, rules: Sequence[tuple[Rule, Window]]) -> dict[CounterKey, Counter]:
     """Return the counter of each rule in its window. One that is missing is made from the ledger."""
-    wanted = {(rule.name, window.start): (rule, window) for rule, window in rules}
+    by_key = {(rule.name, window.start): (rule, window) for rule, window in rules}
     names = [rule.name for rule, _ in rules]
     rows = db.execute(_COUNTERS.format(rules=", ".join("?" * len(names))), names).fetchall()
     found = {(rule, start): Counter(*counts) for rule, start, *counts in rows}
-    return {key: found.get(key) or _new_counter(db, rule, window) for key, (rule, window) in wanted.items()}
+    return {key: found.get(key) or _new_counter(db, rule, window) for key, (rule, window) in by_key.items()}
 
 
 def _new_counter(db: Connection, rule: Rule, window: Window) -> Counter:
