@@ -1,5 +1,6 @@
 """Fixtures and settings of all tests: no real account, and a dummy token for a sign-in."""
 
+import os
 from pathlib import Path
 
 import certifi
@@ -15,8 +16,10 @@ pytest_plugins = ["simulator_fixtures", "engine_fixtures"]
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the credentials of a real account from the environment, and set a dummy sign-in."""
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR"):
+    """Remove a real account and settings of a gateway from the environment, and set a dummy sign-in."""
+    settings_of_gateway = [name for name in os.environ if name.startswith("DRAGOMAN_")]
+    account = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR")
+    for name in (*settings_of_gateway, *account):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token")
 
