@@ -1,7 +1,7 @@
 """The part of a PostgreSQL server that one store uses: an `SQLDatabase`."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -47,21 +47,16 @@ class PostgresDatabase:
 
     async def read(self, work: "Work[_T]") -> _T:
         """See `SQLDatabase.read`."""
-        try:
-            result = await self._server.read(work)
-        except _PROGRAMMING_ERRORS:
-            raise
-        except psycopg.Error as error:
-            self._failure = describe(error)
-            raise self._failed(self._server.place, error) from error
-        self._failure = None
-        return result
+        return await self._noting_failure(self._server.read(work))
 
     async def write(self, work: "Work[_T]") -> _T:
         """See `SQLDatabase.write`."""
+        async with self._writing:
+            return await self._noting_failure(self._server.write(work, self._name))
+
+    async def _noting_failure(self, call: Awaitable[_T]) -> _T:
         try:
-            async with self._writing:
-                result = await self._server.write(work, self._name)
+            result = await call
         except _PROGRAMMING_ERRORS:
             raise
         except psycopg.Error as error:
