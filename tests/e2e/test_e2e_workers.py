@@ -45,6 +45,14 @@ async def owner(http: httpx.AsyncClient, count: int) -> int:
     return next(int(one["pid"]) for one in status["workers"] if one["runs"]["running"])
 
 
+async def running_run(http: httpx.AsyncClient) -> str:
+    """Return the id of the running run, once it is recorded: before that, another worker does not list it."""
+    while True:
+        answer = await http.get("/admin/runs", params={"status": "running"})
+        if runs := answer.json()["runs"]:
+            return str(runs[0]["id"])
+
+
 async def test_a_worker_that_is_killed_loses_only_its_own_streams(tmp_path: Path) -> None:
     """The other one serves at once, its run is recorded as interrupted, and it is started again."""
     async with workers(tmp_path) as (gateway, http):
@@ -52,6 +60,7 @@ async def test_a_worker_that_is_killed_loses_only_its_own_streams(tmp_path: Path
             lines = cut.aiter_lines()
             await anext(lines)
             killed = await owner(http, 2)
+            await running_run(http)
             os.kill(killed, signal.SIGKILL)
             with pytest.raises(httpx.RemoteProtocolError):
                 async for _ in lines:
@@ -98,8 +107,8 @@ async def test_what_one_worker_does_is_reached_through_all(tmp_path: Path) -> No
         gateway.simulator.hold()
         running = asyncio.create_task(http.post("/v1/chat/completions", json=chat_body("Hello")))
         await with_timeout(gateway.simulator.wait_for_calls(2))
-        listed = (await http.get("/admin/runs", params={"status": "running"})).json()["runs"]
-        statuses: list[Any] = [(await http.post(f"/admin/runs/{listed[0]['id']}/cancel")).status_code for _ in range(6)]
+        id_ = await running_run(http)
+        statuses: list[Any] = [(await http.post(f"/admin/runs/{id_}/cancel")).status_code for _ in range(6)]
         assert statuses == [200, *[409] * 5]
         assert (await running).json()["error"]["code"] == "run_cancelled"
         metrics = {(await http.get("/metrics")).text.count('status="cancelled"') for _ in range(4)}
