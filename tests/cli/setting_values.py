@@ -48,6 +48,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "max_memory": ("1GiB", 2**30),
     "thinking_ttl": ("7", 7.0),
     "database": ("postgresql://u:secret-6@h/n", "postgresql://u:secret-6@h/n"),
+    "redis": ("redis://:secret-8@h/0", "redis://:secret-8@h/0"),
     "encryption_key": ("secret-7", "secret-7"),
     "store_ttl": ("9", 9.0),
     "store_max_entries": ("12", 12),

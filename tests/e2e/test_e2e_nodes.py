@@ -102,6 +102,8 @@ async def test_each_turn_may_go_to_another_node(tmp_path: Path, database: str) -
         ({"database": "mysql://h/n", "encryption_key": KEY}, "not an address of PostgreSQL"),
         ({"database": "postgresql://h/n"}, "needs encryption_key"),
         ({"database": "postgresql://h/n", "encryption_key": "short"}, "at least 16"),
+        ({"redis": "redis://h"}, "needs database"),
+        ({"redis": "http://h", "database": "postgresql://h/n", "encryption_key": KEY}, "not an address of Redis"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, more: dict[str, object], text: str) -> None:

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from dragoman.stores.postgres.schema import MIGRATIONS
 from dragoman.stores.postgres.server import PostgresServer
+from dragoman.stores.redis.server import RedisServer
 
 KEY = b"a key that all nodes have"
 
@@ -65,6 +68,87 @@ def postgres() -> Iterator[Postgres]:
     finally:
         with suppress(OSError):
             shutil.rmtree(folder)
+
+
+@dataclass
+class RedisProcess:
+    """A Redis server on a socket in a folder.
+
+    Attributes:
+        url: Its address.
+        folder: Its folder.
+    """
+
+    url: str
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, and wait until it listens. It has no data."""
+        own = ["--unixsocket", self.folder / "redis.sock", "--dir", self.folder, "--logfile", self.folder / "log"]
+        command: list[str | Path] = ["redis-server", "--port", "0", "--save", "", "--enable-debug-command", "yes", *own]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own words
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        """Kill the server."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self.folder / "redis.sock"))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(5) == b"+PONG"
+            except OSError:
+                return False
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[RedisProcess]:
+    """Start a Redis server that all tests of a process share; each takes a prefix of its own."""
+    with _redis_process() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisProcess]:
+    """Start a Redis server for one test, which may stop it and flush it."""
+    with _redis_process() as server:
+        yield server
+
+
+@contextmanager
+def _redis_process() -> Iterator[RedisProcess]:
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI") == "true":
+            raise FileNotFoundError("The package redis-server is not installed.")
+        pytest.skip("The package redis-server is not installed.")
+    # Not in the folder of the test, whose path is too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="redis-"))
+    server = RedisProcess(f"unix://{folder}/redis.sock", folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def opened_redis(server: RedisProcess, where: Path) -> AsyncIterator[RedisServer]:
+    """Open a server for what shares a directory."""
+    opened = RedisServer(server.url, prefix=schema_of(where))
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
 
 
 @pytest.fixture

@@ -224,6 +224,11 @@ class Settings(BaseSettings):
         description="PostgreSQL server for many nodes: `postgresql://USER:PASSWORD@HOST/NAME`. Needs the extra "
         "`postgres`. See [cluster.md](cluster.md).",
     )
+    redis: Annotated[SecretStr | None, SettingInfo(_STORE, shown="none")] = Field(
+        None,
+        description="Redis or Valkey server that many nodes share, with `database`: `redis://:PASSWORD@HOST:6379/0`. "
+        "Needs the extra `redis`. See [cluster.md](cluster.md#redis).",
+    )
     encryption_key: Annotated[SecretStr | None, SettingInfo(_STORE, shown="a file in `state_dir`")] = Field(
         None, description="Encrypts what is stored in the database: at least 16 characters, the same on all nodes."
     )

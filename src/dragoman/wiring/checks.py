@@ -17,7 +17,7 @@ from dragoman.core.errors import NotFound
 from dragoman.core.value_object import replace
 from dragoman.server.middleware import is_loopback
 from dragoman.stores.sqlite.database import require_supported_sqlite
-from dragoman.wiring.stores import check_database
+from dragoman.wiring.stores import check_database, check_redis
 
 _MIN_REMOTE_KEY = 20
 """Characters of a key that guards an address that others can reach."""
@@ -40,6 +40,7 @@ def check_settings(settings: Settings, *, backend: bool = True) -> None:
     check_keys(settings)
     _check_sqlite()
     check_database(settings)
+    check_redis(settings)
     _check_workers(settings)
     _check_models(settings)
     _check_fetch_hosts(settings)

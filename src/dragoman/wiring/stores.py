@@ -1,8 +1,9 @@
-"""Chooses the engine of the stores: files of the state directory, or a PostgreSQL server for many nodes."""
+"""Chooses the engines: files of the state directory, or a PostgreSQL server for many nodes, and a Redis server."""
 
 import hashlib
 import importlib.util
 import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dragoman.config.loading import BadSettings
@@ -11,6 +12,9 @@ from dragoman.config.settings import Settings
 from dragoman.stores.crypto import key_of_file
 from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.stores import SQLiteStores
+
+if TYPE_CHECKING:
+    from dragoman.stores.redis.server import RedisServer
 
 _MIN_KEY = 16
 """Characters of an encryption key."""
@@ -35,6 +39,39 @@ def build_stores(settings: Settings) -> Stores:
     mark = hashlib.sha256(key_of_file(directory / "node.key")).hexdigest()[:8]
     node = f"{socket.gethostname()}-{mark}"
     return PostgresStores(PostgresServer(url, node=node, key=str(key).encode()))
+
+
+def build_redis(settings: Settings, *, simulated: bool = False) -> "RedisServer | None":
+    """Return the Redis server that the settings name, or None. It is not connected to yet. The caller closes it.
+
+    Args:
+        settings: The settings. They were checked.
+        simulated: Whether the simulator replaces Claude: what it costs is kept apart.
+    """
+    if not (url := reveal(settings.redis)):
+        return None
+    from dragoman.stores.redis.server import RedisServer  # noqa: PLC0415 - needs the extra `redis`
+
+    return RedisServer(url, prefix="dragoman_simulated" if simulated else "dragoman")
+
+
+def check_redis(settings: Settings) -> None:
+    """Refuse a Redis server that cannot be used.
+
+    Raises:
+        BadSettings: With what to do.
+    """
+    if not (url := reveal(settings.redis)):
+        return
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise BadSettings("redis (--redis) is not an address of Redis: redis://:PASSWORD@HOST:6379/0")
+    if importlib.util.find_spec("redis") is None:
+        raise BadSettings("redis (--redis) needs the extra `redis`: pip install 'dragoman[cluster]'")
+    if not settings.database:
+        raise BadSettings(
+            "redis (--redis) needs database (--database): Redis may lose everything, and what must not be lost is in "
+            "PostgreSQL"
+        )
 
 
 def check_database(settings: Settings) -> None:

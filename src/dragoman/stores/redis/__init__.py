@@ -1,0 +1,1 @@
+"""What many nodes share in Redis or Valkey: it may be lost at any time."""
