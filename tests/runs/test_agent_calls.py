@@ -97,6 +97,7 @@ async def test_an_agent_reserves_a_slice_and_more_before_each_call() -> None:
         other.end()
     assert agent.hold().reserved(Unit.DOLLARS) == COST + 2 * needed
     assert await agent.end() == (3 * COST, 0)
+    assert agent.run.nanodollars == 3 * COST  # what metrics show
 
 
 async def test_a_call_that_the_budget_cannot_pay_is_refused() -> None:

@@ -75,12 +75,13 @@ class Pool:
 
     def remaining(self, ms: int) -> int:
         """Return about how much more runs can reserve: it is exact if there is one worker."""
-        if self.shared is None:
-            return self.rule.amount
-        left = self.shared.remaining + self.available
+        shared, amount = self.shared, self.rule.amount
+        if shared is None:
+            return amount
+        left = shared.remaining + self.available
         if self.rule.is_rate:
-            left += (ms - self.seen) * self.rule.amount // 60_000
-        return max(0, min(left, self.rule.amount))
+            left += (ms - self.seen) * amount // 60_000
+        return 0 if left < 0 else min(left, amount)
 
     @property
     def spent(self) -> int:
@@ -197,13 +198,16 @@ class Pools:
                 needed = rule.amount
             if needed == 0:
                 continue
-            taken = min(needed, pool.available)
-            pool.available -= taken
             pool.holds += 1
             pool.used_at = ms
+            if needed <= pool.available:
+                pool.available -= needed
+                shares.append(Share(pool, needed))
+                continue
+            taken, pool.available = pool.available, 0
             shares.append(Share(pool, taken))
-            if missing := needed - taken:
-                asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.next_boost(ms) - 1)))
+            missing = needed - taken
+            asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.next_boost(ms) - 1)))
         return shares, asks
 
     def refills(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> list[Ask]:
@@ -298,18 +302,17 @@ class Pools:
             unit = pool.rule.unit
             if unit is Unit.REQUESTS:
                 continue  # the request was made, however it ended
-            spent = used.get(unit, 0)
-            if spent <= share.reserved:
+            spent, uncovered = used.get(unit, 0), 0
+            if spent < share.reserved:
                 pool.give(share.reserved - spent)
-                uncovered = 0
-            else:
+            elif spent > share.reserved:
                 covered = min(spent - share.reserved, pool.available)
                 pool.available -= covered
                 uncovered = spent - share.reserved - covered
             if unit is Unit.DOLLARS:
                 pool.charged += spent - uncovered
                 pool.own += spent
-            else:
+            elif uncovered:
                 pool.owed -= uncovered
 
     def repay(self, ms: int, *, everything: bool = False) -> list[Repayment]:

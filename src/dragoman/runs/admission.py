@@ -145,7 +145,7 @@ class Admission:
         Raises:
             QueueFull: They cannot. `retry_after` is when there should be room.
         """
-        missing = self.running + self.queued + count - self.slots - self.queue_size
+        missing = self._limit.taken + len(self._waiting) + count - self._limit.slots - self.queue_size
         if missing > 0:
             detail = "" if count == 1 else f", and this request asks for {count} responses"
             raise QueueFull(

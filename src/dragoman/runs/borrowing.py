@@ -14,7 +14,7 @@ from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.value_object import value_object
 from dragoman.limits.pools import Amounts, Pool, Pools, Repayment, Share
-from dragoman.limits.rules import ALWAYS, Period, Rule, Window, window_at
+from dragoman.limits.rules import ALWAYS, Period, Rule, Unit, Window, window_at
 from dragoman.limits.table import Ask, Refusal
 from dragoman.runs.policy import Clock
 from dragoman.stores.ledger import LedgerRow, SharedLimits
@@ -34,11 +34,19 @@ _T = TypeVar("_T")
 
 @value_object
 class Covering:
-    """The pools of the rules that cover the runs of a client and a model, as long as `since` <= now < `until`."""
+    """The pools of the rules that cover the runs of a client and a model, as long as `since` <= now < `until`.
+
+    Attributes:
+        rules: The rules.
+        pools: Their pools.
+        rates: The pools of the rules that limit what is used in a minute.
+        needs_bound: Whether a run reserves tokens or dollars: then the most that it may use must be known.
+    """
 
     rules: tuple[Rule, ...]
     pools: Sequence[Pool]
     rates: Sequence[Pool]
+    needs_bound: bool
     since: float
     until: float
 
@@ -113,7 +121,8 @@ class Borrower:
             since = max((window.start for window in windows), default=-inf)
             until = min((window.end for window in windows), default=inf)
             rates = [pool for pool in pools if pool.rule.is_rate]
-            known = self._covered[id(rules)] = Covering(rules, pools, rates, since, until)
+            needs_bound = any(rule.unit in {Unit.TOKENS, Unit.DOLLARS} for rule in rules)
+            known = self._covered[id(rules)] = Covering(rules, pools, rates, needs_bound, since, until)
         return known
 
     async def look(self, rules: Sequence[Rule]) -> None:

@@ -190,11 +190,11 @@ class Meter:
         if not rules:
             return Admitted([Hold(began) for _ in bodies], bodies, options)
         count = len(bodies)
-        pools = self._borrower.covering(rules).pools
+        covering = self._borrower.covering(rules)
         if options.agent:
-            return Admitted(await self._admit_agent(pools, began, bodies, model), bodies, options)
-        needs_bound = any(rule.unit in {Unit.TOKENS, Unit.DOLLARS} for rule in rules)
-        shares, output = await self._fit(pools, bound_of(bodies[0], model) if needs_bound else None, count)
+            return Admitted(await self._admit_agent(covering.pools, began, bodies, model), bodies, options)
+        bound = bound_of(bodies[0], model) if covering.needs_bound else None
+        shares, output = await self._fit(covering.pools, bound, count)
         if output is None:
             return Admitted(split(shares, count, began), bodies, options)
         lowered = [cast("MessagesRequest", {**body, "max_tokens": output}) for body in bodies]
@@ -288,6 +288,7 @@ class Meter:
             return
         self._live -= 1
         row = self._rows.close_run(run, hold)
+        run.nanodollars = row.nanodollars
         self._pools.settle(hold, {Unit.TOKENS: row.tokens.total, Unit.DOLLARS: row.nanodollars})
         self._rows.add(row)
         self._changed.set()
@@ -380,10 +381,10 @@ class Meter:
 
 
 def _amounts(bound: Bound | None, count: int) -> Amounts:
-    amounts = {Unit.REQUESTS: count, Unit.RUNS: count}
-    if bound:
-        amounts |= {Unit.TOKENS: bound.tokens * count, Unit.DOLLARS: bound.nanodollars * count}
-    return amounts
+    if bound is None:
+        return {Unit.REQUESTS: count, Unit.RUNS: count}
+    tokens, nanodollars = bound.tokens * count, bound.nanodollars * count
+    return {Unit.REQUESTS: count, Unit.RUNS: count, Unit.TOKENS: tokens, Unit.DOLLARS: nanodollars}
 
 
 def _agent_amounts(nanodollars: int, count: int) -> Amounts:

@@ -190,7 +190,7 @@ class Metrics:
         usage: Mapping[str, object] = run.usage or {}
         if not usage:
             return
-        self._cost.values[model,] += nanodollars_of_calls(cast("Sequence[JSONObject]", run.calls.usages), run.model)
+        self._cost.values[model,] += _nanodollars_of(run)
         if (output := count_in(usage, "output_tokens")) > 1 and (writing := _writing_seconds(run)) is not None:
             self._output_token.add(path, writing / (output - 1))
         if isinstance(details := usage.get("output_tokens_details"), dict):
@@ -198,6 +198,12 @@ class Metrics:
         for key, kind in _TOKEN_KINDS.items():
             if isinstance(count := usage.get(key), int):
                 self._tokens.values[model, kind] += count
+
+
+def _nanodollars_of(run: Run) -> int:
+    if run.nanodollars is not None:
+        return run.nanodollars
+    return nanodollars_of_calls(cast("Sequence[JSONObject]", run.calls.usages), run.model)
 
 
 def _writing_seconds(run: Run) -> float | None:

@@ -43,7 +43,7 @@ def count_tokens(usages: Iterable[Mapping[str, object]]) -> TokenCounts:
         cache_write += _count(usage, "cache_creation_input_tokens")
         output += _count(usage, "output_tokens")
         details = usage.get("output_tokens_details")
-        reasoning += _count(details, "thinking_tokens") if isinstance(details, Mapping) else 0
+        reasoning += _count(details, "thinking_tokens") if isinstance(details, dict) else 0
     return TokenCounts(uncached, cache_read, cache_write, output, reasoning)
 
 
