@@ -50,6 +50,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "database": ("postgresql://u:secret-6@h/n", "postgresql://u:secret-6@h/n"),
     "redis": ("redis://:secret-8@h/0", "redis://:secret-8@h/0"),
     "encryption_key": ("secret-7", "secret-7"),
+    "node_address": ("10.0.0.1:8901", "10.0.0.1:8901"),
     "store_ttl": ("9", 9.0),
     "store_max_entries": ("12", 12),
     "store_max_bytes": ("2MiB", 2 * 2**20),

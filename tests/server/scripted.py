@@ -155,6 +155,7 @@ class ScriptedBackend:
         closed: Whether it was closed.
         not_ready_reason: What `ready` returns.
         listed_models: The models it lists, or the error it raises instead.
+        held: Called with the name of a conversation, and whether it is held from now on.
     """
 
     name = "scripted"
@@ -168,6 +169,7 @@ class ScriptedBackend:
         self.not_ready_reason: str | None = None
         self.task_failures: dict[str, str] = {}
         self.listed_models: Sequence[ListedModel] | Exception = ()
+        self.held: Callable[[str, bool], None] = lambda _conversation, _held: None
 
     async def start(self) -> None:
         """Do nothing."""
@@ -191,6 +193,15 @@ class ScriptedBackend:
         if isinstance(self.listed_models, Exception):
             raise self.listed_models
         return self.listed_models
+
+    def conversation_of(self, request: RunRequest) -> str | None:
+        """Return the client and the number of messages of a conversation that has begun."""
+        count = len(request.body["messages"])
+        return f"{request.client} {count}" if count > 1 else None
+
+    def on_held(self, report: Callable[[str, bool], None]) -> None:
+        """Have the test say what is held."""
+        self.held = report
 
     def ready(self) -> str | None:
         """Return the reason that the test set."""

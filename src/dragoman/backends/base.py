@@ -1,6 +1,6 @@
 """The interfaces of backends and embedders, and the request that a backend gets."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from dragoman.core.catalog import Model
@@ -145,6 +145,23 @@ class CountsTokens(Protocol):
             UnsupportedFeature: The account cannot count tokens.
             GatewayError: The count is not available.
         """
+        ...
+
+
+@runtime_checkable
+class HoldsConversations(Protocol):
+    """A backend whose idle processes each hold a conversation for its next turn."""
+
+    def conversation_of(self, request: RunRequest) -> str | None:
+        """Return the name of the conversation that a process must hold for a request; None if no process can.
+
+        Raises:
+            GatewayError: The request cannot be run.
+        """
+        ...
+
+    def on_held(self, report: Callable[[str, bool], None]) -> None:
+        """Set what is called with the name of a conversation when a process holds it, and when none does any more."""
         ...
 
 

@@ -235,6 +235,16 @@ class Settings(BaseSettings):
     encryption_key_file: Annotated[Path | None, SettingInfo(_STORE)] = Field(
         None, description="File that holds that key, instead of `encryption_key`."
     )
+    node_address: Annotated[str | None, SettingInfo(_STORE, shown="nodes do not reach each other")] = Field(
+        None,
+        description="Host and port at which the other nodes reach this one (`10.0.0.1:8901`); several workers also use "
+        "the next ports. Needs `database`.",
+    )
+    forward_turns: Annotated[bool, SettingInfo(_STORE)] = Field(
+        True,
+        description="Let the worker or node that holds a conversation in a live process answer its next turn. Off: "
+        "replay it where it came.",
+    )
     store: Annotated[bool, SettingInfo(_STORE)] = Field(
         True,
         description="Store responses, and chat completions with `store`, so that clients can read and continue them.",

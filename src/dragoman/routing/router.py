@@ -6,9 +6,9 @@ has used up its budget. Then it stays at the new upstream.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from dragoman.backends.base import CountsTokens, ReportsStatus, RunRequest
+from dragoman.backends.base import CountsTokens, HoldsConversations, ReportsStatus, RunRequest
 from dragoman.core import log
 from dragoman.core.errors import (
     GatewayError,
@@ -87,6 +87,17 @@ class Router:
         if not isinstance(upstream.backend, CountsTokens):
             raise UnsupportedFeature(f"The upstream `{upstream.name}` cannot count tokens.", code="cannot_count")
         return await upstream.backend.count_tokens(request)
+
+    def conversation_of(self, request: RunRequest) -> str | None:
+        """Return the name of a conversation; see `dragoman.backends.base.HoldsConversations`."""
+        backend = self._selector.home_of(request).backend
+        return backend.conversation_of(request) if isinstance(backend, HoldsConversations) else None
+
+    def on_held(self, report: Callable[[str, bool], None]) -> None:
+        """Report which conversations are held; see `dragoman.backends.base.HoldsConversations`."""
+        for upstream in self._upstreams:
+            if isinstance(upstream.backend, HoldsConversations):
+                upstream.backend.on_held(report)
 
     async def models(self) -> Sequence[ListedModel]:
         """Return the models that the upstreams list and serve, each once.

@@ -107,6 +107,15 @@ def build_app(
         # The worker that passes a request on logs and counts it.
         operations.peers.serve(Middleware(app, _checks(options, sessions), (), encode_error, engine.registry.redactor))
         app = PeerRoutes(app, operations.peers, connect_peers(operations.peers, engine, options))
+    if options.turns is not None:
+
+        def count_forwarded(context: RequestContext) -> None:
+            metrics.count_runs(context.runs)
+
+        observers = (count_forwarded,)
+        options.turns.serve(
+            Middleware(routes, _checks(options, sessions), observers, encode_error, engine.registry.redactor)
+        )
     return Middleware(app, _checks(options, sessions), (log_access, count), encode_error, engine.registry.redactor)
 
 

@@ -62,6 +62,7 @@ class RequestContext:
         error: The error that refused the request or ended its response.
         log_fields: What the access log says about the request. Contains no text that people wrote.
         warnings: Warnings for the client, in addition to those of the runs.
+        body: The body of a request that another process may answer, until that is decided.
         cached: How the request uses the response cache; None: it does not.
         stages: Seconds spent on the request before its runs, by stage.
         started_at: When the request arrived, on the clock of `time.perf_counter`.
@@ -70,6 +71,7 @@ class RequestContext:
     __slots__ = (
         "_send",
         "authenticated",
+        "body",
         "cached",
         "client",
         "deployment",
@@ -114,6 +116,7 @@ class RequestContext:
         self.error: GatewayError | None = None
         self.log_fields: dict[str, object] = {}
         self.warnings: tuple[RequestWarning, ...] = ()
+        self.body = b""
         self.cached: CachedRequest | None = None
         self.stages: dict[str, float] = {}
         self.started_at = time.perf_counter()

@@ -65,6 +65,8 @@ class RequestReader(Generic[RequestT]):
         """
         bodies = self._options.bodies
         raw = await read_body(context, receive, self._options.max_request_bytes, bodies)
+        if self._options.turns is not None:
+            context.body = raw
         if model := context.deployment:
             raw = await bodies.run(len(raw), partial(with_model, raw, model))
         if self._options.log_payloads:
@@ -226,6 +228,11 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
     async def handle(self, context: RequestContext, receive: Receive) -> None:
         """Decode, admit, execute, encode, respond. See `Endpoint.handle`."""
         request = await self._reader.read(context, receive)
+        if self._options.turns is not None:
+            body, context.body = context.body, b""
+            if await self._options.turns.forward(context, receive, request, body):
+                return
+            del body
         try:
             async with self._execution(context, request) as execution, cancel_on_disconnect(receive):
                 await self._admit(context, request, execution)

@@ -96,7 +96,7 @@ class Metrics:
         self._operations = operations
         self._peers = operations.peers
         self._process = str(ProcessIdentity.current())
-        if self._peers is not None:
+        if self._peers is not None and self._peers.count > 1:
             self._peers.answer("metrics", self._answer_metrics)
         self._requests = Counts("dragoman_requests", "Requests answered", ("route", "method", "status"))
         self._errors = Counts(
@@ -155,7 +155,7 @@ class Metrics:
         page = self._current_page()
         await page.refresh()
         text = page.text()
-        if self._peers is not None:
+        if self._peers is not None and self._peers.count > 1:
             from dragoman.server.peer_metrics import WorkerMetrics  # noqa: PLC0415 - as `_current_page`
 
             others = msgspec.convert(await self._peers.ask("metrics"), dict[int, WorkerMetrics])

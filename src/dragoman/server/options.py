@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 from dragoman.core.messages import JSONObject
 from dragoman.core.value_object import value_object
@@ -16,6 +17,9 @@ from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.peers import Peers
 from dragoman.server.stored.service import StoredResponseService
 from dragoman.stores.crypto import KEY_BYTES, Cipher
+
+if TYPE_CHECKING:
+    from dragoman.server.live_turns import LiveTurns
 
 
 @value_object(kw_only=True)
@@ -41,6 +45,7 @@ class ServerOptions:
         cache: The response cache; None: it is off.
         book: Keys and teams.
         zone: The time zone of budgets.
+        turns: Which other process holds which conversation; None: every turn is answered where it came.
         cookies: Encrypts the cookies of people who are signed in to the dashboard.
     """
 
@@ -62,6 +67,7 @@ class ServerOptions:
     cache: RunCache | None = None
     book: AccessBook = field(default_factory=AccessBook)
     zone: tzinfo = UTC
+    turns: "LiveTurns | None" = None
     cookies: Cipher = field(default_factory=lambda: Cipher(os.urandom(KEY_BYTES)))
 
 

@@ -1,4 +1,4 @@
-"""Requests about what another worker does: the events of a run, its end, a response that is not complete."""
+"""Requests about what another process does, on this node or another: events and ends of runs, open responses."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -10,21 +10,21 @@ from dragoman.runs.engine import Engine
 from dragoman.server.context import CLIENT_CLOSED_REQUEST, RequestContext, get_context
 from dragoman.server.disconnect import ClientDisconnected
 from dragoman.server.options import ServerOptions
-from dragoman.server.peers import Peers
+from dragoman.server.peers import PeerId, Peers
 
 _WITH_ID = re.compile(r"(?:/admin/runs|(?:/v1)?/responses)/([^/]+)(?:/events|/cancel)?")
 _RECORDS = "/admin/runs"
-"""Paths of the records of runs, which each worker writes a little later."""
+"""Paths of the records of runs, which each process writes a little later."""
 _NOT_IDS = frozenset({"input_tokens", "compact"})
 
 
 class PeerRoutes:
-    """The routes of a worker. What another worker executes, that one answers for.
+    """The routes of a process. What another process executes, that one answers for.
 
     Args:
         app: The routes.
-        peers: The other workers.
-        holds: Returns whether this worker executes the run or generates the response of an id.
+        peers: The other processes.
+        holds: Returns whether this process executes the run or generates the response of an id.
     """
 
     def __init__(self, app: ASGIApp, peers: Peers, holds: Callable[[str], bool]) -> None:
@@ -41,20 +41,20 @@ class PeerRoutes:
         return self._answer_for(None, scope, receive, send) if path == _RECORDS else self._app(scope, receive, send)
 
     async def _answer_for(self, id_: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request about all runs, or about an id that is not of this worker."""
+        """Answer a request about all runs, or about an id that is not of this process."""
         peer = await self._peers.find(id_) if id_ else None
         if peer is not None:
             await answer_elsewhere(self._peers, peer, get_context(scope), receive)
             return
         if scope["path"].startswith(_RECORDS):
-            await self._peers.ask("flush")
+            await self._peers.ask_all("flush")
         await self._app(scope, receive, send)
 
 
 async def answer_elsewhere(
-    peers: Peers, peer: int, context: RequestContext, receive: Receive, body: bytes = b""
+    peers: Peers, peer: PeerId, context: RequestContext, receive: Receive, body: bytes = b""
 ) -> None:
-    """Have another worker answer a request; see `Peers.forward`. A client that disconnects is noted."""
+    """Have another process answer a request; see `Peers.forward`. A client that disconnects is noted."""
     context.log_fields["worker"] = peer
     try:
         await peers.forward(peer, context, receive, body)
@@ -64,10 +64,10 @@ async def answer_elsewhere(
 
 
 def connect_peers(peers: Peers, engine: Engine, options: ServerOptions) -> Callable[[str], bool]:
-    """Set how questions of other workers are answered, and where repeated requests go.
+    """Set how questions of other processes are answered, and where repeated requests go.
 
     Returns:
-        Whether this worker executes the run or generates the response of an id.
+        Whether this process executes the run or generates the response of an id.
     """
     stored, idempotency = options.stored_responses, options.idempotency
     process = idempotency.producer if idempotency else ""

@@ -149,6 +149,7 @@ class SharedLimitsSuite(LedgerSuite):
             refusal = await shared.borrow("one", [_ask(_BUDGET, 10), _ask(_REQUESTS, 5), _ask(_RUNS, 3)], 0, _LEASE)
             assert isinstance(refusal, Refusal)
             assert (refusal.state.rule.name, refusal.needed, refusal.state.remaining) == (_RUNS.name, 3, 2)
+            assert not await shared.states([], 0)
             states = await shared.states([(_BUDGET, _WINDOW), (_REQUESTS, ALWAYS), (_RUNS, ALWAYS)], 0)
             assert [state.remaining for state in states] == [1_000, 60, 2]
 

@@ -61,6 +61,7 @@ from dragoman.wiring.backends import (
     serves_of,
 )
 from dragoman.wiring.checks import check_settings
+from dragoman.wiring.nodes import Neighbours
 from dragoman.wiring.shown_settings import shown_settings
 from dragoman.wiring.state import access_options, build_run_registry
 from dragoman.wiring.stores import build_stores
@@ -129,10 +130,10 @@ async def build(
         claude = backend or _build_claude(settings, simulator, thinking, meter, book)
         stack.push_async_callback(claude.aclose)
         await claude.start()
-        reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
         registry = build_run_registry(settings, stores)
         stack.push_async_callback(registry.aclose)
         traces = _build_traces(settings, registry.redactor, stack)
+        reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
         engine = Engine(claude, _limits(settings), reasoning, registry, meter, traces.note if traces else None)
         responses = _build_response_service(settings, stores, stack)
         idempotency = _build_idempotency(settings, stores, stack)
@@ -154,16 +155,11 @@ async def build(
             stores_responses=settings.store,
             cipher=_build_reasoning_cipher(stores),
         )
-        dialects = Dialects(
-            ChatDialect(catalog, choices),
-            CompletionsDialect(catalog, choices),
-            ResponsesDialect(catalog, choices),
-            InputTokensDialect(catalog, choices),
-            CompactDialect(catalog, choices),
-            MessagesDialect(catalog),
-        )
+        dialects = _build_dialects(catalog, choices)
+        neighbours = Neighbours(settings, stores, peers, claude, engine)
+        stack.push_async_callback(neighbours.aclose)
         served = _server_options(settings, fetch_media, responses, book)
-        options = replace(served, idempotency=idempotency, cache=cache)
+        options = replace(served, idempotency=idempotency, cache=cache, turns=neighbours.turns)
         if peers is not None or stores.node:  # every process must know the cookies of the others
             options = replace(options, cookies=stores.cipher("dashboard"))
         embeddings = EmbeddingsHandler(
@@ -171,9 +167,8 @@ async def build(
         )
 
         def failures() -> dict[str, str]:
-            recordings = idempotency.store if idempotency else None
-            jobs = responses.jobs if responses else None
-            return failures_of(claude, registry, thinking, meter, meter.ledger, book, jobs, recordings, traces)
+            stored = (responses.jobs if responses else None, idempotency.store if idempotency else None)
+            return failures_of(claude, registry, thinking, meter, meter.ledger, book, *stored, traces, neighbours.nodes)
 
         operations = Operations(
             claude.name,
@@ -182,16 +177,15 @@ async def build(
             inquiry_of(claude),
             simulator,
             failures,
-            peers,
+            neighbours.peers,
             lambda: shown_settings(settings),
         )
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
 
-        if peers is not None:
-            stack.push_async_callback(peers.aclose)
-            await peers.start()
+        await neighbours.start()
 
         async def drain(grace: float) -> None:
+            await neighbours.drain()
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
             if responses:
                 await responses.jobs.aclose()
@@ -199,6 +193,17 @@ async def build(
                 await idempotency.aclose()
 
         yield Gateway(app, claude, lambda: engine.running + engine.queued, drain, simulator, book.has_keys)
+
+
+def _build_dialects(catalog: LiveCatalog, choices: DialectOptions) -> Dialects:
+    return Dialects(
+        ChatDialect(catalog, choices),
+        CompletionsDialect(catalog, choices),
+        ResponsesDialect(catalog, choices),
+        InputTokensDialect(catalog, choices),
+        CompactDialect(catalog, choices),
+        MessagesDialect(catalog),
+    )
 
 
 def _build_fetch_media(settings: Settings, stack: AsyncExitStack) -> FetchMedia:

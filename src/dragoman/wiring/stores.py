@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from dragoman.config.loading import BadSettings
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
+from dragoman.server.peer_channel import split_address
 from dragoman.stores.crypto import key_of_file
 from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.stores import SQLiteStores
@@ -82,7 +83,19 @@ def check_database(settings: Settings) -> None:
     """
     url, key = reveal(settings.database), reveal(settings.encryption_key)
     if not url:
+        if settings.node_address:
+            raise BadSettings(
+                "node_address (--node-address) needs database (--database): the nodes find each other there"
+            )
         return
+    if settings.node_address:
+        try:
+            split_address(settings.node_address)
+        except ValueError:
+            raise BadSettings(
+                f"node_address (--node-address) is {settings.node_address!r}, which is not HOST:PORT, such as "
+                "10.0.0.1:8901"
+            ) from None
     if urlsplit(url).scheme not in {"postgresql", "postgres"}:
         raise BadSettings("database (--database) is not an address of PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME")
     if importlib.util.find_spec("psycopg") is None:

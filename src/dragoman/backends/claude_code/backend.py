@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 import psutil
@@ -159,6 +159,17 @@ class ClaudeCodeBackend:
         """Return the API's own count; see `dragoman.backends.base.CountsTokens`."""
         self._check_credentials()
         return await self._token_counter.count(request)
+
+    def conversation_of(self, request: RunRequest) -> str | None:
+        """Return the name of a conversation; see `dragoman.backends.base.HoldsConversations`."""
+        if request.request_options.agent is not None:
+            return None
+        translated = translate_request(request)
+        return None if translated.one_call else translated.conversation
+
+    def on_held(self, report: Callable[[str, bool], None]) -> None:
+        """Report which conversations live processes hold; see `dragoman.backends.base.HoldsConversations`."""
+        self._live.on_held = report
 
     async def models(self) -> Sequence[ListedModel]:
         """Return the models that the process booted last has listed."""

@@ -308,6 +308,7 @@ class LiveProcesses:
         self._max_memory = max_memory
         self._memory_of = memory_of
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self.on_held: Callable[[str, bool], None] = lambda _conversation, _held: None
 
     def __len__(self) -> int:
         """Return the number of processes."""
@@ -318,6 +319,7 @@ class LiveProcesses:
         entry = self._entries.pop(conversation, None)
         if entry is None:
             return None
+        self.on_held(conversation, False)
         entry.expiry.cancel()
         entry.session.on_end = lambda: None
         return entry.session if entry.session.alive else None
@@ -327,6 +329,7 @@ class LiveProcesses:
         self._discard(conversation)
         expiry = asyncio.get_running_loop().call_later(ttl, self._discard, conversation)
         self._entries[conversation] = _Entry(session, expiry)
+        self.on_held(conversation, True)
         session.on_end = lambda: self._discard(conversation)
         while len(self._entries) > self._max_count or (len(self._entries) > 1 and self._memory() > self._max_memory):
             self._discard(next(iter(self._entries)))

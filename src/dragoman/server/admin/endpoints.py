@@ -67,8 +67,11 @@ class AdminEndpoints:
             "simulator": self._operations.simulator,
             "backend": {"name": self._operations.backend, **self._operations.status(), "more": details},
         }
-        if self._operations.peers:
-            body |= await self._workers(self._operations.peers, body)
+        peers = self._operations.peers
+        if peers and peers.count > 1:
+            body |= await self._workers(peers, body)
+        if peers and peers.nodes:
+            body["nodes"] = msgspec.to_builtins([peers.nodes.own, *peers.nodes.others.values()])
         # The backend's words may quote those of other programs.
         return _json(cast("JSONObject", self._registry.redactor.reply_data(body)))
 

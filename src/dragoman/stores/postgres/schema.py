@@ -141,8 +141,16 @@ BEGIN RAISE EXCEPTION 'append-only' USING ERRCODE = 'integrity_constraint_violat
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger EXECUTE FUNCTION refuse_change();
 """
+_NODES = """
+ALTER TABLE processes
+    ADD COLUMN gateway TEXT NOT NULL DEFAULT '',
+    ADD COLUMN address TEXT NOT NULL DEFAULT '',
+    ADD COLUMN version TEXT NOT NULL DEFAULT '',
+    ADD COLUMN draining BOOLEAN NOT NULL DEFAULT FALSE;
+"""
 
 MIGRATIONS: Sequence[str] = (
     _ACCESS + _KEY_VALUES + _LEDGER + _RECORDINGS + _RESPONSES + _RUNS + _PROCESSES + _APPEND_ONLY,
+    _NODES,
 )
 """The statements that lead from each version of the tables to the next."""

@@ -34,7 +34,7 @@ ENDED_SECONDS = 15
 """Seconds without a sign of life after which a process counts as ended."""
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEAT = """
-INSERT INTO processes VALUES (%s, extract(epoch FROM clock_timestamp()))
+INSERT INTO processes (name, seen) VALUES (%s, extract(epoch FROM clock_timestamp()))
 ON CONFLICT (name) DO UPDATE SET seen = excluded.seen RETURNING seen
 """
 _ALIVE = "SELECT name FROM processes WHERE name = ANY(%s) AND seen > extract(epoch FROM clock_timestamp()) - %s"

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from dragoman.stores.base import ResponseStoreLimits
 from dragoman.stores.crypto import Cipher
+from dragoman.stores.postgres import nodes
 from dragoman.stores.postgres.database import PostgresDatabase
+from dragoman.stores.postgres.nodes import PostgresNodes
 from dragoman.stores.postgres.server import PostgresServer
 from dragoman.stores.sql import access, key_values, ledger, recordings, responses, run_records
 
@@ -53,6 +55,10 @@ class PostgresStores:
         """See `Stores.recordings`."""
         database = PostgresDatabase(self._server, "recordings", recordings.failed)
         return recordings.SQLRecordingStore(database, ttl=ttl, size=size, clock=self.clock, alive=alive)
+
+    def nodes(self) -> PostgresNodes:
+        """See `Stores.nodes`."""
+        return PostgresNodes(PostgresDatabase(self._server, "nodes", nodes.failed))
 
     def responses(self, limits: ResponseStoreLimits | None = None) -> responses.SQLResponseStore:
         """See `Stores.responses`."""

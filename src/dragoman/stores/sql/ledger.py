@@ -89,7 +89,7 @@ class SQLLedger(SQLStore):
             table = LimitTable(_counters(db, rules))
             return [table.state(rule, window, ms) for rule, window in rules]
 
-        return await self._database.read(work)
+        return await self._database.read(work) if rules else []
 
     async def others(self, worker: str) -> Mapping[str, int]:
         """See `SharedLimits.others`."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from dragoman.stores.base import ResponseStoreLimits
 from dragoman.stores.crypto import Cipher
+from dragoman.stores.nodes import NodeStore
 from dragoman.stores.sql.access import SQLAccessStore
 from dragoman.stores.sql.key_values import SQLKeyValueStore
 from dragoman.stores.sql.ledger import SQLLedger
@@ -55,6 +56,10 @@ class Stores(Protocol):
 
     def recordings(self, *, ttl: float, size: int, alive: Callable[[str], bool] | None = None) -> SQLRecordingStore:
         """Open the store of recorded responses; see `SQLRecordingStore`."""
+        ...
+
+    def nodes(self) -> "NodeStore | None":
+        """Return the list of the processes of all nodes; None: there is one machine."""
         ...
 
     def responses(self, limits: ResponseStoreLimits | None = None) -> SQLResponseStore:

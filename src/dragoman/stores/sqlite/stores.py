@@ -67,6 +67,9 @@ class SQLiteStores:
         """See `Stores.recordings`."""
         return SQLiteRecordingStore(self._directory / "recordings.db", ttl=ttl, size=size, alive=alive)
 
+    def nodes(self) -> None:
+        """See `Stores.nodes`."""
+
     def responses(self, limits: ResponseStoreLimits | None = None) -> SQLiteResponseStore:
         """See `Stores.responses`."""
         return SQLiteResponseStore(self._directory / "answers.db", limits)

@@ -1,0 +1,78 @@
+"""Builds what a process knows of the others: workers of the same gateway, other nodes, and what they hold."""
+
+from dragoman import __version__
+from dragoman.backends.base import Backend, HoldsConversations
+from dragoman.config.settings import Settings
+from dragoman.runs.engine import Engine
+from dragoman.runs.executor import Dispatcher
+from dragoman.server.live_turns import LiveTurns
+from dragoman.server.nodes import Nodes
+from dragoman.server.peer_channel import NodeKey
+from dragoman.server.peers import Peers
+from dragoman.stores.nodes import NodeRecord
+from dragoman.stores.sql.stores import Stores
+
+
+class Neighbours:
+    """The other processes of the gateway, and the conversations that they hold.
+
+    Args:
+        settings: The settings.
+        stores: The stores that all nodes share.
+        peers: The other workers; None: there are none.
+        backend: The backend, or the router over several.
+        engine: Executes runs.
+
+    Attributes:
+        peers: The other processes, with those of other nodes if they reach this one; None: there are none.
+        turns: Which of them holds which conversation; None: turns are answered where they come.
+    """
+
+    def __init__(
+        self, settings: Settings, stores: Stores, peers: Peers | None, backend: Backend | Dispatcher, engine: Engine
+    ) -> None:
+        self.peers = _join_nodes(settings, stores, peers)
+        self.turns: LiveTurns | None = None
+        if self.peers is not None and settings.forward_turns and isinstance(backend, HoldsConversations):
+            self.turns = LiveTurns(self.peers, backend, engine, fetches=settings.fetch_urls != ("off",))
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """Return the processes of other nodes; None: there are no other nodes."""
+        return self.peers.nodes if self.peers else None
+
+    async def start(self) -> None:
+        """Listen for the others, and find them.
+
+        Raises:
+            OSError: A socket or port cannot be opened.
+        """
+        if self.peers is not None:
+            await self.peers.start()
+        if self.turns is not None:
+            self.turns.start()
+
+    async def drain(self) -> None:
+        """Take no turn of others any more, and show them that this process stops."""
+        if self.turns is not None:
+            await self.turns.aclose()
+        if self.nodes is not None:
+            await self.nodes.drain()
+
+    async def aclose(self) -> None:
+        """Close every connection. Idempotent."""
+        if self.turns is not None:
+            await self.turns.aclose()
+        if self.peers is not None:
+            await self.peers.aclose()
+
+
+def _join_nodes(settings: Settings, stores: Stores, peers: Peers | None) -> Peers | None:
+    store = stores.nodes()
+    if store is None or settings.node_address is None:
+        return peers
+    peers = peers or Peers(0, 1)
+    gateway = f"{stores.node}/{peers.directory.name}" if peers.directory else stores.process
+    own = NodeRecord(process=stores.process, gateway=gateway, address=settings.node_address, version=__version__)
+    peers.nodes = Nodes(store, NodeKey(stores.cipher("nodes"), stores.process, stores.clock), own, peers.index)
+    return peers
