@@ -1,15 +1,19 @@
-"""The image without a container engine: its own steps, an unprivileged user and a read-only root."""
+"""The image without a container engine: its own steps, an unprivileged user and a read-only root.
+
+Where there is an engine, `test_podman.py` shows the same with it.
+"""
 
 import asyncio
 import os
 import signal
 from pathlib import Path
 
+import engine
 import httpx
 import pytest
 from image import TIMEOUT, USER, environment, instructions, run_container, skip_reason
 
-REASON = skip_reason()
+REASON = skip_reason() if engine.skip_reason() else "the image is tested in podman"
 REQUEST = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
 
 

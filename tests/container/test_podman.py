@@ -77,6 +77,7 @@ def check_container(podman: Engine, container: str) -> None:
     podman(*execute, "sh", "-c", "echo > /state/x && echo > /sign-in/x && echo > /workspace/x && echo > /tmp/x")
     for path in ("/opt/dragoman/x", "/etc/x", "/x"):
         assert "Read-only" in podman(*execute, "touch", path, code=1)
+    podman(*execute, "/opt/dragoman/bin/python", "-m", "pip", code=1)
     assert "CapEff:\t0000000000000000" in podman(*execute, "cat", "/proc/1/status")
     podman("stop", "--time=20", container)
     assert podman("inspect", "--format={{.State.ExitCode}}", container).strip().endswith("0")
