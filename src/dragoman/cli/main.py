@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "keys": CommandEntry("access", "Create and change the keys of clients."),
     "teams": CommandEntry("access", "Create and change teams."),
     "usage": CommandEntry("access", "Show what runs have used and cost."),
+    "migrate": CommandEntry("migrate", "Move stored state to another place."),
     "stop": CommandEntry("process", "Stop a running gateway."),
     "restart": CommandEntry("process", "Restart a running gateway with its original flags."),
     "logs": CommandEntry("logs", "Show the log of a gateway."),

@@ -132,6 +132,11 @@ class SQLStore:
     def __init__(self, database: SQLDatabase) -> None:
         self._database = database
 
+    @property
+    def database(self) -> SQLDatabase:
+        """Return the database, for what moves whole tables."""
+        return self._database
+
     def failures(self) -> Mapping[str, str]:
         """See `SQLDatabase.failures`."""
         return self._database.failures()
