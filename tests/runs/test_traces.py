@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from asyncio import StreamReader, StreamWriter
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from dragoman.server.http_server import Server, listen
 from dragoman.simulator.server import Simulator
 from dragoman.wiring.checks import check_settings
 from dragoman.wiring.gateway import build
+from log_lines import log_lines
 
 SECRET = "sk-ant-dummy-0123456789"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -132,6 +134,31 @@ async def test_failed_and_unsampled_runs(tmp_path: Path) -> None:
     assert len(spans) == 2
     assert {span.status.code for span in spans} == {Status.STATUS_CODE_ERROR}
     assert attributes(spans[0])["error.type"] == attributes(spans[1])["error.type"]
+
+
+async def test_trace_ids_in_the_log(tmp_path: Path) -> None:
+    """The lines of a request and of each of its runs have the trace's id: the client's, or the one that begins here.
+
+    Each choice is a call of its own in that trace. Only the client's own trace is sent on.
+    """
+    spans: list[Span] = []
+    with log_lines() as lines:
+        async with collector(spans) as endpoint, gateway(tmp_path, otlp_endpoint=endpoint) as (http, simulator):
+            await http.post("/v1/chat/completions", json=chat("Hello", n=2), headers={"traceparent": PARENT})
+            await http.post("/v1/chat/completions", json=chat("Hello"))
+            sent = [call.headers.get("traceparent") for call in simulator.calls]
+    client = PARENT.split("-")[1]
+    [own] = {span.trace_id.hex() for span in spans} - {client}
+    traces = [(str(line["event"]), line["trace"]) for line in lines if line["event"] in {"run.end", "http.request"}]
+    assert Counter(traces) == {
+        ("run.end", client): 2,
+        ("http.request", client): 1,
+        ("run.end", own): 1,
+        ("http.request", own): 1,
+    }
+    assert len({span.span_id for span in spans}) == len(spans) == 6
+    assert [header is not None for header in sent] == [True, True, False]
+    assert len(set(sent)) == 3
 
 
 async def test_a_collector_that_is_gone(tmp_path: Path) -> None:

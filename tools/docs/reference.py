@@ -10,6 +10,7 @@ from dragoman.config.settings import Settings
 from tools.docs.chat_fields import chat_fields_page
 from tools.docs.clients import clients_page
 from tools.docs.commands import commands_page
+from tools.docs.log_events import log_events_page
 
 _HEAD = """\
 # Settings
@@ -70,6 +71,7 @@ def write(root: Path) -> None:
     (root / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
     (root / "docs" / "clients.md").write_text(clients_page(), encoding="utf-8")
     (root / "docs" / "chat-fields.md").write_text(chat_fields_page(), encoding="utf-8")
+    (root / "docs" / "log-events.md").write_text(log_events_page(), encoding="utf-8")
     (root / ".env.example").write_text(env_example(), encoding="utf-8")
 
 

@@ -140,7 +140,7 @@ class RequestOptions:
         agent: The task for an agent, which makes any number of API calls.
         shaping: What to change in the response.
         large: Whether the body is so large that encoding it delays other requests: it is done in a thread.
-        trace: The trace that the client names.
+        trace: The trace that it belongs to; None: spans are not sent, and the client names none.
     """
 
     version: str | None = None

@@ -6,7 +6,7 @@ Source: https://www.w3.org/TR/trace-context/
 import os
 import re
 
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 
 _FORM = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 1
@@ -40,6 +40,15 @@ class TraceContext:
         if found is None or (found[1] == b"00" and found[5]):
             return None
         return cls(int(found[2], 16), int(found[3], 16), _random(8), bool(int(found[4], 16) & _SAMPLED))
+
+    @property
+    def id(self) -> str:
+        """The id of the trace, as the header has it."""
+        return f"{self.trace_id:032x}"
+
+    def of_run(self) -> "TraceContext":
+        """Return the position of one run in the trace. A request with several choices has several runs."""
+        return replace(self, span_id=_random(8))
 
     @property
     def header(self) -> str:

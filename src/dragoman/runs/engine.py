@@ -9,7 +9,7 @@ from dragoman.core import log
 from dragoman.core.catalog import Model
 from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature, facts_of
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 from dragoman.limits.pools import Hold
 from dragoman.runs.admission import Admission, Ticket
 from dragoman.runs.cache_misses import CacheMisses
@@ -203,7 +203,9 @@ class Engine:
     ) -> Run:
         ticket = self._admission.enter()
         run = Run(client, model.id, self._note, self.limits.run_timeout)
-        run.trace = request_options.trace
+        if request_options.trace is not None:
+            run.trace = request_options.trace.of_run()
+            request_options = replace(request_options, trace=run.trace)
         if hold is not None and self.meter is not None:
             run.reservation, run.on_output = hold, self.meter.note_start
         if self.registry.content:
@@ -263,6 +265,7 @@ def _log_end(run: Run) -> None:
         "run.end",
         run=run.id,
         request=run.request_id,
+        trace=run.trace.id if run.trace else None,
         status=run.status,
         model=run.model,
         path=run.path,

@@ -101,7 +101,7 @@ class Run:
         sent_body: The body as it was sent to the backend, until the run has ended.
         sent_at: When it was sent, in monotonic seconds.
         cache_use: What was read from Claude's cache, once that was compared.
-        trace: The trace that the client names.
+        trace: Its position in a trace; None: it has none.
     """
 
     def __init__(

@@ -246,7 +246,11 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
         model, request_options = request.resolved.model, self._with_warnings(request.request_options)
         if context.reservation is not None:
             request_options = replace(request_options, large=True)
-        if trace := TraceContext.of(context.headers.get(b"traceparent")):
+        trace = TraceContext.of(context.headers.get(b"traceparent"))
+        if trace is None and self._options.traces:
+            trace = TraceContext.new()
+        if trace is not None:
+            context.log_fields["trace"] = trace.id
             request_options = replace(request_options, trace=trace)
 
         async def start_runs(choices: Iterable[int]) -> list[Run]:

@@ -37,6 +37,7 @@ class ServerOptions:
         heartbeat: Seconds of silence after which a stream gets a heartbeat.
         log_payloads: Whether requests and responses are logged, at debug.
         trace: Whether every event of a response is logged as well.
+        traces: Whether spans of runs are sent: each request then has a trace.
         warnings_in_text: Whether a line in front of each response shows its warnings.
         agents: Whether agents may be started when there are no keys.
         fetch_media: Replaces the URLs of images and files in a request by their data.
@@ -59,6 +60,7 @@ class ServerOptions:
     heartbeat: float = 15.0
     log_payloads: bool = False
     trace: bool = False
+    traces: bool = False
     warnings_in_text: bool = False
     agents: bool = True
     fetch_media: FetchMedia = leave_urls_to_api

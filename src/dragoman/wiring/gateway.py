@@ -376,6 +376,7 @@ def _server_options(
         heartbeat=settings.heartbeat,
         log_payloads=settings.log_level in {"debug", "trace"} or traced,
         trace=settings.log_level == "trace" or traced,
+        traces=settings.otlp_endpoint is not None,
         warnings_in_text=settings.warnings == "text",
         agents=settings.agents,
         fetch_media=fetch_media,

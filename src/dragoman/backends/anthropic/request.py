@@ -179,7 +179,7 @@ def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:
         _header_value(api_version) if api_version else API_VERSION,
         betas_of_request(request),
         encoded,
-        trace.header if trace else "",
+        trace.header if trace and trace.parent_id else "",  # a trace that begins here is no concern of the API
     )
 
 
