@@ -13,10 +13,12 @@ import httpx
 import pytest
 from scripted import KEY, MESSAGES, Served, clean, hangs, opening, replies, served
 
+from dragoman.core.errors import Overloaded
 from dragoman.core.value_object import replace
 from dragoman.runs.feed import MAX_WAITING_RUNS, RunFeed
 from dragoman.runs.records import RunRegistry
 from dragoman.runs.run import Run
+from dragoman.server.admin.live import Selection
 from dragoman.server.context import RequestContext
 from dragoman.server.dashboard.session import MAX_AGE, Sessions
 from dragoman.server.routes import DASHBOARD_MODULES
@@ -223,6 +225,20 @@ def test_slow_feeds_miss_runs() -> None:
     changed, missed = feed.take()
     assert (len(changed), missed) == (MAX_WAITING_RUNS, 3)
     assert feed.take() == ([], 0)
+
+
+def test_busy_gateways_leave_runs_out() -> None:
+    """Open runs come a few at once, and their ends always. Of the others, the newest come."""
+    selection = Selection(())
+    runs = [Run("local", "claude-sonnet-5-5") for _ in range(40)]
+    assert selection.choose(runs) == (runs[:16], 0)
+    assert selection.choose([]) == (runs[16:32], 0)
+    for run in runs:
+        run.fail(Overloaded("busy"))
+    assert selection.choose(runs) == (runs[:32], 8)  # the last eight ended before there was room
+    assert not selection.waiting
+    ended = runs[:20]
+    assert selection.choose(ended) == (sorted(ended[4:], key=lambda run: run.created_at), 4)
 
 
 async def test_settings_without_secrets() -> None:
