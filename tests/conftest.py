@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("no_deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no_deadline")
 
-pytest_plugins = ["simulator_fixtures", "engine_fixtures"]
+pytest_plugins = ["simulator_fixtures", "engine_fixtures", "wheel_fixtures"]
 
 
 @pytest.fixture(autouse=True)

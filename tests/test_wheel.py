@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -13,50 +12,12 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import httpx
-import pytest
 from commands import environment
 
 from dragoman import __version__
+from wheel_fixtures import ROOT, TIMEOUT, run
 
-ROOT = Path(__file__).parents[1]
-TIMEOUT = 120
 REQUEST = {"model": "sonnet", "messages": [{"role": "user", "content": "Reply with exactly: PONG"}]}
-
-
-def run(*command: str | Path, home: Path) -> str:
-    """Run a command that must succeed. Return its output."""
-    completed = subprocess.run(  # noqa: S603 - fixed commands
-        command, cwd=home, env=environment(home), check=False, capture_output=True, text=True, timeout=TIMEOUT
-    )
-    assert completed.returncode == 0, completed.stderr
-    return completed.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel of this source tree, with the installed build tools, so that nothing is downloaded."""
-    tmp_path = tmp_path_factory.mktemp("wheel")
-    options = ("wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT)
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *options, home=tmp_path)
-    [path] = tmp_path.glob("*.whl")
-    return path
-
-
-@pytest.fixture
-def binaries(wheel: Path, tmp_path: Path) -> Path:
-    """Install the wheel in a new environment, and return the directory of its programs.
-
-    Dependencies are imported from the environment of the tests.
-    """
-    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", home=tmp_path)
-    directory = tmp_path / "venv" / "bin"
-    packages = run(directory / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", home=tmp_path)
-    # This directory comes after the new environment's own one. The `.pth` files in it are not read, so the editable
-    # installation of this source tree is not found.
-    (Path(packages.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    options = ("--python", directory / "python", "install", "--quiet", "--no-deps", "--no-index", wheel)
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *options, home=tmp_path)
-    return directory
 
 
 @contextmanager
@@ -85,7 +46,7 @@ def test_contents(wheel: Path) -> None:
 def test_installed_gateway(binaries: Path, tmp_path: Path) -> None:
     """The installed command prints its version, and its gateway responds to a request and serves the docs page."""
     module = run(binaries / "python", "-c", "import dragoman; print(dragoman.__file__)", home=tmp_path)
-    assert module.startswith(str(tmp_path))
+    assert module.startswith(str(binaries.parent))
     assert __version__ in run(binaries / "dragoman", "--version", home=tmp_path)
     with serve(binaries / "dragoman", tmp_path) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         response = http.post("/v1/chat/completions", json=REQUEST)

@@ -36,10 +36,12 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(home: Path, *flags: str, added: Mapping[str, str] | None = None) -> AsyncIterator[Gateway]:
-    """Start a gateway with the command line, and with more environment variables."""
+async def serving(
+    home: Path, *flags: str, added: Mapping[str, str] | None = None, program: Path | None = None
+) -> AsyncIterator[Gateway]:
+    """Start a gateway with the command line, and with more environment variables; see `commands.started`."""
     arguments = ("serve", "--simulate", "--port", "0", "--spares", "0", *flags)
-    async with started(home, *arguments, added=added) as process:
+    async with started(home, *arguments, added=added, program=program) as process:
         address = (await line(process, "OpenAI base URL")).split()[-1].removesuffix("/v1")
         simulated = (await line(process, "simulated at")).partition("simulated at ")[2]
         yield Gateway(address, simulated.partition(": ")[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from commands import TIMEOUT, line, run, started
+from commands import COMMAND, TIMEOUT, line, run, started
 
 QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
 
@@ -19,7 +19,7 @@ QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_with_nothing_configured(tmp_path: Path, number: signal.Signals) -> None:
     """The gateway starts and explains what is missing, also to clients. It exits with code 0 on a signal."""
-    async with started(tmp_path, "serve", "--port", "0", installed=True) as process:
+    async with started(tmp_path, "serve", "--port", "0", program=COMMAND) as process:
         address = (await line(process, "OpenAI base URL")).split()[-1]
         account = await line(process, "Claude ")
         advice = await line(process, "ANTHROPIC_API_KEY")
