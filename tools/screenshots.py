@@ -30,9 +30,11 @@ _PAGES = {
     "now": ("", "#recent li"),
     "run": ("runs/{run}", "#costs table"),
     "usage": ("usage", "#model table"),
+    "plan": ("plan", "main h2"),
     "cache": ("cache", "#reasons table"),
     "playground": ("playground", "main button"),
     "keys": ("keys", "#list :is(table, p)"),
+    "nodes": ("nodes", "#nodes table"),
     "settings": ("settings", "main table"),
 }
 """The path of each page, and what it shows when it has its data."""
@@ -43,7 +45,18 @@ _SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 @contextmanager
 def gateway(state: Path) -> Iterator[str]:
     """Start a simulated gateway, and yield its address."""
-    command = [sys.executable, "-m", "dragoman.cli", "serve", "--simulate", "--backend", "api", "--runs-content"]
+    command = [
+        sys.executable,
+        "-m",
+        "dragoman.cli",
+        "serve",
+        "--simulate",
+        "--backend",
+        "api",
+        "--runs-content",
+        "--log-level",
+        "off",
+    ]
     environment = {**os.environ, "DRAGOMAN_STATE_DIR": str(state)}
     with subprocess.Popen(  # noqa: S603 - a fixed command
         [*command, "--port", "0", "--minimal"], env=environment, stdout=subprocess.PIPE, text=True

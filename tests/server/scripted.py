@@ -154,6 +154,7 @@ class ScriptedBackend:
         ended: Set when a run has ended, for any reason.
         closed: Whether it was closed.
         not_ready_reason: What `ready` returns.
+        more_status: What `status` returns in addition.
         listed_models: The models it lists, or the error it raises instead.
         held: Called with the name of a conversation, and whether it is held from now on.
     """
@@ -168,6 +169,7 @@ class ScriptedBackend:
         self.closed = False
         self.not_ready_reason: str | None = None
         self.task_failures: dict[str, str] = {}
+        self.more_status: JSONObject = {}
         self.listed_models: Sequence[ListedModel] | Exception = ()
         self.held: Callable[[str, bool], None] = lambda _conversation, _held: None
 
@@ -212,8 +214,8 @@ class ScriptedBackend:
         return self.task_failures
 
     def status(self) -> JSONObject:
-        """Return a status with one value of each type."""
-        return {"authentication": "none", "processes": {"spare": 2, "live": 1, "all": 3}}
+        """Return a status with one value of each type, and what the test set."""
+        return {"authentication": "none", "processes": {"spare": 2, "live": 1, "all": 3}, **self.more_status}
 
 
 @dataclass

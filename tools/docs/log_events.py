@@ -54,12 +54,15 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "library.said": "a library logged a message",
         "log.payloads": "from here on, the log contains prompts and responses",
         "models.unlisted": "the list of models could not be fetched",
-        "peers.broke": "a question of another worker could not be answered",
+        "nodes.unknown": "the list of nodes could not be read, or other nodes do not learn what is held here",
+        "peers.broke": "a question of another worker or node could not be answered",
         "processes.callback_failed": "a process wrote what the gateway cannot process; its run failed with "
         "`runtime_failed`",
         "processes.no_guard": "if the gateway is killed, its processes would continue to run",
         "recordings.broke": "responses of requests with an `Idempotency-Key` cannot be stored",
         "recordings.not_kept": "the response of a request with an `Idempotency-Key` is too large to be stored",
+        "redis.away": "the Redis server cannot be reached; see [cluster.md](cluster.md#redis)",
+        "redis.back": "the Redis server can be reached again",
         "request.body": "a request arrived",
         "request.understood": "a request was decoded",
         "run.broke": "a bug of the gateway, in a run",
@@ -151,7 +154,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "version": "the version of the gateway",
         "warnings": "the codes of warnings; in `request.understood` the warnings",
         "what": "which part",
-        "worker": "the number of the worker",
+        "worker": "the number of the worker, or the process of another node",
     }
 )
 """What each field contains."""

@@ -20,6 +20,7 @@ from dragoman.dialects.responses.request import ResponsesRequest
 from dragoman.runs.engine import Engine
 from dragoman.server.admin.access import AccessEndpoints
 from dragoman.server.admin.endpoints import AdminEndpoints, encode_admin_error
+from dragoman.server.admin.nodes import NodeEndpoints
 from dragoman.server.admin.routes import ADMIN_PREFIX
 from dragoman.server.auth import KeyCheck
 from dragoman.server.catalog import LiveCatalog
@@ -134,7 +135,7 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     stored_chats = StoredChatEndpoints(chat.stored_format, service)
     stored_responses = StoredResponseEndpoints(responses.stored_format, service, options.heartbeat)
     health, models, docs = Health(engine, operations), Models(catalog), Docs(swagger_directory())
-    admin = AdminEndpoints(engine, operations, options.heartbeat)
+    admin, nodes = AdminEndpoints(engine, operations, options.heartbeat), NodeEndpoints(engine, operations)
     taken = frozenset(key.name for key in options.api_keys)
     access = AccessEndpoints(options.book, engine.meter, taken, options.zone)
     loader, count_loader, compact_loader = (
@@ -209,6 +210,8 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
         own_usage=access.own_usage,
         admin_live=admin.live,
         admin_settings=admin.settings,
+        admin_nodes=nodes.nodes,
+        admin_plan=nodes.plan,
         dashboard=dashboard.page,
         dashboard_file=dashboard.module,
         sign_in=dashboard.sign_in,

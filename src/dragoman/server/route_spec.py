@@ -68,6 +68,8 @@ class Handlers:
     own_usage: PageFunction
     admin_live: PageFunction
     admin_settings: PageFunction
+    admin_nodes: PageFunction
+    admin_plan: PageFunction
     dashboard: PageFunction
     dashboard_file: PageFunction
     sign_in: PageFunction

@@ -25,6 +25,8 @@ DASHBOARD_MODULES = (
     "playground.js",
     "keys.js",
     "settings.js",
+    "plan.js",
+    "nodes.js",
 )
 """The modules that the dashboard's page loads."""
 

@@ -1,5 +1,6 @@
 """The ASGI application: the API's endpoints, and `/_simulator` for tests that are not in Python."""
 
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -25,6 +26,8 @@ from dragoman.simulator.tokens import input_tokens
 
 _ORGANIZATION_ID = "00000000-0000-4000-8000-000000000001"
 _RATE_LIMITS = (("requests", 4_000), ("input-tokens", 2_000_000), ("output-tokens", 400_000))
+_PLAN_WINDOWS = (("5h", 0.42, 2 * 3600), ("7d", 0.17, 3 * 86_400))
+"""Limits of the plan of a sign-in: the part of the header that names one, its used share, and seconds until its end."""
 _NOT_SERVED = {404: "Not found", 405: "Method Not Allowed"}
 
 _decode = msgspec.json.Decoder().decode
@@ -111,6 +114,8 @@ class MessagesEndpoint(_RecordedEndpoint):
         cache = self._state.cache.apply(request)
         message = build_message(request, prompt, fault, cache, headers["request-id"].replace("req_", "msg_"))
         received.status, received.usage = 200, message.usage()
+        if "authorization" in received.headers:
+            headers |= _plan_headers()
         writer = ResponseWriter(context, self._state, fault, headers)
         await (writer.stream(message) if request.body.get("stream") is True else writer.send(message))
 
@@ -195,6 +200,19 @@ def _response_headers(state: State) -> dict[str, str]:
         headers[f"anthropic-ratelimit-{kind}-remaining"] = str(limit - 1)
         headers[f"anthropic-ratelimit-{kind}-reset"] = "2026-11-01T12:00:00Z"
     return headers
+
+
+def _plan_headers() -> dict[str, str]:
+    """Return what the API sends with a response to a signed-in client, in place of the limits of a key."""
+    unified = {"status": "allowed", "representative-claim": "five_hour"}
+    for window, used, seconds in _PLAN_WINDOWS:
+        unified |= {
+            f"{window}-status": "allowed",
+            f"{window}-utilization": str(used),
+            f"{window}-reset": str(int(time.time()) + seconds),
+        }
+    unified["reset"] = unified["5h-reset"]
+    return {f"anthropic-ratelimit-unified-{name}": value for name, value in unified.items()}
 
 
 def _parse_body(data: bytes) -> JSONObject:

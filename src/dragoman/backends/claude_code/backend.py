@@ -15,6 +15,7 @@ from dragoman.backends.claude_code.agent.workspace import FOLDER as AGENT_FOLDER
 from dragoman.backends.claude_code.agent.workspace import MARK
 from dragoman.backends.claude_code.count_tokens import TokenCounter
 from dragoman.backends.claude_code.options import ClaudeCodeOptions
+from dragoman.backends.claude_code.plan_limits import PlanLimits
 from dragoman.backends.claude_code.pool import LiveProcesses
 from dragoman.backends.claude_code.processes import Processes
 from dragoman.backends.claude_code.session import Session
@@ -46,8 +47,9 @@ class ClaudeCodeBackend:
         self._live = LiveProcesses(max_count=options.max_live, max_memory=options.max_memory, memory_of=_resident_bytes)
         mark = secrets.token_hex(8)
         self._guard = ProcessGuard(f"{MARK}={mark}/")
-        self._agents = Agents(options, self._guard, mark)
-        self._processes = Processes(options, self._environment, self._work, self._guard)
+        self._plan_limits = PlanLimits()
+        self._agents = Agents(options, self._guard, mark, self._plan_limits.note)
+        self._processes = Processes(options, self._environment, self._work, self._guard, self._plan_limits.note)
         self._sessions = self._processes.sessions
         self._sign_in = SignIn(self._read_sign_in, self._drop_idle_processes, self._processes.resume)
         self._token_counter = TokenCounter(options)
@@ -197,10 +199,11 @@ class ClaudeCodeBackend:
         return report
 
     def status(self) -> JSONObject:
-        """Return the kind of authentication, and the number of processes."""
+        """Return the kind of authentication, the number of processes, and with a sign-in the limits of its plan."""
         authentication = "signed_in" if self._options.signed_in else "api_key" if self._options.api_key else "none"
         return {
             "authentication": authentication,
+            **({"plan": self._plan_limits.report()} if self._options.signed_in else {}),
             "processes": {
                 "spare": len(self._processes),
                 "live": len(self._live),

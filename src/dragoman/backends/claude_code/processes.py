@@ -2,7 +2,7 @@
 
 import asyncio
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from tempfile import TemporaryDirectory
 
@@ -23,7 +23,7 @@ from dragoman.core import log
 from dragoman.core.catalog import Catalog
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.events import Path
-from dragoman.core.messages import JSONObject
+from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.model_list import ListedModel
 from dragoman.core.supervise import SupervisedTask, describe, failures_in, failures_of
 from dragoman.core.value_object import replace
@@ -45,7 +45,12 @@ class Processes:
     """
 
     def __init__(
-        self, options: ClaudeCodeOptions, environment: Mapping[str, str], work: pathlib.Path, guard: ProcessGuard
+        self,
+        options: ClaudeCodeOptions,
+        environment: Mapping[str, str],
+        work: pathlib.Path,
+        guard: ProcessGuard,
+        on_plan_limits: Callable[[JSON], None],
     ) -> None:
         """Prepare without starting anything.
 
@@ -54,6 +59,7 @@ class Processes:
             environment: The environment of the processes.
             work: Their working directory.
             guard: Kills the processes if the gateway is killed.
+            on_plan_limits: See `Session`.
         """
         self.sessions: set[Session] = set()
         self.models: list[ListedModel] = []
@@ -62,6 +68,7 @@ class Processes:
         self._environment = environment
         self._work = work
         self._guard = guard
+        self._on_plan_limits = on_plan_limits
         self._pool = WarmPool(self._boot, options.warm_processes, warm_up=self._warm_up)
         self._long_pool = WarmPool(self._boot, options.long_processes, name="runtime-long-pool")
         self._transcript_test = SupervisedTask(
@@ -171,7 +178,13 @@ class Processes:
             if pipe is not None:
                 pipe.abort()
             raise
-        session = Session(process, silence=self._options.silence, base_url=self._options.base_url, transcript_pipe=pipe)
+        session = Session(
+            process,
+            silence=self._options.silence,
+            base_url=self._options.base_url,
+            transcript_pipe=pipe,
+            on_plan_limits=self._on_plan_limits,
+        )
         if self._options.trace:
             _trace_frames(process)
         self._own(session)

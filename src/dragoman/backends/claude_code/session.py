@@ -45,6 +45,7 @@ class Session:
         base_url: str | None = None,
         request_handlers: RequestHandlers | None = None,
         transcript_pipe: TranscriptPipe | None = None,
+        on_plan_limits: Callable[[JSON], None] = lambda _: None,
     ) -> None:
         """Take over a process.
 
@@ -54,6 +55,7 @@ class Session:
             base_url: The address of the API; None for the provider's own.
             request_handlers: What answers the runtime's control requests.
             transcript_pipe: Where the process waits for its transcript. The session closes it.
+            on_plan_limits: Called with the limits of the operator's plan, when the runtime reports them.
         """
         self.settings: JSONObject = {}
         self.on_end: Callable[[], None] = lambda: None
@@ -61,6 +63,7 @@ class Session:
         self._process = process
         self._silence = silence
         self._request_handlers = request_handlers or {}
+        self._on_plan_limits = on_plan_limits
         self._egress_block = EgressBlock(self._apply_settings, base_url)
         self._tools = ToolServer(())
         self._initial_fields: JSONObject | None = None
@@ -264,6 +267,8 @@ class Session:
                 self._on_control_response(cast("JSONObject", frame["response"]))
             case "control_request":
                 self._on_control_request(str(frame["request_id"]), cast("JSONObject", frame["request"]))
+            case "rate_limit_event":
+                self._on_plan_limits(frame.get("rate_limit_info"))
             case "result" if self._append_results:
                 result = self._append_results.popleft()
                 if not result.done():  # it is done if its run was cancelled and has not discarded the process yet

@@ -150,11 +150,12 @@ class AccessEndpoints:
         return _json({"limits": await self._use()})
 
     async def usage(self, request: Request) -> Response:
-        """Return what runs have used and cost: sums of the ledger."""
+        """Return what runs have used and cost: sums of the ledger; and every limit and budget."""
         if self._meter is None:
             raise NotFound("This gateway has no ledger.")
         await self._meter.flush()
-        return _json(await usage_report(self._meter.ledger, request.query_params))
+        report = await usage_report(self._meter.ledger, request.query_params)
+        return _json({**report, "limits": await self._use()})
 
     async def own_usage(self, request: Request) -> Response:
         """Return what the client's own key has used and cost, and its limits. It learns nothing of others."""

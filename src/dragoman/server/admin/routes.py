@@ -214,4 +214,24 @@ ADMIN_ROUTES: tuple[RouteSpec, ...] = (
         lambda to: to.admin_settings,
         Operation(summary="List the effective settings.", response=schemas.SettingList, error=schemas.AdminError),
     ),
+    _admin(
+        "GET",
+        "nodes",
+        lambda to: to.admin_nodes,
+        Operation(
+            summary="List the nodes of the gateway, with their workers and upstreams.",
+            response=schemas.NodeList,
+            error=schemas.AdminError,
+        ),
+    ),
+    _admin(
+        "GET",
+        "plan",
+        lambda to: to.admin_plan,
+        Operation(
+            summary="Return the limits of the operator's plan, as the official runtime reports them.",
+            response=schemas.PlanList,
+            error=schemas.AdminError,
+        ),
+    ),
 )

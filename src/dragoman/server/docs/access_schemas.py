@@ -121,8 +121,9 @@ class OwnUsage(Struct):
 
 
 class UsageReport(Struct):
-    """Sums of what runs have used and cost."""
+    """Sums of what runs have used and cost, and every limit and budget."""
 
     by: list[str]
     rows: list[JSONObject]
     total: JSONObject
+    limits: list[LimitUse]

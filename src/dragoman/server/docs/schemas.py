@@ -318,6 +318,63 @@ class SettingList(Struct):
     settings: list[Setting]
 
 
+class Worker(Struct):
+    """A process of a node."""
+
+    worker: int
+    pid: int
+    uptime: float
+    ready: bool
+    reason: str | None
+    running: int
+    places: int
+    queued: int
+    queue_size: int
+    backend: str
+    processes: dict[str, int] | None = None
+    upstreams: dict[str, JSONObject] | None = None
+
+
+class Node(Struct):
+    """A gateway on a machine. `here`: the one that answers. A node that does not answer has no workers."""
+
+    name: str
+    here: bool
+    version: str
+    draining: bool
+    workers: list[Worker]
+
+
+class NodeList(Struct):
+    """The nodes of the gateway."""
+
+    nodes: list[Node]
+
+
+class PlanWindow(Struct):
+    """A limit of a plan: the used share, and when it resets, in seconds since 1970."""
+
+    name: str
+    status: str | None
+    used: float | None
+    resets: float | None
+
+
+class Plan(Struct):
+    """The limits of the plan of a signed-in account. `reported`: when the runtime reported them."""
+
+    upstream: str | None
+    status: str | None
+    reported: float | None
+    windows: list[PlanWindow]
+
+
+class PlanList(Struct):
+    """The plans of all signed-in accounts."""
+
+    plans: list[Plan]
+
+
 class AdminErrorDetail(Struct):
     """What went wrong, in the form of the admin API."""
 

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,7 @@ from dragoman.backends.shared.process_guard import ProcessGuard
 from dragoman.core.conversation import without_thinking
 from dragoman.core.errors import GatewayError
 from dragoman.core.events import Event, Started
-from dragoman.core.messages import JSONObject, MessagesRequest
+from dragoman.core.messages import JSON, JSONObject, MessagesRequest
 from dragoman.core.value_object import replace
 from dragoman.core.warnings import RequestWarning
 
@@ -89,17 +89,21 @@ class _AgentRun:
 class Agents:
     """The running agents. Owns their processes, their files, and all processes that they start."""
 
-    def __init__(self, options: ClaudeCodeOptions, guard: ProcessGuard, mark: str) -> None:
+    def __init__(
+        self, options: ClaudeCodeOptions, guard: ProcessGuard, mark: str, on_plan_limits: Callable[[JSON], None]
+    ) -> None:
         """Prepare without starting anything.
 
         Args:
             options: The backend's options, with the rules for agents.
             guard: Kills the processes if the gateway is killed.
             mark: Distinguishes this gateway's agents from those of others.
+            on_plan_limits: See `Session`.
         """
         self._options = options
         self._guard = guard
         self._mark = mark
+        self._on_plan_limits = on_plan_limits
         self._runs: set[_AgentRun] = set()
         self._key_proxy = None
         if options.api_key and not options.signed_in:
@@ -177,6 +181,7 @@ class Agents:
                 "can_use_tool": partial(deny_permission, task.mode),
                 "hook_callback": partial(check_before_tool, task),
             },
+            on_plan_limits=self._on_plan_limits,
         )
         self._guard.add(session.pid)
         return session

@@ -4,9 +4,11 @@ import { access, element, html, icon, notice, render, send } from "/dashboard/li
 const PAGES = [
   ["", "now", "Now"],
   ["usage", "usage", "Usage"],
+  ["plan", "plan", "Plan"],
   ["cache", "cache", "Cache"],
   ["playground", "playground", "Playground"],
   ["keys", "keys", "Keys"],
+  ["nodes", "nodes", "Nodes"],
   ["settings", "settings", "Settings"],
 ];
 const root = document.documentElement;

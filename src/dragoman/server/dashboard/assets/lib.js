@@ -40,6 +40,9 @@ const ICONS = {
   alert: "M8 2 15 14H1zM8 7v3M8 12v.1",
   copy: "M6 6h8v8H6zM10 6V2H2v8h4",
   back: "M9 3 4 8l5 5",
+  plan: "M2 11a6 6 0 0 1 12 0M8 11l3-4M2 14h12",
+  nodes: "M2 3h12v4H2zM2 9h12v4H2zM5 5v.1M5 11v.1",
+  refresh: "M13 8a5 5 0 1 1-1.5-3.5L13 6M13 2v4H9",
   keys: "M10 6a3 3 0 1 0-3 3l1-.3L14 3M11 6l2 2",
 };
 export const icon = (name) => html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
@@ -95,9 +98,28 @@ export class Page extends HTMLElement {
     this.cleanup(() => clearInterval(timer));
   }
 
-  async connectedCallback() {
+  connectedCallback() {
+    const observers = [new ResizeObserver(() => this.#fit()), new MutationObserver(() => this.#fit())];
+    for (const one of observers) {
+      one.observe(this, { childList: true, subtree: true });
+      this.cleanup(() => one.disconnect());
+    }
+    return this.load(() => this.open());
+  }
+
+  /** Let tables that are wider than the window scroll by the keyboard, too. */
+  #fit() {
+    for (const box of this.querySelectorAll(".table")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }
+
+  /** Do what needs the gateway. If it fails, the page says so. */
+  async load(action) {
+    this.querySelector(":scope > .notice")?.remove();
     try {
-      await this.open();
+      await action();
     } catch (error) {
       if (error.status !== 401) this.prepend(element(notice(error.message, "bad")));
     }
