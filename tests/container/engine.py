@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ TIMEOUT = 900
 IMAGE = "localhost/dragoman"
 
 _BASE_IMAGE = "localhost/base"
-_TOOLS = ("podman", "runc", "catatonit", "debootstrap", "iptables", "ip", "nsenter", "unshare", "curl")
+_TOOLS = ("podman", "runc", "catatonit", "mmdebstrap", "iptables", "ip", "nsenter", "unshare", "curl")
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _PACKAGE_INDEX_FILES = ("/etc/ssl/certs", "/etc/pip.conf")
 """This machine's access to a package index. Mounted during the build, and not part of the image."""
@@ -98,11 +97,9 @@ class Engine:
 
     def _build_base(self) -> None:
         """Build the base image: Debian with Python, like the Dockerfile's base image."""
-        root = self.folder / "base"
-        self._run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root))
         archive = self.folder / "base.tar"
-        with tarfile.open(archive, "w") as file:
-            file.add(root, arcname=".")
+        without = (f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man"))
+        self._run("mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", *without, "bookworm", str(archive))
         self("import", str(archive), _BASE_IMAGE)
 
 
@@ -119,7 +116,7 @@ def open_engine(folder: Path) -> Iterator[Engine]:
             engine("rm", "--all", "--force", "--time=0")
             engine("volume", "prune", "--force")
             engine("rmi", "--all", "--force")
-            for name in ("base", "base.tar", "images"):
+            for name in ("base.tar", "images"):
                 path = folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
