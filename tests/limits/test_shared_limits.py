@@ -1,4 +1,4 @@
-"""What others get wrong with limits and budgets: on one worker and on four over one SQLite file, and on three nodes."""
+"""What others get wrong with limits and budgets: on one worker, on four over one file, and on three nodes."""
 
 import asyncio
 import sqlite3
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from engine_fixtures import Postgres, opened_server
+from engine_fixtures import Postgres, RedisProcess, opened_redis, opened_server
 
 from dragoman.backends.base import Backend, RunRequest
 from dragoman.core.catalog import Catalog
@@ -25,8 +25,9 @@ from dragoman.runs.engine import Engine, Limits
 from dragoman.runs.metering import Meter
 from dragoman.runs.policy import Clock
 from dragoman.runs.run import Run
-from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan
+from dragoman.stores.ledger import LedgerFilter, LedgerRow, Loan, SharedLimits
 from dragoman.stores.postgres.stores import PostgresStores
+from dragoman.stores.redis.limits import RedisLimits, RedisLimitsOptions
 from dragoman.stores.sql.ledger import SQLLedger
 from dragoman.stores.sqlite.database import BUSY_SECONDS
 from dragoman.stores.sqlite.ledger import SQLiteLedger
@@ -46,16 +47,19 @@ TEAM = Scope(ScopeKind.TEAM, "web")
 
 @dataclass(frozen=True)
 class Workers:
-    """How many workers there are, and the server that they share as nodes; None: they share a file."""
+    """How many workers there are, and the servers that they share as nodes; without any they share a file."""
 
     count: int
     postgres: Postgres | None = None
+    redis: RedisProcess | None = None
 
 
-@pytest.fixture(params=[1, 4, 3], ids=["one worker", "four workers", "three nodes"])
+@pytest.fixture(params=["one worker", "four workers", "three nodes", "three nodes with redis"])
 def workers(request: pytest.FixtureRequest) -> Workers:
     """Return the workers."""
-    return Workers(request.param, request.getfixturevalue("postgres") if request.param == 3 else None)
+    postgres = request.getfixturevalue("postgres") if "nodes" in request.param else None
+    redis = request.getfixturevalue("redis_process") if "redis" in request.param else None
+    return Workers({"one": 1, "three": 3, "four": 4}[request.param.split()[0]], postgres, redis)
 
 
 def budget(runs: int, scope: Scope = TEAM) -> Rule:
@@ -140,9 +144,11 @@ class FailingLedger(SQLLedger):
 class Cluster:
     """Some workers that share a directory and an API."""
 
-    def __init__(self, directory: Path, rules: tuple[Rule, ...], postgres: Postgres | None = None) -> None:
+    def __init__(self, directory: Path, rules: tuple[Rule, ...], workers: Workers | None = None) -> None:
         self.directory = directory
-        self.postgres = postgres
+        self.postgres = workers.postgres if workers else None
+        self.redis = workers.redis if workers else None
+        self.is_new = True
         self.servers = AsyncExitStack()
         self.policy = OneTeam(rules)
         self.api = CountingApi()
@@ -160,12 +166,25 @@ class Cluster:
             node = opened_server(self.postgres, self.directory, node=f"node{len(self.ledgers)}")
             ledger = FailingLedger(PostgresStores(await self.servers.enter_async_context(node)).ledger())
         clock = Clock(ms=lambda: self.ms)
-        meter = Meter(ledger, self.policy, self.directory / "outbox", clock=clock, worker=worker)
+        meter = Meter(await self.limits(ledger), self.policy, self.directory / "outbox", clock=clock, worker=worker)
         await meter.start()
         limits = Limits(max_concurrency=100, run_timeout=run_timeout)
         self.ledgers.append(ledger)
         self.meters.append(meter)
         self.engines.append(Engine(cast("Backend", self.api), limits, meter=meter))
+
+    async def limits(self, ledger: FailingLedger) -> SharedLimits:
+        """Return the limits of a node: those in Redis, if there is a server."""
+        if self.redis is None:
+            return ledger
+        redis = await self.servers.enter_async_context(opened_redis(self.redis, self.directory))
+
+        async def is_first() -> bool:
+            was_new, self.is_new = self.is_new, False
+            return was_new
+
+        options = RedisLimitsOptions(lease_ms=LEASE_MS, is_first=is_first, beat_seconds=None, uses_server_clock=False)
+        return RedisLimits(ledger, redis, lambda: self.ms, options)
 
     async def start(self, number: int, client: str = "ann") -> Run:
         """Start a run on a worker. The runs take turns on the workers."""
@@ -218,7 +237,7 @@ async def cluster(
     directory: Path, workers: Workers, *rules: Rule, run_timeout: float = 600.0
 ) -> AsyncIterator[Cluster]:
     """Run some workers."""
-    started = Cluster(directory, rules, workers.postgres)
+    started = Cluster(directory, rules, workers)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(started.aclose)
         for _ in range(workers.count):
@@ -433,3 +452,35 @@ async def test_a_worker_that_died_on_its_own_node_is_gone_at_once(tmp_path: Path
         dead = await gateway.start(0)
         await gateway.add(worker="here~999999999@1.0-next")
         await gateway.finish([dead, await gateway.start(1)])
+
+
+async def test_a_worker_that_comes_back_after_its_lease_returns_what_it_had(tmp_path: Path) -> None:
+    """As on a machine that slept. What it had borrowed is neither used any more nor lent for ever."""
+    async with cluster(tmp_path, Workers(1), budget(9), Rule(TEAM, Unit.RUNS, 3)) as gateway:
+        runs, _ = await gateway.start_many(2)
+        gateway.ms += LEASE_MS + 1000
+        await gateway.finish([*runs, await gateway.start(2)])
+        assert await gateway.left() == [(3 * COST, 0), (0, 0)]
+
+
+async def test_a_node_without_redis_starts_no_runs_when_its_lease_there_has_ended(
+    postgres: Postgres, own_redis: RedisProcess, tmp_path: Path
+) -> None:
+    """Others may have them then. Until then it starts those that it has borrowed; runs that have begun end."""
+    rules = Rule(TEAM, Unit.RUNS, 8), budget(50)
+    async with cluster(tmp_path, Workers(2, postgres, own_redis), *rules) as gateway:
+        runs = [await gateway.start(0) for _ in range(4)]
+        gateway.api.may_end.set()
+        await asyncio.gather(*(run.wait() for run in runs))
+        gateway.api.may_end.clear()
+        own_redis.stop()
+        begun = await gateway.start(0)
+        for meter in gateway.meters:
+            await meter.flush()
+        gateway.ms += LEASE_MS // 2 + 1
+        await gateway.meters[0].flush()  # the lease of the ledger is longer now
+        gateway.ms += LEASE_MS // 2
+        with pytest.raises(StoreFailed, match="Redis cannot be used"):
+            await gateway.start(0)
+        own_redis.start()
+        await gateway.finish([begun])

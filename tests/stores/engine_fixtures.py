@@ -85,7 +85,14 @@ class RedisProcess:
 
     def start(self) -> None:
         """Start the server, and wait until it listens. It has no data."""
-        own = ["--unixsocket", self.folder / "redis.sock", "--dir", self.folder, "--logfile", self.folder / "log"]
+        own: list[str | Path] = [
+            "--unixsocket",
+            self.folder / "redis.sock",
+            "--dir",
+            self.folder,
+            "--logfile",
+            self.folder / "log",
+        ]
         command: list[str | Path] = ["redis-server", "--port", "0", "--save", "", "--enable-debug-command", "yes", *own]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own words
         deadline = time.monotonic() + 60

@@ -229,6 +229,11 @@ class Settings(BaseSettings):
         description="Redis or Valkey server that many nodes share, with `database`: `redis://:PASSWORD@HOST:6379/0`. "
         "Needs the extra `redis`. See [cluster.md](cluster.md#redis).",
     )
+    open_without_redis: Annotated[bool, SettingInfo(_STORE)] = Field(
+        False,
+        description="While Redis cannot be used, admit what limits on requests, tokens and runs cover. Off: with 503, "
+        "once what is borrowed is used up. Budgets are never open.",
+    )
     encryption_key: Annotated[SecretStr | None, SettingInfo(_STORE, shown="a file in `state_dir`")] = Field(
         None, description="Encrypts what is stored in the database: at least 16 characters, the same on all nodes."
     )

@@ -154,9 +154,14 @@ class Repayment:
 
 
 class Pools:
-    """The pools of one worker. It does no I/O and knows no clock."""
+    """The pools of one worker. It does no I/O and knows no clock.
+
+    Attributes:
+        drops: How often everything was forgotten.
+    """
 
     def __init__(self) -> None:
+        self.drops = 0
         self._pools: dict[CounterKey, Pool] = {}
 
     def __iter__(self) -> Iterator[Pool]:
@@ -354,6 +359,14 @@ class Pools:
     def drop(self) -> None:
         """Forget what was borrowed: the lease has ended, and others may have it. Runs continue and are charged."""
         self._pools.clear()
+        self.drops += 1
+
+    def surrender(self, unit: Unit) -> None:
+        """Return what is borrowed in a unit and not reserved."""
+        for pool in self._pools.values():
+            if pool.available and pool.rule.unit is unit:
+                pool.owed += pool.available
+                pool.available = 0
 
     def forget(self, now: float, ms: int) -> bool:
         """Drop pools of windows that are over and pools that were not used for long, if nothing is borrowed.

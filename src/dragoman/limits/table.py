@@ -21,9 +21,9 @@ from dragoman.limits.rules import MS_PER_MINUTE, Rule, Unit, Window
 CounterKey: TypeAlias = tuple[str, int]
 """The name of a rule, and the start of a window."""
 
-_SKEW_MS = 1000
+SKEW_MS = 1000
 """Milliseconds by which a worker's clock may be behind. What was refilled until now is not refilled once more then."""
-_MAX_SHARE = 8
+MAX_SHARE = 8
 """A worker gets at most this part of what is left, unless a run needs more: the others need some, too."""
 
 
@@ -130,7 +130,7 @@ class LimitTable:
             state = self.state(ask.rule, ask.window, ms)
             if ask.needed > state.remaining:
                 return Refusal(state, ask.needed, self._wait(ask, ms))
-            granted.append(min(ask.desired, max(ask.needed, state.remaining // _MAX_SHARE)))
+            granted.append(min(ask.desired, max(ask.needed, state.remaining // MAX_SHARE)))
         for ask, amount in zip(asks, granted, strict=True):
             self._take(ask.rule, ask.key, amount)
         return granted
@@ -179,7 +179,7 @@ class LimitTable:
         counter = self._counter((rule.name, 0))
         if ms > counter.updated:
             counter.used = max(0, counter.used - (ms - counter.updated) * rule.amount)
-        if not counter.updated - _SKEW_MS < ms < counter.updated:
+        if not counter.updated - SKEW_MS < ms < counter.updated:
             counter.updated = ms  # also if the clock began again, with the machine
         return counter
 

@@ -86,6 +86,8 @@ class Borrower:
         self._windows: dict[Period, Window] = {}
         self._covered: dict[int, Covering] = {}
         self._lease = 0
+        self._is_late = False
+        self._returning = asyncio.Lock()
         self._reclaimed = -_RECLAIM_MS
         self._tasks: set[asyncio.Task[object]] = set()
         self._syncing = asyncio.Lock()
@@ -142,11 +144,10 @@ class Borrower:
             StoreFailed: The ledger is needed and cannot be used.
         """
         ms = self._clock.ms()
-        if self._lease and ms >= self._lease:
-            self.pools.drop()
-            self._covered.clear()
-            self._lease = 0
+        if self._has_dropped(ms):
             pools = self.pools_of([pool.rule for pool in pools])
+        if ms >= self._ledger.runs_until:
+            self.pools.surrender(Unit.RUNS)
         outcome = self.pools.take(pools, amounts, ms)
         if isinstance(outcome, Refusal):
             return outcome
@@ -179,6 +180,7 @@ class Borrower:
         """
         async with self._syncing:
             ms = self._clock.ms()
+            self._has_dropped(ms)
             repayments = self.pools.repay(ms, everything=everything)
             is_due = self._lease and self._lease - ms < self._lease_ms // 2
             if not rows and not repayments and not is_due:
@@ -231,9 +233,25 @@ class Borrower:
         Raises:
             StoreFailed: The ledger cannot be written.
         """
-        if self._lease:
+        if self._lease or self._is_late:
             await self._ledger.remove_worker(self._worker, ())
-            self._lease = 0
+            self._lease, self._is_late = 0, False
+
+    def _has_dropped(self, ms: int) -> bool:
+        """Forget what was borrowed if the lease has ended. Return whether it has."""
+        if not self._lease or ms < self._lease:
+            return False
+        self.pools.drop()
+        self._covered.clear()
+        self._lease, self._is_late = 0, True
+        return True
+
+    async def _begin_again(self) -> None:
+        """Return what was lent before the lease ended, so that it does not stay lent with what is borrowed now."""
+        async with self._returning:
+            if self._is_late:
+                await self._ledger.remove_worker(self._worker, ())
+                self._is_late = False
 
     def _start(self, work: Coroutine[None, None, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work, name="ledger")
@@ -267,6 +285,7 @@ class Borrower:
         return shares
 
     async def _ask(self, asks: Sequence[Ask]) -> Sequence[int] | Refusal:
+        await self._begin_again()
         ms = self._clock.ms()
         loan = await self._ledger.borrow(self._worker, asks, ms, ms + self._lease_ms)
         if isinstance(loan, Refusal):
@@ -289,11 +308,14 @@ class Borrower:
     async def _write(
         self, rows: list[LedgerRow], batch: Sequence[LedgerRow], repayments: Sequence[Repayment], ms: int
     ) -> None:
+        drops = self.pools.drops
         try:
+            await self._begin_again()
             await self._ledger.sync(self._worker, batch, repayments, ms, ms + self._lease_ms)
         except BaseException:
             rows[:0] = batch
-            self.pools.restore(repayments)
+            if drops == self.pools.drops:
+                self.pools.restore(repayments)
             raise
         self.pools.confirm(repayments)
         self._lease = ms + self._lease_ms

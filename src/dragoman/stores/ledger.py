@@ -162,6 +162,14 @@ class SharedLimits(Ledger, Protocol):
     until its lease ends.
     """
 
+    @property
+    def runs_until(self) -> float:
+        """The time until which the runs that are lent may be started: infinity if that is until the lease ends.
+
+        It is earlier if they are not in the ledger, and where they are cannot be reached.
+        """
+        ...
+
     async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
         """Lend a worker an amount under every rule, or nothing at all.
 

@@ -3,6 +3,7 @@
 from collections import Counter as Sums
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 
 from dragoman.core.errors import StoreFailed
 from dragoman.limits.pools import Repayment
@@ -19,6 +20,8 @@ class MemoryLimits:
         loans: What each worker has borrowed.
         away: Whether every call fails, as if the database were not there.
     """
+
+    runs_until = inf
 
     def __init__(self) -> None:
         self.rows: dict[str, LedgerRow] = {}

@@ -64,10 +64,11 @@ from dragoman.wiring.checks import check_settings
 from dragoman.wiring.nodes import Neighbours
 from dragoman.wiring.shown_settings import shown_settings
 from dragoman.wiring.state import access_options, build_run_registry
-from dragoman.wiring.stores import build_stores
+from dragoman.wiring.stores import build_limits, build_redis, build_stores
 
 if TYPE_CHECKING:
     from dragoman.runs.traces import Traces
+    from dragoman.stores.redis.server import RedisServer
 
 _SIMULATOR_CALLS = 100
 """Requests that the simulator of a gateway remembers: it may run for days."""
@@ -126,15 +127,22 @@ async def build(
         stores = _open_stores(settings, stack)
         thinking = _build_thinking_store(settings, stores, stack)
         book = await _build_access_book(settings, stores, stack)
-        meter = await _build_meter(settings, stores, book, simulator, stack)
+        redis = _open_redis(settings, stack)
+        meter = await _build_meter(settings, stores, redis, book, simulator, stack)
         claude = backend or _build_claude(settings, simulator, thinking, meter, book)
         stack.push_async_callback(claude.aclose)
         await claude.start()
         registry = build_run_registry(settings, stores)
         stack.push_async_callback(registry.aclose)
         traces = _build_traces(settings, registry.redactor, stack)
-        reasoning = ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
-        engine = Engine(claude, _limits(settings), reasoning, registry, meter, traces.note if traces else None)
+        engine = Engine(
+            claude,
+            _limits(settings),
+            _build_reasoning(settings, thinking),
+            registry,
+            meter,
+            traces.note if traces else None,
+        )
         responses = _build_response_service(settings, stores, stack)
         idempotency = _build_idempotency(settings, stores, stack)
         cache = _build_response_cache(settings, stack)
@@ -230,12 +238,23 @@ def _open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
     return stores
 
 
+def _open_redis(settings: Settings, stack: AsyncExitStack) -> "RedisServer | None":
+    redis = build_redis(settings, simulated=settings.simulate)
+    if redis is not None:
+        stack.push_async_callback(redis.aclose)
+    return redis
+
+
 def _build_thinking_store(settings: Settings, stores: Stores, stack: AsyncExitStack) -> KeyValueStore | None:
     if not settings.thinking_ttl:
         return None
     store = stores.key_values(ttl=settings.thinking_ttl, entries=_MAX_THINKING_ENTRIES)
     stack.push_async_callback(store.aclose)
     return store
+
+
+def _build_reasoning(settings: Settings, thinking: KeyValueStore | None) -> ReasoningStore | None:
+    return ReasoningStore(thinking, account_fingerprint(settings)) if thinking else None
 
 
 def _build_claude(
@@ -256,10 +275,15 @@ async def _build_access_book(settings: Settings, stores: Stores, stack: AsyncExi
 
 
 async def _build_meter(
-    settings: Settings, stores: Stores, book: AccessBook, simulator: str | None, stack: AsyncExitStack
+    settings: Settings,
+    stores: Stores,
+    redis: "RedisServer | None",
+    book: AccessBook,
+    simulator: str | None,
+    stack: AsyncExitStack,
 ) -> Meter:
     directory = settings.state_dir.expanduser()
-    ledger = stores.ledger(simulated=simulator is not None)
+    ledger = build_limits(settings, stores, redis, simulated=simulator is not None)
     stack.push_async_callback(ledger.aclose)
     if not simulator:
         await _import_spending(directory / "budgets.db", ledger)

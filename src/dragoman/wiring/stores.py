@@ -11,6 +11,7 @@ from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
 from dragoman.server.peer_channel import split_address
 from dragoman.stores.crypto import key_of_file
+from dragoman.stores.ledger import SharedLimits
 from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.stores import SQLiteStores
 
@@ -54,6 +55,34 @@ def build_redis(settings: Settings, *, simulated: bool = False) -> "RedisServer 
     from dragoman.stores.redis.server import RedisServer  # noqa: PLC0415 - needs the extra `redis`
 
     return RedisServer(url, prefix="dragoman_simulated" if simulated else "dragoman")
+
+
+def build_limits(
+    settings: Settings, stores: Stores, redis: "RedisServer | None", *, simulated: bool = False
+) -> SharedLimits:
+    """Open the ledger and the counters of limits. With Redis, most of those are there. The caller closes it.
+
+    Args:
+        settings: The settings. They were checked.
+        stores: The stores.
+        redis: The Redis server.
+        simulated: Whether the simulator replaces Claude.
+    """
+    ledger = stores.ledger(simulated=simulated)
+    if redis is None:
+        return ledger
+    from dragoman.stores.postgres.stores import PostgresStores  # noqa: PLC0415 - needs the extra `postgres`
+    from dragoman.stores.redis.limits import RedisLimits, RedisLimitsOptions  # noqa: PLC0415 - needs the extra `redis`
+
+    if not isinstance(stores, PostgresStores):
+        raise TypeError("Redis needs stores in PostgreSQL; see `check_redis`.")
+    process = stores.process.encode()
+
+    async def is_first() -> bool:
+        return await stores.fact("limits in redis", process, simulated=simulated) == process
+
+    options = RedisLimitsOptions(lease_ms=stores.lease_ms, is_first=is_first, opens=settings.open_without_redis)
+    return RedisLimits(ledger, redis, stores.ms, options)
 
 
 def check_redis(settings: Settings) -> None:

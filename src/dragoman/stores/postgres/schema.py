@@ -148,9 +148,11 @@ ALTER TABLE processes
     ADD COLUMN version TEXT NOT NULL DEFAULT '',
     ADD COLUMN draining BOOLEAN NOT NULL DEFAULT FALSE;
 """
+_FACTS = "CREATE TABLE facts (name TEXT PRIMARY KEY, value BYTEA NOT NULL);"
 
 MIGRATIONS: Sequence[str] = (
     _ACCESS + _KEY_VALUES + _LEDGER + _RECORDINGS + _RESPONSES + _RUNS + _PROCESSES + _APPEND_ONLY,
     _NODES,
+    _FACTS,
 )
 """The statements that lead from each version of the tables to the next."""

@@ -9,6 +9,7 @@ from dragoman.stores.postgres.database import PostgresDatabase
 from dragoman.stores.postgres.nodes import PostgresNodes
 from dragoman.stores.postgres.server import PostgresServer
 from dragoman.stores.sql import access, key_values, ledger, recordings, responses, run_records
+from dragoman.stores.sql.database import Connection
 
 
 class PostgresStores:
@@ -44,10 +45,7 @@ class PostgresStores:
 
     def ledger(self, *, simulated: bool = False) -> ledger.SQLLedger:
         """See `Stores.ledger`."""
-        if simulated and self._simulated is None:
-            self._simulated = self._server.with_schema("dragoman_simulated")
-        server = self._simulated if simulated and self._simulated else self._server
-        return ledger.SQLLedger(PostgresDatabase(server, "ledger", ledger.failed))
+        return ledger.SQLLedger(PostgresDatabase(self._server_of(simulated=simulated), "ledger", ledger.failed))
 
     def recordings(
         self, *, ttl: float, size: int, alive: Callable[[str], bool] | None = None
@@ -69,6 +67,28 @@ class PostgresStores:
         """See `Stores.runs`."""
         database = PostgresDatabase(self._server, "runs", run_records.failed)
         return run_records.SQLRunStore(database, ttl=ttl, entries=entries, clock=self.clock)
+
+    async def fact(self, name: str, value: bytes, *, simulated: bool = False) -> bytes:
+        """Store a value that is the same for all nodes, unless there is one. Return the stored one.
+
+        Raises:
+            StoreFailed: The server cannot be used.
+        """
+        server = self._server_of(simulated=simulated)
+
+        def work(db: Connection) -> bytes:
+            db.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value)).close()
+            [stored] = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return bytes(stored)
+
+        return await PostgresDatabase(server, "facts", ledger.failed).write(work)
+
+    def _server_of(self, *, simulated: bool) -> PostgresServer:
+        if not simulated:
+            return self._server
+        if self._simulated is None:
+            self._simulated = self._server.with_schema("dragoman_simulated")
+        return self._simulated
 
     async def aclose(self) -> None:
         """See `Stores.aclose`."""

@@ -84,7 +84,7 @@ class RedisServer:
         Raises:
             RedisAwayError: It may not have been executed.
         """
-        return await self._call(self._client.execute_command, *command)
+        return await self._call(*command)
 
     async def run(self, script: Script, keys: Sequence[str], values: Sequence[Value] = ()) -> Any:
         """Run a script and return its reply.
@@ -98,9 +98,16 @@ class RedisServer:
             RedisAwayError: It may not have been executed.
         """
         try:
-            return await self._call(self._client.execute_command, "EVALSHA", script.sha, len(keys), *keys, *values)
+            return await self._run_loaded(script, keys, values)
         except NoScriptError:
-            return await self._call(self._client.execute_command, "EVAL", script.source, len(keys), *keys, *values)
+            return await self.execute("EVAL", script.source, len(keys), *keys, *values)
+
+    async def run_if_loaded(self, script: Script, keys: Sequence[str], values: Sequence[Value] = ()) -> Any:
+        """Run a script only if this server process has loaded it. Otherwise return None; see `run`."""
+        try:
+            return await self._run_loaded(script, keys, values)
+        except NoScriptError:
+            return None
 
     def failures(self) -> Mapping[str, str]:
         """Return why the last call failed; see `dragoman.core.supervise.ReportsFailures`."""
@@ -110,11 +117,14 @@ class RedisServer:
         """Disconnect. Idempotent. No call may follow."""
         await self._client.aclose()
 
-    async def _call(self, execute: Any, *command: Value) -> Any:
+    async def _run_loaded(self, script: Script, keys: Sequence[str], values: Sequence[Value]) -> Any:
+        return await self._call("EVALSHA", script.sha, len(keys), *keys, *values)
+
+    async def _call(self, *command: Value) -> Any:
         if time.monotonic() < self._away_until:
             raise RedisAwayError(self._failure)
         try:
-            reply = await execute(*command)
+            reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call] # the library's
         except NoScriptError:
             raise
         except (RedisError, OSError) as error:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from math import inf
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
@@ -47,6 +48,8 @@ class SQLLedger(SQLStore):
     Args:
         database: The database. It is closed with the ledger.
     """
+
+    runs_until = inf
 
     def __init__(self, database: SQLDatabase) -> None:
         super().__init__(database)
