@@ -8,6 +8,7 @@ from typing import cast
 
 import httpx
 import pytest
+from engine_fixtures import RedisProcess
 from gateways import TIMEOUT, chat_body
 from scripted import clean
 
@@ -33,13 +34,15 @@ def settings_of(folder: Path, url: str, **more: object) -> Settings:
 
 
 @asynccontextmanager
-async def nodes(folder: Path, database: str) -> AsyncIterator[tuple[Simulator, list[httpx.AsyncClient]]]:
+async def nodes(
+    folder: Path, database: str, **more: object
+) -> AsyncIterator[tuple[Simulator, list[httpx.AsyncClient]]]:
     """Run two nodes. Return their upstream, and a client of each."""
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator())
         clients = []
         for name in ("one", "two"):
-            settings = settings_of(folder / name, simulator.url, database=database, encryption_key=KEY)
+            settings = settings_of(folder / name, simulator.url, database=database, encryption_key=KEY, **more)
             gateway = await stack.enter_async_context(build(settings))
             client = httpx.AsyncClient(
                 transport=httpx.ASGITransport(gateway.app),
@@ -94,6 +97,35 @@ async def test_each_turn_may_go_to_another_node(tmp_path: Path, database: str) -
         runs = [(await node.get("/admin/runs", headers=ADMIN)).json()["runs"] for node in both * 2][2:]
         assert [run["id"] for run in runs[0]] == [run["id"] for run in runs[1]]
         assert len(runs[0]) == 4
+
+
+async def test_nodes_with_redis_share_limits_and_the_response_cache(
+    tmp_path: Path, database: str, own_redis: RedisProcess
+) -> None:
+    """Without it each continues: budgets work, the cache is passed by with a warning, and other limits say why."""
+    redis = {"redis": own_redis.url, "response_cache": "1h"}
+    async with nodes(tmp_path, database, **redis) as (simulator, [one, two]):
+        made = (await one.post("/admin/keys", json={"name": "ann", "rpm": 1}, headers=ADMIN)).json()
+        theirs = {"authorization": f"Bearer {made['secret']}"}
+        await until(two, theirs, 200)
+        refused = await one.post("/v1/chat/completions", json=chat_body("Something else"), headers=theirs)
+        assert refused.status_code == 429
+        first = await one.post("/v1/chat/completions", json=chat_body("Hello"))
+        assert first.headers["x-dragoman-cache"] == "miss"
+        async with asyncio.timeout(30):  # it is stored after it was sent
+            while True:
+                count = len(simulator.calls)
+                again = await two.post("/v1/chat/completions", json=chat_body("Hello"))
+                if again.headers["x-dragoman-cache"] == "hit":
+                    break
+        assert len(simulator.calls) == count
+        own_redis.stop()
+        passed = await two.post("/v1/chat/completions", json=chat_body("Hello once more"))
+        assert (passed.status_code, passed.headers["x-dragoman-cache"]) == (200, "bypass")
+        assert "not_kept:cache" in passed.headers["x-dragoman-warnings"]
+        closed = await one.post("/v1/chat/completions", json=chat_body("Something else"), headers=theirs)
+        assert closed.status_code == 503
+        assert "Redis cannot be used" in closed.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "api.credentials": "a sign-in of the backend `api` cannot be used",
         "archive.broke": "the file of stored responses cannot be used",
         "budget.unknown": "the spending of an upstream could not be read",
+        "cache.away": "the response cache is in a Redis server that cannot be reached",
         "cache.broke": "a response could not be cached",
         "cli.ended": "a `claude -p` process ended unexpectedly",
         "cli.output_lost": "the output of a `claude -p` run could not be written to its file",

@@ -289,7 +289,8 @@ class Settings(BaseSettings):
     response_cache_bytes: Annotated[ByteSize, SettingInfo(_STORE, shown="64MiB")] = Field(
         ByteSize(64 * 2**20),
         ge=1,
-        description="Maximum size of the response cache. Above it the responses unused for longest are deleted.",
+        description="Maximum size of the response cache, with `redis` that of all nodes. Above it the responses unused "
+        "for longest are deleted.",
     )
     response_cache_shared: Annotated[bool, SettingInfo(_STORE)] = Field(
         False, description="Share cached responses between client keys. Off: each key has its own."
@@ -449,7 +450,9 @@ class Settings(BaseSettings):
         changes: dict[str, object] = {
             name: share(getattr(self, name)) for name in ("max_concurrency", "max_queue_size", "max_memory")
         }
-        changes |= {name: max(1, share(getattr(self, name))) for name in ("max_body_memory", "response_cache_bytes")}
+        changes["max_body_memory"] = max(1, share(self.max_body_memory))
+        if not self.redis:  # there all processes share it
+            changes["response_cache_bytes"] = max(1, share(self.response_cache_bytes))
         changes["upstreams"] = tuple(
             one.model_copy(update={"places": one.places and share(one.places)}) for one in self.upstreams
         )

@@ -60,6 +60,7 @@ class CachedRequest:
     Attributes:
         outcome: What the cache did for the request, once its runs are started.
         age: Seconds since the oldest of its responses was made, if none is made now.
+        failure: Why the cache could not be used; None if it could.
     """
 
     def __init__(self, cache: "RunCache", names: Sequence[str], client: str, max_age: float) -> None:
@@ -70,6 +71,7 @@ class CachedRequest:
         self._found: dict[int, Run] = {}
         self.outcome: Outcome | None = None
         self.age = 0.0
+        self.failure: str | None = None
 
     @property
     def is_started(self) -> bool:
@@ -87,6 +89,7 @@ class CachedRequest:
                     model = str(stored.message.get("model"))
                     self._found[choice] = repeated_run(answer, client=self._client, model=model, source_id=stored.run)
                     self.age = max(self.age, cached.age)
+            self.failure = self._cache.store.failure()
 
     def missing(self, choices: Iterable[int]) -> list[int]:
         """Return the choices that have no response, and no run that could be followed now."""
@@ -110,7 +113,10 @@ class CachedRequest:
                 runs[choice] = self._cache.shared[self._names[choice]].follow()
         for choice, run in zip(missing, submit(missing) if missing else (), strict=True):
             runs[choice] = self._cache.share(self._names[choice], run).follow(first=True)
-        self.outcome = "miss" if missing else "joined" if len(self._found) < len(self._names) else "hit"
+        if missing:
+            self.outcome = "bypass" if self.failure else "miss"
+        else:
+            self.outcome = "joined" if len(self._found) < len(self._names) else "hit"
         self._cache.outcomes[self.outcome] += 1
         return [runs[choice] for choice in in_order]
 

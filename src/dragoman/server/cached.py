@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 
 from dragoman.core.messages import RequestOptions
+from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest
 from dragoman.runs.response_cache import Outcome, RunCache
 from dragoman.runs.run import Run
 from dragoman.server.context import RequestContext
 
 _HEADER = b"x-dragoman-cache"
-_SHOWN = {"hit": b"hit", "joined": b"hit", "miss": b"miss"}
+_SHOWN = {"hit": b"hit", "joined": b"hit", "miss": b"miss", "bypass": b"bypass"}
 
 
 async def look_up(
@@ -39,6 +40,8 @@ async def look_up(
         context.response_headers.append((_HEADER, b"bypass"))
         return
     await cached.look_up()
+    if cached.failure:
+        context.warnings += (RequestWarning("not_kept", "cache", "The response cache cannot be used now."),)
     context.cached = cached
 
 
@@ -65,5 +68,5 @@ def start_cached(
         outcome: Outcome = cached.outcome or "miss"
         context.response_headers.append((_HEADER, _SHOWN[outcome]))
         context.log_fields["cache"] = outcome
-        if outcome != "miss":
+        if outcome in {"hit", "joined"}:
             context.response_headers.append((b"age", str(int(cached.age)).encode()))

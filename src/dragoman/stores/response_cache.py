@@ -48,6 +48,10 @@ class ResponseCache(Protocol):
         """Return the bytes of all values; None if that is not known."""
         ...
 
+    def failure(self) -> str | None:
+        """Return why the last call failed; None if it did not."""
+        ...
+
     async def aclose(self) -> None:
         """Close every file and connection. Idempotent. No call may follow."""
         ...
@@ -99,6 +103,9 @@ class MemoryResponseCache:
     def used(self) -> int:
         """See `ResponseCache.used`."""
         return self._used
+
+    def failure(self) -> None:
+        """See `ResponseCache.failure`. Nothing can fail."""
 
     async def aclose(self) -> None:
         """See `ResponseCache.aclose`."""

@@ -48,7 +48,7 @@ from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
 from dragoman.stores.ledger import Ledger
 from dragoman.stores.outbox import worker_name
-from dragoman.stores.response_cache import MemoryResponseCache
+from dragoman.stores.response_cache import MemoryResponseCache, ResponseCache
 from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.spending import read_spending
 from dragoman.wiring.backends import (
@@ -145,7 +145,7 @@ async def build(
         )
         responses = _build_response_service(settings, stores, stack)
         idempotency = _build_idempotency(settings, stores, stack)
-        cache = _build_response_cache(settings, stack)
+        cache = _build_response_cache(settings, stores, redis, stack)
         # After the response store: runs end before the store that records their end is closed.
         stack.push_async_callback(engine.aclose, 0)
         embedder = embedder or build_embedder(settings)
@@ -348,10 +348,19 @@ def _build_idempotency(settings: Settings, stores: Stores, stack: AsyncExitStack
     return service
 
 
-def _build_response_cache(settings: Settings, stack: AsyncExitStack) -> RunCache | None:
+def _build_response_cache(
+    settings: Settings, stores: Stores, redis: "RedisServer | None", stack: AsyncExitStack
+) -> RunCache | None:
     if not settings.response_cache:
         return None
-    store = MemoryResponseCache(ttl=settings.response_cache, size=settings.response_cache_bytes)
+    store: ResponseCache
+    ttl, size = settings.response_cache, settings.response_cache_bytes
+    if redis is None:
+        store = MemoryResponseCache(ttl=ttl, size=size)
+    else:
+        from dragoman.stores.redis.response_cache import RedisResponseCache  # noqa: PLC0415 - needs the extra `redis`
+
+        store = RedisResponseCache(redis, stores.cipher("responses of the cache"), ttl=ttl, size=size)
     cache = RunCache(store, shared_by_clients=settings.response_cache_shared)
     stack.push_async_callback(cache.aclose)
     return cache
