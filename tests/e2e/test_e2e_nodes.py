@@ -1,6 +1,7 @@
 """Two nodes with directories of their own on one PostgreSQL server: any of them takes any turn."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -122,7 +123,7 @@ async def test_nodes_with_redis_share_limits_and_the_response_cache(
         own_redis.stop()
         passed = await two.post("/v1/chat/completions", json=chat_body("Hello once more"))
         assert (passed.status_code, passed.headers["x-dragoman-cache"]) == (200, "bypass")
-        assert "not_kept:cache" in passed.headers["x-dragoman-warnings"]
+        assert {"code": "not_kept", "param": "cache"} in json.loads(passed.headers["x-dragoman-warnings"])
         closed = await one.post("/v1/chat/completions", json=chat_body("Something else"), headers=theirs)
         assert closed.status_code == 503
         assert "Redis cannot be used" in closed.json()["error"]["message"]
