@@ -35,7 +35,12 @@ def queries() -> list[str]:
 
 def prompt(system: str) -> Script:
     """Answer as if the prompt was put into the cache, after a replay."""
-    usage: JSONObject = {"input_tokens": 5, "cache_creation_input_tokens": 4000, "output_tokens": 1}
+    usage: JSONObject = {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 4000,
+        "cache_read_input_tokens": 10,
+        "output_tokens": 1,
+    }
     message: JSONObject = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "usage": usage}
 
     async def script(_request: RunRequest) -> AsyncGenerator[Event, None]:
