@@ -83,15 +83,15 @@ proof: $(VENV)/.fuzz ## Prove by faults that no wrong answer leaves the gateway;
 fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'
 	@PYTHONPATH=tests/proof:tests/server:tests/dialects $(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
-screenshots: $(VENV)/.dev ## Make the pictures of the docs in docs/images: the dashboard, and the first minute in a terminal
+screenshots: $(VENV)/.dev ## Make the pictures in docs/images; ARGS=FOLDER: those of all pages of the dashboard, there
 	$(BIN)/python -m tools.screenshots $(ARGS)
-	$(BIN)/python -m tools.recording
+	$(if $(ARGS),,$(BIN)/python -m tools.recording)
 
 soak: $(VENV)/.dev ## Run two thousand requests, with bad clients and killed processes, and check for leaks
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 clean: ## Remove all generated files
-	rm -rf $(VENV) $(RELEASE_VENV) site dist sbom.cdx.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(RELEASE_VENV) site dist artifacts sbom.cdx.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -26,6 +26,10 @@ _QUESTIONS = (
     "Write a haiku about rivers",
     "Count to 200",
 )
+_FLAGS = (
+    *("--runs-content", "--log-level", "off", "--port", "0", "--minimal"),
+    *("--budget", "0.5usd/day", "--budget", "5usd/month"),
+)
 _PAGES = {
     "now": ("", "#recent li"),
     "run": ("runs/{run}", "#costs table"),
@@ -45,21 +49,10 @@ _SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 @contextmanager
 def gateway(state: Path) -> Iterator[str]:
     """Start a simulated gateway, and yield its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "dragoman.cli",
-        "serve",
-        "--simulate",
-        "--backend",
-        "api",
-        "--runs-content",
-        "--log-level",
-        "off",
-    ]
+    command = [sys.executable, "-m", "dragoman.cli", "serve", "--simulate", "--backend", "api", *_FLAGS]
     environment = {**os.environ, "DRAGOMAN_STATE_DIR": str(state)}
     with subprocess.Popen(  # noqa: S603 - a fixed command
-        [*command, "--port", "0", "--minimal"], env=environment, stdout=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None  # noqa: S101 - it is a pipe

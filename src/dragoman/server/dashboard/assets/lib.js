@@ -157,6 +157,7 @@ export function duration(seconds) {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  if (seconds >= 172_800) return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
@@ -170,6 +171,7 @@ export function ago(time) {
 }
 
 export const moment = (time) => new Date(time * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
+export const soon = (time) => new Date(time * 1000).toLocaleString("en", { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
 export const isOpen = (run) => run.status === "queued" || run.status === "running";
 export const took = (run) => run.stages.total ?? (isOpen(run) ? Date.now() / 1000 - run.created : null);
 

@@ -24,7 +24,7 @@ class NowPage extends Page {
         <dl class="panel tiles" id="tiles"></dl>
         <section class="panel" aria-label="Live runs" id="live-panel" hidden><header><h2>Live</h2><span class="tag" id="live-count"></span></header><ol class="runs" id="live"></ol></section>
         <section class="panel" aria-label="Recent runs"><header><h2>Recent</h2><div class="actions">
-            <input type="search" id="text" placeholder="Model, client or error" aria-label="Filter by model, client or error" size="20">
+            <input type="search" id="text" placeholder="Filter" aria-label="Filter by model, client or error" size="18">
             <select id="status" aria-label="Filter by status">${Object.entries(FILTERS).map(([value, name]) => html`<option value="${value}">${name}</option>`)}</select></div></header>
           <div class="runs-head" aria-hidden="true"><span>Status</span><span>Model</span><span>From</span><span class="n">Tokens</span><span class="n">Cost</span><span class="n">Time</span><span class="n">Started</span></div>
           <ol class="runs" id="recent"></ol><div class="more" id="more" hidden></div><div id="empty"></div></section>

@@ -1,6 +1,6 @@
 // Plan: the limits of the operator's own plan, as Claude Code reports them.
 
-import { Page, ago, duration, get, html, icon, moment, notice, percent, render } from "/dashboard/lib.js";
+import { Page, ago, duration, get, html, icon, soon, notice, percent, render } from "/dashboard/lib.js";
 
 const WINDOWS = { five_hour: "5 hours", seven_day: "7 days", seven_day_opus: "7 days, Opus", seven_day_sonnet: "7 days, Sonnet", overage: "Extra usage" };
 const STATES = { allowed: ["ready", "within the limit"], allowed_warning: ["cancelled", "nearly used up"], rejected: ["failed", "used up"] };
@@ -33,11 +33,11 @@ const isOver = ({ resets }) => resets !== null && resets * 1000 < Date.now();
 
 function window_view(one) {
   const name = WINDOWS[one.name] ?? one.name.replaceAll("_", " ");
-  if (isOver(one)) return html`<div class="tile"><dt>${name}</dt><dd>reset</dd><dd class="note">at ${moment(one.resets)}; the next response brings new numbers</dd></div>`;
+  if (isOver(one)) return html`<div class="tile"><dt>${name}</dt><dd>reset</dd><dd class="note">at ${soon(one.resets)}; the next response brings new numbers</dd></div>`;
   const [kind, text] = STATES[one.status] ?? ["queued", one.status ?? "not known"];
   const left = one.used === null ? html`<small>not reported</small>` : html`${percent(Math.max(0, 1 - one.used))} <small>left</small>`;
   const meter = one.used === null ? "" : html`<meter min="0" max="1" value="${one.used}" aria-label="Used of ${name}"></meter>`;
-  const when = one.resets === null ? "" : html`<dd class="note">resets in ${duration(one.resets - Date.now() / 1000)}, at ${moment(one.resets)}</dd>`;
+  const when = one.resets === null ? "" : html`<dd class="note">resets in ${duration(one.resets - Date.now() / 1000)}, at ${soon(one.resets)}</dd>`;
   return html`<div class="tile"><dt>${name}</dt><dd>${left}${meter}</dd><dd class="note"><span class="badge ${kind}">${text}</span></dd>${when}</div>`;
 }
 

@@ -8,7 +8,7 @@ class SettingsPage extends Page {
   async open() {
     render(this, html`<div class="head"><h1>Settings</h1><div class="actions"><div class="tabs" role="group" aria-label="Which settings"><button type="button" data-all="" aria-pressed="true">Changed</button><button type="button" data-all="1" aria-pressed="false">All</button></div>
       <input type="search" placeholder="Filter" aria-label="Filter settings"></div></div>
-      <p class="soft">What this gateway runs with. <code>dragoman config</code> also shows where each value comes from.</p><div class="stack" id="groups"></div>`);
+      <div class="stack"><p class="soft">What this gateway runs with. <code>dragoman config</code> also shows where each value comes from.</p><div class="stack" id="groups"></div></div>`);
     this.#settings = (await get("/admin/settings")).settings;
     if (!this.isConnected) return;
     this.$("input").addEventListener("input", () => this.#draw());

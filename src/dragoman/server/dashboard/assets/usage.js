@@ -1,7 +1,7 @@
 // Usage: what was spent, by day, model and client, and what is left of the budgets. Days are those of UTC, as in the ledger.
 
 import "/dashboard/charts.js";
-import { Page, access, count, dollars, get, html, moment, notice, percent, render, tile } from "/dashboard/lib.js";
+import { Page, access, count, dollars, get, html, soon, notice, percent, render, tile } from "/dashboard/lib.js";
 
 const RANGES = { 1: "Today", 7: "7 days", 30: "30 days" };
 const MEASURES = { cost: ["Cost", dollars], tokens: ["Tokens", count], runs: ["Runs", count] };
@@ -135,7 +135,7 @@ const amount = (text) => Number(text.replace(/[^0-9.]/g, ""));
 const meter = ({ used, limit }, label) => html`<meter min="0" max="${amount(limit)}" value="${amount(used)}" aria-label="${label}"></meter>`;
 
 function spent_tile({ title }, spent, budget) {
-  return tile(title, dollars(spent), budget ? `${budget.used} of ${budget.limit} used, ${budget.left} left` : "no budget", budget ? meter(budget, `Budget, ${title.toLowerCase()}`) : "");
+  return tile(title, dollars(spent), budget ? `of ${dollars(amount(budget.limit))}, ${dollars(amount(budget.left))} left` : "no budget", budget ? meter(budget, `Budget, ${title.toLowerCase()}`) : "");
 }
 
 function budgets(limits) {
@@ -145,8 +145,8 @@ function budgets(limits) {
     const remaining = one.renewed ? (Date.parse(one.renewed) / 1000 - Date.now() / 1000) / (found[period].days * DAY) : 0;
     const share = Math.min(1, Math.max(0.01, 1 - remaining));
     const expected = amount(one.used) / share;
-    return html`<tr><th scope="row" class="break">${one.scope}</th><td>a ${period}</td><td>${one.used} <span class="soft">of ${one.limit}</span>${meter(one, `Budget of ${one.scope}`)}</td><td class="n">${one.left}</td>
-      <td class="n ${expected > amount(one.limit) ? "error" : ""}">${dollars(expected)}</td><td class="n">${one.renewed ? moment(Date.parse(one.renewed) / 1000) : ""}</td></tr>`;
+    return html`<tr><th scope="row" class="break">${one.scope}</th><td>a ${period}</td><td>${dollars(amount(one.used))} <span class="soft">of ${dollars(amount(one.limit))}</span>${meter(one, `Budget of ${one.scope}`)}</td><td class="n">${dollars(amount(one.left))}</td>
+      <td class="n ${expected > amount(one.limit) ? "error" : ""}">${dollars(expected)}</td><td class="n">${one.renewed ? soon(Date.parse(one.renewed) / 1000) : ""}</td></tr>`;
   });
   return html`<section class="panel" aria-label="Budgets"><header><h2>Budgets</h2></header><div class="table"><table><thead><tr><th scope="col">Of</th><th scope="col">Period</th><th scope="col">Used</th><th scope="col" class="n">Left</th><th scope="col" class="n">At this rate</th><th scope="col" class="n">Resets</th></tr></thead><tbody>${rows}</tbody></table></div></section>`;
 }
