@@ -74,6 +74,7 @@ VALUES: Mapping[str, tuple[str, object]] = {
     "warnings": ("text", "text"),
     "heartbeat": ("0.5", 0.5),
     "shutdown_grace": ("0", 0.0),
+    "shutdown_delay": ("5s", 5.0),
     "runs_kept": ("5", 5),
     "runs_ttl": ("60", 60.0),
     "state_dir": ("/tmp/state", Path("/tmp/state")),  # noqa: S108 - never created

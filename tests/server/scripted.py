@@ -245,7 +245,8 @@ async def served(
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with build(load(options, env_file=None), backend, embedder, peers=peers) as gateway:
-        server = Server(gateway.app, gateway.drain, float(str(options["shutdown_grace"])))
+        grace, delay = (float(str(options.get(f"shutdown_{name}", 0.0))) for name in ("grace", "delay"))
+        server = Server(gateway.app, gateway.drain, grace, delay, gateway.announce_stop)
         serve_task = asyncio.create_task(server.serve([sock]))
         async with (
             httpx.AsyncClient(base_url=url, timeout=300, transport=Judge()) as http,

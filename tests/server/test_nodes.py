@@ -199,3 +199,15 @@ def test_an_address_that_cannot_be_used_is_refused(tmp_path: Path, more: dict[st
     settings = load({"state_dir": tmp_path, "node_address": "10.0.0.1", **more}, env_file=None)
     with pytest.raises(BadSettings, match=words):
         check_database(settings)
+
+
+async def test_a_gateway_that_stops_takes_requests_until_the_delay_is_over() -> None:
+    """It is not ready meanwhile, and each response ends its connection. A second signal ends the delay."""
+    async with served(replies("Hello"), shutdown_delay=600.0) as gateway:
+        gateway.server.stop()
+        while (ready := await gateway.http.get("/health/ready")).status_code == 200:
+            pass
+        answer = await gateway.http.post(CHAT, json=BODY)
+        gateway.server.stop()
+    assert ready.json()["reason"] == "The gateway is stopping."
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")

@@ -383,6 +383,12 @@ class Settings(BaseSettings):
     shutdown_grace: Annotated[float, _SECONDS, SettingInfo(_ANSWERS)] = Field(
         10.0, ge=0, description="Seconds that running requests have to end when the gateway stops."
     )
+    shutdown_delay: Annotated[float, _SECONDS, SettingInfo(_ANSWERS)] = Field(
+        0.0,
+        ge=0,
+        description="Seconds for which a gateway that stops still takes requests while it is not ready, so that a load "
+        "balancer sends none any more when it refuses them.",
+    )
     runs_kept: Annotated[int, SettingInfo(_ANSWERS)] = Field(
         10_000, ge=0, description="Maximum number of stored run records. 0: runs are known only while they are open."
     )

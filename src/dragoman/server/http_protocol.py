@@ -51,6 +51,7 @@ class ServerState:
         tasks: The requests that are being answered.
         date: Makes the `date` header.
         forwarded: Finds the address of a client behind a proxy.
+        stopping: Whether each connection ends with its next response.
     """
 
     def __init__(self) -> None:
@@ -58,6 +59,7 @@ class ServerState:
         self.tasks: set[asyncio.Task[None]] = set()
         self.date = DateLine()
         self.forwarded = ForwardedHeaders()
+        self.stopping = False
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -320,7 +322,7 @@ class HttpProtocol(asyncio.Protocol):
             self,
             scope,
             self._state.date,
-            keep_alive=version != _OLD_VERSION and parser.should_keep_alive(),
+            keep_alive=version != _OLD_VERSION and parser.should_keep_alive() and not self._state.stopping,
             awaits_continue=self._awaits_continue,
         )
         if self._answered is None or self._answered.complete:

@@ -1,4 +1,4 @@
-"""The HTTP server. It stops in stages: accept no connection, let responses end, end the rest with an error, exit."""
+"""The HTTP server. It stops in stages: not ready, accept no connection, let responses end, end the rest, exit."""
 
 import asyncio
 import contextlib
@@ -55,6 +55,8 @@ class Server:
         app: The ASGI application.
         drain: Gives the running requests a number of seconds, then ends them with an error that their clients get.
         grace: That number of seconds.
+        delay: Seconds before that, in which it still accepts requests.
+        announce: Called when it begins to stop: nothing that has a choice may send requests any more.
 
     Attributes:
         started: Whether it accepts connections.
@@ -62,7 +64,14 @@ class Server:
         again: Whether to start the gateway again after it has stopped.
     """
 
-    def __init__(self, app: ASGIApp, drain: Callable[[float], Awaitable[None]], grace: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        drain: Callable[[float], Awaitable[None]],
+        grace: float,
+        delay: float = 0.0,
+        announce: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.started = False
         self.should_exit = False
         self.again = False
@@ -71,6 +80,8 @@ class Server:
         self._state = ServerState()
         self._drain = drain
         self._grace = grace
+        self._delay = delay
+        self._announce = announce
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
 
@@ -101,7 +112,15 @@ class Server:
         self.stop()
 
     async def _shut_down(self, servers: Sequence[asyncio.AbstractServer]) -> None:
-        """Stop. A second signal ends the grace at once."""
+        """Stop. A second signal ends the delay and the grace at once."""
+        self._state.stopping = True
+        if self._announce is not None:
+            await self._announce()
+        self._stopping.clear()
+        if self._delay and not self._force_exit:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._delay):
+                    await self._stopping.wait()
         for server in servers:
             server.close()
         draining = asyncio.ensure_future(self._drain(self._grace))

@@ -21,6 +21,8 @@ from dragoman.server.context import RequestContext
 from dragoman.server.peer_channel import LOST, Channel
 from dragoman.server.peers import FORWARDED_KEY, PeerId, Peers, pass_response_on, request_head, serve_request
 
+_CONNECT_SECONDS = 0.05
+"""How long another node may take to accept a connection: a turn waits no longer for a machine that is gone."""
 _LOOK_SECONDS = 1.0
 """Seconds between two looks for new processes."""
 _ACCEPT_SECONDS = 1.0
@@ -98,7 +100,7 @@ class LiveTurns:
         channel: Channel | None = None
         try:
             try:
-                channel = await self._peers.open(peer)
+                channel = await self._peers.open(peer, _CONNECT_SECONDS)
                 channel.write(["turn", conversation, request_head(context, body, _ONLY_HERE), body])
                 async with asyncio.timeout(_ACCEPT_SECONDS):
                     accepted = await channel.read()

@@ -8,13 +8,15 @@ from dragoman.core import log
 from dragoman.core.errors import StoreFailed
 from dragoman.core.supervise import SupervisedTask, describe
 from dragoman.core.value_object import replace
-from dragoman.server.peer_channel import Channel, NodeKey, split_address
+from dragoman.server.peer_channel import CONNECT_SECONDS, Channel, NodeKey, split_address
 from dragoman.stores.nodes import NodeRecord, NodeStore
 
 BEAT_SECONDS = 1.0
 """Seconds between two signs of life."""
+_IN_NAMES = "~"
+"""Is in the name of every process of a cluster, and not in ids of runs and responses."""
 _AVOID_SECONDS = 2.0
-"""Seconds for which a process that did not answer is not asked again."""
+"""Seconds for which a process that could not be reached in some time is not given the same time again."""
 
 
 class Nodes:
@@ -38,7 +40,7 @@ class Nodes:
         self.others: Mapping[str, NodeRecord] = {}
         self._store = store
         self._index = index
-        self._avoided: dict[str, float] = {}
+        self._avoided: dict[tuple[str, float], float] = {}
         self._server: asyncio.AbstractServer | None = None
         self._task = SupervisedTask(self._beat, name="nodes", on_failure=_log_failure, max_pause=BEAT_SECONDS)
 
@@ -61,27 +63,33 @@ class Nodes:
             await self._look()
         self._task.start()
 
-    async def open(self, process: str) -> Channel:
+    async def open(self, process: str, seconds: float = CONNECT_SECONDS) -> Channel:
         """Connect to a process.
 
+        Args:
+            process: Its name.
+            seconds: How long it may take to accept the connection.
+
         Raises:
-            OSError: It cannot be reached, or is not known.
-            TimeoutError: It does not accept within the time for that.
+            OSError: It cannot be reached, or is not known, or was not reached just now.
+            TimeoutError: It does not accept in time.
         """
-        record = self.others.get(process)
-        if record is None:
+        record, now = self.others.get(process), asyncio.get_running_loop().time()
+        if record is None or self._avoided.get((process, seconds), 0.0) > now:
             raise ConnectionRefusedError(f"{process} is not alive")
         try:
-            return await self.key.connect(record.address, process)
+            return await self.key.connect(record.address, process, seconds)
         except (OSError, TimeoutError):
-            self._avoided[process] = asyncio.get_running_loop().time() + _AVOID_SECONDS
+            self._avoided = {key: until for key, until in self._avoided.items() if until > now}
+            self._avoided[process, seconds] = now + _AVOID_SECONDS
             raise
 
-    def reachable(self) -> list[str]:
-        """Return the names of the other processes, without those that did not answer just now."""
-        now = asyncio.get_running_loop().time()
-        self._avoided = {process: until for process, until in self._avoided.items() if until > now}
-        return [process for process in self.others if process not in self._avoided]
+    async def find(self, process: str) -> bool:
+        """Return whether a process of another node is alive. One that is not known yet may have just started."""
+        if process not in self.others and _IN_NAMES in process:
+            with suppress(StoreFailed):
+                await self._look()
+        return process in self.others
 
     async def drain(self) -> None:
         """Show that this process stops."""

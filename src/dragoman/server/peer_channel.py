@@ -18,8 +18,8 @@ import msgspec
 from dragoman.core.value_object import value_object
 from dragoman.stores.crypto import Cipher
 
-CONNECT_SECONDS = 0.05
-"""How long another node may take to accept a connection. A request waits no longer for a machine that is gone."""
+CONNECT_SECONDS = 1.0
+"""How long another node may take to accept a connection."""
 HELLO_SECONDS = 3.0
 """How long a program that connects may take to show that it has the key."""
 _MAX_AGE = 30.0
@@ -127,19 +127,20 @@ class NodeKey:
         self._clock = clock
         self._seen: dict[str, float] = {}
 
-    async def connect(self, address: str, process: str) -> Channel:
+    async def connect(self, address: str, process: str, seconds: float = CONNECT_SECONDS) -> Channel:
         """Connect to a process of another node.
 
         Args:
             address: Its host and port.
             process: Its name. A process of another name will not answer.
+            seconds: How long it may take to accept the connection.
 
         Raises:
             OSError: It cannot be reached.
-            TimeoutError: It does not accept within `CONNECT_SECONDS`.
+            TimeoutError: It does not accept in time.
         """
         host, port = split_address(address)
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port)
         session = os.urandom(_SESSION_BYTES).hex()
         hello = self._cipher.encrypt(_encode([session, process, self._clock()]), "hello")

@@ -19,7 +19,7 @@ from dragoman.core.messages import JSON
 from dragoman.server.context import RequestContext
 from dragoman.server.disconnect import cancel_on_disconnect
 from dragoman.server.nodes import Nodes
-from dragoman.server.peer_channel import LOST, Channel, connect_local
+from dragoman.server.peer_channel import CONNECT_SECONDS, LOST, Channel, connect_local
 
 _SECONDS = 3.0
 """How long a process may take to answer a question."""
@@ -110,9 +110,9 @@ class Peers:
             await asyncio.wait(self._tasks)
 
     def all(self) -> list[PeerId]:
-        """Return the other processes, on all nodes, without those that did not answer just now."""
+        """Return the other processes, on all nodes."""
         workers: list[PeerId] = [index for index in range(self.count) if index != self.index]
-        return workers + list(self.nodes.reachable()) if self.nodes else workers
+        return workers + list(self.nodes.others) if self.nodes else workers
 
     def own_name(self, peer: PeerId) -> PeerId:
         """Return the name by which another process knows this one."""
@@ -132,7 +132,7 @@ class Peers:
 
     async def find(self, id_: str) -> PeerId | None:
         """Return the other process that executes a run, generates a response, or has this name."""
-        if self.nodes is not None and id_ in self.nodes.others:
+        if self.nodes is not None and await self.nodes.find(id_):
             return id_
 
         async def ask_one(peer: PeerId) -> PeerId | None:
@@ -149,8 +149,12 @@ class Peers:
                 task.cancel()
         return None
 
-    async def open(self, peer: PeerId) -> Channel:
+    async def open(self, peer: PeerId, seconds: float = CONNECT_SECONDS) -> Channel:
         """Connect to another process.
+
+        Args:
+            peer: The process.
+            seconds: How long one of another node may take to accept the connection.
 
         Raises:
             OSError: It does not run.
@@ -160,7 +164,7 @@ class Peers:
             return await connect_local(self._path(peer))
         if self.nodes is None:
             raise ConnectionRefusedError(f"{peer} is not known")
-        return await self.nodes.open(peer)
+        return await self.nodes.open(peer, seconds)
 
     async def forward(self, peer: PeerId, context: RequestContext, receive: Receive, body: bytes = b"") -> None:
         """Have another process answer a request.
@@ -226,8 +230,8 @@ class Peers:
             if channel is not None:
                 kind, *rest = await channel.read()
                 await self._served[kind](channel, rest)
-        except LOST:
-            pass
+        except (*LOST, asyncio.CancelledError):
+            pass  # cancelled by `aclose`, which asyncio would log
         except Exception:
             log.exception("peers.broke")
         finally:

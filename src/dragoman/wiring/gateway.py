@@ -84,6 +84,7 @@ class Gateway:
         app: The ASGI application to serve.
         backend: The backend, or the router over several.
         running: Returns how many runs are running or queued in this process.
+        announce_stop: Makes it unready, and has other nodes send it nothing. It still takes requests.
         drain: Refuses new requests, waits for running ones up to the given seconds, then ends the rest with an error.
         simulator: The address of the simulator, if one replaces Claude.
         has_keys: Whether `dragoman keys` has created keys.
@@ -92,6 +93,7 @@ class Gateway:
     app: ASGIApp
     backend: ManagedBackend
     running: Callable[[], int]
+    announce_stop: Callable[[], Awaitable[None]]
     drain: Callable[[float], Awaitable[None]]
     simulator: str | None = None
     has_keys: bool = False
@@ -180,7 +182,7 @@ async def build(
 
         operations = Operations(
             claude.name,
-            claude.ready,
+            lambda: neighbours.stopping or claude.ready(),
             claude.status,
             inquiry_of(claude),
             simulator,
@@ -200,7 +202,15 @@ async def build(
             if idempotency:
                 await idempotency.aclose()
 
-        yield Gateway(app, claude, lambda: engine.running + engine.queued, drain, simulator, book.has_keys)
+        yield Gateway(
+            app,
+            claude,
+            lambda: engine.running + engine.queued,
+            neighbours.drain,
+            drain,
+            simulator,
+            book.has_keys,
+        )
 
 
 def _build_dialects(catalog: LiveCatalog, choices: DialectOptions) -> Dialects:

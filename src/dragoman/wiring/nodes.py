@@ -26,6 +26,7 @@ class Neighbours:
     Attributes:
         peers: The other processes, with those of other nodes if they reach this one; None: there are none.
         turns: Which of them holds which conversation; None: turns are answered where they come.
+        stopping: Why this process is not ready, if it stops.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Neighbours:
     ) -> None:
         self.peers = _join_nodes(settings, stores, peers)
         self.turns: LiveTurns | None = None
+        self.stopping: str | None = None
         if self.peers is not None and settings.forward_turns and isinstance(backend, HoldsConversations):
             self.turns = LiveTurns(self.peers, backend, engine, fetches=settings.fetch_urls != ("off",))
 
@@ -53,10 +55,11 @@ class Neighbours:
             self.turns.start()
 
     async def drain(self) -> None:
-        """Take no turn of others any more, and show them that this process stops."""
+        """Be not ready, take no turn of others any more, and show them that this process stops. Idempotent."""
+        self.stopping = "The gateway is stopping."
         if self.turns is not None:
             await self.turns.aclose()
-        if self.nodes is not None:
+        if self.nodes is not None and not self.nodes.own.draining:
             await self.nodes.drain()
 
     async def aclose(self) -> None:

@@ -187,7 +187,7 @@ async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker:
                 click.echo(_stop_message(count, grace), err=True)
             await gateway.drain(grace)
 
-        server = Server(gateway.app, drain, settings.shutdown_grace)
+        server = Server(gateway.app, drain, settings.shutdown_grace, settings.shutdown_delay, gateway.announce_stop)
         facts = {"worker": worker.link.index} if worker else {}
         backend = gateway.backend.name
         log.info("server.start", address=shown.address, version=__version__, backend=backend, pid=os.getpid(), **facts)
