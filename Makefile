@@ -12,7 +12,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words spelling sbom dist pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
+.PHONY: help serve test check format lint types contracts words spelling sbom dist release pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ sbom: $(RELEASE_VENV)/.done ## Write the bill of materials of the pinned depende
 
 dist: $(VENV)/.dev ## Build the sdist and the wheel in dist/, the same bytes for the same commit
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
+release: $(VENV)/.dev ## Try what would be published: its tag, the same bytes twice, the wheel on each Python; publish nothing
+	@$(BIN)/python -m tools.release $(ARGS)
 
 # The tests start the command hundreds of times: Python must keep its bytecode, also where a variable forbids it. Three
 # workers keep two cores busy: some tests wait for downloads and for processes.

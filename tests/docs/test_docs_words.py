@@ -23,7 +23,9 @@ VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
 ASSIGNED = re.compile(r"^(?:[A-Z_]+=(?:'[^']*'|\S+) )+")
 MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
 ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
-FOREIGN_FLAGS = {"--no-buffer", "-H", "--log", "--help", "-h"}
+PROGRAMS = {"clients": "tests/clients/run_clients.py", "release": "tools/release.py"}
+"""The programs of targets that have flags of their own."""
+FOREIGN_FLAGS = {"--python", "--no-buffer", "-H", "--log", "--help", "-h"}
 """Flags of curl and of other gateways, and click's own."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
@@ -145,8 +147,8 @@ def test_make_targets(page: Path) -> None:
             assert re.search(rf"^{found['target']}:", makefile, re.MULTILINE), line
             given = [word[5:] for word in shlex.split(found["rest"]) if word.startswith("ARGS=")]
             flags = [flag for part in given for flag in shlex.split(part)]
-            if found["target"] == "clients":
-                program = read(ROOT / "tests" / "clients" / "run_clients.py")
+            if found["target"] in PROGRAMS:
+                program = read(ROOT / PROGRAMS[found["target"]])
                 names = [flag.partition("=")[0] for flag in flags]
                 assert [name for name in names if f'"{name}"' not in program] == []
             else:
