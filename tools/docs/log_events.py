@@ -33,6 +33,7 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "cache.broke": "a response could not be cached",
         "cli.ended": "a `claude -p` process ended unexpectedly",
         "cli.output_lost": "the output of a `claude -p` run could not be written to its file",
+        "database.other_key": "this node has another encryption key than the others; see [cluster.md](cluster.md)",
         "embeddings.body": "an embeddings request was decoded",
         "embeddings.broke": "the embedding model failed",
         "embeddings.loaded": "the embedding model is ready",

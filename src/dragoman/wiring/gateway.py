@@ -64,7 +64,7 @@ from dragoman.wiring.checks import check_settings
 from dragoman.wiring.nodes import Neighbours
 from dragoman.wiring.shown_settings import shown_settings
 from dragoman.wiring.state import access_options, build_run_registry
-from dragoman.wiring.stores import build_limits, build_redis, build_stores
+from dragoman.wiring.stores import build_limits, build_redis, build_stores, warn_of_another_key
 
 if TYPE_CHECKING:
     from dragoman.runs.traces import Traces
@@ -126,7 +126,7 @@ async def build(
     async with AsyncExitStack() as stack:
         fetch_media = _build_fetch_media(settings, stack)
         simulator = await _start_simulator(stack) if settings.simulate else None
-        stores = _open_stores(settings, stack)
+        stores = await _open_stores(settings, stack)
         thinking = _build_thinking_store(settings, stores, stack)
         book = await _build_access_book(settings, stores, stack)
         redis = _open_redis(settings, stack)
@@ -242,9 +242,10 @@ async def _start_simulator(stack: AsyncExitStack) -> str:
     return (await stack.enter_async_context(Simulator(keep=_SIMULATOR_CALLS))).url
 
 
-def _open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
+async def _open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
     stores = build_stores(settings)
     stack.push_async_callback(stores.aclose)
+    await warn_of_another_key(stores)
     return stores
 
 

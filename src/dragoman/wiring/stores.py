@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from dragoman.config.loading import BadSettings
 from dragoman.config.secrets import reveal
 from dragoman.config.settings import Settings
+from dragoman.core import log
 from dragoman.server.peer_channel import split_address
 from dragoman.stores.crypto import key_of_file
 from dragoman.stores.ledger import SharedLimits
@@ -16,6 +17,7 @@ from dragoman.stores.sql.stores import Stores
 from dragoman.stores.sqlite.stores import SQLiteStores
 
 if TYPE_CHECKING:
+    from dragoman.stores.postgres.stores import PostgresStores
     from dragoman.stores.redis.server import RedisServer
 
 _MIN_KEY = 16
@@ -83,6 +85,30 @@ def build_limits(
 
     options = RedisLimitsOptions(lease_ms=stores.lease_ms, is_first=is_first, opens=settings.open_without_redis)
     return RedisLimits(ledger, redis, stores.ms, options)
+
+
+async def warn_of_another_key(stores: Stores) -> None:
+    """Log if the encryption key is not that of the other nodes.
+
+    Raises:
+        StoreFailed: The database cannot be used.
+    """
+    if not stores.node:
+        return
+    from dragoman.stores.postgres.stores import PostgresStores  # noqa: PLC0415 - needs the extra `postgres`
+
+    if isinstance(stores, PostgresStores) and not await is_key_of_database(stores):
+        log.warning("database.other_key", path=stores.server.place)
+
+
+async def is_key_of_database(stores: "PostgresStores") -> bool:
+    """Return whether the encryption key is that of the process that was the first to ask.
+
+    Raises:
+        StoreFailed: The database cannot be used.
+    """
+    check = hashlib.sha256(stores.server.derived_key("check of the key")).digest()
+    return await stores.fact("encryption key", check) == check
 
 
 def check_redis(settings: Settings) -> None:

@@ -15,16 +15,22 @@ from dragoman.backends.claude_code.doctor.report import Finding
 from dragoman.backends.shared.installation import locate
 from dragoman.cli.options import given_flags, settings_from, settings_options
 from dragoman.cli.terminal import progress
+from dragoman.config.loading import BadSettings
+from dragoman.config.secrets import resolve_secrets
 from dragoman.config.settings import Settings
 from dragoman.core.errors import GatewayError
 from dragoman.wiring.claude_code import diagnose, runtime_options
+from dragoman.wiring.stores import check_database, check_redis
 
 _REPORT = "dragoman-report.md"
 _installation_options = settings_options(["claude_command", "config"])
 
 
 @click.command("doctor")
-@settings_options(["claude_command", "config", "state_dir", "log_file"])
+@settings_options(
+    ["claude_command", "config", "state_dir", "log_file", "database", "redis", "encryption_key", "encryption_key_file"]
+)
+@click.option("--cluster", is_flag=True, help="Check PostgreSQL and Redis instead, as this machine reaches them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
     "--report",
@@ -33,13 +39,13 @@ _installation_options = settings_options(["claude_command", "config"])
     type=click.Path(path_type=Path),
     help=f"Also write a report for an issue, without secrets. [default file: {_REPORT}]",
 )
-def doctor(*, as_json: bool, report: Path | None, **flags: object) -> None:
+def doctor(*, cluster: bool, as_json: bool, report: Path | None, **flags: object) -> None:
     """Check that the installed Claude Code works with the gateway, and say what to do if it does not.
 
     The check uses the built-in simulator: it needs no account and no network. Exit code 1: a check failed.
     """
     settings = settings_from(flags)
-    findings = asyncio.run(_check(settings, show=not as_json))
+    findings = asyncio.run(_check(_checks_of_cluster(settings) if cluster else diagnose(settings), show=not as_json))
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(finding) for finding in findings], indent=2))
     if report:
@@ -67,9 +73,28 @@ def logout(**flags: object) -> None:
     _run_claude_auth("logout", flags)
 
 
-async def _check(settings: Settings, *, show: bool) -> list[Finding]:
+def _checks_of_cluster(settings: Settings) -> AsyncGenerator[Finding]:
+    """Return the checks of `--cluster`.
+
+    Raises:
+        ClickException: There is no cluster, or it cannot be used with these settings.
+    """
+    try:
+        settings = resolve_secrets(settings)
+        check_database(settings)
+        check_redis(settings)
+    except BadSettings as error:
+        raise click.ClickException(str(error)) from None
+    if not settings.database:
+        raise click.ClickException("There is no cluster: set DRAGOMAN_DATABASE, and read docs/cluster.md.")
+    from dragoman.wiring.cluster_checks import check_cluster  # noqa: PLC0415 - needs the extra `cluster`
+
+    return check_cluster(settings)
+
+
+async def _check(checks: AsyncGenerator[Finding], *, show: bool) -> list[Finding]:
     findings: list[Finding] = []
-    async with aclosing(diagnose(settings)) as results:
+    async with aclosing(checks) as results:
         while (finding := await _next_finding(results, len(findings))) is not None:
             findings.append(finding)
             if show:
@@ -78,7 +103,7 @@ async def _check(settings: Settings, *, show: bool) -> list[Finding]:
 
 
 async def _next_finding(results: AsyncGenerator[Finding], done: int) -> Finding | None:
-    async with progress(f"Checking Claude Code, {done} checks done"):
+    async with progress(f"Checking, {done} checks done"):
         return await anext(results, None)
 
 

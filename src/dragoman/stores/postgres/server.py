@@ -173,6 +173,8 @@ class PostgresServer:
                 connection.execute("ROLLBACK")
             if not connection.closed:
                 self._idle.put(connection)
+        if self._closing:  # perhaps after the idle ones were closed
+            self._disconnect()
 
     def _connect(self) -> psycopg.Connection[Any]:
         if time.monotonic() < self._away_until:

@@ -27,20 +27,20 @@ class PostgresStores:
         self.process = server.process
         self.clock = clock or server.clock
         self.ms = server.ms
-        self._server = server
+        self.server = server
         self._simulated: PostgresServer | None = None
 
     def cipher(self, name: str) -> Cipher:
         """See `Stores.cipher`. Its key is derived from that of the settings."""
-        return Cipher(self._server.derived_key(name))
+        return Cipher(self.server.derived_key(name))
 
     def access(self) -> access.SQLAccessStore:
         """See `Stores.access`."""
-        return access.SQLAccessStore(PostgresDatabase(self._server, "access", access.failed))
+        return access.SQLAccessStore(PostgresDatabase(self.server, "access", access.failed))
 
     def key_values(self, *, ttl: float, entries: int) -> key_values.SQLKeyValueStore:
         """See `Stores.key_values`."""
-        database = PostgresDatabase(self._server, "thinking", key_values.failed)
+        database = PostgresDatabase(self.server, "thinking", key_values.failed)
         return key_values.SQLKeyValueStore(database, ttl=ttl, entries=entries, clock=self.clock)
 
     def ledger(self, *, simulated: bool = False) -> ledger.SQLLedger:
@@ -51,21 +51,21 @@ class PostgresStores:
         self, *, ttl: float, size: int, alive: Callable[[str], bool] | None = None
     ) -> recordings.SQLRecordingStore:
         """See `Stores.recordings`."""
-        database = PostgresDatabase(self._server, "recordings", recordings.failed)
+        database = PostgresDatabase(self.server, "recordings", recordings.failed)
         return recordings.SQLRecordingStore(database, ttl=ttl, size=size, clock=self.clock, alive=alive)
 
     def nodes(self) -> PostgresNodes:
         """See `Stores.nodes`."""
-        return PostgresNodes(PostgresDatabase(self._server, "nodes", nodes.failed))
+        return PostgresNodes(PostgresDatabase(self.server, "nodes", nodes.failed))
 
     def responses(self, limits: ResponseStoreLimits | None = None) -> responses.SQLResponseStore:
         """See `Stores.responses`."""
-        database = PostgresDatabase(self._server, "responses", responses.failed)
+        database = PostgresDatabase(self.server, "responses", responses.failed)
         return responses.SQLResponseStore(database, limits, clock=self.clock)
 
     def runs(self, *, ttl: float, entries: int) -> run_records.SQLRunStore:
         """See `Stores.runs`."""
-        database = PostgresDatabase(self._server, "runs", run_records.failed)
+        database = PostgresDatabase(self.server, "runs", run_records.failed)
         return run_records.SQLRunStore(database, ttl=ttl, entries=entries, clock=self.clock)
 
     async def fact(self, name: str, value: bytes, *, simulated: bool = False) -> bytes:
@@ -85,13 +85,13 @@ class PostgresStores:
 
     def _server_of(self, *, simulated: bool) -> PostgresServer:
         if not simulated:
-            return self._server
+            return self.server
         if self._simulated is None:
-            self._simulated = self._server.with_schema("dragoman_simulated")
+            self._simulated = self.server.with_schema("dragoman_simulated")
         return self._simulated
 
     async def aclose(self) -> None:
         """See `Stores.aclose`."""
-        for server in (self._server, self._simulated):
+        for server in (self.server, self._simulated):
             if server is not None:
                 await server.aclose()

@@ -71,6 +71,7 @@ class RedisServer:
             timeout=_REPLY_SECONDS,
         )
         self._client = Redis.from_pool(pool)
+        self._client.response_callbacks.clear()  # replies are as the server sends them
         self._failure: str | None = None
         self._away_until = 0.0
 
