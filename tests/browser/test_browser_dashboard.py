@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import httpx
@@ -26,14 +27,19 @@ async def ask(gateway: Gateway, text: str) -> str:
 
 
 async def test_first_minute(tmp_path: Path, binaries: Path) -> None:
-    """Start, open, send one request, see it appear, open it; start one from the playground, and cancel it."""
+    """Start, open, send the request that the page shows, see it appear, open one, and cancel one."""
     program = binaries / "dragoman"
     flags = ("--backend", "api", "--runs-content")
     async with serving(tmp_path, *flags, program=program) as gateway, tab() as (page, log):
         await page.goto(f"{gateway.address}/dashboard")
-        await expect(page.locator(".empty pre")).to_contain_text("/v1/chat/completions")
+        command = await page.locator(".empty pre").inner_text()
         assert len(log.requests) <= 6  # five, and the icon, which is in the page
+        shell = await asyncio.create_subprocess_shell(f"{command} --no-progress-meter", stdout=PIPE)
+        answer, _ = await shell.communicate()
+        assert json.loads(answer)["choices"][0]["message"]["content"] == "PONG"
+        await expect(page.locator("#recent li")).to_have_count(1)
         await ask(gateway, f"Reply with exactly: {SCRIPT}")
+        await expect(page.locator("#recent li")).to_have_count(2)
         row = page.locator("#recent li").first
         await expect(row).to_contain_text("succeeded")
         await row.locator("a").focus()

@@ -1,7 +1,7 @@
 """The list of runs as server-sent events, for pages and terminals that show it.
 
 First `snapshot`: `runs`, the newest of them as in `GET /admin/runs`, and `state`, the gateway's numbers. Then, as they
-change, `runs` (`{"runs": [...], "missed": 0}`) and `state`. Changes of a tenth of a second come together.
+change, `runs` (`{"runs": [...], "missed": 0}`) and `state`. Changes of a fifth of a second come together.
 
 No person reads hundreds of runs a second, and each costs a twentieth of a small request. A busy gateway leaves out runs
 that began and ended in between, and counts them in `missed`. The end of a run that was sent as open is always sent.
@@ -19,8 +19,8 @@ from dragoman.runs.run import Run
 from dragoman.server.options import Operations
 from dragoman.stores.run_records import OPEN_STATUSES, RunPage
 
-_COLLECT_SECONDS = 0.1
-"""Seconds for which changes are collected: a busy gateway sends ten events a second to a page, not thousands."""
+_COLLECT_SECONDS = 0.2
+"""Seconds for which changes are collected: a busy gateway sends five events a second to a page, not thousands."""
 _STATE_SECONDS = 2.0
 """Seconds between two looks at the state while no run changes: processes start and end without one."""
 _MAX_NEW_RUNS = 16

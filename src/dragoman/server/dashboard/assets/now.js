@@ -5,6 +5,7 @@ import { Page, access, ago, badge, copies, count, curl, dollars, duration, eleme
 
 const MINUTES = 30;
 const PAGE_SIZE = 200;
+const MAX_ROWS = 2000;
 const FILTERS = { all: "All", succeeded: "Succeeded", failed: "Failed", cancelled: "Cancelled" };
 const EXAMPLE = { model: "sonnet", messages: [{ role: "user", content: "Reply with exactly: PONG" }] };
 
@@ -15,6 +16,7 @@ class NowPage extends Page {
   #filter = { status: "all", text: "" };
   #more = false;
   #isLoading = false;
+  #limit = MAX_ROWS;
 
   open() {
     render(this, html`
@@ -57,6 +59,7 @@ class NowPage extends Page {
 
   #change(runs, missed) {
     for (const run of runs) this.#place(run, true);
+    this.#drop();
     if (missed) this.#link(`${missed} changes were left out: too many at once`, "cancelled");
     this.#showEmpty();
     this.#showTiles();
@@ -129,6 +132,18 @@ class NowPage extends Page {
     }
   }
 
+  /** A page that stays open drops its oldest rows. They come again when it is scrolled to its end. */
+  #drop() {
+    const recent = this.$("#recent");
+    while (this.#rows.size > this.#limit && recent.childElementCount > PAGE_SIZE) {
+      const { id } = recent.lastElementChild.dataset;
+      recent.lastElementChild.remove();
+      this.#rows.delete(id);
+      this.#runs.delete(id);
+      this.#more = true;
+    }
+  }
+
   #showEmpty() {
     const live = this.$("#live").childElementCount;
     this.$("#live-panel").hidden = !live;
@@ -171,6 +186,7 @@ class NowPage extends Page {
       const { runs, more } = await get(`/admin/runs?limit=${PAGE_SIZE}&after=${last.dataset.id}`);
       for (const run of runs) if (!this.#runs.has(run.id)) this.#place(run, false);
       this.#more = more;
+      this.#limit = Math.max(this.#limit, this.#rows.size + PAGE_SIZE);
     } finally {
       this.#isLoading = false;
       this.#showEmpty();
