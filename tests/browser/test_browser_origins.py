@@ -36,6 +36,17 @@ async ([address, options]) => {
 """
 
 
+FRAME = """
+(address) => new Promise((done) => {
+    const frame = document.createElement("iframe");
+    frame.onload = done;
+    frame.src = address;
+    document.body.append(frame);
+})
+"""
+"""Shows an address in a frame."""
+
+
 async def test_allowed_origin(tmp_path: Path) -> None:
     """The page can send requests, and reads a stream part by part and the gateway's response headers."""
     async with foreign_site() as origin, serving(tmp_path, "--allow-origin", origin) as gateway, tab() as (page, log):
@@ -78,6 +89,35 @@ async def test_dns_rebinding(tmp_path: Path) -> None:
         assert answer.status == 403
         assert "host_not_allowed" in await answer.text()
         assert await fetch_result(page, f"{rebound}/v1/models") == "basic 403"
+
+
+async def test_other_pages_and_the_dashboard(tmp_path: Path) -> None:
+    """Pages of another site, or of a program on this machine, can neither frame the dashboard nor use its session.
+
+    The browser sends the session's cookie with requests of the second one: for a browser it is the same site.
+    """
+    async with (
+        foreign_site() as origin,
+        serving(tmp_path, "--backend", "api", "--api-key", "the-key") as gateway,
+        tab() as (page, _),
+    ):
+        await page.goto(f"{gateway.address}/dashboard")
+        await page.get_by_label("API key").fill("the-key")
+        await page.keyboard.press("Enter")
+        await page.locator("main h1").get_by_text("Now").wait_for()
+        for address in (origin, origin.replace(FOREIGN, "127.0.0.1")):
+            await page.goto(address)
+            await page.evaluate(FRAME, f"{gateway.address}/dashboard")
+            [frame] = page.main_frame.child_frames
+            assert await frame.locator("nav, form").count() == 0
+            body = '{"name": "forged"}'
+            forged = {"method": "POST", "mode": "no-cors", "credentials": "include", "body": body}
+            assert await page.evaluate(FETCH, [f"{gateway.address}/admin/teams", forged]) == "opaque 0"
+            read = {"credentials": "include"}
+            assert await page.evaluate(FETCH, [f"{gateway.address}/admin/runs", read]) == "TypeError"
+        headers = {"authorization": "Bearer the-key"}
+        async with httpx.AsyncClient(base_url=gateway.address, headers=headers, timeout=300) as http:
+            assert (await http.get("/admin/teams")).json()["teams"] == []
 
 
 async def fetch_result(page: Page, address: str) -> object:

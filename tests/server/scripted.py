@@ -215,7 +215,12 @@ class ScriptedBackend:
 
     def status(self) -> JSONObject:
         """Return a status with one value of each type, and what the test set."""
-        return {"authentication": "none", "processes": {"spare": 2, "live": 1, "all": 3}, **self.more_status}
+        return {
+            "authentication": "none",
+            "boots": 4,
+            "processes": {"spare": 2, "live": 1, "all": 3},
+            **self.more_status,
+        }
 
 
 @dataclass

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from scripted import Script, Served, clean, hangs, opening, replies, served, text
 
@@ -127,6 +128,18 @@ async def test_health_and_status_are_those_of_all_workers(tmp_path: Path) -> Non
     ]
     assert [worker["worker"] for worker in status["workers"]] == [0, 1]
     assert status["runs"]["places"] == 16  # each was given the whole limit here
+
+
+async def test_a_session_ends_in_every_worker(tmp_path: Path) -> None:
+    """Every worker knows the cookie of a session, and none takes it after signing out."""
+    async with two_workers(replies("Hello"), tmp_path, api_key="owner") as (one, two):
+        token = (await one.http.post("/dashboard/session", headers={"authorization": "Bearer owner"})).json()["token"]
+        cookie = one.http.cookies.jar
+        cookies = {"cookie": "; ".join(f"dragoman-{httpx.URL(two.url).port}={item.value}" for item in cookie)}
+        before = await two.http.get("/admin/nodes", headers=cookies)
+        await one.http.delete("/dashboard/session", headers={"x-dragoman-token": token})
+        after = await two.http.get("/admin/nodes", headers=cookies)
+    assert (before.status_code, after.status_code) == (200, 401)
 
 
 async def test_metrics_are_the_sum_and_do_not_fall(tmp_path: Path) -> None:

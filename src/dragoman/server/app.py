@@ -107,6 +107,7 @@ def build_app(
     if operations.peers is not None:
         # The worker that passes a request on logs and counts it.
         operations.peers.serve(Middleware(app, _checks(options, sessions), (), encode_error, engine.registry.redactor))
+        sessions.share(operations.peers)
         app = PeerRoutes(app, operations.peers, connect_peers(operations.peers, engine, options))
     if options.turns is not None:
 

@@ -138,6 +138,9 @@ class _CurrentState(Collector):
         for state, count in _processes(status, *upstreams.values()).items():
             processes.add_metric((state,), count)
         yield processes
+        boots = [_number(one["boots"]) for one in (status, *upstreams.values()) if "boots" in one]
+        if boots:
+            yield CounterMetricFamily("dragoman_process_boots", "Processes that were started", sum(boots))
         if upstreams:
             yield from upstream_metrics(upstreams)
 

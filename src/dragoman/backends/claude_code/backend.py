@@ -203,6 +203,7 @@ class ClaudeCodeBackend:
         authentication = "signed_in" if self._options.signed_in else "api_key" if self._options.api_key else "none"
         return {
             "authentication": authentication,
+            "boots": self._processes.boots + self._agents.boots,
             **({"plan": self._plan_limits.report()} if self._options.signed_in else {}),
             "processes": {
                 "spare": len(self._processes),

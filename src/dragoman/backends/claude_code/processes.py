@@ -40,6 +40,7 @@ class Processes:
 
     Attributes:
         sessions: The processes that run, used ones included.
+        boots: How many were started.
         models: The models that the process booted last has listed.
         takes_transcripts: Whether a test showed that the runtime takes a conversation by transcript.
     """
@@ -62,6 +63,7 @@ class Processes:
             on_plan_limits: See `Session`.
         """
         self.sessions: set[Session] = set()
+        self.boots = 0
         self.models: list[ListedModel] = []
         self.takes_transcripts = False
         self._options = options
@@ -244,6 +246,7 @@ class Processes:
     def _own(self, session: Session) -> None:
         """Guard and count a process until it is reaped."""
         self.sessions.add(session)
+        self.boots += 1
         self._guard.add(session.pid)
         session.exited.add_done_callback(lambda _: self._forget(session))
 

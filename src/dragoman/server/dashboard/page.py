@@ -70,7 +70,7 @@ class Dashboard:
         """End the session of the request."""
         context = get_context(request.scope)
         if session := self._sessions.find(context):
-            self._sessions.end(session)
+            await self._sessions.end(session)
         return _json({}, set_cookie(context, "", 0))
 
     @cached_property

@@ -16,8 +16,10 @@ from http.cookies import CookieError, SimpleCookie
 import msgspec
 
 from dragoman.core.errors import Forbidden
+from dragoman.core.messages import JSON
 from dragoman.core.value_object import value_object
 from dragoman.server.context import RequestContext
+from dragoman.server.peers import Peers
 from dragoman.server.replies import Reply
 from dragoman.stores.crypto import Cipher
 
@@ -57,6 +59,7 @@ class Sessions:
         self._cipher = cipher
         self._clock = clock
         self._ended: dict[str, float] = {}
+        self._peers: Peers | None = None
 
     def create(self, key: str) -> tuple[str, Session]:
         """Return the value of a new cookie, and its session."""
@@ -78,11 +81,26 @@ class Sessions:
         key, token, expires = msgspec.json.decode(data, type=tuple[str, str, float])
         return None if expires < self._clock() or token in self._ended else Session(key, token, expires)
 
-    def end(self, session: Session) -> None:
-        """End a session before its time. Its cookie is of no value any more."""
+    def share(self, peers: Peers) -> None:
+        """End sessions in all processes that know their cookies."""
+
+        async def end(token: str) -> JSON:
+            self._end(token)
+            return True
+
+        peers.answer("sign-out", end)
+        self._peers = peers
+
+    async def end(self, session: Session) -> None:
+        """End a session before its time. Its cookie is not valid any more."""
+        self._end(session.token)
+        if self._peers is not None:
+            await self._peers.ask_all("sign-out", session.token)
+
+    def _end(self, token: str) -> None:
         now = self._clock()
-        self._ended = {token: expires for token, expires in self._ended.items() if expires >= now}
-        self._ended[session.token] = session.expires
+        self._ended = {token: until for token, until in self._ended.items() if until >= now}
+        self._ended[token] = now + MAX_AGE
 
 
 class SessionCheck:

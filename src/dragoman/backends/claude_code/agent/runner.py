@@ -87,7 +87,11 @@ class _AgentRun:
 
 
 class Agents:
-    """The running agents. Owns their processes, their files, and all processes that they start."""
+    """The running agents. Owns their processes, their files, and all processes that they start.
+
+    Attributes:
+        boots: How many processes of agents were started.
+    """
 
     def __init__(
         self, options: ClaudeCodeOptions, guard: ProcessGuard, mark: str, on_plan_limits: Callable[[JSON], None]
@@ -104,6 +108,7 @@ class Agents:
         self._guard = guard
         self._mark = mark
         self._on_plan_limits = on_plan_limits
+        self.boots = 0
         self._runs: set[_AgentRun] = set()
         self._key_proxy = None
         if options.api_key and not options.signed_in:
@@ -173,6 +178,7 @@ class Agents:
             shown = mounts(options, run.workspace, task, env)
             prefix = await asyncio.to_thread(rules.boundary.prefix, shown, env)
         process = await launch(options, arguments(task, rules, run.workspace), env, task.directory, prefix)
+        self.boots += 1
         run.session = session = Session(
             process,
             silence=options.silence,
