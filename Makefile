@@ -12,7 +12,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words spelling sbom dist release pytest docs docs-site clients bench bench-api bench-limits bench-growth proof fuzz screenshots soak clean
+.PHONY: help serve test check format lint types contracts words spelling sbom dist release pytest docs docs-site clients bench bench-api bench-limits bench-cluster bench-growth proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ bench-api: $(VENV)/.dev ## Compare the api backend with its peers (ARGS=--instal
 
 bench-limits: $(VENV)/.dev ## Measure what keys, limits, budgets and the ledger cost a request (ARGS='--turns 40')
 	$(BIN)/python benchmarks/limits.py $(ARGS)
+
+bench-cluster: $(VENV)/.dev ## Compare PostgreSQL and Redis with SQLite, and 1, 2 and 3 nodes (ARGS='--turns 20')
+	$(BIN)/python benchmarks/cluster.py $(ARGS)
 
 bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
 	$(BIN)/python benchmarks/growth.py $(ARGS)

@@ -8,12 +8,13 @@ headers: its own time is not the gateway's.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,18 +82,28 @@ class Measured:
 
 
 @contextmanager
-def gateway(name: str, directory: Path, api: Process, *, limited: bool) -> Iterator[Measured]:
-    """Start a gateway, with a key that has limits or without any."""
+def gateway(
+    name: str, directory: Path, api: Process, *, limited: bool, servers: Mapping[str, str] | None = None
+) -> Iterator[Measured]:
+    """Start a gateway, with a key that has limits or without any.
+
+    Args:
+        name: Its name, and that of its key.
+        directory: Where its state is.
+        api: The scripted API.
+        limited: Whether it has limits.
+        servers: The environment variables of the servers that it shares with others.
+    """
     state = directory / name
+    servers = servers or {}
     headers = ""
     if limited:
-        _dragoman("teams", "create", "web", *_SCOPE, *_MODEL_LIMIT, "--state-dir", str(state))
-        made = _dragoman(
-            "keys", "create", "ann", "--team", "web", *_SCOPE, *_MODEL_LIMIT, "--json", "--state-dir", str(state)
-        )
+        where = ("--state-dir", str(state))
+        _dragoman("teams", "create", name, *_SCOPE, *_MODEL_LIMIT, *where, env=servers)
+        made = _dragoman("keys", "create", name, "--team", name, *_SCOPE, *_MODEL_LIMIT, "--json", *where, env=servers)
         headers = f"authorization: Bearer {json.loads(made)['secret']}\r\n"
     command = [_DRAGOMAN, "serve", "--backend", "api", "--port", "{port}", "--state-dir", str(state), "-q"]
-    env = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{api.port}"}
+    env = {"ANTHROPIC_API_KEY": "sk-ant-dummy", "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{api.port}", **servers}
     with served([*command, *(_LIMITS if limited else ())], "/health", directory / f"{name}-home", env) as process:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}content-length: {len(_BODY)}\r\n\r\n"
         yield Measured(name, process, (head + _BODY).encode())
@@ -127,8 +138,9 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def _dragoman(*arguments: str) -> str:
-    return subprocess.run([_DRAGOMAN, *arguments], check=True, capture_output=True, text=True).stdout  # noqa: S603 - ours
+def _dragoman(*arguments: str, env: Mapping[str, str]) -> str:
+    command, all_ = [_DRAGOMAN, *arguments], {**os.environ, **env}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=all_).stdout  # noqa: S603 - ours
 
 
 if __name__ == "__main__":

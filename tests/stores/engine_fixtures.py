@@ -44,6 +44,13 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL server that all tests of a process share."""
+    with started_postgres() as server:
+        yield server
+
+
+@contextmanager
+def started_postgres() -> Iterator[Postgres]:
     """Start a server. Its data is lost if the machine crashes, and gone at the end."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
@@ -120,19 +127,20 @@ class RedisProcess:
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[RedisProcess]:
     """Start a Redis server that all tests of a process share; each takes a prefix of its own."""
-    with _redis_process() as server:
+    with started_redis() as server:
         yield server
 
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisProcess]:
     """Start a Redis server for one test, which may stop it and flush it."""
-    with _redis_process() as server:
+    with started_redis() as server:
         yield server
 
 
 @contextmanager
-def _redis_process() -> Iterator[RedisProcess]:
+def started_redis() -> Iterator[RedisProcess]:
+    """Start a Redis server, without any data."""
     if shutil.which("redis-server") is None:
         if os.environ.get("CI") == "true":
             raise FileNotFoundError("The package redis-server is not installed.")
