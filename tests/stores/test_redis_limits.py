@@ -1,5 +1,6 @@
 """Limits in Redis: the suite of all limits, and what happens when Redis loses its data or is away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -193,6 +194,18 @@ async def test_a_call_that_arrives_after_a_later_one_does_nothing(nodes: Nodes) 
         await nodes.one._state.call(late, 0)
     [state] = await nodes.one.states([(RUNS, ALWAYS)], 0)
     assert state.held == 3
+
+
+async def test_what_is_returned_during_a_call_is_reported_by_the_next_one(nodes: Nodes) -> None:
+    """The call says what was lent when it began."""
+    await nodes.one.borrow("one", [ask(RUNS, 2)], 0, LEASE)
+    call = asyncio.create_task(nodes.one.borrow("one", [ask(RUNS, 1)], 0, LEASE))
+    while not nodes.one._workers["one"].calling.locked():  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0)
+    await nodes.one.sync("one", (), [Repayment(RUNS, ALWAYS, 0, 2)], 0, LEASE)
+    await call
+    [state] = await nodes.two.states([(RUNS, ALWAYS)], 0)
+    assert state.held == 1
 
 
 async def test_times_are_those_of_the_server(own_redis: RedisProcess) -> None:

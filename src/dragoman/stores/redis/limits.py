@@ -281,7 +281,8 @@ class RedisLimits:
 
             def request() -> dict[str, object]:
                 nonlocal names, sent
-                names = own.unsent | {ask.rule.name for ask in asks if not ask.rule.is_rate}
+                names |= own.unsent | {ask.rule.name for ask in asks if not ask.rule.is_rate}
+                own.unsent = set()  # what changes from now on is for the next call
                 if own.epoch != self._state.epoch:
                     names |= own.runs.keys()
                 sent = _added(sent, own.given)
@@ -307,7 +308,6 @@ class RedisLimits:
                 own.unsent |= names
                 raise
             own.epoch = self._state.epoch
-            own.unsent -= names
             for name in names:
                 if not own.runs.get(name):
                     own.runs.pop(name, None)
