@@ -26,7 +26,7 @@ from dragoman.stores.access import AccessStore
 from dragoman.stores.ledger import SharedLimits
 from dragoman.stores.sql.stores import Stores
 from dragoman.wiring.state import access_options
-from dragoman.wiring.stores import build_stores
+from dragoman.wiring.stores import build_limits, build_redis, build_stores
 
 _T = TypeVar("_T")
 
@@ -78,7 +78,9 @@ def with_access(settings: Settings, work: Callable[[AccessFiles], Awaitable[_T]]
         async with AsyncExitStack() as stack:
             stores = build_stores(settings)
             stack.push_async_callback(stores.aclose)
-            store, ledger = stores.access(), stores.ledger(simulated=simulated)
+            if redis := build_redis(settings, simulated=simulated):
+                stack.push_async_callback(redis.aclose)
+            store, ledger = stores.access(), build_limits(settings, stores, redis, simulated=simulated)
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(ledger.aclose)
             taken = frozenset(key.name for key in settings.keys)

@@ -49,9 +49,13 @@ def build_redis(settings: Settings, *, simulated: bool = False) -> "RedisServer 
     """Return the Redis server that the settings name, or None. It is not connected to yet. The caller closes it.
 
     Args:
-        settings: The settings. They were checked.
+        settings: The settings.
         simulated: Whether the simulator replaces Claude: what it costs is kept apart.
+
+    Raises:
+        BadSettings: See `check_redis`.
     """
+    check_redis(settings)
     if not (url := reveal(settings.redis)):
         return None
     from dragoman.stores.redis.server import RedisServer  # noqa: PLC0415 - needs the extra `redis`
