@@ -84,7 +84,7 @@ bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
 	$(BIN)/python benchmarks/growth.py $(ARGS)
 
 proof: $(VENV)/.fuzz ## Prove by faults that no wrong answer leaves the gateway; ARGS='--backend claude-code --seed 2'
-	@$(BIN)/python tests/proof/proof.py $(ARGS)
+	@PYTHONPATH=tests/cli:tests/e2e:tests/stores $(BIN)/python tests/proof/proof.py $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## Fuzz every parser, the API and stored conversations; ARGS='--seconds 60'
 	@PYTHONPATH=tests/proof:tests/server:tests/dialects $(BIN)/python tests/fuzz/fuzz.py $(ARGS)

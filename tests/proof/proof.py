@@ -29,6 +29,10 @@ _AT_ONCE = {"api": 24, "claude-code": 4}
 def main() -> None:
     """Run the phases, and print the table."""
     given = _arguments()
+    if given.cluster:
+        from proof_cluster import prove_cluster  # noqa: PLC0415 - needs PostgreSQL, Redis and nginx
+
+        sys.exit(asyncio.run(prove_cluster(given.runs or _RUNS["api"], given.seed, given.at_once or 12)))
     options = Options(
         backend=given.backend,
         runs=given.runs or _RUNS[given.backend],
@@ -71,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=7200, help="start no case of a phase after this time (7200)")
     parser.add_argument("--at-once", type=int, help="number of clients (24 on api, 4 on claude-code)")
     parser.add_argument("--fuzz-seconds", type=int, default=60, help="seconds of all fuzzers together; 0: none (60)")
+    parser.add_argument("--cluster", action="store_true", help="three nodes behind nginx instead, which are killed")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/guarantees.md")
     return parser.parse_args()
 
