@@ -67,7 +67,11 @@ class Cluster:
         }
         process = await forked.start(("serve", "-m"), home, {**environment(home), **self._more, **own})
         self.nodes[index : index + 1] = [process]
-        await line(process, "http")
+        try:
+            await line(process, "http")
+        except AssertionError:
+            _, errors = await process.communicate()
+            raise AssertionError(f"A node did not start: {errors.decode()}") from None
 
     async def stop(self, index: int) -> int:
         """Have a node stop in the usual stages. Return its exit code."""

@@ -12,6 +12,7 @@ from scripted import Script, Served, clean, hangs, opening, pauses, replies, ser
 from dragoman.config.loading import BadSettings, load
 from dragoman.server.peer_channel import Channel, NodeKey, WrongKeyError
 from dragoman.stores.crypto import Cipher
+from dragoman.stores.postgres.server import PostgresServer
 from dragoman.wiring.stores import check_database
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -122,6 +123,21 @@ async def test_the_next_turn_goes_to_the_node_that_holds_the_conversation(tmp_pa
         while await turn(three) != 2:
             pass
     assert 'dragoman_runs_total{model="claude-sonnet-5-5",path="warm",status="succeeded"}' in counted
+
+
+async def test_a_turn_that_was_not_accepted_in_time_runs_once(tmp_path: Path, database: str) -> None:
+    """A process that accepts a turn runs it only when it then gets the request."""
+    async with nodes(replies("Hello"), tmp_path, database) as (one, two, _):
+        one.backend.held("local 3", True)
+        key = NodeKey(Cipher(PostgresServer(database, node="", key=b"a key of all nodes").derived_key("nodes")), "four")
+        [own, *_others] = (await one.http.get("/admin/status")).json()["nodes"]
+        late = await key.connect(own["address"], own["process"])
+        late.write(["turn", "local 3"])
+        assert await late.read() is True
+        late.close()
+        while (await two.http.post(CHAT, json=NEXT)).is_success and not one.backend.requests:
+            pass
+    assert len(one.backend.requests) == 1
 
 
 async def test_forwarding_can_be_off(tmp_path: Path, database: str) -> None:

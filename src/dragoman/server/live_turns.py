@@ -58,10 +58,12 @@ class LiveTurns:
         """Set the application that answers turns of other processes."""
 
         async def serve(channel: Channel, rest: list[Any]) -> None:
-            conversation, head, body = rest
+            [conversation] = rest
             accepted = self._can_take(conversation)
             channel.write(accepted)
             if accepted:
+                # Sent only if the other process still waits. Else it replays the turn, and Claude would be asked twice.
+                head, body = await channel.read()
                 await serve_request(app, head, body, channel)
 
         self._peers.serve_kind("turn", serve)
@@ -101,7 +103,7 @@ class LiveTurns:
         try:
             try:
                 channel = await self._peers.open(peer, _CONNECT_SECONDS)
-                channel.write(["turn", conversation, request_head(context, body, _ONLY_HERE), body])
+                channel.write(["turn", conversation])
                 async with asyncio.timeout(_ACCEPT_SECONDS):
                     accepted = await channel.read()
             except LOST:
@@ -109,6 +111,7 @@ class LiveTurns:
             if not accepted or channel is None:
                 return False
             context.log_fields["worker"] = peer
+            channel.write([request_head(context, body, _ONLY_HERE), body])
             await pass_response_on(channel, context, receive)
         finally:
             if channel is not None:
