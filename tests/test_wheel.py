@@ -63,7 +63,7 @@ def test_imports_are_declared() -> None:
         _normal(re.split(r"[\[<>=;]", line)[0])
         for line in (
             *project["dependencies"],
-            *(one for name in ("cloud", "embeddings", "otel", "postgres") for one in extras[name]),
+            *(one for name in ("cloud", "embeddings", "otel", "postgres", "redis") for one in extras[name]),
         )
     }
     # Dependencies of declared packages, which use them in their own interfaces.

@@ -1,6 +1,6 @@
 // Plan: the limits of the operator's own plan, as Claude Code reports them.
 
-import { Page, ago, duration, get, html, icon, soon, notice, percent, render } from "/dashboard/lib.js";
+import { Page, ago, duration, get, html, icon, notice, percent, render, soon } from "/dashboard/lib.js";
 
 const WINDOWS = { five_hour: "5 hours", seven_day: "7 days", seven_day_opus: "7 days, Opus", seven_day_sonnet: "7 days, Sonnet", overage: "Extra usage" };
 const STATES = { allowed: ["ready", "within the limit"], allowed_warning: ["cancelled", "nearly used up"], rejected: ["failed", "used up"] };

@@ -1,7 +1,7 @@
 // Usage: what was spent, by day, model and client, and what is left of the budgets. Days are those of UTC, as in the ledger.
 
 import "/dashboard/charts.js";
-import { Page, access, count, dollars, get, html, soon, notice, percent, render, tile } from "/dashboard/lib.js";
+import { Page, access, count, dollars, get, html, notice, percent, render, soon, tile } from "/dashboard/lib.js";
 
 const RANGES = { 1: "Today", 7: "7 days", 30: "30 days" };
 const MEASURES = { cost: ["Cost", dollars], tokens: ["Tokens", count], runs: ["Runs", count] };
@@ -60,7 +60,7 @@ class UsagePage extends Page {
     const measures = Object.fromEntries(Object.entries(MEASURES).map(([name, [title]]) => [name, title]));
     render(this, html`<div class="head"><h1>Usage</h1><div class="actions">${tabs("days", "Period", RANGES, this.#days)}</div></div>
       <div class="stack"><div id="note"></div><dl class="panel tiles" id="tiles"></dl><div id="budgets"></div>
-      <section class="panel" aria-label="Usage by day"><header><h2>By day</h2><span class="soft" id="spent"></span><div class="actions">${isMember() ? "" : tabs("group", "Split by", GROUPS, this.#group)}${tabs("measure", "Measure", measures, this.#measure)}</div></header><div class="body"><d-chart></d-chart></div></section>
+      <section class="panel" aria-label="Usage by day"><header><h2>By day <small>UTC</small></h2><span class="soft" id="spent"></span><div class="actions">${isMember() ? "" : tabs("group", "Split by", GROUPS, this.#group)}${tabs("measure", "Measure", measures, this.#measure)}</div></header><div class="body"><d-chart></d-chart></div></section>
       <div class="split"><section class="panel" aria-label="By model"><header><h2>Models</h2></header><div class="table" id="model"></div></section>
       <section class="panel" aria-label="By client"><header><h2>Clients</h2></header><div class="table" id="key"></div></section></div></div>`);
     this.#choose("days", (value) => this.#draw((this.#days = Number(value))));
