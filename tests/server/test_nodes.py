@@ -1,18 +1,20 @@
 """Three nodes on one PostgreSQL server: what one executes is seen, followed and ended through any other."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Script, Served, clean, hangs, opening, pauses, replies, served, text
+from scripted import Script, ScriptedBackend, Served, clean, hangs, opening, pauses, replies, served, text
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.server.peer_channel import Channel, NodeKey, WrongKeyError
 from dragoman.stores.crypto import Cipher
 from dragoman.stores.postgres.server import PostgresServer
+from dragoman.wiring.gateway import build
 from dragoman.wiring.stores import check_database
 
 _clean = pytest.fixture(autouse=True)(clean)
@@ -201,6 +203,16 @@ async def test_a_connection_needs_the_key() -> None:
         each.close()
         await each.wait_closed()
     assert accepted.empty()
+
+
+async def test_a_port_that_is_taken_is_refused(tmp_path: Path, database: str) -> None:
+    """With the setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = {"state_dir": tmp_path, "database": database, "encryption_key": "k" * 16, "node_address": address}
+        with pytest.raises(BadSettings, match="--node-address"):
+            async with build(load({**options, "log_level": "off"}, env_file=None), ScriptedBackend(replies("Hello"))):
+                pass
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dragoman import __version__
 from dragoman.backends.base import Backend, HoldsConversations
+from dragoman.config.loading import BadSettings
 from dragoman.config.settings import Settings
 from dragoman.runs.engine import Engine
 from dragoman.runs.executor import Dispatcher
@@ -47,10 +48,17 @@ class Neighbours:
         """Listen for the others, and find them.
 
         Raises:
-            OSError: A socket or port cannot be opened.
+            BadSettings: The port for other nodes cannot be opened.
+            OSError: A socket cannot be opened.
         """
         if self.peers is not None:
-            await self.peers.start()
+            try:
+                await self.peers.start()
+            except OSError as error:
+                if self.nodes is None:
+                    raise
+                text = f"node_address (--node-address) cannot be used: {error.strerror or error}. Choose another port."
+                raise BadSettings(text) from None
         if self.turns is not None:
             self.turns.start()
 
