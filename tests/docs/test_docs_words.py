@@ -23,7 +23,11 @@ VARIABLE = re.compile(r"\bDRAGOMAN_[A-Z_]+\b")
 ASSIGNED = re.compile(r"^(?:[A-Z_]+=(?:'[^']*'|\S+) )+")
 MAKE = re.compile(r"^make (?P<target>[a-z]+)(?P<rest>.*)$")
 ROW = re.compile(r"^\| (?P<first>`[^|]+`) \|", re.MULTILINE)
-PROGRAMS = {"clients": "tests/clients/run_clients.py", "release": "tools/release.py"}
+PROGRAMS = {
+    "clients": "tests/clients/run_clients.py",
+    "proof": "tests/proof/proof.py",
+    "release": "tools/release.py",
+}
 """The programs of targets that have flags of their own."""
 FOREIGN_FLAGS = {"--python", "--no-buffer", "-H", "--log", "--help", "-h"}
 """Flags of curl and of other gateways, and click's own."""
