@@ -67,7 +67,7 @@ async def test_progress(tmp_path: Path) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
-    assert b"Checking Claude Code, 0 checks done (1 s)" in shown
+    assert b"Checking, 0 checks done (1 s)" in shown
 
 
 def _read_until(terminal: int, words: bytes) -> bytes:

@@ -36,6 +36,9 @@ async def follow(made: Cluster, body: dict[str, object], ready: asyncio.Event, *
         events = events[: _end_of(events)]
         try:
             async with made.http.stream("POST", CHAT, json=body, headers=headers) as stream:
+                if stream.status_code == httpx.codes.BAD_GATEWAY:  # the connection to the killed node was just made
+                    cuts += 1
+                    continue
                 assert stream.status_code == 200
                 async for line in stream.aiter_lines():
                     events.append(line)
