@@ -4,13 +4,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 from api_harness import HEAD, MESSAGE, Serve, any_request, backend_at, raw_server, read_request
 from backend_harness import ask
+from gateways import until
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.core import errors
@@ -85,13 +85,6 @@ def _json_response(status: int, value: JSONObject) -> bytes:
     body = json.dumps(value).encode()
     head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - a backend does not notify
-            await asyncio.sleep(0.01)
 
 
 async def test_a_refused_token_is_renewed_once_and_the_call_repeated(folder: Path) -> None:

@@ -7,16 +7,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from gateways import until
 
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.backends.shared.process_guard import ProcessGuard
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Return once a condition holds."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - another task makes it hold
-            await asyncio.sleep(0.01)
 
 
 async def test_it_kills_the_guarded_processes_and_no_other(tmp_path: Path) -> None:

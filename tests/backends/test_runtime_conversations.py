@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from backend_harness import MODELS, ONE_OF_EACH, Runtime, ask, assistant, is_alive, runtime, text, user, without_marks
 from conversation_strategies import TOOLS
-from test_runtime_pool import until
+from gateways import until
 
 from dragoman.core.messages import Block, JSONObject, Message
 from dragoman.core.value_object import replace

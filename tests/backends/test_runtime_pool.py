@@ -1,28 +1,17 @@
 """Warm processes: whatever goes wrong, the pool is filled again, and readiness reports the failure until then."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from backend_harness import runtime
-from gateways import with_timeout
+from gateways import until, with_timeout
 
 from dragoman.backends.claude_code.pool import PoolKey, Prompt, WarmPool
 from dragoman.backends.claude_code.session import Session
 from dragoman.backends.shared.child_process import ChildProcess
 from dragoman.core.errors import UpstreamFailed
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Return once a condition holds."""
-
-    async def poll() -> None:
-        while not condition():  # noqa: ASYNC110 - another task makes it hold
-            await asyncio.sleep(0.01)
-
-    await with_timeout(poll())
 
 
 class Boot:

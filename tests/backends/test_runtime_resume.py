@@ -12,12 +12,11 @@ from typing import cast
 import pytest
 from backend_harness import ONE_OF_EACH, Answer, Runtime, assistant, runtime, text, user
 from conversation_strategies import DOCUMENT, IMAGE, TOOLS, Plan, plans
-from gateways import with_timeout
+from gateways import until, with_timeout
 from hypothesis import given, settings
 from test_doctor import files_in
 from test_runtime_conversations import AUTH
 from test_runtime_order import THINKING, call, result
-from test_runtime_pool import until
 
 from dragoman.backends.claude_code.protocol import replay_batches
 from dragoman.backends.claude_code.resume import TranscriptPipe, encode_transcript, split_conversation

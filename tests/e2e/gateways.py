@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +145,16 @@ async def read_stream(stream: AsyncIterator[ChatCompletionChunk], chunks: list[C
 async def with_timeout(awaitable: Awaitable[_Value]) -> _Value:
     """Wait for at most `TIMEOUT` seconds."""
     return await asyncio.wait_for(awaitable, TIMEOUT)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once a condition holds."""
+
+    async def poll() -> None:
+        while not condition():  # noqa: ASYNC110 - another task makes it hold
+            await asyncio.sleep(0.01)
+
+    await with_timeout(poll())
 
 
 class WatchedProcess:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 
+import msgspec
+from starlette.responses import Response
 from starlette.types import Send
 
 from dragoman.core import log
@@ -88,6 +90,11 @@ def _retry_headers(error: GatewayError) -> RawHeaders:
     if isinstance(error, UnsupportedContentEncoding):
         headers.append((b"accept-encoding", accept_encoding()))
     return headers
+
+
+def json_response(body: Mapping[str, object], status: int = 200) -> Response:
+    """Return a response of Starlette with a JSON body, for endpoints that are routed by it."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
 
 
 def run_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:

@@ -29,6 +29,7 @@ from dragoman.server.admin.access_changes import (
     team_view,
 )
 from dragoman.server.context import get_context
+from dragoman.server.replies import json_response
 from dragoman.stores.access import AccessStore
 from dragoman.stores.ledger import Column, Ledger, LedgerFilter, LedgerSum
 
@@ -62,14 +63,14 @@ class AccessEndpoints:
         """Return all keys, without their secrets."""
         await self._book.refresh()
         now = time.time()
-        return _json({"keys": [key_view(key, now) for key in self._book.state.keys.values()]})
+        return json_response({"keys": [key_view(key, now) for key in self._book.state.keys.values()]})
 
     async def create_key(self, request: Request) -> Response:
         """Create a key. The response contains its secret, which is shown this once."""
         name, changes = await _named(request, KeyChanges)
         key, secret = await self._changes().create_key(name, changes)
         await self._book.refresh()
-        return _json({**key_view(key, time.time()), "secret": secret}, 201)
+        return json_response({**key_view(key, time.time()), "secret": secret}, 201)
 
     async def key(self, request: Request) -> Response:
         """Return one key, with what it has used."""
@@ -77,14 +78,14 @@ class AccessEndpoints:
         key = self._book.state.keys.get(request.path_params["name"])
         if key is None:
             raise NotFound(f"There is no key `{request.path_params['name'][:40]}`.")
-        return _json({**key_view(key, time.time()), "use": await self._use(Scope(ScopeKind.KEY, key.name))})
+        return json_response({**key_view(key, time.time()), "use": await self._use(Scope(ScopeKind.KEY, key.name))})
 
     async def update_key(self, request: Request) -> Response:
         """Change what a key may use."""
         changes = _decoded(await _body(request), KeyChanges)
         key = await self._changes().update_key(request.path_params["name"], changes)
         await self._book.refresh()
-        return _json(key_view(key, time.time()))
+        return json_response(key_view(key, time.time()))
 
     async def rotate_key(self, request: Request) -> Response:
         """Give a key a new secret. The old one stays valid for the duration `grace`."""
@@ -94,25 +95,25 @@ class AccessEndpoints:
         seconds = DEFAULT_GRACE if grace is None else parse_duration(str(grace))
         key, secret = await self._changes().rotate_key(request.path_params["name"], seconds)
         await self._book.refresh()
-        return _json({**key_view(key, time.time()), "secret": secret})
+        return json_response({**key_view(key, time.time()), "secret": secret})
 
     async def revoke_key(self, request: Request) -> Response:
         """Revoke a key for ever."""
         key = await self._changes().revoke_key(request.path_params["name"])
         await self._book.refresh()
-        return _json(key_view(key, time.time()))
+        return json_response(key_view(key, time.time()))
 
     async def teams(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return all teams."""
         await self._book.refresh()
-        return _json({"teams": [team_view(team) for team in self._book.state.teams.values()]})
+        return json_response({"teams": [team_view(team) for team in self._book.state.teams.values()]})
 
     async def create_team(self, request: Request) -> Response:
         """Create a team."""
         name, changes = await _named(request, TeamChanges)
         team = await self._changes().change_team(name, changes, create=True)
         await self._book.refresh()
-        return _json(team_view(team), 201)
+        return json_response(team_view(team), 201)
 
     async def team(self, request: Request) -> Response:
         """Return one team, with its keys and what it has used."""
@@ -122,20 +123,20 @@ class AccessEndpoints:
         if team is None:
             raise NotFound(f"There is no team `{name[:40]}`.")
         keys: JSON = [key.name for key in self._book.state.keys.values() if key.team == name]
-        return _json({**team_view(team), "keys": keys, "use": await self._use(Scope(ScopeKind.TEAM, name))})
+        return json_response({**team_view(team), "keys": keys, "use": await self._use(Scope(ScopeKind.TEAM, name))})
 
     async def update_team(self, request: Request) -> Response:
         """Change what a team may use."""
         changes = _decoded(await _body(request), TeamChanges)
         team = await self._changes().change_team(request.path_params["name"], changes, create=False)
         await self._book.refresh()
-        return _json(team_view(team))
+        return json_response(team_view(team))
 
     async def delete_team(self, request: Request) -> Response:
         """Delete a team that has no valid keys."""
         team = await self._changes().delete_team(request.path_params["name"])
         await self._book.refresh()
-        return _json(team_view(team))
+        return json_response(team_view(team))
 
     async def audit(self, request: Request) -> Response:
         """Return the newest changes of keys and teams."""
@@ -143,11 +144,11 @@ class AccessEndpoints:
         if limit is None or not 1 <= limit <= 1000:  # noqa: PLR2004 - as the text says
             raise InvalidRequest("`limit` must be a number from 1 to 1000.", param="limit")
         entries = await self._store().audit(limit)
-        return _json({"entries": [cast("JSON", msgspec.to_builtins(entry)) for entry in entries]})
+        return json_response({"entries": [cast("JSON", msgspec.to_builtins(entry)) for entry in entries]})
 
     async def limits(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return every limit and budget, and what is used of it."""
-        return _json({"limits": await self._use()})
+        return json_response({"limits": await self._use()})
 
     async def usage(self, request: Request) -> Response:
         """Return what runs have used and cost: sums of the ledger; and every limit and budget."""
@@ -155,7 +156,7 @@ class AccessEndpoints:
             raise NotFound("This gateway has no ledger.")
         await self._meter.flush()
         report = await usage_report(self._meter.ledger, request.query_params)
-        return _json({**report, "limits": await self._use()})
+        return json_response({**report, "limits": await self._use()})
 
     async def own_usage(self, request: Request) -> Response:
         """Return what the client's own key has used and cost, and its limits. It learns nothing of others."""
@@ -172,7 +173,7 @@ class AccessEndpoints:
         client = get_context(request.scope).client
         await self._meter.flush()
         report = await usage_report(self._meter.ledger, QueryParams({**params, "by": by, "key": client}))
-        return _json({"key": client, **report, "limits": await self._use(Scope(ScopeKind.KEY, client))})
+        return json_response({"key": client, **report, "limits": await self._use(Scope(ScopeKind.KEY, client))})
 
     def _store(self) -> AccessStore:
         if self._book.store is None:
@@ -283,7 +284,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _MAX_BODY:
             raise InvalidRequest(f"The body is larger than {_MAX_BODY} bytes.")
     return bytes(body)
-
-
-def _json(body: JSONObject, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")

@@ -3,7 +3,6 @@
 import os
 import platform
 import time
-from collections.abc import Mapping
 from typing import cast
 
 import msgspec
@@ -24,6 +23,7 @@ from dragoman.server.admin.follow import follow_run
 from dragoman.server.admin.live import live_runs
 from dragoman.server.options import Operations
 from dragoman.server.peers import Peers
+from dragoman.server.replies import json_response
 from dragoman.stores.run_records import RunQuery
 
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
@@ -73,7 +73,7 @@ class AdminEndpoints:
         if peers and peers.nodes:
             body["nodes"] = msgspec.to_builtins([peers.nodes.own, *peers.nodes.others.values()])
         # The backend's words may quote those of other programs.
-        return _json(cast("JSONObject", self._registry.redactor.reply_data(body)))
+        return json_response(cast("JSONObject", self._registry.redactor.reply_data(body)))
 
     async def _workers(self, peers: Peers, body: JSONObject) -> JSONObject:
         """Return the state of each worker, the runs of all of them, and the process that started them."""
@@ -105,20 +105,20 @@ class AdminEndpoints:
 
     async def runs(self, request: Request) -> Response:
         """Return a page of runs, newest first."""
-        return _json(await run_page(self._registry, request.query_params))
+        return json_response(await run_page(self._registry, request.query_params))
 
     async def run(self, request: Request) -> Response:
         """Return one run, with its request and response if they are stored."""
         record = await self._registry.get(request.path_params["id"])
         content = {"asked": record.prompt, "answered": record.response}
         costs: dict[str, JSON] = {name: float(dollars) for name, dollars in record.cost_parts().items()}
-        return _json(
+        return json_response(
             record.summary() | {"costs": costs} | {name: value for name, value in content.items() if value is not None}
         )
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run. Respond when it has ended."""
-        return _json((await self._registry.cancel(request.path_params["id"])).summary())
+        return json_response((await self._registry.cancel(request.path_params["id"])).summary())
 
     async def events(self, request: Request) -> Response:
         """Stream the events of a run."""
@@ -133,7 +133,7 @@ class AdminEndpoints:
 
     async def settings(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return the settings that this gateway runs with. Of a secret, only whether it is set."""
-        return _json({"settings": [*self._operations.settings()]})
+        return json_response({"settings": [*self._operations.settings()]})
 
 
 def encode_admin_error(error: GatewayError) -> ErrorResponse:
@@ -150,10 +150,6 @@ async def run_page(registry: RunRegistry, params: QueryParams) -> JSONObject:
     """
     page = await registry.page(_run_query(params))
     return {"runs": [record.summary() for record in page.runs], "more": page.more}
-
-
-def _json(body: Mapping[str, object]) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 def _run_query(params: QueryParams) -> RunQuery:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from dragoman.core.messages import JSON, JSONObject
 from dragoman.runs.engine import Engine
 from dragoman.server.admin.live import state_of
 from dragoman.server.options import Operations
+from dragoman.server.replies import json_response
 from dragoman.stores.nodes import NodeRecord
 
 
@@ -47,7 +47,7 @@ class NodeEndpoints:
                 found.setdefault(record.gateway, {**_node(record.address, record), "here": False, "workers": []})
         for node in found.values():
             cast("list[JSONObject]", node["workers"]).sort(key=lambda one: cast("int", one["worker"]))
-        return _json({"nodes": [{name: node[name] for name in _SHOWN} for node in found.values()]})
+        return json_response({"nodes": [{name: node[name] for name in _SHOWN} for node in found.values()]})
 
     async def plan(self, request: Request) -> Response:  # noqa: ARG002 - the same for all
         """Return the limits of the plans of signed-in accounts: for each account, the newest report of all workers."""
@@ -60,7 +60,7 @@ class NodeEndpoints:
                 if known is None or (plan and cast("float", plan["reported"]) > cast("float", known["reported"])):
                     newest[upstream] = plan
         plans: list[JSON] = [{"upstream": upstream, **(plan or _NOT_REPORTED)} for upstream, plan in newest.items()]
-        return _json({"plans": plans})
+        return json_response({"plans": plans})
 
     async def _answer(self, _argument: str) -> JSON:
         return self._own()
@@ -99,7 +99,3 @@ def _plans(worker: JSONObject) -> Iterator[tuple[str | None, JSONObject | None]]
     for name, one in (*upstreams.items(), (None, worker)):
         if one.get("authentication") == "signed_in":
             yield name, cast("JSONObject | None", one["plan"])
-
-
-def _json(body: JSONObject) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json")
