@@ -56,6 +56,41 @@ async def test_heartbeats() -> None:
     assert "data: [DONE]" in lines
 
 
+async def test_nothing_follows_the_last_event() -> None:
+    """A run may still store something then. Another stream shows that this took several heartbeats."""
+    has_ended, proceed = asyncio.Event(), asyncio.Event()
+
+    async def script(request: RunRequest) -> AsyncGenerator[Event, None]:
+        is_silent = request.body["max_tokens"] == 1
+        if not is_silent:
+            for event in (*opening(), text("Hello"), *ending()):
+                yield event
+            has_ended.set()
+        await proceed.wait()
+        if is_silent:
+            for event in (*opening(), *ending()):
+                yield event
+
+    body = {"model": "sonnet", "messages": MESSAGES, "stream": True}
+    async with served(script, heartbeat=0.01) as gateway:
+
+        async def read(max_tokens: int, until: int) -> str:
+            lines = []
+            request = {**body, "max_tokens": max_tokens}
+            async with gateway.http.stream("POST", "/v1/messages", json=request) as response:
+                async for line in response.aiter_lines():
+                    lines.append(line)
+                    if lines.count("event: ping") == until:
+                        proceed.set()
+            return "\n".join(lines)
+
+        first = asyncio.create_task(read(2, -1))
+        await has_ended.wait()
+        await read(1, 5)
+        received = await first
+    assert received.rstrip().endswith('{"type":"message_stop"}')
+
+
 async def test_failure_after_heartbeats_is_an_event() -> None:
     """Once the status is sent, a failure can only be an event."""
     proceed = asyncio.Event()

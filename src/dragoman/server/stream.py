@@ -23,7 +23,7 @@ class EventSource(Protocol):
     """Where the encoded events of a stream come from.
 
     Attributes:
-        heartbeat: What to send in silence. Clients ignore it.
+        heartbeat: What to send in silence. Clients ignore it. Nothing, once the client has the last event.
         ended: Whether the last events have been returned.
         failure: What ended the stream instead of a response.
     """
@@ -74,6 +74,8 @@ class RunEvents:
             ends = b"".join([encoder.feed(event, choice) for choice, event in self._held])
             self.failure = encoder.failure
             return self.split(ends + encoder.finish())
+        if batch and type(batch[-1][1]) is MessageStop and len(self._group.runs) == 1:
+            self.heartbeat = b""  # only the end of the stream follows, and clients expect nothing else there
         data = b""
         for choice, event in self._filter.visible(batch):
             if self._hold_final and isinstance(event, MessageStop):
@@ -185,6 +187,8 @@ class StreamedResponse:
             headers = [*STREAM_HEADERS, *self._headers()]
             await context.send({"type": "http.response.start", "status": 200, "headers": headers})
             context.scope[HEARTBEAT_KEY] = self._source.heartbeat
+        if not self._source.heartbeat:
+            context.scope.pop(HEARTBEAT_KEY, None)
         *earlier, final = pieces or [b""]
         for data in earlier:
             await context.send({"type": "http.response.body", "body": data, "more_body": True})
