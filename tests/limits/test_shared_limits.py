@@ -179,9 +179,10 @@ async def test_a_killed_worker_blocks_nothing_and_its_costs_are_charged(tmp_path
     dead.api.received.clear()
     open_run = await dead.start(0)
     await dead.api.received.wait()
+    dead.meters[0].note_progress()
     # From here on the worker does nothing any more: its rows are in its outbox only.
     async with cluster(tmp_path, Workers(1), rule) as gateway:
-        recovered = COST + 4_020_000  # the prompt and one token: that was known when the response began
+        recovered = COST + 4_040_000  # the prompt, and what had been received of the response
         assert await gateway.recorded() == recovered
         runs, refused = await gateway.start_many(2)
         assert (len(runs), refused) == (1, 1)
@@ -198,9 +199,9 @@ async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Pat
     dead.api.text = "four" * 100
     open_run = await dead.start(0)
     await dead.api.received.wait()
-    [outbox] = (tmp_path / "outbox").iterdir()
     for _ in range(2):
         dead.meters[0].note_progress()
+        [outbox] = (tmp_path / "outbox").iterdir()
         assert len(outbox.read_text().splitlines()) == 2
     async with cluster(tmp_path, Workers(1), budget(9)) as gateway:
         assert await gateway.recorded() == COST  # of 1000 input tokens and 100 output tokens

@@ -221,14 +221,21 @@ class Engine:
         return run
 
     def _note(self, run: Run) -> None:
-        if self.meter is not None and run.ended:
+        """Note that a run was created, or that its status has changed."""
+        if not run.ended:
+            self.registry.note(run)
+            return
+        if self.meter is not None:
             self.meter.note_end(run)
-        if run.ended:
+        # What only records need is done when the reader, which is awake by now, has taken its turn.
+        asyncio.get_running_loop().call_soon(self._record_end, run)
+
+    def _record_end(self, run: Run) -> None:
+        for record in (self.cache_misses.note, self.registry.note):
             try:
-                self.cache_misses.note(run)
+                record(run)
             except Exception as error:  # noqa: BLE001 - a reason that cannot be found must not lose the record
                 log_bug(run.id, error)
-        self.registry.note(run)
 
     async def _drive(self, run: Run, ticket: Ticket, request: RunRequest) -> None:
         try:

@@ -274,7 +274,7 @@ class Meter:
 
     def note_start(self, run: Run) -> None:
         """Note that a response has begun: what the API has counted until now is paid, whatever happens."""
-        self._rows.note_open(run)
+        self._rows.note_start(run)
         self._changed.set()
 
     def note_progress(self) -> None:

@@ -1,5 +1,6 @@
 """The rows of runs that are not in the ledger yet: of those that have ended, and of open responses."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -13,6 +14,9 @@ from dragoman.runs.run import Run
 from dragoman.runs.run_usage import count_cut_output, tokens_of, usages_until_now
 from dragoman.stores.ledger import LedgerRow
 from dragoman.stores.outbox import Outbox
+
+_START_SECONDS = 0.01
+"""Seconds from the start of a response to its first row. The first token does not wait for it."""
 
 
 class UsageRows:
@@ -30,12 +34,20 @@ class UsageRows:
         self.ended: list[LedgerRow] = []
         self._policy = policy
         self._outbox = outbox
+        self._started: dict[str, Run] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._open: dict[str, tuple[Run, LedgerRow]] = {}
         self._agents: dict[str, AgentCalls] = {}
 
     def add_agent(self, run: Run, calls: AgentCalls) -> None:
         """Note the calls of an agent's run. Its row is made of them."""
         self._agents[run.id] = calls
+
+    def note_start(self, run: Run) -> None:
+        """Write what a response has used shortly after its start, unless it ends before: then `add` does."""
+        self._started[run.id] = run
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_START_SECONDS, self._write_started)
 
     def note_open(self, run: Run, usages: Sequence[JSONObject] | None = None) -> None:
         """Write what an open response has used until now.
@@ -51,6 +63,7 @@ class UsageRows:
 
     def note_progress(self) -> None:
         """Write what open responses have used until now: if this process is killed, that is charged."""
+        self._write_started()
         for run, row in list(self._open.values()):
             usages = usages_until_now(run)
             if usages and run.id not in self._agents and tokens_of(usages).output > row.tokens.output:
@@ -58,6 +71,7 @@ class UsageRows:
 
     def close_run(self, run: Run, hold: Hold) -> LedgerRow:
         """Return the row of a run that has ended, for `add`. The run is open no more."""
+        self._started.pop(run.id, None)
         self._open.pop(run.id, None)
         if run.status != "succeeded":
             count_cut_output(run)
@@ -76,7 +90,17 @@ class UsageRows:
 
     def close(self, *, keep: bool) -> None:
         """Close the outbox, and delete it unless it is still needed. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._outbox.close(keep=keep)
+
+    def _write_started(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        started, self._started = self._started, {}
+        for run in started.values():
+            self.note_open(run)
 
     def _unwritten(self) -> list[LedgerRow]:
         return [*self.ended, *(row for _, row in self._open.values())]
