@@ -3,11 +3,18 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from scripted import KEY, MESSAGES, clean, replies, served
+from starlette.types import Message
 
 from dragoman.config.loading import BadSettings, load
 from dragoman.config.secrets import resolve_secrets
+from dragoman.core.errors import Unauthenticated
+from dragoman.server.access import AccessBook
+from dragoman.server.auth import KeyCheck
+from dragoman.server.context import RequestContext
+from dragoman.stores.access import AccessState, KeyRecord, SecretRecord, hash_of
 from dragoman.wiring.checks import check_exposure, check_keys
 from dragoman.wiring.gateway import client_keys
 
@@ -82,3 +89,51 @@ def test_invalid_keys(keys: dict[str, object], message: str) -> None:
     with pytest.raises(BadSettings) as caught:
         check_keys(resolve_secrets(load({"api_key": KEY, "keys": keys}, env_file=None)))
     assert message in str(caught.value)
+
+
+async def _send_nothing(_message: Message) -> None:
+    """Fail: the check itself answers nothing."""
+    raise AssertionError
+
+
+class FakeBook(AccessBook):
+    """The keys of a store, as a test sets them."""
+
+    def use(self, *keys: KeyRecord) -> None:
+        """Replace all keys."""
+        self._use(AccessState(version=self.state.version + 1, keys={key.name: key for key in keys}))
+
+
+def test_a_key_that_was_accepted_is_refused_when_it_expires_or_is_revoked() -> None:
+    """What a key may do is remembered, until it expires by itself or any key changes."""
+    now = 10.0
+    secrets = (
+        SecretRecord(sha256=hash_of(b"old"), prefix="old", created=0.0, expires=50.0),
+        SecretRecord(sha256=hash_of(b"new"), prefix="new", created=0.0),
+    )
+    key = KeyRecord(name="ann", expires=100.0, secrets=secrets)
+    book = FakeBook()
+    book.use(key)
+    check = KeyCheck((), frozenset(), "/admin/", agents=True, book=book, clock=lambda: now)
+
+    def refusal_of(secret: bytes) -> str:
+        context = RequestContext(
+            {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"x-api-key", secret)]}, _send_nothing
+        )
+        try:
+            check(context)
+        except Unauthenticated as error:
+            return error.message
+        assert (context.client, context.authenticated, context.is_operator) == ("ann", True, False)
+        return ""
+
+    assert [refusal_of(secret) for secret in (b"old", b"new", b"old", b"new")] == [""] * 4
+    now = 50.0
+    assert "was replaced" in refusal_of(b"old")
+    assert refusal_of(b"new") == ""
+    now = 100.0
+    assert "has expired" in refusal_of(b"new")
+    now = 10.0
+    assert refusal_of(b"new") == ""
+    book.use(msgspec.structs.replace(key, revoked=9.0))
+    assert "was revoked" in refusal_of(b"new")

@@ -162,6 +162,7 @@ class Pools:
 
     def __init__(self) -> None:
         self.drops = 0
+        self._refused_until = 0
         self._pools: dict[CounterKey, Pool] = {}
 
     def __iter__(self) -> Iterator[Pool]:
@@ -192,9 +193,10 @@ class Pools:
             What was reserved, and what must be borrowed in addition; or a refusal that is still fresh. Then nothing was
             reserved.
         """
-        for pool in pools:
-            if ms < pool.refused_until and pool.refusal and amounts.get(pool.rule.unit, 0) >= pool.refusal.needed:
-                return pool.refusal
+        if ms < self._refused_until:
+            for pool in pools:
+                if ms < pool.refused_until and pool.refusal and amounts.get(pool.rule.unit, 0) >= pool.refusal.needed:
+                    return pool.refusal
         shares, asks = [], []
         for pool in pools:
             rule = pool.rule
@@ -291,6 +293,7 @@ class Pools:
             state = replace(state, used=state.used + spent, held=held, remaining=left)
         pool.refusal = replace(refusal, state=state, needed=min(needed, max(amounts.get(rule.unit, 0), refusal.needed)))
         pool.refused_until = ms + _REFUSAL_MS if is_new else 0
+        self._refused_until = max(self._refused_until, pool.refused_until)
         return pool.refusal
 
     def settle(self, hold: Hold, used: Amounts) -> None:
@@ -308,8 +311,10 @@ class Pools:
             if unit is Unit.REQUESTS:
                 continue  # the request was made, however it ended
             spent, uncovered = used.get(unit, 0), 0
-            if spent < share.reserved:
-                pool.give(share.reserved - spent)
+            if spent < share.reserved:  # as `Pool.give`, without a call for each rule
+                pool.available += share.reserved - spent
+                pool.gifts += 1
+                pool.refused_until = 0
             elif spent > share.reserved:
                 covered = min(spent - share.reserved, pool.available)
                 pool.available -= covered

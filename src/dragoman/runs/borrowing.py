@@ -39,13 +39,13 @@ class Covering:
     Attributes:
         rules: The rules.
         pools: Their pools.
-        rates: The pools of the rules that limit what is used in a minute.
+        rates: The pools of the rules on requests per minute, and those on tokens per minute, as far as there are any.
         needs_bound: Whether a run reserves tokens or dollars: then the most that it may use must be known.
     """
 
     rules: tuple[Rule, ...]
     pools: Sequence[Pool]
-    rates: Sequence[Pool]
+    rates: Sequence[Sequence[Pool]]
     needs_bound: bool
     since: float
     until: float
@@ -122,7 +122,8 @@ class Borrower:
             windows = [pool.window for pool in pools if pool.window.end]
             since = max((window.start for window in windows), default=-inf)
             until = min((window.end for window in windows), default=inf)
-            rates = [pool for pool in pools if pool.rule.is_rate]
+            by_unit = [[pool for pool in pools if pool.rule.unit is unit] for unit in (Unit.REQUESTS, Unit.TOKENS)]
+            rates = [some for some in by_unit if some]
             needs_bound = any(rule.unit in {Unit.TOKENS, Unit.DOLLARS} for rule in rules)
             known = self._covered[id(rules)] = Covering(rules, pools, rates, needs_bound, since, until)
         return known

@@ -299,13 +299,14 @@ class Meter:
         if not rules:
             return []
         ms = self._clock.ms()
-        found: dict[Unit, tuple[Rule, int]] = {}
-        for pool in self._borrower.covering(rules).rates:
-            remaining = pool.remaining(ms)
-            known = found.get(pool.rule.unit)
-            if known is None or remaining < known[1]:
-                found[pool.rule.unit] = pool.rule, remaining
-        return list(found.values())
+        found = []
+        for pools in self._borrower.covering(rules).rates:
+            tightest, least = pools[0], pools[0].remaining(ms)
+            for pool in pools[1:]:
+                if (remaining := pool.remaining(ms)) < least:
+                    tightest, least = pool, remaining
+            found.append((tightest.rule, least))
+        return found
 
     # The rest is the meter's own.
 

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from math import inf
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -64,6 +65,11 @@ class KeyRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "active"
+
+    def valid_until(self, sha256: str) -> float:
+        """Return when a secret of this key expires, in seconds since 1970; infinity: never."""
+        ends = [self.expires, *(secret.expires for secret in self.secrets if secret.sha256 == sha256)]
+        return min((end for end in ends if end is not None), default=inf)
 
 
 class TeamRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
