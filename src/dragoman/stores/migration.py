@@ -30,14 +30,16 @@ class _Table:
 
     Attributes:
         name: What the rows are, for people.
-        select: Reads the rows in their order.
+        source: The columns and the table to read.
+        key: The columns that the rows are ordered by. No two rows have the same.
         insert: Adds a row to the target if it is not there.
         repeated: How often the values of a row are given to `insert`.
         encrypted: The columns of the name and of the value that is encrypted under that name.
     """
 
     name: str
-    select: str
+    source: str
+    key: tuple[str, ...]
     insert: str
     repeated: int = 1
     encrypted: tuple[int, int] | None = None
@@ -46,17 +48,20 @@ class _Table:
 _ACCESS = (
     _Table(
         name="keys",
-        select="SELECT name, record FROM keys ORDER BY name",
+        source="name, record FROM keys",
+        key=("name",),
         insert="INSERT INTO keys (name, record) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
     ),
     _Table(
         name="teams",
-        select="SELECT name, record FROM teams ORDER BY name",
+        source="name, record FROM teams",
+        key=("name",),
         insert="INSERT INTO teams (name, record) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
     ),
     _Table(
         name="entries of the audit log",
-        select="SELECT entry FROM audit ORDER BY number",
+        source="entry FROM audit",
+        key=("number",),
         insert="INSERT INTO audit (entry) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM audit WHERE entry = ?)",
         repeated=2,
     ),
@@ -64,7 +69,8 @@ _ACCESS = (
 _THINKING = (
     _Table(
         name="parts of kept thinking",
-        select="SELECT name, value, until FROM kept ORDER BY name",
+        source="name, value, until FROM kept",
+        key=("name",),
         insert="INSERT INTO kept (name, value, until) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
         encrypted=(0, 1),
     ),
@@ -72,7 +78,8 @@ _THINKING = (
 _RECORDINGS = (
     _Table(
         name="responses for repeated requests",
-        select="SELECT name, owner, request, producer, created, size, response FROM recordings ORDER BY name",
+        source="name, owner, request, producer, created, size, response FROM recordings",
+        key=("name",),
         insert="INSERT INTO recordings (name, owner, request, producer, created, size, response) "
         "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
         encrypted=(0, 6),
@@ -81,30 +88,32 @@ _RECORDINGS = (
 _RESPONSES = (
     _Table(
         name="stored responses",
-        select="SELECT id, owner, kind, model, created, parent, labels, until, holder, lease, body "
-        "FROM entries ORDER BY place",
+        source="id, owner, kind, model, created, parent, labels, until, holder, lease, body FROM entries",
+        key=("place",),
         insert="INSERT INTO entries (id, owner, kind, model, created, parent, labels, until, holder, lease, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     ),
     _Table(
         name="events of stored responses",
-        select="SELECT id, number, data FROM events ORDER BY id, number",
+        source="id, number, data FROM events",
+        key=("id", "number"),
         insert="INSERT INTO events (id, number, data) VALUES (?, ?, ?) ON CONFLICT (id, number) DO NOTHING",
     ),
 )
 _RUNS = (
     _Table(
         name="records of runs",
-        select="SELECT id, status, model, client, created, error, owner, rest, said FROM runs ORDER BY place",
+        source="id, status, model, client, created, error, owner, rest, said FROM runs",
+        key=("place",),
         insert="INSERT INTO runs (id, status, model, client, created, error, owner, rest, said) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         encrypted=(0, 8),
     ),
 )
-_LEDGER = """
-SELECT run, began, key, team, model, upstream, status, input, cache_read, cache_write, output, nanodollars
-FROM ledger ORDER BY began, run
-"""
+_LEDGER = (
+    "run, began, key, team, model, upstream, status, input, cache_read, cache_write, output, nanodollars FROM ledger"
+)
+_LEDGER_KEY = ("began", "run")
 
 
 @value_object
@@ -150,7 +159,7 @@ async def copy_state(source: Stores, target: Stores, directory: Path) -> AsyncGe
         for left in read_left_behind(directory / "outbox").values():
             rows += left
         found, added = len(rows), await _add(new_ledger, rows)
-        async for batch in _batches(old_ledger.database, _LEDGER):
+        async for batch in _batches(old_ledger.database, _LEDGER, _LEDGER_KEY):
             found += len(batch)
             added += await _add(new_ledger, list(map(_ledger_row, batch)))
         yield Copied("rows of the ledger", found, added)
@@ -158,7 +167,7 @@ async def copy_state(source: Stores, target: Stores, directory: Path) -> AsyncGe
 
 async def _copy_table(old: SQLDatabase, new: SQLDatabase, table: _Table) -> Copied:
     found = added = 0
-    async for batch in _batches(old, table.select):
+    async for batch in _batches(old, table.source, table.key):
         rows = [_encrypted_again(row, table, old, new) * table.repeated for row in batch]
 
         def work(db: Connection, rows: Sequence[_Row] = rows) -> int:
@@ -174,20 +183,24 @@ async def _copy_table(old: SQLDatabase, new: SQLDatabase, table: _Table) -> Copi
     return Copied(table.name, found, added)
 
 
-async def _batches(database: SQLDatabase, select: str) -> AsyncIterator[Sequence[_Row]]:
+async def _batches(database: SQLDatabase, source: str, key: Sequence[str]) -> AsyncIterator[Sequence[_Row]]:
+    """Yield the rows of a table in the order of their keys. Each batch is found by the last key of the one before."""
     if not database.exists():
         return
-    first = 0
+    columns, places = ", ".join(key), ", ".join("?" * len(key))
+    rest = f"ORDER BY {columns} LIMIT {_BATCH}"
+    last: _Row = ()
     while True:
 
-        def work(db: Connection, first: int = first) -> Sequence[_Row]:
-            return db.execute(f"{select} LIMIT ? OFFSET ?", (_BATCH, first)).fetchall()
+        def work(db: Connection, last: _Row = last) -> Sequence[_Row]:
+            after = f"WHERE ({columns}) > ({places})" if last else ""
+            return db.execute(f"SELECT {columns}, {source} {after} {rest}", last).fetchall()
 
         batch = await database.read(work)
         if not batch:
             return
-        yield batch
-        first += len(batch)
+        yield [row[len(key) :] for row in batch]
+        last = batch[-1][: len(key)]
 
 
 def _encrypted_again(row: _Row, table: _Table, old: SQLDatabase, new: SQLDatabase) -> _Row:
