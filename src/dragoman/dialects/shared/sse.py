@@ -53,3 +53,8 @@ def event(data: bytes, name: str | None = None) -> bytes:
     if name is None:
         return b"data: " + data + b"\n\n"
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def json_event(name: str, data: object) -> bytes:
+    """Encode an event of a name whose payload is a value."""
+    return event(encode_json(data), name)

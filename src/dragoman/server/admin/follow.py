@@ -48,7 +48,7 @@ def record_events(record: RunRecord) -> list[tuple[str, JSONObject]]:
 async def _live_events(registry: RunRegistry, run: Run, heartbeat: float) -> AsyncIterator[bytes]:
     with run.subscribe() as subscriber:
         record = registry.record(run)
-        yield _encode("run", record.summary())
+        yield sse.json_event("run", record.summary())
         status = record.status
         while True:
             ended = run.ended  # read before the events, so that none is missed
@@ -58,33 +58,29 @@ async def _live_events(registry: RunRegistry, run: Run, heartbeat: float) -> Asy
                 break
             if run.status != status:
                 status = run.status
-                yield _encode("status", {"status": status})
+                yield sse.json_event("status", {"status": status})
             if not await subscriber.wait(heartbeat):
                 yield _HEARTBEAT
-    yield _encode("end", registry.record(run).summary())
+    yield sse.json_event("end", registry.record(run).summary())
 
 
 async def _encoded(events: list[tuple[str, JSONObject]]) -> AsyncIterator[bytes]:
     for name, data in events:
-        yield _encode(name, data)
+        yield sse.json_event(name, data)
 
 
 def _run_events(run: Run, events: list[Event] | None, redactor: Redactor) -> Iterator[bytes]:
     """Encode events. When some were missed, encode the whole message so far instead."""
     if events is None:
         try:
-            yield _encode("message", run.result().message)
+            yield sse.json_event("message", run.result().message)
         except UpstreamFailed:
             return  # there is no output yet
     for event in events or ():
         match event:
             case MessageStart(raw=raw) | MessageDelta(raw=raw) | MessageStop(raw=raw):
-                yield _encode(str(raw["type"]), raw)
+                yield sse.json_event(str(raw["type"]), raw)
             case BlockStart(raw=raw) | BlockDelta(raw=raw) | BlockStop(raw=raw):
-                yield _encode(str(raw["type"]), raw)
+                yield sse.json_event(str(raw["type"]), raw)
             case _:
-                yield _encode(type(event).__name__.lower(), redactor.reply_data(msgspec.to_builtins(event)))
-
-
-def _encode(name: str, data: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), sse.encode_json(data))
+                yield sse.json_event(type(event).__name__.lower(), redactor.reply_data(msgspec.to_builtins(event)))

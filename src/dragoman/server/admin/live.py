@@ -72,7 +72,7 @@ async def live_runs(engine: Engine, operations: Operations, page: RunPage, heart
     with registry.feed() as feed:
         state = state_of(engine, operations)
         first: JSONObject = {"state": state, "runs": [record.summary() for record in page.runs], "more": page.more}
-        yield _encode("snapshot", first)
+        yield sse.json_event("snapshot", first)
         selection = Selection(record.id for record in page.runs if record.status in OPEN_STATUSES)
         sent_at = time.monotonic()
         while not feed.ended:
@@ -83,10 +83,10 @@ async def live_runs(engine: Engine, operations: Operations, page: RunPage, heart
             events = b""
             if chosen:
                 summaries: list[JSON] = [registry.record(run).summary() for run in chosen]
-                events += _encode("runs", {"runs": summaries, "missed": missed + left_out})
+                events += sse.json_event("runs", {"runs": summaries, "missed": missed + left_out})
             if (new_state := state_of(engine, operations)) != state:
                 state = new_state
-                events += _encode("state", state)
+                events += sse.json_event("state", state)
             if events or time.monotonic() - sent_at >= heartbeat:
                 sent_at = time.monotonic()
                 yield events or _HEARTBEAT
@@ -111,7 +111,3 @@ def state_of(engine: Engine, operations: Operations) -> JSONObject:
         "upstreams": status.get("upstreams"),
     }
     return cast("JSONObject", engine.registry.redactor.reply_data(state))
-
-
-def _encode(name: str, data: JSONObject) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), sse.encode_json(data))
