@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -211,3 +212,28 @@ def test_a_closed_input_is_no_failure(tmp_path: Path, loop: Callable[[], asyncio
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(works_on())
+
+
+_PRIORITIES = """
+import asyncio, os
+from pathlib import Path
+from dragoman.backends.shared.child_process import ChildProcess
+
+async def main():
+    process = await ChildProcess.spawn(["/bin/cat"], env={}, cwd=Path.cwd())
+    print(*(os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, process.pid)))
+    process.kill()
+    await process.exited
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_is_less_important_than_the_gateway(tmp_path: Path) -> None:
+    """Also if the gateway itself was started with a low priority."""
+    command = ["nice", "-n", "7", sys.executable, "-c", _PRIORITIES]
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    gateway, child = map(int, output.split())
+    assert gateway >= 7
+    assert child == min(19, gateway + 5)

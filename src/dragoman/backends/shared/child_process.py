@@ -21,6 +21,7 @@ from dragoman.core.messages import JSONObject
 _MAX_LINE_BYTES = 256 * 1024**2
 _MAX_STDERR_LINES = 50
 _NICENESS = 5
+"""How much less important a process is than the gateway."""
 _GRACE = 0.5
 """Seconds in which output that is still in the pipe must arrive, after the process exited or closed its stdin."""
 
@@ -86,7 +87,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             raise
         # The gateway must answer some frames within milliseconds, so it takes precedence over the process.
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PGRP, process.pid, _NICENESS)
+            os.setpriority(os.PRIO_PGRP, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)
         return process
 
     def listen(
