@@ -15,6 +15,7 @@ from dragoman.core.errors import (
     QueueFull,
     ShuttingDown,
     TimedOut,
+    UpstreamFailed,
 )
 from dragoman.core.events import Event, MessageStart, MessageStop, Retrying, Started
 from dragoman.core.log import redirected
@@ -159,17 +160,47 @@ async def test_an_error_comes_after_the_events_before_it() -> None:
 
 @pytest.mark.parametrize(("delay", "count"), [(60.0, 0), (0.0, 1), (0.001, 1)])
 async def test_a_retry_that_was_only_announced_is_not_counted(delay: float, count: int) -> None:
-    """As if a client has received a part of the response, and the run ends before the next call."""
+    """As if a process of the runtime ends before or after its next call."""
 
     async def announced() -> AsyncGenerator[Event, None]:
         yield Retrying(1, delay, "overloaded_error")
-        raise Overloaded("too much")
+        raise UpstreamFailed("The process ended.", code="runtime_failed")
 
     engine, _ = engine_on(announced)
     run = engine.submit(BODY, MODELS[0], client="me")
-    with pytest.raises(Overloaded):
+    with pytest.raises(UpstreamFailed):
         await finish(run)
     assert run.retries == count
+
+
+async def test_a_retry_that_claude_refused_is_counted() -> None:
+    """Also if its announcement was read late, so that the time of the call has not come yet."""
+
+    async def refused() -> AsyncGenerator[Event, None]:
+        yield Retrying(1, 60.0, "overloaded_error")
+        raise Overloaded("too much")
+
+    engine, _ = engine_on(refused)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    with pytest.raises(Overloaded):
+        await finish(run)
+    assert run.retries == 1
+
+
+async def test_a_retry_that_a_cancelled_run_waits_for_is_not_counted() -> None:
+    """The run ends during the pause before the call."""
+    is_announced = asyncio.Event()
+
+    async def waits() -> AsyncGenerator[Event, None]:
+        yield Retrying(1, 60.0, "overloaded_error")
+        is_announced.set()
+        await asyncio.Event().wait()
+
+    engine, _ = engine_on(waits)
+    run = engine.submit(BODY, MODELS[0], client="me")
+    await is_announced.wait()
+    await run.cancel("test")
+    assert (run.status, run.retries) == ("cancelled", 0)
 
 
 async def test_a_recursion_error_is_a_bug_of_the_gateway() -> None:

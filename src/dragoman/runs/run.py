@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, cast
 
 from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
-from dragoman.core.errors import GatewayError, InternalError, RunCancelled, TimedOut
+from dragoman.core.errors import GatewayError, InternalError, RunCancelled, ShuttingDown, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
 from dragoman.core.ids import new_id
 from dragoman.core.messages import JSONObject, MessagesRequest, Usage
@@ -23,7 +23,8 @@ Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancell
 
 _MAX_SUBSCRIBER_EVENTS = 1000
 _TIMER_SECONDS = 0.002
-"""A timer of the event loop may fire this much early. A retry that was made then, and failed at once, was made."""
+"""A timer of the event loop may fire this much early: a retry was made then."""
+_PROCESS_ENDED = "runtime_failed"
 
 
 class Subscriber:
@@ -399,11 +400,17 @@ class Run:
         cancelled_by_operator = isinstance(self.error, RunCancelled)
         self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
         now = time.perf_counter()
-        if self.status != "succeeded" and now < self._retry_at:
+        if now < self._retry_at and not self._was_answered():
             self.retries -= 1  # it was announced, and is not made
         self.stages["total"] = now - self._started_at
         self._wake_reader()
         self.notify()
+
+    def _was_answered(self) -> bool:
+        """Return whether Claude's answer ended the run. The call before it was made then, whenever it was announced."""
+        if self.error is None:
+            return self.status == "succeeded"
+        return not isinstance(self.error, RunCancelled | TimedOut | ShuttingDown) and self.error.code != _PROCESS_ENDED
 
     def _change_status(self, status: Status) -> None:
         now = time.perf_counter()
