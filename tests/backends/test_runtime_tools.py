@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from any_backend import client_messages
 from backend_harness import ONE_OF_EACH, Answer, assistant, runtime, user
+from gateways import until
 
+from dragoman.core.events import Started
 from dragoman.core.messages import JSON, Block, JSONObject, Message
 from dragoman.simulator.faults import Fault
 
@@ -99,6 +101,24 @@ async def test_killing_the_process_between_call_and_result_changes_nothing(
         ids = {str(live_weather["id"]): weather["id"], str(live_clock["id"]): clock["id"]}
         assert _renamed(client_messages(harness), ids) == client_messages(harness, 1)
         assert len(harness.calls) == 4
+
+
+async def test_a_second_message_that_is_seen_after_the_results_were_sent_reaches_no_client(tmp_path: Path) -> None:
+    """The process may be busy. It has made no call with the results: another one replays the conversation."""
+    async with runtime(tmp_path) as harness:
+        first = await harness.ask([ASK], tools=TOOLS)
+        [call] = calls_of(first)
+        [session] = [one for one in harness.backend._sessions if one._tools.names]
+        os.kill(session.pid, signal.SIGSTOP)
+        messages = [ASK, assistant(call), user(result(call, "21 degrees"))]
+        answering = asyncio.create_task(harness.ask(messages, tools=TOOLS))
+        await until(lambda: session._results_left > 0)
+        session._on_frame({"type": "stream_event", "event": {"type": "message_start", "message": {}}})
+        second = await answering
+        assert [event.path for event in second.events if isinstance(event, Started)] == ["live", "cold"]
+        assert "21 degrees" in second.text
+        assert client_messages(harness) == messages
+        assert len(harness.calls) == 2
 
 
 def _renamed(messages: list[Message], ids: dict[str, JSON]) -> list[Message]:

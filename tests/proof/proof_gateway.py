@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ _LOG_SECONDS = 0.3
 _MEBIBYTE = 2**20
 _MAX_MEMORY_RATIO = 1.10
 _STARTED = ("PATH", "LANG")
+_RUN = re.compile(r"run_[0-9a-f]{32}")
 
 
 class DidNotStart(Exception):  # noqa: N818 - named by what happened
@@ -240,6 +242,13 @@ def read_log(path: Path) -> LogSummary:
             if "Traceback" in line or entry.get("level") == "error":
                 summary.broken.append(line[:2000])
     return summary
+
+
+def lines_about(log: Path, text: str) -> Iterator[str]:
+    """Yield the lines of a log that contain a text, and those about the runs that these name."""
+    lines = [line for file in sorted(log.parent.glob(f"{log.name}*")) for line in file.read_text("utf-8").splitlines()]
+    runs = {run for line in lines if text in line for run in _RUN.findall(line)}
+    yield from (line for line in lines if text in line or runs.intersection(_RUN.findall(line)))
 
 
 def _is_runtime(process: psutil.Process) -> bool:

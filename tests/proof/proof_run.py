@@ -13,7 +13,7 @@ from proof_api import ScriptedApi
 from proof_case import Case
 from proof_client import Behaviour, Reply, send
 from proof_faults import API_KEY
-from proof_gateway import ProvedGateway, read_log
+from proof_gateway import ProvedGateway, lines_about, read_log
 from proof_message import Answer, Judgement, Object
 from proof_requests import PATHS, long_body, next_body, request_body
 
@@ -22,6 +22,8 @@ _OPEN = ("queued", "in_progress")
 _BACKGROUND_HEADERS = 200
 _CACHED_CONVERSATIONS = 16
 _REFUSED = 400
+_SHOWN = 1000
+"""Characters of a finding, and of each line of the log about it, that are shown."""
 FAILURES = ("wrong", "doubled", "silently cut", "hung", "malformed", "refused", "key shown", "calls", "log")
 """The kinds of findings. `refused`: an error without a cause. `calls`: not one call and its counted retries."""
 
@@ -247,9 +249,11 @@ class Prover:
         return True
 
     def _find(self, kind: str, case: Case | None, detail: str) -> None:
-        """Record a finding, and report it at once: the table of a long proof comes late."""
+        """Record a finding. Report it at once with lines of the log: the table comes late, and the log is deleted."""
         number = f" (case {case.number} of seed {case.seed})" if case else ""
-        print(f"{kind}{number}: {detail[:200]}", file=sys.stderr, flush=True)
+        print(f"{kind}{number}: {detail[:_SHOWN]}", file=sys.stderr, flush=True)
+        for line in lines_about(self._gateway.log, f'"{case.name}') if case else ():
+            print(f"    {line[:_SHOWN]}", file=sys.stderr, flush=True)
         self.tally.findings.append(Finding(kind, case, detail))
 
     def expect(self, holds: object, kind: str, detail: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import psutil
 
@@ -18,7 +18,7 @@ from dragoman.backends.claude_code.options import ClaudeCodeOptions
 from dragoman.backends.claude_code.plan_limits import PlanLimits
 from dragoman.backends.claude_code.pool import LiveProcesses
 from dragoman.backends.claude_code.processes import Processes
-from dragoman.backends.claude_code.session import Session
+from dragoman.backends.claude_code.session import Session, Spoiled
 from dragoman.backends.claude_code.sign_in import SignIn
 from dragoman.backends.claude_code.translate import RuntimeRequest, translate_request
 from dragoman.backends.claude_code.turn import Turn
@@ -87,6 +87,16 @@ class ClaudeCodeBackend:
 
     async def _run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         runtime_request = translate_request(request)
+        with suppress(Spoiled):  # the API was not called, and no event was yielded: another process takes its place
+            async with aclosing(self._run_turn(runtime_request)) as events:
+                async for event in events:
+                    yield event
+                return
+        async with aclosing(self._run_turn(runtime_request)) as events:
+            async for event in events:
+                yield event
+
+    async def _run_turn(self, runtime_request: RuntimeRequest) -> AsyncGenerator[Event, None]:
         session, turn, started = await self._prepare_turn(runtime_request)
         keep = False
         try:

@@ -12,18 +12,32 @@ from dragoman.backends.claude_code.protocol import SERVER_NAME
 from dragoman.backends.claude_code.resume import TranscriptPipe
 from dragoman.backends.claude_code.tools import ToolServer
 from dragoman.backends.shared.child_process import ChildProcess
-from dragoman.backends.shared.message_reader import MessageReader, OutputReader, broke_off, runtime_failed
+from dragoman.backends.shared.message_reader import (
+    MessageReader,
+    OutputReader,
+    blocks_in,
+    broke_off,
+    object_in,
+    runtime_failed,
+)
 from dragoman.core import log
 from dragoman.core.errors import GatewayError, TimedOut, UpstreamFailed
 from dragoman.core.events import Event
 from dragoman.core.messages import JSON, JSONObject
 
 _CONTROL_TIMEOUT = 30.0
+_SECOND_MESSAGE = "Claude sent a second message behind its calls of tools"
 
 _Value = TypeVar("_Value")
 
 RequestHandlers: TypeAlias = Mapping[str, Callable[[JSONObject], JSONObject]]
 """What answers the runtime's own control requests, by their subtype. Requests for tools are handled apart."""
+
+
+class Spoiled(UpstreamFailed):
+    """A process ended, or no longer holds the client's conversation, before it called the API for the current turn."""
+
+    default_code = "runtime_failed"
 
 
 class Session:
@@ -72,6 +86,7 @@ class Session:
         self._append_results: deque[asyncio.Future[JSONObject]] = deque()
         self._reader: OutputReader | None = None
         self._break_check: str | None = None
+        self._results_left = 0
         self._max_tokens = 0
         self._events: deque[Event] = deque()
         self._changed = asyncio.Event()
@@ -194,12 +209,19 @@ class Session:
             reader: Reads the response's frames. The default reads a single API call.
 
         Raises:
+            Spoiled: The process has ended meanwhile. Nothing was sent.
             GatewayError: The turn failed.
         """
         return self._turn(lambda: self._process.send(*frames), max_tokens, reader)
 
     def resume_turn(self, results: Mapping[str, JSONObject], max_tokens: int) -> AsyncGenerator[Event, None]:
-        """Answer the parked calls with their results, and yield the events of the response, as `run_turn` does."""
+        """Answer the parked calls with their results, and yield the events of the response, as `run_turn` does.
+
+        Raises:
+            Spoiled: The process has ended meanwhile, or has more than the response that the client has.
+            GatewayError: The turn failed.
+        """
+        self._results_left = len(results)
         return self._turn(lambda: self._tools.add_results(results), max_tokens)
 
     def fail_turn(self, error: GatewayError) -> None:
@@ -217,7 +239,8 @@ class Session:
     async def _turn(
         self, send: Callable[[], None], max_tokens: int, reader: OutputReader | None = None
     ) -> AsyncGenerator[Event, None]:
-        self._check_alive()
+        if not self.alive:
+            raise Spoiled(f"The Claude Code process failed: {self._process.end_reason or 'it was stopped'}.")
         reader = self._reader = reader or MessageReader(self._tools.names)
         self._max_tokens = max_tokens
         send()
@@ -277,12 +300,18 @@ class Session:
                 # A message after the response: the process no longer holds the client's conversation.
                 self.discard()
                 self.on_end()
+            case "stream_event" if self._results_left:  # the same, and the results were sent before it was seen
+                log.warning("runtime.ended", pid=self.pid, reason=_SECOND_MESSAGE, stderr=self._process.stderr_tail)
+                self._process.kill()
+                self.fail_turn(Spoiled(_SECOND_MESSAGE))
             case _ if self._reader is not None:
                 self._read(self._reader, frame)
             case _:
                 pass
 
     def _read(self, reader: OutputReader, frame: JSONObject) -> None:
+        if self._results_left and frame.get("type") == "user":  # the runtime repeats results before its next call
+            self._results_left -= len(blocks_in(object_in(frame, "message"), "tool_result"))
         self._events.extend(reader.feed(frame))
         if reader.outcome in ("spent", "failed"):
             # Kill before the runtime's next API call, which follows within some 9 ms.
