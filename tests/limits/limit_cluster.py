@@ -78,8 +78,13 @@ class OneTeam:
 
 @dataclass
 class CountingApi:
-    """A scripted API. It counts what each run has cost, and waits in the middle of a response until it may end."""
+    """A scripted API. It counts what each run has cost, and waits in the middle of a response until it may end.
 
+    Attributes:
+        is_silent: Whether it sends nothing, and only gets requests.
+    """
+
+    is_silent: bool = False
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     received: asyncio.Event = field(default_factory=asyncio.Event)
     counted: dict[str, int] = field(default_factory=dict)
@@ -88,6 +93,9 @@ class CountingApi:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Answer."""
+        if self.is_silent:
+            self.received.set()
+            await asyncio.Event().wait()
         usage: JSONObject = {"input_tokens": 1000, "output_tokens": 1}
         self.counted[request.id] = CUT_COST
         yield MessageStart({"type": "message_start", "message": {"id": "m", "content": [], "usage": usage}})

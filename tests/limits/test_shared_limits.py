@@ -10,7 +10,7 @@ from limit_cluster import COST, CUT_COST, MAY_COST, MODEL, TEAM, Cluster, Worker
 from dragoman.core.errors import GatewayError, QuotaExceeded, RateLimited, StoreFailed, TimedOut
 from dragoman.limits.rules import Period, Rule, Scope, ScopeKind, Unit
 from dragoman.runs.borrowing import LEASE_MS
-from dragoman.stores.ledger import LedgerRow
+from dragoman.stores.ledger import LedgerFilter, LedgerRow
 
 
 @pytest.fixture(params=["one worker", "four workers", "three nodes", "three nodes with redis"])
@@ -205,6 +205,21 @@ async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Pat
         assert len(outbox.read_text().splitlines()) == 2
     async with cluster(tmp_path, Workers(1), budget(9)) as gateway:
         assert await gateway.recorded() == COST  # of 1000 input tokens and 100 output tokens
+    await open_run.cancel("end of the test")
+    await dead.aclose()
+
+
+async def test_a_call_whose_response_had_not_begun_is_in_the_ledger(tmp_path: Path) -> None:
+    """Its node was killed, so nothing else is known. The ledger counts the call, without tokens."""
+    dead = Cluster(tmp_path, (budget(9),))
+    await dead.add(worker="node~999999999@1.0-dead")
+    dead.api.is_silent = True
+    open_run = await dead.start(0)
+    await dead.api.received.wait()
+    async with cluster(tmp_path, Workers(1), budget(9)) as gateway:
+        assert await gateway.recorded() == 0
+        [total] = await gateway.ledgers[0].sums(LedgerFilter(team="web"), ("status",))
+        assert (total.by, total.runs, total.tokens.total) == ({"status": "interrupted"}, 1, 0)
     await open_run.cancel("end of the test")
     await dead.aclose()
 

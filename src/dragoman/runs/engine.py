@@ -208,6 +208,7 @@ class Engine:
             request_options = replace(request_options, trace=run.trace)
         if hold is not None and self.meter is not None:
             run.reservation, run.on_output = hold, self.meter.note_start
+            run.on_sent = self.meter.note_call
         if self.registry.content:
             run.request_body = body
         run.notify()

@@ -5,7 +5,7 @@ used is appended to an outbox at once and added to the ledger in batches; see `d
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from dragoman.runs.refusals import refusal_error
 from dragoman.runs.run import Run
 from dragoman.runs.usage_rows import UsageRows
 from dragoman.stores.ledger import SharedLimits
-from dragoman.stores.outbox import Outbox, worker_name
+from dragoman.stores.outbox import Outbox, node_of, worker_name
 
 _SYNC_SECONDS = 0.25
 """Seconds for which rows are collected before they are added to the ledger."""
@@ -67,8 +67,12 @@ class Meter:
         outboxes: The directory of the outboxes of all processes that share the ledger; None: a crash may lose what was
             not written.
         clock: The clocks.
-        worker: The name of this process among those that borrow.
+        worker: The name of this process among those that borrow. If it names a node, each call of the API has a row in
+            the outbox before it is made: otherwise one whose process is killed before its response begins has none.
         lease: See `Borrower`.
+
+    Attributes:
+        note_call: Notes that a request is sent; None: that is not noted.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Meter:
         self._borrower = Borrower(shared, worker, outboxes, self._clock, self._changed.set, lease=lease)
         self._pools = self._borrower.pools
         self._rows = UsageRows(policy, Outbox(outboxes, worker))
+        self.note_call: Callable[[Run], None] | None = self._rows.note_open if node_of(worker) else None
         self._progress_at = 0
         self._live = 0
         self._task = SupervisedTask(self._work, name="ledger", on_failure=_log_failure, max_pause=5.0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal, TypeAlias, cast
 
@@ -98,6 +98,7 @@ class Run:
         source_id: The id of the run whose response this one repeats; None: it is executed itself. One that repeats a
             response costs nothing.
         reservation: What the run has reserved under limits and budgets, if the engine has a meter.
+        on_sent: Called before a request is sent to the backend.
         on_output: Called when a response begins: the API has counted its input.
         sent_body: The body as it was sent to the backend, until the run has ended.
         sent_at: When it was sent, in monotonic seconds.
@@ -144,6 +145,7 @@ class Run:
         self.reason: str | None = None
         self.source_id: str | None = None
         self.reservation: Hold | None = None
+        self.on_sent: Callable[[Run], None] | None = None
         self.on_output: Callable[[Run], None] | None = None
         self.sent_body: MessagesRequest | None = None
         self.sent_at = 0.0
@@ -159,6 +161,7 @@ class Run:
         self._ticket: Ticket | None = None
         self._settled = asyncio.Event()
         self._proceed: asyncio.Event | None = None
+        self._before: Callable[[], Awaitable[None]] | None = None
 
         self._accumulator = MessageAccumulator()
         self._events: list[Event] = []
@@ -242,8 +245,13 @@ class Run:
         """Keep the run from asking Claude until `proceed`. Call this before the run had time to start."""
         self._proceed = asyncio.Event()
 
-    def proceed(self) -> None:
-        """Let a run that is held ask Claude."""
+    def proceed(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Let a run that is held ask Claude.
+
+        Args:
+            before: Called when the run has left the queue. If it raises, Claude is not asked.
+        """
+        self._before = before
         if self._proceed is not None:
             self._proceed.set()
 
@@ -288,9 +296,11 @@ class Run:
         self._task, self._ticket = task, ticket
 
     async def wait_until_allowed(self) -> None:
-        """Wait while the run is held."""
+        """Wait while the run is held. Call this when it has left the queue."""
         if self._proceed is not None:
             await self._proceed.wait()
+        if self._before is not None:
+            await self._before()
 
     async def acquire_slot(self, limit: Limit) -> None:
         """Take a slot of an upstream. While there is none the run is queued, and holds no slot of the gateway."""
@@ -317,6 +327,8 @@ class Run:
     def mark_sent(self, body: MessagesRequest) -> None:
         """Record the body that is sent now. It is compared with others when Claude has counted it."""
         self.sent_body, self.sent_at = body, time.monotonic()
+        if self.on_sent is not None:
+            self.on_sent(self)
 
     def add_warnings(self, warnings: tuple[RequestWarning, ...]) -> None:
         """Record what could not be done as requested."""
