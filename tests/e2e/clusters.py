@@ -5,20 +5,38 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import forked
 import httpx
 import pytest
-from commands import TIMEOUT, Process, environment, line
+from commands import COMMAND, TIMEOUT, Process, environment, line
 
 from dragoman.simulator.server import Simulator
 
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "cluster" / "nginx.conf"
 _SERVER = re.compile(r"server node(\d):8787")
+_MAX_CALLS = 100_000
 OWN = {"authorization": "Bearer the key of the gateway"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one node runs on.
+
+    Attributes:
+        address: Its address.
+        prefix: A command that runs another one there, such as `ip netns exec NAME`; empty: it is this machine.
+        variables: Environment variables of its node.
+    """
+
+    address: str = "127.0.0.1"
+    prefix: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cluster:
@@ -29,19 +47,29 @@ class Cluster:
         database: The address of the database.
         upstream: The simulator.
         more: More environment variables of the nodes.
+        machines: What each node runs on.
 
     Attributes:
         http: A client of the load balancer, with a new connection for each request.
         upstream: See above.
+        machines: See above.
         nodes: The processes of the nodes.
     """
 
-    def __init__(self, folder: Path, database: str, upstream: Simulator, more: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        upstream: Simulator,
+        more: Mapping[str, str],
+        machines: Sequence[Machine] = (Machine(),) * 3,
+    ) -> None:
         self.upstream = upstream
+        self.machines = machines
         self.nodes: list[Process] = []
         self._folder = folder
         self._ports = [_free_port() for _ in range(7)]
-        self.http = _client(self._ports[0])
+        self.http = _client("127.0.0.1", self._ports[0])
         self._more = {
             "ANTHROPIC_BASE_URL": upstream.url,
             "ANTHROPIC_API_KEY": "sk-ant-dummy",
@@ -55,17 +83,25 @@ class Cluster:
 
     def client(self, index: int) -> httpx.AsyncClient:
         """Return a client of one node. The caller closes it."""
-        return _client(self._ports[1 + index])
+        return _client(self.machines[index].address, self._ports[1 + index])
 
     async def start(self, index: int) -> None:
         """Start a node, and wait until it is ready."""
         home = self._folder / f"node{index}"
         home.mkdir(exist_ok=True)
+        machine = self.machines[index]
         own = {
+            "DRAGOMAN_HOST": machine.address,
             "DRAGOMAN_PORT": str(self._ports[1 + index]),
-            "DRAGOMAN_NODE_ADDRESS": f"127.0.0.1:{self._ports[4 + index]}",
+            "DRAGOMAN_NODE_ADDRESS": f"{machine.address}:{self._ports[4 + index]}",
         }
-        process = await forked.start(("serve", "-m"), home, {**environment(home), **self._more, **own})
+        variables = {**environment(home), **self._more, **own, **machine.variables}
+        process: Process
+        if machine.prefix or machine.variables:  # a forked process is on this machine, and has its clock
+            command = (*machine.prefix, COMMAND, "serve", "-m")
+            process = await asyncio.create_subprocess_exec(*command, cwd=home, env=variables, stdout=PIPE, stderr=PIPE)
+        else:
+            process = await forked.start(("serve", "-m"), home, variables)
         self.nodes[index : index + 1] = [process]
         try:
             await line(process, "http")
@@ -85,6 +121,12 @@ class Cluster:
             while 'route="/v1/chat/completions"' not in (await node.get("/metrics")).text:
                 pass
 
+    def node_at(self, address: str) -> int:
+        """Return the index of the node that the load balancer has at an address; see the header `x-node`."""
+        host, _, port = address.rpartition(":")
+        places = [(machine.address, str(port)) for machine, port in zip(self.machines, self._ports[1:4], strict=True)]
+        return places.index((host, port))
+
     async def find_runner(self) -> int:
         """Return the node that executes the only run."""
         while True:
@@ -96,7 +138,8 @@ class Cluster:
     def nginx(self) -> list[str]:
         """Write the example's configuration for these ports. Return the command that runs nginx with it."""
         text = CONFIGURATION.read_text()
-        text = _SERVER.sub(lambda found: f"server 127.0.0.1:{self._ports[int(found[1])]}", text)
+        text = _SERVER.sub(lambda found: f"server {self._place(int(found[1]))}", text)
+        text = text.replace("proxy_buffering off;", "proxy_buffering off; add_header x-node $upstream_addr always;")
         text = text.replace("listen 8080", f"listen 127.0.0.1:{self._ports[0]}")
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f"{kind}_temp_path {self._folder}/{kind};" for kind in kinds)
@@ -104,6 +147,9 @@ class Cluster:
         path.write_text(text.replace("http {", f"http {{ access_log off; {paths}"))
         own = f"daemon off; master_process off; pid {self._folder}/nginx.pid; error_log {self._folder}/nginx.log;"
         return [nginx_program(), "-c", str(path), "-g", own]
+
+    def _place(self, number: int) -> str:
+        return f"{self.machines[number - 1].address}:{self._ports[number]}"
 
 
 def nginx_program() -> str:
@@ -116,11 +162,18 @@ def nginx_program() -> str:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, database: str, **more: str) -> AsyncIterator[Cluster]:
-    """Start three nodes and nginx, and end them."""
+async def cluster(
+    folder: Path,
+    database: str,
+    *,
+    host: str = "127.0.0.1",
+    machines: Sequence[Machine] = (Machine(),) * 3,
+    **more: str,
+) -> AsyncIterator[Cluster]:
+    """Start three nodes and nginx, and end them. The scripted API is at `host`."""
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(Simulator())
-        made = Cluster(folder, database, upstream, more)
+        upstream = await stack.enter_async_context(Simulator(host, keep=_MAX_CALLS))
+        made = Cluster(folder, database, upstream, more, machines)
         await stack.enter_async_context(made.http)
         stack.push_async_callback(_end, made.nodes)
         await made.start(0)  # it makes the tables
@@ -141,9 +194,9 @@ async def _end(processes: list[Process]) -> None:
         await asyncio.wait_for(process.wait(), TIMEOUT)
 
 
-def _client(port: int) -> httpx.AsyncClient:
+def _client(host: str, port: int) -> httpx.AsyncClient:
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=OWN, limits=limits, timeout=TIMEOUT)
+    return httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=OWN, limits=limits, timeout=TIMEOUT)
 
 
 def _free_port() -> int:

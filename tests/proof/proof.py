@@ -32,7 +32,12 @@ def main() -> None:
     if given.cluster:
         from proof_cluster import prove_cluster  # noqa: PLC0415 - needs PostgreSQL, Redis and nginx
 
-        sys.exit(asyncio.run(prove_cluster(given.runs or _RUNS["api"], given.seed, given.at_once or 12)))
+        runs, at_once = given.runs or _RUNS["api"], given.at_once or _AT_ONCE["api"]
+        text, details, failed = asyncio.run(prove_cluster(runs, given.seed, at_once))
+        print(f"{details}\n\n{text}")
+        if given.docs:
+            write_docs(_PAGE, "cluster", text)
+        sys.exit(failed)
     options = Options(
         backend=given.backend,
         runs=given.runs or _RUNS[given.backend],

@@ -1,91 +1,120 @@
 """Three nodes behind nginx under faults: `make proof ARGS=--cluster`.
 
-Nodes are killed and stopped for a while, Redis is flushed and killed, PostgreSQL is restarted. Clients repeat requests
-that failed with their `Idempotency-Key`, and take up streams that were cut. Each request is answered with its own text,
-or refused, or reported as interrupted. Claude is asked at most once for each; each call is in the ledger.
+Each node is in a network namespace, with a clock of its own. Nodes are killed in the middle of streams, tool calls and
+jobs, stopped for a while and replaced; Redis is flushed, killed and cut off, PostgreSQL is restarted and cut off, nodes
+are cut off from each other. Clients repeat requests that failed with their `Idempotency-Key`, and take up streams that
+were cut. Each request is answered with its own text, or refused, or reported as interrupted. Claude is asked at most
+once for each turn; each call is in the ledger.
 """
 
 import asyncio
 import random
-import signal
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
 
-import httpx
 import psycopg
-from clusters import Cluster, cluster
-from engine_fixtures import Postgres, RedisProcess, started_postgres, started_redis
+from clusters import OWN, Cluster, cluster
+from engine_fixtures import started_postgres, started_redis
+from proof_cluster_clients import EXPLAINED, Client, Job, Tally, call_of
+from proof_cluster_faults import Faults
+from proof_machines import Clocks, network
 
 from dragoman.limits.rules import NANODOLLARS
 from dragoman.stores.postgres.server import PostgresServer
 from dragoman.stores.postgres.stores import PostgresStores
 from dragoman.stores.run_records import RunQuery
 
-_CHAT, _RESPONSES = "/v1/chat/completions", "/v1/responses"
-_FAULT_SECONDS = 2.0
-_GIVE_UP_SECONDS = 120.0
-_DOLLARS_OF_RUN = 0.0005
-"""About a quarter more than what a run costs: the budget ends before the last runs."""
-_MAX_TOKENS = 200
+_CLOCKS = (0.0, 3600.0, -600.0)
+"""Seconds by which the clocks of the nodes differ. That of the last one is set now and then."""
+_DOLLARS_OF_RUN = 0.000013
+"""What a run costs. The budget of all runs is twice as much."""
+_POOR, _POOR_CLIENTS, _POOR_SHARE = "poor", 2, 0.04
+"""A key, the number of its clients, and its part of the cost: its budget ends before the last runs."""
+_MAX_SHOWN = 20
 _DAY, _MAX_RECORDS = 86_400.0, 100_000
-_OK = 200
-_BUSY = frozenset({502, 503, 504})
+_LIMITS = {
+    "DRAGOMAN_REQUESTS_PER_MINUTE": "60000",
+    "DRAGOMAN_TOKENS_PER_MINUTE": "60000000",
+    "DRAGOMAN_MAX_CONCURRENCY": "32",
+    "DRAGOMAN_RETRIES": "0",
+}
+"""No client reaches these, but each request is counted, and Redis lends parts of them."""
 
 
-@dataclass
-class Tally:
-    """How the requests ended.
-
-    Attributes:
-        outcomes: How many requests ended in each way.
-        wrong: Requests whose answer was that of another, or not complete.
-        lost: Requests that got no answer and no final error.
-        cuts: How often a stream was cut and taken up again.
-        faults: How often each fault was made.
-    """
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    wrong: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    cuts: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-
-
-async def prove_cluster(runs: int, seed: int, at_once: int) -> int:
-    """Run the proof, and print its table. Return the exit code."""
-    began, tally = time.monotonic(), Tally()
-    budget = runs * _DOLLARS_OF_RUN
-    with started_postgres() as postgres, started_redis() as redis, tempfile.TemporaryDirectory() as folder:
-        more = {"DRAGOMAN_REDIS": redis.url, "DRAGOMAN_BUDGET": f"{budget:.4f}usd/day", "DRAGOMAN_RETRIES": "0"}
-        more |= {"DRAGOMAN_MAX_CONCURRENCY": "32"}
-        async with cluster(Path(folder), postgres.url, **more) as made:
-            numbers = iter(range(runs))
-            disturbed = asyncio.create_task(_disturb(made, postgres, redis, tally, random.Random(seed)))  # noqa: S311 - repeatable on purpose
-            async with asyncio.TaskGroup() as group:
-                for _ in range(at_once):
-                    group.create_task(_client(made, numbers, seed, tally))
-            disturbed.cancel()
-            await asyncio.wait([disturbed])
+async def prove_cluster(runs: int, seed: int, at_once: int) -> tuple[str, str, bool]:
+    """Run the proof. Return its table, details of what is wrong, and whether anything is."""
+    tally, budget = Tally(), 2 * runs * _DOLLARS_OF_RUN
+    poor = runs * _DOLLARS_OF_RUN * _POOR_SHARE
+    with ExitStack() as stack:
+        net = stack.enter_context(network())
+        folder = Path(tempfile.mkdtemp(prefix="dragoman-cluster-"))
+        postgres = stack.enter_context(started_postgres(net.postgres))
+        redis = stack.enter_context(started_redis(net.redis))
+        clocks = Clocks.apart(folder, _CLOCKS)
+        machines = [net.machine(index, clock) for index, clock in enumerate(clocks.variables)]
+        more = {**_LIMITS, "DRAGOMAN_REDIS": redis.url, "DRAGOMAN_BUDGET": f"{budget:.4f}usd/day"}
+        async with cluster(folder, postgres.url, host=net.host, machines=machines, **more) as made:
+            began = time.monotonic()
+            faults = Faults(made, net, clocks, (postgres, redis), tally, random.Random(seed))  # noqa: S311 - repeatable on purpose
+            disturbing = asyncio.create_task(faults.make_all())
+            keys = [OWN] * at_once + [await _make_key(made, poor)] * _POOR_CLIENTS
+            await _send_all(made, runs, seed, keys, tally)
+            seconds = time.monotonic() - began
+            disturbing.cancel()
+            await asyncio.wait([disturbing])
             await _end_nodes(made)
-            calls = Counter(_number_of(call.body) for call in made.upstream.calls)
-            rows = _table(postgres.url, calls, tally, int(budget * NANODOLLARS))
-            rows["runs still open"] = await _open_runs(postgres.url)
-    print(f"`--cluster --runs {runs} --seed {seed}`, {time.monotonic() - began:.0f} s\n")
-    print(f"Faults: {dict(tally.faults)}. Streams taken up again: {tally.cuts}. Requests: {dict(tally.outcomes)}.\n")
-    print("| what | count |\n|---|---|")
-    for name, count in rows.items():
-        print(f"| {name} | {count} |")
-    return int(any(rows.values()))
+            calls = Counter(call_of(call.body) for call in made.upstream.calls)
+            twice = [call for call, count in calls.items() if count > 1]
+            tally.details += [f"{number} was asked twice, with {length} messages" for number, length in twice]
+            budgets = {"%": int(budget * NANODOLLARS), _POOR: int(poor * NANODOLLARS)}
+            must_be_zero, shown = _count(postgres.url, calls, tally, budgets)
+            must_be_zero["runs still open"] = await _open_runs(postgres.url)
+    if any(must_be_zero.values()):
+        tally.details.append(f"{folder} has the logs of the nodes.")
+    else:
+        shutil.rmtree(folder)
+    lines = [f"`--cluster --runs {runs} --seed {seed}`, {seconds:.0f} s, {runs / seconds:.1f} runs a second:", ""]
+    lines += ["| what | count |", "|---|---|"]
+    lines += [f"| {name} | {count} |" for name, count in (tally.outcomes | shown).items()]
+    lines += [f"| **{name}** | {count} |" for name, count in must_be_zero.items()]
+    lines += ["", f"Faults: {', '.join(f'{name} {count}' for name, count in sorted(tally.faults.items()))}."]
+    for lacking in (net.lacking, "" if any(clocks.variables) else "clocks apart need libfaketime"):
+        lines += ["", f"Not run here: {lacking}."] if lacking else []
+    return "\n".join(lines), "\n".join(tally.details[:_MAX_SHOWN]), any(must_be_zero.values())
 
 
-def _table(url: str, calls: Counter[int], tally: Tally, budget: int) -> dict[str, int]:
-    """Return what must be zero."""
+async def _make_key(made: Cluster, dollars: float) -> dict[str, str]:
+    """Make a key with a budget. Return the header of its clients, when all nodes know it."""
+    async with made.client(0) as node:
+        body = {"name": _POOR, "budget": f"{dollars:.9f}usd/day"}
+        secret = (await node.post("/admin/keys", json=body)).raise_for_status().json()["secret"]
+    key = {"authorization": f"Bearer {secret}"}
+    for index in range(len(made.nodes)):
+        async with made.client(index) as node:
+            while not (await node.get("/v1/models", headers=key)).is_success:
+                pass
+    return key
+
+
+async def _send_all(made: Cluster, runs: int, seed: int, keys: Sequence[dict[str, str]], tally: Tally) -> None:
+    """Have a client for each key send the requests, and wait for all responses."""
+    numbers, jobs = iter(range(runs)), set[Job]()
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            group.create_task(Client(made, key, seed, tally, jobs).send_all(numbers))
+    while jobs:
+        await asyncio.wait(set(jobs))
+
+
+def _count(
+    url: str, calls: Counter[tuple[int, int]], tally: Tally, budgets: Mapping[str, int]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Return what must be zero, and other counts."""
     with psycopg.connect(url) as connection:
         connection.execute("SET search_path = dragoman")
 
@@ -94,16 +123,29 @@ def _table(url: str, calls: Counter[int], tally: Tally, budget: int) -> dict[str
             return int(found)
 
         rows = count("SELECT count(*) FROM ledger WHERE output > 0 OR input > 0")
-        spent = count("SELECT coalesce(sum(nanodollars), 0) FROM ledger")
-        loans = count("SELECT coalesce(sum(amount), 0) FROM loans")
+        unknown = count("SELECT count(*) FROM ledger WHERE output = 0 AND input = 0 AND status = 'interrupted'")
+        sql = "SELECT coalesce(sum(nanodollars), 0) FROM ledger WHERE key LIKE '{}'"
+        spent = {name: count(sql.format(name)) for name in budgets}
+        lent = count("SELECT coalesce(sum(amount), 0) FROM loans")
     return {
         "answers wrong": len(tally.wrong),
-        "requests asked twice": sum(number > 1 for number in calls.values()),
-        "requests without an end": len(tally.lost),
-        "micro-dollars over the budget": max(0, spent - budget) // 1000,
-        "nanodollars still lent": loans,
-        "calls of Claude without a row of the ledger": max(0, calls.total() - rows),
+        "answers doubled: turns that Claude was asked twice": sum(number > 1 for number in calls.values()),
+        "answers lost: requests without an end": len(tally.lost),
+        "errors that no fault explains": sum(tally.outcomes.values())
+        - sum(tally.outcomes[name] for name in EXPLAINED)
+        - len(tally.wrong)
+        - len(tally.lost),
+        "micro-dollars over the budget": sum(max(0, spent[name] - budget) for name, budget in budgets.items()) / 1000,
+        "nanodollars still held or lent": lent,
+        "calls of Claude without a row of the ledger": max(0, calls.total() - rows - unknown),
         "rows of the ledger without a call": max(0, rows - calls.total()),
+    }, {
+        "requests that were sent again, or streams that were taken up again": tally.repeated,
+        "calls of Claude": calls.total(),
+        "calls whose node was killed before their response began": unknown,
+        "micro-dollars spent": spent["%"] // 1000,
+        "micro-dollars spent by the key whose budget ends": spent[_POOR] // 1000,
+        "micro-dollars of that budget": budgets[_POOR] // 1000,
     }
 
 
@@ -116,167 +158,9 @@ async def _open_runs(url: str) -> int:
     return len(page.runs) if page else 0
 
 
-def _number_of(body: object) -> int:
-    text = cast("Any", body)["messages"][0]["content"]
-    words = text if isinstance(text, str) else text[0]["text"]
-    return int(words.partition("n")[2].partition("\n")[0])
-
-
 async def _end_nodes(made: Cluster) -> None:
     """Start nodes that are gone, so that they charge what they have left behind, and stop all."""
     for index, node in enumerate(made.nodes):
         if node.returncode is not None:
             await made.start(index)
     await asyncio.gather(*(made.stop(index) for index in range(3)))
-
-
-async def _disturb(made: Cluster, postgres: Postgres, redis: RedisProcess, tally: Tally, rng: random.Random) -> None:
-    """Make one fault after the other."""
-
-    async def kill() -> None:
-        index = rng.randrange(3)
-        made.nodes[index].kill()
-        await made.nodes[index].wait()
-        await made.start(index)
-
-    async def hang() -> None:
-        node = made.nodes[rng.randrange(3)]
-        node.send_signal(signal.SIGSTOP)
-        try:
-            await asyncio.sleep(1)
-        finally:
-            node.send_signal(signal.SIGCONT)
-
-    async def replace_redis() -> None:
-        redis.stop()
-        await asyncio.sleep(1)
-        await asyncio.to_thread(redis.start)
-
-    async def restart_postgres() -> None:
-        await asyncio.to_thread(postgres.control, "-m", "fast", "restart")
-
-    faults: dict[str, Callable[[], Awaitable[None]]] = {
-        "node killed": kill,
-        "node hangs": hang,
-        "Redis killed and empty": replace_redis,
-        "PostgreSQL restarted": restart_postgres,
-    }
-    while True:
-        await asyncio.sleep(_FAULT_SECONDS)
-        name = rng.choices(list(faults), (4, 2, 2, 1))[0]
-        tally.faults[name] += 1
-        # A fault that has begun is ended, so that all nodes can be stopped afterwards.
-        await asyncio.shield(asyncio.ensure_future(faults[name]()))
-
-
-async def _client(made: Cluster, numbers: "Any", seed: int, tally: Tally) -> None:
-    for number in numbers:
-        rng = random.Random(f"{seed}/{number}")  # noqa: S311 - repeatable on purpose
-        kind = rng.choice(["plain", "streamed", "streamed", "background"])
-        try:
-            async with asyncio.timeout(_GIVE_UP_SECONDS):
-                outcome = await _KINDS[kind](made, number, tally)
-        except TimeoutError:
-            outcome = "lost"
-            tally.lost.append(number)
-        tally.outcomes[outcome] += 1
-
-
-def _prompt(number: int) -> str:
-    return f"Repeat 20 times: n{number}\nSimulate: pace 0.02"
-
-
-def _judge(tally: Tally, number: int, text: str) -> str:
-    if text.split() != [f"n{number}"] * 20:
-        tally.wrong.append(number)
-        return "wrong"
-    return "answered"
-
-
-async def _send(made: Cluster, path: str, body: dict[str, Any], number: int) -> httpx.Response | str:
-    """Send a request until it has an end. Return the response, or how it was refused."""
-    while True:
-        with suppress(httpx.TransportError):
-            answer = await made.http.post(path, json=body, headers={"idempotency-key": f"key-{number}"})
-            if answer.status_code == _OK:
-                return answer
-            if refusal := _final(answer):
-                return refusal
-        await asyncio.sleep(0.3)
-
-
-def _final(answer: httpx.Response) -> str:
-    """Return the code of an error that stays; "" if the request may be repeated with the same key."""
-    if answer.status_code in _BUSY:
-        return ""
-    code = str(answer.json()["error"]["code"])
-    return "" if code in {"idempotent_request_in_progress", "rate_limit_exceeded"} else code
-
-
-async def _plain(made: Cluster, number: int, tally: Tally) -> str:
-    messages = [{"role": "user", "content": _prompt(number)}]
-    body = {"model": "haiku", "messages": messages, "max_tokens": _MAX_TOKENS}
-    answer = await _send(made, _CHAT, body, number)
-    if isinstance(answer, str):
-        return answer
-    return _judge(tally, number, answer.json()["choices"][0]["message"]["content"])
-
-
-async def _streamed(made: Cluster, number: int, tally: Tally) -> str:
-    messages = [{"role": "user", "content": _prompt(number)}]
-    body = {"model": "haiku", "messages": messages, "max_tokens": _MAX_TOKENS, "stream": True}
-    text, last = "", ""
-    while True:
-        headers = {"idempotency-key": f"key-{number}"} | ({"last-event-id": last} if last else {})
-        try:
-            async with made.http.stream("POST", _CHAT, json=body, headers=headers) as stream:
-                if stream.status_code != _OK:
-                    await stream.aread()
-                    if refusal := _final(stream):
-                        return refusal
-                else:
-                    event: dict[str, str] = {}
-                    async for line in stream.aiter_lines():
-                        name, _, value = line.partition(": ")
-                        if line:
-                            event[name] = value
-                            continue
-                        last = event.get("id", last)
-                        data, event = event.get("data", ""), {}
-                        if data == "[DONE]":
-                            return _judge(tally, number, text)
-                        if '"error"' in data:
-                            return "error in the stream"
-                        text += _delta(data)
-        except httpx.TransportError:
-            tally.cuts += 1
-        await asyncio.sleep(0.3)
-
-
-def _delta(data: str) -> str:
-    choices = httpx.Response(_OK, content=data).json()["choices"] if data else []
-    return str(choices[0]["delta"].get("content") or "") if choices else ""
-
-
-async def _background(made: Cluster, number: int, tally: Tally) -> str:
-    body = {"model": "haiku", "input": _prompt(number), "max_output_tokens": _MAX_TOKENS, "background": True}
-    answer = await _send(made, _RESPONSES, body, number)
-    if isinstance(answer, str):
-        return answer
-    response = answer.json()
-    while response["status"] in {"queued", "in_progress"}:
-        await asyncio.sleep(0.3)
-        with suppress(httpx.TransportError):
-            polled = await made.http.get(f"{_RESPONSES}/{response['id']}")
-            if polled.status_code == _OK:
-                response = polled.json()
-    if response["status"] != "completed":
-        return f"background: {response['error']['code']}"
-    return _judge(tally, number, response["output"][0]["content"][0]["text"])
-
-
-_KINDS: dict[str, Callable[[Cluster, int, Tally], Awaitable[str]]] = {
-    "plain": _plain,
-    "streamed": _streamed,
-    "background": _background,
-}

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from proof_api import ScriptedApi
 from proof_case import make_case
 from proof_gateway import Counts, DidNotStart, ProvedGateway
+from proof_machines import fake_clock
 from proof_run import Prover, Tally
 
 from dragoman.core.value_object import replace
@@ -27,7 +28,6 @@ _WARM_UP_SEED = 1_000_000
 _PARTS = 4
 _MIN_WARM_UP_RUNS = 60
 _MAX_WARM_UP_RUNS = {"api": 2500, "claude-code": 60}
-_FAKE_TIME = (Path("/usr/lib"), "*/faketime/libfaketimeMT.so.1")
 _CLOCK_STEPS = ("+3600", "-7200", "+86000", "-86000", "+0.5", "+0")
 _STEP_SECONDS = 0.4
 _DISK_BYTES = 3 * 2**20
@@ -222,23 +222,13 @@ def _fill(path: Path) -> None:
 
 async def _clock(options: Options) -> PhaseResult:
     """Step the gateway's clock, forwards and back. Its monotonic clock is that of the machine."""
-    folder, pattern = _FAKE_TIME
-    library = next(iter(folder.glob(pattern)), None)
-    if library is None:
-        return PhaseResult("clock", skipped="libfaketime is not installed: apt-get install libfaketime")
     with TemporaryDirectory(prefix="dragoman-clock-") as clock:
         steps = Path(clock) / "step"
         steps.write_text("+0\n")
-        fake = {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(steps),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            # Else waits for a lock end too early or too late, and the gateway stops for seconds.
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-        }
-        async with _proved(options, variables=fake) as (_, prover):
+        fake = fake_clock(steps)
+        if not fake:
+            return PhaseResult("clock", skipped="libfaketime is not installed: apt-get install libfaketime")
+        async with _proved(options, variables={**fake, "FAKETIME_NO_CACHE": "1"}) as (_, prover):
 
             async def step(pause: Pause) -> None:
                 remaining = cycle(_CLOCK_STEPS)

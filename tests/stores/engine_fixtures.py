@@ -50,8 +50,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def started_postgres() -> Iterator[Postgres]:
-    """Start a server. Its data is lost if the machine crashes, and gone at the end."""
+def started_postgres(host: str = "") -> Iterator[Postgres]:
+    """Start a server. Its data is lost if the machine crashes, and gone at the end.
+
+    Args:
+        host: An address of this machine that it listens on, for everyone who reaches it; empty: on a socket only.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         if os.environ.get("CI") == "true":
@@ -60,13 +64,19 @@ def started_postgres() -> Iterator[Postgres]:
     user = "postgres" if os.geteuid() == 0 else None  # the server does not run as root
     # Not in the folder of the test, which other users cannot read.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = Postgres(f"postgresql://postgres@/postgres?host={folder}", found[-1].parent, folder / "data", user)
+    url = f"postgresql://postgres@{host}/postgres" if host else f"postgresql://postgres@/postgres?host={folder}"
+    server = Postgres(url, found[-1].parent, folder / "data", user)
     try:
         if user:
             shutil.chown(folder, user)
         _run([server.bin / "initdb", "-D", server.data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
-        options = f"unix_socket_directories = '{folder}'\nlisten_addresses = ''\nfsync = off\nmax_connections = 200\n"
+        options = (
+            f"unix_socket_directories = '{folder}'\nlisten_addresses = '{host}'\nfsync = off\nmax_connections = 200\n"
+        )
         (server.data / "postgresql.auto.conf").write_text(options)
+        if host:
+            with (server.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         server.control("start")
         try:
             yield server
@@ -84,10 +94,12 @@ class RedisProcess:
     Attributes:
         url: Its address.
         folder: Its folder.
+        host: An address of this machine that it listens on, with Redis's usual port; empty: on a socket only.
     """
 
     url: str
     folder: Path
+    host: str = ""
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -100,7 +112,8 @@ class RedisProcess:
             "--logfile",
             self.folder / "log",
         ]
-        command: list[str | Path] = ["redis-server", "--port", "0", "--save", "", "--enable-debug-command", "yes", *own]
+        where = ["--bind", self.host, "--protected-mode", "no"] if self.host else ["--port", "0"]
+        command: list[str | Path] = ["redis-server", *where, "--save", "", "--enable-debug-command", "yes", *own]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own words
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -139,15 +152,15 @@ def own_redis() -> Iterator[RedisProcess]:
 
 
 @contextmanager
-def started_redis() -> Iterator[RedisProcess]:
-    """Start a Redis server, without any data."""
+def started_redis(host: str = "") -> Iterator[RedisProcess]:
+    """Start a Redis server, without any data. See `RedisProcess.host`."""
     if shutil.which("redis-server") is None:
         if os.environ.get("CI") == "true":
             raise FileNotFoundError("The package redis-server is not installed.")
         pytest.skip("The package redis-server is not installed.")
     # Not in the folder of the test, whose path is too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="redis-"))
-    server = RedisProcess(f"unix://{folder}/redis.sock", folder)
+    server = RedisProcess(f"redis://{host}:6379" if host else f"unix://{folder}/redis.sock", folder, host)
     try:
         server.start()
         yield server
