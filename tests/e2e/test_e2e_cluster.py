@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from clusters import CONFIGURATION, Cluster, cluster
 from gateways import chat_body, with_timeout
@@ -12,7 +14,7 @@ from scripted import clean
 
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
-CHAT = "/v1/chat/completions"
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 KEY = {"idempotency-key": "order-1"}
 
 
@@ -76,6 +78,36 @@ async def test_a_node_is_killed_in_mid_stream_and_the_clients_continue(tmp_path:
         assert "data: [DONE]" in texts.pop()
         assert sum(task.result()[1] for task in (first, *others)) >= 1
         assert len([call for call in made.upstream.calls if call.path == "/v1/messages"]) == 1
+
+
+async def test_a_queued_job_of_a_node_that_is_killed_is_carried_out_by_another(tmp_path: Path, database: str) -> None:
+    """Once. The job that it had begun is reported as failed, and Claude is not asked again."""
+    async with cluster(tmp_path, database, DRAGOMAN_MAX_CONCURRENCY="1") as made:
+        async with made.client(1) as node:
+            texts = ("Count to 3\nSimulate: hold after 1", "Say it")
+            jobs = [await node.post(RESPONSES, json=chat_job(text)) for text in texts]
+            await with_timeout(made.upstream.wait_for_calls(1))
+            made.nodes[1].kill()
+            await with_timeout(made.nodes[1].wait())
+        with psycopg.connect(database, autocommit=True) as connection:  # as half a minute later
+            connection.execute("UPDATE dragoman.entries SET lease = 0 WHERE lease IS NOT NULL")
+        began, queued = [await ended(made, job.json()["id"]) for job in jobs]
+        assert (began["status"], began["error"]["code"]) == ("failed", "server_error")
+        assert (queued["status"], queued["output"][0]["content"][0]["text"]) == ("completed", "You said: Say it")
+        assert len([call for call in made.upstream.calls if call.path == "/v1/messages"]) == 2
+
+
+async def ended(made: Cluster, id_: str) -> dict[str, Any]:
+    """Return a background response when it has ended."""
+    async with made.client(0) as node:
+        while (answer := (await node.get(f"{RESPONSES}/{id_}")).json())["status"] in {"queued", "in_progress"}:
+            pass
+    return dict(answer)
+
+
+def chat_job(text: str) -> dict[str, object]:
+    """Return the body of a background response."""
+    return {"model": "haiku", "input": text, "background": True}
 
 
 async def test_all_nodes_are_replaced_one_after_the_other_under_load(tmp_path: Path, database: str) -> None:

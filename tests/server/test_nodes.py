@@ -95,6 +95,23 @@ async def test_a_stream_continues_on_any_node(tmp_path: Path, database: str) -> 
     assert [len(node.backend.requests) for node in (one, two, three)] == [1, 0, 0]
 
 
+async def test_a_node_that_stops_hands_queued_responses_over(tmp_path: Path, database: str) -> None:
+    """Another one generates them under the same id. What had begun ends where it is. Claude is asked once for each."""
+    proceed = asyncio.Event()
+    async with nodes(pauses(proceed), tmp_path, database, max_concurrency=1, shutdown_grace=300) as (one, two, three):
+        body = {"input": "Say it", "background": True}
+        ids = [(await one.http.post("/v1/responses", json=body)).json()["id"] for _ in range(2)]
+        await one.backend.started.wait()
+        one.server.stop()
+        while not two.backend.requests and not three.backend.requests:
+            await two.http.get("/health")
+        proceed.set()
+        for id_ in ids:
+            while (await two.http.get(f"/v1/responses/{id_}")).json()["status"] != "completed":
+                pass
+    assert len(one.backend.requests) == len(two.backend.requests + three.backend.requests) == 1
+
+
 async def test_the_next_turn_goes_to_the_node_that_holds_the_conversation(tmp_path: Path, database: str) -> None:
     """Once, with its limits and its record there. If it declines, the turn is answered where it came."""
     async with nodes(replies("Hello"), tmp_path, database, max_concurrency=1) as (one, two, three):

@@ -29,9 +29,9 @@ class FirstWriteHangs(SQLiteResponseStore):
         super().__init__(path)
         self.hanging = asyncio.Event()
 
-    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None, request: bytes | None = None) -> None:
         """Add the entry, but do not return the first time."""
-        await super().add(entry, producer)
+        await super().add(entry, producer, request)
         await self._hang_once()
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:

@@ -43,8 +43,11 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "http.invalid": "a client sent what is not HTTP/1.1, which is refused with 400, or asked for another protocol",
         "http.request": "a request ended; a warning if it failed with 401, 402, 429 or 5xx, also inside a stream",
         "job.broke": "a bug of the gateway, in a background response",
+        "job.handed_over": "a queued background response was left to another process, because this one stops",
         "job.renewal_broke": "the leases of background responses could not be renewed; the task restarts",
+        "job.search_broke": "queued background responses of other processes could not be looked for; the task restarts",
         "job.taken": "another gateway cancelled or deleted a background response",
+        "job.taken_over": "a queued background response of a process that stops or was killed is generated here",
         "keep.broke": "a file of the state directory cannot be used",
         "ledger.no_refill": "what limits have left cannot be read; they are closed when what is borrowed is used up",
         "ledger.outbox_broke": "a file in `outbox/` cannot be written: if the gateway is killed now, the cost of its "

@@ -149,14 +149,17 @@ def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server
     chat_reader = RequestReader(chat, catalog, options)
     response_reader = RequestReader(responses, catalog, options, loader.prepare)
     compact_reader = RequestReader(compact, catalog, options, compact_loader.prepare)
+    generate = GenerateHandler(
+        responses, engine, response_reader, options, ResponseStorage[ResponsesRequest](service, responses)
+    )
+    if service:
+        service.jobs.generate = generate.handle
     return Handlers(
         chat=GenerateHandler(chat, engine, chat_reader, options, ResponseStorage[ChatRequest](service, chat)),
         completions=GenerateHandler(
             dialects.completions, engine, RequestReader(dialects.completions, catalog, options), options
         ),
-        responses=GenerateHandler(
-            responses, engine, response_reader, options, ResponseStorage[ResponsesRequest](service, responses)
-        ),
+        responses=generate,
         input_tokens=CountTokensHandler(
             engine,
             RequestReader(dialects.input_tokens, catalog, options, count_loader.prepare),

@@ -31,9 +31,11 @@ class RunGroup:
     Attributes:
         runs: The current run of each choice.
         all_runs: Those, and the runs whose responses were rejected.
+        given_identity: What names the response, if another process has named it; None: the first run does.
     """
 
     def __init__(self, start: StartRuns, *, trace: bool = False) -> None:
+        self.given_identity: ResponseIdentity | None = None
         self._start_runs = start
         self._trace = trace
         self.runs: list[Run] = []
@@ -43,7 +45,9 @@ class RunGroup:
 
     @property
     def identity(self) -> ResponseIdentity:
-        """Return what names the response: the id and time of the first run."""
+        """Return what names the response: the id and time of the first run, unless they are given."""
+        if self.given_identity is not None:
+            return self.given_identity
         first = self.runs[0]
         return ResponseIdentity(first.id, first.created)
 

@@ -12,6 +12,7 @@ from dragoman.core.errors import GatewayError
 from dragoman.core.ids import new_id
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.core.warnings import RequestWarning
+from dragoman.dialects.base import ResponseIdentity
 from dragoman.runs.response_cache import CachedRequest
 from dragoman.runs.run import Run
 from dragoman.server.body_budget import Reservation
@@ -63,6 +64,7 @@ class RequestContext:
         log_fields: What the access log says about the request. Contains no text that people wrote.
         warnings: Warnings for the client, in addition to those of the runs.
         body: The body of a request that another process may answer, until that is decided.
+        identity: What names the response, if another process had queued the request; None: this one names it.
         cached: How the request uses the response cache; None: it does not.
         stages: Seconds spent on the request before its runs, by stage.
         started_at: When the request arrived, on the clock of `time.perf_counter`.
@@ -78,6 +80,7 @@ class RequestContext:
         "error",
         "headers",
         "id",
+        "identity",
         "is_operator",
         "log_fields",
         "may_start_agents",
@@ -117,6 +120,7 @@ class RequestContext:
         self.log_fields: dict[str, object] = {}
         self.warnings: tuple[RequestWarning, ...] = ()
         self.body = b""
+        self.identity: ResponseIdentity | None = None
         self.cached: CachedRequest | None = None
         self.stages: dict[str, float] = {}
         self.started_at = time.perf_counter()

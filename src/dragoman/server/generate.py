@@ -65,13 +65,15 @@ class RequestReader(Generic[RequestT]):
         """
         bodies = self._options.bodies
         raw = await read_body(context, receive, self._options.max_request_bytes, bodies)
-        if self._options.turns is not None:
-            context.body = raw
+        sent = raw
         if model := context.deployment:
             raw = await bodies.run(len(raw), partial(with_model, raw, model))
         if self._options.log_payloads:
             log_request(context, raw)
         request = await self._decode(context, raw)
+        if self._options.turns is not None or _is_background(request):
+            context.body = sent
+        del sent
         if not self._options.book.may_use_model(context.client, request.resolved.model.id):
             raise Forbidden(
                 f"The key `{context.client}` may not use the model `{request.resolved.model.id}`.",
@@ -115,6 +117,10 @@ class RequestReader(Generic[RequestT]):
             if not await self._catalog.refresh():
                 raise
             return await self._options.bodies.run(len(raw), decode)
+
+
+def _is_background(request: DecodedRequest) -> bool:
+    return request.storage is not None and request.storage.background
 
 
 class Execution(Protocol):
@@ -228,11 +234,11 @@ class GenerateHandler(Endpoint, Generic[RequestT]):
     async def handle(self, context: RequestContext, receive: Receive) -> None:
         """Decode, admit, execute, encode, respond. See `Endpoint.handle`."""
         request = await self._reader.read(context, receive)
-        if self._options.turns is not None:
-            body, context.body = context.body, b""
-            if await self._options.turns.forward(context, receive, request, body):
-                return
-            del body
+        turns = self._options.turns if context.identity is None else None
+        if turns is not None and await turns.forward(context, receive, request, context.body):
+            return
+        if not _is_background(request):
+            context.body = b""
         try:
             async with self._execution(context, request) as execution, cancel_on_disconnect(receive):
                 await self._admit(context, request, execution)

@@ -63,13 +63,26 @@ class FoundEntry:
 
     Attributes:
         entry: The entry.
-        pending: Whether a producer is still producing it.
+        pending: Whether a producer is still producing it, or will: it may be queued.
         abandoned: Whether its producer has not renewed the lease in time, so that no one will finish it.
     """
 
     entry: StoredEntry
     pending: bool = False
     abandoned: bool = False
+
+
+@value_object
+class QueuedEntry:
+    """An entry whose production has not begun, and what another producer needs for it.
+
+    Attributes:
+        entry: The entry.
+        request: The request.
+    """
+
+    entry: StoredEntry
+    request: bytes
 
 
 @value_object(kw_only=True)
@@ -137,7 +150,7 @@ class ResponseStore(Protocol):
     Every method but `aclose` raises `StoreFailed` if the storage cannot be used.
     """
 
-    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None, request: bytes | None = None) -> None:
         """Store an entry. Do nothing if its id is stored already.
 
         Entries that are too old are deleted. If the store is over its limits, entries are deleted from the end of the
@@ -146,6 +159,8 @@ class ResponseStore(Protocol):
         Args:
             entry: The entry.
             producer: Who is still producing it, if it is not finished. It is abandoned unless the producer renews it.
+            request: What another producer needs, encrypted in the store. Until `begin` the entry is queued: it is not
+                abandoned when its lease ends, and another producer may take it over.
         """
         ...
 
@@ -174,6 +189,31 @@ class ResponseStore(Protocol):
 
         Returns:
             Whether it was visible before.
+        """
+        ...
+
+    async def begin(self, id_: str, producer: str) -> bool:
+        """Note that a producer begins to produce a queued entry. From then on no other one can take it over.
+
+        Returns:
+            Whether the producer holds the entry. If not, it must not begin.
+        """
+        ...
+
+    async def hand_over(self, producer: str, ids: Sequence[str]) -> frozenset[str]:
+        """End the leases of entries that are queued, so that another producer takes them over.
+
+        Returns:
+            The ids of those that were queued and held by the producer.
+        """
+        ...
+
+    async def take_over(self, producer: str, limit: int) -> Sequence[QueuedEntry]:
+        """Give a producer queued entries whose leases have ended, the oldest first.
+
+        Args:
+            producer: Who produces them now.
+            limit: The maximum number of entries.
         """
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from dragoman.stores.base import EntryQuery, ResponseStore, ResponseStoreLimits, StoredEntry
+from dragoman.stores.base import EntryQuery, QueuedEntry, ResponseStore, ResponseStoreLimits, StoredEntry
 from dragoman.testing.key_values import Clock
 
 _HOUR = 3600.0
@@ -199,6 +199,43 @@ class ResponseStoreSuite:
                 assert (found.pending, found.abandoned) == (not abandoned, abandoned)
             assert await store.finish("b", b"failed")
             assert await store.renew("two") == frozenset()
+
+    async def test_a_queued_entry_is_taken_over_when_its_lease_ends(self, tmp_path: Path) -> None:
+        """Or when it is handed over; by one producer, with its request. It is never abandoned."""
+        clock = Clock()
+        async with self.opened(tmp_path, LIMITS, clock) as store:
+            await store.add(entry("a"), producer="one", request=b"do a")
+            await store.add(entry("b"), producer="one", request=b"do b")
+            assert await store.take_over("two", 9) == []
+            assert await store.hand_over("one", ["b", "none"]) == {"b"}
+            assert not await store.begin("b", "one")
+            assert await store.take_over("two", 9) == [QueuedEntry(entry("b"), b"do b")]
+            clock.now += 20
+            await store.renew("two")
+            clock.now += 20
+            found = await store.get("ann", "a")
+            assert found is not None
+            assert (found.pending, found.abandoned) == (True, False)
+            taken = await asyncio.gather(store.take_over("two", 1), store.take_over("three", 1))
+            assert sorted(map(len, taken)) == [0, 1]
+
+    async def test_an_entry_that_was_begun_is_not_taken_over(self, tmp_path: Path) -> None:
+        """Only its producer begins it, once. When that one is gone, the entry is abandoned."""
+        clock = Clock()
+        async with self.opened(tmp_path, LIMITS, clock) as store:
+            for name in ("a", "b", "c"):
+                await store.add(entry(name), producer="one", request=b"do it")
+            assert not await store.begin("a", "two")
+            assert await store.begin("a", "one")
+            assert not await store.begin("a", "one")
+            await store.finish("b", b"cancelled")
+            await store.delete("ann", "c")
+            assert await store.hand_over("one", ["a", "b", "c"]) == frozenset()
+            clock.now += 40
+            assert await store.take_over("two", 9) == []
+            found = await store.get("ann", "a")
+            assert found is not None
+            assert found.abandoned
 
     async def test_renew_returns_only_entries_that_are_still_held(self, tmp_path: Path) -> None:
         """Not those that were deleted or finished by someone else."""

@@ -43,6 +43,7 @@ from dragoman.server.embeddings import EmbeddingsHandler
 from dragoman.server.idempotency import IdempotencyService
 from dragoman.server.options import Operations, ServerOptions
 from dragoman.server.peers import Peers
+from dragoman.server.stored.queued import QueuedResponses
 from dragoman.server.stored.service import Jobs, StoredResponseService
 from dragoman.stores.base import KeyValueStore, ResponseStoreLimits
 from dragoman.stores.crypto import KEY_BYTES, Cipher
@@ -193,14 +194,14 @@ async def build(
         app = build_app(dialects, engine, catalog, embeddings, operations, options)
 
         await neighbours.start()
+        queued = _take_queued(settings, stores, responses, dialects, engine, stack)
 
         async def drain(grace: float) -> None:
             await neighbours.drain()
+            if queued:
+                await queued.drain(hand_over=neighbours.has_successor)
             await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
-            if responses:
-                await responses.jobs.aclose()
-            if idempotency:
-                await idempotency.aclose()
+            await _end_requests(responses, idempotency)
 
         yield Gateway(
             app,
@@ -347,6 +348,35 @@ def _build_response_service(settings: Settings, stores: Stores, stack: AsyncExit
     jobs = Jobs(store)
     stack.push_async_callback(jobs.aclose)
     return StoredResponseService(store, jobs)
+
+
+def _take_queued(
+    settings: Settings,
+    stores: Stores,
+    responses: StoredResponseService | None,
+    dialects: Dialects,
+    engine: Engine,
+    stack: AsyncExitStack,
+) -> QueuedResponses | None:
+    """Begin to generate the responses that other processes leave in their queues."""
+    if responses is None:
+        return None
+
+    def room() -> int:
+        return settings.max_concurrency - engine.running - engine.queued
+
+    queued = QueuedResponses(responses, dialects.responses.stored_format, room, shared=bool(stores.node))
+    stack.push_async_callback(queued.aclose)
+    queued.start()
+    return queued
+
+
+async def _end_requests(responses: StoredResponseService | None, idempotency: IdempotencyService | None) -> None:
+    """Wait for the requests whose runs have ended."""
+    if responses:
+        await responses.jobs.aclose()
+    if idempotency:
+        await idempotency.aclose()
 
 
 def _build_idempotency(settings: Settings, stores: Stores, stack: AsyncExitStack) -> IdempotencyService | None:

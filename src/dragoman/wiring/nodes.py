@@ -44,6 +44,12 @@ class Neighbours:
         """Return the processes of other nodes; None: there are no other nodes."""
         return self.peers.nodes if self.peers else None
 
+    @property
+    def has_successor(self) -> bool:
+        """Return whether another node can take over what is queued here."""
+        others = self.nodes.others.values() if self.nodes else ()
+        return any(not other.draining for other in others)
+
     async def start(self) -> None:
         """Listen for the others, and find them.
 

@@ -11,6 +11,7 @@ from dragoman.server.context import RequestContext
 from dragoman.server.disconnect import ClientDisconnected
 from dragoman.server.stored.follow import JobEvents
 from dragoman.server.stored.job import Job, JobSpec
+from dragoman.server.stored.queued import QueuedRequest
 from dragoman.server.stored.service import StoredResponseService
 from dragoman.server.stored.writer import Lease, ResponseWriter
 from dragoman.server.stream import EventSource
@@ -51,10 +52,14 @@ class StoredExecution(Generic[RequestT]):
     async def start(self) -> None:
         """See `Execution.start`. The response of a background request is in the store from then on."""
         context, group = self._context, self._group
+        group.given_identity = context.identity
         await group.start(self._request.choices)
         lease = Lease(context.client, self._service.jobs.producer)
-        writer = ResponseWriter(self._service.store, self._dialect.stored_format, self._request, group.identity, lease)
         background = self._storage.background
+        queued = QueuedRequest.of(context, group.identity).encode() if background else None
+        writer = ResponseWriter(
+            self._service.store, self._dialect.stored_format, self._request, group.identity, lease, queued
+        )
         try:
             if background:
                 # No call without a record: the runs wait until the response is in the store.
@@ -62,7 +67,7 @@ class StoredExecution(Generic[RequestT]):
                     run.hold()
                 await writer.begin()
                 for run in group.runs:
-                    run.proceed()
+                    run.proceed(writer.leave_queue)
             else:
                 context.runs = group.all_runs
         except BaseException:

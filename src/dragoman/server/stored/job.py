@@ -11,7 +11,7 @@ from dragoman.core.errors import GatewayError, InternalError, ShuttingDown, Stor
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundStreamEncoder, StoringDialect, StreamEncoder
 from dragoman.server.collect import RequestT, RunGroup, collect
-from dragoman.server.stored.writer import ResponseWriter
+from dragoman.server.stored.writer import ResponseWriter, handed_over
 from dragoman.server.stream import RunEvents
 
 
@@ -104,6 +104,11 @@ class Job(Generic[RequestT]):
                 self._task.cancel()
             await asyncio.wait([self._task])
 
+    async def hand_over(self) -> None:
+        """End the job without an end of its response: another process generates it. Idempotent."""
+        self._spec.writer.give_up()
+        await self.cancel()
+
     async def detach(self) -> None:
         """Continue without the client. If the dialect has a form for it, the response can be read meanwhile."""
         if not self.ended:
@@ -136,6 +141,8 @@ class Job(Generic[RequestT]):
         try:
             await (self._stream() if self._spec.request.stream else self._collect())
         except asyncio.CancelledError:
+            if writer.given_up:
+                self.error = handed_over()
             await writer.cancel()
         except Exception as error:  # noqa: BLE001 - reported to the followers, and to the log
             self.error = _client_error(error, self.id)
@@ -167,7 +174,7 @@ class Job(Generic[RequestT]):
                 events = await source.next(None)
             self._require_not_cancelled()
         except asyncio.CancelledError:
-            if isinstance(encoder, BackgroundStreamEncoder):
+            if isinstance(encoder, BackgroundStreamEncoder) and not spec.writer.given_up:
                 await self._publish(source.split(encoder.cancel()))
             raise
         except Exception as error:

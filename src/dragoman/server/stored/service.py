@@ -2,9 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+from starlette.types import Receive
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed, UnsupportedFeature, UpstreamFailed
@@ -13,6 +15,7 @@ from dragoman.core.value_object import replace, value_object
 from dragoman.dialects.base import BackgroundFormat
 from dragoman.runs.run import Run
 from dragoman.server.collect import RequestT
+from dragoman.server.context import RequestContext
 from dragoman.server.stored.job import Job
 from dragoman.stores.base import ResponseStore, StoredEntry
 
@@ -29,7 +32,10 @@ class Jobs:
 
     Attributes:
         producer: The name of this process in the leases of the responses that it produces.
+        generate: Answers the request of a background response. The application sets it.
     """
+
+    generate: Callable[[RequestContext, Receive], Awaitable[None]]
 
     def __init__(self, store: ResponseStore, renewal: float = LEASE_RENEWAL) -> None:
         self._store = store
@@ -57,6 +63,15 @@ class Jobs:
     def get(self, id_: str) -> Job[Any] | None:
         """Return a job of this process that has not ended."""
         return self._jobs.get(id_)
+
+    async def hand_over(self) -> None:
+        """Have other processes generate the responses that are queued here."""
+        queued = {job.id: job for job in self._jobs.values() if job.holds_lease and job.is_queued}
+        if queued:
+            with suppress(StoreFailed):  # the store has logged it; the jobs are carried out here
+                for id_ in await self._store.hand_over(self.producer, list(queued)):
+                    log.info("job.handed_over", id=id_)
+                    await queued[id_].hand_over()
 
     def failures(self) -> Mapping[str, str]:
         """Return why the renewal or the store failed; see `dragoman.core.supervise.ReportsFailures`."""

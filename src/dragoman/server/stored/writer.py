@@ -6,7 +6,7 @@ from typing import Generic
 
 from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage
-from dragoman.core.errors import GatewayError, StoreFailed
+from dragoman.core.errors import GatewayError, ShuttingDown, StoreFailed
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import BackgroundFormat, ResponseIdentity, StorageOptions, StoredFormat
@@ -38,11 +38,13 @@ class ResponseWriter(Generic[RequestT]):
         request: The request.
         identity: What names the response.
         lease: Who it belongs to.
+        queued: What another process needs to generate the response while it is queued; None: no other one does.
 
     Attributes:
         id: The id of the response.
         document: The stored document of the response while it is generated, if it can be read meanwhile.
         warnings: Warnings for the client.
+        given_up: Whether the response belongs to another process now. Nothing is written here any more.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ResponseWriter(Generic[RequestT]):
         request: RequestT,
         identity: ResponseIdentity,
         lease: Lease,
+        queued: bytes | None = None,
     ) -> None:
         self._store = store
         self._format = stored_format
@@ -59,12 +62,14 @@ class ResponseWriter(Generic[RequestT]):
         self._storage = request.storage or StorageOptions()
         self._identity = identity
         self._lease = lease
+        self._queued = queued
         self._lock = asyncio.Lock()
         self._final = False
         self._event_count = 0
         self.id = stored_format.response_id(identity)
         self.document: bytes | None = None
         self.warnings: tuple[RequestWarning, ...] = ()
+        self.given_up = False
 
     @property
     def is_open(self) -> bool:
@@ -81,16 +86,31 @@ class ResponseWriter(Generic[RequestT]):
             if not self._final and self.document is None and isinstance(self._format, BackgroundFormat):
                 document = self._format.queued(self._request, self._identity)
                 try:
-                    await self._store.add(self._entry(document), self._lease.producer)
+                    await self._store.add(self._entry(document), self._lease.producer, self._queued)
                 except asyncio.CancelledError:
                     # The entry may exist, and no other code would ever settle it.
                     await self._try(self._store.finish(self.id, self._format.cancelled(document)))
                     raise
-                self.document = document
+                self.document, self._queued = document, None
+
+    async def leave_queue(self) -> None:
+        """Note in the store that Claude is asked now.
+
+        Raises:
+            ShuttingDown: Another process generates the response, or it was cancelled.
+            StoreFailed: The store failed.
+        """
+        if not await self._store.begin(self.id, self._lease.producer):
+            self.give_up()
+            raise handed_over()
+
+    def give_up(self) -> None:
+        """Leave the response to another process."""
+        self._final = self.given_up = True
 
     async def append(self, events: Sequence[bytes]) -> None:
         """Store events of a background response, so that its stream can be read again."""
-        if events and self._storage.background:
+        if events and self._storage.background and not self.given_up:
             first, self._event_count = self._event_count, self._event_count + len(events)
             try:
                 await self._try(self._store.append(self.id, first, events))
@@ -123,6 +143,8 @@ class ResponseWriter(Generic[RequestT]):
             await self._finish(self._format.cancelled(self.document))
 
     async def _finish(self, document: bytes) -> None:
+        if self.given_up:
+            return
         async with self._lock:
             self._final = True
             if self.document:
@@ -148,3 +170,8 @@ class ResponseWriter(Generic[RequestT]):
             metadata=self._storage.metadata,
             body=document,
         )
+
+
+def handed_over() -> ShuttingDown:
+    """Return the error for clients that follow a response which another process generates now."""
+    return ShuttingDown("Another process of the gateway generates this response now. Read it by its id.")

@@ -149,10 +149,14 @@ ALTER TABLE processes
     ADD COLUMN draining BOOLEAN NOT NULL DEFAULT FALSE;
 """
 _FACTS = "CREATE TABLE facts (name TEXT PRIMARY KEY, value BYTEA NOT NULL);"
+_QUEUED = """
+CREATE TABLE queued (id TEXT PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE, request BYTEA NOT NULL);
+"""
 
 MIGRATIONS: Sequence[str] = (
     _ACCESS + _KEY_VALUES + _LEDGER + _RECORDINGS + _RESPONSES + _RUNS + _PROCESSES + _APPEND_ONLY,
     _NODES,
     _FACTS,
+    _QUEUED,
 )
 """The statements that lead from each version of the tables to the next."""

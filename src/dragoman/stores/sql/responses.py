@@ -2,7 +2,8 @@
 
 Some columns have old names, which stay because the format of SQLite files does: `place` is the position in lists, in
 the order of creation; `labels` is the metadata, as JSON; `until` is the time of expiry in seconds since 1970, and 0 if
-the entry was deleted but a later entry still continues it; `holder` is the producer that holds the lease.
+the entry was deleted but a later entry still continues it; `holder` is the producer that holds the lease. `queued` has
+the requests of entries whose production has not begun.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import TypeAlias
 
 from dragoman.core import log
 from dragoman.core.errors import StoreFailed
-from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, ResponseStoreLimits, StoredEntry
+from dragoman.stores.base import EntryPage, EntryQuery, FoundEntry, QueuedEntry, ResponseStoreLimits, StoredEntry
 from dragoman.stores.sql.database import Connection, SQLDatabase, SQLStore
 
 _FIELDS = "id, owner, kind, model, created, parent, labels, body"
@@ -33,6 +34,19 @@ SELECT {_FIELDS} FROM chain JOIN entries USING (id) ORDER BY depth DESC
 """  # noqa: S608 - constants
 _HAS_NO_CHILD = "NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.parent = entries.id)"
 _HAS_NO_LEASE = "(lease IS NULL OR lease <= ?)"
+
+_IS_QUEUED = "EXISTS (SELECT 1 FROM queued WHERE queued.id = entries.id)"
+_IS_HELD = "EXISTS (SELECT 1 FROM entries WHERE entries.id = queued.id AND holder IS NOT NULL)"
+_NO_PRODUCER = "-"
+"""The holder of an entry that was handed over."""
+_BEGIN = """
+DELETE FROM queued WHERE id = ? AND EXISTS (SELECT 1 FROM entries WHERE entries.id = queued.id AND holder = ?)
+"""
+_HAND_OVER = f"UPDATE entries SET holder = ?, lease = 0 WHERE id = ? AND holder = ? AND {_IS_QUEUED}"  # noqa: S608 - constant
+_LEFT = f"""
+SELECT {_FIELDS}, request FROM entries JOIN queued USING (id)
+WHERE holder IS NOT NULL AND lease <= ? ORDER BY place LIMIT ?
+"""  # noqa: S608 - constant
 
 _Row: TypeAlias = tuple[str, str, str, str, int, str | None, str, bytes]
 
@@ -57,9 +71,9 @@ class SQLResponseStore(SQLStore):
         self._limits = limits or ResponseStoreLimits()
         self._clock = clock
 
-    async def add(self, entry: StoredEntry, producer: str | None = None) -> None:
+    async def add(self, entry: StoredEntry, producer: str | None = None, request: bytes | None = None) -> None:
         """See `ResponseStore.add`."""
-        await self._database.write(lambda db: self._add(db, entry, producer))
+        await self._database.write(lambda db: self._add(db, entry, producer, request))
 
     async def get(self, owner: str, id_: str) -> FoundEntry | None:
         """See `ResponseStore.get`."""
@@ -84,6 +98,23 @@ class SQLResponseStore(SQLStore):
         """See `ResponseStore.delete`."""
         return await self._database.write(lambda db: self._delete(db, owner, id_))
 
+    async def begin(self, id_: str, producer: str) -> bool:
+        """See `ResponseStore.begin`."""
+        return bool(await self._database.write(lambda db: db.execute(_BEGIN, (id_, producer)).rowcount))
+
+    async def hand_over(self, producer: str, ids: Sequence[str]) -> frozenset[str]:
+        """See `ResponseStore.hand_over`."""
+
+        def hand_over(db: Connection) -> frozenset[str]:
+            return frozenset(id_ for id_ in ids if db.execute(_HAND_OVER, (_NO_PRODUCER, id_, producer)).rowcount)
+
+        return await self._database.write(hand_over)
+
+    async def take_over(self, producer: str, limit: int) -> Sequence[QueuedEntry]:
+        """See `ResponseStore.take_over`."""
+        is_left = await self._database.read(lambda db: db.execute(_LEFT, (self._clock(), 1)).fetchone())
+        return await self._database.write(lambda db: self._take_over(db, producer, limit)) if is_left else []
+
     async def renew(self, producer: str) -> frozenset[str]:
         """See `ResponseStore.renew`."""
         sql = "UPDATE entries SET lease = ? WHERE holder = ? RETURNING id"
@@ -92,8 +123,13 @@ class SQLResponseStore(SQLStore):
 
     async def finish(self, id_: str, body: bytes) -> bool:
         """See `ResponseStore.finish`."""
-        sql = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
-        return bool(await self._database.write(lambda db: db.execute(sql, (body, id_)).rowcount))
+
+        def finish(db: Connection) -> bool:
+            db.execute("DELETE FROM queued WHERE id = ?", (id_,)).close()
+            sql = "UPDATE entries SET body = ?, holder = NULL, lease = NULL WHERE id = ? AND holder IS NOT NULL"
+            return bool(db.execute(sql, (body, id_)).rowcount)
+
+        return await self._database.write(finish)
 
     async def append(self, id_: str, first: int, events: Sequence[bytes]) -> None:
         """See `ResponseStore.append`."""
@@ -107,14 +143,28 @@ class SQLResponseStore(SQLStore):
 
     # The rest runs in the thread of the database.
 
-    def _add(self, db: Connection, entry: StoredEntry, producer: str | None) -> None:
+    def _add(self, db: Connection, entry: StoredEntry, producer: str | None, request: bytes | None) -> None:
         now = self._clock()
         row = (entry.id, entry.owner, entry.kind, entry.model, entry.created, entry.parent)
         lease = now + self._limits.lease if producer else None
         more = (json.dumps(dict(entry.metadata)), now + self._limits.ttl, producer, lease, entry.body)
-        db.execute(_ADD, (*row, *more))
+        if db.execute(_ADD, (*row, *more)).rowcount and request is not None:
+            encrypted = self._database.cipher().encrypt(request, entry.id)
+            db.execute("INSERT INTO queued VALUES (?, ?)", (entry.id, encrypted)).close()
         _delete_expired(db, now)
         self._delete_excess(db, now, entry.id)
+
+    def _take_over(self, db: Connection, producer: str, limit: int) -> list[QueuedEntry]:
+        now, taken = self._clock(), []
+        for *fields, encrypted in db.execute(_LEFT, (now, limit)).fetchall():
+            entry = _entry(tuple(fields))
+            request = self._database.cipher().decrypt(encrypted, entry.id)
+            if request is None:  # this process has another key
+                continue
+            sql = "UPDATE entries SET holder = ?, lease = ? WHERE id = ?"
+            db.execute(sql, (producer, now + self._limits.lease, entry.id)).close()
+            taken.append(QueuedEntry(entry, request))
+        return taken
 
     def _delete_excess(self, db: Connection, now: float, newest: str) -> None:
         """Delete entries until the store is within its limits: the end of the oldest conversation first."""
@@ -129,13 +179,13 @@ class SQLResponseStore(SQLStore):
 
     def _get(self, db: Connection, owner: str, id_: str) -> FoundEntry | None:
         now = self._clock()
-        sql = f"SELECT {_FIELDS}, lease FROM entries WHERE id = ? AND owner = ? AND until > ?"  # noqa: S608 - constant
+        sql = f"SELECT {_FIELDS}, lease, {_IS_QUEUED} FROM entries WHERE id = ? AND owner = ? AND until > ?"  # noqa: S608 - constant
         row = db.execute(sql, (id_, owner, now)).fetchone()
         if row is None:
             return None
-        *fields, lease = row
-        leased = lease is not None
-        return FoundEntry(_entry(tuple(fields)), pending=leased and lease > now, abandoned=leased and lease <= now)
+        *fields, lease, is_queued = row
+        is_left = lease is not None and lease <= now and not is_queued
+        return FoundEntry(_entry(tuple(fields)), pending=lease is not None and not is_left, abandoned=is_left)
 
     def _page(self, db: Connection, owner: str, query: EntryQuery) -> EntryPage | None:
         now = self._clock()
@@ -161,6 +211,7 @@ class SQLResponseStore(SQLStore):
         now = self._clock()
         sql = "UPDATE entries SET until = 0, holder = NULL, lease = NULL WHERE id = ? AND owner = ? AND until > ?"
         deleted = db.execute(sql, (id_, owner, now)).rowcount
+        db.execute(f"DELETE FROM queued WHERE id = ? AND NOT {_IS_HELD}", (id_,)).close()  # noqa: S608 - constant
         _delete_expired(db, now)
         return bool(deleted)
 

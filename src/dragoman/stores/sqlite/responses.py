@@ -62,6 +62,14 @@ _MIGRATIONS = (
         BEGIN UPDATE totals SET size = size - length(old.data); END
         """,
     ),
+    (
+        """
+        CREATE TABLE queued (
+            id TEXT PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE,
+            request BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+    ),
 )
 
 
