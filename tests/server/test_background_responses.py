@@ -165,7 +165,10 @@ async def test_shutdown_fails_it(tmp_path: Path) -> None:
         created = await create_response(gateway, background=True)
         body = {"input": "Say it", "background": True, "stream": True}
         async with gateway.http.stream("POST", "/v1/responses", json=body) as stream:
-            id_ = parse_events(await anext(stream.aiter_bytes()))[0]["response"]["id"]
+            data, parts = b"", stream.aiter_bytes()
+            while b"Hel" not in data:
+                data += await anext(parts)
+            id_ = parse_events(data)[0]["response"]["id"]
     async with served_with_store(replies("Hello"), tmp_path) as gateway:
         plain = (await gateway.http.get(f"/v1/responses/{created['id']}")).json()
         repeated = await gateway.http.get(f"/v1/responses/{id_}", params={"stream": "true"})
