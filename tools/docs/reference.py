@@ -11,6 +11,7 @@ from tools.docs.chat_fields import chat_fields_page
 from tools.docs.clients import clients_page
 from tools.docs.commands import commands_page
 from tools.docs.log_events import log_events_page
+from tools.docs.plots import write_plots
 
 _HEAD = """\
 # Settings
@@ -108,3 +109,4 @@ def _variable(name: str) -> str:
 
 if __name__ == "__main__":
     write(Path.cwd())
+    write_plots(Path.cwd() / "docs")
