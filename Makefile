@@ -12,7 +12,7 @@ EMBEDDINGS ?= $(VENV)/.embeddings
 # again: the gateways and commands that tests start are measured, too.
 COVERAGE ?=
 
-.PHONY: help serve test check format lint types contracts words spelling sbom dist release pytest docs docs-site clients bench bench-api bench-limits bench-cluster bench-growth proof fuzz screenshots soak clean
+.PHONY: help serve test check format lint types contracts words spelling sbom dist release pytest docs docs-site links clients bench bench-api bench-limits bench-cluster bench-growth proof fuzz screenshots soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ docs: $(VENV)/.dev ## Regenerate the generated pages of docs/
 
 docs-site: $(VENV)/.docs ## Build the documentation site in site/; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d site/.doctrees . site/html
+
+links: $(VENV)/.docs ## Check the links to other sites in the README, the docs and the changelog; needs the internet
+	$(BIN)/sphinx-build --builder linkcheck --keep-going -c docs -d site/.doctrees . site/links
 
 clients: $(VENV)/.dev ## Run the checks with real clients against a simulated gateway; DRAGOMAN_CLIENTS names their folder
 	@$(BIN)/python tests/clients/run_clients.py $(ARGS)

@@ -36,6 +36,14 @@ copybutton_prompt_text = "$ "
 copybutton_line_continuation_character = "\\"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+# For `make links`. Examples have addresses on this machine.
+linkcheck_ignore = [r"http://(127\.0\.0\.1|localhost):8\d{3}(/|$)"]
+linkcheck_anchors = False
+linkcheck_timeout = 15
+linkcheck_retries = 2
+linkcheck_workers = 4
+linkcheck_rate_limit_timeout = 60
+linkcheck_allow_unauthorized = False
 
 _DOCS = Path(__file__).parent
 _SECTION = re.compile(r"^## (?P<name>.*)\n\n(?P<links>(?:- .*\n?)+)", re.MULTILINE)
