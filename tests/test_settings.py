@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 from setting_values import FROM_FILES, written
@@ -9,7 +10,7 @@ from setting_values import FROM_FILES, written
 from dragoman.cli.options import format_default
 from dragoman.config.loading import BadSettings, flag, is_duration, load, setting_info, variables
 from dragoman.config.settings import Settings
-from dragoman.config.values import format_duration
+from dragoman.config.values import check_time_zone, format_duration
 from tools.docs.reference import env_example, settings_page, write
 
 ROOT = Path(__file__).parents[1]
@@ -228,3 +229,14 @@ def test_env_example_is_valid(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("\n".join(lines))
     assert len(lines) == len(Settings.model_fields)
     assert load({}) == load({}, env_file=None)
+
+
+def test_time_zones_need_no_files_of_the_system() -> None:
+    """Small containers have none. `UTC`, the default, and all others are known nevertheless."""
+    reset_tzpath(to=[])
+    ZoneInfo.clear_cache()
+    try:
+        assert [check_time_zone(name) for name in ("UTC", "Europe/Berlin")] == ["UTC", "Europe/Berlin"]
+    finally:
+        reset_tzpath()
+        ZoneInfo.clear_cache()
