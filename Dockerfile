@@ -6,15 +6,13 @@
 
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
-ARG EXTRAS=cloud
-COPY . /source
-RUN EXTRAS=${EXTRAS} PIP_NO_CACHE_DIR=1 sh /source/container/install.sh application /source
-
 FROM ${BASE}
+ARG EXTRAS=cloud
 ARG USER_ID=1000
 ARG GROUP_ID=1000
-COPY --from=build /opt/dragoman /opt/dragoman
+# The source is mounted, so that it is not part of the image and the installation is not copied.
+RUN --mount=type=bind,target=/source \
+    EXTRAS=${EXTRAS} PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 sh /source/container/install.sh application /source
 RUN --mount=type=bind,source=container,target=/container sh /container/install.sh account
 
 ENV PATH=/opt/dragoman/bin:/usr/local/bin:/usr/bin:/bin

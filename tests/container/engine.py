@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import base_image
 from image import ROOT
 
 TIMEOUT = 900
@@ -16,8 +17,19 @@ TIMEOUT = 900
 IMAGE = "localhost/dragoman"
 
 _BASE_IMAGE = "localhost/base"
-_TOOLS = ("podman", "runc", "catatonit", "mmdebstrap", "iptables", "ip", "nsenter", "unshare", "curl")
-_PACKAGES = "python3,python3-venv,ca-certificates"
+_TOOLS = (
+    "podman",
+    "runc",
+    "catatonit",
+    "apt-cache",
+    "dpkg-query",
+    "tar",
+    "iptables",
+    "ip",
+    "nsenter",
+    "unshare",
+    "curl",
+)
 _PACKAGE_INDEX_FILES = ("/etc/ssl/certs", "/etc/pip.conf")
 """This machine's access to a package index. Mounted during the build, and not part of the image."""
 
@@ -45,7 +57,7 @@ def skip_reason() -> str | None:
         return "a separate container engine needs root"
     paths = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/libexec/podman"])
     missing = [tool for tool in _TOOLS if not shutil.which(tool, path=paths)]
-    return f"{missing[0]} is not installed" if missing else None
+    return f"{missing[0]} is not installed" if missing else base_image.skip_reason()
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,7 @@ class Engine:
     def _build_base(self) -> None:
         """Build the base image: Debian with Python, like the Dockerfile's base image."""
         archive = self.folder / "base.tar"
-        without = (f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man"))
-        self._run("mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", *without, "bookworm", str(archive))
+        base_image.write(archive)
         self("import", str(archive), _BASE_IMAGE)
 
 
