@@ -36,6 +36,14 @@ def bash(command: str) -> str:
     return call("Bash", command=command, description="a command")
 
 
+def in_turn(*calls: str) -> str:
+    """Return a prompt that makes the simulated model make calls in one run, one in each turn.
+
+    A run takes a process of the runtime. Checks that need no separate runs share one.
+    """
+    return "\nthen\n".join(calls)
+
+
 def describe_actions(answer: Answer) -> str:
     """Return the thinking of a response, which describes the agent's tool calls and their results."""
     return "".join(
@@ -82,9 +90,13 @@ class AgentHost:
     @property
     def result(self) -> Block:
         """The last tool result that reached the API."""
+        return self.results[-1]
+
+    @property
+    def results(self) -> list[Block]:
+        """All tool results of the last run."""
         messages = cast("list[JSONObject]", self.runtime.calls[-1].body["messages"])
-        blocks = [block for message in messages for block in _blocks(message) if block["type"] == "tool_result"]
-        return blocks[-1]
+        return [block for message in messages for block in _blocks(message) if block["type"] == "tool_result"]
 
     @property
     def workspaces(self) -> list[Path]:

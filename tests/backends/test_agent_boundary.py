@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from agent_harness import AgentHost, agents, bash, call, describe_actions, needs_boundary
+from agent_harness import AgentHost, agents, bash, call, describe_actions, in_turn, needs_boundary
 from backend_harness import runtime
 from gateways import with_timeout
 
@@ -39,9 +39,9 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield created
 
 
-async def output_of(host: AgentHost, command: str, mode: str = "bypassPermissions") -> str:
+async def output_of(host: AgentHost, command: str) -> str:
     """Return what the model gets back for a command."""
-    await host.ask(bash(command), permission_mode=mode)
+    await host.ask(bash(command), permission_mode="bypassPermissions")
     return str(host.result["content"])
 
 
@@ -74,16 +74,17 @@ async def test_no_process_and_no_key_outside_can_be_read(host: AgentHost) -> Non
         "cat /proc/[0-9]*/environ | tr '\\0' '\\n'; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; echo; "
         f"kill -0 {os.getpid()} || echo NO SUCH PROCESS; ls -d /proc/[0-9]* | wc -l"
     )
-    output = await output_of(host, command)
+    # The runtime itself is asked to show its environment and that of process 1.
+    reads = [call("Read", file_path=path) for path in ("/proc/self/environ", "/proc/1/environ")]
+    await host.ask(in_turn(bash(command), *reads), permission_mode="bypassPermissions")
+    assert len(host.results) == 3
+    output = str(host.results[0]["content"])
     assert "ANTHROPIC_API_KEY=agent-" in output
     assert "NO SUCH PROCESS" in output
-    assert int(output.split()[-1]) < 12
+    assert int(output.rsplit(maxsplit=1)[-1]) < 12
     for secret in (KEY, "PLANTED-IN-THE-GATEWAY"):
         assert secret not in output
-    # The runtime itself is asked to show its environment and that of process 1.
-    for path in ("/proc/self/environ", "/proc/1/environ"):
-        await host.ask(call("Read", file_path=path), permission_mode="bypassPermissions")
-        assert KEY not in json.dumps(host.result)
+    assert KEY not in json.dumps(host.results)
     # The calls reached the API with the key, which the gateway adds.
     assert {call.headers["x-api-key"] for call in host.runtime.calls} == {KEY}
 
@@ -116,10 +117,12 @@ async def test_reading_commands_do_not_follow_links_out(host: AgentHost, mode: s
     """In modes that let commands read without permission."""
     (host.allowed_dir / "outside.txt").symlink_to(host.outside_dir / "outside.txt")
     (host.allowed_dir / "folder").symlink_to(host.outside_dir)
-    for command in ("grep -R FILE .", "cat *.txt", "tail ./*"):
-        output = await output_of(host, command, mode)
-        assert "TEXT OF THE FILE" in output
-        assert "OUTSIDE FILE" not in output
+    commands = ("grep -R FILE .", "cat *.txt", "tail ./*")
+    await host.ask(in_turn(*map(bash, commands)), permission_mode=mode)
+    assert len(host.results) == len(commands)
+    for result in host.results:
+        assert "TEXT OF THE FILE" in str(result["content"])
+        assert "OUTSIDE FILE" not in str(result["content"])
 
 
 async def test_a_client_is_served_as_without_a_boundary(host: AgentHost) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from agent_harness import AgentHost, agents, bash, call, describe_actions
+from agent_harness import AgentHost, agents, bash, call, describe_actions, in_turn
 
 MODES = ("default", "plan", "acceptEdits", "dontAsk")
 
@@ -16,13 +16,13 @@ def write(path: Path) -> str:
     return call("Write", file_path=str(path), content="new")
 
 
-async def denied(host: AgentHost, prompt: str, mode: str) -> str:
-    """Run a prompt that must be denied, and return the text that the model gets."""
-    answer = await host.ask(prompt, permission_mode=mode)
-    assert host.result["is_error"] is True
-    assert "✗" in describe_actions(answer)
+async def denied(host: AgentHost, mode: str, *calls: str) -> list[str]:
+    """Run an agent whose calls must all be denied, and return the texts that the model gets."""
+    answer = await host.ask(in_turn(*calls), permission_mode=mode)
+    assert [result["is_error"] for result in host.results] == [True] * len(calls)
+    assert describe_actions(answer).count("✗") == len(calls)
     assert answer.accumulated.message["stop_reason"] == "end_turn"
-    return str(host.result["content"])
+    return [str(result["content"]) for result in host.results]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,8 @@ async def denied(host: AgentHost, prompt: str, mode: str) -> str:
 async def test_writing_a_file_needs_a_permission(tmp_path: Path, mode: str, word: str) -> None:
     """No user is present who could give it."""
     async with agents(tmp_path, modes=frozenset(MODES)) as host:
-        assert word in await denied(host, write(host.allowed_dir / "new.txt"), mode)
+        [reason] = await denied(host, mode, write(host.allowed_dir / "new.txt"))
+        assert word in reason
         assert not (host.allowed_dir / "new.txt").exists()
 
 
@@ -40,11 +41,10 @@ async def test_accepted_edits_are_limited_to_the_working_directory(tmp_path: Pat
     async with agents(tmp_path) as host:
         await host.ask(write(host.allowed_dir / "new.txt"), permission_mode="acceptEdits")
         assert (host.allowed_dir / "new.txt").read_text() == "new"
-        await denied(host, write(host.outside_dir / "new.txt"), "acceptEdits")
+        program = bash(f'python3 -c \'open("{host.allowed_dir}/p", "w")\'')
+        _, reason = await denied(host, "acceptEdits", write(host.outside_dir / "new.txt"), program)
+        assert "no user is present" in reason
         assert not (host.outside_dir / "new.txt").exists()
-        assert "no user is present" in await denied(
-            host, bash(f'python3 -c \'open("{host.allowed_dir}/p", "w")\''), "acceptEdits"
-        )
         assert not (host.allowed_dir / "p").exists()
 
 
@@ -53,13 +53,15 @@ async def test_links_do_not_lead_out_of_the_directory(tmp_path: Path, mode: str)
     """Nothing is read or written through a link in the directory, or through `..`."""
     async with agents(tmp_path) as host:
         (host.allowed_dir / "link").symlink_to(host.outside_dir)
-        for prompt in (
+        texts = await denied(
+            host,
+            mode,
             call("Read", file_path=str(host.allowed_dir / "link" / "outside.txt")),
             call("Read", file_path=f"{host.allowed_dir}/../outside/outside.txt"),
             bash("cat link/outside.txt"),
             write(host.allowed_dir / "link" / "new.txt"),
-        ):
-            assert "OUTSIDE FILE" not in await denied(host, prompt, mode)
+        )
+        assert "OUTSIDE FILE" not in "".join(texts)
         assert not (host.outside_dir / "new.txt").exists()
 
 
@@ -80,9 +82,9 @@ async def test_a_further_directory(tmp_path: Path) -> None:
 async def test_an_allowed_command_needs_no_permission(tmp_path: Path) -> None:
     """A rule allows one command. Others are denied."""
     async with agents(tmp_path, allowed_tools=("Bash(touch made)",)) as host:
-        await host.ask(bash("touch made"))
+        await host.ask(in_turn(bash("touch made"), bash("touch other")))
+        assert [result.get("is_error", False) for result in host.results] == [False, True]
         assert (host.allowed_dir / "made").exists()
-        await denied(host, bash("touch other"), "default")
         assert not (host.allowed_dir / "other").exists()
 
 
@@ -102,7 +104,7 @@ async def test_settings_in_the_directory_are_not_read(tmp_path: Path) -> None:
         allowed = {"allow": ["Bash"], "defaultMode": "acceptEdits"}
         settings = {"permissions": allowed, "hooks": {"UserPromptSubmit": [hook]}}
         (host.allowed_dir / ".claude" / "settings.json").write_text(json.dumps(settings))
-        await denied(host, bash("touch made"), "default")
+        await denied(host, "default", bash("touch made"))
         assert not (host.allowed_dir / "made").exists()
         assert not (host.allowed_dir / "hooked").exists()
 
@@ -135,8 +137,9 @@ async def test_a_repository_cannot_run_programs(tmp_path: Path, mode: str) -> No
     async with agents(tmp_path) as host:
         log = host.allowed_dir / "log"
         hostile_repository(host.allowed_dir, log)
-        for command in ("git status", "cat inside.txt; g''it diff", "env git log -p"):
-            assert "denied" in await denied(host, bash(command), mode)
+        commands = ("git status", "cat inside.txt; g''it diff", "env git log -p")
+        for reason in await denied(host, mode, *map(bash, commands)):
+            assert "denied" in reason
         assert not log.exists()
 
 

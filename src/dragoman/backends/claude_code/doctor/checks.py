@@ -53,12 +53,10 @@ async def system_prompt(probe: Probe) -> str:
 
 async def parameters(probe: Probe) -> str:
     """`apply_flag_settings` sets the model and the body, and removes what an earlier turn set."""
-    session = await probe.boot()
-    first = await probe.ask([user("One")], session, max_tokens=9000, stop_sequences=["END"])
+    first, second = await probe.once(_two_turns)
     body = first.body
     if (body["model"], body["max_tokens"], body.get("stop_sequences")) != ("claude-sonnet-5-5", 9000, ["END"]):
         raise CheckFailed("Model, max_tokens and stop sequences did not reach the API.")
-    second = await probe.ask([user("One"), _answer(first), user("Two")], session, live=True)
     if "stop_sequences" in second.body or second.body["max_tokens"] == body["max_tokens"]:
         raise CheckFailed("A parameter of one request is sent with the next.")
     return "They reach the API, and only for their own request"
@@ -66,16 +64,14 @@ async def parameters(probe: Probe) -> str:
 
 async def next_turn(probe: Probe) -> str:
     """A live process takes the next message of its conversation."""
-    session = await probe.boot()
-    first = await probe.ask([user("One")], session)
-    messages = [user("One"), _answer(first), user("Two")]
-    _check_same(await probe.ask(messages, session, live=True), messages)
+    first, second = await probe.once(_two_turns)
+    _check_same(second, [user("One"), _answer(first), user("Two")])
     return "A live process takes the next message, and the API gets the whole conversation"
 
 
 async def replay(probe: Probe) -> str:
     """A new process takes earlier messages unchanged: texts, images, calls, results."""
-    _check_same(await probe.ask(_CONVERSATION, tools=[_TOOL]), _CONVERSATION)
+    _check_same(await probe.once(_replayed), _CONVERSATION)
     return f"{len(_CONVERSATION)} messages with an image, a call and its result arrive message for message"
 
 
@@ -89,8 +85,7 @@ async def transcript_arrives(probe: Probe) -> ProbeResult:
 async def transcript(probe: Probe) -> str:
     """A transcript and replayed messages make the same request, with a key and with a sign-in."""
     by_transcript = await transcript_arrives(probe)
-    by_frames = await probe.ask(_CONVERSATION, tools=[_TOOL])
-    _check_equal(by_transcript, by_frames)
+    _check_equal(by_transcript, await probe.once(_replayed))
     by_transcript, by_frames = [
         await probe.ask(_CONVERSATION, await probe.boot(signed_in=True, by_transcript=way), tools=[_TOOL])
         for way in (True, False)
@@ -183,6 +178,18 @@ async def processes(probe: Probe) -> str:
     if remaining:
         raise CheckFailed(f"Processes remain: {', '.join(map(str, remaining))}.")
     return f"All {len(probe.sessions)} processes of this check are gone"
+
+
+async def _two_turns(probe: Probe) -> tuple[ProbeResult, ProbeResult]:
+    """Send a request with parameters, and the next turn without them to the same process."""
+    session = await probe.boot()
+    first = await probe.ask([user("One")], session, max_tokens=9000, stop_sequences=["END"])
+    return first, await probe.ask([user("One"), _answer(first), user("Two")], session, live=True)
+
+
+async def _replayed(probe: Probe) -> ProbeResult:
+    """Replay the conversation by messages."""
+    return await probe.ask(_CONVERSATION, tools=[_TOOL])
 
 
 def _answer(result: ProbeResult) -> Message:

@@ -1,11 +1,11 @@
 """The tools of `doctor`: processes of its own, and a scripted API that records what reaches it."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from dragoman.backends.base import RunRequest
 from dragoman.backends.claude_code import protocol
@@ -22,6 +22,8 @@ from dragoman.core.catalog import Catalog
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import Block, FinalMessage, JSONObject, Message, MessagesRequest
 from dragoman.core.value_object import replace, value_object
+
+T = TypeVar("T")
 
 MODEL = "claude-sonnet-5-5"
 _SILENCE = 30.0
@@ -100,6 +102,7 @@ class Probe:
         self._on_boot = on_boot
         self._booted: list[Session] = []
         self._reminders: dict[int, Sequence[JSONObject]] = {}
+        self._made: dict[object, object] = {}
 
     @property
     def sessions(self) -> Sequence[Session]:
@@ -157,6 +160,12 @@ class Probe:
         if not session.alive:
             await session.exited
         return ProbeResult(accumulator.result().message, self._api.bodies()[before:])
+
+    async def once(self, make: Callable[["Probe"], Awaitable[T]]) -> T:
+        """Return what `make` returns, made once for all checks that need it: a process takes time to boot."""
+        if make not in self._made:
+            self._made[make] = await make(self)
+        return cast("T", self._made[make])
 
     async def aclose(self) -> None:
         """End and reap every process. Idempotent."""
