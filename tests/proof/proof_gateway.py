@@ -56,6 +56,15 @@ class Counts:
     slots: int
     memory: float
 
+    def highest(self, later: "Counts") -> "Counts":
+        """Return the higher of each count, and the later memory.
+
+        An idle gateway does not always hold the same: each process of the runtime has three descriptors and a file, and
+        one that waits for a transcript has one descriptor more.
+        """
+        higher = {name: max(count, getattr(later, name)) for name, count in vars(self).items()}
+        return Counts(**{**higher, "memory": later.memory})
+
     def exceeded(self, start: "Counts") -> list[str]:
         """Return the names of the counts that are higher than at the start. Memory may grow by a tenth."""
         now, before = vars(self), vars(start)

@@ -18,8 +18,6 @@ from proof_gateway import Counts, DidNotStart, ProvedGateway
 from proof_machines import fake_clock
 from proof_run import Prover, Tally
 
-from dragoman.core.value_object import replace
-
 Backend: TypeAlias = Literal["api", "claude-code"]
 Pause: TypeAlias = Callable[[float], Awaitable[bool]]
 PHASES = ("faults", "kills", "disk", "clock")
@@ -77,7 +75,8 @@ class PhaseResult:
     Attributes:
         name: The phase.
         tally: The outcomes; None if the phase was not run.
-        before: What the gateway held after its warm-up, if it was counted. The memory is that after three quarters.
+        before: The most that the gateway held in the first three quarters, if it was counted. The memory is that at
+            their end.
         after: The same at the end.
         skipped: Why the phase was not run.
     """
@@ -139,7 +138,7 @@ async def _faults(options: Options) -> PhaseResult:
         before = await gateway.count_when_idle()
         for part in range(_PARTS - 1):
             await _run_cases(prover, options, "faults", part, _PARTS)
-        before = replace(before, memory=(await gateway.count_when_idle()).memory)
+            before = before.highest(await gateway.count_when_idle())
         await _run_cases(prover, options, "faults", _PARTS - 1, _PARTS)
         after = await gateway.count_when_idle(before)
         return PhaseResult("faults", prover.tally, before, after)

@@ -90,7 +90,7 @@ def _leaks(results: Iterable[PhaseResult]) -> list[str]:
     for result in results:
         if result.before and result.after:
             lines = [
-                "| held by the idle gateway | after the warm-up; memory: after 3/4 of the runs | at the end | |",
+                "| held by the idle gateway | at most in 3/4 of the runs; memory: at their end | at the end | |",
                 "|---|---|---|---|",
             ]
             for name, before in vars(result.before).items():
