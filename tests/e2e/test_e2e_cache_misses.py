@@ -44,6 +44,17 @@ async def test_reasons_in_the_header(tmp_path: Path, *, streamed: bool) -> None:
     assert "x-dragoman-cache-miss" not in plain.headers
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_reasons_in_the_metrics(tmp_path: Path, *, streamed: bool) -> None:
+    """Each miss is counted once, whether its client asked for the reason or not."""
+    async with api_gateway(tmp_path) as (_, url), httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http:
+        for system in (LONG, "Now " + LONG, "Then " + LONG):
+            await http.post("/v1/chat/completions", json=turns("One", system=system) | {"stream": streamed})
+        metrics = (await http.get("/metrics")).text
+    assert 'dragoman_cache_misses_total{reason="first_turn"} 1.0' in metrics
+    assert 'dragoman_cache_misses_total{reason="system"} 2.0' in metrics
+
+
 async def test_client_of_the_messages_api(tmp_path: Path) -> None:
     """A client that sets its own cache marks learns that they are at the wrong place. The operator sees it, too."""
     mark = {"cache_control": {"type": "ephemeral"}}

@@ -54,17 +54,16 @@ class CacheMisses:
 
     def use_of(self, run: Run) -> CacheUse | None:
         """Return what a run has read from the cache; None if Claude has not counted its prompt, or it is too small."""
-        if run.cache_use is None:
-            self._find(run)
+        self.note(run)
         return run.cache_use
 
     def note(self, run: Run) -> None:
-        """Find the reason for a run that has ended, and keep its prompt as the newest turn of its conversation."""
-        if turn := self._find(run):
+        """Find the reason, and keep the prompt as the newest turn of its conversation. Only the first call does so."""
+        if run.cache_use is None and (turn := self._find(run)):
             self._keep(run.client, turn)
 
     def _find(self, run: Run) -> _Turn | None:
-        """Compare a run with the turn before it, once. Return it as a turn; None if it has put nothing in the cache."""
+        """Compare a run with the turn before it. Return it as a turn; None if it has put nothing in the cache."""
         body, usage = run.sent_body, _usage(run)
         if body is None or usage is None or len(body["messages"]) > _MAX_MESSAGES:
             return None
@@ -73,8 +72,7 @@ class CacheMisses:
         read = count_in(usage, "cache_read_input_tokens")
         is_hit = before is not None and read >= before.cached
         parts = PromptParts.of(body, messages, before.parts if before and is_hit else None)
-        if run.cache_use is None:
-            run.cache_use = _compare(run, parts, usage, before)
+        run.cache_use = _compare(run, parts, usage, before)
         if not (cached := _cached(usage)):
             return None
         lifetime = _lifetime(usage, before.lifetime if before else _LIFETIME)

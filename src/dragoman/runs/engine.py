@@ -226,13 +226,14 @@ class Engine:
         if not run.ended:
             self.registry.note(run)
             return
-        if self.meter is not None:
+        if self.meter is not None and self.meter.is_awaited(run):
             self.meter.note_end(run)
         # What only records need is done when the reader, which is awake by now, has taken its turn.
         asyncio.get_running_loop().call_soon(self._record_end, run)
 
     def _record_end(self, run: Run) -> None:
-        for record in (self.cache_misses.note, self.registry.note):
+        settle = (self.meter.note_end,) if self.meter is not None else ()
+        for record in (*settle, self.cache_misses.note, self.registry.note):
             try:
                 record(run)
             except Exception as error:  # noqa: BLE001 - a reason that cannot be found must not lose the record

@@ -286,6 +286,15 @@ class Meter:
         """Write what open responses have used until now: if this process is killed, that is charged."""
         self._rows.note_progress()
 
+    def is_awaited(self, run: Run) -> bool:
+        """Return whether a run that has ended must be settled at once: others wait for it, or its price is special."""
+        hold = run.reservation
+        return (
+            run.status != "succeeded"
+            or self._rows.is_agent(run)
+            or (hold is not None and any(share.pool.rule.unit is not Unit.REQUESTS for share in hold.shares))
+        )
+
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
         hold = run.reservation

@@ -91,7 +91,7 @@ class Run:
         stages: Seconds spent in `queue`, `process`, `replay`, `first_token` and in `total`, as far as known.
         usage: Token counts of the response, as far as the API has reported them.
         retries: How often a call was repeated that failed before any part of a response.
-        nanodollars: What it cost, as the ledger counts it, once it has ended; None: there is no meter.
+        nanodollars: What it cost, once it has ended and that was asked for.
         calls: The usage of each API call. The executor feeds it: here the parts of a response are joined already.
         error: The error that the run failed with.
         reason: Why the run was cancelled.

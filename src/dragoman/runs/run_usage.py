@@ -5,7 +5,7 @@ from typing import cast
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import JSONObject, Usage
-from dragoman.core.pricing import count_in
+from dragoman.core.pricing import count_in, nanodollars_of_calls
 from dragoman.runs.bounds import estimated_output
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import Tokens
@@ -45,3 +45,10 @@ def tokens_of(usages: Sequence[JSONObject]) -> Tokens:
         cache_write += count_in(usage, "cache_creation_input_tokens")
         output += count_in(usage, "output_tokens")
     return Tokens(input=input_, cache_read=cache_read, cache_write=cache_write, output=output)
+
+
+def price_of_run(run: Run) -> int:
+    """Return what a run that has ended costs, in nanodollars. The ledger and the metrics ask for it."""
+    if run.nanodollars is None:
+        run.nanodollars = nanodollars_of_calls(cast("Sequence[JSONObject]", run.calls.usages), run.model)
+    return run.nanodollars

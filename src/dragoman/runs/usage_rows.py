@@ -11,7 +11,7 @@ from dragoman.limits.rules import Unit
 from dragoman.runs.agent_calls import AgentCalls, used_by
 from dragoman.runs.policy import Policy
 from dragoman.runs.run import Run
-from dragoman.runs.run_usage import count_cut_output, tokens_of, usages_until_now
+from dragoman.runs.run_usage import count_cut_output, price_of_run, tokens_of, usages_until_now
 from dragoman.stores.ledger import LedgerRow
 from dragoman.stores.outbox import Outbox
 
@@ -42,6 +42,10 @@ class UsageRows:
     def add_agent(self, run: Run, calls: AgentCalls) -> None:
         """Note the calls of an agent's run. Its row is made of them."""
         self._agents[run.id] = calls
+
+    def is_agent(self, run: Run) -> bool:
+        """Return whether a run is an agent's, with calls that are priced one by one."""
+        return run.id in self._agents
 
     def note_start(self, run: Run) -> None:
         """Write what a response has used shortly after its start, unless it ends before: then `add` does."""
@@ -111,8 +115,9 @@ class UsageRows:
         if agent is not None and agent.is_exact(run):
             tokens, nanodollars = tokens_of(agent.usages), used_by(agent.calls, Unit.DOLLARS)
         else:
-            usages = usages or cast("list[JSONObject]", run.calls.usages)
-            tokens, nanodollars = tokens_of(usages), nanodollars_of_calls(usages, run.model)
+            calls = usages or cast("list[JSONObject]", run.calls.usages)
+            tokens = tokens_of(calls)
+            nanodollars = price_of_run(run) if run.ended else nanodollars_of_calls(calls, run.model)
         return LedgerRow(
             run=run.id,
             began=hold.began,

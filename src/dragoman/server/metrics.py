@@ -8,20 +8,21 @@ import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dragoman.core.messages import JSON, JSONObject
-from dragoman.core.pricing import count_in, nanodollars_of_calls
+from dragoman.core.messages import JSON
+from dragoman.core.pricing import count_in
 from dragoman.core.process_identity import ProcessIdentity
 from dragoman.limits.rules import NANODOLLARS
 from dragoman.runs.engine import Engine
 from dragoman.runs.prompt_parts import REASONS
 from dragoman.runs.response_cache import RunCache
 from dragoman.runs.run import Run
+from dragoman.runs.run_usage import price_of_run
 from dragoman.server.context import METHOD_NOT_ALLOWED, RequestContext
 from dragoman.server.options import Operations
 
@@ -185,12 +186,13 @@ class Metrics:
         for stage, durations in self._stages.items():
             if stage in run.stages:
                 durations.add(path, run.stages[stage])
-        if run.cache_use is not None and run.cache_use.reason is not None:
-            self._cache_misses.values[run.cache_use.reason,] += 1
+        use = self._engine.cache_misses.use_of(run)
+        if use is not None and use.reason is not None:
+            self._cache_misses.values[use.reason,] += 1
         usage: Mapping[str, object] = run.usage or {}
         if not usage:
             return
-        self._cost.values[model,] += _nanodollars_of(run)
+        self._cost.values[model,] += price_of_run(run)
         if (output := count_in(usage, "output_tokens")) > 1 and (writing := _writing_seconds(run)) is not None:
             self._output_token.add(path, writing / (output - 1))
         if isinstance(details := usage.get("output_tokens_details"), dict):
@@ -198,12 +200,6 @@ class Metrics:
         for key, kind in _TOKEN_KINDS.items():
             if isinstance(count := usage.get(key), int):
                 self._tokens.values[model, kind] += count
-
-
-def _nanodollars_of(run: Run) -> int:
-    if run.nanodollars is not None:
-        return run.nanodollars
-    return nanodollars_of_calls(cast("Sequence[JSONObject]", run.calls.usages), run.model)
 
 
 def _writing_seconds(run: Run) -> float | None:
