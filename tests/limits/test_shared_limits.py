@@ -91,6 +91,22 @@ async def test_a_limit_is_not_multiplied_by_the_workers(workers: Workers, tmp_pa
         assert admitted == 12
 
 
+async def test_what_is_left_in_parts_is_put_together_while_requests_keep_coming(tmp_path: Path) -> None:
+    """Each worker has a part that is too small for a run. None keeps it for the next request, which needs as much."""
+    rule = Rule(TEAM, Unit.DOLLARS, 2 * MAY_COST, Period.MONTH)
+    async with cluster(tmp_path, Workers(2), rule) as gateway:
+        runs, _ = await gateway.start_many(2)
+        gateway.api.may_end.set()
+        for run in runs:
+            await run.wait()
+        with pytest.raises(RateLimited, match="reserved"):
+            await gateway.start(0)
+        await gateway.meters[0].flush()
+        gateway.ms += 60
+        await gateway.finish([await gateway.start(1)])
+        assert await gateway.left() == [(3 * COST, 0)]
+
+
 async def test_two_keys_of_one_team_race(workers: Workers, tmp_path: Path) -> None:
     """For the last of the budget of their team. One of them gets it, and there is no deadlock."""
     async with cluster(tmp_path, workers, Rule(TEAM, Unit.DOLLARS, MAY_COST, Period.MONTH), budget(9)) as gateway:

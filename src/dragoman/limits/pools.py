@@ -294,6 +294,9 @@ class Pools:
         pool.refusal = replace(refusal, state=state, needed=min(needed, max(amounts.get(rule.unit, 0), refusal.needed)))
         pool.refused_until = ms + _REFUSAL_MS if is_new else 0
         self._refused_until = max(self._refused_until, pool.refused_until)
+        if is_new:  # what is too little here may be enough for all workers together, also while requests keep coming
+            pool.owed += pool.available
+            pool.available = 0
         return pool.refusal
 
     def settle(self, hold: Hold, used: Amounts) -> None:

@@ -15,7 +15,7 @@ from dragoman.runs.run_usage import count_cut_output, price_of_run, tokens_of, u
 from dragoman.stores.ledger import LedgerRow
 from dragoman.stores.outbox import Outbox
 
-_START_SECONDS = 0.01
+_START_SECONDS = 0.001
 """Seconds from the start of a response to its first row. The first token does not wait for it."""
 
 
