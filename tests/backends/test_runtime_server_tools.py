@@ -31,12 +31,15 @@ async def test_a_search_comes_with_its_results_and_citations(tmp_path: Path, mod
 async def test_a_paused_search_is_an_error(tmp_path: Path, model: str) -> None:
     """The runtime cannot continue a search without a result: it would silently send a text instead."""
     async with runtime(tmp_path) as harness:
-        harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
-        request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
-        with pytest.raises(UpstreamFailed, match="paused") as caught:
-            await run_with_continuations(harness.backend.run, request, Run("me", model))
-        assert caught.value.code == "turn_paused"
-        assert len(harness.calls) == 1
+
+        async def fails() -> None:
+            harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
+            request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
+            with pytest.raises(UpstreamFailed, match="paused") as caught:
+                await run_with_continuations(harness.backend.run, request, Run("me", model))
+            assert caught.value.code == "turn_paused"
+
+        await harness.ends_in_one_call(fails)
 
 
 async def test_a_response_that_pauses_after_its_results_is_continued(tmp_path: Path) -> None:
