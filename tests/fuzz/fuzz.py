@@ -25,7 +25,7 @@ _HERE = Path(__file__).resolve().parent
 _CORPUS = _HERE / "corpus"
 _MORE_SECONDS = 300
 _MACHINES = ("conversations", "stored_responses", "openapi")
-_MAX_SHOWN_LINES = 40
+_MAX_SHOWN_LINES = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from typing import Any
 _BIN = Path(sys.executable).parent
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 _MAX_EXAMPLES = 10_000
+_KEY = "key-of-the-fuzzer"
+"""Once a request has created a key, every request needs one."""
 
 
 def main() -> None:
     """Start a simulated gateway, and run Schemathesis until the time is over. Exit code 1: it found something."""
     seconds = int(sys.argv[1])
     with TemporaryDirectory(prefix="dragoman-openapi-") as home:
-        folders = {"HOME": home, "XDG_STATE_HOME": home, "PATH": str(_BIN)}
+        folders = {"DRAGOMAN_API_KEY": _KEY, "HOME": home, "XDG_STATE_HOME": home, "PATH": str(_BIN)}
         flags = ("--simulate", "--backend", "api", "-p", "0", "-m", "--log-file", "log")
         command = [str(_BIN / "dragoman"), "serve", *flags]
         with subprocess.Popen(command, env=folders, cwd=home, stdout=subprocess.PIPE, text=True) as gateway:  # noqa: S603 - ours
@@ -43,6 +45,7 @@ def _fuzz(url: str, home: str, seconds: int) -> bool:
     document.write_text(json.dumps(_document(url)), encoding="utf-8")
     command = [str(_BIN / "schemathesis"), "run", str(document), "--url", url, "--checks", _CHECKS, "--no-color"]
     command += ["--max-time", str(seconds), "--max-examples", str(_MAX_EXAMPLES), "--request-timeout", "120"]
+    command += ["--header", f"Authorization: Bearer {_KEY}"]
     command += ["--exclude-path", "/v1/embeddings"]  # its model is not installed everywhere, and loads slowly
     done = subprocess.run(command, cwd=home, check=False)  # noqa: S603 - ours
     return done.returncode != 0

@@ -1,7 +1,9 @@
 """The route table: the router, the OpenAPI document and `GET /` all come from it, and agree."""
 
 import re
+from pathlib import Path
 
+import jsonschema
 import pytest
 from scripted import clean, replies, served
 
@@ -42,6 +44,33 @@ async def test_openapi_document_holds_every_operation() -> None:
         paths = (await gateway.http.get("/openapi.json")).json()["paths"]
     described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     assert described == {(route.method, documented_path(route)) for route in ROUTES if route.operation}
+
+
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if route.operation and not route.public],
+    ids=lambda route: f"{route.method} {route.canonical_path}",
+)
+async def test_a_missing_key_is_documented(route: RouteSpec) -> None:
+    """Every path that needs a key documents its error, and every error has a schema."""
+    async with served(replies("Hello"), api_key="secret-of-this-gateway") as gateway:
+        operations = (await gateway.http.get("/openapi.json")).json()["paths"][documented_path(route)]
+        refused = await gateway.http.request(route.method, re.sub(r"{[^}]+}", "x", route.canonical_path), json={})
+    responses = operations[route.method.lower()]["responses"]
+    assert refused.status_code == 401
+    assert "401" in responses or "default" in responses
+    assert all("schema" in media for response in responses.values() for media in response["content"].values())
+
+
+@pytest.mark.parametrize("path", ["/admin/keys", "/admin/teams"])
+async def test_what_is_created_is_documented(path: str, tmp_path: Path) -> None:
+    """A new key and a new team come with 201, and match their schema."""
+    async with served(replies("Hello"), state_dir=tmp_path) as gateway:
+        document = (await gateway.http.get("/openapi.json")).json()
+        created = await gateway.http.post(path, json={"name": "ann"})
+    [media] = document["paths"][path]["post"]["responses"][str(created.status_code)]["content"].values()
+    assert created.status_code == 201
+    jsonschema.validate(created.json(), {**media["schema"], "components": document["components"]})
 
 
 async def test_index_lists_every_path() -> None:

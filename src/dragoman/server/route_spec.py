@@ -93,6 +93,7 @@ class Operation:
         summary: One sentence.
         request: The type of the JSON body, if there is one.
         response: The type of the JSON response; None: text.
+        status: The status of that response.
         events: The type of the streamed events, if the response can be a stream.
         media_type: The media type of a response that is not JSON.
         parameters: Query parameters.
@@ -105,6 +106,7 @@ class Operation:
     summary: str
     request: type[Struct] | None = None
     response: type[Struct] | None = None
+    status: str = "200"
     events: type[Struct] | None = None
     media_type: str = "text/plain"
     parameters: tuple[Parameter, ...] = ()

@@ -36,7 +36,8 @@ MESSAGES_DOCS = "https://platform.claude.com/docs/en/api/messages"
 
 _USER_MESSAGE: JSON = [{"role": "user", "content": "Reply with exactly: PONG"}]
 _ALL_ERRORS = ("400", "401", "403", "404", "413", "429", "500", "502", "503", "504")
-_LOOKUP_ERRORS = ("400", "404")
+_KEY_ERRORS = ("401", "403")
+_LOOKUP_ERRORS = ("400", *_KEY_ERRORS, "404", "500", "503")
 _INCLUDE = Parameter(
     "include",
     "What to show in addition, such as `reasoning.encrypted_content`.",
@@ -160,7 +161,7 @@ ROUTES: tuple[RouteSpec, ...] = (
             summary="Count the input tokens of a request.",
             request=CreateResponse,
             response=schemas.InputTokens,
-            errors=_LOOKUP_ERRORS,
+            errors=_ALL_ERRORS,
         ),
     ),
     _generate(
@@ -170,7 +171,7 @@ ROUTES: tuple[RouteSpec, ...] = (
             summary="Compact a conversation.",
             request=CreateResponse,
             response=schemas.Compaction,
-            errors=_LOOKUP_ERRORS,
+            errors=_ALL_ERRORS,
         ),
     ),
     _stored(
@@ -262,14 +263,14 @@ ROUTES: tuple[RouteSpec, ...] = (
         method="GET",
         path="/models",
         handler=lambda to: to.models,
-        operation=Operation(summary="List models and their aliases.", response=schemas.ModelList, errors=("401",)),
+        operation=Operation(summary="List models and their aliases.", response=schemas.ModelList, errors=_KEY_ERRORS),
         versioned=True,
     ),
     RouteSpec(
         method="GET",
         path="/models/{id:path}",
         handler=lambda to: to.model,
-        operation=Operation(summary="Return one model or alias.", response=schemas.Model, errors=("401", "404")),
+        operation=Operation(summary="Return one model or alias.", response=schemas.Model, errors=(*_KEY_ERRORS, "404")),
         versioned=True,
     ),
     _page("/", lambda to: to.index),
@@ -283,7 +284,7 @@ ROUTES: tuple[RouteSpec, ...] = (
         method="GET",
         path="/metrics",
         handler=lambda to: to.metrics,
-        operation=Operation(summary="Metrics for Prometheus.", errors=("401",)),
+        operation=Operation(summary="Metrics for Prometheus.", errors=_KEY_ERRORS),
     ),
     RouteSpec(
         method="GET",
@@ -300,7 +301,7 @@ ROUTES: tuple[RouteSpec, ...] = (
                 Parameter("until", "Only runs that began before."),
                 Parameter("model", "Only runs of this model."),
             ),
-            errors=("400", "401"),
+            errors=("400", *_KEY_ERRORS, "503"),
         ),
     ),
     *ADMIN_ROUTES,

@@ -111,4 +111,4 @@ def _responses(operation: Operation, refs: dict[type[Struct], JSONObject]) -> JS
     error: JSON = {"application/json": {"schema": refs[operation.error]}}
     errors: JSONObject = {status: {"description": _ERRORS[status], "content": error} for status in operation.errors}
     default: JSONObject = {"default": {"description": "The request was refused, or failed.", "content": error}}
-    return {"200": {"description": success, "content": content}, **(errors or default)}
+    return {operation.status: {"description": success, "content": content}, **(errors or default)}
