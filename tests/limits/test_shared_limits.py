@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 from limit_cluster import COST, CUT_COST, MAY_COST, MODEL, TEAM, Cluster, Workers, budget, cluster
 
@@ -223,6 +224,17 @@ async def test_a_killed_worker_is_charged_for_what_it_had_received(tmp_path: Pat
         assert await gateway.recorded() == COST  # of 1000 input tokens and 100 output tokens
     await open_run.cancel("end of the test")
     await dead.aclose()
+
+
+async def test_a_response_is_in_the_outbox_before_its_client_has_it(tmp_path: Path) -> None:
+    """A process that is killed right after a response was sent has charged it."""
+    async with cluster(tmp_path, Workers(1), budget(9)) as gateway:
+        gateway.api.may_end.set()
+        run = await gateway.start(0)
+        await run.wait()
+        [outbox] = (tmp_path / "outbox").iterdir()
+        last = msgspec.json.decode(outbox.read_bytes().splitlines()[-1], type=LedgerRow)
+        assert (last.run, last.status, last.nanodollars) == (run.id, "succeeded", COST)
 
 
 async def test_a_call_whose_response_had_not_begun_is_in_the_ledger(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ class Gateway:
         return cls(routed, Engine(await routed.router(), Limits(), meter=routed.meter))
 
     async def run(self, text: str = "Hello", **fields: object) -> Run:
-        """Execute a run to its end. A failure is raised."""
+        """Execute a run until it is settled. A failure is raised."""
         [run] = await self.start(1, text, **fields)
+        await run.wait_until_settled()
         await run.wait()
         return run
 

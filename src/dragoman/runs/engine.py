@@ -226,9 +226,9 @@ class Engine:
         if not run.ended:
             self.registry.note(run)
             return
-        if self.meter is not None and self.meter.is_awaited(run):
-            self.meter.note_end(run)
-        # What only records need is done when the reader, which is awake by now, has taken its turn.
+        if self.meter is not None:
+            self.meter.note_result(run)
+        # The rest is done when the reader, which is awake by now, has taken its turn.
         asyncio.get_running_loop().call_soon(self._record_end, run)
 
     def _record_end(self, run: Run) -> None:

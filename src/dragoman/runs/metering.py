@@ -19,7 +19,7 @@ from dragoman.core.pricing import max_nanodollars
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.core.value_object import replace, value_object
 from dragoman.core.warnings import RequestWarning
-from dragoman.limits.pools import Amounts, Hold, Pool, Share, split
+from dragoman.limits.pools import Amounts, Hold, Pool, Share, split, tightest
 from dragoman.limits.rules import Rule, Scope, Unit
 from dragoman.limits.table import Refusal, RuleState
 from dragoman.runs.agent_calls import AgentCalls
@@ -286,14 +286,17 @@ class Meter:
         """Write what open responses have used until now: if this process is killed, that is charged."""
         self._rows.note_progress()
 
-    def is_awaited(self, run: Run) -> bool:
-        """Return whether a run that has ended must be settled at once: others wait for it, or its price is special."""
+    def note_result(self, run: Run) -> None:
+        """Note that a run has ended, before its client has the response: what limits count survives a crash then.
+
+        A response is settled by `note_end`, shortly after it was sent. Everything else is settled now: others wait for
+        it, or its price is special.
+        """
         hold = run.reservation
-        return (
-            run.status != "succeeded"
-            or self._rows.is_agent(run)
-            or (hold is not None and any(share.pool.rule.unit is not Unit.REQUESTS for share in hold.shares))
-        )
+        if run.status != "succeeded" or self._rows.is_agent(run):
+            self.note_end(run)
+        elif hold is not None and hold.shares and not hold.settled:
+            self._rows.close_run(run, hold)
 
     def note_end(self, run: Run) -> None:
         """Settle a run that has ended. Only the first call does so."""
@@ -301,10 +304,9 @@ class Meter:
         if hold is None or hold.settled:
             return
         self._live -= 1
-        row = self._rows.close_run(run, hold)
-        run.nanodollars = row.nanodollars
+        row = self._rows.take_closed(run, hold)
         self._pools.settle(hold, {Unit.TOKENS: row.tokens.total, Unit.DOLLARS: row.nanodollars})
-        self._rows.add(row)
+        self._rows.ended.append(row)
         self._changed.set()
 
     def tightest(self, client: str, model: str) -> list[tuple[Rule, int]]:
@@ -313,14 +315,7 @@ class Meter:
         if not rules:
             return []
         ms = self._clock.ms()
-        found = []
-        for pools in self._borrower.covering(rules).rates:
-            tightest, least = pools[0], pools[0].remaining(ms)
-            for pool in pools[1:]:
-                if (remaining := pool.remaining(ms)) < least:
-                    tightest, least = pool, remaining
-            found.append((tightest.rule, least))
-        return found
+        return [tightest(pools, ms) for pools in self._borrower.covering(rules).rates]
 
     # The rest is the meter's own.
 

@@ -37,6 +37,7 @@ class UsageRows:
         self._started: dict[str, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._open: dict[str, tuple[Run, LedgerRow]] = {}
+        self._closed: dict[str, LedgerRow] = {}
         self._agents: dict[str, AgentCalls] = {}
 
     def add_agent(self, run: Run, calls: AgentCalls) -> None:
@@ -48,7 +49,7 @@ class UsageRows:
         return run.id in self._agents
 
     def note_start(self, run: Run) -> None:
-        """Write what a response has used shortly after its start, unless it ends before: then `add` does."""
+        """Write what a response has used shortly after its start, unless it ends before: then `close_run` does."""
         self._started[run.id] = run
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_START_SECONDS, self._write_started)
@@ -57,10 +58,10 @@ class UsageRows:
         """Write what an open response has used until now.
 
         Args:
-            run: The run. Nothing is written if it has reserved nothing, or is settled.
+            run: The run. Nothing is written if it has reserved nothing, or has ended.
             usages: The usage of each call; None: what the API has counted until now.
         """
-        if run.reservation and not run.reservation.settled:
+        if run.reservation and not run.reservation.settled and not run.ended:
             row = self._row(run, run.reservation, "interrupted", usages)
             self._open[run.id] = run, row
             self._outbox.write(row)
@@ -73,20 +74,22 @@ class UsageRows:
             if usages and run.id not in self._agents and tokens_of(usages).output > row.tokens.output:
                 self.note_open(run, usages)
 
-    def close_run(self, run: Run, hold: Hold) -> LedgerRow:
-        """Return the row of a run that has ended, for `add`. The run is open no more."""
+    def close_run(self, run: Run, hold: Hold) -> None:
+        """Write the row of a run that has ended. The run is open no more."""
         self._started.pop(run.id, None)
         self._open.pop(run.id, None)
         if run.status != "succeeded":
             count_cut_output(run)
-        row = self._row(run, hold, run.status)
+        row = self._closed[run.id] = self._row(run, hold, run.status)
+        run.nanodollars = row.nanodollars
         self._agents.pop(run.id, None)
-        return row
-
-    def add(self, row: LedgerRow) -> None:
-        """Add the row of a run that has ended."""
-        self.ended.append(row)
         self._outbox.write(row)
+
+    def take_closed(self, run: Run, hold: Hold) -> LedgerRow:
+        """Return the row of a run that has ended, for `ended`: the caller settles the run. Write it unless it is."""
+        if run.id not in self._closed:
+            self.close_run(run, hold)
+        return self._closed.pop(run.id)
 
     def shrink(self) -> None:
         """Drop rows from the outbox that are in the ledger, if it is large."""
@@ -107,7 +110,7 @@ class UsageRows:
             self.note_open(run)
 
     def _unwritten(self) -> list[LedgerRow]:
-        return [*self.ended, *(row for _, row in self._open.values())]
+        return [*self.ended, *self._closed.values(), *(row for _, row in self._open.values())]
 
     def _row(self, run: Run, hold: Hold, status: str, usages: Sequence[JSONObject] | None = None) -> LedgerRow:
         """Return the row of a run, by default with what the API has counted until now."""
