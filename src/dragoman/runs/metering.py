@@ -295,7 +295,7 @@ class Meter:
         hold = run.reservation
         if run.status != "succeeded" or self._rows.is_agent(run):
             self.note_end(run)
-        elif hold is not None and hold.shares and not hold.settled:
+        elif hold is not None and hold.counts_usage and not hold.settled:
             self._rows.close_run(run, hold)
 
     def note_end(self, run: Run) -> None:
