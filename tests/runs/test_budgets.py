@@ -126,6 +126,14 @@ async def test_a_response_without_a_limit_gets_one_that_the_budget_can_pay() -> 
     assert max_nanodollars(sent.model.id, bound.input, limit + 10) > 500_000_000
 
 
+async def test_what_a_run_has_left_over_pays_for_the_next_one_at_once() -> None:
+    """A limit that was lowered once is lowered again, although the rest is not returned to the shared table yet."""
+    gateway = await Gateway.of(Routed({"one": FakeBackend()}).add("one", daily="0.5"))
+    runs = [await gateway.run(max_tokens=None) for _ in range(3)]
+    assert [(run.upstream, run.warnings[0].code) for run in runs] == [("one", "clamped")] * 3
+    assert gateway.budget() == 3 * ONE
+
+
 async def test_a_budget_resets_at_midnight() -> None:
     """Days are those of the time zone, by default UTC."""
     gateway = await Gateway.of(Routed({"one": FakeBackend()}).add("one", daily=more_than(1)))

@@ -378,6 +378,13 @@ class Pools:
         self._pools.clear()
         self.drops += 1
 
+    def reclaim(self, pools: Iterable[Pool]) -> None:
+        """Take back what is to be returned and still here: after a refusal, a run that needs less may fit into it."""
+        for pool in pools:
+            if pool.owed > 0:
+                owed, pool.owed = pool.owed, 0
+                pool.give(owed)
+
     def surrender(self, unit: Unit) -> None:
         """Return what is borrowed in a unit and not reserved."""
         for pool in self._pools.values():

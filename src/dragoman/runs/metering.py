@@ -344,6 +344,7 @@ class Meter:
             if bound is None or lower is None or attempt == _MAX_LOWERINGS - 1:
                 raise self._error(outcome)
             bound = replace(bound, output=lower)
+            self._pools.reclaim(pools)
         raise RuntimeError("The last attempt returns or raises.")
 
     async def _admit_agent(
