@@ -1,6 +1,7 @@
 """Settings: sources, precedence, errors and generated files."""
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, reset_tzpath
 
@@ -10,7 +11,7 @@ from setting_values import FROM_FILES, written
 from dragoman.cli.options import format_default
 from dragoman.config.loading import BadSettings, flag, is_duration, load, setting_info, variables
 from dragoman.config.settings import Settings
-from dragoman.config.values import check_time_zone, format_duration
+from dragoman.config.values import check_time_zone, format_duration, point_in_time
 from tools.docs.reference import env_example, settings_page, write
 
 ROOT = Path(__file__).parents[1]
@@ -240,3 +241,12 @@ def test_time_zones_need_no_files_of_the_system() -> None:
     finally:
         reset_tzpath()
         ZoneInfo.clear_cache()
+
+
+def test_days_by_name_begin_at_midnight() -> None:
+    """Like dates, by the clock of this machine."""
+    before = date.today()  # noqa: DTZ011 - local, as dates are
+    named = [point_in_time("yesterday"), point_in_time("today")]
+    after = date.today()  # noqa: DTZ011
+    dates = [[point_in_time(str(day - timedelta(1))), point_in_time(str(day))] for day in (before, after)]
+    assert named in dates or named == [dates[0][0], dates[1][1]]

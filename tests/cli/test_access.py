@@ -73,4 +73,7 @@ def test_usage_is_summed_by_columns(state: Path) -> None:
     ]
     assert report["total"]["nanodollars"] == 3 * 10**9
     assert "$3.0000" in run("usage")
+    assert "--simulated shows them" not in run("usage")
+    assert "--simulated shows them" in run("usage", "--since", "yesterday", "--until", "today", "--key", "dan")
+    assert "--simulated shows them" not in run("usage", "--key", "dan", "--simulated")
     assert "not a column" in run("usage", "--by", "nothing", fails=True)

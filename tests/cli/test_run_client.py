@@ -45,6 +45,15 @@ async def test_a_gateway_is_started_and_stopped(tmp_path: Path) -> None:
     url, model = result.out.split()
     assert (url.startswith("http://127.0.0.1:"), model, result.code) == (True, "haiku", 0), result.err
     assert registry(tmp_path).running() == []
+    assert "ANTHROPIC_API_KEY" not in result.err
+
+
+async def test_a_gateway_without_a_key_is_announced_before_the_client_fails(tmp_path: Path) -> None:
+    """The client would show it after some retries, and with the advice for `dragoman serve`."""
+    result = await run(tmp_path, "run", "--", "true", added={"DRAGOMAN_BACKEND": "runtime"})
+    assert (result.code, result.out) == (0, "")
+    assert "no key for Claude: set ANTHROPIC_API_KEY." in result.err
+    assert "run --simulate -- CLIENT`." in result.err
 
 
 async def test_claude_code(tmp_path: Path) -> None:

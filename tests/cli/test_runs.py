@@ -39,7 +39,7 @@ async def test_ended_run(tmp_path: Path) -> None:
         shown = await run(tmp_path, "tail", id_[:12])
         record = await run(tmp_path, "runs", "last")
         as_json = json.loads((await run(tmp_path, "runs", id_, "--json")).out)
-        wrong = await run(tmp_path, "runs", "--since", "yesterday")
+        wrong = await run(tmp_path, "runs", "--since", "last week")
     head, row = table.out.splitlines()
     assert head.split() == ["RUN", "STATUS", "MODEL", "PATH", "CLIENT", "TOKENS", "COST", "TOOK", "AGE"]
     assert row.startswith(f"{id_}  succeeded  claude-haiku-5-5")
@@ -62,7 +62,7 @@ async def test_ended_run(tmp_path: Path) -> None:
     assert "PONG" not in record.out
     assert [(one["code"], one["param"]) for one in as_json["warnings"]] == [("ignored", "seed")]
     assert (wrong.code, wrong.out) == (1, "")
-    assert "`yesterday` is not a time" in wrong.err
+    assert "`last week` is not a time" in wrong.err
 
 
 async def test_running_run(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_with_a_key(tmp_path: Path) -> None:
         refused = await run(tmp_path, "runs")
         given = await run(tmp_path, "runs", added={"DRAGOMAN_API_KEY": "another"})
     assert refused.code == 1
-    assert "Pass it with --api-key-file, DRAGOMAN_API_KEY or --api-key." in refused.err
+    assert "Pass it with --admin-key-file or --api-key-file, as the gateway has it." in refused.err
     assert id_ in given.out
 
 

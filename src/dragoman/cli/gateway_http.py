@@ -52,7 +52,10 @@ class GatewayResponse:
         error = self.body.get("error")
         message = str(error.get("message")) if isinstance(error, dict) else f"The gateway returned {self.status}."
         if self.status == HTTPStatus.UNAUTHORIZED:
-            message += " Pass it with --api-key-file, DRAGOMAN_API_KEY or --api-key."
+            message += (
+                " Pass it with --admin-key-file or --api-key-file, as the gateway has it. If it has only keys of "
+                "clients, start it with --admin-key-file FILE."
+            )
         return click.ClickException(message)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +20,7 @@ _OUTER_COMMA = re.compile(r",(?![^(]*\))")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION_PART = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([smhd])", re.ASCII)
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
+_DAYS = {"today": 0, "yesterday": 1}
 _SWITCHES = {"on": "on", "true": "on", "1": "on", "off": "off", "false": "off", "0": "off"}
 
 
@@ -118,18 +119,23 @@ def format_number(value: float) -> str:
 
 
 def point_in_time(text: str) -> float:
-    """Return seconds since 1970, from an age such as `15m`, a time such as `2026-01-31T12:00`, or seconds.
+    """Return seconds since 1970, from an age such as `15m`, a time such as `2026-01-31T12:00`, a day, or seconds.
+
+    Days begin at midnight of this machine: `2026-01-31`, `today` and `yesterday`.
 
     Raises:
         ValueError: It has another form.
     """
+    if (days := _DAYS.get(text)) is not None:
+        return datetime.combine(date.today() - timedelta(days), datetime.min.time()).timestamp()  # noqa: DTZ011 - local
     if _DURATION.fullmatch(text):
         return time.time() - float(str(duration(text)))
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(
-            f"`{text[:40]}` is not a time: write `15m`, `2h`, `7d`, `2026-01-31T12:00` or seconds since 1970."
+            f"`{text[:40]}` is not a time: write `15m`, `2h`, `7d`, `yesterday`, `2026-01-31T12:00` or seconds since "
+            "1970."
         ) from None
 
 

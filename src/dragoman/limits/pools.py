@@ -379,7 +379,7 @@ class Pools:
         self.drops += 1
 
     def reclaim(self, pools: Iterable[Pool]) -> None:
-        """Take back what is to be returned and still here: after a refusal, a run that needs less may fit into it."""
+        """Take back what is not returned yet: after a refusal, a run that needs less may fit into it."""
         for pool in pools:
             if pool.owed > 0:
                 owed, pool.owed = pool.owed, 0

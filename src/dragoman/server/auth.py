@@ -172,6 +172,7 @@ def _sent_keys(context: RequestContext) -> Iterator[bytes]:
 def _refusal(*, wrong: bool) -> Unauthenticated:
     if wrong:
         return Unauthenticated(
-            "This is not a key of this gateway. The operator sees with `dragoman config` where its key is set."
+            "This is not a key of this gateway. The operator sees its keys with `dragoman keys list`, and with "
+            "`dragoman config` where the gateway's own key is set."
         )
     return Unauthenticated("This gateway requires its key, as `Authorization: Bearer KEY` or `x-api-key: KEY`.")

@@ -87,7 +87,10 @@ def create_key(*, name: str, as_json: bool, **flags: Any) -> None:
     _show_secret(key_view(key, time.time()), secret, as_json=as_json)
     if not as_json and not (settings.api_key or settings.admin_key):
         click.echo(
-            "The gateway requires a key from now on, also from you. For /admin/ and `dragoman status` set --admin-key.",
+            as_typed(
+                "The gateway requires a key from now on, also from you. Commands such as `dragoman runs`, and the "
+                "dashboard, need an admin key: if the gateway has none, start it with --admin-key-file FILE."
+            ),
             err=True,
         )
 
@@ -231,8 +234,8 @@ def delete_team(*, name: str, as_json: bool, **flags: Any) -> None:
 @click.command("usage")
 @settings_options(_FILES)
 @click.option("--by", default="key", show_default=True, help="What to sum by: key, team, model, upstream, status, day.")
-@click.option("--since", help="Only runs that began then or later: `7d`, `2026-01-31`.")
-@click.option("--until", help="Only runs that began before.")
+@click.option("--since", help="Only runs that began then or later: `7d`, `yesterday`, `2026-01-31`.")
+@click.option("--until", help="Only runs that began before: `today`.")
 @click.option("--key", help="Only runs of this key.")
 @click.option("--team", help="Only runs of this team.")
 @click.option("--model", help="Only runs of this model, by its id.")
@@ -254,6 +257,8 @@ def usage(*, simulated: bool, as_json: bool, state_dir: str | None, config: str 
     names = (*by, "runs", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
     rows = [(*(str(line.get(name, "") or "-") for name in names), f"${line['cost']:.4f}") for line in lines]
     click.echo(_table(columns, rows))
+    if not (simulated or total["runs"]):
+        click.echo("No runs. Those of `dragoman serve --simulate` cost nothing: --simulated shows them.", err=True)
 
 
 def _change_team(name: str, flags: Mapping[str, Any], *, create: bool, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from dragoman.cli.options import settings_from, settings_options
 from dragoman.cli.select_instance import is_address_given, select_instance
 from dragoman.cli.serving.background import stopping_at_end
 from dragoman.cli.serving.invocation import Invocation
+from dragoman.cli.terminal import as_typed
 
 _SIGNALLED = 128
 """Plus the number of the signal that ended the client, as in shells."""
@@ -67,6 +68,16 @@ def _gateway(flags: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     if select_instance(settings, flags) or GatewayHttp.select(settings, flags).is_listening():
         yield flags
         return
+    if not (settings.simulate or settings.anthropic_api_key or settings.signed_in or settings.upstreams) and (
+        settings.backend != "api"  # it has further ways to sign in
+    ):
+        click.echo(
+            as_typed(
+                "There is no key for Claude: set ANTHROPIC_API_KEY. Without an account: `dragoman run --simulate -- "
+                "CLIENT`."
+            ),
+            err=True,
+        )
     port = () if is_address_given(flags) else ("--port=0",)
     with stopping_at_end(settings, Invocation.from_flags(flags, "--quiet", *port)) as record:
         yield {**flags, "host": record.host, "port": str(record.port)}

@@ -312,8 +312,10 @@ def _describe_account(settings: Settings, gateway: Gateway) -> str:
 
 
 def _describe_clients(settings: Settings, *, has_keys: bool) -> str:
-    if has_keys or (settings.admin_key and not settings.keys and not settings.api_key):
+    if has_keys:
         return "must send a client key: `dragoman keys list`"
+    if settings.admin_key and not settings.keys and not settings.api_key:
+        return "must send a client key, and there is none: `dragoman keys create NAME`"
     if settings.keys:
         names = ", ".join(key.name for key in settings.keys)
         gateway_key = ", or the gateway's API key" if settings.api_key else ""
