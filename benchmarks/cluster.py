@@ -2,7 +2,8 @@
 
 Three gateways with the same limits and budgets, before one scripted API: with SQLite, with PostgreSQL, and with
 PostgreSQL and Redis. Prints the processor time of the gateway for each request and the median time of a request. Then
-one, two and three nodes of the last kind get the same number of requests from several clients.
+one, two and three nodes of the last kind get the same number of requests from several clients. At the end, next turns
+of conversations go to one node and to a random one of three; see `cluster_turns.py`.
 
 The servers are those of Debian's packages, on sockets of this machine. PostgreSQL does not wait for the disk. All
 gateways run on one core, so several nodes share it: their processor time for each request says what a core of their own
@@ -19,12 +20,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
+
 from api_processes import scripted
+from cluster_turns import print_turns
 from limits import Measured, gateway
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "stores"))
 
-from engine_fixtures import started_postgres, started_redis
+from engine_fixtures import Postgres, started_postgres, started_redis
 
 _KEY = {"DRAGOMAN_ENCRYPTION_KEY": "a key of this benchmark"}
 _MAX_CPU_RATIO = 1.25
@@ -36,9 +40,22 @@ _CLIENTS = 6
 def main() -> None:
     """Measure, print the tables, and end with an error if the servers cost too much."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=12, help="Turns of each gateway.")
+    parser.add_argument("--turns", type=int, default=12, help="Turns of each gateway; 0: only the conversations.")
     parser.add_argument("--requests", type=int, default=300, help="Requests of each turn.")
+    parser.add_argument("--conversations", type=int, default=4, help="Conversations with the runtime, of each cluster.")
+    parser.add_argument("--next-turns", type=int, default=6, help="Next turns of each conversation.")
     arguments = parser.parse_args()
+    ratios = _compare_servers(arguments.turns, arguments.requests) if arguments.turns else [0.0]
+    if arguments.conversations:
+        with started_postgres() as server:
+            databases = [_make_database(server, f"turns_{number}") for number in range(3)]
+            print_turns(databases, _KEY, arguments.conversations, arguments.next_turns)
+    if max(ratios) > _MAX_CPU_RATIO:
+        raise SystemExit(1)
+
+
+def _compare_servers(turns: int, requests: int) -> list[float]:
+    """Measure the servers and several nodes, and print the tables. Return the ratios of processor time."""
     deadline = time.monotonic() + _MAX_SECONDS
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -51,20 +68,26 @@ def main() -> None:
             for name, servers in kinds.items()
         ]
         for one in measured:  # not measured
-            one.turn(arguments.requests)
+            one.turn(requests)
             one.cpu.clear()
             one.times.clear()
-        for _ in range(arguments.turns):
+        for _ in range(turns):
             if time.monotonic() < deadline:
                 for one in measured:
-                    one.turn(arguments.requests)
+                    one.turn(requests)
         ratios = _print_costs(measured)
         more = [gateway(f"node-{number}", directory, api, limited=True, servers=both) for number in range(1, _NODES)]
         nodes = [measured[-1], *map(stack.enter_context, more)]
         for count in range(1, _NODES + 1):
-            _print_load(nodes[:count], arguments.requests)
-    if max(ratios) > _MAX_CPU_RATIO:
-        raise SystemExit(1)
+            _print_load(nodes[:count], requests)
+    return ratios
+
+
+def _make_database(server: Postgres, name: str) -> str:
+    """Make a database, and return its address."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.url.replace("/postgres?", f"/{name}?")
 
 
 def _print_costs(measured: Sequence[Measured]) -> list[float]:

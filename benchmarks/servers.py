@@ -5,16 +5,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import cast
+from types import MappingProxyType
+from typing import Any, cast
 
 _COMMAND = str(Path(sys.executable).with_name("dragoman"))
 _TIMEOUT_SECONDS = 60.0
 _SETTLE_SECONDS = 0.25
+_SLOTS = "8"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Served:
 
     def processes(self) -> dict[str, int]:
         """Return the numbers of a gateway's runtime processes, by their state."""
-        connection = self.connect()
-        connection.request("GET", "/health/ready")
-        state = json.loads(connection.getresponse().read())
-        connection.close()
-        return cast("dict[str, int]", state["backend"]["processes"])
+        return cast("dict[str, int]", self._read("/health/ready")["backend"]["processes"])
+
+    def count_nodes(self) -> int:
+        """Return how many nodes a gateway knows, with itself."""
+        return len(self._read("/admin/status")["nodes"])
 
     def settle(self, warm: int) -> None:
         """Wait until this many warm processes are ready."""
@@ -47,6 +49,13 @@ class Served:
         while self.processes()["spare"] < warm and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(_SETTLE_SECONDS)
+
+    def _read(self, path: str) -> Any:  # parsed JSON of any form
+        connection = self.connect()
+        connection.request("GET", path)
+        state = json.loads(connection.getresponse().read())
+        connection.close()
+        return state
 
     def runtimes(self) -> set[int]:
         """Return the runtime processes of a gateway."""
@@ -93,13 +102,19 @@ def scripted() -> Iterator[str]:
 
 @contextmanager
 def gateway(
-    home: Path, api: str, *, spares: int, max_live: int, long_spares: int = 0, slots: int = 8
+    home: Path,
+    api: str,
+    *,
+    spares: int,
+    max_live: int,
+    long_spares: int = 0,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Served]:
-    """Start a gateway with the real runtime and an API."""
+    """Start a gateway with the real runtime and an API, optionally with more environment variables."""
     home.mkdir()
     pool = ("--spares", str(spares), "--long-spares", str(long_spares))
-    limits = (*pool, "--max-live", str(max_live), "--max-concurrency", str(slots))
-    account = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "sk-ant-dummy"}
+    limits = (*pool, "--max-live", str(max_live), "--max-concurrency", _SLOTS)
+    account = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "sk-ant-dummy", **more}
     with _started(home, "serve", "-p", "0", "-m", "--log-file", "log", *limits, **account) as (process, line):
         served = Served(_port_in(line), process.pid)
         served.settle(spares + long_spares)

@@ -56,6 +56,20 @@ def first_token(gateway: Served, messages: list[Message], path: str = "") -> tup
     return seconds, text
 
 
+def full_response(gateway: Served, messages: list[Message]) -> tuple[float, str, str]:
+    """Send a request. Return the seconds to its end, the text of the response, and its `x-dragoman-path`."""
+    connection = gateway.connect()
+    connection.connect()
+    began = time.perf_counter()
+    lines = _send(connection, messages)
+    text = "".join(map(_delta_text, lines))
+    seconds = time.perf_counter() - began
+    connection.close()
+    if not text:
+        raise SystemExit(f"A response had status {lines.status} and no text.")
+    return seconds, text, lines.headers["x-dragoman-path"]
+
+
 def seconds_to_reap(gateway: Served) -> float:
     """Return the seconds from a disconnect in a stream until the process is reaped."""
     before = gateway.runtimes()
