@@ -5,9 +5,8 @@ twice: what a process had begun when it was killed is reported as failed.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Self
 
 import msgspec
@@ -26,7 +25,7 @@ from dragoman.stores.base import QueuedEntry, StoredEntry
 _SEARCH_SECONDS = 3.0
 """Seconds between two searches for responses that another process has left."""
 _MAX_SEARCHES_ALONE = 12
-"""Searches after the start, if there are no other machines: until the lease of a process that was killed has ended."""
+"""Searches in vain, if there are no other machines: until the lease of a process that was killed has ended."""
 _TRANSIENT = (QueueFull, RateLimited, ShuttingDown, StoreFailed)
 _NOT_KEPT = frozenset(
     {
@@ -130,7 +129,7 @@ class QueuedResponses:
         self._service = service
         self._fail = stored_format.failed
         self._room = room
-        self._searches: Iterable[int] = count() if shared else range(_MAX_SEARCHES_ALONE)
+        self._shared = shared
         self._tasks: set[asyncio.Task[None]] = set()
         self._task = SupervisedTask(self._search, name="queued responses", on_failure=_log_failure)
 
@@ -154,10 +153,13 @@ class QueuedResponses:
 
     async def _search(self) -> None:
         store, producer = self._service.store, self._service.jobs.producer
-        for _ in self._searches:
+        in_vain = 0
+        while self._shared or in_vain < _MAX_SEARCHES_ALONE:
             if (room := self._room()) > 0:
                 with suppress(StoreFailed):  # the store has logged it
-                    for queued in await store.take_over(producer, room):
+                    found = await store.take_over(producer, room)
+                    in_vain += not found
+                    for queued in found:
                         log.info("job.taken_over", id=queued.entry.id)
                         task = asyncio.create_task(self._resume(queued))
                         self._tasks.add(task)
