@@ -18,7 +18,8 @@ as_postgres() {
 }
 
 stop() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM # a second Ctrl-C must not leave PostgreSQL running
     # shellcheck disable=SC2046
     kill $(cat "$folder"/*.pid) 2>/dev/null || true
     wait
