@@ -80,7 +80,7 @@ bench-api: $(VENV)/.dev ## Compare the api backend with its peers (ARGS=--instal
 bench-limits: $(VENV)/.dev ## Measure what keys, limits, budgets and the ledger cost a request (ARGS='--turns 40')
 	$(BIN)/python benchmarks/limits.py $(ARGS)
 
-bench-cluster: $(VENV)/.dev ## Compare PostgreSQL and Redis with SQLite, and 1, 2 and 3 nodes (ARGS='--turns 20')
+bench-cluster: $(VENV)/.dev ## Compare PostgreSQL and Redis with SQLite, 1, 2 and 3 nodes, and where the next turn goes (ARGS='--turns 20')
 	$(BIN)/python benchmarks/cluster.py $(ARGS)
 
 bench-growth: $(VENV)/.dev ## Measure how costs grow, and draw docs/growth.svg
