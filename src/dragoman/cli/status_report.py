@@ -44,7 +44,7 @@ def format_status(address: str, body: _JSONObject, record: InstanceRecord | None
     state = click.style("ready", fg="green") if ready else click.style("not ready", fg="red")
     yield f"Dragoman {body.get('version', '')}".rstrip() + f" at {address}: {state}"
     if "backend" not in body:
-        yield "  Pass the gateway's API key to see more: --api-key-file, DRAGOMAN_API_KEY or --api-key."
+        yield "  Pass the gateway's own key to see more: --admin-key-file or --api-key-file, as the gateway has it."
         return
     if body.get("reason"):
         yield f"  {body['reason']}"
