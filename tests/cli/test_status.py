@@ -73,7 +73,7 @@ async def test_gateway_with_a_key(tmp_path: Path) -> None:
         friend = await run(tmp_path, "status", "--api-key", "gateway-secret")
     assert stranger.code == 0
     assert stranger.out.startswith(f"Dragoman at {gateway.url}: ready\n")
-    assert "--api-key-file, DRAGOMAN_API_KEY or --api-key" in stranger.out
+    assert "--admin-key-file or --api-key-file" in stranger.out
     assert f"pid {gateway.pid}" in friend.out
 
 
