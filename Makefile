@@ -68,7 +68,7 @@ docs-site: $(VENV)/.docs ## Build the documentation site in site/; a warning is 
 links: $(VENV)/.docs ## Check the links to other sites in the README, the docs and the changelog; needs the internet
 	$(BIN)/sphinx-build --builder linkcheck --keep-going -c docs -d site/.doctrees . site/links
 
-clients: $(VENV)/.dev ## Run the checks with real clients against a simulated gateway; DRAGOMAN_CLIENTS names their folder
+clients: $(VENV)/.dev $(EMBEDDINGS) ## Run the checks with real clients against a simulated gateway; DRAGOMAN_CLIENTS names their folder
 	@$(BIN)/python tests/clients/run_clients.py $(ARGS)
 
 bench: $(VENV)/.dev ## Compare the runtime backend with cold processes
