@@ -96,7 +96,10 @@ class Bench:
         self._api = api
 
     def measure(self, workload: Workload, contender: Contender, *, counted: bool = True) -> None:
-        """Send requests for about a second. A warm-up is not counted. A peer that fails in it is not measured."""
+        """Send requests for about a second. A warm-up is not counted.
+
+        A peer that fails in its warm-up is not measured. A turn in which it fails later is left out.
+        """
         if (contender.name, workload.name) in self.failed:
             return
         mark = _MARKS[contender.dialect][bool(workload.chunks)]
@@ -115,9 +118,12 @@ class Bench:
         try:
             outcome = self._load.run(job)
         except WrongResponseError as error:
-            if counted or contender.name in OWN:
+            if contender.name in OWN:
                 raise
-            self.failed[contender.name, workload.name] = str(error)
+            if counted:
+                print(f"{contender.name} failed in a turn of `{workload.name}`: {error}", file=sys.stderr, flush=True)
+            else:
+                self.failed[contender.name, workload.name] = str(error)
             return
         cpu, harness = (after - start for after, start in zip(self._cpu_seconds(contender), before, strict=True))
         memory = contender.process.memory()
