@@ -57,7 +57,9 @@ class Clients:
             home = Path(folder)
             printed = json.loads(self._run(home, *self._connect(name)))
             self._write(home, name, printed)
-            variables = {"OPENAI_API_KEY": "none", printed["key_variable"]: "none", "LLM_USER_PATH": str(home / "llm")}
+            variables = {"OPENAI_API_KEY": "none", "LLM_USER_PATH": str(home / "llm")}
+            if printed["key_variable"]:  # some clients are given their key otherwise
+                variables[printed["key_variable"]] = "none"
             if name == "llm":
                 self._run(home, self._commands[name][0], "keys", "set", "dragoman", "--value", "none", **variables)
             if name == "cline":
