@@ -155,6 +155,7 @@ class Cluster:
         self.ledgers: list[FailingLedger] = []
         self.meters: list[Meter] = []
         self.engines: list[Engine] = []
+        self.runs: list[Run] = []
 
     async def add(self, *, worker: str | None = None, run_timeout: float = 600.0) -> None:
         """Start a worker."""
@@ -189,6 +190,7 @@ class Cluster:
         engine = self.engines[number % len(self.engines)]
         admitted = await engine.reserve([BODY], MODEL, client=client, request_options=DEFAULT_REQUEST_OPTIONS)
         [run] = engine.submit_all(admitted.bodies, MODEL, client=client, holds=admitted.holds)
+        self.runs.append(run)
         return run
 
     async def start_many(self, count: int, client: Callable[[int], str] = lambda _: "ann") -> tuple[list[Run], int]:
@@ -209,6 +211,7 @@ class Cluster:
     async def settle(self) -> None:
         """Have everything written and returned. No refusal is remembered any more."""
         self.ms += 100
+        await asyncio.gather(*(run.wait_until_settled() for run in self.runs if run.ended))
         for meter in self.meters:
             await meter.flush(everything=True)
 

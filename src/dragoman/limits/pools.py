@@ -102,6 +102,11 @@ class Pool:
             self.boost = min(2 * self.boost, _MAX_BOOST)
         return self.boost
 
+    def surrender(self) -> None:
+        """Plan to return what is borrowed and not reserved."""
+        self.owed += self.available
+        self.available = 0
+
     def give(self, amount: int) -> None:
         """Put an amount into the pool."""
         if amount:
@@ -141,7 +146,7 @@ class Hold:
 
     def reserved(self, unit: Unit) -> int:
         """Return the largest amount that is reserved in a unit."""
-        return max((share.reserved for share in self.shares if share.pool.rule.unit is unit), default=0)
+        return max((share.reserved for share in self.shares if share.pool.unit is unit), default=0)
 
 
 @value_object
@@ -203,7 +208,7 @@ class Pools:
         """
         if ms < self._refused_until:
             for pool in pools:
-                if ms < pool.refused_until and pool.refusal and amounts.get(pool.rule.unit, 0) >= pool.refusal.needed:
+                if ms < pool.refused_until and pool.refusal and amounts.get(pool.unit, 0) >= pool.refusal.needed:
                     return pool.refusal
         shares, asks = [], []
         for pool in pools:
@@ -234,7 +239,7 @@ class Pools:
         for pool in pools:
             if pool.boost == 1 or pool.refilling:
                 continue
-            needed = amounts.get(pool.rule.unit, 0)
+            needed = amounts.get(pool.unit, 0)
             if 2 * pool.available < needed * pool.boost:
                 pool.refilling = True
                 asks.append(Ask(pool.rule, pool.window, 0, needed * pool.next_boost(ms)))
@@ -303,8 +308,7 @@ class Pools:
         pool.refused_until = ms + _REFUSAL_MS if is_new else 0
         self._refused_until = max(self._refused_until, pool.refused_until)
         if is_new:  # what is too little here may be enough for all workers together, also while requests keep coming
-            pool.owed += pool.available
-            pool.available = 0
+            pool.surrender()
         return pool.refusal
 
     def settle(self, hold: Hold, used: Amounts) -> None:
@@ -347,8 +351,7 @@ class Pools:
         repayments = []
         for pool in self._pools.values():
             if pool.available and (everything or ms - pool.used_at >= IDLE_MS):
-                pool.owed += pool.available
-                pool.available = 0
+                pool.surrender()
             if pool.charged or pool.owed:
                 repayments.append(Repayment(pool.rule, pool.window, pool.charged, pool.owed))
                 pool.sent = pool.charged
@@ -388,9 +391,8 @@ class Pools:
     def surrender(self, unit: Unit) -> None:
         """Return what is borrowed in a unit and not reserved."""
         for pool in self._pools.values():
-            if pool.available and pool.rule.unit is unit:
-                pool.owed += pool.available
-                pool.available = 0
+            if pool.unit is unit:
+                pool.surrender()
 
     def forget(self, now: float, ms: int) -> bool:
         """Drop pools of windows that are over and pools that were not used for long, if nothing is borrowed.
