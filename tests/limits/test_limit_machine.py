@@ -322,8 +322,9 @@ class RedisLimitMachine(LimitMachine):
         self.wait_for(self.node("one").remove_worker(name, rows))
 
     def states(self, rules: Sequence[tuple[Rule, Window]], ms: int) -> Sequence[RuleState]:
-        """Return what is left of rules, when all nodes have reported."""
+        """Return what is left of rules, when all nodes have reported, and one has looked for workers that are gone."""
         self.beat()
+        self.wait_for(self.node("one").others(self.workers["one"].name))
         return self.wait_for(self.node("one").states(rules, ms))
 
     def disconnect(self, *, away: bool) -> None:
@@ -355,9 +356,21 @@ class RedisLimitMachine(LimitMachine):
     def teardown(self) -> None:
         """See `LimitMachine.teardown`."""
         self.server.network = "works"
-        super().teardown()
-        self.wait_for(self.server.aclose())
-        self.loop.close()
+        try:
+            super().teardown()
+        finally:
+            self.wait_for(self.server.aclose())
+            self.loop.close()
+
+
+def test_a_removal_that_does_not_reach_redis_leaves_nothing_lent(redis_process: RedisProcess) -> None:
+    """An example that was found at random: the worker crashes and is removed while the network is cut."""
+    machine = RedisLimitMachine(redis_process)
+    machine.lose(seconds=0, worker="one")
+    machine.break_network("is cut")
+    machine.crash("one")
+    machine.recover()
+    machine.teardown()
 
 
 def test_limits_in_redis_are_never_exceeded(redis_process: RedisProcess) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dragoman.limits.pools import Repayment
 from dragoman.limits.rules import ALWAYS, Period, Rule, Scope, ScopeKind, Unit, window_at
 from dragoman.limits.table import Ask, Refusal
 from dragoman.stores.ledger import Loan, SharedLimits
+from dragoman.stores.redis.limit_scripts import mark_script
 from dragoman.stores.redis.limits import RedisLimits, RedisLimitsOptions
 from dragoman.stores.redis.server import RedisAwayError, RedisServer
 from dragoman.stores.sqlite.ledger import SQLiteLedger
@@ -206,6 +208,42 @@ async def test_what_is_returned_during_a_call_is_reported_by_the_next_one(nodes:
     await call
     [state] = await nodes.two.states([(RUNS, ALWAYS)], 0)
     assert state.held == 1
+
+
+async def test_what_a_removal_does_not_take_back_in_redis_is_taken_back_later(nodes: Nodes) -> None:
+    """It did not arrive there. A worker that has called since then is not gone."""
+    await nodes.two.borrow("two", [ask(RUNS, 2)], 0, LEASE)
+    nodes.redis._away_until = inf
+    await nodes.one.remove_worker("two", ())
+    nodes.redis._away_until = 0.0
+    await nodes.one._state.call({"gone": [["two", 0]]}, 0)
+    [state] = await nodes.one.states([(RUNS, ALWAYS)], 0)
+    assert state.held == 2
+    assert await nodes.one.others("one") == {}
+    [state] = await nodes.one.states([(RUNS, ALWAYS)], 0)
+    assert state.held == 0
+
+
+async def test_a_worker_that_begins_again_holds_nothing_of_before(nodes: Nodes) -> None:
+    """Its removal did not reach Redis: its next call says so."""
+    await nodes.one.borrow("one", [ask(RUNS, 2)], 0, LEASE)
+    nodes.redis._away_until = inf
+    await nodes.one.remove_worker("one", ())
+    nodes.redis._away_until = 0.0
+    await nodes.one.borrow("one", [ask(REQUESTS, 1)], 0, LEASE)
+    [state] = await nodes.two.states([(RUNS, ALWAYS)], 0)
+    assert state.held == 0
+
+
+async def test_a_node_of_another_version_uses_the_same_state(nodes: Nodes) -> None:
+    """Its main script is another one. It leaves the mark that all versions know."""
+    await nodes.one.borrow("one", [ask(RUNS, 3)], 0, LEASE)
+    epoch = nodes.one._state.epoch
+    await nodes.redis.execute("SCRIPT", "FLUSH")
+    await nodes.redis.execute("SCRIPT", "LOAD", mark_script(epoch).source)
+    refused = await nodes.two.borrow("two", [ask(RUNS, 2)], 0, LEASE)
+    assert isinstance(refused, Refusal)
+    assert (refused.state.held, nodes.two._state.epoch) == (3, epoch)
 
 
 async def test_times_are_those_of_the_server(own_redis: RedisProcess) -> None:

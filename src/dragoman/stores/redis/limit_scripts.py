@@ -8,8 +8,11 @@ All state is in one hash, so that a flush, an eviction or a deletion takes all o
 - `l:RULE`: JSON: the runs that are lent to each worker.
 - `w:WORKER`: when its lease ends; `s:WORKER`: the number of its last call.
 
-The id is part of the source of the main script. Scripts are in the memory of the server and nowhere else, so a server
-that was restarted from a file or that replaces another one does not know it: its state is not trusted.
+The id is part of the source of two scripts. Scripts are in the memory of the server and nowhere else, so a server that
+was restarted from a file or that replaces another one does not know them: its state is not trusted.
+
+Nodes of two versions use one state during an upgrade. The main script may differ between versions. The mark must not,
+and what the fields mean must not, either.
 """
 
 from dragoman.limits.rules import MS_PER_MINUTE
@@ -97,6 +100,9 @@ local function state(rule)
 end
 
 if q.remove then redis.call('HDEL', key, 'w:' .. q.remove, 's:' .. q.remove) end
+for _, one in ipairs(q.gone) do
+    if tonumber(get('s:' .. one[1])) == one[2] then redis.call('HDEL', key, 'w:' .. one[1], 's:' .. one[1]) end
+end
 if q.worker then
     local last = tonumber(get('s:' .. q.worker)) or 0
     if q.number <= last then return {'late'} end
@@ -146,13 +152,24 @@ for number, ask in ipairs(q.asks) do
 end
 local states = {}
 for number, rule in ipairs(q.states) do states[number] = {state(rule)} end
-return {'ok', settled and 1 or 0, granted, states}
+local workers = {}
+if q.list then
+    for _, name in ipairs(redis.call('HKEYS', key)) do
+        if name:sub(1, 2) == 's:' then workers[#workers + 1] = {name:sub(3), tonumber(get(name))} end
+    end
+end
+return {'ok', settled and 1 or 0, granted, states, workers}
 """
     )
     .replace("MINUTE", str(MS_PER_MINUTE))
     .replace("SKEW", str(SKEW_MS))
     .replace("SHARE", str(MAX_SHARE))
 )
+
+
+def mark_script(epoch: str) -> Script:
+    """Return the script that says, by being loaded, that the state of an epoch is of this server process."""
+    return Script(f"-- epoch {epoch}\nreturn 1")
 
 
 def main_script(epoch: str) -> Script:
@@ -164,11 +181,14 @@ def main_script(epoch: str) -> Script:
     - `held`: the runs that are lent to it, by the name of the rule. `given`: rules with the amount that is given back.
     - `asks`: rules with what is needed and desired. `states`: rules whose state is returned.
     - `expected`: the workers that must report first; `settle`: milliseconds after which they need not.
-    - `remove`: a worker that is gone.
+    - `remove`: a worker that is gone. `gone`: workers with the number of their last call: those that have called since
+      then are not gone.
+    - `list`: whether to return the workers with the numbers of their last calls.
 
     A rule is its name, whether it is a bucket, and its amount. The reply is one of:
 
-    - `ok`, whether the state is settled, what was lent for each ask, and used, held and remaining of `states`;
+    - `ok`, whether the state is settled, what was lent for each ask, used, held and remaining of `states`, and the
+      workers;
     - `refused`, the number of the ask, used, held, remaining, and the units that are missing in a bucket;
     - `unsettled`: runs cannot be lent yet. `lost`: there is another epoch. `late`: the call was overtaken by another.
     """

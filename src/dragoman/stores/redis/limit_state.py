@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from dragoman.core import log
-from dragoman.stores.redis.limit_scripts import OPEN, main_script
-from dragoman.stores.redis.server import RedisAwayError, RedisServer
+from dragoman.stores.redis.limit_scripts import OPEN, main_script, mark_script
+from dragoman.stores.redis.server import RedisAwayError, RedisServer, Script
 
 _MAX_JOINS = 5
 """Attempts to find or begin an epoch, while others do the same."""
@@ -72,6 +72,7 @@ class LimitState:
                     "given": [],
                     "asks": [],
                     "states": [],
+                    "gone": [],
                     **made,
                 }
                 body = msgspec.json.encode({name: value for name, value in sent.items() if value is not None})
@@ -92,7 +93,7 @@ class LimitState:
                 return  # another call has done it
             found = await self._redis.execute("HGET", self._key, "epoch")
             current = found.decode() if found else ""
-            if current not in {"", old} and await self._is_loaded(current):
+            if current not in {"", old} and await self._has_loaded(current):
                 self._enter(current, is_settled=False)
                 return
             new = secrets.token_hex(8)
@@ -102,7 +103,8 @@ class LimitState:
                 await asyncio.sleep(self._first_wait)
                 if await self._redis.execute("EXISTS", self._key):
                     return
-            await self._redis.execute("SCRIPT", "LOAD", main_script(new).source)
+            for script in (mark_script(new), main_script(new)):
+                await self._load(script)
             if await self._redis.run(OPEN, [self._key], [now, current, new, int(is_first)]):
                 self._enter(new, is_settled=is_first)
                 if not is_first:
@@ -111,5 +113,15 @@ class LimitState:
     def _enter(self, epoch: str, *, is_settled: bool) -> None:
         self.epoch, self.is_settled, self._script = epoch, is_settled, main_script(epoch)
 
-    async def _is_loaded(self, epoch: str) -> bool:
-        return bool((await self._redis.execute("SCRIPT", "EXISTS", main_script(epoch).sha))[0])
+    async def _has_loaded(self, epoch: str) -> bool:
+        """Load the script, if the state is of this server process: a node of another version may have begun it."""
+        if not await self._is_marked(epoch):
+            return False
+        await self._load(main_script(epoch))
+        return await self._is_marked(epoch)  # the server was not restarted in between
+
+    async def _is_marked(self, epoch: str) -> bool:
+        return bool((await self._redis.execute("SCRIPT", "EXISTS", mark_script(epoch).sha))[0])
+
+    async def _load(self, script: Script) -> None:
+        await self._redis.execute("SCRIPT", "LOAD", script.source)

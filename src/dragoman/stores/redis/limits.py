@@ -77,9 +77,9 @@ class _Worker:
     calling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def forget(self) -> None:
-        """Note that all was taken back. Calls are still numbered in their order."""
+        """Note that all was taken back, if it can be in Redis. Calls are still numbered in their order."""
+        self.unsent |= self.runs.keys()  # if the removal does not arrive there, a report of 0 does
         self.runs.clear()
-        self.unsent.clear()
         self.given.clear()
         self.lease = 0
         self.epoch = ""
@@ -209,18 +209,20 @@ class RedisLimits:
         return [found[rule.name, window.start] for rule, window in rules]
 
     async def others(self, worker: str) -> Mapping[str, int]:
-        """See `SharedLimits.others`."""
-        return await self._ledger.others(worker)
+        """See `SharedLimits.others`. What was lent to others in Redis, and not taken back with them, is taken back."""
+        listed = await self._try({"list": True})  # first: a worker is in the ledger before it is in Redis
+        known = await self._ledger.others("")
+        numbers = {name.decode(): number for name, number in listed[4]} if listed else {}
+        if gone := [[name, number] for name, number in numbers.items() if name not in known]:
+            await self._try({"gone": gone})
+        return {name: lease for name, lease in known.items() if name != worker}
 
     async def remove_worker(self, worker: str, rows: Sequence[LedgerRow]) -> None:
-        """See `SharedLimits.remove_worker`. Redis forgets a worker without a report when its lease ends."""
+        """See `SharedLimits.remove_worker`. If Redis cannot be used now, `others` does its part later."""
         await self._ledger.remove_worker(worker, rows)
         if own := self._workers.get(worker):
             own.forget()
-        try:
-            await self._state.call({"remove": worker}, self._ms())
-        except RedisAwayError as error:
-            log.debug("limits.not_removed", worker=worker, error=str(error))
+        await self._try({"remove": worker})
 
     # The rest is about Redis.
 
@@ -231,6 +233,14 @@ class RedisLimits:
         if own is None:
             own = self._workers[name] = _Worker(name, number=time.monotonic_ns() // 1000)
         return own
+
+    async def _try(self, request: Mapping[str, object]) -> list[Any] | None:
+        """Return the reply to a request; None: it may not have been executed."""
+        try:
+            return await self._state.call(request, self._ms())
+        except RedisAwayError as error:
+            log.debug("limits.not_removed", error=str(error))
+            return None
 
     async def _renew(self, own: _Worker, ms: int, lease: int) -> None:
         """Have the ledger know a worker before it borrows, so that others wait for it after a loss."""
