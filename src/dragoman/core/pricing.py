@@ -5,10 +5,12 @@ and Vertex set their own prices, which are the same for most regions. Discounts 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
+
+from dragoman.core.usage_counts import UsageCounts, counts_of
 
 AS_OF = "2026-10-24"
 """The day on which the prices were last compared with the provider's list."""
@@ -103,7 +105,7 @@ def cost_of(usage: Mapping[str, object], model: str) -> Decimal:
             model's long prompts cost more: see `cost_of_calls`.
         model: The model's id.
     """
-    return _dollars(sum(_tenths(usage, model)))
+    return _dollars(sum(_tenths(counts_of(usage), model)))
 
 
 def cost_parts(usage: Mapping[str, object], model: str) -> dict[str, Decimal]:
@@ -116,7 +118,7 @@ def cost_parts(usage: Mapping[str, object], model: str) -> dict[str, Decimal]:
     Returns:
         The cost of `input`, `cache_read`, `cache_write`, `output` and `web_search`.
     """
-    input_, cache_read, cache_write, output, web_search = map(_dollars, _tenths(usage, model))
+    input_, cache_read, cache_write, output, web_search = map(_dollars, _tenths(counts_of(usage), model))
     return {
         "input": input_,
         "cache_read": cache_read,
@@ -137,8 +139,13 @@ def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal
 
 
 def nanodollars_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> int:
+    """Return the cost of several calls in nanodollars; see `nanodollars_of`."""
+    return nanodollars_of([counts_of(usage) for usage in usages], model)
+
+
+def nanodollars_of(calls: Sequence[UsageCounts], model: str) -> int:
     """Return the cost of several calls in nanodollars, each rounded up: billionths of a dollar, as ledgers count."""
-    return sum(-(-sum(_tenths(usage, model)) // 10) for usage in usages)
+    return sum([-(-sum(_tenths(counts, model)) // 10) for counts in calls])
 
 
 def max_nanodollars(model: str, input_: int, output: int, *, fast: bool = False) -> int:
@@ -162,15 +169,15 @@ def _dollars(tenths: int) -> Decimal:
     return Decimal(tenths) / _TENTHS_PER_DOLLAR
 
 
-def _tenths(usage: Mapping[str, object], model: str) -> tuple[int, int, int, int, int]:
+def _tenths(counts: UsageCounts, model: str) -> tuple[int, int, int, int, int]:
     """Return the cost of each part of a call in tenths of a nanodollar, in the order of `cost_parts`."""
     price = price_of(model)
     per_input, per_output, per_read, per_write_5m, per_write_1h = price.nanodollars
-    uncached, cached = count_in(usage, "input_tokens"), count_in(usage, "cache_read_input_tokens")
-    written, written_1h = _cache_writes(usage)
-    tools = usage.get("server_tool_use")
-    factor = _US_ONLY_TENTHS if usage.get("inference_geo") == "us" else 10
-    if usage.get("speed") == "fast":
+    uncached, cached = counts.input_tokens, counts.cache_read_input_tokens
+    written, written_1h = counts.cache_writes()
+    tools = counts.server_tool_use
+    factor = _US_ONLY_TENTHS if counts.inference_geo == "us" else 10
+    if counts.speed == "fast":
         factor *= price.fast
     elif price.long_above and uncached + cached + written > price.long_above:
         factor *= price.long
@@ -178,21 +185,6 @@ def _tenths(usage: Mapping[str, object], model: str) -> tuple[int, int, int, int
         factor * uncached * per_input,
         factor * cached * per_read,
         factor * ((written - written_1h) * per_write_5m + written_1h * per_write_1h),
-        factor * count_in(usage, "output_tokens") * per_output,
-        count_in(tools, "web_search_requests") * _WEB_SEARCH_TENTHS if isinstance(tools, dict) else 0,
+        factor * counts.output_tokens * per_output,
+        tools.web_search_requests * _WEB_SEARCH_TENTHS if tools is not None else 0,
     )
-
-
-def _cache_writes(usage: Mapping[str, object]) -> tuple[int, int]:
-    """Return the tokens that were written to the cache, and how many of them for an hour."""
-    total, details = count_in(usage, "cache_creation_input_tokens"), usage.get("cache_creation")
-    if not isinstance(details, dict):
-        return total, 0
-    written_1h = count_in(details, "ephemeral_1h_input_tokens")
-    return max(total, written_1h + count_in(details, "ephemeral_5m_input_tokens")), written_1h
-
-
-def count_in(usage: Mapping[str, object], name: str) -> int:
-    """Return a count of the usage; 0 if it is missing or not a positive number."""
-    value = usage.get(name)
-    return value if isinstance(value, int) and value > 0 else 0

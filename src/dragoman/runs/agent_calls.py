@@ -12,7 +12,8 @@ from typing import TypeAlias, cast
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import GatewayError, NotFound
 from dragoman.core.messages import JSONObject, MessagesRequest
-from dragoman.core.pricing import count_in, nanodollars_of_calls
+from dragoman.core.pricing import nanodollars_of
+from dragoman.core.usage_counts import counts_of
 from dragoman.core.value_object import replace
 from dragoman.limits.pools import Amounts, Hold, Pool
 from dragoman.limits.rules import Unit
@@ -26,7 +27,6 @@ _UNSEEN_INPUT = 10_000
 _UNSEEN_OUTPUT = 8_000
 """Tokens that are reserved, in addition to the conversation, for a call that is not seen before it is made."""
 
-_TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 Grow: TypeAlias = Callable[[Hold, Sequence[Pool], Amounts], Awaitable[Refusal | None]]
 
@@ -46,7 +46,8 @@ class AgentCall:
     def note(self, usage: JSONObject) -> None:
         """See `ReservedCall.note`."""
         self.usage = usage
-        self.used = {Unit.TOKENS: total_tokens(usage), Unit.DOLLARS: nanodollars_of_calls([usage], self.model)}
+        counts = counts_of(usage)
+        self.used = {Unit.TOKENS: counts.total, Unit.DOLLARS: nanodollars_of([counts], self.model)}
         self._on_change()
 
     def end(self) -> None:
@@ -126,7 +127,7 @@ class AgentCalls:
         call = self.calls[-1] if self.calls else self._first_call()
         call.end()
         call.note(usage)
-        known = total_tokens(usage) + _UNSEEN_INPUT
+        known = counts_of(usage).total + _UNSEEN_INPUT
         bound = Bound(self._model.id, known, _UNSEEN_OUTPUT, fast=False, extra=0, is_default=False)
         await self._reserve(bound)
 
@@ -186,11 +187,6 @@ class AgentCalls:
 def used_by(calls: Iterable[AgentCall], unit: Unit) -> int:
     """Return what calls have used."""
     return sum(call.used[unit] for call in calls)
-
-
-def total_tokens(usage: JSONObject) -> int:
-    """Return all tokens of a call."""
-    return sum(count_in(usage, name) for name in _TOKENS)
 
 
 def _amount(bound: Bound, unit: Unit) -> int:

@@ -5,11 +5,11 @@ before: what that turn has put into the cache should be read now. If it is not, 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from dragoman.core.messages import JSONObject
-from dragoman.core.pricing import count_in
+from dragoman.core.usage_counts import UsageCounts, counts_of
 from dragoman.core.value_object import value_object
 from dragoman.runs.prompt_parts import CacheUse, PromptParts, common, message_hashes
 from dragoman.runs.run import Run
@@ -64,19 +64,18 @@ class CacheMisses:
 
     def _find(self, run: Run) -> _Turn | None:
         """Compare a run with the turn before it. Return it as a turn; None if it has put nothing in the cache."""
-        body, usage = run.sent_body, _usage(run)
-        if body is None or usage is None or len(body["messages"]) > _MAX_MESSAGES:
+        body, counts = run.sent_body, _counts(run)
+        if body is None or counts is None or len(body["messages"]) > _MAX_MESSAGES:
             return None
         messages = message_hashes(body["messages"])
         before = self._turn_before(run.client, body["model"], messages)
-        read = count_in(usage, "cache_read_input_tokens")
-        is_hit = before is not None and read >= before.cached
+        is_hit = before is not None and counts.cache_read_input_tokens >= before.cached
         parts = PromptParts.of(body, messages, before.parts if before and is_hit else None)
-        run.cache_use = _compare(run, parts, usage, before)
-        if not (cached := _cached(usage)):
+        run.cache_use = _compare(run, parts, counts, before)
+        if not counts.cached:
             return None
-        lifetime = _lifetime(usage, before.lifetime if before else _LIFETIME)
-        return _Turn(parts, run.upstream, cached, lifetime, run.sent_at)
+        lifetime = _lifetime(counts, before.lifetime if before else _LIFETIME)
+        return _Turn(parts, run.upstream, counts.cached, lifetime, run.sent_at)
 
     def _turn_before(self, client: str, model: str, messages: tuple[int, ...]) -> _Turn | None:
         """Return the turn with the most messages in common: the newest, if there are several.
@@ -108,10 +107,10 @@ class CacheMisses:
             self._turns.popitem(last=False)
 
 
-def _compare(run: Run, parts: PromptParts, usage: JSONObject, before: _Turn | None) -> CacheUse:
-    read = count_in(usage, "cache_read_input_tokens")
+def _compare(run: Run, parts: PromptParts, counts: UsageCounts, before: _Turn | None) -> CacheUse:
+    read = counts.cache_read_input_tokens
     if before is None:
-        return CacheUse(read, None, None if read or not _cached(usage) else "first_turn")
+        return CacheUse(read, None, None if read or not counts.cached else "first_turn")
     age = run.sent_at - before.at
     if read >= before.cached:
         return CacheUse(read, before.cached, age=age)
@@ -122,12 +121,12 @@ def _compare(run: Run, parts: PromptParts, usage: JSONObject, before: _Turn | No
     return CacheUse(read, before.cached, "expired" if age > before.lifetime else "unknown", "", age)
 
 
-def _lifetime(usage: JSONObject, before: float) -> float:
+def _lifetime(counts: UsageCounts, before: float) -> float:
     """Return the seconds for which a prompt stays in the cache: those of the turn before, if it was only read."""
-    created = usage.get("cache_creation")
-    if isinstance(created, dict) and count_in(created, "ephemeral_1h_input_tokens"):
+    _, for_an_hour = counts.cache_writes()
+    if for_an_hour:
         return _LONG_LIFETIME
-    return before if count_in(usage, "cache_creation_input_tokens") == 0 else _LIFETIME
+    return before if counts.cache_creation_input_tokens == 0 else _LIFETIME
 
 
 def _first_key(client: str, messages: Sequence[int]) -> int:
@@ -139,12 +138,9 @@ def _end_key(client: str, messages: tuple[int, ...]) -> int:
     return hash((client, len(messages), messages[-2:]))
 
 
-def _usage(run: Run) -> JSONObject | None:
+def _counts(run: Run) -> UsageCounts | None:
     """Return what Claude has counted of the first call of a run, unless its prompt is too small for the cache."""
-    usage = cast("JSONObject", run.calls.usages[0]) if run.calls.usages else {}
-    is_large = _cached(usage) + count_in(usage, "input_tokens") >= _MIN_PROMPT_TOKENS
-    return usage if is_large else None
-
-
-def _cached(usage: Mapping[str, object]) -> int:
-    return count_in(usage, "cache_read_input_tokens") + count_in(usage, "cache_creation_input_tokens")
+    if not run.calls.usages:
+        return None
+    counts = counts_of(cast("JSONObject", run.calls.usages[0]))
+    return counts if counts.cached + counts.input_tokens >= _MIN_PROMPT_TOKENS else None

@@ -5,7 +5,8 @@ from typing import cast
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import JSONObject, Usage
-from dragoman.core.pricing import count_in, nanodollars_of_calls
+from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.core.usage_counts import UsageCounts, counts_of
 from dragoman.runs.bounds import estimated_output
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import Tokens
@@ -36,14 +37,19 @@ def count_cut_output(run: Run) -> None:
             run.usage = cast("Usage", {**(run.usage or {}), "output_tokens": usages[-1]["output_tokens"]})
 
 
-def tokens_of(usages: Sequence[JSONObject]) -> Tokens:
+def counts_of_calls(usages: Sequence[JSONObject]) -> list[UsageCounts]:
+    """Return the counts of some calls."""
+    return [counts_of(usage) for usage in usages]
+
+
+def tokens_of(calls: Sequence[UsageCounts]) -> Tokens:
     """Return the tokens of some calls."""
     input_ = cache_read = cache_write = output = 0
-    for usage in usages:
-        input_ += count_in(usage, "input_tokens")
-        cache_read += count_in(usage, "cache_read_input_tokens")
-        cache_write += count_in(usage, "cache_creation_input_tokens")
-        output += count_in(usage, "output_tokens")
+    for counts in calls:
+        input_ += counts.input_tokens
+        cache_read += counts.cache_read_input_tokens
+        cache_write += counts.cache_creation_input_tokens
+        output += counts.output_tokens
     return Tokens(input=input_, cache_read=cache_read, cache_write=cache_write, output=output)
 
 

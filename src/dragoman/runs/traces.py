@@ -25,10 +25,10 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from dragoman import __version__
 from dragoman.core import log
 from dragoman.core.messages import JSONObject
-from dragoman.core.pricing import count_in
 from dragoman.core.redaction import Redactor
 from dragoman.core.supervise import SupervisedTask, failures_in
 from dragoman.core.trace_context import TraceContext
+from dragoman.core.usage_counts import counts_of
 from dragoman.runs.records import record_of
 from dragoman.runs.run import Run
 from dragoman.stores.run_records import RunRecord
@@ -226,10 +226,6 @@ class Traces:
 
     def _call_attributes(self, ended: _Ended, operation: str) -> dict[str, object]:
         record, response = ended.record, ended.response
-        usage = record.usage or {}
-        read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
-        details = usage.get("output_tokens_details")
-        thinking = count_in(details, "thinking_tokens") if isinstance(details, dict) else 0
         stop = response.get("stop_reason")
         values: dict[str, object] = {
             "operation": operation,
@@ -243,9 +239,14 @@ class Traces:
             "error": record.error,
         }
         if record.usage:
-            total = count_in(usage, "input_tokens") + read + written  # the conventions count cached input as input
-            counts = {"input": total, "output": count_in(usage, "output_tokens"), "thinking": thinking or None}
-            values |= {**counts, "cache_read": read, "cache_write": written}
+            counts = counts_of(record.usage)
+            values |= {
+                "input": counts.input_tokens + counts.cached,  # the conventions count cached input as input
+                "output": counts.output_tokens,
+                "thinking": counts.thinking or None,
+                "cache_read": counts.cache_read_input_tokens,
+                "cache_write": counts.cache_creation_input_tokens,
+            }
         if self._options.content:
             values |= {name: self._text(ended.request.get(name)) for name in ("system", "messages")}
             values["response"] = self._text(response.get("content"))

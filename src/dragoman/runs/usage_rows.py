@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import cast
 
 from dragoman.core.messages import JSONObject
-from dragoman.core.pricing import nanodollars_of_calls
+from dragoman.core.pricing import nanodollars_of
 from dragoman.limits.pools import Hold
 from dragoman.limits.rules import Unit
 from dragoman.runs.agent_calls import AgentCalls, used_by
 from dragoman.runs.policy import Policy
 from dragoman.runs.run import Run
-from dragoman.runs.run_usage import count_cut_output, price_of_run, tokens_of, usages_until_now
+from dragoman.runs.run_usage import count_cut_output, counts_of_calls, tokens_of, usages_until_now
 from dragoman.stores.ledger import LedgerRow
 from dragoman.stores.outbox import Outbox
 
@@ -71,7 +71,7 @@ class UsageRows:
         self._write_started()
         for run, row in list(self._open.values()):
             usages = usages_until_now(run)
-            if usages and run.id not in self._agents and tokens_of(usages).output > row.tokens.output:
+            if usages and run.id not in self._agents and tokens_of(counts_of_calls(usages)).output > row.tokens.output:
                 self.note_open(run, usages)
 
     def close_run(self, run: Run, hold: Hold) -> None:
@@ -116,11 +116,10 @@ class UsageRows:
         """Return the row of a run, by default with what the API has counted until now."""
         agent = self._agents.get(run.id)
         if agent is not None and agent.is_exact(run):
-            tokens, nanodollars = tokens_of(agent.usages), used_by(agent.calls, Unit.DOLLARS)
+            counts, nanodollars = counts_of_calls(agent.usages), used_by(agent.calls, Unit.DOLLARS)
         else:
-            calls = usages or cast("list[JSONObject]", run.calls.usages)
-            tokens = tokens_of(calls)
-            nanodollars = price_of_run(run) if run.ended else nanodollars_of_calls(calls, run.model)
+            counts = counts_of_calls(usages or cast("list[JSONObject]", run.calls.usages))
+            nanodollars = nanodollars_of(counts, run.model)
         return LedgerRow(
             run=run.id,
             began=hold.began,
@@ -129,6 +128,6 @@ class UsageRows:
             model=run.model,
             upstream=run.upstream or "",
             status=status,
-            tokens=tokens,
+            tokens=tokens_of(counts),
             nanodollars=nanodollars,
         )

@@ -7,16 +7,16 @@ official client's counters take a lock and look up their labels each time.
 import asyncio
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dragoman.core.messages import JSON
-from dragoman.core.pricing import count_in
+from dragoman.core.messages import JSON, JSONObject
 from dragoman.core.process_identity import ProcessIdentity
+from dragoman.core.usage_counts import counts_of
 from dragoman.limits.rules import NANODOLLARS
 from dragoman.runs.engine import Engine
 from dragoman.runs.prompt_parts import REASONS
@@ -81,12 +81,6 @@ class Durations:
 
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1)
-_TOKEN_KINDS = {
-    "input_tokens": "input",
-    "output_tokens": "output",
-    "cache_read_input_tokens": "cache_read",
-    "cache_creation_input_tokens": "cache_write",
-}
 
 
 class Metrics:
@@ -189,17 +183,21 @@ class Metrics:
         use = self._engine.cache_misses.use_of(run)
         if use is not None and use.reason is not None:
             self._cache_misses.values[use.reason,] += 1
-        usage: Mapping[str, object] = run.usage or {}
-        if not usage:
-            return
+        if run.usage:
+            self._count_usage(run, model, path)
+
+    def _count_usage(self, run: Run, model: str, path: str) -> None:
+        counts = counts_of(cast("JSONObject", run.usage))
         self._cost.values[model,] += price_of_run(run)
-        if (output := count_in(usage, "output_tokens")) > 1 and (writing := _writing_seconds(run)) is not None:
-            self._output_token.add(path, writing / (output - 1))
-        if isinstance(details := usage.get("output_tokens_details"), dict):
-            self._thinking.values[model,] += count_in(details, "thinking_tokens")
-        for key, kind in _TOKEN_KINDS.items():
-            if isinstance(count := usage.get(key), int):
-                self._tokens.values[model, kind] += count
+        if counts.output_tokens > 1 and (writing := _writing_seconds(run)) is not None:
+            self._output_token.add(path, writing / (counts.output_tokens - 1))
+        if counts.output_tokens_details is not None:
+            self._thinking.values[model,] += counts.thinking
+        tokens = self._tokens.values
+        tokens[model, "input"] += counts.input_tokens
+        tokens[model, "output"] += counts.output_tokens
+        tokens[model, "cache_read"] += counts.cache_read_input_tokens
+        tokens[model, "cache_write"] += counts.cache_creation_input_tokens
 
 
 def _writing_seconds(run: Run) -> float | None:
@@ -207,5 +205,5 @@ def _writing_seconds(run: Run) -> float | None:
     stages = run.stages
     if run.status != "succeeded" or "first_token" not in stages:
         return None
-    before = sum(stages.get(name, 0.0) for name in ("queue", "process", "replay", "first_token"))
+    before = stages.get("queue", 0.0) + stages.get("process", 0.0) + stages.get("replay", 0.0) + stages["first_token"]
     return max(0.0, stages["total"] - before)

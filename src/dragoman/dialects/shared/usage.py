@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from dragoman.core.messages import JSONObject
+from dragoman.core.usage_counts import counts_of
 from dragoman.core.value_object import value_object
 
 
@@ -38,12 +39,12 @@ def count_tokens(usages: Iterable[Mapping[str, object]]) -> TokenCounts:
     """
     uncached = cache_read = cache_write = output = reasoning = 0
     for usage in usages:
-        uncached += _count(usage, "input_tokens")
-        cache_read += _count(usage, "cache_read_input_tokens")
-        cache_write += _count(usage, "cache_creation_input_tokens")
-        output += _count(usage, "output_tokens")
-        details = usage.get("output_tokens_details")
-        reasoning += _count(details, "thinking_tokens") if isinstance(details, dict) else 0
+        counts = counts_of(usage)
+        uncached += counts.input_tokens
+        cache_read += counts.cache_read_input_tokens
+        cache_write += counts.cache_creation_input_tokens
+        output += counts.output_tokens
+        reasoning += counts.thinking
     return TokenCounts(uncached, cache_read, cache_write, output, reasoning)
 
 
@@ -73,8 +74,3 @@ def completion_usage(usages: Iterable[Mapping[str, object]]) -> JSONObject:
             "rejected_prediction_tokens": 0,
         },
     }
-
-
-def _count(usage: Mapping[str, object], key: str) -> int:
-    value = usage.get(key)
-    return value if isinstance(value, int) else 0
