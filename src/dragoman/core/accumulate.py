@@ -102,9 +102,10 @@ class MessageAccumulator:
     def _update_message(self, raw: JSONObject) -> None:
         if self._message is None:
             raise UpstreamFailed("Claude's response ended before it began.")
-        fields = {key: value for key, value in raw.items() if key not in _NOT_MESSAGE_FIELDS}
-        self._message.update(cast("FinalMessage", fields))
-        self._message.update(cast("FinalMessage", raw.get("delta") or {}))
+        fields: Any = {key: value for key, value in raw.items() if key not in _NOT_MESSAGE_FIELDS}
+        delta: Any = raw.get("delta") or {}
+        self._message |= fields
+        self._message |= delta
         self._message["usage"] = merge_usage(self._message.get("usage"), raw.get("usage"))
 
 
@@ -120,7 +121,7 @@ class _Block:
 
     def __init__(self, start: Block) -> None:
         self.arguments = ""
-        self.deltas: list[JSONObject] = []
+        self.deltas: list[dict[str, Any]] = []  # checked when they were read
         self._start = start
         self._joined_count = 0
         self._result: Block | None = None
@@ -137,7 +138,7 @@ class _Block:
         citations: list[JSON] = []
         for delta in self.deltas:
             if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
-                pieces[field].append(cast("str", delta[field]))
+                pieces[field].append(delta[field])
             elif "citation" in delta:
                 citations.append(delta["citation"])
             else:
@@ -189,7 +190,9 @@ def merge_usage(usage: Usage | None, update: JSON) -> Usage:
         return {**usage} if usage else {}
     if None in update.values():
         update = {key: value for key, value in update.items() if value is not None}
-    return cast("Usage", {**(usage or {}), **update})
+    reported: Any = {**usage, **update} if usage else {**update}
+    merged: Usage = reported  # as the API documents it
+    return merged
 
 
 class ApiCalls:

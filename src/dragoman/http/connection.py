@@ -169,7 +169,8 @@ class Connection(asyncio.Protocol):
             self._linger = None
         if incoming is None:
             return
-        incoming.fail(MalformedResponse("the request has ended"))
+        if not incoming.complete:
+            incoming.fail(MalformedResponse("the request has ended"))
         sent = self._transport is not None and not self._transport.get_write_buffer_size()
         if incoming.complete and incoming.reusable and sent and not self.is_closed and not self._paused:
             self.reused = True

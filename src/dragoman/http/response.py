@@ -45,6 +45,7 @@ class IncomingResponse:
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._silence = silence or MovingTimer(self.time_out)
+        self._loop = asyncio.get_running_loop()
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     async def head(self, seconds: float | None) -> None:
@@ -56,12 +57,11 @@ class IncomingResponse:
         Raises:
             TransportError: The head was not received.
         """
-        loop = asyncio.get_running_loop()
-        deadline = None if seconds is None else loop.time() + seconds
+        deadline = None if seconds is None else self._loop.time() + seconds
         while not self.status:
             if self._error is not None:
                 raise self._error
-            await self._wait(None if deadline is None else deadline - loop.time())
+            await self._wait(None if deadline is None else deadline - self._loop.time())
 
     async def read(self, seconds: float | None) -> bytes:
         """Return the unread part of the body. Wait if there is none. Empty at the end of the body.
@@ -172,7 +172,7 @@ class IncomingResponse:
             self._waiter.set_result(None)
 
     async def _wait(self, seconds: float | None) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         if seconds is not None:
             self._silence.start(max(seconds, 0.0))
         try:

@@ -1,6 +1,7 @@
 """Admission of runs: slots, and the queue before them."""
 
 import asyncio
+import time
 from bisect import insort
 from itertools import count
 
@@ -44,7 +45,7 @@ class Ticket:
     def __init__(self, admission: "Admission", number: int) -> None:
         self._admission = admission
         self._number = number
-        self._granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._granted: asyncio.Future[None] | None = None
         self.upstream: Limit | None = None
         self.granted_at: float | None = None
 
@@ -59,7 +60,8 @@ class Ticket:
 
     async def wait(self) -> None:
         """Wait until the ticket holds its slots."""
-        if not self._granted.done():
+        if self.granted_at is None:
+            self._granted = self._granted or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._granted)
 
     def acquire(self, limit: Limit) -> bool:
@@ -83,13 +85,14 @@ class Ticket:
 
     def grant(self) -> None:
         """Note that the ticket holds its slots now. For `Admission` alone."""
-        self.granted_at = asyncio.get_running_loop().time()
-        self._granted.set_result(None)
+        self.granted_at = time.monotonic()
+        if self._granted is not None:
+            self._granted.set_result(None)
+            self._granted = None
 
     def requeue(self) -> None:
         """Note that the ticket waits again. For `Admission` alone."""
         self.granted_at = None
-        self._granted = asyncio.get_running_loop().create_future()
 
 
 class Admission:
@@ -177,7 +180,7 @@ class Admission:
     def leave(self, ticket: Ticket) -> None:
         """See `Ticket.leave`."""
         if ticket.granted_at is not None:
-            seconds = asyncio.get_running_loop().time() - ticket.granted_at
+            seconds = time.monotonic() - ticket.granted_at
             self._average_seconds += _SMOOTHING * (seconds - self._average_seconds)
             self._limit.taken -= 1
             if ticket.upstream is not None:

@@ -214,7 +214,7 @@ class Engine:
         run.notify()
         calls = self.meter.meter_agent(run, model) if self.meter is not None and request_options.agent else None
         request = RunRequest(run.id, model, body, request_options, client, calls)
-        task = asyncio.create_task(self._drive(run, ticket, request), name=run.id)
+        task = asyncio.get_running_loop().create_task(self._drive(run, ticket, request), name=run.id)
         run.attach(task, ticket)
         self._tasks[task] = run
         # A callback also runs if the task is cancelled before its first step, when no code of its own does.

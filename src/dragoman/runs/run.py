@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from dragoman.core import log
 from dragoman.core.accumulate import AccumulatedMessage, ApiCalls, MessageAccumulator, merge_usage
 from dragoman.core.errors import GatewayError, InternalError, RunCancelled, ShuttingDown, TimedOut
 from dragoman.core.events import BlockDelta, Event, MessageDelta, MessageStart, Path, Retrying, Started
 from dragoman.core.ids import new_id
-from dragoman.core.messages import JSONObject, MessagesRequest, Usage
+from dragoman.core.messages import MessagesRequest, Usage
 from dragoman.core.moving_timer import MovingTimer
 from dragoman.core.trace_context import TraceContext
 from dragoman.core.warnings import RequestWarning
@@ -83,6 +83,7 @@ class Run:
         request_body: The body for the model, if it is recorded.
         model: The model's id.
         status: The current status.
+        ended: Whether no more events will come.
         path: How the response is produced, once known.
         upstream: The upstream in use, if there are several.
         has_output: Whether the model has sent anything.
@@ -130,6 +131,7 @@ class Run:
         self.request_body: MessagesRequest | None = None
         self.model = model
         self.status: Status = "queued"
+        self.ended = False
         self.path: Path | None = None
         self.upstream: str | None = None
         self.has_output = False
@@ -169,11 +171,6 @@ class Run:
         self._reader: asyncio.Future[None] | None = None
         self._silence: MovingTimer | None = None
         self._subscribers: list[Subscriber] = []
-
-    @property
-    def ended(self) -> bool:
-        """Whether no more events will come."""
-        return self.status in {"succeeded", "failed", "cancelled"}
 
     @property
     def settled(self) -> bool:
@@ -353,7 +350,8 @@ class Run:
     def _note(self, event: Event) -> None:
         if type(event) is MessageStart:
             self.has_output = True
-            self.usage = merge_usage(self.usage, cast("JSONObject", event.raw["message"]).get("usage")) or self.usage
+            message: Any = event.raw["message"]  # checked when it was read
+            self.usage = merge_usage(self.usage, message.get("usage")) or self.usage
             if self.on_output is not None:
                 self.on_output(self)
         elif type(event) is MessageDelta:
@@ -411,6 +409,7 @@ class Run:
             self._silence = None  # breaks the reference cycle
         cancelled_by_operator = isinstance(self.error, RunCancelled)
         self.status = "cancelled" if cancelled_by_operator else status if self.error is None else "failed"
+        self.ended = True
         now = time.perf_counter()
         if now < self._retry_at and not self._was_answered():
             self.retries -= 1  # it was announced, and is not made

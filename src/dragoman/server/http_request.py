@@ -178,13 +178,13 @@ class HttpRequest:
             self._send_body(message.get("body", b""), has_more=message.get("more_body", False))
 
     def _start(self, status: int, headers: "list[tuple[bytes, bytes]]") -> None:
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._date()]
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
+        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        lines = [status_line, self._date(), *[b"%b: %b\r\n" % header for header in headers]]
+        values = dict(headers)
+        if b"content-length" in values:
+            self._left = int(values[b"content-length"])
+        if b"close" in values.get(b"connection", b"").lower():
+            self.keep_alive = False
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         if self._left is None and not self._is_head and status not in _WITHOUT_BODY:

@@ -111,8 +111,8 @@ def run_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
             headers.append((b"x-dragoman-path", first.path.encode()))
         if first.upstream is not None:
             headers.append((b"x-dragoman-upstream", first.upstream.encode()))
-        if warnings or any(run.warnings for run in runs):
-            warnings = tuple(dict.fromkeys([*warnings, *(warning for run in runs for warning in run.warnings)]))
+        if found := [warning for run in runs for warning in run.warnings]:
+            warnings = tuple(dict.fromkeys([*warnings, *found]))
         stages = {**stages, **first.stages}
     headers.append((b"x-dragoman-warnings", _encode_warnings(warnings, context.redactor)))
     if stages:
@@ -162,4 +162,4 @@ def _encode_warnings(warnings: Collection[RequestWarning], redactor: Redactor) -
 
 
 def _encode_timing(stages: Mapping[str, float]) -> bytes:
-    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items()).encode()
+    return ", ".join([f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items()]).encode()

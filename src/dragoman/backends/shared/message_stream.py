@@ -12,7 +12,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/streaming
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -243,10 +243,11 @@ def _check_message(message: JSONObject) -> None:
 
 def _check_usage(usage: JSON) -> None:
     _check(usage, dict)
-    for name, count in cast("JSONObject", usage or {}).items():
+    counts: Any = usage or {}
+    for name, count in counts.items():
         if name in _NESTED_COUNTS:
             _check_usage(count)
-        elif name.endswith("_tokens"):
+        elif type(count) is not int and name.endswith("_tokens"):
             _check(count, int)
 
 

@@ -13,6 +13,7 @@ from dragoman.core.value_object import value_object
 _INFO = RANKS["info"]
 _MAX_CACHED_LENGTH, _MAX_CACHED_TEXTS = 200, 4096
 _ID_PREFIXES = frozenset({"req_", "run_"})
+"""Of the ids of requests and runs."""
 _WITHOUT_TEXT = frozenset({int, float, bool, dict, type(None)})
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
@@ -77,12 +78,12 @@ class LogProcessor:
         """Return whether no value can contain a secret. Numbers and the gateway's own ids cannot."""
         known_safe = self._known_safe
         for value in values:
-            kind = type(value)
-            if kind is str:
-                text = cast("str", value)
-                if text not in known_safe and not _is_id(text) and not self._check(text):
+            if type(value) is str:
+                if value in known_safe or (value[:4] in _ID_PREFIXES and value[4:].isalnum()):
+                    continue  # an id is new each time: remembering it is useless
+                if not self._check(value):
                     return False
-            elif kind not in _WITHOUT_TEXT and not self._is_safe(value):
+            elif type(value) not in _WITHOUT_TEXT and not self._is_safe(value):
                 return False
         return True
 
@@ -118,8 +119,3 @@ class _Clock:
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._text}.{nanoseconds // 1000:06d}Z"
-
-
-def _is_id(text: str) -> bool:
-    """Return whether this is the id of a request or a run. Ids are new each time, so caching them is useless."""
-    return text[:4] in _ID_PREFIXES and text[4:].isalnum()

@@ -37,27 +37,29 @@ from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.structured_output import OutputFormat, schema_format
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
+    IgnoredFields,
     convert_known,
     parse_json,
     parse_metadata,
     refuse_mapped_fields,
     resolve_model,
-    warn_ignored_fields,
 )
 
-IGNORED: Mapping[str, tuple[JSON, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "seed": (),
-    "prediction": (),
-    "moderation": (),
-    "service_tier": ("auto", "default"),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "prompt_cache_options": ({},),
-    "audio": ({},),  # how audio should sound; `modalities` asks for it
-}
+IGNORED = IgnoredFields(
+    {
+        "frequency_penalty": (0,),
+        "presence_penalty": (0,),
+        "logit_bias": ({},),
+        "seed": (),
+        "prediction": (),
+        "moderation": (),
+        "service_tier": ("auto", "default"),
+        "prompt_cache_key": (),
+        "prompt_cache_retention": (),
+        "prompt_cache_options": ({},),
+        "audio": ({},),  # how audio should sound; `modalities` asks for it
+    }
+)
 """Fields without an equivalent, and the values at which they have no effect."""
 
 
@@ -175,7 +177,7 @@ def _warn_ignored(
     request: ChatCompletionRequest, messages: Sequence[tuple[int, ChatMessage]], warnings: list[RequestWarning]
 ) -> None:
     """Warn of fields that have no effect."""
-    warn_ignored_fields(request, IGNORED, warnings)
+    warnings += IGNORED.warnings(request)
     if request.metadata and not request.store:
         detail = "Metadata is stored with a response, and this one is not stored: see `store`."
         warnings.append(RequestWarning("ignored", "metadata", detail))

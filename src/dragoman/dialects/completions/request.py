@@ -1,10 +1,8 @@
 """Decode a text completions request: each prompt becomes a user message, with the instruction to continue it."""
 
-from collections.abc import Mapping
-
 from dragoman.core.catalog import Catalog, Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSON, MessagesRequest
+from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, MessagesRequest
 from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions
@@ -16,11 +14,11 @@ from dragoman.dialects.shared.response_shaping import with_shaping
 from dragoman.dialects.shared.tools import Toolset
 from dragoman.dialects.shared.unset_values import without_unset_values
 from dragoman.dialects.shared.validation import (
+    IgnoredFields,
     convert_known,
     parse_json,
     refuse_mapped_fields,
     resolve_model,
-    warn_ignored_fields,
 )
 
 DEFAULT_MAX_TOKENS = 16
@@ -39,12 +37,14 @@ SUFFIX_INSTRUCTION = (
     "What you write will be followed by the text below. End so that it fits, and do not write it yourself.\n\n"
 )
 
-IGNORED: Mapping[str, tuple[JSON, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "seed": (),
-}
+IGNORED = IgnoredFields(
+    {
+        "frequency_penalty": (0,),
+        "presence_penalty": (0,),
+        "logit_bias": ({},),
+        "seed": (),
+    }
+)
 """Fields without an equivalent, and the values at which they have no effect."""
 
 
@@ -148,7 +148,7 @@ def _refuse_unsupported(request: TextCompletionRequest, prompts: int, options: D
 
 
 def _warn_ignored(request: TextCompletionRequest, warnings: list[RequestWarning]) -> None:
-    warn_ignored_fields(request, IGNORED, warnings)
+    warnings += IGNORED.warnings(request)
     if request.stream_options and request.stream_options.include_obfuscation:
         detail = "The gateway does not pad the chunks of a stream."
         warnings.append(RequestWarning("ignored", "stream_options.include_obfuscation", detail))

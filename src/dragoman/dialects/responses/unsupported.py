@@ -6,10 +6,10 @@ A field is refused if a response without it would be wrong.
 from collections.abc import Iterator, Mapping
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
-from dragoman.core.messages import JSON
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.responses.item_schema import InputImage
 from dragoman.dialects.responses.schema import INCLUDE_ENCRYPTED_REASONING, INCLUDE_SEARCH_SOURCES, CreateResponse
+from dragoman.dialects.shared.validation import IgnoredFields
 
 _REFUSED: Mapping[str, str] = {
     "conversation": "Conversation objects are not supported. Use `previous_response_id` to continue a conversation.",
@@ -21,14 +21,16 @@ _REFUSED_WITHOUT_STORE: Mapping[str, str] = {
     "background": f"{_NO_STORE} Stream the response instead.",
     "store": f"{_NO_STORE} Leave `store` out.",
 }
-_IGNORED: Mapping[str, tuple[JSON, ...]] = {
-    "moderation": (),
-    "context_management": ([],),
-    "service_tier": ("auto", "default"),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "prompt_cache_options": ({},),
-}
+_IGNORED = IgnoredFields(
+    {
+        "moderation": (),
+        "context_management": ([],),
+        "service_tier": ("auto", "default"),
+        "prompt_cache_key": (),
+        "prompt_cache_retention": (),
+        "prompt_cache_options": ({},),
+    }
+)
 """Fields without an equivalent, each with the values that need no warning."""
 _SILENT_INCLUDES = frozenset({INCLUDE_ENCRYPTED_REASONING, INCLUDE_SEARCH_SOURCES, "message.input_image.image_url"})
 """Values of `include` that need no warning: they are supported, or always included."""
@@ -70,10 +72,7 @@ def ignored_field_warnings(request: CreateResponse, *, stored: bool) -> Iterator
         request: The request.
         stored: Whether the response is stored.
     """
-    for name, neutral_values in _IGNORED.items():
-        value = getattr(request, name)
-        if value is not None and value not in neutral_values:
-            yield RequestWarning("ignored", name, f"Claude has no equivalent of `{name}`.")
+    yield from _IGNORED.warnings(request)
     if request.metadata and not stored:
         detail = "The response is not stored, so its metadata is only repeated in it."
         yield RequestWarning("ignored", "metadata", detail)

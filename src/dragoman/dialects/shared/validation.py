@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from operator import attrgetter
 from typing import TypeVar, cast
 
 import msgspec
@@ -200,20 +201,30 @@ def warn_unknown_fields(
         names.add(name)
 
 
-def warn_ignored_fields(
-    request: msgspec.Struct, neutral_values: Mapping[str, tuple[JSON, ...]], warnings: list[RequestWarning]
-) -> None:
-    """Warn of fields without an equivalent.
+class IgnoredFields:
+    """The fields of a dialect's requests without an equivalent.
 
     Args:
-        request: The typed request.
         neutral_values: For each such field, the values that have no effect anyway. They need no warning.
-        warnings: Receives the warnings.
+
+    Attributes:
+        neutral_values: See the argument.
     """
-    for name, neutral in neutral_values.items():
-        value = getattr(request, name)
-        if value is not None and value not in neutral:
-            warnings.append(RequestWarning("ignored", name, f"Claude has no equivalent of `{name}`."))
+
+    def __init__(self, neutral_values: Mapping[str, tuple[JSON, ...]]) -> None:
+        self.neutral_values = neutral_values
+        self._values_of = attrgetter(*neutral_values)
+
+    def warnings(self, request: msgspec.Struct) -> list[RequestWarning]:
+        """Return a warning for each field that a request has set to anything else."""
+        values = self._values_of(request)
+        if values.count(None) == len(values):
+            return []  # most requests have none
+        return [
+            RequestWarning("ignored", name, f"Claude has no equivalent of `{name}`.")
+            for (name, neutral), value in zip(self.neutral_values.items(), values, strict=True)
+            if value is not None and value not in neutral
+        ]
 
 
 def resolve_model(name: str | None, catalog: Catalog, warnings: list[RequestWarning]) -> Resolved:
