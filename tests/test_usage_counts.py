@@ -26,7 +26,7 @@ def count(value: object) -> int:
 
 
 @given(USAGES)
-def test_each_count_stands_for_itself(usage: dict[str, Any]) -> None:
+def test_each_count_is_read_by_itself(usage: dict[str, Any]) -> None:
     """A value that is no positive number counts as 0, and takes no other one with it."""
     counts = counts_of(usage)
     assert [getattr(counts, name) for name in COUNTS] == [count(usage.get(name)) for name in COUNTS]

@@ -5,6 +5,7 @@ import pytest
 from scripted import clean, hangs, replies, served
 from starlette.types import Message, Receive, Scope, Send
 
+from dragoman.core.deferred import DeferredCalls
 from dragoman.dialects.shared.errors import openai_error_response
 from dragoman.server.context import RequestContext
 from dragoman.server.middleware import Middleware
@@ -24,7 +25,10 @@ async def failing_app(scope: Scope, receive: Receive, send: Send) -> None:  # no
 async def test_unexpected_error() -> None:
     """The client gets the request's id and no internals. The log has the error."""
     observed: list[RequestContext] = []
-    middleware = Middleware(failing_app, (), (observed.append,), lambda error, _: openai_error_response(error))
+    deferred = DeferredCalls()
+    middleware = Middleware(
+        failing_app, (), (observed.append,), lambda error, _: openai_error_response(error), deferred=deferred
+    )
     transport = httpx.ASGITransport(middleware)
     with log_lines() as log:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -34,6 +38,7 @@ async def test_unexpected_error() -> None:
     assert "mine" in early.json()["error"]["message"]
     assert "secret" not in early.text
     assert (late.status_code, late.text) == (200, "x")
+    deferred.flush()
     assert [context.status for context in observed] == [500, 200]
     assert [str(line["exc_info"]) for line in log] == ["/secret/path"] * 2
 

@@ -1,4 +1,4 @@
-"""The counts of a usage, of which prices, limits, the ledger and the metrics are made.
+"""The counts of a usage. Prices, limits, the ledger and the metrics are made of them.
 
 A usage is what the API reports. Its counts may be missing or null, and a wrong one must not end a run: it counts as 0.
 """

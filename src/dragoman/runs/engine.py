@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from dragoman.backends.base import Backend, CountsTokens, RunRequest
 from dragoman.core import log
 from dragoman.core.catalog import Model
+from dragoman.core.deferred import DeferredCalls
 from dragoman.core.errors import GatewayError, ShuttingDown, UnsupportedFeature, facts_of
 from dragoman.core.messages import DEFAULT_REQUEST_OPTIONS, JSONObject, MessagesRequest, RequestOptions
 from dragoman.core.value_object import replace, value_object
@@ -51,6 +51,7 @@ class Engine:
         registry: The registry of runs.
         meter: The meter.
         cache_misses: Why Claude's cache was not read.
+        deferred: Makes the calls that no response waits for. It is flushed when the engine is closed.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Engine:
         self.registry = registry or RunRegistry()
         self.meter = meter
         self.cache_misses = CacheMisses()
+        self.deferred = DeferredCalls()
         self._observe = observe
         self._backend = backend
         self._dispatcher = (
@@ -193,6 +195,7 @@ class Engine:
             run.abort(ShuttingDown("The gateway stopped before the response was complete.", retry_after=5))
         if self._tasks:
             await asyncio.wait(list(self._tasks))
+        self.deferred.flush()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -254,19 +257,23 @@ class Engine:
             run.mark_succeeded()
 
     def _settle(self, task: "asyncio.Task[None]", ticket: Ticket) -> None:
-        """Free the run's slots and log its end. Whatever fails here, the run is released: others wait for that."""
+        """Free the run's slots. Whatever fails here, the run is released: others wait for that."""
         run = self._tasks.pop(task)
         try:
             ticket.leave()
             if not run.ended:
                 run.mark_cancelled()
-            with suppress(Exception):
-                _log_end(run)
+        finally:
+            run.mark_released()
+            self.deferred.add(self._observe_end, run)
+
+    def _observe_end(self, run: Run) -> None:
+        try:
+            _log_end(run)
             if self._observe is not None:
                 self._observe(run)
         finally:
             run.sent_body = None
-            run.mark_released()
 
 
 def _log_end(run: Run) -> None:

@@ -114,11 +114,13 @@ def build_app(
         def count_forwarded(context: RequestContext) -> None:
             metrics.count_runs(context.runs)
 
-        observers = (count_forwarded,)
+        checks = _checks(options, sessions)
         options.turns.serve(
-            Middleware(routes, _checks(options, sessions), observers, encode_error, engine.registry.redactor)
+            Middleware(routes, checks, (count_forwarded,), encode_error, engine.registry.redactor, engine.deferred)
         )
-    return Middleware(app, _checks(options, sessions), (log_access, count), encode_error, engine.registry.redactor)
+    observers = (log_access, count)
+    redactor = engine.registry.redactor
+    return Middleware(app, _checks(options, sessions), observers, encode_error, redactor, engine.deferred)
 
 
 def _handlers(  # noqa: PLR0913, PLR0917 - one for each part of the server

@@ -71,6 +71,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "_ended_at",
         "_send",
         "authenticated",
         "body",
@@ -124,12 +125,13 @@ class RequestContext:
         self.cached: CachedRequest | None = None
         self.stages: dict[str, float] = {}
         self.started_at = time.perf_counter()
+        self._ended_at: float | None = None
         scope[_SCOPE_KEY] = self
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since the request arrived."""
-        return time.perf_counter() - self.started_at
+        """Return the seconds since the request arrived, until its end."""
+        return (self._ended_at or time.perf_counter()) - self.started_at
 
     @property
     def disconnect_reason(self) -> str:
@@ -151,8 +153,9 @@ class RequestContext:
         """Set what `send` sends to."""
         self._send = send
 
-    def leave_scope(self) -> None:
-        """Take the context of a request that is over out of its scope. They would keep each other alive."""
+    def end(self) -> None:
+        """Take note that the request is over, and leave its scope. They would keep each other alive."""
+        self._ended_at = time.perf_counter()
         self.scope.pop(_SCOPE_KEY, None)
 
     async def send(self, message: Message) -> None:

@@ -248,7 +248,7 @@ class IdempotentRoutes:
                 context.reservation.release()
             if attempt.first_left:
                 self._count_runs(context.runs)
-            context.leave_scope()
+            context.end()
 
     async def _execute(self, recording: Recording, context: RequestContext, raw: bytes) -> None:
         """Run the endpoint. Its client is the recording, which never disconnects."""

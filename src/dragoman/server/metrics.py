@@ -149,6 +149,7 @@ class Metrics:
         """Return the metrics in the text format: those of all workers."""
         page = self._current_page()
         await page.refresh()
+        self._engine.deferred.flush()
         text = page.text()
         if self._peers is not None and self._peers.count > 1:
             from dragoman.server.peer_metrics import WorkerMetrics  # noqa: PLC0415 - as `_current_page`
@@ -159,6 +160,7 @@ class Metrics:
         return Response(text, headers={"content-type": page.content_type})
 
     async def _answer_metrics(self, _argument: str) -> JSON:
+        self._engine.deferred.flush()
         return [self._process, self._current_page().text().decode()]
 
     def _current_page(self) -> "MetricsPage":

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dragoman.core import log
+from dragoman.core.deferred import DeferredCalls
 from dragoman.core.errors import Forbidden, GatewayError, InvalidRequest, NotFound, facts_of, shorten
 from dragoman.core.redaction import NO_SECRETS, Redactor
 from dragoman.dialects.base import ErrorResponse
@@ -42,6 +43,7 @@ class Middleware:
         observers: Called after each request, for the log and the metrics.
         encode_error: Encodes an error in the dialect of the client.
         redactor: Removes the gateway's secrets from what is sent to clients.
+        deferred: Calls the observers shortly after each request.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Middleware:
         observers: Sequence[Callable[[RequestContext], None]],
         encode_error: Callable[[GatewayError, RequestContext], ErrorResponse],
         redactor: Redactor = NO_SECRETS,
+        deferred: DeferredCalls | None = None,
     ) -> None:
         self._app = app
         self._checks = checks
         self._observers = observers
         self._encode_error = encode_error
         self._redactor = redactor
+        self._deferred = deferred or DeferredCalls()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, from its first byte to its line in the log."""
@@ -75,9 +79,13 @@ class Middleware:
         except Exception as error:  # noqa: BLE001 - the last place that can answer
             await self._answer_error(context, error)
         finally:
-            for observe in self._observers:
-                observe(context)
-            context.leave_scope()
+            context.end()
+            if self._observers:
+                self._deferred.add(self._observe, context)
+
+    def _observe(self, context: RequestContext) -> None:
+        for observe in self._observers:
+            observe(context)
 
     async def _answer_error(self, context: RequestContext, error: Exception) -> None:
         routing = error if isinstance(error, HTTPException) else None

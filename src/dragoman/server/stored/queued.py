@@ -184,7 +184,7 @@ class QueuedResponses:
         finally:
             if context.reservation is not None:
                 context.reservation.release()
-            context.leave_scope()
+            context.end()
 
     async def _leave(self, entry: StoredEntry) -> None:
         """Leave a response that could not be begun now. Do nothing if it was."""
