@@ -39,7 +39,7 @@ async def test_an_error_ends_no_other_call() -> None:
     """It is logged."""
     deferred = DeferredCalls()
     made: list[object] = []
-    deferred.add(int, "not a number")
+    deferred.add(made.remove, "not there")
     deferred.add(made.append, "second")
     with log_lines() as log:
         deferred.flush()

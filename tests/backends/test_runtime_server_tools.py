@@ -7,7 +7,7 @@ from backend_harness import ONE_OF_EACH, runtime, user
 
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import Block, JSONObject
-from dragoman.runs.executor import run_with_continuations
+from dragoman.runs.executor import grouped, run_with_continuations
 from dragoman.runs.run import Run
 from dragoman.simulator.faults import Fault
 
@@ -36,7 +36,7 @@ async def test_a_paused_search_is_an_error(tmp_path: Path, model: str) -> None:
             harness.simulator.inject(Fault(stop_reason="pause_turn", content=[PAUSED]))
             request = harness.request([user("Reply with exactly: PONG")], model, tools=[SEARCH])
             with pytest.raises(UpstreamFailed, match="paused") as caught:
-                await run_with_continuations(harness.backend.run, request, Run("me", model))
+                await run_with_continuations(grouped(harness.backend.run), request, Run("me", model))
             assert caught.value.code == "turn_paused"
 
         await harness.ends_in_one_call(fails)
@@ -48,7 +48,7 @@ async def test_a_response_that_pauses_after_its_results_is_continued(tmp_path: P
         harness.simulator.inject(Fault(stop_reason="pause_turn", content=[{"type": "text", "text": "Well:"}]))
         request = harness.request([user("Reply with exactly: PONG")])
         run = Run("me", request.model.id)
-        await run_with_continuations(harness.backend.run, request, run)
+        await run_with_continuations(grouped(harness.backend.run), request, run)
         message = run.result().message
         assert [block["text"] for block in message["content"]] == ["Well:", "PONG"]
         assert message["stop_reason"] == "end_turn"

@@ -22,7 +22,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.redaction import Redactor
-from dragoman.runs.executor import run_with_continuations
+from dragoman.runs.executor import grouped, run_with_continuations
 from dragoman.runs.records import record_of
 from dragoman.runs.run import Run
 
@@ -65,7 +65,7 @@ class PartsBackend:
 async def read(backend: PartsBackend) -> list[Event]:
     """Return all events of the joined response."""
     run = Run("me", "m")
-    await run_with_continuations(backend.run, REQUEST, run)
+    await run_with_continuations(grouped(backend.run), REQUEST, run)
     return await run.next(0) or []
 
 
@@ -111,7 +111,7 @@ async def test_each_call_of_a_response_in_parts_is_priced_by_its_own_prompt() ->
     """The sum of the prompts is above the length from which a prompt costs more, and no single prompt is."""
     parts = [part("one", "pause_turn", 60_000), part("two", "end_turn", 60_003)]
     run = Run("me", "claude-haiku-5-5")
-    await run_with_continuations(PartsBackend(*parts).run, REQUEST, run)
+    await run_with_continuations(grouped(PartsBackend(*parts).run), REQUEST, run)
     record = record_of(run, Redactor(), content=False)
     assert record.usage is not None
     assert (record.usage["input_tokens"], record.usage["output_tokens"]) == (120_003, 6)
@@ -124,5 +124,5 @@ async def test_a_part_that_breaks_off_is_priced_for_what_is_known() -> None:
     broken = PartsBackend(part("one", "pause_turn", 60_000), [*part("two", "end_turn", 60_003)[:3], Restarted()])
     run = Run("me", "claude-haiku-5-5")
     with pytest.raises(UpstreamFailed):
-        await run_with_continuations(broken.run, REQUEST, run)
+        await run_with_continuations(grouped(broken.run), REQUEST, run)
     assert record_of(run, Redactor(), content=False).cost == pytest.approx(120_003 * 0.10e-6 + 4 * 0.50e-6 + 4 * 0.01)

@@ -34,6 +34,7 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "cli.ended": "a `claude -p` process ended unexpectedly",
         "cli.output_lost": "the output of a `claude -p` run could not be written to its file",
         "database.other_key": "this node has another encryption key than the others; see [cluster.md](cluster.md)",
+        "deferred.broke": "a bug of the gateway, in a log line or a count of a request",
         "embeddings.body": "an embeddings request was decoded",
         "embeddings.broke": "the embedding model failed",
         "embeddings.loaded": "the embedding model is ready",

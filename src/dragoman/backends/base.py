@@ -135,6 +135,15 @@ class Backend(ManagedBackend, Protocol):
 
 
 @runtime_checkable
+class YieldsGroups(Protocol):
+    """A backend that reads several events at once. Passing them on together costs less."""
+
+    def run_in_groups(self, request: RunRequest) -> AsyncGenerator[Sequence[Event], None]:
+        """Run a request, and yield the events of `Backend.run` as they arrive, those that arrive together as one."""
+        ...
+
+
+@runtime_checkable
 class CountsTokens(Protocol):
     """A backend that can count the tokens of a prompt without calling the model."""
 

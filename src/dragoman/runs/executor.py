@@ -4,10 +4,11 @@ The API may end a response with the stop reason `pause_turn` while its own tools
 as it is, and the model continues. Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 """
 
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
-from dragoman.backends.base import Backend, ManagedBackend, RunRequest
+from dragoman.backends.base import Backend, ManagedBackend, RunRequest, YieldsGroups
 from dragoman.core.accumulate import add_usage
 from dragoman.core.errors import InvalidRequest, UpstreamFailed
 from dragoman.core.events import (
@@ -34,6 +35,9 @@ from dragoman.runs.run import Run
 from dragoman.runs.shaping.shaper import BackendCall, shaped
 
 _MAX_PARTS = 10
+
+GroupedCall: TypeAlias = Callable[[RunRequest], AsyncGenerator[Sequence[Event], None]]
+"""A backend's `run_in_groups`."""
 
 
 @runtime_checkable
@@ -66,20 +70,22 @@ class RunExecutor:
         self, backend: Backend, thinking: ReasoningStore | None = None, *, only_upstream: bool = False
     ) -> None:
         self.backend = backend
+        self._run_in_groups = backend.run_in_groups if isinstance(backend, YieldsGroups) else None
         self._thinking = thinking
         self._only_upstream = only_upstream
 
     async def execute(self, request: RunRequest, run: Run) -> None:
         """Execute a run that holds its slots; see `Dispatcher.execute`."""
         run.mark_running()
-        call = shaped(self.backend.run, request.request_options.shaping, run)
+        call = self._call(request, run)
         if request.request_options.verbatim or request.request_options.agent:
             if request.request_options.verbatim:
                 run.mark_sent(request.body)
-            async with aclosing(call(request)) as events:
-                async for event in events:
-                    run.calls.add(event)
-                    run.on_event(event)
+            async with aclosing(call(request)) as groups:
+                async for events in groups:
+                    for event in events:
+                        run.calls.add(event)
+                    run.on_events(events)
             return
         thinking = self._thinking
         if thinking is None:
@@ -100,12 +106,29 @@ class RunExecutor:
         if thinking is not None:
             await thinking.store(restored, run.result().message, request.client)
 
+    def _call(self, request: RunRequest, run: Run) -> GroupedCall:
+        shaping = request.request_options.shaping
+        if self._run_in_groups is not None and not shaping.changes_events:
+            return self._run_in_groups
+        return grouped(shaped(self.backend.run, shaping, run))
 
-async def run_with_continuations(call: BackendCall, request: RunRequest, run: Run) -> None:
+
+def grouped(call: BackendCall) -> GroupedCall:
+    """Return a backend's `run` in the form of its `run_in_groups`: each event is a group."""
+
+    async def run_in_groups(request: RunRequest) -> AsyncGenerator[Sequence[Event], None]:
+        async with aclosing(call(request)) as events:
+            async for event in events:
+                yield (event,)
+
+    return run_in_groups
+
+
+async def run_with_continuations(call: GroupedCall, request: RunRequest, run: Run) -> None:
     """Give a run the events of one response, also if the API sends it in several parts.
 
     Args:
-        call: A backend's `run`.
+        call: A backend's `run_in_groups`.
         request: The request.
         run: Receives the events, as those of one message.
 
@@ -115,12 +138,9 @@ async def run_with_continuations(call: BackendCall, request: RunRequest, run: Ru
     joiner = _PartJoiner(run)
     run.mark_sent(request.body)
     for _ in range(_MAX_PARTS):
-        async with aclosing(call(request)) as events:
-            async for event in events:
-                if joiner.first and isinstance(event, BlockDelta):  # the most frequent event
-                    run.on_event(event)
-                elif (joined := joiner.join(event)) is not None:
-                    run.on_event(joined)
+        async with aclosing(call(request)) as groups:
+            async for events in groups:
+                run.on_events(joiner.join_all(events))
         if not joiner.paused:
             return
         request = replace(request, body=joiner.next_body(request.body))
@@ -142,7 +162,15 @@ class _PartJoiner:
         self._blocks = 0
         self._earlier_usage: Usage = {}
 
-    def join(self, event: Event) -> Event | None:
+    def join_all(self, events: Sequence[Event]) -> Iterator[Event]:
+        """Yield the events of the joined message, each when the one before it was taken."""
+        for event in events:
+            if self.first and type(event) is BlockDelta:  # the most frequent event
+                yield event
+            elif (joined := self._join(event)) is not None:
+                yield joined
+
+    def _join(self, event: Event) -> Event | None:
         """Return the event of the joined message; None if the event does not belong to it."""
         if type(event) is MessageStart:
             self._run.calls.add(event)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeAlias
 
@@ -332,20 +332,25 @@ class Run:
         self.warnings += warnings
 
     def on_event(self, event: Event) -> None:
-        """Record an event, and pass it on to the reader and the subscribers as the accumulator returns it."""
-        if type(event) is not BlockDelta:  # the most frequent event
-            self._note(event)
-        elif self._sent_at is not None:
-            self.stages["first_token"] = time.perf_counter() - self._sent_at
-            self._sent_at = None
-        event = self._accumulator.add(event)
-        for subscriber in self._subscribers:
-            subscriber.add(event)
+        """Record an event; see `on_events`."""
+        self.on_events((event,))
+
+    def on_events(self, events: Iterable[Event]) -> None:
+        """Record events, and pass them on to the reader and the subscribers as the accumulator returns them."""
+        add = self._accumulator.add
+        for event in events:
+            if type(event) is not BlockDelta:  # the most frequent event
+                self._note(event)
+            elif self._sent_at is not None:
+                self.stages["first_token"] = time.perf_counter() - self._sent_at
+                self._sent_at = None
+            passed = add(event)
+            for subscriber in self._subscribers:
+                subscriber.add(passed)
+            if self._collects_events:
+                self._events.append(passed)
         if self._collects_events:
-            self._events.append(event)
-            reader = self._reader
-            if reader is not None and not reader.done():
-                reader.set_result(None)
+            self._wake_reader()
 
     def _note(self, event: Event) -> None:
         if type(event) is MessageStart:

@@ -1,6 +1,6 @@
 """One account of the Messages API: signs calls, sends them, and maps unexpected responses to failures."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -139,11 +139,10 @@ class AccountCall:
             raise transport_failure(error, self._silence) from None
         return response
 
-    def repeats(self) -> Iterator[Retrying]:
-        """Yield an event for each repeat by `HttpClient.send` that was not reported yet."""
-        while self._repeats:
-            self._repeats -= 1
-            yield Retrying(1, 0.0, "repeated")
+    def repeats(self) -> Sequence[Retrying]:
+        """Return an event for each repeat by `HttpClient.send` that was not reported yet."""
+        repeats, self._repeats = self._repeats, 0
+        return [Retrying(1, 0.0, "repeated")] * repeats
 
     def _count_repeat(self) -> None:
         self._repeats += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from urllib.parse import quote
 
 import msgspec
@@ -54,31 +55,38 @@ class AnthropicBackend:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Run a request; see `dragoman.backends.base.Backend.run`."""
+        async with aclosing(self.run_in_groups(request)) as groups:
+            async for events in groups:
+                for event in events:
+                    yield event
+
+    async def run_in_groups(self, request: RunRequest) -> AsyncGenerator[Sequence[Event], None]:
+        """Run a request; see `dragoman.backends.base.YieldsGroups`. What one read completes is a group."""
         refuse_agent(request.request_options)
         call = await self.build_call(request)
         retries = self._new_retries()
-        yield Started("api")
+        yield (Started("api"),)
         while True:
             reader = self.create_reader(request)
             sent = self._account.send(b"POST", call, self.stream_type)
             try:
                 async with sent as response:
-                    for repeat in sent.repeats():
-                        yield repeat
+                    if repeats := sent.repeats():
+                        yield repeats
                     while not reader.is_complete:
-                        for event in reader.feed(await response.read()):
-                            yield event
+                        if events := reader.feed(await response.read()):
+                            yield events
                         if reader.failure is not None:
                             raise reader.failure
                     response.settled = True
             except Failure as failure:
-                for repeat in sent.repeats():
-                    yield repeat
+                if repeats := sent.repeats():
+                    yield repeats
                 delay = retries.delay_after(failure, has_emitted=reader.has_emitted)
                 reason = failure.reason
             else:
                 return
-            yield Retrying(retries.failed_attempts, delay, reason)
+            yield (Retrying(retries.failed_attempts, delay, reason),)
             await asyncio.sleep(delay)
 
     async def build_call(self, request: RunRequest) -> ApiCall:

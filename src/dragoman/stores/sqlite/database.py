@@ -227,6 +227,8 @@ class Database:
             # In WAL mode a crash of the process loses nothing. A crash of the machine may lose the last transactions.
             connection.execute("PRAGMA synchronous=NORMAL").close()
             connection.execute("PRAGMA foreign_keys=ON").close()
+            # What a statement may have to undo is kept in memory: else each large insert writes a temporary file.
+            connection.execute("PRAGMA temp_store=MEMORY").close()
             # Checked without a lock first: opening a current file must not wait for another process that writes.
             if self._version(connection) < len(self._migrations):
                 self._migrate(connection)
