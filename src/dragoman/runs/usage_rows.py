@@ -17,6 +17,8 @@ from dragoman.stores.outbox import Outbox
 
 _START_SECONDS = 0.001
 """Seconds from the start of a response to its first row. The first token does not wait for it."""
+_REPORT_SECONDS = 0.02
+"""The same if no limit counts what it uses. A short response has ended by then, and is written once."""
 
 
 class UsageRows:
@@ -51,8 +53,14 @@ class UsageRows:
     def note_start(self, run: Run) -> None:
         """Write what a response has used shortly after its start, unless it ends before: then `close_run` does."""
         self._started[run.id] = run
+        is_counted = run.reservation is not None and run.reservation.counts_usage
+        loop = asyncio.get_running_loop()
+        due = loop.time() + (_START_SECONDS if is_counted else _REPORT_SECONDS)
+        if self._timer is not None and self._timer.when() > due:
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_START_SECONDS, self._write_started)
+            self._timer = loop.call_at(due, self._write_started)
 
     def note_open(self, run: Run, usages: Sequence[JSONObject] | None = None) -> None:
         """Write what an open response has used until now.

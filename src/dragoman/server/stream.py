@@ -106,7 +106,7 @@ class RunEvents:
 class EventFilter:
     """Passes on the events that the client sees, and notices when a part that it has seen becomes void."""
 
-    _HIDDEN = (Started, Retrying, Restarted)
+    _HIDDEN = frozenset({Started, Retrying, Restarted})
 
     def __init__(self) -> None:
         self._visible: set[int] = set()
@@ -120,16 +120,17 @@ class EventFilter:
         if len(batch) == 1 and isinstance(batch[0][1], BlockDelta):  # as most batches are
             self._visible.add(batch[0][0])
             return cast("list[tuple[int, MessageEvent]]", batch)
-        events: list[tuple[int, MessageEvent]] = []
+        events: list[tuple[int, Event]] = []
         for choice, event in batch:
-            if isinstance(event, BlockDelta) or not isinstance(event, self._HIDDEN):  # most events are deltas
+            kind = type(event)
+            if kind is BlockDelta or kind not in self._HIDDEN:  # most events are deltas
                 events.append((choice, event))
-            elif choice in self._visible and not isinstance(event, Started):
+            elif choice in self._visible and kind is not Started:
                 raise UpstreamFailed("Claude's response broke off before its end. Send the request again.")
-            elif isinstance(event, Restarted):
+            elif kind is Restarted:
                 events = [item for item in events if item[0] != choice]
         self._visible.update([choice for choice, _ in events])
-        return events
+        return cast("list[tuple[int, MessageEvent]]", events)
 
 
 class StreamedResponse:
