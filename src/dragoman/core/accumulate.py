@@ -136,13 +136,18 @@ class _Block:
         block = dict(self._start)
         pieces: defaultdict[str, list[str]] = defaultdict(list)
         citations: list[JSON] = []
-        for delta in self.deltas:
-            if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
-                pieces[field].append(delta[field])
-            elif "citation" in delta:
-                citations.append(delta["citation"])
-            else:
-                _apply_unknown(delta, block, pieces)
+        kinds = {delta.get("type") for delta in self.deltas}
+        only = _FIELD_BY_DELTA_TYPE.get(kinds.pop()) if len(kinds) == 1 else None
+        if only is not None:  # as in most blocks: no step for each delta
+            pieces[only] = [delta[only] for delta in self.deltas]
+        else:
+            for delta in self.deltas:
+                if field := _FIELD_BY_DELTA_TYPE.get(delta.get("type")):
+                    pieces[field].append(delta[field])
+                elif "citation" in delta:
+                    citations.append(delta["citation"])
+                else:
+                    _apply_unknown(delta, block, pieces)
         for field, texts in pieces.items():
             text = "".join(texts)
             if field != "partial_json":
