@@ -1,7 +1,6 @@
 """Failures between the Anthropic backend and the API: repeated calls, and the error for the client."""
 
 import asyncio
-import socket
 from contextlib import aclosing
 
 import pytest
@@ -18,6 +17,7 @@ from api_harness import (
     read_request,
 )
 from backend_harness import ask, user
+from free_ports import free_port
 
 from dragoman.core import errors
 from dragoman.core.events import BlockDelta, Event, MessageStart, Retrying
@@ -27,12 +27,6 @@ from dragoman.simulator.faults import Fault
 def retries(events: list[Event]) -> list[tuple[int, str]]:
     """Return the number of the failed attempt and the reason of each `Retrying`."""
     return [(event.attempt, event.reason) for event in events if isinstance(event, Retrying)]
-
-
-def free_port() -> int:
-    """Return a port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def test_a_refused_connection() -> None:

@@ -10,6 +10,7 @@ import httpx
 import psutil
 from background_gateway import background_gateway, kill_all, registry, start
 from commands import run
+from free_ports import free_port
 
 from dragoman.cli.instances import InstanceRecord
 
@@ -56,8 +57,7 @@ async def test_a_second_start(tmp_path: Path) -> None:
 
 async def test_two_starts_at_once(tmp_path: Path) -> None:
     """Of two concurrent starts, one gets the port and the other one names it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     try:
         ended = await asyncio.gather(*(start(tmp_path, "--simulate", port=port) for _ in range(2)))
         [record] = registry(tmp_path).running()

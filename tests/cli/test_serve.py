@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from commands import COMMAND, TIMEOUT, line, run, started
+from free_ports import free_port
 
 QUESTION = {"messages": [{"role": "user", "content": "my private words"}]}
 
@@ -108,8 +109,7 @@ async def test_verbosity(tmp_path: Path) -> None:
     assert "API key from ANTHROPIC_API_KEY" in account
     assert "must send the API key (--api-key or DRAGOMAN_API_KEY)" in clients
     assert shown.split() == ["api_key", "set", "flag", "--api-key"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with started(tmp_path, "serve", "-p", str(port), "-q", "--spares", "0", added=secret) as quiet:
         async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20), timeout=TIMEOUT) as http:
             assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200

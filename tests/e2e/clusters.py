@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shutil
-import socket
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,6 +14,7 @@ import forked
 import httpx
 import pytest
 from commands import COMMAND, TIMEOUT, Process, environment, line
+from free_ports import free_port
 
 from dragoman.simulator.server import Simulator
 
@@ -68,7 +68,7 @@ class Cluster:
         self.machines = machines
         self.nodes: list[Process] = []
         self._folder = folder
-        self._ports = [_free_port() for _ in range(7)]
+        self._ports = [free_port() for _ in range(7)]
         self.http = _client("127.0.0.1", self._ports[0])
         self._more = {
             "ANTHROPIC_BASE_URL": upstream.url,
@@ -197,8 +197,3 @@ async def _end(processes: list[Process]) -> None:
 def _client(host: str, port: int) -> httpx.AsyncClient:
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=OWN, limits=limits, timeout=TIMEOUT)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from free_ports import free_port
 from proof_client import send
 from proof_faults import API_KEY
 from proof_message import Object
@@ -125,7 +126,7 @@ class ProvedGateway:
 
     def _boot(self) -> None:
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         inherited = {name: os.environ[name] for name in _STARTED if name in os.environ}
         folders = {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home), "TMPDIR": str(self.home / "tmp")}
         account = {"ANTHROPIC_BASE_URL": self.api, "ANTHROPIC_API_KEY": API_KEY}
@@ -270,10 +271,3 @@ def _is_runtime(process: psutil.Process) -> bool:
 def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
