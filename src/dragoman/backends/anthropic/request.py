@@ -16,7 +16,7 @@ from dragoman.backends.anthropic.options import CacheTtl
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import Model
 from dragoman.core.known_message import KnownMessage, as_sent, spliced
-from dragoman.core.messages import JSON, JSONObject, MessagesRequest
+from dragoman.core.messages import JSON, JSONObject, Message, MessagesRequest
 from dragoman.core.value_object import value_object
 
 API_VERSION = "2023-06-01"
@@ -211,9 +211,9 @@ def _header_value(text: str) -> str:
 def _betas_needed(body: JSONObject) -> Iterator[str]:
     if not _FIELDS_WITH_BETAS.isdisjoint(body):
         yield from _betas_of_fields(body)
-    for message in cast("MessagesRequest", body)["messages"]:
-        if type(message) is KnownMessage and _TYPES_WITH_FILES.isdisjoint(message.types):
-            continue
+    has_no_file = _TYPES_WITH_FILES.isdisjoint
+    messages = cast("list[Message | KnownMessage]", body["messages"])
+    for message in [one for one in messages if type(one) is not KnownMessage or not has_no_file(one.types)]:
         if "output_config" in message:
             yield _MESSAGE_EFFORT_BETA
         for block in message["content"]:

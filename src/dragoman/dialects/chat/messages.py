@@ -6,7 +6,7 @@ accept the thinking again, `reasoning.encrypted` for redacted thinking.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, assert_never, final
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
 from dragoman.core.messages import Block, JSONObject
@@ -35,6 +35,7 @@ from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
 REASONING_FORMAT = "anthropic-claude-v1"
 
 
+@final
 @dataclass(slots=True, kw_only=True, eq=False)
 class PlainMessage(PlainTurn):
     """A message that was translated before; see `plain`.

@@ -85,20 +85,18 @@ def decode_parts(raw: bytes, known: KnownParts) -> tuple[ChatCompletionRequest, 
     request.messages, request.tools = [], _NO_TOOLS
     if len(raw) - len(tool_content) - sum(map(len, contents)) > MIN_DEEP_BYTES and _is_rest_too_deep(request):
         return None
-    found = known.messages.get_all(contents)
-    messages: list[AnyMessage] = []
-    for content, plain in zip(contents, found, strict=True):
-        message = plain or _new_message(content, known)
+    messages: list[AnyMessage | None] = [*known.messages.get_all(contents)]
+    for index in [index for index, one in enumerate(messages) if one is None]:
+        messages[index] = message = _new_message(contents[index], known)
         if message is None:
             return None
-        messages.append(message)
     tools = None
     if has_tools:
         tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
         if tools is None:
             return None
     cast("ChatCompletionRequest", request).tools = tools
-    return request, messages
+    return request, cast("list[AnyMessage]", messages)
 
 
 def _is_rest_too_deep(request: _OuterRequest) -> bool:

@@ -98,7 +98,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_par
     warnings: list[RequestWarning] = []
     decoded = None if known_parts is None else decode_parts(raw, known_parts)
     request, messages = decoded or _walk(raw, options, warnings)
-    special = [(index, one) for index, one in enumerate(messages) if not isinstance(one, PlainMessage)]
+    special = [(index, one) for index, one in enumerate(messages) if type(one) is not PlainMessage]
     _refuse_unsupported(request, special, options)
     _warn_ignored(request, special, warnings)
     request_options = parse_agent_options(request.model, request.claude, warnings)

@@ -5,7 +5,7 @@ The API's rules: the system prompt is separate, roles alternate, and the results
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -144,7 +144,7 @@ class ConversationBuilder:
             turn = turns[index]
             if not isinstance(turn, PlainTurn):
                 break
-            message = cast("Message", turn.translated)
+            message: Any = turn.translated  # no cast: that is a call for each message
             role = message["role"]
             if turn.result_of is not None:
                 if not calls.take_plain_result(turn.result_of):

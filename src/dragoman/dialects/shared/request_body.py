@@ -184,9 +184,7 @@ def limit_cache_breakpoints(body: MessagesRequest, warnings: list[RequestWarning
 def _marked_blocks(body: MessagesRequest) -> Iterator[JSONObject]:
     """Return the blocks with a cache mark, in the order in which the API reads the prompt."""
     yield from (block for block in [*body.get("tools", []), *body.get("system", [])] if "cache_control" in block)
-    for message in body["messages"]:
-        if type(message) is KnownMessage:  # it has none
-            continue
+    for message in [one for one in body["messages"] if type(one) is not KnownMessage]:  # the others have none
         for block in message["content"]:
             inner = block.get("content")
             inner_blocks = cast("list[JSONObject]", inner if isinstance(inner, list) else [])
