@@ -9,6 +9,10 @@ from scripted import MESSAGES, clean, emits, opening, replies, served, text
 from dragoman.core.catalog import Catalog
 from dragoman.core.events import BlockStop, Event, MessageDelta, MessageStop
 from dragoman.core.messages import JSON
+from dragoman.core.warnings import RequestWarning
+from dragoman.runs.run import Run
+from dragoman.server.context import RequestContext
+from dragoman.server.replies import run_headers
 from dragoman.simulator.request import ApiRequest
 from dragoman.simulator.rules.table import check
 
@@ -72,6 +76,22 @@ async def test_metadata_and_user() -> None:
     assert "apollo" not in sent
     assert "ann@example.com" not in sent
     assert response.headers["x-dragoman-warnings"] == '[{"code":"ignored","param":"metadata"}]'
+
+
+async def test_a_warning_is_in_the_header_once() -> None:
+    """Also if the request and its runs have it, or have it twice."""
+
+    async def send(_: object) -> None:
+        raise AssertionError
+
+    context = RequestContext({"type": "http", "method": "POST", "path": "/", "headers": []}, send)
+    first, second = RequestWarning("ignored", "seed", "Once."), RequestWarning("mapped", "stop", "Twice.")
+    run = Run("ann", "claude-haiku-5-5")
+    for of_request, of_run in (((first, first), ()), ((first,), (first,)), ((first, first), (second, second))):
+        context.warnings, run.warnings = of_request, of_run
+        shown = dict(run_headers(context, [run]))[b"x-dragoman-warnings"]
+        assert shown.count(b"seed") == 1
+        assert shown.count(b"stop") == bool(of_run and of_run[0] is second)
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def run_headers(context: RequestContext, runs: Sequence[Run]) -> RawHeaders:
             headers.append((b"x-dragoman-path", first.path.encode()))
         if first.upstream is not None:
             headers.append((b"x-dragoman-upstream", first.upstream.encode()))
-        if found := [warning for run in runs for warning in run.warnings]:
-            warnings = tuple(dict.fromkeys([*warnings, *found]))
+        if found := [*warnings, *[warning for run in runs for warning in run.warnings]]:
+            warnings = tuple(dict.fromkeys(found))
         stages = {**stages, **first.stages}
     headers.append((b"x-dragoman-warnings", _encode_warnings(warnings, context.redactor)))
     if stages:
