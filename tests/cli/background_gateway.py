@@ -5,7 +5,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,4 +107,5 @@ async def start(home: Path, *arguments: str, added: Mapping[str, str] | None = N
 def kill_all(home: Path) -> None:
     """Kill every gateway of a home."""
     for record in registry(home).running():
-        os.kill(record.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one that was stopping has ended meanwhile
+            os.kill(record.pid, signal.SIGKILL)
