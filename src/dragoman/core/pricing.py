@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 
-from dragoman.core.usage_counts import UsageCounts, counts_of
+from dragoman.core.usage_counts import UsageCounts, counts_of, counts_of_calls
 
 AS_OF = "2026-10-24"
 """The day on which the prices were last compared with the provider's list."""
@@ -140,7 +140,7 @@ def cost_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> Decimal
 
 def nanodollars_of_calls(usages: Iterable[Mapping[str, object]], model: str) -> int:
     """Return the cost of several calls in nanodollars; see `nanodollars_of`."""
-    return nanodollars_of([counts_of(usage) for usage in usages], model)
+    return nanodollars_of(counts_of_calls(usages), model)
 
 
 def nanodollars_of(calls: Sequence[UsageCounts], model: str) -> int:

@@ -3,7 +3,7 @@
 A usage is what the API reports. Its counts may be missing or null, and a wrong one must not end a run: it counts as 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -86,6 +86,11 @@ def counts_of(usage: Mapping[str, object]) -> UsageCounts:
         return msgspec.convert(usage, UsageCounts)
     except msgspec.ValidationError:
         return _correct_counts(usage)
+
+
+def counts_of_calls(usages: Iterable[Mapping[str, object]]) -> list[UsageCounts]:
+    """Return the counts of the usage of each call."""
+    return [counts_of(usage) for usage in usages]
 
 
 def _correct_counts(usage: Mapping[str, object]) -> UsageCounts:

@@ -127,7 +127,7 @@ class AgentCalls:
         call = self.calls[-1] if self.calls else self._first_call()
         call.end()
         call.note(usage)
-        known = counts_of(usage).total + _UNSEEN_INPUT
+        known = call.used[Unit.TOKENS] + _UNSEEN_INPUT
         bound = Bound(self._model.id, known, _UNSEEN_OUTPUT, fast=False, extra=0, is_default=False)
         await self._reserve(bound)
 

@@ -6,7 +6,7 @@ from typing import cast
 from dragoman.core.errors import UpstreamFailed
 from dragoman.core.messages import JSONObject, Usage
 from dragoman.core.pricing import nanodollars_of_calls
-from dragoman.core.usage_counts import UsageCounts, counts_of
+from dragoman.core.usage_counts import UsageCounts
 from dragoman.runs.bounds import estimated_output
 from dragoman.runs.run import Run
 from dragoman.stores.ledger import Tokens
@@ -35,11 +35,6 @@ def count_cut_output(run: Run) -> None:
         run.calls.usages[-1] = cast("Usage", usages[-1])
         if len(usages) == 1:
             run.usage = cast("Usage", {**(run.usage or {}), "output_tokens": usages[-1]["output_tokens"]})
-
-
-def counts_of_calls(usages: Sequence[JSONObject]) -> list[UsageCounts]:
-    """Return the counts of some calls."""
-    return [counts_of(usage) for usage in usages]
 
 
 def tokens_of(calls: Sequence[UsageCounts]) -> Tokens:

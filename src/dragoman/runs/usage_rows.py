@@ -6,12 +6,13 @@ from typing import cast
 
 from dragoman.core.messages import JSONObject
 from dragoman.core.pricing import nanodollars_of
+from dragoman.core.usage_counts import counts_of_calls
 from dragoman.limits.pools import Hold
 from dragoman.limits.rules import Unit
 from dragoman.runs.agent_calls import AgentCalls, used_by
 from dragoman.runs.policy import Policy
 from dragoman.runs.run import Run
-from dragoman.runs.run_usage import count_cut_output, counts_of_calls, tokens_of, usages_until_now
+from dragoman.runs.run_usage import count_cut_output, tokens_of, usages_until_now
 from dragoman.stores.ledger import LedgerRow
 from dragoman.stores.outbox import Outbox
 
