@@ -8,6 +8,7 @@ from typing import cast
 
 import httpx
 import openai
+import psutil
 import pytest
 from backend_harness import children_of
 from gateways import OLD, WatchedProcess, chat_body, gateway, read_stream, user_message, with_timeout
@@ -17,6 +18,7 @@ from served import served
 nothing_of_this_machine = pytest.fixture(autouse=True)(clean)
 
 HELD_PROMPT = "Count to 9\nSimulate: hold after 2"
+LOOKUP = {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object"}}}
 
 
 async def test_process_killed_during_a_stream(tmp_path: Path) -> None:
@@ -86,6 +88,28 @@ async def test_killed_gateway_leaves_no_process(tmp_path: Path) -> None:
             for process in watched:
                 await process.exited()
         assert len(watched) >= 2
+
+
+async def test_killed_gateway_asks_nothing_more(tmp_path: Path) -> None:
+    """A parked tool call ends with the gateway at once, before Claude Code can tell Claude that the tool failed.
+
+    Not by the guard: a busy machine may run it later than Claude Code.
+    """
+    async with served(tmp_path, "--spares", "0", "--long-spares", "0") as running:
+        body = chat_body('Call lookup with {"word": "it"}', tools=[LOOKUP])
+        answer = await running.http.post("/chat/completions", json=body)
+        assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
+        children = psutil.Process(running.process.pid).children()
+        [guard] = [child for child in children if child.cmdline()[0] == "/bin/sh"]
+        [parked] = [WatchedProcess(child.pid) for child in children if child != guard]
+        guard.suspend()
+        try:
+            running.process.kill()
+            await running.process.wait()
+            await parked.exited()
+        finally:
+            guard.resume()
+        assert len(running.simulator.calls) == 1
 
 
 async def test_sigterm_lets_a_stream_end(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ This module starts, reads, feeds, kills and reaps the process. It does not know 
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
+import uvloop
 
 from dragoman.core import log
 from dragoman.core.json_text import replace_half_characters
@@ -26,6 +29,8 @@ _GRACE = 0.5
 """Seconds in which output that is still in the pipe must arrive, after the process exited or closed its stdin."""
 
 _STDIN, _STDOUT = 0, 1
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -73,12 +78,19 @@ class ChildProcess(asyncio.SubprocessProtocol):
     async def spawn(cls, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> "ChildProcess":
         """Start a process in a process group of its own.
 
+        On Linux with uvloop the kernel kills it when the gateway dies. Its children, and all processes elsewhere, are
+        the task of `dragoman.backends.shared.process_guard`.
+
         Raises:
             OSError: The process cannot be started.
         """
         loop = asyncio.get_running_loop()
+        # Not with the loop of asyncio: from Python 3.12 on it warns of a function before exec. uvloop always forks.
+        ends_with_parent = _end_with_parent if sys.platform == "linux" and isinstance(loop, uvloop.Loop) else None
         starting = asyncio.ensure_future(
-            loop.subprocess_exec(cls, *argv, env=dict(env), cwd=cwd, start_new_session=True),
+            loop.subprocess_exec(
+                cls, *argv, env=dict(env), cwd=cwd, start_new_session=True, preexec_fn=ends_with_parent
+            ),
         )
         try:
             _, process = await asyncio.shield(starting)
@@ -255,6 +267,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.close()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this new process when its parent dies.
+
+    A process that waits for a tool's results would otherwise see its input end, and tell Claude that the tool failed:
+    a call of the API that no client asked for.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _parse_object(line: bytes) -> JSONObject | None:

@@ -2,7 +2,8 @@
 
 An idle Claude Code process ends when its input closes. One that waits for the API does not notice, and would continue
 for as long as the model needs. So a small shell knows every process, and kills them when its own input closes, which
-the kernel does when the gateway dies.
+the kernel does when the gateway dies. On Linux the kernel itself kills the processes that the gateway started, and at
+once (see `ChildProcess.spawn`); the shell kills their children too.
 """
 
 import asyncio
