@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -82,9 +82,13 @@ class CountingApi:
 
     Attributes:
         is_silent: Whether it sends nothing, and only gets requests.
+        running: How many responses are open.
+        most_running: The most that were open at the same time.
     """
 
     is_silent: bool = False
+    running: int = 0
+    most_running: int = 0
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     received: asyncio.Event = field(default_factory=asyncio.Event)
     counted: dict[str, int] = field(default_factory=dict)
@@ -93,6 +97,16 @@ class CountingApi:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Answer."""
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            async with aclosing(self._answer(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.running -= 1
+
+    async def _answer(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         if self.is_silent:
             self.received.set()
             await asyncio.Event().wait()
@@ -112,17 +126,23 @@ class CountingApi:
 
 
 class FailingLedger(SQLLedger):
-    """A ledger whose database can be away, or slow to write."""
+    """A ledger whose database can be away, or slow to write.
+
+    Attributes:
+        borrows: How often something was to be borrowed.
+    """
 
     is_away = False
 
     def __init__(self, ledger: SQLLedger) -> None:
         super().__init__(ledger._database)
+        self.borrows = 0
         self.may_write = asyncio.Event()
         self.may_write.set()
 
     async def borrow(self, worker: str, asks: Sequence[Ask], ms: int, lease: int) -> Loan | Refusal:
         """Fail while the file is away."""
+        self.borrows += 1
         self._check()
         return await super().borrow(worker, asks, ms, lease)
 
@@ -213,6 +233,7 @@ class Cluster:
         self.ms += 100
         await asyncio.gather(*(run.wait_until_settled() for run in self.runs if run.ended))
         for meter in self.meters:
+            await meter._borrower.finish()  # a loan for later runs would be returned later
             await meter.flush(everything=True)
 
     async def left(self) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ all workers share.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ Amounts: TypeAlias = Mapping[Unit, int]
 """Amounts by unit. A unit that is missing counts as 0."""
 
 IDLE_MS = 500
-"""Milliseconds after which the contents of an unused pool are returned."""
+"""Milliseconds after which the contents of an unused pool are returned, but for `Pool.kept`."""
 
 _BUSY_MS = 250
 """A worker that borrows again within this time borrows twice as much as the last time."""
@@ -51,6 +52,7 @@ class Pool:
         seen: When that was, in milliseconds.
         own: What runs of this worker have spent of a budget that is not in `shared`.
         holds: How many holds have reserved something here.
+        waiting: What runs need that wait for a loan to another one.
         gifts: How often something was put into the pool.
         used_at: When the pool was last used.
         boost: How many times what a run needs is borrowed at once.
@@ -71,6 +73,7 @@ class Pool:
     seen: int = 0
     own: int = 0
     holds: int = 0
+    waiting: int = 0
     gifts: int = 0
     used_at: int = 0
     boost: int = 1
@@ -84,9 +87,28 @@ class Pool:
         self.unit = self.rule.unit
 
     @property
+    def key(self) -> CounterKey:
+        """The key of the shared state."""
+        return self.rule.name, self.window.start
+
+    @property
+    def kept(self) -> int:
+        """What a pool has in stock, also unused, so that runs need not wait: what its bucket regains in `IDLE_MS`."""
+        return self.rule.amount * IDLE_MS // MS_PER_MINUTE if self.rule.is_rate else 0
+
+    @property
     def spent(self) -> int:
         """What is spent of a budget, as far as this worker knows."""
         return self.own + (self.shared.used if self.shared else 0)
+
+    def need(self, amounts: Amounts) -> int:
+        """Return how much of these amounts the rule counts.
+
+        Requests or tokens that are more than their bucket holds need a full bucket only: they could never pass
+        otherwise.
+        """
+        needed = amounts.get(self.unit, 0)
+        return self.rule.amount if needed > self.rule.amount and self.rule.is_rate else needed
 
     def see(self, state: RuleState, ms: int) -> None:
         """Note the shared state."""
@@ -102,10 +124,11 @@ class Pool:
             self.boost = min(2 * self.boost, _MAX_BOOST)
         return self.boost
 
-    def surrender(self) -> None:
-        """Plan to return what is borrowed and not reserved."""
-        self.owed += self.available
-        self.available = 0
+    def surrender(self, keep: int = 0) -> None:
+        """Plan to return what is borrowed and not reserved, but for what to keep."""
+        if self.available > keep:
+            self.owed += self.available - keep
+            self.available = keep
 
     def give(self, amount: int) -> None:
         """Put an amount into the pool."""
@@ -194,9 +217,6 @@ class Pools:
     def take(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> tuple[list[Share], list[Ask]] | Refusal:
         """Reserve what the pools have, and return what is missing.
 
-        A reservation of requests or tokens that is larger than its bucket needs a full bucket only: it could never pass
-        otherwise.
-
         Args:
             pools: The pools of all rules that cover a run, each once.
             amounts: What the run may use.
@@ -206,16 +226,11 @@ class Pools:
             What was reserved, and what must be borrowed in addition; or a refusal that is still fresh. Then nothing was
             reserved.
         """
-        if ms < self._refused_until:
-            for pool in pools:
-                if ms < pool.refused_until and pool.refusal and amounts.get(pool.unit, 0) >= pool.refusal.needed:
-                    return pool.refusal
+        if refusal := self._fresh_refusal(pools, amounts, ms):
+            return refusal
         shares, asks = [], []
         for pool in pools:
-            rule = pool.rule
-            needed = amounts.get(pool.unit, 0)
-            if needed > rule.amount and rule.is_rate:
-                needed = rule.amount
+            needed = pool.need(amounts)
             if needed == 0:
                 continue
             pool.holds += 1
@@ -227,22 +242,47 @@ class Pools:
             taken, pool.available = pool.available, 0
             shares.append(Share(pool, taken))
             missing = needed - taken
-            asks.append(Ask(rule, pool.window, missing, missing + needed * (pool.next_boost(ms) - 1)))
+            more = max(pool.waiting, needed * (pool.next_boost(ms) - 1), pool.kept)
+            asks.append(Ask(pool.rule, pool.window, missing, missing + more))
         return shares, asks
 
+    def lacking(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> list[Pool]:
+        """Return the pools that have less than a run needs; none if it is refused anyway."""
+        if self._fresh_refusal(pools, amounts, ms):
+            return []
+        return [pool for pool in pools if pool.need(amounts) > pool.available]
+
+    @contextmanager
+    def waiting(self, pools: Sequence[Pool], amounts: Amounts) -> Iterator[None]:
+        """Have the next loan include what a run needs."""
+        needs = [(pool, pool.need(amounts)) for pool in pools]
+        for pool, needed in needs:
+            pool.waiting += needed
+        try:
+            yield
+        finally:
+            for pool, needed in needs:
+                pool.waiting -= needed
+
+    def _fresh_refusal(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> Refusal | None:
+        if ms < self._refused_until:
+            for pool in pools:
+                if ms < pool.refused_until and pool.refusal and amounts.get(pool.unit, 0) >= pool.refusal.needed:
+                    return pool.refusal
+        return None
+
     def refills(self, pools: Sequence[Pool], amounts: Amounts, ms: int) -> list[Ask]:
-        """Return what to borrow for the next runs, so that none of them has to wait: of busy pools that are half empty.
+        """Return what to borrow for the next runs, so that none of them has to wait: of pools that are half empty.
 
         Call `refill` with the answer.
         """
         asks = []
         for pool in pools:
-            if pool.boost == 1 or pool.refilling:
-                continue
             needed = amounts.get(pool.unit, 0)
-            if 2 * pool.available < needed * pool.boost:
+            full = max(needed * pool.boost if pool.boost > 1 else 0, pool.kept)
+            if 2 * pool.available < full and not pool.refilling:
                 pool.refilling = True
-                asks.append(Ask(pool.rule, pool.window, 0, needed * pool.next_boost(ms)))
+                asks.append(Ask(pool.rule, pool.window, 0, max(needed * pool.next_boost(ms), pool.kept)))
         return asks
 
     def refill(self, asks: Sequence[Ask], granted: Sequence[int] | None) -> None:
@@ -254,7 +294,7 @@ class Pools:
 
     def add_loan(self, shares: Sequence[Share], asks: Sequence[Ask], granted: Sequence[int]) -> None:
         """Complete a reservation with what was borrowed for it. The rest of the loan stays in the pools."""
-        reserved = {(share.pool.rule.name, share.pool.window.start): share for share in shares}
+        reserved = {share.pool.key: share for share in shares}
         for ask, amount in zip(asks, granted, strict=True):
             share = reserved[ask.key]
             share.reserved += ask.needed
@@ -350,8 +390,11 @@ class Pools:
         """
         repayments = []
         for pool in self._pools.values():
-            if pool.available and (everything or ms - pool.used_at >= IDLE_MS):
+            idle = ms - pool.used_at
+            if everything or idle >= _FORGET_MS:
                 pool.surrender()
+            elif idle >= IDLE_MS:
+                pool.surrender(pool.kept)
             if pool.charged or pool.owed:
                 repayments.append(Repayment(pool.rule, pool.window, pool.charged, pool.owed))
                 pool.sent = pool.charged
@@ -374,7 +417,7 @@ class Pools:
     @property
     def has_loans(self) -> bool:
         """Whether there is anything to return or to charge."""
-        return any(pool.available or pool.charged or pool.owed for pool in self._pools.values())
+        return any(pool.available > pool.kept or pool.charged or pool.owed for pool in self._pools.values())
 
     def drop(self) -> None:
         """Forget what was borrowed: the lease has ended, and others may have it. Runs continue and are charged."""

@@ -1,7 +1,8 @@
 """What one process borrows from the counters that all processes share, and how it returns it.
 
-Most reservations are made in memory, out of what is borrowed already. What runs have used is added to the ledger in one
-transaction with what is returned.
+Most reservations are made in memory, out of what is borrowed already. Of many requests that come at once, the first one
+borrows for itself, and the second one for all that wait. What runs have used is added to the ledger in one transaction
+with what is returned.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from dragoman.core.errors import StoreFailed
 from dragoman.core.value_object import value_object
 from dragoman.limits.pools import Amounts, Pool, Pools, Repayment, Share
 from dragoman.limits.rules import ALWAYS, Period, Rule, Unit, Window, window_at
-from dragoman.limits.table import Ask, Refusal
+from dragoman.limits.table import Ask, CounterKey, Refusal
 from dragoman.runs.policy import Clock
 from dragoman.stores.ledger import LedgerRow, SharedLimits
 from dragoman.stores.outbox import delete_outbox, is_gone, node_of, read_left_behind
@@ -49,6 +50,19 @@ class Covering:
     needs_bound: bool
     since: float
     until: float
+
+
+class _Loan:
+    """Something that is being borrowed.
+
+    Attributes:
+        over: Set at the end.
+        has_failed: Whether the ledger could not be used.
+    """
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.has_failed = False
 
 
 class Borrower:
@@ -90,6 +104,7 @@ class Borrower:
         self._returning = asyncio.Lock()
         self._reclaimed = -_RECLAIM_MS
         self._tasks: set[asyncio.Task[object]] = set()
+        self._loans: dict[CounterKey, _Loan] = {}
         self._syncing = asyncio.Lock()
 
     def window(self, rule: Rule) -> Window:
@@ -144,6 +159,8 @@ class Borrower:
         Raises:
             StoreFailed: The ledger is needed and cannot be used.
         """
+        if self._loans:
+            pools = await self._wait_for_loans(pools, amounts)
         ms = self._clock.ms()
         if self._has_dropped(ms):
             pools = self.pools_of([pool.rule for pool in pools])
@@ -156,10 +173,10 @@ class Borrower:
         self._on_take()
         if not asks:
             if refills := self.pools.refills(pools, amounts, ms):
-                self._start(self._refill(refills))
+                self._start_loan(refills, self._refill(refills))
             return shares
         # As a task of its own: what is borrowed for a client that has left must not be lost.
-        task = self._start(self._borrow(shares, asks, amounts))
+        task = self._start_loan(asks, self._borrow(shares, asks, amounts))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -259,6 +276,35 @@ class Borrower:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _start_loan(self, asks: Sequence[Ask], work: Coroutine[None, None, _T]) -> asyncio.Task[_T]:
+        """Start to borrow. Runs that need the same meanwhile wait for the end."""
+        loan = _Loan()
+        self._loans |= dict.fromkeys((ask.key for ask in asks), loan)
+
+        def end(task: asyncio.Task[_T]) -> None:
+            loan.has_failed = task.cancelled() or task.exception() is not None
+            for ask in asks:
+                if self._loans.get(ask.key) is loan:
+                    del self._loans[ask.key]
+            loan.over.set()
+
+        task = self._start(work)
+        task.add_done_callback(end)
+        return task
+
+    async def _wait_for_loans(self, pools: Sequence[Pool], amounts: Amounts) -> Sequence[Pool]:
+        """Wait while something that the pools lack is being borrowed. Return the pools of the same rules then."""
+        while True:
+            lacking = self.pools.lacking(pools, amounts, self._clock.ms())
+            loan = next((self._loans[pool.key] for pool in lacking if pool.key in self._loans), None)
+            if loan is None:
+                return pools
+            with self.pools.waiting(pools, amounts):
+                await loan.over.wait()
+            pools = self.pools_of([pool.rule for pool in pools])
+            if loan.has_failed:  # it may have taken long: now all try at the same time
+                return pools
 
     async def _refill(self, asks: Sequence[Ask]) -> None:
         loan: Sequence[int] | Refusal | None = None
