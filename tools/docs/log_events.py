@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -180,7 +181,8 @@ class Event:
     fields: dict[str, None] = field(default_factory=dict)
 
 
-def events() -> dict[str, Event]:
+@cache
+def events() -> Mapping[str, Event]:
     """Return all events that the code logs, by name."""
     found: dict[str, Event] = {
         "library.said": Event({"warning", "error"}, dict.fromkeys(("source", "text", "exception")))
