@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -82,13 +82,9 @@ class CountingApi:
 
     Attributes:
         is_silent: Whether it sends nothing, and only gets requests.
-        running: How many responses are open.
-        most_running: The most that were open at the same time.
     """
 
     is_silent: bool = False
-    running: int = 0
-    most_running: int = 0
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     received: asyncio.Event = field(default_factory=asyncio.Event)
     counted: dict[str, int] = field(default_factory=dict)
@@ -97,16 +93,6 @@ class CountingApi:
 
     async def run(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         """Answer."""
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            async with aclosing(self._answer(request)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self.running -= 1
-
-    async def _answer(self, request: RunRequest) -> AsyncGenerator[Event, None]:
         if self.is_silent:
             self.received.set()
             await asyncio.Event().wait()
