@@ -84,7 +84,7 @@ async def test_a_limit_is_not_multiplied_by_the_workers(workers: Workers, tmp_pa
     async with cluster(tmp_path, workers, *rules) as gateway:
         admitted = 0
         for _ in range(12):
-            gateway.api.may_end.clear()  # all stay open: one that waits for a loan would take the place of one that ended
+            gateway.api.may_end.clear()  # one that waits for a loan would take the place of one that ended
             runs, _ = await gateway.start_many(8)
             assert len(runs) <= 3
             admitted += len(runs)
