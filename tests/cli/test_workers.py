@@ -27,7 +27,7 @@ def work(link):
         file.write(f"{{link.index}}\\n")
     {work}
 
-print(Supervisor({count}, work, first_pause=0.01).run())
+print(Supervisor({count}, work, on_stop=lambda: None, first_pause=0.01).run())
 """
 _WAITS = "link.report_ready(); signal.pause()"
 

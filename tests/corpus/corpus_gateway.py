@@ -83,7 +83,7 @@ async def corpus_gateway(backend: str, folder: Path) -> AsyncIterator[CorpusGate
         sock = listen(settings.host, 0)
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with build(settings) as built:
-            server = Server(built.app, built.drain, 5.0)
+            server = Server(built.app, built, 5.0)
             serving = asyncio.create_task(server.serve([sock]))
             async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT) as http:
                 try:

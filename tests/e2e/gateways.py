@@ -89,7 +89,7 @@ async def gateway(folder: Path, **overrides: object) -> AsyncIterator[RunningGat
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         backend = CountingBackend(runtime_options(settings))
         async with build(settings, backend) as built:
-            server = Server(built.app, built.drain, settings.shutdown_grace)
+            server = Server(built.app, built, settings.shutdown_grace)
             serving = asyncio.create_task(server.serve([sock]))
             async with (
                 httpx.AsyncClient(base_url=f"{url}/v1", timeout=TIMEOUT, transport=Judge()) as http,
@@ -112,7 +112,7 @@ async def api_gateway(folder: Path) -> AsyncIterator[tuple[Simulator, str]]:
         settings = load({**account, **defaults}, env_file=None)
         sock = listen(settings.host, 0)
         async with build(settings) as built:
-            server = Server(built.app, built.drain, 5.0)
+            server = Server(built.app, built, 5.0)
             serving = asyncio.create_task(server.serve([sock]))
             try:
                 yield simulator, f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,23 @@ async def test_the_supervisor_is_killed(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             while any(_runs(child) for child in children):
                 await asyncio.to_thread(os.sched_yield)
+
+
+async def test_workers_that_stop_refuse_connections_at_once(tmp_path: Path) -> None:
+    """The supervisor does not keep the socket: a connection that no worker takes would wait for the end of all."""
+    async with workers(tmp_path, "--shutdown-grace", "600s") as (gateway, http):
+        while len(await pids(http)) < 2:
+            pass
+        async with http.stream("POST", "/v1/chat/completions", json=chat_body(HELD, stream=True)) as stream:
+            lines = stream.aiter_lines()
+            await anext(lines)
+            gateway.process.terminate()
+            with suppress(httpx.ConnectError):
+                while True:
+                    assert (await with_timeout(http.get("/health"))).status_code == 200
+            gateway.simulator.release()
+            assert [line async for line in lines if line][-1] == "data: [DONE]"
+        assert await with_timeout(gateway.process.wait()) == 0
 
 
 def _runs(pid: int) -> bool:

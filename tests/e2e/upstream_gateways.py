@@ -57,7 +57,7 @@ async def upstreams(
         sock = listen(settings.host, 0)
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         built = await stack.enter_async_context(build(settings))
-        server = Server(built.app, built.drain, 5.0)
+        server = Server(built.app, built, 5.0)
         serving = asyncio.create_task(server.serve([sock]))
         async with (
             httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http,

@@ -58,7 +58,7 @@ async def gateway(folder: Path, **settings: object) -> AsyncIterator[tuple[httpx
         loaded = load({**account, "port": 0, "log_level": "off", "state_dir": folder, **settings}, env_file=None)
         sock = listen(loaded.host, 0)
         async with build(loaded) as built:
-            server = Server(built.app, built.drain, 5.0)
+            server = Server(built.app, built, 5.0)
             serving = asyncio.create_task(server.serve([sock]))
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}", timeout=60) as http:
                 yield http, simulator

@@ -27,6 +27,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.messages import JSONObject
 from dragoman.core.model_list import ListedModel
+from dragoman.core.value_object import replace
 from dragoman.server.http_server import Server, listen
 from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import build
@@ -225,10 +226,11 @@ class ScriptedBackend:
 
 @dataclass
 class Served:
-    """A gateway that listens, and clients for it."""
+    """A gateway that listens, and clients for it. `closed` is set when it accepts no connection any more."""
 
     url: str
     server: Server
+    closed: asyncio.Event
     backend: ScriptedBackend
     http: httpx.AsyncClient
     openai: AsyncOpenAI
@@ -251,14 +253,20 @@ async def served(
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with build(load(options, env_file=None), backend, embedder, peers=peers) as gateway:
         grace, delay = (float(str(options.get(f"shutdown_{name}", 0.0))) for name in ("grace", "delay"))
-        server = Server(gateway.app, gateway.drain, grace, delay, gateway.announce_stop)
+        closed = asyncio.Event()
+
+        async def hand_over() -> None:
+            closed.set()
+            await gateway.hand_over()
+
+        server = Server(gateway.app, replace(gateway, hand_over=hand_over), grace, delay)
         serve_task = asyncio.create_task(server.serve([sock]))
         async with (
             httpx.AsyncClient(base_url=url, timeout=300, transport=Judge()) as http,
             judged_openai(f"{url}/v1", KEY, 300) as openai,
         ):
             try:
-                yield Served(url, server, backend, http, openai)
+                yield Served(url, server, closed, backend, http, openai)
             finally:
                 if not server.should_exit:
                     server.stop()

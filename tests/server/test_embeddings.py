@@ -65,7 +65,7 @@ async def served(embedder: Embedder | None = None, **settings: object) -> AsyncI
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     settings_ = load({"port": 0, "log_level": "off", **settings}, env_file=None)
     async with build(settings_, ScriptedBackend(replies("Hello")), embedder) as gateway:
-        server = Server(gateway.app, gateway.drain, 5)
+        server = Server(gateway.app, gateway, 5)
         serve_task = asyncio.create_task(server.serve([sock]))
         async with httpx.AsyncClient(base_url=url, timeout=120) as http:
             try:

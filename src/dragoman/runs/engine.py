@@ -188,7 +188,6 @@ class Engine:
             grace: Seconds that runs have to finish.
         """
         self._closing = True
-        self.registry.end_feeds()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=grace)
         for run in list(self._tasks.values()):

@@ -48,6 +48,7 @@ class RunRegistry:
         self._writer = RecordWriter(store, content=content, redactor=self.redactor) if store else None
         self._open: dict[str, Run] = {}
         self._feeds: list[RunFeed] = []
+        self._feeds_ended = False
         self._succeeded_at: float | None = None
         self._last_failure: JSONObject | None = None
 
@@ -67,6 +68,8 @@ class RunRegistry:
     def feed(self) -> Iterator[RunFeed]:
         """Collect the runs that change, until the context ends."""
         feed = RunFeed()
+        if self._feeds_ended:
+            feed.end()
         self._feeds.append(feed)
         try:
             yield feed
@@ -74,7 +77,8 @@ class RunRegistry:
             self._feeds.remove(feed)
 
     def end_feeds(self) -> None:
-        """End what watches the runs: it would keep its connection open while the gateway stops."""
+        """End what watches the runs, also later: it would keep its connection open while the gateway stops."""
+        self._feeds_ended = True
         for feed in self._feeds:
             feed.end()
 

@@ -102,6 +102,7 @@ class HttpProtocol(asyncio.Protocol):
         """Runs while the head of a request, or the next request, is awaited."""
         self._expects_head = False
         self._expects_request = True
+        self._made_at = self._loop.time()
         self._has_begun = False
         """Whether any request has begun: then the client of a late one gets an answer."""
         self._unread_bytes = 0
@@ -194,12 +195,24 @@ class HttpProtocol(asyncio.Protocol):
 
     # For the server.
 
-    def shutdown(self) -> None:
-        """Close the connection when its response is complete."""
-        if self._answered is None or (self._answered.complete and not self._waiting):
+    def shutdown(self, allowance: float) -> None:
+        """Close the connection when its response is complete, or now if no request is expected any more.
+
+        Args:
+            allowance: Seconds that a new connection has to send its first request, counted from its start. If a part of
+                a request's head is there, the rest has these seconds from now on.
+        """
+        answered, newest = self._answered, self._newest
+        if answered is not None and newest is not None and (self._waiting or not answered.complete):
+            newest.keep_alive = False
+            return
+        now = self._loop.time()
+        is_in_head = self._head_bytes is not None
+        seconds = (now if is_in_head else self._made_at) + allowance - now
+        if seconds > 0 and (is_in_head or not self._has_begun):
+            self._timer.start(seconds)
+        else:
             self.close()
-        elif self._newest is not None:
-            self._newest.keep_alive = False
 
     # For a request; see `http_request.Connection`.
 

@@ -1,6 +1,5 @@
 """The gateway, put together from settings: `build` reads top-down and owns every part."""
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,6 +64,7 @@ from dragoman.wiring.checks import check_settings
 from dragoman.wiring.nodes import Neighbours
 from dragoman.wiring.shown_settings import shown_settings
 from dragoman.wiring.state import access_options, build_run_registry
+from dragoman.wiring.stopping import StopStages
 from dragoman.wiring.stores import build_limits, build_redis, build_stores, warn_of_another_key
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ class Gateway:
         app: The ASGI application to serve.
         backend: The backend, or the router over several.
         running: Returns how many runs are running or queued in this process.
-        announce_stop: Makes it unready, and has other nodes send it nothing. It still takes requests.
-        drain: Refuses new requests, waits for running ones up to the given seconds, then ends the rest with an error.
+        announce_stop: See `dragoman.server.http_server.Stoppable`.
+        hand_over: The same.
+        drain: The same.
         simulator: The address of the simulator, if one replaces Claude.
         has_keys: Whether `dragoman keys` has created keys.
     """
@@ -95,6 +96,7 @@ class Gateway:
     backend: ManagedBackend
     running: Callable[[], int]
     announce_stop: Callable[[], Awaitable[None]]
+    hand_over: Callable[[], Awaitable[None]]
     drain: Callable[[float], Awaitable[None]]
     simulator: str | None = None
     has_keys: bool = False
@@ -196,19 +198,14 @@ async def build(
         await neighbours.start()
         queued = _take_queued(settings, stores, responses, dialects, engine, stack)
 
-        async def drain(grace: float) -> None:
-            await neighbours.drain()
-            if queued:
-                await queued.drain(hand_over=neighbours.has_successor)
-            await asyncio.gather(engine.aclose(grace), embedder.aclose(grace))
-            await _end_requests(responses, idempotency)
-
+        stages = StopStages(neighbours, queued, engine, embedder, responses, idempotency)
         yield Gateway(
             app,
             claude,
             lambda: engine.running + engine.queued,
-            neighbours.drain,
-            drain,
+            stages.announce_stop,
+            stages.hand_over,
+            stages.drain,
             simulator,
             book.has_keys,
         )
@@ -369,14 +366,6 @@ def _take_queued(
     stack.push_async_callback(queued.aclose)
     queued.start()
     return queued
-
-
-async def _end_requests(responses: StoredResponseService | None, idempotency: IdempotencyService | None) -> None:
-    """Wait for the requests whose runs have ended."""
-    if responses:
-        await responses.jobs.aclose()
-    if idempotency:
-        await idempotency.aclose()
 
 
 def _build_idempotency(settings: Settings, stores: Stores, stack: AsyncExitStack) -> IdempotencyService | None:

@@ -73,7 +73,7 @@ def _show_several(records: list[InstanceRecord], *, as_json: bool) -> NoReturn:
 def stop(*, now: bool, stop_all: bool, **flags: object) -> None:
     """Stop a running gateway, and wait until it has ended.
 
-    The gateway takes no new requests. Running requests get --shutdown-grace seconds to finish; then they end with an
+    The gateway takes no new connections. Running requests get --shutdown-grace seconds to finish; then they end with an
     error.
     """
     settings = settings_from(flags)

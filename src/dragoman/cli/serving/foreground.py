@@ -31,7 +31,7 @@ from dragoman.config.settings import Settings
 from dragoman.config.sources import default_config_file
 from dragoman.config.values import format_duration
 from dragoman.core import log
-from dragoman.core.value_object import value_object
+from dragoman.core.value_object import replace, value_object
 from dragoman.server.http_server import RESTART, Server, listen
 from dragoman.server.peers import Peers
 from dragoman.wiring.gateway import Gateway, build
@@ -162,7 +162,7 @@ def _serve_with_workers(settings: Settings, sock: socket.socket, shown: _Shown, 
                 flush_log()
             return 0
 
-        code, restart = Supervisor(count, work).run()
+        code, restart = Supervisor(count, work, on_stop=sock.close).run()
     if code:
         raise SystemExit(code)
     return restart
@@ -182,12 +182,13 @@ async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker:
         gc.enable()
         sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
 
-        async def drain(grace: float) -> None:
-            if grace and shown.verbosity != "quiet" and (count := gateway.running()):
-                click.echo(_stop_message(count, grace), err=True)
-            await gateway.drain(grace)
+        async def hand_over() -> None:
+            if settings.shutdown_grace and shown.verbosity != "quiet" and (count := gateway.running()):
+                click.echo(_stop_message(count, settings.shutdown_grace), err=True)
+            await gateway.hand_over()
 
-        server = Server(gateway.app, drain, settings.shutdown_grace, settings.shutdown_delay, gateway.announce_stop)
+        stoppable = replace(gateway, hand_over=hand_over)
+        server = Server(gateway.app, stoppable, settings.shutdown_grace, settings.shutdown_delay)
         facts = {"worker": worker.link.index} if worker else {}
         backend = gateway.backend.name
         log.info("server.start", address=shown.address, version=__version__, backend=backend, pid=os.getpid(), **facts)

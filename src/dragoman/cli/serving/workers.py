@@ -70,11 +70,16 @@ class Supervisor:
     Args:
         count: The number of workers.
         work: What each of them does.
+        on_stop: Called before the workers are stopped. It must close what this process shares with them: a connection
+            that only this process could take would wait until the end, and then be reset. May be called again.
         first_pause: Seconds until a worker that died is started again for the first time.
     """
 
-    def __init__(self, count: int, work: Work, *, first_pause: float = _FIRST_PAUSE) -> None:
+    def __init__(
+        self, count: int, work: Work, *, on_stop: Callable[[], None], first_pause: float = _FIRST_PAUSE
+    ) -> None:
         self._work = work
+        self._on_stop = on_stop
         self._first_pause = first_pause
         self._workers = [_Worker(pause=first_pause) for _ in range(count)]
         self._stopping = False
@@ -124,6 +129,7 @@ class Supervisor:
             return
         self._stopping = True
         self._again = self._again or number == RESTART
+        self._on_stop()
         for worker in self._workers:
             if worker.pid:
                 with suppress(ProcessLookupError):
