@@ -80,9 +80,10 @@ async def test_ctrl_c(tmp_path: Path) -> None:
     assert registry(tmp_path).running() == []
 
 
-async def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_terminal_that_is_closed(tmp_path: Path, workers: str) -> None:
     """A closed terminal stops the gateway like Ctrl-C, although its log cannot be written. Running requests finish."""
-    arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600", "--debug")
+    arguments = ("serve", "--simulate", "--port", "0", "--shutdown-grace", "600", "--debug", "--workers", workers)
     async with terminal(tmp_path, *arguments) as serving:
         url = await address(serving)
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:

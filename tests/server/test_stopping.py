@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from dragoman.server.http_server import Server, listen
+from log_lines import log_lines
 
 _clean = pytest.fixture(autouse=True)(clean)
 
@@ -28,6 +29,7 @@ class _Gateway:
         connects: How many connections it makes when the stop is announced, while the event loop cannot take them.
         sends: Whether a request is sent then on all connections.
         hangs: Whether its drain lasts until there is no grace.
+        fails: Whether each stage fails.
         connected: These connections, and others of the test.
         closed: Set when the listening socket is closed.
         announced: Set when the connections are made.
@@ -35,9 +37,9 @@ class _Gateway:
         drained: With how many seconds it was drained, each time.
     """
 
-    def __init__(self, *, connects: int = 0, sends: bool = True, hangs: bool = False) -> None:
+    def __init__(self, *, connects: int = 0, sends: bool = True, hangs: bool = False, fails: bool = False) -> None:
         self.port = 0
-        self.connects, self.sends, self.hangs = connects, sends, hangs
+        self.connects, self.sends, self.hangs, self.fails = connects, sends, hangs, fails
         self.connected: list[socket.socket] = []
         self.announced, self.closed, self.draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.drained: list[float] = []
@@ -53,10 +55,12 @@ class _Gateway:
         for connection in self.connected if self.sends else ():
             connection.sendall(_GET)
         self.announced.set()
+        self._fail()
 
     async def hand_over(self) -> None:
         """Take note of the time."""
         self.closed.set()
+        self._fail()
 
     async def drain(self, grace: float) -> None:
         """Take note of the grace."""
@@ -64,6 +68,11 @@ class _Gateway:
         self.draining.set()
         if self.hangs and grace:
             await asyncio.Event().wait()
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.fails:
+            raise OSError("The disk is full.")
 
 
 @asynccontextmanager
@@ -169,6 +178,32 @@ async def test_a_second_signal_ends_what_has_no_connection() -> None:
         server.stop()
     first, second = gateway.drained
     assert (0 < first <= 600.0, second) == (True, 0.0)
+
+
+async def test_an_error_while_the_gateway_stops_loses_no_request() -> None:
+    """Such as one of the database, at each stage. It is logged."""
+    gateway = _Gateway(connects=1, fails=True)
+    with log_lines() as logs:
+        async with _serving(gateway) as server:
+            server.stop()
+            await gateway.announced.wait()
+            (connection,) = gateway.connected
+            answer = await _read(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert [line["event"] for line in logs] == ["server.stop_failed"] * 3
+
+
+async def test_a_terminal_that_is_closed_is_no_hurry() -> None:
+    """The gateway may get its signal twice: from the system, and from the shell."""
+    gateway = _Gateway(hangs=True)
+    async with _serving(gateway, grace=600.0) as server:
+        server.hang_up()
+        await gateway.draining.wait()
+        server.hang_up()
+        await asyncio.sleep(0)
+        assert len(gateway.drained) == 1
+        server.stop()
+    assert len(gateway.drained) == 2
 
 
 async def test_runs_begin_until_the_last_request_has_ended() -> None:

@@ -93,6 +93,7 @@ WHEN: Mapping[str, str] = MappingProxyType(
         "seal.forgotten": "the key in the state directory cannot be read or written",
         "server.start": "the gateway started; each worker logs its own",
         "server.stop": "the gateway stopped",
+        "server.stop_failed": "a stage of the stop failed; running requests still end as usual",
         "sign_in.check_failed": "the state of the sign-in could not be read; the check is repeated",
         "traces.broke": "the task that sends traces failed; it restarts",
         "traces.dropped": "more runs ended than the collector took; the spans of the oldest are lost",

@@ -23,7 +23,7 @@ _FINAL_WRITE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _NEW_CONNECTION_SECONDS = 5.0
 """Seconds in which a new connection may bring its first request, although the server stops."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 RESTART = signal.SIGUSR2
@@ -111,7 +111,7 @@ class Server:
             self.started = True
             await self._stopping.wait()
             self._state.stopping = True
-            await self._gateway.announce_stop()
+            await _attempt(self._gateway.announce_stop())
             await self._wait_unless_in_a_hurry(self._delay)
             waiting = _accept_waiting(sockets)
             for server in servers:
@@ -130,6 +130,11 @@ class Server:
         else:
             self._loop.call_soon_threadsafe(event.set)
 
+    def hang_up(self, *_signal: object) -> None:
+        """Begin to stop. When a terminal is closed, its signal may come twice: that is no hurry."""
+        if not self.should_exit:
+            self.stop()
+
     def start_again(self, *_signal: object) -> None:
         """Begin to stop, and start again afterwards."""
         self.again = True
@@ -141,7 +146,7 @@ class Server:
         ends_at = time() + self._grace
         await self._wait_unless_in_a_hurry(_POLL_SECONDS)  # reads the requests that have just arrived
         self._close_idle(_NEW_CONNECTION_SECONDS)
-        await self._gateway.hand_over()
+        await _attempt(self._gateway.hand_over())
         await self._wait_for_responses(ends_at, unless=self._hurry)
         await self._drain(ends_at - time())
         self._close_idle(0.0)
@@ -165,18 +170,18 @@ class Server:
 
     async def _drain(self, grace: float) -> None:
         """Drain the gateway. If there is a hurry, end at once what still runs."""
-        draining = asyncio.ensure_future(self._gateway.drain(0.0 if self._hurry.is_set() else max(0.0, grace)))
-        hurry = asyncio.ensure_future(self._hurry.wait())
+        seconds = 0.0 if self._hurry.is_set() else max(0.0, grace)
+        draining = asyncio.create_task(_attempt(self._gateway.drain(seconds)))
+        hurry = asyncio.create_task(self._hurry.wait())
         try:
             await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
             if draining.done():
-                await draining
                 return
         finally:
             hurry.cancel()
             draining.cancel()
         await asyncio.wait([draining])
-        await self._gateway.drain(0.0)
+        await _attempt(self._gateway.drain(0.0))
 
     async def _wait_unless_in_a_hurry(self, seconds: float) -> None:
         if not seconds:
@@ -192,12 +197,21 @@ class Server:
             yield
             return
         previous = {number: signal.signal(number, self.stop) for number in _SIGNALS}
+        previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, self.hang_up)
         previous[RESTART] = signal.signal(RESTART, self.start_again)
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+async def _attempt(stage: Awaitable[None]) -> None:
+    """Go through a stage of the stop. An error in it must not keep responses from their end."""
+    try:
+        await stage
+    except Exception:
+        log.exception("server.stop_failed")
 
 
 def _accept_waiting(sockets: Sequence[socket.socket]) -> list[socket.socket]:

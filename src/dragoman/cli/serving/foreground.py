@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,7 +184,8 @@ async def _serve(settings: Settings, sock: socket.socket, shown: _Shown, worker:
 
         async def hand_over() -> None:
             if settings.shutdown_grace and shown.verbosity != "quiet" and (count := gateway.running()):
-                click.echo(_stop_message(count, settings.shutdown_grace), err=True)
+                with suppress(OSError):  # the terminal may be closed
+                    click.echo(_stop_message(count, settings.shutdown_grace), err=True)
             await gateway.hand_over()
 
         stoppable = replace(gateway, hand_over=hand_over)

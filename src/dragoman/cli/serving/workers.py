@@ -125,7 +125,7 @@ class Supervisor:
             os.close(wake_write)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if number == signal.SIGCHLD:
+        if number == signal.SIGCHLD or (number == signal.SIGHUP and self._stopping):  # see `Server.hang_up`
             return
         self._stopping = True
         self._again = self._again or number == RESTART
