@@ -174,10 +174,10 @@ def test_what_is_known_takes_the_short_way(more: JSONObject) -> None:
     first, second = decode_parts(raw, known), decode_parts(raw, known)
     assert first is not None
     assert second is not None
-    assert isinstance(second[1][0], PlainMessage)
-    assert second[1] == first[1]
-    assert second[0].tools == first[0].tools
-    assert bool(second[0].tools) is bool(more.get("tools"))
+    assert isinstance(second.messages[0], PlainMessage)
+    assert second.messages == first.messages
+    assert second.request.tools == first.request.tools
+    assert bool(second.request.tools) is bool(more.get("tools"))
 
 
 @pytest.mark.parametrize("where", ["messages", "tools", "metadata"])

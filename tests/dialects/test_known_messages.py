@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from dragoman.backends.anthropic.request import count_call, message_call
 from dragoman.backends.base import RunRequest
 from dragoman.core.catalog import Catalog
-from dragoman.core.content_cache import ContentCache
 from dragoman.core.conversation import ConversationHash, has_thinking, hashed_fields
 from dragoman.core.errors import GatewayError
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.value_object import replace
 from dragoman.dialects.base import DecodedRequest
-from dragoman.dialects.messages.known import MAX_MESSAGE_BYTES
+from dragoman.dialects.messages.known import KnownMessages
 from dragoman.dialects.messages.request import decode_message
 from dragoman.dialects.shared.json_types import JSON, JSONObject
 
@@ -58,12 +57,7 @@ messages: st.SearchStrategy[JSON] = st.one_of(
 )
 
 
-def new_cache() -> ContentCache[KnownMessage]:
-    """Return a cache that knows no message."""
-    return ContentCache(MAX_MESSAGE_BYTES)
-
-
-def outcome(raw: bytes, known: ContentCache[KnownMessage] | None) -> object:
+def outcome(raw: bytes, known: KnownMessages | None) -> object:
     """Return the decoded request with what is sent for it, and what is hashed; or the error."""
     try:
         request = decode_message(raw, {}, CATALOG, known)
@@ -82,7 +76,7 @@ def _made_of(request: DecodedRequest) -> object:
     return message_call(run, "5m"), count_call(run), hashes, kinds, [*map(has_thinking, body["messages"])]
 
 
-def assert_same(raw: bytes, known: ContentCache[KnownMessage]) -> None:
+def assert_same(raw: bytes, known: KnownMessages) -> None:
     """Decode a request the longer way, with new messages, and with known ones."""
     expected = outcome(raw, None)
     for _ in range(3):
@@ -94,7 +88,7 @@ def assert_same(raw: bytes, known: ContentCache[KnownMessage]) -> None:
 @given(st.lists(messages, max_size=5), st.lists(messages, max_size=2), st.booleans())
 def test_both_ways_decode_any_request_to_the_same(first: list[JSON], more: list[JSON], ascii_only: bool) -> None:  # noqa: FBT001
     """The messages of the first request are known when the second one comes."""
-    known = new_cache()
+    known = KnownMessages()
     for sent in (first, first + more, more + first):
         body = {"model": "claude-opus-5", "max_tokens": 9, "messages": sent, "system": "s", "top_k": -1}
         assert_same(json.dumps(body, ensure_ascii=ascii_only).encode(), known)
@@ -105,7 +99,7 @@ def test_both_ways_decode_the_corpus_to_the_same(path: Path) -> None:
     """Requests in other dialects count, too: each is an odd request."""
     request = json.loads(path.read_text())["request"]
     raw = request["raw"].encode() if request.get("raw") else json.dumps(request.get("body")).encode()
-    assert_same(raw, new_cache())
+    assert_same(raw, KnownMessages())
 
 
 @pytest.mark.parametrize("depth", [*range(842, 853), 860])
@@ -116,19 +110,19 @@ def test_no_part_may_be_nested_too_deeply(where: str, depth: int) -> None:
     block = f'{{"type": "odd", "a": {deep if where == "messages" else 1}}}'
     tool = f'{{"name": "f", "input_schema": {deep if where == "tools" else 1}}}'
     message = f'{{"role": "user", "content": [{block}]}}'
-    assert_same(f'{{"model": "claude-opus-5", "messages": [{message}], "tools": [{tool}]}}'.encode(), new_cache())
+    assert_same(f'{{"model": "claude-opus-5", "messages": [{message}], "tools": [{tool}]}}'.encode(), KnownMessages())
 
 
 @pytest.mark.parametrize("text", [b"\xff", rb"\ud83d", rb"\x", b'"'])
 def test_text_that_is_no_text_is_treated_alike(text: bytes) -> None:
     """Whether it is refused, or repaired with a warning."""
     raw = b'{"model": "claude-opus-5", "messages": [{"role": "user", "content": "%s"}], "max_tokens": 9}' % text
-    assert_same(raw, new_cache())
+    assert_same(raw, KnownMessages())
 
 
 def test_messages_that_are_sent_as_they_are_are_kept() -> None:
     """Those with marks are not: the marks of an agent move."""
-    known = new_cache()
+    known = KnownMessages()
     kept: list[JSON] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": [TEXT, CALL]}]
     other: list[JSON] = [{"role": "user", "content": [{**TEXT, "cache_control": MARK}]}]
     raw = json.dumps({"model": "claude-opus-5", "messages": [*kept, *other]}).encode()

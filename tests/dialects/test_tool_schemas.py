@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.messages import JSON, JSONObject
 from dragoman.dialects.shared.tool_schemas import MAX_PARTS, MAX_UNION_DEPTH, tool_schema
-from dragoman.dialects.shared.tools import Function, tools_by_name
+from dragoman.dialects.shared.tools import Function, Functions, tools_by_name
 
 CITY: JSONObject = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ZIP: JSONObject = {
@@ -182,9 +182,9 @@ def test_the_tools_of_a_request_share_one_limit() -> None:
     """Many tools of schemas that are just small enough would take seconds, too."""
     wide: JSONObject = {"anyOf": [{"properties": {f"p{index}": {}}} for index in range(MAX_PARTS // 25)]}
     functions = [Function(f"tools[{index}]", f"t{index}", wide) for index in range(20)]
-    assert len(tools_by_name(functions[:10], [], {})) == 10
+    assert len(tools_by_name(Functions(functions[:10]), [], {})) == 10
     with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS:,}") as error:
-        tools_by_name(functions, [], {})
+        tools_by_name(Functions(functions), [], {})
     assert error.value.param == "tools[12].parameters"
 
 

@@ -7,7 +7,7 @@ other places. Cache marks do not count either. Everything else does.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Self, cast
 
@@ -111,6 +111,17 @@ def has_thinking(message: Message) -> bool:
     if isinstance(message, KnownMessage):
         return not THINKING_TYPES.isdisjoint(message.types)
     return any(block.get("type") in THINKING_TYPES for block in message["content"])
+
+
+def have_thinking(messages: Sequence[Message]) -> bool:
+    """Return whether any of these messages contains thinking."""
+    has_none = THINKING_TYPES.isdisjoint
+    unsure = [
+        one
+        for one in cast("Sequence[Message | KnownMessage]", messages)
+        if type(one) is not KnownMessage or not has_none(one.types)
+    ]
+    return any(map(has_thinking, cast("list[Message]", unsure)))
 
 
 def without_thinking(messages: Iterable[Message]) -> list[Message]:

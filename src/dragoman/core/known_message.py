@@ -28,9 +28,10 @@ class KnownMessage(dict[str, Any]):
         types: The types of its blocks.
         hashed: What `ConversationHash` hashes of it; None before the first time.
         digest: Its hash in `dragoman.runs.prompt_parts`; None before the first time.
+        tokens: Its tokens, at most, as `dragoman.runs.bounds` counts them; None before the first time.
     """
 
-    __slots__ = ("digest", "hashed", "raw", "size", "types")
+    __slots__ = ("digest", "hashed", "raw", "size", "tokens", "types")
 
     def __init__(self, role: Role, content: list[JSONObject], encoded: bytes = b"") -> None:
         self["role"], self["content"] = role, content
@@ -41,6 +42,7 @@ class KnownMessage(dict[str, Any]):
         self.types = _types(*[str(block["type"]) for block in content])
         self.hashed: bytes | None = None
         self.digest: int | None = None
+        self.tokens: int | None = None
 
 
 def spliced(body: JSONObject) -> JSONObject:

@@ -6,11 +6,13 @@ window of its model.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import msgspec
 
 from dragoman.core.catalog import Model
-from dragoman.core.messages import Block, MessagesRequest
+from dragoman.core.known_message import KnownMessage
+from dragoman.core.messages import Block, Message, MessagesRequest
 from dragoman.core.pricing import WEB_SEARCH, max_nanodollars
 from dragoman.core.value_object import replace, value_object
 from dragoman.limits.rules import NANODOLLARS, Unit
@@ -70,8 +72,12 @@ def bound_of(body: MessagesRequest, model: Model) -> Bound:
     else:
         input_ = _OVERHEAD + _json(body.get("output_config")) + (_json(tools) if tools else 0)
         input_ += _blocks(body.get("system") or (), model)
-        for message in body["messages"]:
-            input_ += _MESSAGE_OVERHEAD + _blocks(message["content"], model)
+        messages = cast("list[Message | KnownMessage]", body["messages"])
+        tokens = [
+            one.tokens if type(one) is KnownMessage and one.tokens is not None else _message(one, model)
+            for one in messages
+        ]
+        input_ += sum(tokens)
     output = model.output_tokens if limit is None else limit
     fast = body.get("speed") == "fast"
     return Bound(
@@ -113,6 +119,22 @@ def estimated_output(content: Iterable[Block]) -> int:
         if key in {"text", "thinking", "input"}
     )
     return -(-characters // 4)
+
+
+def _message(message: Message | KnownMessage, model: Model) -> int:
+    content = message["content"]
+    tokens = _MESSAGE_OVERHEAD + _blocks(content, model)
+    if type(message) is KnownMessage and not _has_document(content):
+        message.tokens = tokens
+    return tokens
+
+
+def _has_document(blocks: Iterable[Block]) -> bool:
+    """Return whether there is a document, whose tokens depend on the model."""
+    return any(
+        block.get("type") == "document" or (isinstance(inner := block.get("content"), list) and _has_document(inner))  # type: ignore[arg-type] # blocks of the API
+        for block in blocks
+    )
 
 
 def _blocks(blocks: Iterable[Block] | str, model: Model) -> int:

@@ -23,6 +23,7 @@ from dragoman.core.conversation import (
     client_scope,
     has_thinking,
     hashed_fields,
+    have_thinking,
     without_thinking,
 )
 from dragoman.core.errors import GatewayError
@@ -296,7 +297,7 @@ def _decode(value: bytes) -> tuple[str, ThinkingLayout]:
 
 
 def _strip(body: MessagesRequest, detail: str) -> Restored:
-    if not any(map(has_thinking, body["messages"])):
+    if not have_thinking(body["messages"]):
         return Restored(body)
     stripped = cast("MessagesRequest", {**body, "messages": without_thinking(body["messages"])})
     return Restored(stripped, (RequestWarning("left_out", "messages", detail),))

@@ -29,7 +29,7 @@ from dragoman.dialects.chat.schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.dialects.shared.conversation import ConversationBuilder, PlainTurn, text_blocks
+from dragoman.dialects.shared.conversation import ConversationBuilder, PlainRun, PlainTurn, text_blocks
 from dragoman.dialects.shared.tool_calls import ToolCallIds, call_arguments
 
 REASONING_FORMAT = "anthropic-claude-v1"
@@ -51,15 +51,24 @@ AnyMessage: TypeAlias = ChatMessage | PlainMessage
 
 
 def add_messages(
-    messages: Sequence[AnyMessage], conversation: ConversationBuilder, warnings: list[RequestWarning]
+    messages: Sequence[AnyMessage],
+    conversation: ConversationBuilder,
+    warnings: list[RequestWarning],
+    runs: Sequence[PlainRun] = (),
 ) -> None:
     """Add all messages of a chat to a conversation, and finish it.
+
+    Args:
+        messages: The messages.
+        conversation: The conversation.
+        warnings: Receives a warning for each change.
+        runs: See `ConversationBuilder.add_plain`.
 
     Raises:
         InvalidRequest: A message is invalid, or not allowed where it is; `param` names it.
     """
     index = 0
-    while (index := conversation.add_plain(messages, index)) < len(messages):
+    while (index := conversation.add_plain(messages, index, runs)) < len(messages):
         given = messages[index]
         _add_message(given.message if isinstance(given, PlainMessage) else given, index, conversation, warnings)
         index += 1

@@ -2,7 +2,8 @@
 
 An agent sends its whole conversation and all its tools with every request. All of them but the last messages were in
 the request before. So the parts are kept by the bytes of their JSON: lists of tools, decoded; and plain messages,
-translated. The translation of a plain message depends on nothing but the message itself.
+translated. The translation of a plain message depends on nothing but the message itself. A request that begins with the
+same bytes as an earlier one is not read again up to there: see `known_starts`.
 
 A message is plain if its translation gives no warning, contains no media and no cache marks, and needs
 no other ids. A plain message that does not fit into its conversation is translated as any other.
@@ -17,6 +18,7 @@ from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import Placed
+from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.chat.content import user_blocks
 from dragoman.dialects.chat.messages import AnyMessage, PlainMessage, assistant_blocks
@@ -30,8 +32,10 @@ from dragoman.dialects.chat.schema import (
     ToolMessage,
     UserMessage,
 )
-from dragoman.dialects.shared.conversation import text_blocks, tool_result
+from dragoman.dialects.chat.tools import KnownTools
+from dragoman.dialects.shared.conversation import PlainRun, text_blocks, tool_result
 from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, MIN_DEEP_BYTES, ExactDecoder, is_too_deep
+from dragoman.dialects.shared.known_starts import MAX_START_BYTES, KnownStarts
 from dragoman.dialects.shared.tool_calls import ToolCallIds
 
 _Tools: TypeAlias = list[FunctionTool | CustomTool]
@@ -39,7 +43,6 @@ _Tools: TypeAlias = list[FunctionTool | CustomTool]
 _MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 """The conversations of some hundred agents. With what is made from them, they take four times as much memory."""
 _MAX_TOOL_BYTES = 2 * 1024 * 1024
-
 
 _MARK = b'"cache_control"'
 _NO_TOOLS = msgspec.Raw(b"null")
@@ -60,48 +63,89 @@ _TOOLS: ExactDecoder[_Tools] = ExactDecoder(_Tools)
 class KnownParts:
     """The parts of earlier requests, by the bytes of their JSON.
 
+    Args:
+        starts: Their beginnings; None: no requests yet.
+
     Attributes:
+        starts: Their beginnings.
         messages: Plain messages.
         tools: Lists of tools.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, starts: KnownStarts[PlainMessage] | None = None) -> None:
+        self.starts: KnownStarts[PlainMessage] = starts or KnownStarts(MAX_START_BYTES)
         self.messages: ContentCache[PlainMessage] = ContentCache(_MAX_MESSAGE_BYTES)
-        self.tools: ContentCache[_Tools] = ContentCache(_MAX_TOOL_BYTES)
+        self.tools: ContentCache[KnownTools] = ContentCache(_MAX_TOOL_BYTES)
 
 
-def decode_parts(raw: bytes, known: KnownParts) -> tuple[ChatCompletionRequest, list[AnyMessage]] | None:
+@value_object
+class DecodedParts:
+    """A request that was decoded part by part.
+
+    Attributes:
+        request: The request, without its messages.
+        messages: Its messages.
+        runs: Those of them that the next request is likely to begin with, the shortest run first.
+    """
+
+    request: ChatCompletionRequest
+    messages: list[AnyMessage]
+    runs: tuple[PlainRun, ...] = ()
+
+
+def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
     """Decode a request that has only known fields, as far as its parts are new.
 
     Returns:
-        The request, and its messages; None if it does not fit exactly, or is nested too deeply.
+        The request; None if it does not fit exactly, or is nested too deeply.
     """
+    start = known.starts.find(raw)
+    shortened = raw if start is None else start.shorten(raw)
+    split = _split(shortened)
+    if start is not None and (split is None or not start.is_in(split[1])):
+        start, shortened, split = None, raw, _split(raw)
+    if split is None:
+        return None
+    request, contents = split
+    tool_content = bytes(request.tools)
+    if len(shortened) - len(tool_content) - sum(map(len, contents)) > MIN_DEEP_BYTES and _is_rest_too_deep(request):
+        return None
+    mark = None if start is None else start.run.first
+    messages: list[AnyMessage | None] = [*known.messages.get_all(contents)]
+    for index in [index for index, one in enumerate(messages) if one is None and index != mark]:
+        messages[index] = message = _new_message(contents[index], known)
+        if message is None:
+            return None
+    plain = [one if type(one) is PlainMessage else None for one in messages]
+    longer = known.starts.learn(raw, _split, split, plain, start)
+    if start is not None:
+        messages[start.run.first : start.run.first + 1] = start.messages
+    tools = None
+    if request.tools != _NO_TOOLS:
+        tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
+        if tools is None:
+            return None
+    decoded = cast("ChatCompletionRequest", request)
+    decoded.tools = tools
+    return DecodedParts(
+        decoded, cast("list[AnyMessage]", messages), tuple([one.run for one in (start, longer) if one is not None])
+    )
+
+
+def _split(raw: bytes) -> tuple[_OuterRequest, list[bytes]] | None:
+    """Return a request without its messages, and their JSON; None if it does not fit exactly."""
     request = _OUTER.decode(raw)
     if request is None:
         return None
     contents = list(map(bytes, request.messages))
-    tool_content = bytes(request.tools)
-    has_tools = request.tools != _NO_TOOLS
-    request.messages, request.tools = [], _NO_TOOLS
-    if len(raw) - len(tool_content) - sum(map(len, contents)) > MIN_DEEP_BYTES and _is_rest_too_deep(request):
-        return None
-    messages: list[AnyMessage | None] = [*known.messages.get_all(contents)]
-    for index in [index for index, one in enumerate(messages) if one is None]:
-        messages[index] = message = _new_message(contents[index], known)
-        if message is None:
-            return None
-    tools = None
-    if has_tools:
-        tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
-        if tools is None:
-            return None
-    cast("ChatCompletionRequest", request).tools = tools
-    return request, cast("list[AnyMessage]", messages)
+    request.messages = []
+    return request, contents
 
 
 def _is_rest_too_deep(request: _OuterRequest) -> bool:
+    """Return whether a request is nested too deeply outside of its messages and tools."""
     try:
-        return is_too_deep(msgspec.json.encode(request))
+        return is_too_deep(msgspec.json.encode(msgspec.structs.replace(request, tools=_NO_TOOLS)))
     except RecursionError:
         return True
 
@@ -115,8 +159,11 @@ def _new_message(content: bytes, known: KnownParts) -> AnyMessage | None:
     return message
 
 
-def _new_tools(content: bytes, known: KnownParts) -> _Tools | None:
-    tools = None if is_too_deep(content, levels=MAX_JSON_DEPTH - 1) else _TOOLS.decode(content)
+def _new_tools(content: bytes, known: KnownParts) -> KnownTools | None:
+    decoded = None if is_too_deep(content, levels=MAX_JSON_DEPTH - 1) else _TOOLS.decode(content)
+    if decoded is None:
+        return None
+    tools = KnownTools(decoded)
     if tools:
         known.tools.put(content, tools)
     return tools

@@ -1,6 +1,6 @@
 """The tools of a chat: functions, as tools and in the legacy form, and web search."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -20,6 +20,7 @@ from dragoman.dialects.chat.schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
+    Functions,
     PropertyNames,
     ToolChoice,
     Toolset,
@@ -29,6 +30,20 @@ from dragoman.dialects.shared.tools import (
 )
 
 _FUNCTIONS_ONLY = "Only tools of type `function` are supported."
+
+
+class KnownTools(list[FunctionTool | CustomTool]):
+    """The tools of a request. Requests that have the same ones share them: they must not be changed.
+
+    Attributes:
+        functions: The same as functions; None before the first time.
+    """
+
+    __slots__ = ("functions",)
+
+    def __init__(self, tools: Iterable[FunctionTool | CustomTool]) -> None:
+        super().__init__(tools)
+        self.functions: Functions | None = None
 
 
 def uses_legacy_functions(request: ChatCompletionRequest) -> bool:
@@ -49,7 +64,7 @@ def build_toolset(request: ChatCompletionRequest, warnings: list[RequestWarning]
         return Toolset()
     legacy = uses_legacy_functions(request)
     choice = _legacy_choice(request) if legacy else _tool_choice(request)
-    functions = list(_legacy_functions(request) if legacy else _functions(request))
+    functions = Functions(_legacy_functions(request)) if legacy else _functions(request.tools or [])
     renamed: PropertyNames = {}
     by_name = tools_by_name(functions, warnings, renamed)
     tools = allowed_tools(by_name, choice)
@@ -63,8 +78,16 @@ def build_toolset(request: ChatCompletionRequest, warnings: list[RequestWarning]
     return Toolset(tools, choice, schemas, False if legacy else request.parallel_tool_calls, renamed)
 
 
-def _functions(request: ChatCompletionRequest) -> Iterator[Function]:
-    for index, tool in enumerate(request.tools or ()):
+def _functions(tools: Sequence[FunctionTool | CustomTool]) -> Functions:
+    if type(tools) is not KnownTools:
+        return Functions(_each_function(tools))
+    if tools.functions is None:
+        tools.functions = Functions(_each_function(tools))
+    return tools.functions
+
+
+def _each_function(tools: Sequence[FunctionTool | CustomTool]) -> Iterator[Function]:
+    for index, tool in enumerate(tools):
         match tool:
             case FunctionTool():
                 yield _function(tool.function, f"tools[{index}].function", tool.cache_control)

@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dragoman.core.accumulate import AccumulatedMessage
 from dragoman.core.catalog import Catalog
-from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import GatewayError
-from dragoman.core.known_message import KnownMessage
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import NO_HEADERS, DecodedRequest, ErrorResponse, Headers, ResponseIdentity
 from dragoman.dialects.messages.errors import anthropic_error_response
-from dragoman.dialects.messages.known import MAX_MESSAGE_BYTES
+from dragoman.dialects.messages.known import KnownMessages
 from dragoman.dialects.messages.request import decode_message
 from dragoman.dialects.messages.response import encode_message
 from dragoman.dialects.messages.stream import MessagesStream
@@ -25,7 +23,7 @@ class MessagesDialect:
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
-        self._known: ContentCache[KnownMessage] = ContentCache(MAX_MESSAGE_BYTES)
+        self._known = KnownMessages()
 
     def decode(self, raw: bytes, headers: Headers = NO_HEADERS) -> DecodedRequest:
         """Decode a request for a message, or for a count of its tokens.

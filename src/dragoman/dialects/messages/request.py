@@ -3,7 +3,6 @@
 from typing import cast
 
 from dragoman.core.catalog import Catalog
-from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.messages import (
@@ -15,7 +14,7 @@ from dragoman.core.messages import (
 )
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, Headers
-from dragoman.dialects.messages.known import parse_parts
+from dragoman.dialects.messages.known import KnownMessages, parse_parts
 from dragoman.dialects.messages.schema import (
     check_content,
     check_message,
@@ -35,9 +34,7 @@ _BETA_FIELDS = ("betas", "anthropic_beta")
 """The SDK's own parameter, and the field of the clouds."""
 
 
-def decode_message(
-    raw: bytes, headers: Headers, catalog: Catalog, known: ContentCache[KnownMessage] | None
-) -> DecodedRequest:
+def decode_message(raw: bytes, headers: Headers, catalog: Catalog, known: KnownMessages | None) -> DecodedRequest:
     """Decode a request.
 
     Only the fields that the gateway itself reads are checked. Everything else is passed on, and Claude may refuse it.

@@ -14,6 +14,7 @@ from dragoman.core.conversation import (
     ConversationHash,
     has_thinking,
     hashed_fields,
+    have_thinking,
     without_thinking,
 )
 from dragoman.core.media import Placed, url_of
@@ -59,7 +60,7 @@ class ReturnedThinking:
         Returns:
             The hash of the conversation, if it had to be computed and is unchanged.
         """
-        if not self._model.bound_thinking or not any(map(has_thinking, body["messages"])):
+        if not self._model.bound_thinking or not have_thinking(body["messages"]):
             return None
         if valid := self._hash_if_valid(body):
             return valid

@@ -40,6 +40,7 @@ from dragoman.dialects.responses.tool_schema import (
 from dragoman.dialects.shared.tools import (
     WEB_SEARCH,
     Function,
+    Functions,
     PropertyNames,
     Toolset,
     allowed_tools,
@@ -104,7 +105,7 @@ def build_tools(request: CreateResponse, added: Sequence[PlacedTool], warnings: 
         bindings[flat] = named.binding
         functions.append(named.function(flat))
     renamed: PropertyNames = {}
-    by_name = tools_by_name(functions, warnings, renamed)
+    by_name = tools_by_name(Functions(functions), warnings, renamed)
     for path, search in collector.searches:
         if WEB_SEARCH in by_name:
             detail = f"Only one tool may be named `{WEB_SEARCH}`. Rename the function, or remove one of the tools."

@@ -5,7 +5,7 @@ The API's rules: the system prompt is separate, roles alternate, and the results
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from dragoman.core.catalog import Model
 from dragoman.core.errors import InvalidRequest, UnsupportedFeature
@@ -48,6 +48,36 @@ class PlainTurn:
     translated: KnownMessage
     calls: tuple[tuple[str, str], ...] = ()
     result_of: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class BuiltRun:
+    """What a builder had made of a run of plain messages. Many conversations may share it: it must not be changed.
+
+    Attributes:
+        messages: The messages.
+        calls: The calls in them.
+        has_user: Whether one of them has more than results.
+    """
+
+    messages: list[Message]
+    calls: ToolCallIds
+    has_user: bool
+
+
+@dataclass(slots=True, eq=False)
+class PlainRun:
+    """Messages that were translated before, with nothing but instructions before them.
+
+    Attributes:
+        first: The index of the first one.
+        end: The index behind the last one.
+        built: What a builder has made of them; None before the first time.
+    """
+
+    first: int
+    end: int
+    built: BuiltRun | None = None
 
 
 class ConversationBuilder:
@@ -126,21 +156,33 @@ class ConversationBuilder:
         """Add the result of a tool call."""
         self._append("user", [tool_result(id_, content, is_error=is_error)])
 
-    def add_plain(self, turns: Sequence[object], start: int) -> int:
+    def add_plain(self, turns: Sequence[object], start: int, runs: Sequence[PlainRun] = ()) -> int:
         """Add messages that were translated before, as far as they come one after the other.
 
         Args:
             turns: All messages of the conversation; those that were translated before are `PlainTurn`.
             start: The index of the first one to add.
+            runs: Runs of them, the shortest first. One that was built before is not built again.
 
         Returns:
             The index of the first that was not added: it was not translated before, or its place changes it.
         """
+        index = start
+        if not (self.messages or self._held):
+            for run in [run for run in runs if run.first == start]:
+                if run.built is not None:
+                    self._restore(run.built)
+                    index = run.end
+                elif (index := self._add_plain(turns, index, run.end)) == run.end:
+                    run.built = self._built()
+        return self._add_plain(turns, index, len(turns))
+
+    def _add_plain(self, turns: Sequence[object], start: int, end: int) -> int:
         if self._held:
             return start
         messages, calls, last_role = self.messages, self.calls, self._last_role
         index = start
-        for index in range(start, len(turns)):
+        for index in range(start, end):
             turn = turns[index]
             if not isinstance(turn, PlainTurn):
                 break
@@ -159,10 +201,21 @@ class ConversationBuilder:
                 last_role = role
                 messages.append(message)
         else:
-            index = len(turns)
+            index = end
         if index > start:
             self._last_role, self._empty_path = last_role, None
         return index
+
+    def _built(self) -> BuiltRun:
+        messages = [
+            one if type(one) is KnownMessage else KnownMessage(one["role"], [*one["content"]]) for one in self.messages
+        ]
+        return BuiltRun(cast("list[Message]", messages), self.calls.copy([]), self._has_user)
+
+    def _restore(self, built: BuiltRun) -> None:
+        self.messages = built.messages.copy()
+        self.calls = built.calls.copy(self._warnings)
+        self._has_user, self._last_role, self._empty_path = built.has_user, built.messages[-1]["role"], None
 
     def finish(self, path: str) -> None:
         """Finish the conversation.

@@ -101,6 +101,14 @@ class ToolCallIds:
         del self.pending[id_]
         return True
 
+    def copy(self, warnings: list[RequestWarning]) -> "ToolCallIds":
+        """Return the same calls, to which others can be added. They must be plain ones, with valid ids and names.
+
+        Args:
+            warnings: Receives the warnings of others.
+        """
+        return ToolCallIds(warnings, self.pending.copy(), self.path, self.names.copy(), self._used.copy())
+
     def require_results(self, before: str) -> None:
         """Refuse the request if a call has no result yet.
 

@@ -61,6 +61,20 @@ class _PreparedTools:
     renamed: PropertyNames = field(default_factory=dict)
 
 
+class Functions(list[Function]):
+    """The functions of a request. Requests that have the same tools may share them: they must not be changed.
+
+    Attributes:
+        prepared: What `tools_by_name` has made of them; None before the first time.
+    """
+
+    __slots__ = ("prepared",)
+
+    def __init__(self, functions: Iterable[Function]) -> None:
+        super().__init__(functions)
+        self.prepared: _PreparedTools | None = None
+
+
 _PREPARED: ContentCache[_PreparedTools] = ContentCache(_MAX_CACHED_BYTES)
 """The tools of earlier requests, by the JSON of their functions: an agent sends the same ones with every request."""
 
@@ -107,7 +121,7 @@ class Toolset:
 
 
 def tools_by_name(
-    functions: Iterable[Function], warnings: list[RequestWarning], renamed: PropertyNames
+    functions: Functions, warnings: list[RequestWarning], renamed: PropertyNames
 ) -> dict[str, JSONObject]:
     """Return the functions as the API takes them.
 
@@ -119,18 +133,22 @@ def tools_by_name(
     Raises:
         InvalidRequest: A name or a schema is invalid, or two different functions have one name; `param` names it.
     """
-    functions = list(functions)
-    content = msgspec.json.encode(functions)
-    prepared = _PREPARED.get(content)
-    if prepared is None:
-        prepared = _prepare(functions)
-        _PREPARED.put(content, prepared)
+    prepared = functions.prepared = functions.prepared or _prepared(functions)
     warnings += prepared.warnings
     renamed |= prepared.renamed
     return {name: tool.copy() for name, tool in prepared.tools.items()}  # marks are removed from tools later
 
 
-def _prepare(functions: list[Function]) -> _PreparedTools:
+def _prepared(functions: Functions) -> _PreparedTools:
+    content = msgspec.json.encode(functions)
+    prepared = _PREPARED.get(content)
+    if prepared is None:
+        prepared = _prepare(functions)
+        _PREPARED.put(content, prepared)
+    return prepared
+
+
+def _prepare(functions: Functions) -> _PreparedTools:
     prepared = _PreparedTools()
     defined: dict[str, Function] = {}
     count = PartCount()
