@@ -120,9 +120,10 @@ def message_body(request: RunRequest, cache_ttl: CacheTtl) -> tuple[JSONObject, 
     body: JSONObject = {**cast("JSONObject", request.body), "stream": True}
     if body.get("max_tokens") is None:
         body["max_tokens"] = default_max_tokens(request.model)
-    known_bytes, unknown = _sizes(cast("MessagesRequest", body))
+    cacheable = request.model.cacheable_tokens * BYTES_PER_TOKEN
+    known_bytes, unknown = _sizes(cast("MessagesRequest", body), cacheable)
     encoded = None if known_bytes else unknown
-    if cache_ttl == "off" or known_bytes + len(unknown) < request.model.cacheable_tokens * BYTES_PER_TOKEN:
+    if cache_ttl == "off" or known_bytes + len(unknown) < cacheable:
         return body, encoded  # most prompts are too small to cache, and the bytes show it at once
     marked = cast(
         "JSONObject", with_cache_marks(cast("MessagesRequest", body), request.model, cache_ttl, unknown, known_bytes)
@@ -162,14 +163,22 @@ def betas_of_body(body: MessagesRequest) -> list[str]:
     return list(dict.fromkeys(_betas_needed(cast("JSONObject", body))))
 
 
-def _sizes(body: MessagesRequest) -> tuple[int, bytes]:
-    """Return how many bytes the known messages of a body take, and the JSON of the body without them."""
-    messages = body["messages"]
+def _sizes(body: MessagesRequest, enough: int) -> tuple[int, bytes]:
+    """Return how many bytes the known messages of a body take, and the JSON of the body without them.
+
+    Args:
+        body: The body.
+        enough: Bytes from which on it makes no difference how many there are: the others are not counted.
+    """
+    messages = cast("list[Message | KnownMessage]", body["messages"])
     unknown = [message for message in messages if type(message) is not KnownMessage]
-    if len(unknown) == len(messages):
-        return 0, encode_json(body)
-    known_bytes = sum([message.size for message in messages if type(message) is KnownMessage])
-    return known_bytes, encode_json({**body, "messages": unknown})
+    known_bytes = 0
+    for message in messages if len(unknown) < len(messages) else ():
+        if type(message) is KnownMessage:
+            known_bytes += message.size
+            if known_bytes >= enough:
+                break
+    return known_bytes, encode_json({**body, "messages": unknown} if known_bytes else body)
 
 
 def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:

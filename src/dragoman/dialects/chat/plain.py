@@ -85,11 +85,13 @@ class DecodedParts:
     Attributes:
         request: The request, without its messages.
         messages: Its messages.
+        special: Those of them that are not plain, with their indexes.
         runs: Those of them that the next request is likely to begin with, the shortest run first.
     """
 
     request: ChatCompletionRequest
     messages: list[AnyMessage]
+    special: list[tuple[int, ChatMessage]]
     runs: tuple[PlainRun, ...] = ()
 
 
@@ -118,8 +120,11 @@ def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
             return None
     plain = [one if type(one) is PlainMessage else None for one in messages]
     longer = known.starts.learn(raw, _split, split, plain, start)
+    special = [(index, one) for index, one in enumerate(messages) if type(one) is not PlainMessage and index != mark]
     if start is not None:
         messages[start.run.first : start.run.first + 1] = start.messages
+        more = len(start.messages) - 1  # than the mark
+        special = [(index + more if index > start.run.first else index, one) for index, one in special]
     tools = None
     if request.tools != _NO_TOOLS:
         tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
@@ -128,7 +133,10 @@ def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
     decoded = cast("ChatCompletionRequest", request)
     decoded.tools = tools
     return DecodedParts(
-        decoded, cast("list[AnyMessage]", messages), tuple([one.run for one in (start, longer) if one is not None])
+        decoded,
+        cast("list[AnyMessage]", messages),
+        cast("list[tuple[int, ChatMessage]]", special),
+        tuple([one.run for one in (start, longer) if one is not None]),
     )
 
 

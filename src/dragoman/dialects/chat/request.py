@@ -11,7 +11,7 @@ from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.base import DecodedRequest, DialectOptions, StorageOptions
 from dragoman.dialects.chat.content import instruction_blocks
-from dragoman.dialects.chat.messages import PlainMessage, add_messages
+from dragoman.dialects.chat.messages import add_messages
 from dragoman.dialects.chat.parts import ImagePart, ImageURL, InputImagePart
 from dragoman.dialects.chat.plain import DecodedParts, KnownParts, decode_parts
 from dragoman.dialects.chat.schema import (
@@ -98,10 +98,9 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_par
     warnings: list[RequestWarning] = []
     decoded = None if known_parts is None else decode_parts(raw, known_parts)
     parts = decoded or _walk(raw, options, warnings)
-    request, messages = parts.request, parts.messages
-    special = [(index, one) for index, one in enumerate(messages) if type(one) is not PlainMessage]
-    _refuse_unsupported(request, special, options)
-    _warn_ignored(request, special, warnings)
+    request = parts.request
+    _refuse_unsupported(request, parts.special, options)
+    _warn_ignored(request, parts.special, warnings)
     request_options = parse_agent_options(request.model, request.claude, warnings)
     model_name = strip_agent_suffix(request.model) if request_options.agent else request.model
     resolved = resolve_model(model_name, catalog, warnings)
@@ -110,7 +109,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_par
     conversation = ConversationBuilder(resolved.model, warnings)
     if request.system:
         conversation.add_instructions(instruction_blocks(request.system), "system")
-    add_messages(messages, conversation, warnings, parts.runs)
+    add_messages(parts.messages, conversation, warnings, parts.runs)
     body = build_body(params, conversation, tools, resolved.model, warnings)
     if request_options.agent is not None:
         refuse_fields_with_agent(request_options, _fields_refused_with_agent(request, params), body)
@@ -138,7 +137,7 @@ def decode_chat(raw: bytes, catalog: Catalog, options: DialectOptions, known_par
 def _walk(raw: bytes, options: DialectOptions, warnings: list[RequestWarning]) -> DecodedParts:
     """Decode any request, and its messages: with an error for what is wrong, and a warning for what is unknown."""
     request = convert_known(_normalized(raw, warnings), ChatCompletionRequest, options, warnings)
-    return DecodedParts(request, [*request.messages])
+    return DecodedParts(request, [*request.messages], [*enumerate(request.messages)])
 
 
 def _normalized(raw: bytes, warnings: list[RequestWarning]) -> JSON:
