@@ -1,6 +1,7 @@
-"""Messages that many requests share, each with what was made from it once: its JSON, and what its hash is made of.
+"""Messages and tools that many requests share, each with what was made from it once, such as its JSON.
 
-An agent sends its whole conversation with every request. What depends on one message alone need not be made again.
+An agent sends its whole conversation and all its tools with every request. What depends on one message or tool alone
+need not be made again.
 """
 
 from functools import lru_cache
@@ -45,8 +46,25 @@ class KnownMessage(dict[str, Any]):
         self.tokens: int | None = None
 
 
+class KnownTool(dict[str, Any]):
+    """A tool that many requests share. It has no cache mark. Neither it nor anything in it may be changed.
+
+    Args:
+        tool: The tool.
+
+    Attributes:
+        raw: Its JSON.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, tool: JSONObject) -> None:
+        super().__init__(tool)
+        self.raw = msgspec.Raw(_encode(tool))
+
+
 def spliced(body: JSONObject) -> JSONObject:
-    """Return a body whose known messages are their JSON, so that encoding the body copies them.
+    """Return a body whose known messages and tools are their JSON, so that encoding the body copies them.
 
     Args:
         body: A request's body; it is not changed.
@@ -54,7 +72,17 @@ def spliced(body: JSONObject) -> JSONObject:
     messages = [
         one.raw if type(one) is KnownMessage else one for one in cast("list[Message | KnownMessage]", body["messages"])
     ]
-    return {**body, "messages": cast("JSON", messages)}
+    copied = {**body, "messages": cast("JSON", messages)}
+    if tools := body.get("tools"):
+        copied["tools"] = spliced_tools(tools)
+    return copied
+
+
+def spliced_tools(tools: JSON) -> JSON:
+    """Return tools of a body, or blocks of its system prompt. The known tools are their JSON."""
+    if not isinstance(tools, list):
+        return tools
+    return cast("JSON", [one.raw if type(one) is KnownTool else one for one in cast("list[JSON | KnownTool]", tools)])
 
 
 def as_sent(body: MessagesRequest) -> JSONObject:

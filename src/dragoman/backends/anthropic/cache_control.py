@@ -12,6 +12,7 @@ import msgspec
 
 from dragoman.backends.anthropic.options import CacheTtl
 from dragoman.core.catalog import Model
+from dragoman.core.known_message import spliced_tools
 from dragoman.core.messages import JSON, Block, JSONObject, Message, MessagesRequest
 
 BYTES_PER_TOKEN = 4
@@ -42,7 +43,7 @@ def with_cache_marks(
     marks_left = _MAX_MARKS
     for key in ("tools", "system"):
         blocks = cast("list[Block]", body.get(key) or [])
-        tokens_before += len(msgspec.json.encode(blocks)) // BYTES_PER_TOKEN
+        tokens_before += len(msgspec.json.encode(spliced_tools(cast("JSON", blocks)))) // BYTES_PER_TOKEN
         if blocks and tokens_before >= model.cacheable_tokens:
             marked[key] = [*blocks[:-1], {**blocks[-1], "cache_control": mark}]
             marks_left -= 1

@@ -10,6 +10,7 @@ import msgspec
 from dragoman.core.catalog import Model
 from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
+from dragoman.core.known_message import KnownTool
 from dragoman.core.messages import JSONObject, MessagesRequest
 from dragoman.core.value_object import replace, value_object
 from dragoman.core.warnings import RequestWarning
@@ -136,7 +137,8 @@ def tools_by_name(
     prepared = functions.prepared = functions.prepared or _prepared(functions)
     warnings += prepared.warnings
     renamed |= prepared.renamed
-    return {name: tool.copy() for name, tool in prepared.tools.items()}  # marks are removed from tools later
+    # Marks are removed from tools later.
+    return {name: tool if type(tool) is KnownTool else tool.copy() for name, tool in prepared.tools.items()}
 
 
 def _prepared(functions: Functions) -> _PreparedTools:
@@ -161,7 +163,8 @@ def _prepare(functions: Functions) -> _PreparedTools:
             raise InvalidRequest(
                 f"Two tools are named `{function.name}`. Names must be unique.", param=f"{function.path}.name"
             )
-        prepared.tools[function.name] = _tool(function, prepared.warnings, prepared.renamed, count)
+        tool = _tool(function, prepared.warnings, prepared.renamed, count)
+        prepared.tools[function.name] = tool if "cache_control" in tool else KnownTool(tool)
     return prepared
 
 
