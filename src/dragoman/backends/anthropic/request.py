@@ -178,7 +178,8 @@ def _sizes(body: MessagesRequest, enough: int) -> tuple[int, bytes]:
             known_bytes += message.size
             if known_bytes >= enough:
                 break
-    return known_bytes, encode_json(spliced({**cast("JSONObject", body), "messages": cast("JSON", unknown)}))
+    rest = cast("JSONObject", {**body, "messages": unknown} if known_bytes else body)
+    return known_bytes, encode_json(spliced(rest) if "tools" in rest else rest)
 
 
 def _call(target: bytes, request: RunRequest, encoded: bytes) -> ApiCall:

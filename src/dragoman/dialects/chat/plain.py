@@ -9,6 +9,8 @@ A message is plain if its translation gives no warning, contains no media and no
 no other ids. A plain message that does not fit into its conversation is translated as any other.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias, cast
 
 import msgspec
@@ -18,7 +20,6 @@ from dragoman.core.content_cache import ContentCache
 from dragoman.core.errors import InvalidRequest
 from dragoman.core.known_message import KnownMessage
 from dragoman.core.media import Placed
-from dragoman.core.value_object import value_object
 from dragoman.core.warnings import RequestWarning
 from dragoman.dialects.chat.content import user_blocks
 from dragoman.dialects.chat.messages import AnyMessage, PlainMessage, assistant_blocks
@@ -35,7 +36,7 @@ from dragoman.dialects.chat.schema import (
 from dragoman.dialects.chat.tools import KnownTools
 from dragoman.dialects.shared.conversation import PlainRun, text_blocks, tool_result
 from dragoman.dialects.shared.exact import MAX_JSON_DEPTH, MIN_DEEP_BYTES, ExactDecoder, is_too_deep
-from dragoman.dialects.shared.known_starts import MAX_START_BYTES, KnownStarts
+from dragoman.dialects.shared.known_starts import MAX_START_BYTES, KnownStart, KnownStarts
 from dragoman.dialects.shared.tool_calls import ToolCallIds
 
 _Tools: TypeAlias = list[FunctionTool | CustomTool]
@@ -78,7 +79,7 @@ class KnownParts:
         self.tools: ContentCache[KnownTools] = ContentCache(_MAX_TOOL_BYTES)
 
 
-@value_object
+@dataclass(slots=True)
 class DecodedParts:
     """A request that was decoded part by part.
 
@@ -92,7 +93,7 @@ class DecodedParts:
     request: ChatCompletionRequest
     messages: list[AnyMessage]
     special: list[tuple[int, ChatMessage]]
-    runs: tuple[PlainRun, ...] = ()
+    runs: Sequence[PlainRun] = ()
 
 
 def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
@@ -101,7 +102,8 @@ def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
     Returns:
         The request; None if it does not fit exactly, or is nested too deeply.
     """
-    start = known.starts.find(raw)
+    is_long = len(raw) >= known.starts.step
+    start = known.starts.find(raw) if is_long else None
     shortened = raw if start is None else start.shorten(raw)
     split = _split(shortened)
     if start is not None and (split is None or not start.is_in(split[1])):
@@ -112,32 +114,37 @@ def decode_parts(raw: bytes, known: KnownParts) -> DecodedParts | None:
     tool_content = bytes(request.tools)
     if len(shortened) - len(tool_content) - sum(map(len, contents)) > MIN_DEEP_BYTES and _is_rest_too_deep(request):
         return None
-    mark = None if start is None else start.run.first
+    mark = -1 if start is None else start.run.first
     messages: list[AnyMessage | None] = [*known.messages.get_all(contents)]
+    special: list[tuple[int, ChatMessage]] = []
     for index in [index for index, one in enumerate(messages) if one is None and index != mark]:
         messages[index] = message = _new_message(contents[index], known)
         if message is None:
             return None
-    plain = [one if type(one) is PlainMessage else None for one in messages]
-    longer = known.starts.learn(raw, _split, split, plain, start)
-    special = [(index, one) for index, one in enumerate(messages) if type(one) is not PlainMessage and index != mark]
-    if start is not None:
-        messages[start.run.first : start.run.first + 1] = start.messages
-        more = len(start.messages) - 1  # than the mark
-        special = [(index + more if index > start.run.first else index, one) for index, one in special]
+        if type(message) is not PlainMessage:
+            special.append((index, message))
+    decoded = DecodedParts(cast("ChatCompletionRequest", request), cast("list[AnyMessage]", messages), special)
+    if is_long:
+        plain = [one if type(one) is PlainMessage else None for one in messages]
+        _add_known(decoded, start, known.starts.learn(raw, _split, split, plain, start))
     tools = None
     if request.tools != _NO_TOOLS:
         tools = known.tools.get(tool_content) or _new_tools(tool_content, known)
         if tools is None:
             return None
-    decoded = cast("ChatCompletionRequest", request)
-    decoded.tools = tools
-    return DecodedParts(
-        decoded,
-        cast("list[AnyMessage]", messages),
-        cast("list[tuple[int, ChatMessage]]", special),
-        tuple([one.run for one in (start, longer) if one is not None]),
-    )
+    decoded.request.tools = tools
+    return decoded
+
+
+def _add_known(
+    decoded: DecodedParts, start: KnownStart[PlainMessage] | None, longer: KnownStart[PlainMessage] | None
+) -> None:
+    """Replace the mark by the messages of a start, and add the runs of both starts."""
+    decoded.runs = [one.run for one in (start, longer) if one is not None]
+    if start is not None:
+        mark, more = start.run.first, len(start.messages) - 1
+        decoded.messages[mark : mark + 1] = start.messages
+        decoded.special = [(index + more if index > mark else index, one) for index, one in decoded.special]
 
 
 def _split(raw: bytes) -> tuple[_OuterRequest, list[bytes]] | None:

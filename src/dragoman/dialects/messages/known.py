@@ -50,7 +50,8 @@ def parse_parts(raw: bytes, known: KnownMessages) -> JSONObject | None:
     Returns:
         The request; None if it is no valid request, or is nested too deeply: `parse_json` says what is wrong.
     """
-    start = known.starts.find(raw)
+    is_long = len(raw) >= known.starts.step
+    start = known.starts.find(raw) if is_long else None
     split = _split(raw if start is None else start.shorten(raw))
     if start is not None and (split is None or not start.is_in(split[1])):
         start, split = None, _split(raw)
@@ -66,8 +67,9 @@ def parse_parts(raw: bytes, known: KnownMessages) -> JSONObject | None:
         ]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    plain = [one if type(one) is KnownMessage else None for one in messages]
-    known.starts.learn(raw, _split, split, plain, start)
+    if is_long:
+        plain = [one if type(one) is KnownMessage else None for one in messages]
+        known.starts.learn(raw, _split, split, plain, start)
     if start is not None:
         messages[start.run.first : start.run.first + 1] = start.messages
     data["messages"] = messages

@@ -65,12 +65,15 @@ class KnownStarts(Generic[_ValueT]):
         max_bytes: The maximum size of their contents. One may have a quarter of it.
         min_messages: How many messages a start has at least.
         step: Bytes between two lengths at which starts are looked for. A start is longer than that.
+
+    Attributes:
+        step: See above.
     """
 
     def __init__(self, max_bytes: int, *, min_messages: int = 8, step: int = 4096) -> None:
         self._max_bytes, self._max_length = max_bytes, max_bytes // 4
         self._min_messages = min_messages
-        self._step = step
+        self.step = step
         self._bytes = 0
         self._lock = Lock()
         self._starts: OrderedDict[int, tuple[KnownStart[_ValueT], ...]] = OrderedDict()
@@ -79,7 +82,7 @@ class KnownStarts(Generic[_ValueT]):
         """Return the start that a request begins with, the longest one; None if there is none."""
         starts = self._starts
         if not starts:
-            return None
+            return None  # before the keys are made
         for key in reversed([*self._keys(raw)]):
             for start in starts.get(key, ()):
                 if raw.startswith(start.content):
@@ -116,7 +119,7 @@ class KnownStarts(Generic[_ValueT]):
         if not new or (known is None and len(new) < self._min_messages):
             return None
         length = raw.rfind(b",", 0, max(0, raw.rfind(contents[end])))
-        if not self._step <= length <= self._max_length:
+        if not self.step <= length <= self._max_length:
             return None
         if known is not None:
             head, messages = known.head, [*known.messages, *new]
@@ -159,6 +162,6 @@ class KnownStarts(Generic[_ValueT]):
     def _keys(self, content: bytes) -> Iterator[int]:
         """Return a key for each length at which a start may be found, made of samples of what is before."""
         key = 0
-        for end in range(self._step, min(len(content), self._max_length) + 1, self._step):
+        for end in range(self.step, min(len(content), self._max_length) + 1, self.step):
             key = hash((key, content[end - _SAMPLE : end]))
             yield key
